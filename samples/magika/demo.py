@@ -1,0 +1,260 @@
+"""A real model with kernels put in: names the types of files on the CPU and on Vulkan, compares and times.
+
+Run by `make demo`, or `python samples/magika/demo.py [FILE…]`. Exits with 1 if a type or a result is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from features import Detector, batches, files_at_hand, fix_batch, load_detector
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from substitute.device import (
+    DispatchTime,
+    Session,
+    available_devices,
+    describe_device,
+    dispatch_times,
+    measure_interleaved,
+)
+from substitute.errors import SubstituteError
+from substitute.pipeline import CompileResult, compile_model
+
+Array = NDArray[Any]
+BATCH = 4
+ROUNDS = 10
+CPU_FLAGS = (
+    "--iree-hal-target-device=local",
+    "--iree-hal-local-target-device-backends=llvm-cpu",
+    "--iree-llvmcpu-target-cpu=host",
+)
+LARGEST_VULKAN_ERROR = 1e-4
+"""What IREE's own tool allows for f32; stock IREE on Vulkan is no measure, it is wrong for some operations."""
+SMALLEST_MEASURE = 1e-6
+"""Outputs are probabilities: a distance of a few last places is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One device, built for with and without kernels."""
+
+    name: str
+    device: str
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a target gave."""
+
+    target: Target
+    stock: CompileResult
+    substituted: CompileResult
+    stock_scores: Array
+    """[files, types] f32"""
+    scores: Array
+    """[files, types] f32"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs everything; 1 if a result is wrong."""
+    console = Console()
+    detector = load_detector()
+    files = [Path(argument) for argument in arguments] or files_at_hand(detector)
+    missing = [str(path) for path in files if not path.is_file() or path.stat().st_size < detector.smallest_file]
+    if missing:
+        console.print(f"no file of at least {detector.smallest_file} bytes: {', '.join(missing)}", highlight=False)
+        return 2
+    rows = batches(files, detector, BATCH)
+    with tempfile.TemporaryDirectory(prefix="iree-substitute-") as folder:
+        model = fix_batch(detector.onnx, Path(folder, "magika.onnx"), BATCH)
+        run_onnx = onnxruntime_call(model)
+        reference = np.concatenate([run_onnx(batch) for batch in rows])[: len(files)]
+        targets, left_out = find_targets()
+        outcomes = [run_target(console, target, model, rows, len(files)) for target in targets]
+        console.print(f"[bold]{detector.onnx.parent.name}[/], batch {BATCH}, real weights, {len(files)} files\n")
+        for outcome in outcomes:
+            console.print(substitution_table(outcome, stock_times(outcome, rows[0])))
+        labels = label_rows(files, detector, outcomes, reference)
+        console.print(type_table(files, outcomes, labels))
+        console.print(distance_table(outcomes, reference))
+        console.print(speed_table(console, outcomes[0], run_onnx, rows[0]))
+    for line in left_out:
+        console.print(f"left out: {line}", highlight=False)
+    problems = find_problems(files, outcomes, labels, reference)
+    for problem in problems:
+        console.print(f"[red]wrong:[/] {problem}", highlight=False)
+    console.print("[green]every build agrees[/]" if not problems else f"[red]{len(problems)} problems[/]")
+    return 1 if problems else 0
+
+
+def onnxruntime_call(model: Path) -> Callable[[Array], Array]:
+    """The model in onnxruntime, on one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda batch: session.run(None, {name: batch})[0]
+
+
+def find_targets() -> tuple[list[Target], list[str]]:
+    """The CPU, Vulkan where there is a device, and what is left out for want of one."""
+    targets = [Target(name="CPU", device="local-sync", flags=CPU_FLAGS)]
+    reason = available_devices().get("vulkan", "this runtime has no Vulkan driver")
+    if reason:
+        return targets, [f"Vulkan ({reason}; on Debian: apt-get install mesa-vulkan-drivers libvulkan1)"]
+    targets.append(Target(name="Vulkan", device="vulkan", flags=("--iree-hal-target-device=vulkan",)))
+    return targets, []
+
+
+def run_target(console: Console, target: Target, model: Path, rows: Sequence[Array], files: int) -> Outcome:
+    """Compiles with and without kernels and runs both on all files."""
+    with console.status(f"{target.name}: stock IREE"):
+        stock = compile_model(model, flags=target.flags, substitute=False)
+        stock_scores = run(stock, target, rows)[:files]
+    with console.status(f"{target.name}: with kernels"):
+        substituted = compile_model(model, flags=target.flags)
+        scores = run(substituted, target, rows)[:files]
+    return Outcome(
+        target=target, stock=stock, substituted=substituted, stock_scores=stock_scores, scores=scores
+    )  # fmt: skip
+
+
+def run(result: CompileResult, target: Target, rows: Sequence[Array]) -> Array:
+    """[files, types] f32: the scores of every batch."""
+    with Session(result.vmfb, device=target.device) as session:
+        return np.concatenate([session.call(None, [batch])[0] for batch in rows])
+
+
+def stock_times(outcome: Outcome, batch: Array) -> dict[str, DispatchTime]:
+    """How long each dispatch takes without kernels."""
+    return dispatch_times(outcome.stock.vmfb, device=outcome.target.device, inputs=[batch], calls=2)
+
+
+def substitution_table(outcome: Outcome, times: dict[str, DispatchTime]) -> Table:
+    """Which kernel stands in for which dispatch, and what part of stock IREE's time that dispatch took."""
+    plan, payloads = outcome.substituted.plan, outcome.substituted.payloads
+    device = describe_device(outcome.target.device)
+    title = f"{outcome.target.name}{'' if device == 'default' else f' ({device})'}: "
+    title += f"{len(plan.substitutions)} of {len(plan.dispatches)} dispatches substituted"
+    table = Table(title=title, title_justify="left")
+    for name in ("dispatch", "kernel", "payload", "what was put in"):
+        table.add_column(name)
+    table.add_column("part of stock time", justify="right")
+    total_ns = sum(entry.total_ns for entry in times.values())
+    for substitution in plan.substitutions:
+        name = substitution.dispatch.name
+        payload = payloads[name]
+        part = f"{times[name].total_ns / total_ns:.1%}" if name in times else ""
+        table.add_row(name, substitution.kernel.name, substitution.kernel.payload.kind, payload.summary, part)
+    return table
+
+
+def label_rows(
+    files: Sequence[Path], detector: Detector, outcomes: Sequence[Outcome], reference: Array
+) -> list[dict[str, str]]:
+    """For each file, the type that each build, onnxruntime and magika itself give."""
+    from magika import Magika
+
+    columns = {"onnxruntime": reference}
+    for outcome in outcomes:
+        columns[f"stock {outcome.target.name}"] = outcome.stock_scores
+        columns[f"substituted {outcome.target.name}"] = outcome.scores
+    magika = Magika()
+    found = []
+    for at, path in enumerate(files):
+        row = {name: detector.labels[int(scores[at].argmax())] for name, scores in columns.items()}
+        row["magika"] = str(magika.identify_path(path).dl.label)
+        found.append(row)
+    return found
+
+
+def type_table(files: Sequence[Path], outcomes: Sequence[Outcome], labels: Sequence[dict[str, str]]) -> Table:
+    """Each file's type by every build."""
+    shown = [f"{kind} {outcome.target.name}" for outcome in outcomes for kind in ("stock", "substituted")]
+    table = Table(title="what the files are", title_justify="left")
+    for name in ("file", *shown, "magika itself"):
+        table.add_column(name)
+    for path, row in zip(files, labels, strict=True):
+        cells = [row[name] for name in (*shown, "magika")]
+        right = len(set(cells)) == 1
+        table.add_row(path.name, *(cell if right or cell == row["magika"] else f"[red]{cell}[/]" for cell in cells))
+    return table
+
+
+def distance_table(outcomes: Sequence[Outcome], reference: Array) -> Table:
+    """Largest differences between probabilities."""
+    table = Table(title="largest distance of any probability", title_justify="left")
+    for name in ("target", "stock from onnxruntime", "substituted from onnxruntime", "substituted from stock"):
+        table.add_column(name, justify="left" if name == "target" else "right")
+    for outcome in outcomes:
+        pairs = ((outcome.stock_scores, reference), (outcome.scores, reference), (outcome.scores, outcome.stock_scores))
+        table.add_row(outcome.target.name, *(f"{distance(a, b):.1e}" for a, b in pairs))
+    return table
+
+
+def distance(a: Array, b: Array) -> float:
+    """Largest |a − b|; infinite where one is not a number."""
+    largest = float(np.abs(a.astype(np.float64) - b).max())
+    return largest if np.isfinite(largest) else float("inf")
+
+
+def speed_table(console: Console, outcome: Outcome, run_onnx: Callable[[Array], Array], batch: Array) -> Table:
+    """One thread each, interleaved in this process, medians."""
+    with ExitStack() as stack, console.status("timing, one thread each"):
+        builds = (("stock IREE", outcome.stock), ("with kernels", outcome.substituted))
+        cases: dict[str, Callable[[], object]] = {}
+        for name, result in builds:
+            session = stack.enter_context(Session(result.vmfb, device=outcome.target.device))
+            cases[name] = session.bind(None, [batch])
+        cases["onnxruntime"] = lambda: run_onnx(batch)
+        timings = measure_interleaved(cases, rounds=ROUNDS)
+        cases.clear()
+    table = Table(title=f"CPU, one thread, batch {BATCH}, median of {ROUNDS} rounds", title_justify="left")
+    for name in ("", "ms", "times as fast as stock IREE", "time ÷ onnxruntime's"):
+        table.add_column(name, justify="left" if not name else "right")
+    for name, timing in timings.items():
+        faster = timings["stock IREE"].ratio_to(timing)
+        table.add_row(
+            name, f"{timing.median_us / 1e3:.1f}", f"{faster:.1f}", f"{timing.ratio_to(timings['onnxruntime']):.2f}"
+        )
+    return table
+
+
+def find_problems(
+    files: Sequence[Path], outcomes: Sequence[Outcome], labels: Sequence[dict[str, str]], reference: Array
+) -> list[str]:
+    """What makes this demonstration a failure, in words."""
+    problems = []
+    for path, row in zip(files, labels, strict=True):
+        if len(set(row.values())) != 1:
+            problems.append(f"{path.name}: " + ", ".join(f"{name} says {label}" for name, label in row.items()))
+    for outcome in outcomes:
+        stock = max(distance(outcome.stock_scores, reference), SMALLEST_MEASURE)
+        allowed = 2 * stock if outcome.target.name == "CPU" else LARGEST_VULKAN_ERROR
+        found = distance(outcome.scores, reference)
+        if not found <= allowed:
+            problems.append(f"{outcome.target.name}: {found:.1e} away from onnxruntime, allowed {allowed:.1e}")
+        if not outcome.substituted.plan.substitutions:
+            problems.append(f"{outcome.target.name}: no kernel was put in")
+    return problems
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except SubstituteError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_status)

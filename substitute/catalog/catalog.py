@@ -1,0 +1,180 @@
+"""All kernels that may be used: the built-in ones, those of installed packs, and those of the user's folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import ManifestError, SubstituteError, UsageError
+from ..model.kernel import Form, Kernel, OperandSpec
+from .manifest import MANIFEST_NAME, Manifest, read_manifest
+from .problems import did_you_mean
+
+ReadForms = Callable[[Path, str, tuple[OperandSpec, ...]], tuple[Form, ...]]
+"""The forms of a definition: (its path, its text, the operands of the manifest). Raises `ManifestError`."""
+
+PACK_GROUP = "iree_substitute.kernels"
+"""Entry points of this group name a package whose folder holds kernels: `my_pack = "my_pack.kernels"`."""
+
+MAX_DEPTH = 3
+"""How far below a folder kernels are looked for."""
+
+_BUILTIN = {"_kernels": "kernels", "_ptx_blobs": "ptx_blobs"}
+"""Folders inside the installed package, and their names in a checkout."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """The kernels to choose from."""
+
+    kernels: tuple[Kernel, ...]
+    """In the order of their names."""
+
+    def kernel(self, name: str) -> Kernel:
+        """The kernel of this name. Raises `UsageError`."""
+        for kernel in self.kernels:
+            if kernel.name == name:
+                return kernel
+        names = [kernel.name for kernel in self.kernels]
+        raise UsageError(
+            f"there is no kernel `{name}`", expected="one of " + ", ".join(names) if names else "",
+            found=f"a catalog of {len(names)} kernels",
+            next_step=did_you_mean(name, names) or "`iree-substitute kernels` lists them; --kernels DIR adds a folder",
+        )  # fmt: skip
+
+
+def load_catalog(
+    folders: Sequence[Path],
+    *,
+    builtin: bool = True,
+    backends: frozenset[str] | None = None,
+    read_forms: ReadForms,
+) -> Catalog:
+    """The kernels of `folders`, and with `builtin` also the built-in ones and those of installed packs.
+
+    With `backends`, kernels that are for none of them are left out and their definitions are not read.
+    Raises `ManifestError`, and `UsageError` for a folder without kernels.
+    """
+    manifests = load_manifests(folders, builtin=builtin)
+    if backends is not None:
+        manifests = [m for m in manifests if any(t.backend in backends for t in m.kernel.targets)]
+    kernels = (_with_forms(manifest, read_forms) for manifest in manifests)
+    return Catalog(kernels=tuple(sorted(kernels, key=lambda k: k.name)))
+
+
+def load_manifests(folders: Sequence[Path], *, builtin: bool = True) -> list[Manifest]:
+    """Every manifest, each checked, names unique."""
+    files: dict[Path, None] = {}  # an ordered set: a folder may be given twice, or lie in another
+    for folder in folders:
+        files |= dict.fromkeys(find_manifests(folder))
+    if builtin:
+        for folder in (*builtin_folders(), *pack_folders()):
+            files |= dict.fromkeys(_walk(folder.resolve(), MAX_DEPTH))
+    ours = builtin_folders()
+    manifests: dict[str, Manifest] = {}
+    for file in files:
+        manifest = read_manifest(file)
+        if any(file.is_relative_to(folder) for folder in ours):
+            manifest = replace(manifest, kernel=replace(manifest.kernel, builtin=True))
+        other = manifests.setdefault(manifest.kernel.name, manifest)
+        if other is not manifest:
+            raise ManifestError(
+                f"two kernels are called `{manifest.kernel.name}`", where=f"{manifest.file}: name",
+                expected="a name that no other kernel has", found=f"the same name in {other.file}",
+                next_step="rename one of them, or leave its folder out (--no-builtin leaves out the built-in ones)",
+            )  # fmt: skip
+    return list(manifests.values())
+
+
+def find_manifests(folder: Path) -> list[Path]:
+    """The manifests of a folder that is a kernel, or holds kernels. Raises `UsageError` if it does neither."""
+    if not folder.is_dir():
+        raise UsageError(
+            "not a folder of kernels" if folder.exists() else "there is no such folder", where=str(folder),
+            expected=f"a kernel's folder (with {MANIFEST_NAME}) or a folder of such folders",
+            found="a file" if folder.exists() else "nothing",
+            next_step="check the path that follows --kernels",
+        )  # fmt: skip
+    found = list(_walk(folder.resolve(), MAX_DEPTH))
+    if not found:
+        raise UsageError(
+            "the folder holds no kernels", where=str(folder),
+            expected=f"a file {MANIFEST_NAME} in it, or in folders up to {MAX_DEPTH} levels below",
+            found=_contents(folder), next_step="`iree-substitute new FOLDER` writes a kernel that works",
+        )  # fmt: skip
+    return found
+
+
+def builtin_folders() -> list[Path]:
+    """Where the built-in kernels are: in the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    found: list[Path] = []
+    for installed, checkout in _BUILTIN.items():
+        places = (package / installed, package.parent / checkout)
+        found += [place for place in places if place.is_dir()][:1]
+    return found
+
+
+def pack_folders() -> list[Path]:
+    """The folders of installed packs. Raises `ManifestError` for a pack whose folder cannot be found."""
+    from importlib.metadata import entry_points
+    from importlib.util import find_spec
+
+    found: list[Path] = []
+    for entry in entry_points(group=PACK_GROUP):
+        try:
+            spec = find_spec(entry.module)
+        except (ImportError, ValueError) as error:
+            raise _pack_error(entry.name, entry.value, str(error)) from error
+        places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
+        if not places:
+            raise _pack_error(entry.name, entry.value, "no package of this name")
+        found += places
+    return found
+
+
+def _pack_error(name: str, value: str, found: str) -> ManifestError:
+    return ManifestError(
+        f"the installed pack of kernels `{name}` is broken", where=f"entry point {PACK_GROUP}: {name} = {value}",
+        expected="the name of a package whose folder holds kernels", found=found,
+        next_step="reinstall or uninstall the pack",
+    )  # fmt: skip
+
+
+def _walk(folder: Path, depth: int) -> Iterator[Path]:
+    file = folder / MANIFEST_NAME
+    if file.is_file():
+        yield file
+    elif depth:
+        try:
+            with os.scandir(folder) as entries:
+                below = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith((".", "_")))
+        except OSError as error:
+            raise SubstituteError(
+                "the folder cannot be read", where=str(folder), found=error.strerror or str(error),
+                next_step="check its permissions",
+            ) from None  # fmt: skip
+        for name in below:
+            yield from _walk(folder / name, depth - 1)
+
+
+def _contents(folder: Path) -> str:
+    names = sorted(p.name for p in folder.iterdir())
+    if not names:
+        return "an empty folder"
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _with_forms(manifest: Manifest, read_forms: ReadForms) -> Kernel:
+    if manifest.definition is None:
+        return manifest.kernel
+    try:
+        text = manifest.definition.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(
+            "the definition cannot be read", where=str(manifest.definition), expected="MLIR as UTF-8 text",
+            found=str(error), next_step="check the file",
+        ) from None  # fmt: skip
+    return replace(manifest.kernel, forms=read_forms(manifest.definition, text, manifest.kernel.operands))

@@ -1,0 +1,300 @@
+"""`kernel.toml`: from text to a `Kernel` without its forms, or an error that says which line to change."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from pydantic import ValidationError
+
+from ..errors import ManifestError
+from ..model.kernel import Constraint, Kernel, Launch, OperandSpec, PayloadSpec, TargetRule
+from .constraints import RESERVED, parse_constraint, parse_size
+from .positions import source_at
+from .problems import Problem, describe, did_you_mean, manifest_error, schema_problems
+from .schema import BACKENDS, GENERATORS, KIND_BACKENDS, ManifestTable
+
+MANIFEST_NAME = "kernel.toml"
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A kernel as its `kernel.toml` alone describes it."""
+
+    file: Path
+    kernel: Kernel
+    """Without forms."""
+    definition: Path | None
+    """None for a kernel that is selected by name alone."""
+
+
+def read_manifest(file: Path) -> Manifest:
+    """Reads and checks one `kernel.toml`. Raises `ManifestError` that names every problem."""
+    try:
+        text = file.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except OSError as error:
+        raise ManifestError(
+            "the manifest cannot be read", where=str(file), expected="a readable text file",
+            found=error.strerror or str(error), next_step="check the path and the file's permissions",
+        ) from None  # fmt: skip
+    except UnicodeDecodeError as error:
+        raise ManifestError(
+            "the manifest is not text", where=str(file), expected="UTF-8",
+            found=f"byte 0x{error.object[error.start]:02x} at offset {error.start}",
+            next_step="save the file as UTF-8",
+        ) from None  # fmt: skip
+    return parse_manifest(text, file)
+
+
+def parse_manifest(text: str, file: Path) -> Manifest:
+    """Reads the text of the `kernel.toml` at `file`, whose folder has to hold the kernel's other files."""
+    data = _parse_toml(text, file)
+    try:
+        table = ManifestTable.model_validate(data)
+    except ValidationError as error:
+        raise manifest_error(file, text, schema_problems(error, data, ManifestTable)) from None
+    checks = _Checks(table, file.parent)
+    problems = list(checks.run())
+    if problems:
+        raise manifest_error(file, text, problems)
+    return _manifest(table, file, checks)
+
+
+def _parse_toml(text: str, file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        place = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+        source = None
+        if place:
+            line, column = int(place[1]), int(place[2])
+            offset = sum(len(part) + 1 for part in text.split("\n")[: line - 1]) + column - 1
+            source = source_at(text, min(offset, len(text)))
+            message = message[: place.start()]
+        raise ManifestError(
+            f"not valid TOML: {message[:1].lower()}{message[1:]}",
+            where=f"{file}:{source.line}" if source else str(file),
+            expected="TOML, with strings in quotes",
+            next_step="correct the line; TOML is explained at https://toml.io",
+            source=source,
+        ) from None
+
+
+@dataclass(slots=True)
+class _Checks:
+    """What spans several keys, or a key and the folder. `run` yields what is wrong."""
+
+    table: ManifestTable
+    folder: Path
+    constraints: tuple[Constraint, ...] = ()
+    definition: Path | None = None
+
+    @property
+    def axes(self) -> list[str]:
+        return sorted({axis for operand in self.table.operands.values() for axis in operand.axes})
+
+    def run(self) -> Iterator[Problem]:
+        yield from self._targets()
+        yield from self._names()
+        yield from self._expressions()
+        yield from self._abi()
+        yield from self._files()
+        yield from self._launch()
+
+    def _targets(self) -> Iterator[Problem]:
+        allowed = KIND_BACKENDS[self.table.payload.kind]
+        for at, target in enumerate(self.table.target):
+            path = ("target", at, "backend")
+            if target.backend not in BACKENDS:
+                yield Problem(
+                    path=path, what="not a backend of IREE", expected="one of " + ", ".join(BACKENDS),
+                    found=describe(target.backend), next_step=did_you_mean(target.backend, BACKENDS),
+                )  # fmt: skip
+            elif target.backend not in allowed:
+                kind = self.table.payload.kind
+                yield Problem(
+                    path=path, what=f"this backend cannot take a payload of kind `{kind}`",
+                    expected=" or ".join(allowed), found=target.backend,
+                    next_step="change the backend, or payload.kind",
+                )  # fmt: skip
+
+    def _names(self) -> Iterator[Problem]:
+        table, axes = self.table, self.axes
+        for name, operand in table.operands.items():
+            for axis in sorted(RESERVED.intersection(operand.axes)):
+                yield Problem(path=("operands", name), what=f"`{axis}` cannot be the name of an axis",
+                              expected="a word that the constraint language does not use", found=axis,
+                              next_step="rename the axis")  # fmt: skip
+        for at, group in enumerate(table.groups):
+            if group not in axes:
+                yield _unknown(("groups", at), "axis", group, axes)
+        for at, pattern in enumerate(table.dispatches):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                yield Problem(path=("dispatches", at), what=f"not a regular expression: {error.msg}",
+                              expected="Python's regular expressions", found=describe(pattern), column=error.pos,
+                              next_step="escape characters that stand for themselves with a backslash")  # fmt: skip
+        known = axes + [f"offset.{name}" for name in table.operands]
+        for ordinal, value in table.payload.spec_constants.items():
+            if value not in known:
+                yield _unknown(("payload", "spec_constants", ordinal), "axis or offset", value, known)
+        if table.payload.spec_constants and table.payload.kind != "spirv":
+            yield Problem(path=("payload", "spec_constants"), what="only SPIR-V has specialization constants",
+                          expected='kind = "spirv"', found=f'kind = "{table.payload.kind}"', at_key=True,
+                          next_step="remove spec_constants")  # fmt: skip
+
+    def _expressions(self) -> Iterator[Problem]:
+        parsed: list[Constraint] = []
+        for at, text in enumerate(self.table.constraints):
+            try:
+                parsed.append(parse_constraint(text, self.axes))
+            except ManifestError as error:
+                yield _expression_problem(("constraints", at), error)
+        self.constraints = tuple(parsed)
+        for at, text in enumerate(self.table.launch.workgroup_count or ()):
+            try:
+                parse_size(text, self.axes)
+            except ManifestError as error:
+                yield _expression_problem(("launch", "workgroup_count", at), error)
+
+    def _abi(self) -> Iterator[Problem]:
+        table = self.table
+        if table.abi == "raw":
+            if table.bindings is None:
+                yield Problem(path=(), what="the key `bindings` is missing",
+                              expected='with abi = "raw", how many bindings the payload expects: `bindings = 3`',
+                              next_step="add `bindings` (and `constants`, for push constants)")  # fmt: skip
+            if table.slots:
+                yield Problem(path=("slots",), what="a raw kernel has no slots", expected='abi = "canonical"',
+                              found='abi = "raw"', next_step="remove slots, or abi")  # fmt: skip
+            return
+        for key in ("bindings", "constants"):
+            if getattr(table, key) is not None:
+                yield Problem(path=(key,), what=f"`{key}` is for raw kernels only", expected='abi = "raw"',
+                              found='abi = "canonical"', next_step=f"remove {key}, or set abi",
+                              at_key=True)  # fmt: skip
+
+    def _files(self) -> Iterator[Problem]:
+        table = self.table
+        yield from self._inside(("payload", "file"), table.payload.file, required=True)
+        path = ("definition", "file")
+        selective = bool(table.dispatches or table.kinds)
+        general = table.abi == "raw" or table.payload.kind in GENERATORS
+        optional = selective and general and "definition" not in table.model_fields_set
+        problems = list(self._inside(path, table.definition.file, required=not optional))
+        yield from problems
+        file = self.folder / table.definition.file
+        if problems or (optional and not os.path.isfile(file)):
+            return
+        self.definition = file
+        if not table.operands:
+            yield Problem(path=(), what="the table [operands] is missing",
+                          expected="one line for each argument and result of the definition, in order",
+                          found=f"no operands, but {table.definition.file}",
+                          next_step='add [operands] with lines such as a = ["M", "K"]')  # fmt: skip
+
+    def _inside(self, path: tuple[str, ...], name: str, *, required: bool) -> Iterator[Problem]:
+        file = self.folder / name
+        # a plain name that is no link cannot lead out, and resolving 500 kernels' paths takes longer than parsing them
+        plain = "/" not in name and os.sep not in name and name != ".." and not os.path.islink(file)
+        if not plain and not file.resolve().is_relative_to(self.folder.resolve()):
+            yield Problem(path=path, what="the file is outside the kernel's folder",
+                          expected=f"a path below {self.folder}", found=str(file.resolve()),
+                          next_step="copy the file into the kernel's folder")  # fmt: skip
+        elif required and not os.path.isfile(file):
+            there = sorted(p.name for p in self.folder.iterdir() if p.is_file() and p.name != MANIFEST_NAME)
+            yield Problem(path=path, what=f"there is no file `{name}`", expected=f"a file {file}",
+                          found=", ".join(there) or "no other file in the folder",
+                          next_step=did_you_mean(name, there) or "add the file, or correct the key")  # fmt: skip
+
+    def _launch(self) -> Iterator[Problem]:
+        table = self.table
+        if table.payload.kind in GENERATORS:
+            return
+        missing = [("workgroup_count", '["ceildiv(N, 64)", "1", "1"]')] * (table.launch.workgroup_count is None)
+        if table.payload.kind == "ptx" and table.launch.workgroup_size is None:
+            missing.append(("workgroup_size", "[64, 1, 1]"))
+        for key, example in missing:
+            yield Problem(
+                path=("launch",), what=f"the key `{key}` is missing",
+                expected=f"for a payload of kind `{table.payload.kind}`, three values such as {key} = {example}",
+                next_step=f"add {key} to the table [launch]",
+            )  # fmt: skip
+
+
+def _expression_problem(path: tuple[str | int, ...], error: ManifestError) -> Problem:
+    column = error.source.column - 1 if error.source else None
+    step = error.next_step or "correct the expression"
+    return Problem(path=path, what=error.what, expected=error.expected, next_step=step, column=column)
+
+
+def _unknown(path: tuple[str | int, ...], noun: str, name: str, known: Iterable[str]) -> Problem:
+    names = list(known)
+    return Problem(
+        path=path, what=f"unknown {noun} `{name}`", expected="one of " + ", ".join(names) if names else "no value",
+        found=describe(name), next_step=did_you_mean(name, names) or "axes are named in the table [operands]",
+    )  # fmt: skip
+
+
+def _manifest(table: ManifestTable, file: Path, checks: _Checks) -> Manifest:
+    raw = table.abi == "raw"
+    launch = table.launch
+    kernel = Kernel(
+        name=table.name,
+        folder=file.parent,
+        summary=table.summary,
+        abi=table.abi,
+        targets=tuple(
+            TargetRule(
+                backend=target.backend,
+                format=target.format or "",
+                architectures=tuple(target.architectures),
+                features=tuple(target.features),
+                config=tuple((key, _as_mlir(value)) for key, value in target.config.items()),
+            )
+            for target in table.target
+        ),
+        forms=(),
+        operands=tuple(
+            OperandSpec(name=name, axes=tuple(operand.axes), strided=operand.strided)
+            for name, operand in table.operands.items()
+        ),
+        groups=frozenset(table.groups),
+        slots=frozenset(table.slots),
+        constraints=checks.constraints,
+        dispatches=tuple(table.dispatches),
+        kinds=tuple(table.kinds),
+        payload=PayloadSpec(
+            kind=table.payload.kind,
+            path=file.parent / table.payload.file,
+            entry=table.payload.entry,
+            spec_constants=tuple(sorted((int(k), v) for k, v in table.payload.spec_constants.items())),
+        ),
+        launch=Launch(
+            workgroup_size=_triple(launch.workgroup_size),
+            workgroup_count=_triple(launch.workgroup_count),
+            shared_memory_bytes=launch.shared_memory_bytes,
+        ),
+        priority=table.priority,
+        bindings=table.bindings,
+        # a raw payload that reads push constants has to say how many: 0 is checked like any other number
+        constants=(table.constants or 0) if raw else None,
+    )
+    return Manifest(file=file, kernel=kernel, definition=checks.definition)
+
+
+def _triple(values: list[_T] | None) -> tuple[_T, _T, _T] | None:
+    return cast("tuple[_T, _T, _T]", tuple(values)) if values is not None else None
+
+
+def _as_mlir(value: str | bool | int) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

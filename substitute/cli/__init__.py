@@ -1,0 +1,1 @@
+"""The command `iree-substitute`: reads arguments, calls one function below, prints. Nothing else prints or exits."""

@@ -1,0 +1,54 @@
+"""`iree-substitute compile`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from .flags import CompilerCommand
+from .options import FILE, catalog_options, model_argument
+from .terminal import check_writable, progress, show, terminal_width
+
+
+@click.command("compile", cls=CompilerCommand)
+@model_argument
+@click.option("-o", "--output", required=True, type=FILE, metavar="FILE", help="Where the module goes (.vmfb).")
+@catalog_options
+@click.option("--plan-out", type=FILE, metavar="FILE", help="Write what was substituted by what, as JSON.")
+@click.option("--plan", type=FILE, metavar="FILE", help="Substitute what this plan says, and nothing else.")
+@click.option("--require", multiple=True, metavar="NAME",
+              help="Fail if this kernel takes no dispatch; may be given several times.")  # fmt: skip
+@click.option("--no-substitute", "substitute", is_flag=True, flag_value=False, default=True,
+              help="Leave IREE's own code everywhere, to compare with.")  # fmt: skip
+def command(
+    model: Path,
+    output: Path,
+    kernels: tuple[Path, ...],
+    builtin: bool,
+    plan_out: Path | None,
+    plan: Path | None,
+    require: tuple[str, ...],
+    substitute: bool,
+    flags: tuple[str, ...],
+) -> None:
+    """Compile MODEL (.mlir, .mlirbc or .onnx) with kernels in the place of IREE's own code."""
+    check_writable(output, "-o")
+    check_writable(plan_out, "--plan-out")
+    from ..pipeline import compile_model, write_whole
+    from ..report.as_json import plan_to_json
+    from ..report.tables import substitution_table
+
+    with progress() as report:
+        result = compile_model(
+            model, output=output, kernels=kernels, builtin=builtin, flags=flags, plan=plan, require=require,
+            substitute=substitute, progress=report,
+        )  # fmt: skip
+    if plan_out is not None:
+        text = json.dumps(plan_to_json(result.plan, result.payloads), indent=2, ensure_ascii=False)
+        write_whole(plan_out, f"{text}\n".encode())
+    show(substitution_table(result.plan, result.payloads, width=terminal_width()))
+    phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in result.seconds.items())
+    total = sum(result.seconds.values())
+    click.echo(f"wrote {output} ({len(result.vmfb):,} bytes) in {total:.2f} s" + (f": {phases}" if phases else ""))

@@ -1,0 +1,92 @@
+"""`iree-substitute explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import UsageError
+from .flags import CompilerCommand
+from .options import catalog_options, json_option, model_argument
+from .terminal import progress, show, show_json, terminal_width
+
+if TYPE_CHECKING:
+    from ..model.dispatch import Dispatch
+    from ..model.plan import Decision, Plan
+
+
+@click.command("explain", cls=CompilerCommand)
+@model_argument
+@click.option("--dispatch", "dispatch_name", metavar="NAME", help="A dispatch's name, number, or a part of its name.")
+@click.option("--kernel", "kernel_name", metavar="NAME", help="A kernel's name.")
+@catalog_options
+@json_option
+def command(
+    model: Path,
+    dispatch_name: str | None,
+    kernel_name: str | None,
+    kernels: tuple[Path, ...],
+    builtin: bool,
+    as_json: bool,
+    flags: tuple[str, ...],
+) -> None:
+    """Say rule by rule why a kernel fits a dispatch of MODEL or not.
+
+    With --dispatch alone, all kernels are compared, nearest first; with --kernel alone, all dispatches.
+    """
+    if dispatch_name is None and kernel_name is None:
+        raise UsageError(
+            "nothing to explain", expected="--dispatch NAME, --kernel NAME, or both", found="neither",
+            next_step="`iree-substitute inspect MODEL` lists dispatches, `iree-substitute kernels` lists kernels",
+        )  # fmt: skip
+    if kernel_name is not None:
+        _check_kernel(kernel_name, kernels, builtin)
+    from ..pipeline import inspect_model
+    from ..report.as_json import explanation_to_json
+    from ..report.rows import by_nearness, decisions_for, find_dispatch
+
+    with progress() as report:
+        plan = inspect_model(model, kernels=kernels, builtin=builtin, flags=flags, progress=report)
+    dispatch = find_dispatch(plan, dispatch_name) if dispatch_name is not None else None
+    decisions = by_nearness(decisions_for(plan, dispatch=dispatch, kernel=kernel_name))
+    if not decisions:
+        raise _nothing(plan, dispatch, kernel_name)
+    if as_json:
+        show_json(explanation_to_json(decisions))
+    else:
+        _show(decisions, pair=dispatch is not None and kernel_name is not None)
+
+
+def _show(decisions: Sequence[Decision], *, pair: bool) -> None:
+    from ..report.tables import decisions_table, explanation_table
+
+    width = terminal_width()
+    if pair:
+        for decision in decisions:
+            show(explanation_table(decision, width=width))
+    else:
+        show(decisions_table(decisions, width=width))
+
+
+def _check_kernel(name: str, folders: Sequence[Path], builtin: bool) -> None:
+    """Finds a wrong name before the model is compiled."""
+    from ..catalog.catalog import Catalog, load_manifests
+
+    manifests = load_manifests(folders, builtin=builtin)
+    Catalog(kernels=tuple(m.kernel for m in manifests)).kernel(name)
+
+
+def _nothing(plan: Plan, dispatch: Dispatch | None, kernel: str | None) -> UsageError:
+    """The pair was never compared: the kernel is for another backend."""
+    targets = [dispatch.target] if dispatch else [d.target for d in plan.dispatches]
+    backends = ", ".join(dict.fromkeys(target.backend for target in targets)) or "no backend"
+    what = f"`{kernel}` was not compared" if kernel else f"no kernel was compared with `{dispatch and dispatch.name}`"
+    return UsageError(
+        f"{what}: it is for another backend" if kernel else what,
+        expected=f"a kernel for {backends}",
+        found=f"a model compiled for {backends}",
+        next_step="choose the target with IREE's flags, such as --iree-hal-target-device=vulkan",
+    )

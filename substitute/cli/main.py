@@ -1,0 +1,125 @@
+"""The entry point of `iree-substitute`: commands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ..errors import SubstituteError, UsageError
+
+PROGRAM = "iree-substitute"
+DEBUG_VARIABLE = "IREE_SUBSTITUTE_DEBUG"
+INTERRUPTED = 130
+BUG = 70
+
+COMMANDS: dict[str, str] = {
+    "compile": "Compile a model with kernels in the place of IREE's own code.",
+    "inspect": "List the dispatches of a model and the kernel that takes each.",
+    "explain": "Say rule by rule why a kernel fits a dispatch or not.",
+    "run": "Run a compiled module on a device.",
+    "validate": "Compare a model with kernels to the same model without.",
+    "kernels": "List the kernels that can be used.",
+    "new": "Write a new kernel that works, to start from.",
+}
+"""Each command is the function `command` of the module of its name, imported when it is used."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            close = difflib.get_close_matches(cmd_name, COMMANDS, n=1, cutoff=0.5)
+            raise UsageError(
+                f"there is no command `{cmd_name}`", expected="one of " + ", ".join(COMMANDS),
+                next_step=f"did you mean `{PROGRAM} {close[0]}`?" if close else f"see `{PROGRAM} --help`",
+            )  # fmt: skip
+        command = importlib.import_module(f"{__package__}.{cmd_name}_command").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):  # without importing any
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if not value:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for name in (PROGRAM, "iree-base-compiler", "iree-base-runtime"):
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            found.append(f"{name} (not installed)")
+    click.echo("\n".join(found))
+    ctx.exit()
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="`iree-substitute COMMAND --help` explains a command.",
+)  # fmt: skip
+@click.option("--debug", is_flag=True, help=f"Show a traceback with errors (also {DEBUG_VARIABLE}=1).")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+              help="Show the versions of this program and of IREE.")  # fmt: skip
+def cli(debug: bool) -> None:
+    """Put hand-tuned kernels into programs compiled by IREE."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit status; what went wrong is on standard error."""
+    args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    debug = args[:1] == ["--debug"] or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
+    try:
+        status = cli.main(args=args, prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except SubstituteError as error:
+        _trace(debug)
+        click.echo(f"error: {error}", err=True)
+        return error.exit_status
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except click.ClickException as error:
+        click.echo(f"error: {_usage(error)}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        # whoever read the output has seen enough; Python would complain once more when it closes stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        _trace(debug)
+        click.echo(_bug(error, debug), err=True)
+        return BUG
+
+
+def _trace(debug: bool) -> None:
+    if debug:
+        import traceback
+
+        click.echo(traceback.format_exc(), err=True)
+
+
+def _usage(error: click.ClickException) -> str:
+    """Click's words in the form of ours."""
+    message = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else PROGRAM
+    return f"{message[:1].lower()}{message[1:]}\n  next:      `{path} --help` lists the arguments and options"
+
+
+def _bug(error: Exception, debug: bool) -> str:
+    lines = [f"error: this is a bug in {PROGRAM}: {type(error).__name__}: {error}"]
+    if not debug:
+        lines.append(f"  next:      run it again as `{PROGRAM} --debug …` and report what it prints")
+    return "\n".join(lines)

@@ -1,0 +1,36 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path)
+"""Existence is checked below the command line, with a better message."""
+
+
+def model_argument(function: F) -> F:
+    """The model, and what it is."""
+    return click.argument("model", type=FILE)(function)
+
+
+def catalog_options(function: F) -> F:
+    """Which kernels there are to choose from."""
+    function = click.option(
+        "--no-builtin", "builtin", is_flag=True, flag_value=False, default=True,
+        help="Use only the kernels of --kernels, not the built-in ones or those of installed packs.",
+    )(function)  # fmt: skip
+    return click.option(
+        "--kernels", multiple=True, type=FILE, metavar="DIR",
+        help="A kernel's folder, or a folder of kernels; may be given several times.",
+    )(function)  # fmt: skip
+
+
+def json_option(function: F) -> F:
+    """Output for programs."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(function)

@@ -1,0 +1,94 @@
+"""Printing: tables and progress where there is a terminal, plain text where there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Progress = Callable[[str, float | None], None]
+"""Called with the phase that begins or goes on, and how much of it is done (0 to 1; None: nobody knows)."""
+
+PLAIN_WIDTH = 100_000
+"""Wide enough that no line of plain text is ever wrapped."""
+
+
+def terminal_width() -> int | None:
+    """Characters per line of the terminal that standard output is; None if it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def show(renderable: RenderableType) -> None:
+    """Prints a table or text to standard output."""
+    from rich.console import Console
+
+    width = terminal_width()
+    if width is not None:
+        Console(width=width, highlight=False).print(renderable)
+        return
+    console = Console(width=PLAIN_WIDTH, color_system=None, force_terminal=False, highlight=False, file=sys.stdout)
+    with console.capture() as captured:
+        console.print(renderable)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
+
+
+def show_json(value: Mapping[str, Any]) -> None:
+    """Prints JSON to standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Progress]:
+    """Shows phases on standard error while they last, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda phase, fraction: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    # a file of its own: descriptor 2 is bent elsewhere while the compiler's words are caught
+    with os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as file:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+        with Bars(*columns, console=Console(file=file), transient=True) as bars:
+            task = bars.add_task("starting", total=None)
+
+            def update(phase: str, fraction: float | None) -> None:
+                bars.update(task, description=phase, total=None if fraction is None else 1.0, completed=fraction or 0.0)
+
+            yield update
+
+
+def check_writable(file: Path | None, option: str) -> None:
+    """Finds out before the long work whether its result can be written. Raises `UsageError`."""
+    if file is None:
+        return
+    if file.is_dir():
+        raise UsageError(
+            "the output is a folder", where=f"{option} {file}", expected="the path of a file", found="a folder",
+            next_step="add a file name",
+        )  # fmt: skip
+    folder = file.parent
+    if not folder.is_dir():
+        raise UsageError(
+            "the folder of the output does not exist", where=f"{option} {file}", expected=f"a folder {folder}",
+            found="nothing", next_step=f"mkdir -p {folder}",
+        )  # fmt: skip
+    if not os.access(folder, os.W_OK):
+        raise UsageError(
+            "the file cannot be written", where=f"{option} {file}", expected="a folder that can be written to",
+            found="no permission to write in its folder", next_step="choose another path",
+        )  # fmt: skip

@@ -1,0 +1,138 @@
+"""Which devices there are, and how to open one."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+
+from ..errors import DeviceError, UsageError
+
+_SOFTWARE_VULKAN = (
+    "for the software Vulkan device on Debian: apt-get install mesa-vulkan-drivers libvulkan1; or choose another device"
+)
+_NEXT_STEPS = (
+    ("vulkan", _SOFTWARE_VULKAN),
+    ("cuda", "CUDA needs an NVIDIA GPU and its driver (libcuda.so); choose another device to run without"),
+    ("hip", "HIP needs an AMD GPU and ROCm (libamdhip64.so); choose another device to run without"),
+)
+_STATUS = re.compile(r"[A-Z_]{5,}; (.*)", re.DOTALL)
+_workers: int | None = None
+
+
+def available_devices() -> dict[str, str]:
+    """Every driver of the runtime by IREE's name, and why its devices cannot be used: empty for those that can."""
+    from iree.runtime import get_driver
+
+    reasons: dict[str, str] = {}
+    for name in _driver_names():
+        try:
+            found = get_driver(name).query_available_devices()
+        except (RuntimeError, ValueError) as error:
+            reasons[name] = reason_of(error)
+        else:
+            reasons[name] = "" if found else "the driver is there, but it finds no device"
+    return reasons
+
+
+def describe_device(device: str) -> str:
+    """What the device calls itself, such as `llvmpipe (LLVM 15.0.6, 256 bits)`. Raises `DeviceError`."""
+    open_device(device)
+    from iree.runtime import get_driver
+
+    path = device.partition("://")[2].partition("?")[0]
+    known = get_driver(_driver_of(device)).query_available_devices()
+    names = [str(entry["name"]) for entry in known if path in ("", str(entry["path"]))]
+    return names[0] if names else device
+
+
+def open_device(device: str, *, workers: int | None = None) -> Any:
+    """The device of this name, as `iree.runtime` knows it; opened once in a process. Raises `DeviceError`.
+
+    `workers` is the number of threads of `local-task`. The runtime creates them once in a process, so all of a
+    process's sessions on `local-task` have the same number; None takes what there is, or IREE's own choice.
+    """
+    from iree.runtime import get_device
+
+    driver = _driver_of(device)
+    _check_driver(device, driver)
+    if driver == "local-task":
+        _create_workers(workers)
+    elif workers not in (None, 1) or (workers == 1 and driver != "local-sync"):
+        raise UsageError(
+            f"the number of worker threads cannot be chosen for {device}",
+            expected="device local-task (any number), or local-sync (which has exactly one)",
+            found=f"{workers} for {device}",
+        )
+    try:
+        return get_device(device)
+    except (RuntimeError, ValueError) as error:
+        openable = _openable(driver)
+        raise DeviceError(
+            f"device {device!r} cannot be opened",
+            expected=f"a device that the driver can open: {', '.join(openable) or 'there is none on this machine'}",
+            found=reason_of(error),
+            next_step="" if openable else dict(_NEXT_STEPS).get(driver, ""),
+        ) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """The sentence inside a status message of IREE, without the source positions around it."""
+    text = str(error).strip()
+    match = _STATUS.search(text)
+    return " ".join((match[1] if match else text).split("\n")[0].split())
+
+
+def _driver_names() -> list[str]:
+    from iree.runtime import query_available_drivers
+
+    return sorted(str(name) for name in query_available_drivers())
+
+
+def _driver_of(device: str) -> str:
+    return device.partition("://")[0]
+
+
+def _check_driver(device: str, driver: str) -> None:
+    names = _driver_names()
+    if driver in names:
+        return
+    close = difflib.get_close_matches(driver, names, n=1)
+    raise DeviceError(
+        f"unknown device {device!r}",
+        expected=f"one of {', '.join(names)}",
+        found=driver or "an empty name",
+        next_step=f"did you mean {close[0]}?" if close else "name the device as IREE names it",
+    )
+
+
+def _openable(driver: str) -> list[str]:
+    """The names of a driver's devices, for a message; none if the driver itself cannot start."""
+    from iree.runtime import get_driver
+
+    try:
+        found = get_driver(driver).query_available_devices()
+    except (RuntimeError, ValueError):
+        return []
+    return [f"{driver}://{entry['path']}" if entry["path"] else driver for entry in found]
+
+
+def _create_workers(workers: int | None) -> None:
+    global _workers
+    if _workers is None:
+        from iree.runtime import get_driver
+        from iree.runtime.flags import parse_flags
+
+        if workers is not None:
+            if workers < 1:
+                raise UsageError("a device needs at least one worker thread", expected="1 or more", found=str(workers))
+            parse_flags(f"--task_topology_group_count={workers}")
+        get_driver("local-task")
+        _workers = workers or 0
+    elif workers not in (None, _workers):
+        raise DeviceError(
+            f"this process already runs local-task with {_workers or 'the default number of'} worker threads",
+            expected="one number for all sessions of a process",
+            found=str(workers),
+            next_step="use local-sync for a single thread, or another process for another number",
+        )

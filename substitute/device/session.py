@@ -1,0 +1,243 @@
+"""A compiled module, loaded on a device and called with NumPy arrays."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, SupportsFloat, SupportsInt
+
+import numpy as np
+
+from ..errors import DeviceError
+from .drivers import open_device, reason_of
+from .transfer import to_device, to_host
+from .value_type import Array, Function, ValueType, element_name, parse_declaration, type_of
+
+Value = Array | SupportsFloat | SupportsInt
+_MISSING_DEVICE = re.compile(r'#hal\.device\.target<"([^"]+)"(?:, \[#hal\.executable\.target<"[^"]*", "([^"]+)")?')
+# what `iree-compile` calls the device that the runtime calls by these names
+_COMPILED_FOR = {"local": "local-task or local-sync"}
+
+
+class Session:
+    """A module on a device, from `with Session(...)` until the block ends.
+
+    `vmfb` is the module's bytes, or its path (then the file is mapped, not read, and must stay as it is).
+    `workers` is the number of threads of `local-task`, see `open_device`. Raises `DeviceError`.
+    """
+
+    def __init__(self, vmfb: bytes | Path, *, device: str = "local-task", workers: int | None = None) -> None:
+        from iree.runtime import VmContext, VmInstance, create_hal_module
+
+        self.device = device
+        self._device: Any = open_device(device, workers=workers)
+        self._where = str(vmfb) if isinstance(vmfb, Path) else "module"
+        self._instance: Any = VmInstance()
+        self._module: Any = _load(self._instance, vmfb)
+        try:
+            self._context: Any = VmContext(
+                self._instance, [create_hal_module(self._instance, self._device), self._module]
+            )
+        except (RuntimeError, ValueError) as error:
+            raise _load_error(error, device=device, where=self._where) from error
+        self.functions: tuple[Function, ...] = tuple(_functions(self._module))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the module. Results that were returned stay valid."""
+        self._context = self._module = self._instance = self._device = None
+
+    def function(self, name: str | None = None) -> Function:
+        """The function of this name, or the only one. Raises `DeviceError`."""
+        names = [function.name for function in self.functions]
+        if name is None:
+            if len(names) == 1:
+                return self.functions[0]
+            raise DeviceError(
+                "the module has several functions" if names else "the module has no function to call",
+                where=self._where,
+                expected="the name of one of them: " + _listed(self.functions) if names else "an exported function",
+                found="no name" if names else "none",
+                next_step="name the function (--function=NAME)" if names else "",
+            )
+        if name in names:
+            return self.functions[names.index(name)]
+        close = difflib.get_close_matches(name, names, n=1)
+        raise DeviceError(
+            f"the module has no function {name!r}",
+            where=self._where,
+            expected="one of " + _listed(self.functions) if names else "an exported function",
+            found=name,
+            next_step=f"did you mean {close[0]}?" if close else "",
+        )
+
+    def call(self, name: str | None, inputs: Sequence[Value]) -> list[Array]:
+        """Calls a function (None: the only one); the results, in memory of their own. Raises `DeviceError`."""
+        function = self.function(name)
+        results = self._invoke(function, self._pack(function, inputs))
+        declared = function.results or (None,) * len(results)
+        return [self._to_host(results.get_variant(at), declared[at]) for at in range(len(results))]
+
+    def bind(self, name: str | None, inputs: Sequence[Value]) -> Callable[[], None]:
+        """A call with inputs that already lie on the device and results that stay there: what a benchmark times."""
+        function = self.function(name)
+        packed = self._pack(function, inputs)
+
+        def invoke() -> None:
+            self._invoke(function, packed)
+
+        return invoke
+
+    def _invoke(self, function: Function, packed: Any) -> Any:
+        from iree.runtime import VmVariantList
+
+        results = VmVariantList(len(function.results or ()))
+        try:
+            self._context.invoke(self._module.lookup_function(function.name), packed, results)
+        except (RuntimeError, ValueError) as error:
+            raise DeviceError(
+                f"function {function} failed on {self.device}", where=self._where, details=str(error)
+            ) from error
+        return results
+
+    def _pack(self, function: Function, inputs: Sequence[Value]) -> Any:
+        from iree.runtime import VmVariantList
+
+        values = [np.asarray(value) for value in inputs]
+        declared = function.inputs or tuple(_presumed_type(a, v) for a, v in zip(values, inputs, strict=True))
+        if function.inputs is not None and len(values) != len(declared):
+            raise DeviceError(
+                f"wrong number of inputs for {function.name}",
+                where=self._where,
+                expected=f"{len(declared)}: {', '.join(map(str, declared)) or 'none'}",
+                found=f"{len(values)}: {', '.join(str(type_of(value)) for value in values) or 'none'}",
+            )
+        packed = VmVariantList(len(values))
+        for at, (value, kind) in enumerate(zip(values, declared, strict=True)):
+            self._check_input(function, at, value, kind)
+            if kind.shape is not None:
+                packed.push_ref(to_device(self._device, value).ref)
+            elif value.dtype.kind in "iub" and kind.element not in ("f16", "bf16", "f32", "f64"):
+                packed.push_int(int(value))
+            else:
+                packed.push_float(float(value))
+        return packed
+
+    def _check_input(self, function: Function, at: int, value: Array, kind: ValueType) -> None:
+        if not kind.bytes_are_known:
+            raise DeviceError(
+                f"input {at} of {function.name} is neither a tensor nor a number",
+                where=self._where,
+                expected="a function of tensors and numbers",
+                found=str(kind),
+            )
+        if not kind.fits(value):
+            raise DeviceError(
+                f"input {at} of {function.name} does not fit",
+                where=self._where,
+                expected=str(kind),
+                found=str(type_of(value)),
+                next_step=_conversion(value, kind),
+            )
+
+    def _to_host(self, value: Any, kind: ValueType | None) -> Array:
+        from iree.runtime import HalBufferView, VmRef
+
+        dtype = kind.dtype if kind is not None else None
+        if not isinstance(value, VmRef):
+            return np.asarray(value, dtype=dtype)
+        view = value.deref(HalBufferView, True)
+        if view is None:
+            raise DeviceError("a result is neither a tensor nor a number", where=self._where, found=str(kind))
+        result = to_host(self._device, view)
+        # a device has no i1: it comes as bytes where the program did not say that they are booleans
+        return result.astype(np.bool_) if dtype == np.bool_ else result
+
+
+def run_module(
+    vmfb: bytes | Path, *, device: str, function: str | None = None, inputs: Sequence[Value] = ()
+) -> list[Array]:
+    """Loads a module, calls one function (None: the only one) and returns its results. Raises `DeviceError`."""
+    with Session(vmfb, device=device) as session:
+        return session.call(function, inputs)
+
+
+def _load(instance: Any, vmfb: bytes | Path) -> Any:
+    from iree.runtime import VmModule
+
+    if isinstance(vmfb, Path) and not vmfb.is_file():
+        raise DeviceError(
+            "no such module",
+            where=str(vmfb),
+            expected="a file written by iree-compile or iree-substitute compile",
+            found="a folder" if vmfb.is_dir() else "nothing",
+        )
+    try:
+        if isinstance(vmfb, Path):
+            return VmModule.mmap(instance, str(vmfb))
+        return VmModule.copy_buffer(instance, vmfb)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise DeviceError(
+            "not a compiled IREE module",
+            where=str(vmfb) if isinstance(vmfb, Path) else "module",
+            expected="a vmfb, whole, of this version of IREE",
+            found=reason_of(error),
+            next_step="compile the model: iree-substitute compile MODEL -o OUT.vmfb",
+        ) from error
+
+
+def _functions(module: Any) -> list[Function]:
+    found = []
+    for name in module.function_names:
+        # `f$async` is the form with fences of `f`, which waits by itself
+        if name.startswith("__") or name.endswith("$async"):
+            continue
+        declaration = module.lookup_function(name).reflection.get("iree.abi.declaration")
+        known = parse_declaration(name, declaration) if declaration else None
+        found.append(known or Function(name=name, inputs=None, results=None))
+    return found
+
+
+def _load_error(error: Exception, *, device: str, where: str) -> DeviceError:
+    match = _MISSING_DEVICE.search(str(error))
+    if match is None:
+        return DeviceError(f"the module cannot be loaded on {device}", where=where, details=str(error))
+    wanted = _COMPILED_FOR.get(match[1], match[1])
+    same = match[1] == device.partition("://")[0] or (match[1] == "local" and device.startswith("local-"))
+    return DeviceError(
+        f"the module was not compiled for {'this ' if same else ''}{device}",
+        where=where,
+        expected=f"a module for {device}",
+        found=f"one for {wanted}" + (f" ({match[2]})" if match[2] else ""),
+        next_step=(
+            "compile it for this machine's own features"
+            if same
+            else f"run it with --device={wanted.split()[0]}, or compile it for {device}"
+        ),
+    )
+
+
+def _presumed_type(value: Array, given: Value) -> ValueType:
+    """Without a declaration: Python's and NumPy's numbers are numbers, arrays are tensors."""
+    shape = value.shape if isinstance(given, np.ndarray) else None
+    return ValueType(element=element_name(value.dtype), shape=shape)
+
+
+def _conversion(value: Array, kind: ValueType) -> str:
+    if kind.shape is not None and len(kind.shape) == value.ndim and kind.dtype not in (None, value.dtype):
+        return f"convert the array: .astype({str(kind.dtype)!r})"
+    return ""
+
+
+def _listed(functions: Sequence[Function]) -> str:
+    return ", ".join(function.name for function in functions)

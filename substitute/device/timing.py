@@ -1,0 +1,232 @@
+"""How long a function takes, beside others in the same run, and how long each of its dispatches takes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DeviceError
+from .session import Session, Value
+from .value_type import Array, type_of
+
+_SAMPLE_SECONDS = 1e-3
+"""Shorter calls are repeated until a sample takes about this long, far above the clock's resolution."""
+_MAX_CALLS_PER_SAMPLE = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """What one of several interleaved cases took."""
+
+    name: str
+    samples_us: tuple[float, ...]
+    """Microseconds per call, one sample for each round."""
+
+    @property
+    def median_us(self) -> float:
+        """Median over the rounds."""
+        return statistics.median(self.samples_us)
+
+    @property
+    def spread_us(self) -> float:
+        """Distance between the quartiles: how noisy the machine was."""
+        if len(self.samples_us) < 2:
+            return 0.0
+        low, _, high = statistics.quantiles(self.samples_us, n=4, method="inclusive")
+        return high - low
+
+    def ratio_to(self, other: Timing) -> float:
+        """Median of (this ÷ other) round by round, which a machine that slows down for a while does not shift."""
+        pairs = zip(self.samples_us, other.samples_us, strict=True)
+        return statistics.median(mine / theirs for mine, theirs in pairs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchTime:
+    """What the dispatches of one export took, in one call of the function."""
+
+    total_ns: float
+    """Nanoseconds, summed over the dispatches of a call, mean over the calls."""
+    count: int
+    """Dispatches in a call."""
+
+    @property
+    def mean_ns(self) -> float:
+        """Nanoseconds of one dispatch."""
+        return self.total_ns / self.count
+
+
+def measure_interleaved(
+    cases: Mapping[str, Callable[[], object]], *, rounds: int = 20, warmup: int = 2
+) -> dict[str, Timing]:
+    """Times every case once per round, each round starting with another one; `warmup` calls before do not count."""
+    names = list(cases)
+    calls = {}
+    for name in names:
+        for _ in range(max(warmup, 1)):
+            once = _seconds(cases[name], 1)
+        calls[name] = min(max(1, round(_SAMPLE_SECONDS / max(once, 1e-9))), _MAX_CALLS_PER_SAMPLE)
+    samples: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(rounds):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            samples[name].append(_seconds(cases[name], calls[name]) / calls[name] * 1e6)
+    return {name: Timing(name=name, samples_us=tuple(samples[name])) for name in names}
+
+
+def _seconds(case: Callable[[], object], calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        case()
+    return time.perf_counter() - start
+
+
+def benchmark_modules(
+    modules: Mapping[str, bytes | Path],
+    *,
+    device: str,
+    function: str | None = None,
+    inputs: Sequence[Value] = (),
+    rounds: int = 20,
+    warmup: int = 2,
+    workers: int | None = None,
+) -> dict[str, Timing]:
+    """Times one function of several modules, interleaved in this process. Raises `DeviceError`."""
+    with ExitStack() as stack:
+        cases = {}
+        for name, vmfb in modules.items():
+            session = stack.enter_context(Session(vmfb, device=device, workers=workers))
+            cases[name] = session.bind(function, inputs)
+        timings = measure_interleaved(cases, rounds=rounds, warmup=warmup)
+        cases.clear()
+        return timings
+
+
+def dispatch_times(
+    vmfb: bytes | Path,
+    *,
+    device: str,
+    function: str | None = None,
+    inputs: Sequence[Value] = (),
+    calls: int = 5,
+    timeout_s: float = 300.0,
+) -> dict[str, DispatchTime]:
+    """Export name → time and number of its dispatches in one call, from the runtime's own profiler in its own process.
+
+    The name is the one the device knows. Raises `DeviceError`, also after `timeout_s`.
+    """
+    with Session(vmfb, device=device) as session:
+        name = session.function(function).name
+        session.bind(name, inputs)  # wrong inputs get a better message here
+    local = device.startswith("local-")
+    # local devices time on the host, others by device timestamps; each refuses the other's mode
+    mode = "host-execution,executable-metadata" if local else "dispatch-events,executable-metadata"
+    with tempfile.TemporaryDirectory(prefix="iree-substitute-") as folder:
+        module = vmfb if isinstance(vmfb, Path) else Path(folder, "module.vmfb")
+        if isinstance(vmfb, bytes):
+            module.write_bytes(vmfb)
+        bundle = Path(folder, "profile.ireeprof")
+        report = _run_tool(
+            "iree-benchmark-module",
+            f"--module={module}",
+            f"--device={device}",
+            f"--function={name}",
+            *(f"--input={_as_argument(np.asarray(value), Path(folder, f'input{at}'))}"
+              for at, value in enumerate(inputs)),
+            f"--benchmark_min_time={calls}x",
+            "--benchmark_format=json",
+            f"--device_profiling_mode={mode}",
+            f"--device_profiling_output={bundle}",
+            timeout_s=timeout_s,
+        )  # fmt: skip
+        _check_report(report)
+        if not bundle.is_file():
+            raise DeviceError(
+                "no profile was written", expected=f"a function that runs something on {device}", found=name
+            )
+        lines = _run_tool("iree-profile", "executable", "--format=jsonl", str(bundle), timeout_s=timeout_s)
+    return _read_profile(lines, calls)
+
+
+def _check_report(report: str) -> None:
+    """The tool exits with 0 where the function itself failed, and says so in its report only."""
+    errors = [run["error_message"] for run in json.loads(report)["benchmarks"] if run.get("error_occurred")]
+    if errors:
+        raise DeviceError("the function failed while it was timed", details="\n".join(errors))
+
+
+def _read_profile(lines: str, calls: int) -> dict[str, DispatchTime]:
+    totals: dict[str, tuple[float, int]] = {}
+    for line in lines.splitlines():
+        row = json.loads(line)
+        if row["type"] in ("executable_function_host_dispatch_group", "executable_function_dispatch_group"):
+            time_ns, count = totals.get(row["key"], (0.0, 0))
+            totals[row["key"]] = (time_ns + row["total_ns"], count + row["valid"])
+    return {
+        key: DispatchTime(total_ns=time_ns / calls, count=max(1, round(count / calls)))
+        for key, (time_ns, count) in totals.items()
+        if count
+    }
+
+
+def _as_argument(value: Array, path: Path) -> str:
+    """`--input` for the runtime's tools: the bytes in a file, since `.npy` has no bf16."""
+    if value.ndim == 0:
+        return str(value.item())
+    path.write_bytes(np.ascontiguousarray(value).tobytes())
+    return f"{type_of(value)}=@{path}"
+
+
+def _run_tool(name: str, *arguments: str, timeout_s: float) -> str:
+    """The standard output of one of the runtime's own programs. No process of it is left when this returns."""
+    argv = [str(_tool_path(name)), *arguments]
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, errors = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        raise DeviceError(
+            f"{name} did not finish", expected=f"an end within {timeout_s:g} s", details=" ".join(argv)
+        ) from error
+    finally:
+        if process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    if process.returncode != 0:
+        raise DeviceError(
+            f"{name} failed", found=f"exit status {process.returncode}", details=f"{' '.join(argv)}\n{errors.strip()}"
+        )
+    return output
+
+
+def _tool_path(name: str) -> Path:
+    """The program itself: the command of that name on PATH is a wrapper that leaves it behind when it is killed."""
+    spec = importlib.util.find_spec("iree._runtime_libs")
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        path = Path(folder, name)
+        if path.is_file():
+            return path
+    raise DeviceError(
+        f"the runtime's program {name} is missing",
+        expected=f"{name} in the package iree-base-runtime",
+        next_step="reinstall the package: pip install --force-reinstall iree-base-runtime",
+    )

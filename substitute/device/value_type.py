@@ -1,0 +1,173 @@
+"""Types of arguments and results: as IREE's command line writes them (`4x?xf32`), and as NumPy has them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+ELEMENT_TYPES: tuple[tuple[str, np.dtype[Any]], ...] = (
+    ("i1", np.dtype(np.bool_)),
+    ("i8", np.dtype(np.int8)),
+    ("i16", np.dtype(np.int16)),
+    ("i32", np.dtype(np.int32)),
+    ("i64", np.dtype(np.int64)),
+    ("index", np.dtype(np.int64)),
+    ("ui8", np.dtype(np.uint8)),
+    ("ui16", np.dtype(np.uint16)),
+    ("ui32", np.dtype(np.uint32)),
+    ("ui64", np.dtype(np.uint64)),
+    ("si8", np.dtype(np.int8)),
+    ("si16", np.dtype(np.int16)),
+    ("si32", np.dtype(np.int32)),
+    ("si64", np.dtype(np.int64)),
+    ("f16", np.dtype(np.float16)),
+    ("bf16", np.dtype(ml_dtypes.bfloat16)),
+    ("f32", np.dtype(np.float32)),
+    ("f64", np.dtype(np.float64)),
+    ("complex<f32>", np.dtype(np.complex64)),
+    ("complex<f64>", np.dtype(np.complex128)),
+    ("f8E4M3FN", np.dtype(ml_dtypes.float8_e4m3fn)),
+    ("f8E4M3FNUZ", np.dtype(ml_dtypes.float8_e4m3fnuz)),
+    ("f8E5M2", np.dtype(ml_dtypes.float8_e5m2)),
+    ("f8E5M2FNUZ", np.dtype(ml_dtypes.float8_e5m2fnuz)),
+    ("f8E8M0FNU", np.dtype(ml_dtypes.float8_e8m0fnu)),
+)
+"""MLIR's name of each element type and NumPy's; the first name of a NumPy type is the one that is printed."""
+
+_DTYPES = dict(ELEMENT_TYPES)
+_NAMES = {dtype: name for name, dtype in reversed(ELEMENT_TYPES)}
+_SHAPE_AND_ELEMENT = re.compile(r"((?:(?:\d+|\?)x)*)([a-z].*)")
+
+
+def element_dtype(element: str) -> np.dtype[Any]:
+    """NumPy's type for MLIR's name of an element type. Raises `KeyError`."""
+    return _DTYPES[element]
+
+
+def element_name(dtype: np.dtype[Any]) -> str:
+    """MLIR's name for NumPy's type, or NumPy's own where MLIR has none."""
+    return _NAMES[dtype] if dtype in _NAMES else str(dtype)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueType:
+    """The type of one argument or result."""
+
+    element: str
+    """MLIR's name, such as `f32`; for anything that is neither tensor nor number, MLIR's whole type."""
+    shape: tuple[int | None, ...] | None
+    """None: a plain number; a dimension that is None: any size."""
+
+    def __str__(self) -> str:
+        if self.shape is None:
+            return f"scalar {self.element}" if self.element in _DTYPES else self.element
+        return "x".join([*("?" if size is None else str(size) for size in self.shape), self.element])
+
+    @property
+    def dtype(self) -> np.dtype[Any] | None:
+        """NumPy's type, or None where it has none."""
+        return _DTYPES.get(self.element)
+
+    @property
+    def bytes_are_known(self) -> bool:
+        """True for numbers and tensors of numbers, the only things that NumPy arrays can carry."""
+        return self.element in _DTYPES
+
+    def fits(self, value: Array) -> bool:
+        """True if `value` can be passed where this type is declared."""
+        if self.shape is None:
+            return value.ndim == 0 and (self.dtype is None or _number_fits(value.dtype, self.dtype))
+        # MLIR's integers have no sign, so i32 takes uint32 too
+        same_element = self.dtype is None or element_name(value.dtype).lstrip("u") == self.element.lstrip("su")
+        same_rank = value.ndim == len(self.shape)
+        return same_element and same_rank and all(a in (None, b) for a, b in zip(self.shape, value.shape, strict=True))
+
+
+def _number_fits(found: np.dtype[Any], expected: np.dtype[Any]) -> bool:
+    if found.kind == "b" or expected.kind == "b":
+        return found.kind in "biu" and expected.kind in "biu"
+    # a whole number may stand for a fractional one, never the other way round
+    return found.kind in "iu" or expected.kind not in "iu"
+
+
+def type_of(value: Array) -> ValueType:
+    """The type of an array: its shape and element type."""
+    return ValueType(element=element_name(value.dtype), shape=value.shape)
+
+
+def parse_value_type(text: str) -> ValueType:
+    """Reads `4x?xf32` or `scalar f32`. Raises `ValueError`."""
+    if text.startswith("scalar "):
+        return ValueType(element=text.removeprefix("scalar "), shape=None)
+    match = _SHAPE_AND_ELEMENT.fullmatch(text)
+    if match is None or match[2] not in _DTYPES:
+        raise ValueError(f"not a tensor type: {text!r}")
+    return ValueType(element=match[2], shape=_sizes(match[1]))
+
+
+def _sizes(text: str) -> tuple[int | None, ...]:
+    return tuple(None if size == "?" else int(size) for size in text.split("x")[:-1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """An exported function and its signature."""
+
+    name: str
+    inputs: tuple[ValueType, ...] | None
+    """None: the module does not say."""
+    results: tuple[ValueType, ...] | None
+    """None: the module does not say."""
+
+    def __str__(self) -> str:
+        if self.inputs is None or self.results is None:
+            return f"{self.name}(…)"
+        return f"{self.name}({', '.join(map(str, self.inputs))}) -> ({', '.join(map(str, self.results))})"
+
+
+def parse_declaration(name: str, declaration: str) -> Function:
+    """Reads what IREE stores as `iree.abi.declaration`: `sync func @f(%input0: tensor<4xf32>) -> (%output0: …)`."""
+    rest = declaration.partition(f"@{name}(")[2]
+    inputs, at = _list_until_closed(rest)
+    results: tuple[str, ...] = ()
+    _, arrow, tail = rest[at:].partition("->")
+    if arrow:
+        results, _ = _list_until_closed(tail.strip().removeprefix("("))
+    return Function(name=name, inputs=tuple(map(_mlir_type, inputs)), results=tuple(map(_mlir_type, results)))
+
+
+def _list_until_closed(text: str) -> tuple[tuple[str, ...], int]:
+    """Splits at commas up to the parenthesis that closes the list; also where that is."""
+    depth, start, items = 0, 0, []
+    end = len(text)
+    for at, char in enumerate(text):
+        if char in "<([{":
+            depth += 1
+        elif char == ")" and depth == 0:
+            end = at
+            break
+        elif char in ")]}" or (char == ">" and text[at - 1] != "-"):
+            depth -= 1
+        elif char == "," and depth == 0:
+            items.append(text[start:at])
+            start = at + 1
+    items.append(text[start:end])
+    return tuple(item.strip() for item in items if item.strip()), min(end + 1, len(text))
+
+
+def _mlir_type(argument: str) -> ValueType:
+    """`%input0: tensor<4x8xf32> {…}` → its type."""
+    text = argument.partition(":")[2].strip() if argument.startswith("%") else argument
+    text = text.partition(" {")[0].strip()
+    if text.startswith("tensor<"):
+        match = _SHAPE_AND_ELEMENT.fullmatch(text[len("tensor<") : -1])
+        if match:
+            return ValueType(element=match[2], shape=_sizes(match[1]))
+    return ValueType(element=text, shape=None)

@@ -1,0 +1,85 @@
+"""Every failure that a person can cause or meet, with what they can do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceText:
+    """The line of a file that a message points at."""
+
+    line: int
+    column: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"  {self.line:>4} | {self.text}\n       | {' ' * (self.column - 1)}^"
+
+
+class SubstituteError(Exception):
+    """What went wrong, where, what was expected, what was found, and the next step.
+
+    `str(error)` is the message a person reads; the command line prints it and exits with `exit_status`.
+    """
+
+    exit_status = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        expected: str = "",
+        found: str = "",
+        next_step: str = "",
+        source: SourceText | None = None,
+        details: str = "",
+    ) -> None:
+        super().__init__(what)
+        self.what, self.where, self.expected, self.found = what, where, expected, found
+        self.next_step, self.source, self.details = next_step, source, details
+
+    def __str__(self) -> str:
+        lines = [f"{self.where}: {self.what}" if self.where else self.what]
+        if self.source:
+            lines.append(str(self.source))
+        rows = (("expected", self.expected), ("found", self.found), ("next", self.next_step))
+        lines += [f"  {label + ':':<10} {text}" for label, text in rows if text]
+        if self.details:
+            lines += ["", *(f"  {line}" for line in self.details.rstrip().splitlines())]
+        return "\n".join(lines)
+
+
+class UsageError(SubstituteError):
+    """The command line or a call is wrong."""
+
+    exit_status = 2
+
+
+class ModelError(SubstituteError):
+    """The model is missing, malformed or cannot be imported."""
+
+
+class ManifestError(SubstituteError):
+    """A kernel's folder is not what it should be."""
+
+
+class PayloadError(SubstituteError):
+    """A payload is not what its manifest says, or does not fit the dispatch."""
+
+
+class PlanError(SubstituteError):
+    """No plan can be made: a tie, a required kernel without a match, a plan that does not fit the model."""
+
+
+class CompilerError(SubstituteError):
+    """IREE's compiler (or another tool) failed; its own words are in `details`."""
+
+
+class DeviceError(SubstituteError):
+    """A device is unknown or failed."""
+
+
+class ValidationError(SubstituteError):
+    """A result is wrong."""

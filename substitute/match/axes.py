@@ -1,0 +1,101 @@
+"""Which loops of a dispatch are which axes of a definition."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from ..model.dispatch import Nest
+from ..model.index import Expr, Index
+from ..model.plan import Axis, Rule
+from .expression import LoopUse
+
+_MOST_ASSIGNMENTS = 120
+
+
+def axis_of_loops(nest: Nest) -> tuple[str, ...]:
+    """The name of the axis that each loop of a definition's nest runs over (its size as text, if static)."""
+    return tuple(
+        str(size.args[0]) if isinstance(size, Expr) and size.op == "symbol" else str(size) for size in nest.sizes
+    )
+
+
+def assign(
+    pattern: Nest,
+    pattern_uses: tuple[LoopUse, ...],
+    nest: Nest,
+    uses: tuple[LoopUse, ...],
+    groups: frozenset[str],
+    names: tuple[str, ...],
+) -> Iterator[tuple[tuple[int, ...], ...]] | Rule:
+    """All ways to give the nest's loops to the pattern's loops, or the rule that says why there is none.
+
+    A loop fits an axis if both are used alike. An axis that is a group takes any number of loops; any other takes
+    one, or none (its size is then one).
+    """
+    axes = axis_of_loops(pattern)
+    by_use: dict[LoopUse, list[int]] = {}
+    for number, use in enumerate(pattern_uses):
+        by_use.setdefault(use, []).append(number)
+    loops_by_use: dict[LoopUse, list[int]] = {}
+    for number, use in enumerate(uses):
+        loops_by_use.setdefault(use, []).append(number)
+    choices: list[list[dict[int, tuple[int, ...]]]] = []
+    for use, loops in loops_by_use.items():
+        takers = by_use.get(use, [])
+        if not takers:
+            return Rule(
+                name="structure.loops",
+                passed=False,
+                expected="only loops like " + "; ".join(
+                    f"{axis} ({u.words(names)})" for axis, u in zip(axes, pattern_uses, strict=True)
+                ),
+                found=f"loop d{loops[0]} of size {nest.sizes[loops[0]]}: {use.words(names)}",
+            )  # fmt: skip
+        options = list(itertools.islice(_share(loops, takers, axes, groups), _MOST_ASSIGNMENTS))
+        if not options:
+            return Rule(
+                name="structure.loops",
+                passed=False,
+                expected=f"at most {len(takers)} loops for {', '.join(axes[t] for t in takers)}",
+                found=f"{len(loops)} loops, each {use.words(names)} (only axes named in `groups` take several)",
+            )
+        choices.append(options)
+    return _combine(choices, len(pattern.sizes))
+
+
+def _share(
+    loops: list[int], takers: list[int], axes: tuple[str, ...], groups: frozenset[str]
+) -> Iterator[dict[int, tuple[int, ...]]]:
+    group = next((t for t in takers if axes[t] in groups), None)
+    if len(loops) <= len(takers):
+        for order in itertools.permutations(takers, len(loops)):
+            yield {taker: (loop,) for taker, loop in zip(order, loops, strict=True)}
+    elif group is not None:
+        others = [t for t in takers if t != group]
+        shared = {taker: (loop,) for taker, loop in zip(others, loops, strict=False)}
+        yield {**shared, group: tuple(loops[len(others) :])}
+
+
+def _combine(
+    choices: list[list[dict[int, tuple[int, ...]]]], count: int
+) -> Iterator[tuple[tuple[int, ...], ...]]:
+    for combination in itertools.islice(itertools.product(*choices), _MOST_ASSIGNMENTS):
+        merged: dict[int, tuple[int, ...]] = {}
+        for part in combination:
+            merged.update(part)
+        yield tuple(merged.get(number, ()) for number in range(count))
+
+
+def bind_axes(pattern: Nest, assignment: tuple[tuple[int, ...], ...], nest: Nest) -> tuple[Axis, ...] | Rule:
+    """The axes with their sizes, or the rule that a static size of the definition breaks."""
+    bound: list[Axis] = []
+    for size, axis, loops in zip(pattern.sizes, axis_of_loops(pattern), assignment, strict=True):
+        sizes: tuple[Index, ...] = tuple(nest.sizes[n] for n in loops)
+        if isinstance(size, int) and sizes != (size,):
+            return Rule(
+                name="structure.size", passed=False, expected=f"a loop of size {size}",
+                found=" × ".join(str(s) for s in sizes) or "1",
+            )  # fmt: skip
+        bound.append(Axis(name=axis, loops=loops, sizes=sizes))
+    return tuple(bound)

@@ -1,0 +1,257 @@
+"""From dispatches and kernels to a plan: decide, rank, choose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from ..catalog.constraints import evaluate_constraint
+from ..errors import PlanError
+from ..model.dispatch import Dispatch
+from ..model.kernel import Kernel
+from ..model.plan import Axis, Decision, Match, Plan, Rule, Substitution
+from .structure import match_form
+from .target import check_target
+
+Accepts = Callable[[Kernel, Dispatch], str]
+"""Asks a kernel's generator whether it can make code for this dispatch: empty, or the reason why not."""
+
+FALLBACK_BACKENDS = frozenset({"llvm-cpu"})
+"""Where IREE's own code can stay in as the choice at run time."""
+
+
+def decide(kernel: Kernel, dispatch: Dispatch, accepts: Accepts) -> Decision:
+    """Checks one kernel against one dispatch: target, selection, structure, constraints, generator, in this order."""
+    rules: list[Rule] = []
+
+    def rejected() -> Decision:
+        return Decision(kernel=kernel, dispatch=dispatch, rules=tuple(rules), match=None)
+
+    rules.append(check_target(kernel.targets, dispatch.target))
+    if not rules[-1].passed:
+        return rejected()
+    for rule in _selection(kernel, dispatch):
+        rules.append(rule)
+        if not rule.passed:
+            return rejected()
+    match = _structure(kernel, dispatch, rules)
+    if match is None:
+        return rejected()
+    fallback = _constraints(kernel, dispatch, match.axes, rules)
+    if not rules[-1].passed:
+        return rejected()
+    reason = accepts(kernel, dispatch)
+    rules.append(
+        Rule(name="payload", passed=not reason, expected="a dispatch that its code handles", found=reason or "it does")
+    )
+    if reason:
+        return rejected()
+    found = Match(
+        form=match.form, axes=match.axes, program=match.program, arguments=match.arguments,
+        specificity=match.specificity, fallback=fallback,
+    )  # fmt: skip
+    return Decision(kernel=kernel, dispatch=dispatch, rules=tuple(rules), match=found)
+
+
+def _selection(kernel: Kernel, dispatch: Dispatch) -> list[Rule]:
+    """By name, by kind, and for a raw kernel by its layout."""
+    rules: list[Rule] = []
+    if kernel.dispatches:
+        passed = any(re.fullmatch(p, dispatch.name) or re.search(p, dispatch.name) for p in kernel.dispatches)
+        rules.append(
+            Rule(name="select.name", passed=passed, expected=" or ".join(kernel.dispatches), found=dispatch.name)
+        )
+    if kernel.kinds:
+        passed = dispatch.kind in kernel.kinds
+        rules.append(Rule(name="select.kind", passed=passed, expected=" or ".join(kernel.kinds), found=dispatch.kind))
+    if kernel.abi == "raw":
+        layout = dispatch.layout
+        for name, wanted, found in (
+            ("bindings", kernel.bindings, len(layout.bindings)),
+            ("constants", kernel.constants, layout.constants),
+        ):
+            if wanted is not None:
+                rules.append(
+                    Rule(name=f"layout.{name}", passed=wanted == found, expected=str(wanted), found=str(found))
+                )
+    if dispatch.program is None and (kernel.forms or kernel.abi == "canonical"):
+        rules.append(
+            Rule(name="structure.read", passed=False, expected="a body that can be read", found=dispatch.reason)
+        )
+    return rules
+
+
+def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match | None:
+    """The first form that lies on the dispatch; the nearest miss is appended to `rules` if none does."""
+    if not kernel.forms:
+        return Match(form="", axes=(), program=dispatch.program, arguments=(), specificity=0)
+    assert dispatch.program is not None
+    nearest: Rule | None = None
+    for form in kernel.forms:
+        shape = match_form(kernel, form, dispatch.program)
+        if not isinstance(shape, Rule):
+            rules.append(Rule(name="structure", passed=True, expected=f"@{form.name}", found=f"@{form.name}"))
+            return Match(
+                form=form.name, axes=shape.axes, program=dispatch.program, arguments=shape.arguments,
+                specificity=shape.specificity,
+            )  # fmt: skip
+        if nearest is None or (nearest.name == "structure.cores" and shape.name != "structure.cores"):
+            nearest = shape
+    assert nearest is not None
+    rules.append(nearest)
+    return None
+
+
+def _constraints(kernel: Kernel, dispatch: Dispatch, axes: tuple[Axis, ...], rules: list[Rule]) -> tuple[str, ...]:
+    """Checks constraints over static axes; those over dynamic ones are left to run time where that is possible."""
+    sizes: dict[str, int] = {a.name: a.size for a in axes if isinstance(a.size, int)}
+    fallback: list[str] = []
+    for constraint in kernel.constraints:
+        dynamic = sorted(a for a in constraint.axes if a not in sizes)
+        if dynamic:
+            possible = dispatch.target.backend in FALLBACK_BACKENDS
+            rules.append(
+                Rule(
+                    name="constraint", passed=possible, expected=constraint.text,
+                    found=f"{', '.join(dynamic)} known at run time only"
+                    + (": IREE's code stays in as the fallback" if possible else ", and no fallback on this backend"),
+                )
+            )  # fmt: skip
+            fallback.append(constraint.text)
+        else:
+            passed = evaluate_constraint(constraint, sizes)
+            values = ", ".join(f"{a} = {sizes[a]}" for a in sorted(constraint.axes))
+            rules.append(Rule(name="constraint", passed=passed, expected=constraint.text, found=values))
+        if not rules[-1].passed:
+            return ()
+    return tuple(fallback)
+
+
+def rank(decision: Decision) -> tuple[int, ...]:
+    """The order of accepted kernels, best last: a person's own before built-in ones, then priority, then how much of
+    the dispatch the definition names, then how closely it names the target, then how many constraints it has."""
+    kernel = decision.kernel
+    assert decision.match is not None
+    target = max((_closeness(rule) for rule in kernel.targets), default=0)
+    return (
+        int(not kernel.builtin),
+        kernel.priority,
+        decision.match.specificity,
+        target,
+        len(kernel.constraints) + len(kernel.dispatches),
+    )
+
+
+def _closeness(rule: object) -> int:
+    from ..model.kernel import TargetRule
+
+    assert isinstance(rule, TargetRule)
+    return bool(rule.format) + bool(rule.architectures) + len(rule.features) + len(rule.config)
+
+
+def choose(decisions: Sequence[Decision]) -> Decision | None:
+    """The best accepted decision. Raises `PlanError` for a tie."""
+    accepted = sorted((d for d in decisions if d.accepted), key=rank)
+    if not accepted:
+        return None
+    if len(accepted) > 1 and rank(accepted[-1]) == rank(accepted[-2]):
+        first, second = sorted((accepted[-1].kernel, accepted[-2].kernel), key=lambda k: k.name)
+        raise PlanError(
+            f"two kernels fit {accepted[-1].dispatch.name} equally well",
+            expected="one that is better by origin, priority, specificity, target or constraints",
+            found=f"{first.name} ({first.folder}) and {second.name} ({second.folder})",
+            next_step="give one of them a higher `priority` in its kernel.toml",
+        )
+    return accepted[-1]
+
+
+def make_plan(
+    dispatches: Sequence[Dispatch],
+    kernels: Sequence[Kernel],
+    accepts: Accepts,
+    *,
+    chosen: Mapping[str, str] | None = None,
+    require: Sequence[str] = (),
+) -> Plan:
+    """Decides for every dispatch. `chosen` (dispatch name → kernel name) replays a saved plan and nothing else.
+
+    Raises `PlanError` for ties, for a required kernel that took nothing, and for a saved plan that does not fit.
+    """
+    by_backend: dict[str, list[Kernel]] = {}
+    for kernel in kernels:
+        for backend in {rule.backend for rule in kernel.targets}:
+            by_backend.setdefault(backend, []).append(kernel)
+    decisions: list[Decision] = []
+    substitutions: list[Substitution] = []
+    for dispatch in dispatches:
+        own = [decide(k, dispatch, accepts) for k in by_backend.get(dispatch.target.backend, ())]
+        decisions.extend(own)
+        best = choose(own) if chosen is None else _replayed(dispatch, own, chosen)
+        if best is not None and best.match is not None:
+            substitutions.append(Substitution(dispatch=dispatch, kernel=best.kernel, match=best.match))
+    plan = Plan(substitutions=tuple(substitutions), decisions=tuple(decisions), dispatches=tuple(dispatches))
+    _check_replayed(plan, chosen or {})
+    _check_required(plan, kernels, require)
+    return plan
+
+
+def _replayed(dispatch: Dispatch, decisions: Sequence[Decision], chosen: Mapping[str, str]) -> Decision | None:
+    if dispatch.name not in chosen:
+        return None
+    name = chosen[dispatch.name]
+    decision = next((d for d in decisions if d.kernel.name == name), None)
+    if decision is None or not decision.accepted:
+        failed = decision.rules[-1] if decision else None
+        raise PlanError(
+            f"the plan's kernel {name} does not fit {dispatch.name}",
+            where=failed.name if failed else "catalog",
+            expected=failed.expected if failed else "a kernel of this name for this backend",
+            found=failed.found if failed else "none in the catalog",
+            next_step="edit the plan, or add the kernel's folder with --kernels",
+        )
+    return decision
+
+
+def _check_replayed(plan: Plan, chosen: Mapping[str, str]) -> None:
+    missing = sorted(set(chosen) - {d.name for d in plan.dispatches})
+    if missing:
+        raise PlanError(
+            "the plan names dispatches that the model does not have",
+            expected="dispatches of this model, compiled with these flags",
+            found=", ".join(missing),
+            next_step="make the plan anew with --plan-out",
+        )
+
+
+def _check_required(plan: Plan, kernels: Sequence[Kernel], require: Sequence[str]) -> None:
+    used = {s.kernel.name for s in plan.substitutions}
+    for name in require:
+        if name in used:
+            continue
+        if name not in {k.name for k in kernels}:
+            known = ", ".join(sorted(k.name for k in kernels)) or "none"
+            raise PlanError(
+                f"the required kernel {name} is not in the catalog", expected=f"one of: {known}", found=name,
+                next_step="check the name, or add its folder with --kernels",
+            )  # fmt: skip
+        near = nearest_miss([d for d in plan.decisions if d.kernel.name == name])
+        raise PlanError(
+            f"the required kernel {name} took no dispatch",
+            where=near.dispatch.name if near else "",
+            expected=near.rules[-1].expected if near else "a dispatch of its backend",
+            found=(f"{near.rules[-1].found} (rule {near.rules[-1].name})" if near else "none in this model"),
+            next_step="`iree-substitute explain` shows every rule for one dispatch",
+        )
+
+
+def nearest_miss(decisions: Sequence[Decision]) -> Decision | None:
+    """The rejected decision that got furthest: most rules passed, and a structure that differs late."""
+    order = ("target", "select", "structure.read", "structure.cores", "structure", "layout", "constraint", "payload")
+
+    def closeness(decision: Decision) -> int:
+        name = decision.rules[-1].name
+        exact = [i for i, o in enumerate(order) if name == o]
+        return exact[0] if exact else max((i for i, o in enumerate(order) if name.startswith(o)), default=0)
+
+    rejected = [d for d in decisions if not d.accepted]
+    return max(rejected, key=closeness, default=None)

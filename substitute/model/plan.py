@@ -1,0 +1,172 @@
+"""Decisions and plans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .dispatch import Dispatch, Operand, Program, View
+from .index import Index
+from .kernel import Kernel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule that was checked, with what it wanted and what it saw."""
+
+    name: str
+    """Dotted, such as `target.backend`, `structure.loops`, `constraint`, `layout.a`."""
+    passed: bool
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """An axis of the kernel's definition, bound to loops of the dispatch."""
+
+    name: str
+    loops: tuple[int, ...]
+    """Loops of the core nest (of the store nest, for a kernel with no core), outermost first; empty: size 1."""
+    sizes: tuple[Index, ...]
+
+    @property
+    def size(self) -> Index:
+        """Product of the sizes."""
+        from .index import product
+
+        return product(self.sizes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """How a kernel's definition lies on a dispatch."""
+
+    form: str
+    """The function of the definition that matched; empty for a match by name."""
+    axes: tuple[Axis, ...]
+    program: Program | None
+    """The dispatch's program, its core's inputs reordered as the definition has them."""
+    arguments: tuple[View, ...]
+    """The view of each operand of the definition, in its order, where the kernel takes plain operands (no prologue)."""
+    specificity: int
+    """How many operations of the dispatch the definition itself names: more specific kernels win."""
+    fallback: tuple[str, ...] = ()
+    """Constraints over dynamic axes, to be checked at run time with IREE's own code as the fallback."""
+
+    def axis(self, name: str) -> Axis:
+        """The axis of this name. Raises `KeyError`."""
+        for axis in self.axes:
+            if axis.name == name:
+                return axis
+        raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What became of one kernel for one dispatch."""
+
+    kernel: Kernel
+    dispatch: Dispatch
+    rules: tuple[Rule, ...]
+    """Every rule checked, in order; the last one failed if the kernel was rejected."""
+    match: Match | None
+
+    @property
+    def accepted(self) -> bool:
+        """True if the kernel fits."""
+        return self.match is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Substitution:
+    """One dispatch and the kernel that takes its place."""
+
+    dispatch: Dispatch
+    kernel: Kernel
+    match: Match
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All substitutions, and every decision that led to them."""
+
+    substitutions: tuple[Substitution, ...]
+    decisions: tuple[Decision, ...]
+    """For each dispatch, one decision per kernel of its backend."""
+    dispatches: tuple[Dispatch, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One pointer that a canonical kernel receives."""
+
+    name: str
+    """`a` for an operand of the definition, `extra0`, … for what fused work reads besides."""
+    operand: Operand
+    view: View
+    """The window it points into; the pointer is already at the window's first element."""
+    written: bool
+    read: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """All that a payload generator is told.
+
+    The CPU function to generate is `void entry(ptr parameters…, i64 scalars…, i64 workgroup_id_x, _y, _z)`, where the
+    scalars are the values, in order, of `scalars` (sizes, offsets or strides that are only known at launch).
+    """
+
+    entry: str
+    substitution: Substitution
+    parameters: tuple[Parameter, ...]
+    scalars: tuple[Index, ...]
+    scalar_names: tuple[str, ...] = ()
+    """For people, where the scalars have names (axes, strides, push constants)."""
+
+    @property
+    def match(self) -> Match:
+        """How the definition lies on the dispatch."""
+        return self.substitution.match
+
+    @property
+    def program(self) -> Program:
+        """What the dispatch computes."""
+        assert self.substitution.match.program is not None
+        return self.substitution.match.program
+
+    def parameter_of(self, view: View) -> int:
+        """Position in `parameters` of the pointer to this view. Raises `KeyError`."""
+        for at, parameter in enumerate(self.parameters):
+            if parameter.view == view:
+                return at
+        raise KeyError(str(view))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """Code, ready to be verified and embedded."""
+
+    kind: str
+    """`llvm-bitcode`, `object`, `spirv`, `ptx`."""
+    data: bytes
+    entry: str
+    workgroup_count: tuple[Index, Index, Index]
+    """Over the dispatch's push constants."""
+    workgroup_size: tuple[int, int, int] | None = None
+    shared_memory_bytes: int = 0
+    path: str = ""
+    """Where IREE has to find the data in a file of its own (object files)."""
+    summary: str = ""
+    """For people: what was generated, such as `6×16 tiles of 8-lane f32`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generated:
+    """What a generator returns when it also decides its own launch geometry."""
+
+    text: str
+    """LLVM IR, or GLSL source."""
+    workgroup_count: tuple[Index, Index, Index]
+    workgroup_size: tuple[int, int, int] | None = None
+    summary: str = ""

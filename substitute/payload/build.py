@@ -1,0 +1,365 @@
+"""From a substitution to a verified payload: the one place that knows every kind."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import traceback
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..catalog.constraints import parse_size
+from ..errors import PayloadError, SubstituteError
+from ..model.dispatch import Dispatch
+from ..model.index import Index, substitute
+from ..model.kernel import Kernel
+from ..model.plan import Generated, Payload, Request, Substitution
+from ..rewrite.bind import bind
+
+GENERATOR_KINDS = frozenset({"llvm-generator", "glsl-generator"})
+Count = tuple[Index, Index, Index]
+
+
+def build(substitution: Substitution) -> tuple[Request, Payload]:
+    """Makes the payload of a substitution, verified against the dispatch's layout. Raises `PayloadError`."""
+    request = bind(substitution, entry=entry_name(substitution))
+    kind = substitution.kernel.payload.kind
+    if kind == "llvm-generator":
+        return request, _llvm_generator(request)
+    if kind in ("llvm-ir", "llvm-bitcode"):
+        return request, _llvm_file(request)
+    if kind == "object":
+        return request, _object(request)
+    if kind == "ptx":
+        return request, _ptx(request)
+    if kind == "spirv":
+        return request, _spirv(request)
+    return request, _glsl(request)
+
+
+def entry_name(substitution: Substitution) -> str:
+    """The name that the payload's entry point gets.
+
+    Elsewhere than on the CPU it is the export's, as the device sees it. On the CPU it is linked to a shim, possibly
+    with others, so that it has to be unique; an object file's symbols stay as they are.
+    """
+    name = device_name(substitution.dispatch.name)
+    kernel = substitution.kernel
+    if kernel.payload.kind == "object":
+        return kernel.payload.entry
+    return f"{name}_{device_name(kernel.name)}" if substitution.dispatch.target.backend == "llvm-cpu" else name
+
+
+def device_name(symbol: str) -> str:
+    """A symbol as it reaches a device: every other character becomes an underscore."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", symbol)
+
+
+def accepts(kernel: Kernel, dispatch: Dispatch) -> str:
+    """Empty if the kernel's generator can make code for this dispatch, else why not.
+
+    A generator may define `can_generate(program) -> str`; without it, it has to take whatever matches.
+    """
+    if kernel.payload.kind not in GENERATOR_KINDS or dispatch.program is None:
+        return ""
+    function = getattr(load_generator(kernel), "can_generate", None)
+    return str(function(dispatch.program)) if function else ""
+
+
+def load_generator(kernel: Kernel) -> ModuleType:
+    """The module of a generator kernel. Raises `PayloadError` with the place of what is wrong in it."""
+    return _load(kernel.payload.path.resolve())
+
+
+@lru_cache(maxsize=1024)
+def _load(path: Path) -> ModuleType:
+    name = f"substitute_kernel_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise _generator_failed("the generator cannot be loaded", path, error) from error
+    if not callable(getattr(module, "generate", None)):
+        raise PayloadError(
+            "the generator has no function `generate`",
+            where=str(path),
+            expected="def generate(request: Request) -> str or Generated",
+            found=", ".join(n for n in vars(module) if not n.startswith("_")) or "an empty module",
+            next_step="`iree-substitute new` writes an example",
+        )
+    return module
+
+
+def _generator_failed(what: str, path: Path, error: Exception) -> PayloadError:
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    line = f":{frames[-1].lineno}" if frames else ""
+    if isinstance(error, SyntaxError) and error.lineno:
+        line = f":{error.lineno}"
+    return PayloadError(
+        what,
+        where=f"{path}{line}",
+        expected="code that runs",
+        found=f"{type(error).__name__}: {error}",
+        next_step="mend the generator; its own traceback is shown with --debug",
+    )
+
+
+def _generate(request: Request) -> Generated:
+    kernel = request.substitution.kernel
+    module = load_generator(kernel)
+    try:
+        result: Any = module.generate(request)
+    except SubstituteError:
+        raise
+    except Exception as error:
+        where = request.substitution.dispatch.name
+        raise _generator_failed(f"the generator failed for {where}", kernel.payload.path, error) from error
+    if isinstance(result, Generated):
+        return result
+    return Generated(
+        text=str(result), workgroup_count=_launch_count(request), workgroup_size=kernel.launch.workgroup_size
+    )
+
+
+def _launch_count(request: Request) -> Count:
+    """The manifest's workgroup count, over the dispatch's own sizes."""
+    kernel, match = request.substitution.kernel, request.match
+    texts = kernel.launch.workgroup_count
+    if texts is None:
+        raise PayloadError(
+            f"nobody says how many workgroups {kernel.name} needs",
+            where=str(kernel.folder / "kernel.toml"),
+            expected="[launch] workgroup_count, or a generator that returns Generated",
+            found="neither",
+            next_step='add workgroup_count = ["…", "1", "1"]',
+        )
+    sizes = {axis.name: axis.size for axis in match.axes}
+    x, y, z = (substitute(parse_size(text, sizes, where=str(kernel.folder)), sizes) for text in texts)
+    return x, y, z
+
+
+def _llvm_generator(request: Request) -> Payload:
+    from .llvm.optimize import to_bitcode
+
+    generated = _generate(request)
+    dispatch = request.substitution.dispatch
+    data = to_bitcode(generated.text, target=dispatch.target, entry=request.entry)
+    return Payload(
+        kind="llvm-bitcode", data=data, entry=request.entry, workgroup_count=generated.workgroup_count,
+        summary=generated.summary or "generated LLVM IR",
+    )  # fmt: skip
+
+
+def _read(kernel: Kernel) -> bytes:
+    try:
+        return kernel.payload.path.read_bytes()
+    except OSError as error:
+        raise PayloadError(
+            "the payload cannot be read", where=str(kernel.payload.path), expected="a file",
+            found=error.strerror or str(error), next_step="check `file` in kernel.toml",
+        ) from None  # fmt: skip
+
+
+def _check_kind(kernel: Kernel, data: bytes, expected: str) -> None:
+    from .sniff import sniff
+
+    found = sniff(data)
+    if not found.startswith(expected):
+        raise PayloadError(
+            f"the payload of {kernel.name} is not what kernel.toml says",
+            where=str(kernel.payload.path),
+            expected=f"{expected} (kind = {kernel.payload.kind})",
+            found=found,
+            next_step="correct `kind` or `file` in [payload]",
+        )
+
+
+def _llvm_file(request: Request) -> Payload:
+    from .llvm.optimize import parse_bitcode, parse_ir, to_bitcode
+    from .llvm.signature import check_signature
+
+    kernel = request.substitution.kernel
+    data = _read(kernel)
+    where = str(kernel.payload.path)
+    if kernel.payload.kind == "llvm-ir":
+        _check_kind(kernel, data, "LLVM IR")
+        module = parse_ir(data.decode(), where)
+    else:
+        _check_kind(kernel, data, "LLVM bitcode")
+        module = parse_bitcode(data, where)
+    check_signature(module, request, kernel.payload.entry, where)
+    module.get_function(kernel.payload.entry).name = request.entry
+    bitcode = to_bitcode(module, target=request.substitution.dispatch.target, entry=request.entry)
+    return Payload(
+        kind="llvm-bitcode", data=bitcode, entry=request.entry, workgroup_count=_launch_count(request),
+        summary=f"{kernel.payload.path.name}, optimised for the target",
+    )  # fmt: skip
+
+
+def _object(request: Request) -> Payload:
+    from ..match.target import architecture
+    from .sniff import verify_object
+
+    kernel = request.substitution.kernel
+    data = _read(kernel)
+    _check_kind(kernel, data, "ELF object")
+    machine = architecture(request.substitution.dispatch.target)
+    verify_object(data, entry=kernel.payload.entry, machine=machine)
+    return Payload(
+        kind="object", data=data, entry=kernel.payload.entry, workgroup_count=_launch_count(request),
+        path=str(kernel.payload.path.resolve()), summary=kernel.payload.path.name,
+    )  # fmt: skip
+
+
+def _ptx(request: Request) -> Payload:
+    from ..match.target import architecture
+    from .ptx import rename, verify
+
+    kernel, dispatch = request.substitution.kernel, request.substitution.dispatch
+    data = _read(kernel)
+    _check_kind(kernel, data, "PTX")
+    text = data.decode()
+    verify(
+        text,
+        entry=kernel.payload.entry,
+        bindings=len(dispatch.layout.bindings),
+        push_constants=dispatch.layout.constants,
+        target_arch=architecture(dispatch.target),
+        workgroup_size=kernel.launch.workgroup_size,
+    )
+    _check_direct(request)
+    renamed = rename(text, kernel.payload.entry, request.entry)
+    return Payload(
+        kind="ptx", data=renamed.encode(), entry=request.entry, workgroup_count=_launch_count(request),
+        workgroup_size=kernel.launch.workgroup_size, shared_memory_bytes=kernel.launch.shared_memory_bytes,
+        summary=kernel.payload.path.name,
+    )  # fmt: skip
+
+
+def _spirv(request: Request) -> Payload:
+    from .spirv import adapt, verify
+
+    kernel, dispatch = request.substitution.kernel, request.substitution.dispatch
+    data = _read(kernel)
+    _check_kind(kernel, data, "SPIR-V")
+    verify(
+        data,
+        entry=kernel.payload.entry,
+        bindings=len(dispatch.layout.bindings) if kernel.abi == "raw" else len(request.parameters),
+        push_constants=dispatch.layout.constants,
+        workgroup_size=kernel.launch.workgroup_size,
+    )
+    bindings = {i: i for i in range(len(dispatch.layout.bindings))}
+    if kernel.abi == "canonical":
+        bindings = {i: p.operand.binding for i, p in enumerate(request.parameters)}
+    adapted = adapt(
+        data,
+        entry=kernel.payload.entry,
+        export_name=request.entry,
+        bindings=bindings,
+        spec_constants=_spec_constants(request),
+    )
+    return Payload(
+        kind="spirv", data=adapted, entry=request.entry, workgroup_count=_launch_count(request),
+        workgroup_size=kernel.launch.workgroup_size, summary=kernel.payload.path.name,
+    )  # fmt: skip
+
+
+def _spec_constants(request: Request) -> dict[int, int]:
+    """What each specialization constant is frozen to; every operand that does not start at zero needs one."""
+    kernel, match = request.substitution.kernel, request.match
+    axes = {axis.name: axis.size for axis in match.axes}
+    offsets: dict[str, Index] = {}
+    for parameter in request.parameters:
+        operand, size = parameter.operand, parameter.operand.type.element_bytes
+        if isinstance(operand.byte_offset, int) and operand.byte_offset % size == 0:
+            offsets[parameter.name] = substitute(operand.byte_offset // size, {})
+            offsets[parameter.name] = _plus(offsets[parameter.name], parameter.view.offset)
+        else:
+            offsets[parameter.name] = operand.byte_offset
+    values: dict[int, int] = {}
+    named = set()
+    for number, name in kernel.payload.spec_constants:
+        operand_name = name.removeprefix("offset.")
+        value = offsets.get(operand_name) if name.startswith("offset.") else axes.get(name)
+        if not isinstance(value, int):
+            raise _not_static(request, f"{name} for SpecId {number}", value)
+        values[number] = value
+        named.add(name)
+    if kernel.abi == "canonical":
+        for name, offset in offsets.items():
+            if offset != 0 and f"offset.{name}" not in named:
+                raise _not_static(request, f"{name} at its binding's start, or a spec constant offset.{name}", offset)
+    return values
+
+
+def _plus(a: Index, b: Index) -> Index:
+    from ..model.index import add
+
+    return add(a, b)
+
+
+def _not_static(request: Request, expected: str, found: object) -> PayloadError:
+    return PayloadError(
+        f"the SPIR-V binary of {request.substitution.kernel.name} cannot be bound",
+        where=request.substitution.dispatch.name,
+        expected=expected,
+        found=f"{found} (known at launch only)" if not isinstance(found, int) and found is not None else str(found),
+        next_step="use GLSL source (kind = glsl), which the toolkit binds to any offset",
+    )
+
+
+def _check_direct(request: Request) -> None:
+    """PTX gets IREE's own parameters: a canonical kernel fits only where these are its operands, in order."""
+    kernel = request.substitution.kernel
+    if kernel.abi == "raw":
+        return
+    for number, parameter in enumerate(request.parameters):
+        direct = parameter.operand.binding == number and parameter.operand.byte_offset == 0
+        if not direct or parameter.view.offset != 0 or request.scalars:
+            raise PayloadError(
+                f"the PTX of {kernel.name} cannot be bound to {request.substitution.dispatch.name}",
+                where=str(kernel.payload.path),
+                expected=f"operand {parameter.name} alone at the start of binding {number}, and static sizes",
+                found=f"binding {parameter.operand.binding}, byte offset {parameter.operand.byte_offset}",
+                next_step='write it against IREE\'s layout with abi = "raw"',
+            )
+
+
+def _glsl(request: Request) -> Payload:
+    from .glsl import compile_glsl
+    from .spirv import verify
+
+    kernel, dispatch = request.substitution.kernel, request.substitution.dispatch
+    if kernel.payload.kind == "glsl-generator":
+        generated = _generate(request)
+    else:
+        from .glsl import canonical_source
+
+        generated = Generated(
+            text=canonical_source(request, _read(kernel).decode(errors="replace")),
+            workgroup_count=_launch_count(request),
+            workgroup_size=kernel.launch.workgroup_size,
+            summary=f"{kernel.payload.path.name}, compiled for this dispatch",
+        )
+    binary = compile_glsl(generated.text, name=str(kernel.payload.path))
+    from .spirv import adapt
+
+    verify(
+        binary,
+        entry="main",
+        bindings=len(dispatch.layout.bindings),
+        push_constants=dispatch.layout.constants,
+        workgroup_size=generated.workgroup_size,
+    )
+    adapted = adapt(binary, entry="main", export_name=request.entry, bindings={}, spec_constants={})
+    return Payload(
+        kind="spirv", data=adapted, entry=request.entry, workgroup_count=generated.workgroup_count,
+        workgroup_size=generated.workgroup_size, summary=generated.summary or "generated GLSL",
+    )  # fmt: skip

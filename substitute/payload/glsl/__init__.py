@@ -1,0 +1,9 @@
+"""GLSL kernels: compiling them, the head of a user's shader, and the built-in generators."""
+
+from .compile import compile_glsl
+from .features import Features, features_of
+from .generate import WRITERS, can_generate, generate
+from .operations import Unsupported
+from .prelude import prelude
+
+__all__ = ["WRITERS", "Features", "Unsupported", "can_generate", "compile_glsl", "features_of", "generate", "prelude"]

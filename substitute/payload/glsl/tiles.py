@@ -1,0 +1,240 @@
+"""Sums of products of two factors (matrix multiplications, and convolutions seen as such), in shared-memory tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...model.dispatch import Linear, Nest, Program
+from ...model.index import Index, apply, mul, product
+from ...model.plan import Generated
+from .direct import combine, core_type, initial, only_core, parallel_loops, reduction_loops, target_coordinates
+from .lower import lower_index
+from .operations import GLSL_TYPE, Unsupported
+from .shader import FLAT_GROUP, Shader, delinearize, flat_grid, indent
+from .stores import emit_independent_stores, emit_stores, place_stores
+
+SIDE = 8
+"""Invocations of a workgroup along rows and along columns."""
+DEPTH = 16
+"""Elements of the summed axis in one tile."""
+THREADS = SIDE * SIDE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factor:
+    """One side of the product."""
+
+    node: int
+    """Its root in the core's expression."""
+    loops: tuple[int, ...]
+    """Parallel loops that only this factor depends on: rows of the left one, columns of the right one."""
+    name: str
+    per_invocation: int
+    """Results along these loops that one invocation computes."""
+
+    @property
+    def extent(self) -> int:
+        """Rows or columns of one tile."""
+        return SIDE * self.per_invocation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """A core taken apart: `sum over k of left(batch, row, k) · right(batch, column, k)`."""
+
+    core: Nest
+    type: str
+    left: Factor
+    right: Factor
+    batch: tuple[int, ...]
+
+    def size(self, loops: tuple[int, ...]) -> Index:
+        """The number of points of these loops."""
+        return product(tuple(self.core.sizes[loop] for loop in loops))
+
+
+def write_tiles(shader: Shader, program: Program) -> Generated:
+    """A shader in which 64 invocations share tiles of both factors. Raises `Unsupported`."""
+    split = split_core(only_core(program))
+    left, right = split.left, split.right
+    row_tiles = apply("ceildiv", split.size(left.loops), left.extent)
+    column_tiles = apply("ceildiv", split.size(right.loops), right.extent)
+    tiles = mul(mul(row_tiles, column_tiles), split.size(split.batch))
+    shared = [
+        f"shared {GLSL_TYPE[split.core.expr.nodes[f.node].type]} tile_{f.name}[{DEPTH * f.extent}];" for f in (left, right)
+    ]
+    main = [
+        f"int tile = {FLAT_GROUP};",
+        f"if (tile < {lower_index(tiles)}) {{",
+        indent(_tile(shader, split, row_tiles, column_tiles)),
+        "}",
+        *emit_independent_stores(shader, program, THREADS),
+    ]
+    body = [*shared, "", *_finish(shader, program, split), "", "void main() {", indent(main), "}"]
+    return Generated(
+        text=shader.text("\n".join(body), (THREADS, 1, 1)),
+        workgroup_count=flat_grid(tiles),
+        workgroup_size=(THREADS, 1, 1),
+        summary=f"{left.extent}×{right.extent}×{DEPTH} shared-memory tiles",
+    )
+
+
+def split_core(core: Nest) -> Split:
+    """Finds the two factors and whose loops are whose. Raises `Unsupported` where it is no such sum."""
+    type_ = core_type(core)
+    root = core.expr.nodes[core.expr.results[0]]
+    if (core.combiner, root.op) not in (("arith.addf", "arith.mulf"), ("arith.addi", "arith.muli")):
+        raise Unsupported(f"{core.combiner} of {root.op} is no sum of products")
+    if type_ not in ("f32", "i32", "f16", "bf16"):
+        raise Unsupported(f"tiles of {type_}")
+    uses = [_parallel_uses(core, node) for node in root.operands]
+    parallel = parallel_loops(core)
+    own = [tuple(p for p in parallel if p in uses[i] and p not in uses[1 - i]) for i in (0, 1)]
+    # the side whose loops come last in the result gives the columns: neighbours store neighbours
+    first, second = (0, 1) if max(own[0], default=-1) <= max(own[1], default=-1) else (1, 0)
+    factors = []
+    for which, name in ((first, "a"), (second, "b")):
+        size = product(tuple(core.sizes[loop] for loop in own[which]))
+        if size == 1:
+            raise Unsupported("a factor without a loop of its own: nothing to share")
+        per = next((n for n in (1, 2) if isinstance(size, int) and size <= SIDE * n), 4)
+        factors.append(Factor(node=root.operands[which], loops=own[which], name=name, per_invocation=per))
+    taken = {*own[0], *own[1]}
+    batch = tuple(p for p in parallel if p not in taken)
+    return Split(core=core, type=type_, left=factors[0], right=factors[1], batch=batch)
+
+
+def _parallel_uses(core: Nest, root: int) -> frozenset[int]:
+    loops: set[int] = set()
+    for at in core.expr.depends_on(root):
+        node = core.expr.nodes[at]
+        if node.op == "index" and isinstance(node.attribute, int):
+            loops.add(node.attribute)
+        elif node.op == "read" and isinstance(node.attribute, int):
+            loops |= {loop for c in core.reads[node.attribute].access for loop, _ in c.terms}
+    return frozenset(loops) & frozenset(parallel_loops(core))
+
+
+def _tile(shader: Shader, split: Split, row_tiles: Index, column_tiles: Index) -> list[str]:
+    left, right = split.left, split.right
+    columns, rows = lower_index(column_tiles), lower_index(row_tiles)
+    value = GLSL_TYPE[split.type]
+    sizes = [split.core.sizes[b] for b in split.batch]
+    loops = reduction_loops(split.core)
+    step = combine(split.core, split.type, "acc[i][j]", _product(split, "a[i]", "b[j]"))
+    per_a, per_b = left.per_invocation, right.per_invocation
+    fill = [*_fill(shader, split, left, "row"), *_fill(shader, split, right, "column")]
+    multiply = [
+        f"{value} a[{per_a}];",
+        f"{value} b[{per_b}];",
+        f"for (int i = 0; i < {per_a}; ++i) a[i] = tile_a[kk * {left.extent} + i * {SIDE} + ty];",
+        f"for (int j = 0; j < {per_b}; ++j) b[j] = tile_b[kk * {right.extent} + j * {SIDE} + tx];",
+        f"for (int i = 0; i < {per_a}; ++i)",
+        f"  for (int j = 0; j < {per_b}; ++j) acc[i][j] = {step};",
+    ]
+    return [
+        *delinearize(f"tile / {columns} / {rows}", sizes, [f"p{b}" for b in split.batch]),
+        f"int row = (tile / {columns}) % {rows} * {left.extent};",
+        f"int column = tile % {columns} * {right.extent};",
+        f"int rows = {lower_index(split.size(left.loops))};",
+        f"int columns = {lower_index(split.size(right.loops))};",
+        f"int depth = {lower_index(split.size(loops))};",
+        "int local = int(gl_LocalInvocationIndex);",
+        f"int tx = local % {SIDE};",
+        f"int ty = local / {SIDE};",
+        f"{value} acc[{per_a}][{per_b}];",
+        f"for (int i = 0; i < {per_a}; ++i)",
+        f"  for (int j = 0; j < {per_b}; ++j) acc[i][j] = {initial(split.core, split.type)};",
+        f"for (int k0 = 0; k0 < depth; k0 += {DEPTH}) {{",
+        indent(fill),
+        "  barrier();",
+        f"  for (int kk = 0; kk < {DEPTH}; ++kk) {{",
+        indent(multiply, 2),
+        "  }",
+        "  barrier();",
+        "}",
+        *_results(split),
+    ]
+
+
+def _product(split: Split, a: str, b: str) -> str:
+    from ...model.scalar import Scalar
+    from .operations import lower_operation
+
+    root = split.core.expr.nodes[split.core.expr.results[0]]
+    types = tuple(split.core.expr.nodes[o].type for o in root.operands)
+    return lower_operation(Scalar(root.op, root.type), types, (a, b))
+
+
+def _fill(shader: Shader, split: Split, factor: Factor, side: str) -> list[str]:
+    """Invocations that are neighbours read neighbours in memory: along the sum, or along the rows or columns."""
+    core, name, extent = split.core, factor.name, factor.extent
+    loops = [f"p{i}" if kind == "parallel" else f"r{i}" for i, kind in enumerate(core.kinds)]
+    reductions = reduction_loops(core)
+    lowering = shader.nest(core, loops)
+    value = lowering.value(factor.node)
+    type_ = core.expr.nodes[factor.node].type
+    if _adjacent(core, factor.node, reductions) or not factor.loops:
+        where = [f"int kk = e % {DEPTH};", f"int at = e / {DEPTH};"]
+    else:
+        where = [f"int at = e % {extent};", f"int kk = e / {extent};"]
+    inner = [
+        *delinearize(f"{side} + at", [core.sizes[p] for p in factor.loops], [f"p{p}" for p in factor.loops]),
+        *delinearize("k0 + kk", [core.sizes[r] for r in reductions], [f"r{r}" for r in reductions]),
+        *lowering.statements,
+        f"value = {value};",
+    ]
+    zero = "0" if GLSL_TYPE[type_] == "int" else "0.0"
+    return [
+        f"for (int e = local; e < {DEPTH * extent}; e += {THREADS}) {{",
+        indent(where),
+        f"  {GLSL_TYPE[type_]} value = {zero};",
+        f"  if ({side} + at < {side}s && k0 + kk < depth) {{",
+        indent(inner, 2),
+        "  }",
+        f"  tile_{name}[kk * {extent} + at] = value;",
+        "}",
+    ]
+
+
+def _adjacent(core: Nest, root: int, loops: tuple[int, ...]) -> bool:
+    """True if the innermost of these loops walks a read of `root` along its last dimension."""
+    for at in core.expr.depends_on(root):
+        node = core.expr.nodes[at]
+        if node.op == "read" and isinstance(node.attribute, int) and loops:
+            access = core.reads[node.attribute].access
+            if access and any(loop == loops[-1] for loop, _ in access[-1].terms):
+                return True
+    return False
+
+
+def _results(split: Split) -> list[str]:
+    left, right = split.left, split.right
+    rows = delinearize("m", [split.core.sizes[p] for p in left.loops], [f"p{p}" for p in left.loops])
+    columns = delinearize("n", [split.core.sizes[p] for p in right.loops], [f"p{p}" for p in right.loops])
+    arguments = ", ".join([*(f"p{p}" for p in parallel_loops(split.core)), "acc[i][j]"])
+    return [
+        f"for (int i = 0; i < {left.per_invocation}; ++i) {{",
+        f"  for (int j = 0; j < {right.per_invocation}; ++j) {{",
+        f"    int m = row + i * {SIDE} + ty;",
+        f"    int n = column + j * {SIDE} + tx;",
+        "    if (m < rows && n < columns) {",
+        indent([*rows, *columns, f"finish({arguments});"], 3),
+        "    }",
+        "  }",
+        "}",
+    ]
+
+
+def _finish(shader: Shader, program: Program, split: Split) -> list[str]:
+    """The function that takes one result and does all fused work with it."""
+    core = split.core
+    placements = place_stores(program, {core.temporary: target_coordinates(core)})
+
+    def value(_access: tuple[Linear, ...], _loops: object) -> str:
+        return "total"
+
+    names = [f"p{i}" for i in range(len(core.sizes))]
+    stores = emit_stores(shader, placements, names, core.sizes, {core.temporary: value})
+    parameters = ", ".join([*(f"int p{p}" for p in parallel_loops(core)), f"{GLSL_TYPE[split.type]} total"])
+    return [f"void finish({parameters}) {{", indent(stores), "}"]

@@ -1,0 +1,93 @@
+"""Combiners of reductions: neutral elements, one step, and folding the lanes of a vector into one value."""
+
+from __future__ import annotations
+
+import math
+
+from llvmlite import ir
+
+from substitute.model.scalar import Scalar, ScalarGraph
+
+from .arithmetic import FloatMath
+from .elements import (
+    REGISTER_TYPES, computed_in, constant, convert_float, is_float, lanes_of, splat, vector,
+)  # fmt: skip
+from .function import I32, Hardware
+from .lower import ScalarEmitter
+
+_NEUTRAL_FLOATS = {
+    "arith.addf": -0.0, "arith.mulf": 1.0, "arith.maximumf": -math.inf, "arith.minimumf": math.inf,
+    "arith.maxnumf": math.nan, "arith.minnumf": math.nan,
+}  # fmt: skip
+
+
+class Combiner:
+    """One reduction's combiner on values of the type that it accumulates in: at least f32 for floats."""
+
+    def __init__(self, builder: ir.IRBuilder, name: str, element: str, hardware: Hardware) -> None:
+        self.builder, self.name, self.hardware = builder, name, hardware
+        self.element = element
+        self.accumulated_in = computed_in(element) if is_float(element) else element
+        number, width = self.accumulated_in, REGISTER_TYPES[self.accumulated_in]
+        self._graph = ScalarGraph((Scalar("read", number, (), 0), Scalar("read", number, (), 1),
+                                   Scalar(name, number, (0, 1))), (2,))  # fmt: skip
+        self._neutral = _NEUTRAL_FLOATS[name] if is_float(element) else _neutral_integer(name, width.width)
+
+    def neutral(self, lanes: int | None) -> ir.Value:
+        """What changes nothing."""
+        return constant(vector(REGISTER_TYPES[self.accumulated_in], lanes), self._neutral)
+
+    def start(self, init: float | int, lanes: int | None) -> ir.Value:
+        """The constant that a reduction starts from."""
+        node = Scalar("constant", self.accumulated_in, (), init)
+        return ScalarEmitter(self.builder.module, self.builder, lanes, hardware=self.hardware).constant(node)
+
+    def accept(self, value: ir.Value) -> ir.Value:
+        """A value of the reduction's element type, in the type that is accumulated in."""
+        if not is_float(self.element):
+            return value
+        return convert_float(self.builder, value, self.element, self.accumulated_in, self.hardware)
+
+    def deliver(self, value: ir.Value) -> ir.Value:
+        """The accumulated value as the reduction's element type."""
+        if not is_float(self.element):
+            return value
+        return convert_float(self.builder, value, self.accumulated_in, self.element, self.hardware)
+
+    def step(self, total: ir.Value, value: ir.Value) -> ir.Value:
+        """`total` combined with one more value."""
+        if self.name in ("arith.maximumf", "arith.minimumf"):
+            # the sign of a zero is left open here: exact `maximum` takes twice the instructions
+            m = FloatMath(self.builder, self.accumulated_in, lanes_of(value), self.hardware)
+            best = m.larger(value, total) if self.name == "arith.maximumf" else m.smaller(value, total)
+            return m.select(m.is_nan(value), value, best)
+        values = (total, value)
+        emitter = ScalarEmitter(self.builder.module, self.builder, lanes_of(value), hardware=self.hardware)
+        return emitter.emit(self._graph, lambda node, _: values[int(str(node.attribute))])[0]
+
+    def fold(self, value: ir.Value, lanes: int | None) -> ir.Value:
+        """Halves a vector by combining its halves until `lanes` (a power of two, or None for a scalar) are left."""
+        count = lanes_of(value)
+        while count is not None and count > (lanes or 1):
+            count //= 2
+            low, high = (self._half(value, at, count) for at in (0, count))
+            value = self.step(low, high)
+        if lanes is None and count is not None:
+            return self.builder.extract_element(value, ir.Constant(I32, 0))
+        return value
+
+    def _half(self, value: ir.Value, first: int, count: int) -> ir.Value:
+        mask = ir.Constant(ir.VectorType(I32, count), [ir.Constant(I32, first + k) for k in range(count)])
+        return self.builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask)
+
+    def spread(self, value: ir.Value, lanes: int | None) -> ir.Value:
+        """A scalar in every lane."""
+        return value if lanes is None or lanes_of(value) is not None else splat(self.builder, value, lanes)
+
+
+def _neutral_integer(name: str, width: int) -> int:
+    highest = (1 << (width - 1)) - 1
+    return {
+        "arith.addi": 0, "arith.muli": 1, "arith.andi": -1, "arith.ori": 0, "arith.xori": 0,
+        "arith.maxsi": -highest - 1, "arith.minsi": highest, "arith.maxui": 0, "arith.minui": -1,
+    }[name]  # fmt: skip

@@ -1,0 +1,195 @@
+"""The workgroup's loops around the tiles, and the launch geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llvmlite import ir
+
+from substitute.errors import PayloadError
+from substitute.model.dispatch import Program
+from substitute.model.index import Index, apply
+from substitute.model.plan import Generated, Request
+
+from ..function import I64
+from ..lower import supported
+from .panel import pack, place
+from .result import store_results
+from .space import F32, Position, Slot, Space
+from .tile import Sums, direct_tile, dot_tile, load_sums, packed_tile, store_sums, stream
+from .tiling import Tiling, choose, count_of
+from .views import read
+
+
+def can_generate(program: Program) -> str:
+    """Why this program is no contraction that `generate` can do; empty if it is one."""
+    contraction = read(program)
+    if isinstance(contraction, str):
+        return contraction
+    if any(
+        isinstance(r.nest.reads[int(str(n.attribute))].source, int)
+        for r in contraction.results
+        for n in r.nest.expr.nodes
+        if n.op == "gather"
+    ):
+        return "a result gathers from the sum"
+    graphs = (contraction.core.expr, *(r.nest.expr for r in contraction.results))
+    problems = [problem for graph in graphs if (problem := supported(graph))]
+    return f"no code for {problems[0]}" if problems else ""
+
+
+def generate(request: Request) -> Generated:
+    """The contraction's code. Raises `PayloadError` where `can_generate` gives a reason."""
+    reason = can_generate(request.program)
+    contraction = read(request.program)
+    if reason or isinstance(contraction, str):
+        raise PayloadError(
+            "the contraction generator cannot do this dispatch", where=request.substitution.dispatch.name,
+            expected="a sum of products of f32", found=reason,
+        )  # fmt: skip
+    tiling = choose(contraction, request.substitution.dispatch.target)
+    space = Space(request, contraction, tiling)
+    _workgroup(space)
+    return Generated(text=space.function.finish(), workgroup_count=_count(tiling), summary=str(tiling))
+
+
+def _count(tiling: Tiling) -> tuple[Index, Index, Index]:
+    """Workgroups along columns, rows and batch."""
+    tiles = apply("ceildiv", apply("ceildiv", tiling.slots, tiling.vectors), tiling.tiles)
+    rows = apply("ceildiv", count_of(tiling.rows), tiling.row_block)
+    return tiles, rows, apply("ceildiv", count_of(tiling.batch), tiling.batch_block)
+
+
+def _workgroup(space: Space) -> None:
+    """All tiles of one workgroup."""
+    tiling, builder, function = space.tiling, space.builder, space.function
+    x, y, z = function.workgroup
+    block = ir.Constant(I64, tiling.row_block)
+    first = builder.mul(y, block, flags=("nsw",))
+    rows = space.least(block, builder.sub(space.size(tiling.rows), first))
+    if isinstance(size := count_of(tiling.rows), int) and size % tiling.row_block == 0:
+        rows = block
+    start = builder.mul(x, ir.Constant(I64, tiling.tiles), flags=("nsw",))
+    total = function.index(apply("ceildiv", tiling.slots, tiling.vectors))
+    end = space.least(total, builder.add(start, ir.Constant(I64, tiling.tiles)))
+    group = builder.mul(z, ir.Constant(I64, tiling.batch_block), flags=("nsw",))
+    batches = space.least(space.size(tiling.batch), builder.add(group, ir.Constant(I64, tiling.batch_block)))
+    body = _packed if tiling.mode == "packed" else _in_place
+    with function.loop(group, batches) as batch:
+        base = space.split(batch.index, tiling.batch)
+        with function.loop(start, end) as loop:
+            body(space, base, loop.index, first, rows)
+
+
+def _slots(space: Space, tile: ir.Value) -> list[Slot]:
+    """A tile's vectors of columns; those beyond the last one stand for the last one."""
+    tiling, builder = space.tiling, space.builder
+    last = builder.sub(space.function.index(tiling.slots), ir.Constant(I64, 1))
+    spare = not isinstance(tiling.slots, int) or tiling.slots % tiling.vectors != 0
+    slots = []
+    for number in range(tiling.vectors):
+        at = builder.add(builder.mul(tile, ir.Constant(I64, tiling.vectors)), ir.Constant(I64, number))
+        slots.append(space.slot(space.least(at, last) if spare else at))
+    return slots
+
+
+def _row(space: Space, first: ir.Value, number: int) -> Position:
+    """A row's indices; rows beyond the last one stand for the last one."""
+    size = count_of(space.tiling.rows)
+    row = space.builder.add(first, ir.Constant(I64, number))
+    if not isinstance(size, int) or size % space.tiling.row_tile:
+        row = space.least(row, space.builder.sub(space.size(space.tiling.rows), ir.Constant(I64, 1)))
+    return space.split(row, space.tiling.rows)
+
+
+def _packed(space: Space, base: Position, tile: ir.Value, first: ir.Value, rows: ir.Value) -> None:
+    """One tile of columns for all rows of the workgroup, panel by panel."""
+    tiling, function, builder = space.tiling, space.function, space.builder
+    width = tiling.vectors * tiling.lanes
+    panel = _buffer(space, "panel", width * tiling.depth_panel)
+    sums = _buffer(space, "sums", width * tiling.row_block)
+    depth, step = space.size(tiling.depth), ir.Constant(I64, tiling.depth_panel)
+    once = count_of(tiling.depth) == tiling.depth_panel
+    slots = _slots(space, tile)
+    if once:
+        _panel(space, base, slots, panel, sums, ir.Constant(I64, 0), step, first, rows, once)
+    else:
+        with function.loop(0, rows) as loop:
+            for j in range(tiling.vectors):
+                builder.store(space.initial(), place(space, sums, loop.index, j), align=4 * tiling.lanes)
+        with function.loop(0, depth, step) as loop:
+            count = space.least(step, builder.sub(depth, loop.index))
+            _panel(space, base, slots, panel, sums, loop.index, count, first, rows, once)
+    store_results(space, sums, base, tile, first, rows)
+
+
+def _panel(
+    space: Space, base: Position, slots: Sequence[Slot], panel: ir.Value, sums: ir.Value, start: ir.Value,
+    count: ir.Value, first: ir.Value, rows: ir.Value, once: bool,
+) -> None:  # fmt: skip
+    """Adds one panel's part to the sums of all rows."""
+    tiling, function, builder = space.tiling, space.function, space.builder
+    pack(space, panel, slots, base, start, count)
+    factor = space.contraction.factors[1 - tiling.vector]
+    table = _depth_table(space, start, count) if len(tiling.depth) > 1 else []
+    origin = {} if table else space.split(start, tiling.depth)
+    with function.loop(0, rows, tiling.row_tile) as loop:
+        pointers = []
+        for number in range(tiling.row_tile):
+            row = _row(space, builder.add(first, loop.index), number)
+            pointers.append(space.pointers(factor, {**base, **origin, **row}))
+        before: Sums
+        if once:
+            before = [space.initial()] * (tiling.row_tile * tiling.vectors)
+        else:
+            before = load_sums(space, sums, loop.index)
+        store_sums(space, sums, loop.index, packed_tile(space, panel, pointers, table, count, before))
+
+
+def _depth_table(space: Space, start: ir.Value, count: ir.Value) -> list[ir.Value]:
+    """For each read of the broadcast factor, how far each depth of the panel moves it."""
+    tiling, builder = space.tiling, space.builder
+    factor = space.contraction.factors[1 - tiling.vector]
+    tables = [_buffer(space, f"table{at}", tiling.depth_panel, I64) for at in range(len(factor.reads))]
+    with space.function.loop(0, count) as loop:
+        position = space.split(builder.add(start, loop.index), tiling.depth)
+        for table, address in zip(tables, factor.addresses, strict=True):
+            builder.store(space.offset(address, position), space.function.element(table, loop.index, I64), align=8)
+    return tables
+
+
+def _in_place(space: Space, base: Position, tile: ir.Value, first: ir.Value, rows: ir.Value) -> None:
+    """One tile of columns for all rows of the workgroup, without a panel."""
+    tiling, function, builder = space.tiling, space.function, space.builder
+    sums = _buffer(space, "sums", tiling.row_tile * tiling.vectors * tiling.lanes)
+    zero = ir.Constant(I64, 0)
+    with function.loop(0, rows, tiling.row_tile) as loop:
+        at = builder.add(first, loop.index)
+        members = [_row(space, at, number) for number in range(tiling.row_tile)]
+        slots = _slots(space, tile) if tiling.mode != "stream" else []
+        if tiling.mode == "stream":
+            stream(space, members[0], tile, base, sums)
+        elif tiling.mode == "dot":
+            for number, slot in enumerate(slots):
+                dot_tile(space, members, slot, base, sums, ir.Constant(I64, number))
+        elif slots[0].valid is None:
+            store_sums(space, sums, zero, direct_tile(space, members, slots, base))
+        else:
+            lanes = ir.Constant(I64, tiling.lanes)
+            full = ir.Constant(ir.IntType(1), 1)
+            for slot in slots:
+                full = builder.and_(full, builder.icmp_signed("==", slot.valid, lanes))
+            whole = [Slot(position=slot.position, valid=None) for slot in slots]
+            with function.when(full):
+                store_sums(space, sums, zero, direct_tile(space, members, whole, base))
+            with function.when(builder.not_(full)):
+                store_sums(space, sums, zero, direct_tile(space, members, slots, base))
+        left = space.least(ir.Constant(I64, tiling.row_tile), builder.sub(rows, loop.index))
+        store_results(space, sums, base, tile, at, left)
+
+
+def _buffer(space: Space, name: str, count: int, element: ir.Type = F32) -> ir.Value:
+    """A buffer on the stack for the whole function."""
+    room = space.function.stack(element, count)
+    room.name = name
+    return room

@@ -1,0 +1,255 @@
+"""Which loop is vectorised, and how large tiles, panels and workgroups are: a pure function of sizes and strides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from substitute.model.dispatch import Target
+from substitute.model.index import Index, apply, product
+
+from ..function import Hardware
+from .views import Address, Axis, Contraction
+
+Mode = Literal["packed", "direct", "dot", "stream"]
+UNKNOWN_SIZE = 256
+"""What a size that is only known at launch is taken for in estimates."""
+PANEL_BYTES = 16 * 1024
+"""A packed panel: half of a 32 KB first-level cache. IREE's workers have little stack: all buffers stay below 28 KB."""
+SUMS_BYTES = 8 * 1024
+"""The sums of one block of rows under one tile of columns."""
+WORKGROUP_MACS = 4_000_000
+"""About 100 µs at 40 multiply-adds per ns."""
+FEWEST_MACS = 200_000
+"""Work that is not worth dividing further."""
+WORKGROUP_ELEMENTS = 400_000
+"""Elements that a workgroup streams from memory in about as long."""
+FEW_ROWS = 6
+"""Up to so many rows, a panel costs more than it saves."""
+MOST_UNROLLED = 32
+"""Depths up to this are unrolled where tiles read their operands in place."""
+MOST_MULTIPLIES = 72
+"""Vector multiply-adds in one unrolled body: what LLVM compiles in good time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roles:
+    """Which part each loop plays."""
+
+    mode: Mode
+    """`packed`: columns are copied to a panel on the stack, which all rows use. `direct`: columns are read in place.
+    `dot`: vectors run along the depth and are summed at the end. `stream`: like `direct`, but the sums of a long row
+    stay in memory, and the columns are read row by row."""
+    vector: int
+    """The factor that is read as vectors; the other one is broadcast."""
+    batch: tuple[Axis, ...]
+    """Outer axes of the output that move both factors."""
+    rows: tuple[Axis, ...]
+    """Outer axes of the output that move only the broadcast factor."""
+    columns: tuple[Axis, ...]
+    """Axes of the output that move the vector factor; vectors run along the last one."""
+    depth: tuple[Axis, ...]
+    """The axes that are summed over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tiling(Roles):
+    """The shape of the generated loops."""
+
+    lanes: int
+    row_tile: int
+    vectors: int
+    """Vectors per row of a tile."""
+    row_block: int
+    """Rows of a workgroup, a multiple of `row_tile`."""
+    depth_panel: int
+    """Depth of a panel."""
+    tiles: int
+    """Tiles along the columns per workgroup."""
+    batch_block: int
+    """Positions of the batch per workgroup."""
+    stacked: bool
+    """The vectors of a tile lie side by side along `columns[-2]`, not along the vector axis."""
+
+    @property
+    def vector_axis(self) -> Axis:
+        """The axis along which vectors run."""
+        return self.columns[-1]
+
+    @property
+    def slots(self) -> Index:
+        """Vectors per row of the output: each row of the vector axis takes whole vectors."""
+        return product((count_of(self.columns[:-1]), apply("ceildiv", self.vector_axis.size, self.lanes)))
+
+    def __str__(self) -> str:
+        width = self.vectors * self.lanes
+        what = {"packed": "packed columns", "direct": "columns in place", "dot": "vectors along the depth",
+                "stream": "columns in long rows"}[self.mode]
+        panel = f", panels of {self.depth_panel}" if self.mode == "packed" else ""
+        return f"{self.row_tile}×{width} tiles of {self.lanes}-lane f32, {what}{panel}"
+
+
+def guess(size: Index) -> int:
+    """A size, or what stands for an unknown one."""
+    return size if isinstance(size, int) else UNKNOWN_SIZE
+
+
+def registers(target: Target) -> int:
+    """Vector registers of the target."""
+    architecture = target.get("target_triple").split("-")[0]
+    return 16 if architecture.startswith(("x86", "i")) and "avx512f" not in target.features else 32
+
+
+def choose(contraction: Contraction, target: Target) -> Tiling:
+    """The tiling for this target: the candidate vector axis of least estimated cost."""
+    candidates = []
+    lanes = Hardware.of(target).lanes(32)
+    for axis in (a for a in contraction.axes if contraction.is_parallel(a)):
+        for vector in (0, 1):
+            if contraction.moves(axis, vector):
+                roles = _roles(contraction, axis, vector)
+                candidates.append((_cost(contraction, roles, lanes), roles))
+    return _shape(min(candidates, key=lambda pair: pair[0])[1], lanes, registers(target))
+
+
+def count_of(axes: Iterable[Axis]) -> Index:
+    """Positions of these axes together."""
+    return product(tuple(axis.size for axis in axes))
+
+
+def _roles(c: Contraction, axis: Axis, vector: int) -> Roles:
+    """The parts of all loops if vectors of this factor run along this axis."""
+    parallel = [a for a in c.axes if c.is_parallel(a) and a is not axis]
+    rows = [a for a in parallel if not c.moves(a, vector) and c.moves(a, 1 - vector)]
+    batch = [a for a in parallel if c.moves(a, vector) and c.moves(a, 1 - vector)]
+    columns = [a for a in parallel if a not in rows and a not in batch]
+    depth = [a for a in c.axes if not c.is_parallel(a)]
+    written = c.results[0].writes[0]
+    mode = _mode(c, axis, vector, rows, depth)
+    followed = c.factors[1 - vector if mode == "packed" else vector].addresses[0]
+    return Roles(
+        mode=mode, vector=vector, batch=_outermost_first(batch, written), rows=_outermost_first(rows, written),
+        columns=(*_outermost_first(columns, written), axis), depth=_outermost_first(depth, followed),
+    )  # fmt: skip
+
+
+def _cost(c: Contraction, roles: Roles, lanes: int) -> float:
+    """Time per multiply-add, in units of what a full vector takes: loads are shared by rows, stores by the depth."""
+    if roles.mode == "dot":
+        return 1.2
+    axis, vector = roles.columns[-1], roles.vector
+    loads = max(_element_cost(axis.stride(a)) for a in c.factors[vector].addresses)
+    stores = max(_element_cost(axis.stride(a)) for r in c.results for a in r.writes)
+    cost = 1 + loads * 4 / max(guess(count_of(roles.rows)), 1) + stores * 4 / max(guess(count_of(roles.depth)), 1)
+    if c.moves(axis, 1 - vector):
+        cost += 4 * max(_element_cost(axis.stride(a)) for a in c.factors[1 - vector].addresses)
+    return cost * -(-guess(axis.size) // lanes) * lanes / max(1, guess(axis.size))
+
+
+def _element_cost(stride: Index) -> float:
+    """How dear it is to move one element of a vector whose lanes are `stride` apart."""
+    return {0: 0.1, 1: 0.1, 2: 0.3}.get(stride, 1.0) if isinstance(stride, int) else 1.0
+
+
+def _outermost_first(axes: list[Axis], address: Address) -> tuple[Axis, ...]:
+    """Axes by decreasing stride; those of unknown stride first, as they stand."""
+    return tuple(sorted(axes, key=lambda a: -_distance(a.stride(address))))
+
+
+def _distance(stride: Index) -> int:
+    return abs(stride) if isinstance(stride, int) else 1 << 40
+
+
+def _mode(c: Contraction, axis: Axis, vector: int, rows: list[Axis], depth: list[Axis]) -> Mode:
+    """How tiles get at their operands."""
+    if c.moves(axis, 1 - vector):
+        return "direct"
+    row_count = count_of(rows)
+    if not isinstance(row_count, int) or row_count > FEW_ROWS:
+        return "packed"
+    strides = [axis.stride(a) for a in c.factors[vector].addresses]
+    if row_count <= 4 and any(s not in (0, 1, 2) for s in strides) and _both_along_depth(c, depth):
+        return "dot"
+    deep = guess(count_of(depth)) > MOST_UNROLLED
+    return "stream" if deep and row_count <= 2 and all(s in (0, 1) for s in strides) else "direct"
+
+
+def _both_along_depth(c: Contraction, depth: list[Axis]) -> bool:
+    """Whether both factors lie contiguous along one loop of the depth that is long enough for vectors."""
+    reads = [a for f in c.factors for a in f.addresses]
+    return any(all(a.stride(r) == 1 for r in reads) and guess(a.size) >= 32 for a in depth)
+
+
+def _shape(roles: Roles, lanes: int, count: int) -> Tiling:
+    """Tile, block and panel sizes for `count` vector registers."""
+    row_count, depth, batch = count_of(roles.rows), count_of(roles.depth), max(1, guess(count_of(roles.batch)))
+    slots = guess(count_of(roles.columns[:-1])) * -(-guess(roles.columns[-1].size) // lanes)
+    unrolled = depth if isinstance(depth, int) and depth <= MOST_UNROLLED and roles.mode == "direct" else 0
+    row_tile, vectors = _register_tile(roles.mode, guess(row_count), slots, count, unrolled)
+    height = _stack(roles.columns, row_tile, unrolled)
+    vectors = height or vectors
+    if roles.mode == "stream":
+        vectors = max(1, min(SUMS_BYTES // (4 * lanes), -(-slots // 4)))
+    row_block = _row_block(row_count, row_tile, vectors * lanes)
+    panel = PANEL_BYTES // (4 * vectors * lanes) if roles.mode == "packed" else 1
+    if isinstance(depth, int):
+        panels = -(-depth // panel)
+        panel = min(depth, -(-depth // panels + 3) // 4 * 4) if panels > 1 else depth
+    tile_count = -(-slots // vectors)
+    tiles = _tiles_per_group(guess(row_count), row_block, guess(depth), vectors * lanes, tile_count, batch)
+    work = max(1, min(guess(row_count), row_block) * guess(depth) * tiles * vectors * lanes)
+    return Tiling(
+        mode=roles.mode, vector=roles.vector, batch=roles.batch, rows=roles.rows, columns=roles.columns,
+        depth=roles.depth, lanes=lanes, row_tile=row_tile, vectors=vectors, row_block=row_block, depth_panel=panel,
+        tiles=tiles, batch_block=max(1, min(FEWEST_MACS // work, batch // 4)), stacked=height > 0,
+    )  # fmt: skip
+
+
+def _stack(columns: tuple[Axis, ...], row_tile: int, unrolled: int) -> int:
+    """How many neighbours along `columns[-2]` share a tile, so that windows that overlap are loaded once; 0 for none."""
+    if not unrolled or len(columns) < 2:
+        return 0
+    size = columns[-2].size
+    heights = [h for h in range(2, 9) if h * row_tile * unrolled <= MOST_MULTIPLIES and h * row_tile <= 12]
+    return max((h for h in heights if isinstance(size, int) and size % h == 0), default=0)
+
+
+def _tiles_per_group(rows: int, row_block: int, depth: int, width: int, tiles: int, batch: int) -> int:
+    """Tiles along the columns per workgroup: enough work for each, and some workgroups if there is work for them."""
+    macs = max(1, min(rows, row_block) * width * depth)
+    blocks = -(-rows // row_block) * batch
+    most = min(WORKGROUP_MACS // macs, WORKGROUP_ELEMENTS // max(1, width * depth), -(-tiles * blocks // 4))
+    per_group = min(tiles, max(1, most, FEWEST_MACS // macs))
+    return -(-tiles // -(-tiles // per_group))
+
+
+def _register_tile(mode: Mode, rows: int, slots: int, count: int, unrolled: int) -> tuple[int, int]:
+    """(rows, vectors) of the tile that covers `rows × slots` in the fewest cycles."""
+    if mode in ("dot", "stream"):
+        return (rows if mode == "dot" else 1), 1
+    best, best_cost = (1, 1), float("inf")
+    for vectors in range(1, 13):
+        for row_tile in range(1, 15):
+            taken = row_tile * vectors + (vectors + 1 if mode == "packed" else 2)
+            if taken > count or (mode == "direct" and row_tile > rows):
+                continue
+            if row_tile * vectors * unrolled > MOST_MULTIPLIES and row_tile * vectors > 1:
+                continue
+            # two FMAs and two loads per cycle; an FMA takes four cycles; a tile begins and ends in some 30
+            cycles = max(row_tile * vectors / 2, (row_tile + vectors) / 2, 4.0)
+            cost = -(-rows // row_tile) * -(-slots // vectors) * (cycles + 0.25)
+            if cost < best_cost * 0.999:
+                best, best_cost = (row_tile, vectors), cost
+    return best
+
+
+def _row_block(rows: Index, row_tile: int, width: int) -> int:
+    """Rows per workgroup: as many as the buffer of sums holds, blocks of nearly equal size."""
+    most = max(row_tile, SUMS_BYTES // (4 * width) // row_tile * row_tile)
+    if not isinstance(rows, int):
+        return most
+    if -(-rows // row_tile) * row_tile <= most:
+        return -(-rows // row_tile) * row_tile
+    blocks = -(-rows // most)
+    return -(-rows // (blocks * row_tile)) * row_tile

@@ -1,0 +1,228 @@
+"""What a contraction's loops do: which operands each moves, by what stride, and which of them are really one loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from substitute.model.dispatch import Linear, Nest, Program, View
+from substitute.model.index import Index, add, mul, product
+from substitute.model.scalar import Scalar
+
+FACTOR_OPS = frozenset((
+    "read", "constant", "index", "size", "arith.extf", "arith.truncf", "arith.addf", "arith.subf", "arith.mulf",
+    "arith.divf", "arith.negf", "arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf", "arith.cmpf",
+    "arith.cmpi", "arith.select", "arith.sitofp", "arith.uitofp", "arith.extsi", "arith.extui", "arith.trunci",
+    "arith.addi", "arith.subi", "arith.muli", "arith.andi", "arith.ori", "arith.xori", "arith.index_cast",
+    "arith.bitcast",
+))  # fmt: skip
+"""What a factor may be computed with: cheap operations, for a factor is computed again for every tile that uses it."""
+READABLE = frozenset(("f32", "f16", "bf16", "f64", "i1", "i8", "i16", "i32", "i64"))
+"""Elements that are addressed one by one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """An element's place: `constant + Σ stride · loop`, in elements from where the view's pointer points."""
+
+    view: View
+    constant: Index
+    strides: tuple[tuple[int, Index], ...]
+    """(loop of the core, stride), ordered by loop; no stride is zero."""
+
+    def stride(self, loop: int) -> Index:
+        """Distance between two neighbours along this loop; 0 where it does not move the address."""
+        return dict(self.strides).get(loop, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """One loop of the generated code: a loop of the core, or several that move every address as one loop would."""
+
+    loops: tuple[int, ...]
+    """Outermost first."""
+    size: Index
+
+    def stride(self, address: Address) -> Index:
+        """Distance between two neighbours along this axis."""
+        return address.stride(self.loops[-1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factor:
+    """One side of the product."""
+
+    root: int
+    """Its value's position in the core's graph."""
+    reads: tuple[tuple[int, Address], ...]
+    """(position in the core's reads, its address)."""
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The addresses alone."""
+        return tuple(address for _, address in self.reads)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One element-wise nest that consumes the sums and stores, in terms of the core's loops."""
+
+    nest: Nest
+    loops: tuple[int, ...]
+    """The core's loop for each loop of the nest."""
+    reads: tuple[Address | None, ...]
+    """None for the sum itself and for the source of a gather."""
+    writes: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contraction:
+    """`sums[batch, rows, columns] = init + Σ over depth of left · right`, then the results."""
+
+    core: Nest
+    factors: tuple[Factor, Factor]
+    axes: tuple[Axis, ...]
+    results: tuple[Result, ...]
+
+    def moves(self, axis: Axis, factor: int) -> bool:
+        """Whether this factor's element changes along the axis."""
+        return any(axis.stride(address) != 0 for address in self.factors[factor].addresses)
+
+    def is_parallel(self, axis: Axis) -> bool:
+        """Whether the axis is one of the output's."""
+        return self.core.kinds[axis.loops[0]] == "parallel"
+
+    @property
+    def init(self) -> float:
+        """What every sum starts from."""
+        return float(self.core.init or 0)
+
+
+def read(program: Program) -> Contraction | str:
+    """The contraction that a program is, or the reason why it is none that this generator can do."""
+    if len(program.cores) != 1 or not isinstance(program.cores[0], Nest):
+        return "the dispatch is not one reduction"
+    core = program.cores[0]
+    if core.combiner != "arith.addf" or core.type is None or core.type.element != "f32":
+        return "the reduction is not a sum of f32"
+    if not isinstance(core.init, (int, float)):
+        return "the sum does not start from a constant"
+    if "parallel" not in core.kinds:
+        return "the sum has no parallel loop"
+    factors = _factors(core)
+    if isinstance(factors, str):
+        return factors
+    results = tuple(_result(core, nest) for nest in program.stores)
+    for result in results:
+        if isinstance(result, str):
+            return result
+    stored = tuple(r for r in results if isinstance(r, Result))
+    if not stored:
+        return "nothing is stored"
+    return Contraction(core=core, factors=factors, axes=_axes(core, factors, stored), results=stored)
+
+
+def linearize(view: View, access: tuple[Linear, ...], loops: Mapping[int, int] | None = None) -> Address:
+    """The address of an access; `loops` renames its loops."""
+    constant: Index = 0
+    strides: dict[int, Index] = {}
+    for coordinate, stride in zip(access, view.strides, strict=True):
+        constant = add(constant, mul(coordinate.constant, stride))
+        for loop, coefficient in coordinate.terms:
+            at = loops[loop] if loops is not None else loop
+            strides[at] = add(strides.get(at, 0), mul(coefficient, stride))
+    return Address(view=view, constant=constant, strides=tuple(sorted((k, s) for k, s in strides.items() if s != 0)))
+
+
+def _factors(core: Nest) -> tuple[Factor, Factor] | str:
+    """Both sides of the product, or why there is no product."""
+    nodes = core.expr.nodes
+    root = nodes[core.expr.results[0]]
+    if root.op != "arith.mulf" or root.type != "f32":
+        return f"the sum is over {root.op}, not over a product of f32"
+    sides = []
+    for operand in root.operands:
+        below = [nodes[at] for at in sorted(core.expr.depends_on(operand))]
+        strange = next((n for n in below if n.op not in FACTOR_OPS), None)
+        if strange:
+            return f"a factor computes {strange.op}, which is too dear to repeat for every tile"
+        if any(n.op == "index" for n in below):
+            return "a factor depends on loop indices"
+        positions = sorted({int(str(n.attribute)) for n in below if n.op == "read"})
+        if not positions:
+            return "a factor is a constant"
+        reads = []
+        for at in positions:
+            source = core.reads[at].source
+            if isinstance(source, int):
+                return "a factor is computed in the dispatch itself"
+            if core.reads[at].type.element not in READABLE:
+                return f"a factor is read as {core.reads[at].type.element}"
+            reads.append((at, linearize(source, core.reads[at].access)))
+        sides.append(Factor(root=operand, reads=tuple(reads)))
+    left, right = sides
+    if {at for at, _ in left.reads} & {at for at, _ in right.reads}:
+        return "both factors read the same element"
+    return left, right
+
+
+def _result(core: Nest, nest: Nest) -> Result | str:
+    """A store nest in terms of the core's loops, or why it does not fit over them."""
+    sums = [r for r in nest.reads if isinstance(r.source, int)]
+    if not sums or nest.combiner:
+        return "a result does not come from the sum"
+    loops: dict[int, int] = {}
+    for access in sums:
+        if access.source != core.temporary or access.access != sums[0].access:
+            return "a result reads the sum in two places"
+    for outer, inner in zip(sums[0].access, core.target, strict=True):
+        if not outer.terms and not inner.terms:
+            continue
+        if outer.loop is None or inner.loop is None:
+            return "a result reads a part of the sum"
+        if nest.sizes[outer.loop] != core.sizes[inner.loop]:
+            return "a result covers a part of the sum"
+        loops[outer.loop] = inner.loop
+    parallel = {at for at, kind in enumerate(core.kinds) if kind == "parallel"}
+    if set(loops) != set(range(len(nest.sizes))) or set(loops.values()) != parallel:
+        return "a result's loops are not those of the sum"
+    if any(w.view.type.element not in READABLE for w in nest.writes):
+        return "a result's elements are smaller than a byte"
+    reads = tuple(
+        linearize(r.source, r.access, loops) if isinstance(r.source, View) and r.access else None for r in nest.reads
+    )
+    return Result(
+        nest=nest, loops=tuple(loops[at] for at in range(len(nest.sizes))), reads=reads,
+        writes=tuple(linearize(w.view, w.access, loops) for w in nest.writes),
+    )  # fmt: skip
+
+
+def _axes(core: Nest, factors: Iterable[Factor], results: tuple[Result, ...]) -> tuple[Axis, ...]:
+    """The core's loops, with those merged that every address sees as one."""
+    addresses = [a for f in factors for a in f.addresses]
+    addresses += [a for r in results for a in (*r.reads, *r.writes) if a is not None]
+    alone = {r.loops[int(str(n.attribute))] for r in results for n in r.nest.expr.nodes if _is_index(n)}
+    axes = [Axis(loops=(at,), size=size) for at, size in enumerate(core.sizes)]
+    while True:
+        pair = next(
+            (
+                (outer, inner)
+                for outer in axes
+                for inner in axes
+                if outer is not inner
+                and core.kinds[outer.loops[0]] == core.kinds[inner.loops[0]]
+                and not alone & {*outer.loops, *inner.loops}
+                and all(outer.stride(a) == mul(inner.stride(a), inner.size) for a in addresses)
+            ),
+            None,
+        )
+        if pair is None:
+            return tuple(axes)
+        outer, inner = pair
+        merged = Axis(loops=outer.loops + inner.loops, size=product((outer.size, inner.size)))
+        axes[axes.index(outer)] = merged
+        axes.remove(inner)
+
+
+def _is_index(node: Scalar) -> bool:
+    return node.op == "index"

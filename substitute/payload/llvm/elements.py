@@ -1,0 +1,273 @@
+"""Element types in registers and in memory, and conversions between the floating-point ones.
+
+f16 is LLVM's `half`; bf16 is an i16 and f8 an i8 in registers, because LLVM would turn conversions of these into
+calls of a runtime library that IREE does not link. Arithmetic on all three is done in f32 and rounded after each op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from .function import I1, I8, I16, I32, I64, Hardware
+
+REGISTER_TYPES: dict[str, ir.Type] = {
+    "f64": ir.DoubleType(), "f32": ir.FloatType(), "f16": ir.HalfType(), "bf16": I16,
+    "f8E4M3FN": I8, "f8E5M2": I8, "f8E4M3FNUZ": I8, "f8E5M2FNUZ": I8,
+    "i64": I64, "i32": I32, "i16": I16, "i8": I8, "i1": I1, "index": I64,
+}  # fmt: skip
+"""What holds one element in a register; types that are missing here are not supported."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmallFloat:
+    """A floating-point format below f32."""
+
+    exponent: int
+    """Bits of the exponent."""
+    mantissa: int
+    """Bits of the fraction."""
+    bias: int
+    infinities: bool = True
+    """The highest exponent means infinity and NaN, as in IEEE 754."""
+    unsigned_zero: bool = False
+    """`FNUZ`: the bit pattern of -0 is the only NaN."""
+
+    @property
+    def bits(self) -> int:
+        """Width in memory."""
+        return 1 + self.exponent + self.mantissa
+
+    @property
+    def largest(self) -> int:
+        """Bits of the largest finite number."""
+        every = (1 << (self.exponent + self.mantissa)) - 1
+        if self.infinities:
+            return every - (1 << self.mantissa)
+        return every if self.unsigned_zero else every - 1
+
+    @property
+    def nan(self) -> int:
+        """Bits of the NaN that conversions produce."""
+        if self.unsigned_zero:
+            return 1 << (self.bits - 1)
+        every = (1 << (self.exponent + self.mantissa)) - 1
+        return every - (1 << self.mantissa) + (1 << (self.mantissa - 1)) if self.infinities else every
+
+
+SMALL_FLOATS: dict[str, SmallFloat] = {
+    "f16": SmallFloat(exponent=5, mantissa=10, bias=15),
+    "f8E4M3FN": SmallFloat(exponent=4, mantissa=3, bias=7, infinities=False),
+    "f8E5M2": SmallFloat(exponent=5, mantissa=2, bias=15),
+    "f8E4M3FNUZ": SmallFloat(exponent=4, mantissa=3, bias=8, infinities=False, unsigned_zero=True),
+    "f8E5M2FNUZ": SmallFloat(exponent=5, mantissa=2, bias=16, infinities=False, unsigned_zero=True),
+}
+
+
+def is_float(element: str) -> bool:
+    """Whether this is a floating-point type."""
+    return element.startswith(("f", "bf"))
+
+
+def computed_in(element: str) -> str:
+    """The floating-point type in which arithmetic on `element` is done."""
+    return "f64" if element == "f64" else "f32"
+
+
+def memory_type(element: str) -> ir.Type:
+    """What holds one element in memory; i1 takes a byte."""
+    return I8 if element == "i1" else REGISTER_TYPES[element]
+
+
+def vector(scalar: ir.Type, lanes: int | None) -> ir.Type:
+    """`<lanes x scalar>`, or the scalar itself."""
+    return scalar if lanes is None else ir.VectorType(scalar, lanes)
+
+
+def lanes_of(value: ir.Value) -> int | None:
+    """How many lanes a value has; None for a scalar."""
+    return value.type.count if isinstance(value.type, ir.VectorType) else None
+
+
+def constant(type_: ir.Type, number: float | int) -> ir.Constant:
+    """`number` in every lane."""
+    if isinstance(type_, ir.VectorType):
+        return ir.Constant(type_, [constant(type_.element, number)] * type_.count)
+    if isinstance(type_, ir.FloatType) and abs(number) > 3.4028235677973366e38 and number == number:
+        return ir.Constant(type_, float("inf") if number > 0 else float("-inf"))
+    return ir.Constant(type_, number)
+
+
+def splat(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
+    """A scalar in every lane."""
+    if isinstance(value, ir.Constant) and not isinstance(value.constant, str):
+        return ir.Constant(ir.VectorType(value.type, lanes), [value] * lanes)
+    type_ = ir.VectorType(value.type, lanes)
+    one = builder.insert_element(ir.Constant(type_, ir.Undefined), value, ir.Constant(I32, 0))
+    mask = ir.Constant(ir.VectorType(I32, lanes), [ir.Constant(I32, 0)] * lanes)
+    return builder.shuffle_vector(one, ir.Constant(type_, ir.Undefined), mask)
+
+
+def intrinsic(builder: ir.IRBuilder, name: str, result: ir.Type, args: Sequence[ir.Value]) -> ir.Value:
+    """Calls the LLVM intrinsic of this full name, declaring it where it is new."""
+    known = builder.module.globals.get(name)
+    if known is None:
+        known = ir.Function(builder.module, ir.FunctionType(result, [a.type for a in args]), name=name)
+    return builder.call(known, args)
+
+
+def suffix(type_: ir.Type) -> str:
+    """How an intrinsic's name spells a type: `f32`, `v8f32`, `v4i64`."""
+    if isinstance(type_, ir.VectorType):
+        return f"v{type_.count}{suffix(type_.element)}"
+    return f"i{type_.width}" if isinstance(type_, ir.IntType) else str(type_.intrinsic_name)
+
+
+def load(builder: ir.IRBuilder, pointer: ir.Value, element: str, lanes: int | None = None) -> ir.Value:
+    """One element, or `lanes` neighbours, as register values."""
+    stored = memory_type(element)
+    value = builder.load(pointer, align=size_of(element), typ=vector(stored, lanes))
+    return builder.trunc(value, vector(I1, lanes)) if element == "i1" else value
+
+
+def store(builder: ir.IRBuilder, value: ir.Value, pointer: ir.Value, element: str) -> None:
+    """Writes a register value; a vector goes to neighbouring elements."""
+    if element == "i1":
+        value = builder.zext(value, vector(I8, lanes_of(value)))
+    builder.store(value, pointer, align=size_of(element))
+
+
+def size_of(element: str) -> int:
+    """Bytes of one element in memory."""
+    type_ = memory_type(element)
+    if isinstance(type_, ir.IntType):
+        return int(type_.width) // 8
+    return {"double": 8, "float": 4, "half": 2}[str(type_)]
+
+
+def to_f32(builder: ir.IRBuilder, value: ir.Value, element: str, hardware: Hardware) -> ir.Value:
+    """A register value of any floating-point type as f32 (f64 is rounded)."""
+    lanes = lanes_of(value)
+    single = vector(REGISTER_TYPES["f32"], lanes)
+    if element == "f32":
+        return value
+    if element == "f64":
+        return builder.fptrunc(value, single)
+    if element == "f16" and hardware.half:
+        return builder.fpext(value, single)
+    if element == "bf16":
+        wide = builder.zext(value, vector(I32, lanes))
+        return builder.bitcast(builder.shl(wide, constant(wide.type, 16)), single)
+    return _widen_small(builder, value, SMALL_FLOATS[element], lanes)
+
+
+def from_f32(builder: ir.IRBuilder, value: ir.Value, element: str, hardware: Hardware) -> ir.Value:
+    """An f32 as a register value of any floating-point type, rounded to nearest even."""
+    lanes = lanes_of(value)
+    if element == "f32":
+        return value
+    if element == "f64":
+        return builder.fpext(value, vector(REGISTER_TYPES["f64"], lanes))
+    if element == "f16" and hardware.half:
+        return builder.fptrunc(value, vector(REGISTER_TYPES["f16"], lanes))
+    if element == "bf16":
+        return _narrow_bf16(builder, value, lanes)
+    return _narrow_small(builder, value, SMALL_FLOATS[element], lanes)
+
+
+def convert_float(builder: ir.IRBuilder, value: ir.Value, source: str, target: str, hardware: Hardware) -> ir.Value:
+    """Between any two floating-point types, rounded once."""
+    if source == target:
+        return value
+    if source == "f64" and target != "f32":
+        return from_f32(builder, _round_to_odd(builder, value), target, hardware)
+    return from_f32(builder, to_f32(builder, value, source, hardware), target, hardware)
+
+
+def _round_to_odd(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """f64 → f32 so that rounding the result once more is as good as rounding once (Boldo and Melquiond, 2005)."""
+    lanes = lanes_of(value)
+    single, bits = vector(REGISTER_TYPES["f32"], lanes), vector(I32, lanes)
+    near = builder.fptrunc(value, single)
+    back = builder.fpext(near, value.type)
+    fabs = f"llvm.fabs.{suffix(value.type)}"
+    above = builder.fcmp_ordered(
+        ">", intrinsic(builder, fabs, value.type, [back]), intrinsic(builder, fabs, value.type, [value])
+    )
+    pattern = builder.bitcast(near, bits)
+    toward_zero = builder.sub(pattern, builder.zext(above, bits))
+    odd = builder.or_(toward_zero, constant(bits, 1))
+    inexact = builder.fcmp_ordered("!=", back, value)
+    return builder.bitcast(builder.select(inexact, odd, pattern), single)
+
+
+def _narrow_bf16(builder: ir.IRBuilder, value: ir.Value, lanes: int | None) -> ir.Value:
+    word = vector(I32, lanes)
+    bits = builder.bitcast(value, word)
+    sixteen = constant(word, 16)
+    odd = builder.and_(builder.lshr(bits, sixteen), constant(word, 1))
+    rounded = builder.add(bits, builder.add(odd, constant(word, 0x7FFF)))
+    quiet = builder.or_(bits, constant(word, 0x400000))
+    nan = builder.fcmp_unordered("uno", value, value)
+    return builder.trunc(builder.lshr(builder.select(nan, quiet, rounded), sixteen), vector(I16, lanes))
+
+
+def _widen_small(builder: ir.IRBuilder, value: ir.Value, format_: SmallFloat, lanes: int | None) -> ir.Value:
+    """Integer arithmetic only: a flush-to-zero mode, which IREE's workers turn on, must not eat subnormals."""
+    word, single = vector(I32, lanes), vector(REGISTER_TYPES["f32"], lanes)
+    narrow = vector(ir.IntType(format_.bits), lanes)
+    bits = builder.zext(builder.bitcast(value, narrow) if value.type != narrow else value, word)
+    size = constant(word, (1 << (format_.bits - 1)) - 1)
+    magnitude = builder.and_(bits, size)
+    sign = builder.shl(builder.xor(bits, magnitude), constant(word, 32 - format_.bits))
+    shifted = builder.shl(magnitude, constant(word, 23 - format_.mantissa))
+    normal = builder.add(shifted, constant(word, (127 - format_.bias) << 23))
+    step = 2.0 ** (1 - format_.bias - format_.mantissa)
+    tiny = builder.fmul(builder.sitofp(magnitude, single), constant(single, step))
+    small = builder.icmp_unsigned("<", magnitude, constant(word, 1 << format_.mantissa))
+    result = builder.select(small, builder.bitcast(tiny, word), normal)
+    nan, infinity = constant(word, 0x7FC00000), constant(word, 0x7F800000)
+    if format_.unsigned_zero:
+        is_nan = builder.icmp_unsigned("==", bits, constant(word, format_.nan))
+        return builder.bitcast(builder.select(is_nan, nan, builder.or_(result, sign)), single)
+    beyond = builder.icmp_unsigned(">", magnitude, constant(word, format_.largest))
+    special = nan
+    if format_.infinities:
+        is_infinite = builder.icmp_unsigned("==", magnitude, constant(word, format_.largest + 1))
+        special = builder.select(is_infinite, infinity, nan)
+    return builder.bitcast(builder.or_(builder.select(beyond, special, result), sign), single)
+
+
+def _narrow_small(builder: ir.IRBuilder, value: ir.Value, format_: SmallFloat, lanes: int | None) -> ir.Value:
+    word, single = vector(I32, lanes), vector(REGISTER_TYPES["f32"], lanes)
+    bits = builder.bitcast(value, word)
+    magnitude = builder.and_(bits, constant(word, 0x7FFFFFFF))
+    sign = builder.lshr(builder.xor(bits, magnitude), constant(word, 32 - format_.bits))
+    shift = 23 - format_.mantissa
+    odd = builder.and_(builder.lshr(magnitude, constant(word, shift)), constant(word, 1))
+    rounded = builder.add(magnitude, builder.add(odd, constant(word, (1 << (shift - 1)) - 1)))
+    rebias = constant(word, (127 - format_.bias) << 23)
+    normal = builder.lshr(builder.sub(rounded, rebias), constant(word, shift))
+    # adding this number makes the unit in the last place equal to the format's smallest step
+    magic = constant(single, 2.0 ** (1 - format_.bias - format_.mantissa + 23))
+    pushed = builder.fadd(builder.bitcast(magnitude, single), magic)
+    tiny = builder.sub(builder.bitcast(pushed, word), builder.bitcast(magic, word))
+    small = builder.icmp_unsigned("<", magnitude, constant(word, (128 - format_.bias) << 23))
+    result = builder.select(small, tiny, normal)
+    over = builder.icmp_unsigned(">", result, constant(word, format_.largest))
+    beyond = format_.largest + 1 if format_.infinities else format_.nan
+    result = builder.select(over, constant(word, beyond), result)
+    nan = builder.icmp_unsigned(">", magnitude, constant(word, 0x7F800000))
+    huge = builder.icmp_unsigned(">", magnitude, constant(word, 0x7F7FFFFF))
+    if not format_.infinities:
+        nan = huge  # infinity has no image but NaN
+    result = builder.select(builder.or_(huge, nan), constant(word, beyond), result)
+    result = builder.select(nan, constant(word, format_.nan), result)
+    if format_.unsigned_zero:
+        keep = builder.and_(builder.icmp_unsigned("!=", result, constant(word, 0)),
+                            builder.icmp_unsigned("!=", result, constant(word, format_.nan)))  # fmt: skip
+        sign = builder.select(keep, sign, constant(word, 0))
+    narrow = builder.trunc(builder.or_(result, sign), vector(ir.IntType(format_.bits), lanes))
+    return builder.bitcast(narrow, vector(REGISTER_TYPES["f16"], lanes)) if format_.bits == 16 else narrow

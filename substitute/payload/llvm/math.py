@@ -1,0 +1,60 @@
+"""The functions of MLIR's `math` dialect on floating-point numbers, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llvmlite import ir
+
+from . import error_function, exponential, power, trigonometry
+from .arithmetic import FloatMath
+
+FloatFunction = Callable[..., ir.Value]
+
+FUNCTIONS: dict[str, FloatFunction] = {
+    "math.absf": lambda m, x: m.abs(x),
+    "math.ceil": lambda m, x: m.ceil(x),
+    "math.clampf": lambda m, x, low, high: m.minimum(m.maximum(x, low), high),
+    "math.copysign": lambda m, x, y: m.copysign(x, y),
+    "math.floor": lambda m, x: m.floor(x),
+    "math.fma": lambda m, x, y, z: fused(m, x, y, z),
+    "math.round": lambda m, x: m.round_away(x),
+    "math.roundeven": lambda m, x: m.round_even(x),
+    "math.rsqrt": lambda m, x: m.div(m.const(1.0), m.sqrt(x)),
+    "math.sqrt": lambda m, x: m.sqrt(x),
+    "math.trunc": lambda m, x: m.trunc(x),
+    "math.acos": trigonometry.acos,
+    "math.acosh": exponential.acosh,
+    "math.asin": trigonometry.asin,
+    "math.asinh": exponential.asinh,
+    "math.atan": trigonometry.atan,
+    "math.atan2": trigonometry.atan2,
+    "math.atanh": exponential.atanh,
+    "math.cbrt": exponential.cbrt,
+    "math.cos": trigonometry.cos,
+    "math.cosh": exponential.cosh,
+    "math.erf": error_function.erf,
+    "math.erfc": error_function.erfc,
+    "math.exp": exponential.exp,
+    "math.exp2": exponential.exp2,
+    "math.expm1": exponential.expm1,
+    "math.log": exponential.log,
+    "math.log10": exponential.log10,
+    "math.log1p": exponential.log1p,
+    "math.log2": exponential.log2,
+    "math.powf": power.powf,
+    "math.sin": trigonometry.sin,
+    "math.sinh": exponential.sinh,
+    "math.tan": trigonometry.tan,
+    "math.tanh": exponential.tanh,
+    "substitute.exp_of_negative": exponential.exp_of_negative,
+}
+"""MLIR's name → (FloatMath, operands…) → value."""
+
+
+def fused(m: FloatMath, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+    """x · y + z rounded once; f32 without the instruction goes through f64, where the product is exact."""
+    if m.hardware.fma or m.element == "f64":
+        return m.fma(x, y, z)
+    wide = m.wide()
+    return m.narrow(wide.add(wide.mul(m.widen(x), m.widen(y)), m.widen(z)))

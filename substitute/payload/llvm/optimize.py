@@ -1,0 +1,176 @@
+"""LLVM IR → optimised bitcode for the variant's CPU: IREE links it, and does not vectorise loops any more."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from substitute.errors import PayloadError, SourceText
+from substitute.model.dispatch import Target
+
+from .function import Hardware
+from .resolve import INTRINSICS, resolve_math
+
+RESOLVED_BY_IREE = frozenset((
+    "exp", "expf", "pow", "powf", "fmod", "fmodf", "sqrt", "sqrtf", "floor", "floorf", "ceil", "ceilf", "round",
+    "roundf", "fabs", "fabsf", "fmin", "fminf", "fmax", "fmaxf", "ldexp", "ldexpf", "memcpy", "memset", "memmove",
+))  # fmt: skip
+"""What IREE's embedded linker finds by itself; memory functions it has as builtins."""
+
+# IREE also lists what the CPU lacks, down to features that llvmlite's LLVM has never heard of and warns about
+_MATTERS_WHEN_OFF = frozenset((
+    "sse4.1", "sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni",
+    "avx512bf16", "avx512fp16", "neon", "sve", "v",
+))  # fmt: skip
+_LOCATION = re.compile(r"<string>:(\d+):(\d+): error: (.*)")
+
+
+def parse_ir(text: str, where: str) -> Any:
+    """A verified module of llvmlite.binding. Raises `PayloadError` that points at the faulty line."""
+    _initialize()
+    try:
+        module = llvm.parse_assembly(text, context=llvm.create_context())
+        module.verify()
+    except RuntimeError as error:
+        raise _syntax_error(text, str(error), where) from error
+    return module
+
+
+def parse_bitcode(data: bytes, where: str) -> Any:
+    """A verified module of llvmlite.binding, from bitcode. Raises `PayloadError`."""
+    _initialize()
+    try:
+        module = llvm.parse_bitcode(data, context=llvm.create_context())
+        module.verify()
+    except RuntimeError as error:
+        raise PayloadError(
+            "this is no LLVM bitcode that LLVM can read",
+            where=where,
+            expected=f"bitcode of LLVM {llvm.llvm_version_info[0]} or older",
+            found=str(error).strip(),
+            next_step="disassemble it with llvm-dis of the LLVM that wrote it, and use the .ll file",
+        ) from error
+    return module
+
+
+def to_bitcode(source: str | bytes | Any, *, target: Target, entry: str, vectorize: bool = True) -> bytes:
+    """Optimises a module (text, bitcode, or llvmlite.ir or binding module) and returns bitcode for IREE to link.
+
+    Raises `PayloadError` for IR that does not parse or verify, a missing entry, and symbols nobody can resolve.
+    """
+    module = _parse(source, entry)
+    _check_entry(module, entry)
+    resolve_math(module, Hardware.of(target))
+    triple, machine = _machine(target, entry)
+    module.triple = triple
+    module.data_layout = str(machine.target_data)
+    _hide_all_but(module, entry)
+    _run_passes(module, machine, vectorize)
+    missing = undefined_symbols(module)
+    if missing:
+        raise PayloadError(
+            f"the payload calls what nobody defines: {', '.join(missing)}",
+            where=entry,
+            expected="no undefined symbols but " + ", ".join(sorted(s for s in RESOLVED_BY_IREE if s[-1] != "f")),
+            found=", ".join(missing),
+            next_step="define the function in the payload, or mark it static inline",
+        )
+    return bytes(module.as_bitcode())
+
+
+def undefined_symbols(module: Any) -> tuple[str, ...]:
+    """Functions and globals that the module uses, does not define, and IREE's linker could not find."""
+    unknown = [
+        item.name
+        for item in (*module.functions, *module.global_variables)
+        if item.is_declaration and item.name not in RESOLVED_BY_IREE and not _is_instruction(item.name)
+    ]
+    return tuple(sorted(unknown))
+
+
+def _is_instruction(name: str) -> bool:
+    """Whether LLVM has code for this intrinsic; the others become calls of libm."""
+    return name.startswith("llvm.") and name.split(".")[1] not in INTRINSICS
+
+
+def _parse(source: Any, where: str) -> Any:
+    if isinstance(source, bytes):
+        return parse_bitcode(source, where)
+    if isinstance(source, llvm.ModuleRef):
+        return source
+    return parse_ir(str(source), where)
+
+
+def _check_entry(module: Any, entry: str) -> None:
+    defined = [f.name for f in module.functions if not f.is_declaration]
+    if entry not in defined:
+        raise PayloadError(
+            "the payload does not define its entry point",
+            where=entry,
+            expected=f"a function {entry}",
+            found=", ".join(defined) or "no function",
+            next_step="name one of these functions as payload.entry in kernel.toml",
+        )
+
+
+def _hide_all_but(module: Any, entry: str) -> None:
+    """Two payloads in one executable must not clash, and what is inlined everywhere should vanish."""
+    for item in (*module.functions, *module.global_variables):
+        if not item.is_declaration and item.name != entry and not item.name.startswith("llvm."):
+            item.linkage = llvm.Linkage.internal
+
+
+def _run_passes(module: Any, machine: Any, vectorize: bool) -> None:
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = vectorize
+    options.loop_unrolling = True
+    builder = llvm.create_pass_builder(machine, options)
+    passes = builder.getModulePassManager()
+    passes.run(module, builder)
+    builder.close()
+
+
+@lru_cache(maxsize=1)
+def _initialize() -> None:
+    """Registers LLVM's code generators, once: passes ask them what instructions cost."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+
+
+def _machine(target: Target, where: str) -> tuple[str, Any]:
+    triple = target.get("target_triple") or llvm.get_default_triple()
+    features = [w for w in target.get("cpu_features").split(",") if w[:1] == "+" or w[1:] in _MATTERS_WHEN_OFF]
+    try:
+        return triple, _cached_machine(triple, target.get("cpu"), ",".join(features))
+    except RuntimeError as error:
+        raise PayloadError(
+            f"LLVM cannot generate code for {triple}", where=where, found=str(error).strip(),
+            expected="the triple of a CPU that llvmlite knows",
+            next_step="check the variant's target_triple",
+        ) from error  # fmt: skip
+
+
+@lru_cache(maxsize=16)
+def _cached_machine(triple: str, cpu: str, features: str) -> Any:
+    _initialize()
+    found = llvm.Target.from_triple(triple)
+    return found.create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic", codemodel="default")
+
+
+def _syntax_error(text: str, message: str, where: str) -> PayloadError:
+    place = _LOCATION.search(message)
+    if not place:
+        return PayloadError("LLVM rejects this IR", where=where, details=message,
+                            next_step="correct the IR; `opt -passes=verify` says the same")  # fmt: skip
+    line, column = int(place[1]), int(place[2])
+    lines = text.splitlines()
+    shown = lines[line - 1] if line <= len(lines) else ""
+    return PayloadError(
+        place[3],
+        where=f"{where}, line {line}",
+        source=SourceText(line=line, column=column, text=shown),
+        next_step="correct the IR; `opt -passes=verify` says the same",
+    )

@@ -1,0 +1,344 @@
+"""Emits the nests of a group for the rows of one task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from llvmlite import ir
+
+from substitute.model.index import Index, apply
+from substitute.model.scalar import Scalar
+
+from .combine import Combiner
+from .elements import REGISTER_TYPES, lanes_of, load, memory_type, splat, store
+from .function import I32, I64, KernelFunction
+from .lower import ScalarEmitter
+from .nests import Access, FlatNest, Group
+from .schedule import Schedule, best_lane, is_light, stages, vector_lanes
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Where in a nest code is being emitted."""
+
+    nest: FlatNest
+    at: Mapping[int, ir.Value]
+    """The index of each open loop; of the lane loop, that of its first lane."""
+    lane: int | None
+    """The loop that has the lanes."""
+    lanes: int | None
+
+
+class RowEmitter:
+    """Emits tasks of a group: decoding the task's number, the loops over its rows, and each row's nests."""
+
+    def __init__(self, kernel: KernelFunction, group: Group, schedule: Schedule) -> None:
+        self.kernel, self.group, self.schedule = kernel, group, schedule
+        self.builder = kernel.builder
+        self.wide = vector_lanes(group.nests, kernel.hardware)
+        self.light = all(is_light(nest) for nest in group.nests)
+        self.unroll = 4 if self.light else 1
+        self.registers: dict[int, ir.Value] = {}
+        self.buffers: dict[int, ir.Value] = {}
+
+    def task(self, number: ir.Value) -> None:
+        """Everything that one task does."""
+        builder, group, schedule = self.builder, self.group, self.schedule
+        rows: dict[int, ir.Value] = {}
+        start = stop = ir.Constant(I64, 0)
+        if schedule.lane_row is not None:
+            size = group.sizes[schedule.lane_row]
+            blocks = apply("ceildiv", size, schedule.block)
+            number, which = self._split(number, blocks)
+            start = builder.mul(which, self.kernel.index(schedule.block))
+            end, all_lanes = builder.add(start, self.kernel.index(schedule.block)), self.kernel.index(size)
+            stop = builder.select(builder.icmp_signed("<", end, all_lanes), end, all_lanes)
+            stop = all_lanes if blocks == 1 else stop
+        for at in reversed(schedule.tasks[1:]):
+            number, rows[group.rows[at]] = self._split(number, group.sizes[at])
+        if schedule.tasks:
+            rows[group.rows[schedule.tasks[0]]] = number
+        self._inner_rows(schedule.inner, rows, start, stop)
+
+    def _split(self, number: ir.Value, size: Index) -> tuple[ir.Value, ir.Value]:
+        """Quotient and rest; sizes are positive wherever a task runs."""
+        if size == 1:
+            return number, ir.Constant(I64, 0)
+        by = self.kernel.index(size)
+        return self.builder.udiv(number, by), self.builder.urem(number, by)
+
+    def _inner_rows(self, left: Sequence[int], rows: dict[int, ir.Value], start: ir.Value, stop: ir.Value) -> None:
+        if left:
+            with self.kernel.loop(0, self.kernel.index(self.group.sizes[left[0]])) as loop:
+                self._inner_rows(left[1:], {**rows, self.group.rows[left[0]]: loop.index}, start, stop)
+            return
+        if self.schedule.lane_row is None:
+            self._row(rows, None)
+            return
+        axis = self.group.rows[self.schedule.lane_row]
+
+        def one(lanes: int, index: ir.Value, _: tuple[ir.Value, ...]) -> tuple[ir.Value, ...]:
+            self._row({**rows, axis: index}, lanes)
+            return ()
+
+        self._staged(start, stop, self._lane_widths(), one, {})
+
+    def _lane_widths(self) -> tuple[int, ...]:
+        """Lane counts that the blocks of the lane axis need: for whole blocks and for the last one."""
+        lane = self.schedule.lane_row
+        assert lane is not None
+        size, block = self.group.sizes[lane], self.schedule.block
+        if not (isinstance(size, int) and isinstance(block, int)) or size == block:
+            return stages(size, self.wide, light=self.light, unroll=self.unroll)
+        several = [stages(n, self.wide, light=self.light, unroll=self.unroll) for n in (block, size % block)]
+        return tuple(sorted(set(several[0]) | set(several[1]), reverse=True))
+
+    def _staged(
+        self, start: ir.Value, stop: ir.Value, widths: Sequence[int],
+        body: Callable[[int, ir.Value, tuple[ir.Value, ...]], tuple[ir.Value, ...]],
+        carried: dict[int, tuple[ir.Value, ...]],
+    ) -> dict[int, tuple[ir.Value, ...]]:  # fmt: skip
+        """A loop from start to stop by the widest lane count, its rest by the next, and so on; values per width."""
+        builder, results, current = self.builder, dict(carried), start
+        for position, width in enumerate(widths):
+            end = stop
+            if width > 1 and position + 1 < len(widths):
+                left = builder.and_(builder.sub(stop, current), ir.Constant(I64, -width))
+                end = builder.add(current, left)
+            with self.kernel.loop(current, end, width, results.get(width, ())) as loop:
+                loop.carry(*body(width, loop.index, loop.carried))
+            results[width] = loop.results
+            current = end
+        return results
+
+    def _row(self, rows: Mapping[int, ir.Value], lanes: int | None) -> None:
+        """All nests of one row, or of `lanes` rows side by side."""
+        lanes = None if lanes == 1 else lanes
+        for core in self.group.cores:
+            self._reduce(self._point(core, rows, lanes))
+        for nest in self.group.stores:
+            self._store(self._point(nest, rows, lanes))
+
+    def _point(self, nest: FlatNest, rows: Mapping[int, ir.Value], lanes: int | None) -> Point:
+        at = {loop: rows[axis] for loop, axis in enumerate(nest.axes) if axis in rows}
+        lane_row = self.schedule.lane_row
+        lane = None if lane_row is None or lanes is None else nest.loop_of(self.group.rows[lane_row])
+        return Point(nest, at, lane, lanes)
+
+    def _open(self, point: Point, loops: Sequence[int], body: Callable[[Point], None]) -> None:
+        """Plain loops around `body`."""
+        if not loops:
+            body(point)
+            return
+        with self.kernel.loop(0, self.kernel.index(point.nest.sizes[loops[0]])) as loop:
+            self._open(replace(point, at={**point.at, loops[0]: loop.index}), loops[1:], body)
+
+    def _reduce(self, point: Point) -> None:
+        nest = point.nest
+
+        def one(here: Point) -> None:
+            value = self._total(here)
+            if nest.local:
+                self._keep(here, value)
+            else:
+                self.registers[nest.temporary] = value
+
+        self._open(point, nest.local, one)
+
+    def _keep(self, point: Point, value: ir.Value) -> None:
+        """Stores one value of a temporary that has local dimensions in its buffer."""
+        nest, builder = point.nest, self.builder
+        count, offset = 1, ir.Constant(I64, 0)
+        for loop in reversed(nest.local):
+            size = nest.sizes[loop]
+            assert isinstance(size, int)
+            offset = builder.add(offset, builder.mul(point.at[loop], ir.Constant(I64, count)))
+            count *= size
+        if nest.temporary not in self.buffers:
+            most = max(self._lane_widths()) if self.schedule.lane_row is not None else 1
+            self.buffers[nest.temporary] = self.kernel.stack(memory_type(nest.element), count * most)
+        offset = builder.mul(offset, ir.Constant(I64, point.lanes or 1))
+        address = self.kernel.element(self.buffers[nest.temporary], offset, memory_type(nest.element))
+        store(builder, value, address, nest.element)
+
+    def _total(self, point: Point) -> ir.Value:
+        """The reduction's value at one point of its parallel loops."""
+        nest = point.nest
+        combiner = Combiner(self.builder, nest.combiner, nest.element, self.kernel.hardware)
+        assert nest.init is not None
+        loops = [k for k, reduced in enumerate(nest.reduced) if reduced]
+        first = combiner.start(nest.init, point.lanes)
+        lane = best_lane(nest, tuple(loops)) if self.schedule.lane_row is None else None
+        if lane is None:
+            (total,) = self._reduce_plainly(point, loops, combiner, (first,))
+            return combiner.deliver(total)
+        widths = stages(nest.sizes[lane], self.wide, light=self.light, unroll=self.unroll)
+        start = tuple(combiner.neutral(None if w == 1 else w) for w in widths)
+        others = [k for k in loops if k != lane]
+        totals = self._reduce_in_lanes(point, others, lane, widths, combiner, start)
+        result = totals[0]
+        for width, total in zip(widths[1:], totals[1:], strict=True):
+            lanes = None if width == 1 else width
+            result = combiner.step(combiner.fold(result, lanes), total)
+        return combiner.deliver(combiner.step(combiner.fold(result, None), first))
+
+    def _reduce_plainly(
+        self, point: Point, loops: Sequence[int], combiner: Combiner, carried: tuple[ir.Value, ...]
+    ) -> tuple[ir.Value, ...]:
+        if not loops:
+            (value,) = self._evaluate(point)
+            return (combiner.step(carried[0], combiner.accept(value)),)
+        with self.kernel.loop(0, self.kernel.index(point.nest.sizes[loops[0]]), 1, carried) as loop:
+            inside = replace(point, at={**point.at, loops[0]: loop.index})
+            loop.carry(*self._reduce_plainly(inside, loops[1:], combiner, loop.carried))
+        return loop.results
+
+    def _reduce_in_lanes(
+        self, point: Point, loops: Sequence[int], lane: int, widths: Sequence[int], combiner: Combiner,
+        carried: tuple[ir.Value, ...],
+    ) -> tuple[ir.Value, ...]:  # fmt: skip
+        if loops:
+            with self.kernel.loop(0, self.kernel.index(point.nest.sizes[loops[0]]), 1, carried) as loop:
+                inside = replace(point, at={**point.at, loops[0]: loop.index})
+                loop.carry(*self._reduce_in_lanes(inside, loops[1:], lane, widths, combiner, loop.carried))
+            return loop.results
+
+        def step(width: int, index: ir.Value, totals: tuple[ir.Value, ...]) -> tuple[ir.Value, ...]:
+            lanes = None if width == 1 else width
+            here = Point(point.nest, {**point.at, lane: index}, lane, lanes)
+            (value,) = self._evaluate(here)
+            return (combiner.step(totals[0], combiner.accept(value)),)
+
+        size = self.kernel.index(point.nest.sizes[lane])
+        each = {width: (value,) for width, value in zip(widths, carried, strict=True)}
+        results = self._staged(ir.Constant(I64, 0), size, widths, step, each)
+        return tuple(results[width][0] for width in widths)
+
+    def _store(self, point: Point) -> None:
+        nest = point.nest
+        loops = [k for k in range(len(nest.sizes)) if k not in point.at]
+        lane = best_lane(nest, tuple(loops)) if self.schedule.lane_row is None else None
+
+        def write(here: Point) -> None:
+            for access, value in zip(nest.writes, self._evaluate(here), strict=True):
+                self._write(here, access, value)
+
+        if lane is None:
+            self._open(point, loops, write)
+            return
+        widths = stages(nest.sizes[lane], self.wide, light=self.light, unroll=self.unroll)
+
+        def in_lanes(here: Point) -> None:
+            def step(width: int, index: ir.Value, _: tuple[ir.Value, ...]) -> tuple[ir.Value, ...]:
+                write(Point(nest, {**here.at, lane: index}, lane, None if width == 1 else width))
+                return ()
+
+            self._staged(ir.Constant(I64, 0), self.kernel.index(nest.sizes[lane]), widths, step, {})
+
+        self._open(point, [k for k in loops if k != lane], in_lanes)
+
+    def _evaluate(self, point: Point) -> tuple[ir.Value, ...]:
+        """The results of the nest's expression at this point."""
+        emitter = ScalarEmitter(self.kernel.module, self.builder, point.lanes, hardware=self.kernel.hardware)
+        loaded: dict[int, ir.Value] = {}
+
+        def leaf(node: Scalar, coordinates: tuple[ir.Value, ...]) -> ir.Value:
+            if node.op == "index":
+                return self._loop_index(point, int(str(node.attribute)))
+            if node.op == "size":
+                return self._known_at_launch(node)
+            at = int(str(node.attribute))
+            if node.op == "gather":
+                return self._gather(point, point.nest.reads[at], coordinates)
+            if at not in loaded:
+                loaded[at] = self._read(point, point.nest.reads[at])
+            return loaded[at]
+
+        return emitter.emit(point.nest.expr, leaf)
+
+    def _known_at_launch(self, node: Scalar) -> ir.Value:
+        value = self.kernel.index(node.attribute)  # type: ignore[arg-type]
+        type_ = REGISTER_TYPES[node.type]
+        return value if type_ == I64 else self.builder.trunc(value, type_)
+
+    def _loop_index(self, point: Point, loop: int) -> ir.Value:
+        index = point.at[loop]
+        if point.lanes is None or loop != point.lane:
+            return index
+        ramp = ir.Constant(ir.VectorType(I64, point.lanes), [ir.Constant(I64, k) for k in range(point.lanes)])
+        return self.builder.add(splat(self.builder, index, point.lanes), ramp)
+
+    def _offset(self, point: Point, access: Access) -> ir.Value:
+        builder, total = self.builder, self.kernel.index(access.base)
+        for loop, stride in enumerate(access.strides):
+            if stride != 0:
+                total = builder.add(total, builder.mul(point.at[loop], self.kernel.index(stride)))
+        return total
+
+    def _pointer(self, access: Access) -> ir.Value:
+        assert access.view is not None
+        return self.kernel.pointers[self.kernel.request.parameter_of(access.view)]
+
+    def _read(self, point: Point, access: Access) -> ir.Value:
+        """The element (or the lanes) of an access; a scalar where every lane reads the same."""
+        if access.temporary in self.registers and access.view is None:
+            return self.registers[access.temporary]
+        offset = self._offset(point, access)
+        if access.view is None:
+            pointer = self.buffers[access.temporary]
+            if self.schedule.lane_row is not None:
+                offset = self.builder.mul(offset, ir.Constant(I64, point.lanes or 1))
+                address = self.kernel.element(pointer, offset, memory_type(access.element))
+                return load(self.builder, address, access.element, point.lanes)
+        else:
+            pointer = self._pointer(access)
+        step: Index = 0 if point.lane is None else access.strides[point.lane]
+        if point.lanes is None or step == 0 or step == 1:
+            address = self.kernel.element(pointer, offset, memory_type(access.element))
+            return load(self.builder, address, access.element, point.lanes if step == 1 else None)
+        by = self.kernel.index(step)
+        places = [self.builder.add(offset, self.builder.mul(by, ir.Constant(I64, k))) for k in range(point.lanes)]
+        return self._collect(pointer, places, access.element)
+
+    def _collect(self, pointer: ir.Value, places: Sequence[ir.Value], element: str) -> ir.Value:
+        """A vector of the elements at these offsets."""
+        result: ir.Value = ir.Constant(ir.VectorType(REGISTER_TYPES[element], len(places)), ir.Undefined)
+        for lane, place in enumerate(places):
+            one = load(self.builder, self.kernel.element(pointer, place, memory_type(element)), element)
+            result = self.builder.insert_element(result, one, ir.Constant(I32, lane))
+        return result
+
+    def _gather(self, point: Point, access: Access, coordinates: Sequence[ir.Value]) -> ir.Value:
+        assert access.view is not None
+        builder, lanes = self.builder, point.lanes
+        total: ir.Value = self.kernel.index(0)
+        if lanes is not None:
+            total = splat(builder, total, lanes)
+        for coordinate, stride in zip(coordinates, access.view.strides, strict=True):
+            wide = coordinate
+            scalar = coordinate.type.element if lanes_of(coordinate) else coordinate.type
+            if scalar.width < 64:
+                wide = builder.sext(coordinate, I64 if lanes is None else ir.VectorType(I64, lanes))
+            by = self.kernel.index(stride)
+            total = builder.add(total, builder.mul(wide, by if lanes is None else splat(builder, by, lanes)))
+        if lanes is None:
+            address = self.kernel.element(self._pointer(access), total, memory_type(access.element))
+            return load(builder, address, access.element)
+        places = [builder.extract_element(total, ir.Constant(I32, k)) for k in range(lanes)]
+        return self._collect(self._pointer(access), places, access.element)
+
+    def _write(self, point: Point, access: Access, value: ir.Value) -> None:
+        builder, pointer, offset = self.builder, self._pointer(access), self._offset(point, access)
+        type_ = memory_type(access.element)
+        step = 0 if point.lane is None else access.strides[point.lane]
+        if point.lanes is None or step == 1:
+            store(builder, value, self.kernel.element(pointer, offset, type_), access.element)
+            return
+        by = self.kernel.index(step)
+        for lane in range(point.lanes):
+            place = builder.add(offset, builder.mul(by, ir.Constant(I64, lane)))
+            one = builder.extract_element(value, ir.Constant(I32, lane))
+            store(builder, one, self.kernel.element(pointer, place, type_), access.element)
+
+

@@ -1,0 +1,169 @@
+"""How a group of nests is run: which loop gets the vector lanes, and how rows are dealt out to workgroups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from substitute.model.index import Index, apply, mul, product
+
+from .elements import size_of
+from .function import Hardware
+from .nests import Access, FlatNest, Group
+
+WORK_PER_GROUP = 200_000
+"""Light element operations in one workgroup: roughly 50 µs."""
+MOST_GROUPS = 256
+ENOUGH_TASKS = 128
+"""Rows are cut no finer than this needs."""
+BLOCK = 4096
+"""Elements of the lane axis in one task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """Decisions for one group."""
+
+    lane_row: int | None
+    """The row axis that has the lanes; None: every nest has lanes on a loop of its own."""
+    tasks: tuple[int, ...]
+    """Row axes that are dealt out, by position in `rows`; the others are loops inside a task."""
+    inner: tuple[int, ...]
+    """Row axes that a task runs through, outermost first; without the lane axis."""
+    block: Index
+    """How much of the lane axis is one task; its size if it is not cut."""
+    work: Index
+    """Weighted element operations of the whole group."""
+
+
+def plan(group: Group, hardware: Hardware) -> Schedule:
+    """Chooses the lane axis and the tasks of a group."""
+    lane = _lane_row(group, hardware)
+    others = tuple(at for at in range(len(group.rows)) if at != lane)
+    tasks: tuple[int, ...] = ()
+    total: Index = 1
+    for at in others:
+        if isinstance(total, int) and total >= ENOUGH_TASKS:
+            break
+        tasks, total = (*tasks, at), mul(total, group.sizes[at])
+    size: Index = group.sizes[lane] if lane is not None else 1
+    block = size
+    per_lane = _per_row(group)
+    if lane is not None and not (isinstance(total, int) and total >= ENOUGH_TASKS):
+        wanted = max(64, BLOCK // max(1, per_lane if isinstance(per_lane, int) else 64))
+        wanted = 1 << (wanted.bit_length() - 1)
+        block = wanted if not isinstance(size, int) or size > wanted else size
+    return Schedule(
+        lane_row=lane, tasks=tasks, inner=tuple(at for at in others if at not in tasks), block=block,
+        work=mul(product(group.sizes), per_lane),
+    )  # fmt: skip
+
+
+def count_of_groups(schedules: tuple[Schedule, ...]) -> Index:
+    """How many workgroups share the work."""
+    total: Index = 0
+    for schedule in schedules:
+        total = apply("add", total, schedule.work)
+    return apply("max", 1, apply("min", MOST_GROUPS, apply("ceildiv", total, WORK_PER_GROUP)))
+
+
+def task_count(group: Group, schedule: Schedule) -> Index:
+    """Tasks of a group: rows that are dealt out, times blocks of the lane axis."""
+    total = product(tuple(group.sizes[at] for at in schedule.tasks))
+    if schedule.lane_row is not None:
+        total = mul(total, apply("ceildiv", group.sizes[schedule.lane_row], schedule.block))
+    return total
+
+
+def cost(nest: FlatNest) -> int:
+    """Weight of one element of a nest, in light operations."""
+    heavy = sum(1 for n in nest.expr.nodes if n.op.startswith("math.") and n.op not in ("math.absf", "math.sqrt"))
+    return 1 + len(nest.reads) + len(nest.expr.nodes) // 8 + 6 * heavy + 2 * sum(r.gathered for r in nest.reads)
+
+
+def stages(size: Index, widest: int, *, light: bool, unroll: int) -> tuple[int, ...]:
+    """Lane counts to run through a loop with, widest first; 1 is last where a rest may remain."""
+    first = widest * unroll
+    if not isinstance(size, int):
+        return tuple(dict.fromkeys((first, widest, 1)))
+    result, left = [], size
+    candidates = [first, widest]
+    narrow = widest // 2
+    while narrow > 1 and light:
+        candidates.append(narrow)
+        narrow //= 2
+    for lanes in dict.fromkeys((*candidates, 1)):
+        if left >= lanes:
+            result.append(lanes)
+            left %= lanes
+    return tuple(result)
+
+
+def is_light(nest: FlatNest) -> bool:
+    """Whether copies of the body for several lane counts are cheap."""
+    return len(nest.expr.nodes) <= 12 and cost(nest) < 8
+
+
+def vector_lanes(nests: tuple[FlatNest, ...], hardware: Hardware) -> int:
+    """Lanes for the widest element that these nests touch in memory."""
+    elements = [a.element for n in nests for a in (*n.reads, *n.writes)] + [n.element for n in nests if n.element]
+    return max(2, hardware.lanes(8 * max((size_of(e) for e in elements), default=4)))
+
+
+def _per_row(group: Group) -> Index:
+    total: Index = 0
+    for nest in group.nests:
+        inner = product(tuple(s for s, a in zip(nest.sizes, nest.axes, strict=True) if a not in group.rows))
+        total = apply("add", total, mul(inner, cost(nest)))
+    return total
+
+
+def best_lane(nest: FlatNest, candidates: tuple[int, ...]) -> int | None:
+    """The loop along which most accesses are contiguous; the last one where that does not decide."""
+    scored = [(score(nest, loop), loop) for loop in candidates]
+    return max(scored)[1] if scored else None
+
+
+def score(nest: FlatNest, loop: int) -> int:
+    """How well lanes along this loop fit the nest's accesses."""
+    points = 0
+    for access in (*nest.writes, *nest.reads):
+        if access.gathered:
+            continue
+        weight = 3 if access in nest.writes else 2
+        points += weight * _fit(access, loop)
+    size = nest.sizes[loop]
+    return points - 12 if isinstance(size, int) and size < 4 else points
+
+
+def _fit(access: Access, loop: int) -> int:
+    stride = access.strides[loop]
+    return 2 if stride == 1 else 1 if stride == 0 else 0
+
+
+def _lane_row(group: Group, hardware: Hardware) -> int | None:
+    """Element-wise groups have lanes on a row; others only where the reduction's own loops are not contiguous."""
+    if not group.rows:
+        return None
+    if not group.cores:
+        store = group.stores[0]
+        loops = tuple(k for k in (store.loop_of(a) for a in group.rows) if k is not None)
+        lane = best_lane(store, loops)
+        return None if lane is None else group.rows.index(store.axes[lane])
+    core = max(group.cores, key=lambda c: sum(r.view is not None for r in c.reads))
+    along_row = _contiguous(core, [k for k, a in enumerate(core.axes) if a in group.rows], 2)
+    along_reduction = _contiguous(
+        core, [k for k, r in enumerate(core.reduced) if r], vector_lanes(group.cores, hardware)
+    )
+    if along_reduction is not None or along_row is None:
+        return None
+    return group.rows.index(core.axes[along_row])
+
+
+def _contiguous(nest: FlatNest, loops: list[int], least: int) -> int | None:
+    """A loop of at least this size along which a read of memory is contiguous."""
+    found = [
+        k for k in loops
+        if any(r.view is not None and not r.gathered and r.strides[k] == 1 for r in nest.reads)
+        and not (isinstance(size := nest.sizes[k], int) and size < least)
+    ]  # fmt: skip
+    return max(found, key=lambda k: score(nest, k)) if found else None

@@ -1,0 +1,39 @@
+"""Checks the parameters of a hand-written LLVM function against what the shim will pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import PayloadError
+from ...model.plan import Request
+
+
+def check_signature(module: Any, request: Request, entry: str, where: str) -> None:
+    """`void entry(ptr …, i64 …, i64, i64, i64)`: pointers, integers, then the workgroup ids. Raises `PayloadError`."""
+    defined = [f.name for f in module.functions if not f.is_declaration]
+    if entry not in defined:
+        raise PayloadError(
+            f"the payload does not define @{entry}",
+            where=where,
+            expected=f"a function @{entry} (`entry` in kernel.toml)",
+            found=", ".join(f"@{name}" for name in defined) or "no function",
+            next_step="correct `entry`, or the function's name",
+        )
+    function = module.get_function(entry)
+    found = [str(a.type) for a in function.arguments]
+    expected = ["ptr"] * len(request.parameters) + ["i64"] * (len(request.scalars) + 3)
+    returned = str(function.global_value_type).partition(" (")[0] if hasattr(function, "global_value_type") else "void"
+    if found != expected or returned != "void":
+        raise PayloadError(
+            f"@{entry} does not have the parameters that it will be called with",
+            where=where,
+            expected=f"void ({', '.join(_named(request))})",
+            found=f"{returned} ({', '.join(found)})",
+            next_step="pointers in the definition's order, then axes and strides as i64, then three workgroup ids",
+        )
+
+
+def _named(request: Request) -> list[str]:
+    pointers = [f"ptr {p.name}" for p in request.parameters]
+    names = request.scalar_names or tuple(str(s) for s in request.scalars)
+    return [*pointers, *(f"i64 {n}" for n in names), "i64 id_x", "i64 id_y", "i64 id_z"]

@@ -1,0 +1,225 @@
+"""Model in, module out: the one place where the steps stand in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .catalog.catalog import load_catalog
+from .catalog.constraints import Condition, constraint_to_index
+from .compiler import Compilation, load_model, with_default_target
+from .errors import PlanError, SubstituteError, UsageError
+from .match.planner import make_plan
+from .model.dispatch import Dispatch
+from .model.plan import Payload, Plan, Substitution
+from .payload.build import accepts, build
+from .rewrite.apply import join, substitute_export
+
+Progress = Callable[[str, float | None], None]
+"""Called with what is being done, and how much of it is done (0 to 1, None: not known)."""
+
+
+def silent(_what: str, _share: float | None) -> None:
+    """Progress that nobody looks at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileResult:
+    """A compiled module, and how it came about."""
+
+    vmfb: bytes
+    plan: Plan
+    payloads: Mapping[str, Payload]
+    """By the name of the dispatch they stand in."""
+    seconds: Mapping[str, float]
+    """Wall-clock time of each step."""
+
+
+@dataclass(slots=True)
+class _Clock:
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Times one step, and says that it began."""
+        self.progress(what, None)
+        start = time.perf_counter()
+        yield
+        self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - start
+
+
+def compile_model(
+    model: Path,
+    *,
+    output: Path | None = None,
+    kernels: Sequence[Path] = (),
+    builtin: bool = True,
+    flags: Sequence[str] = (),
+    plan: Path | None = None,
+    require: Sequence[str] = (),
+    substitute: bool = True,
+    progress: Progress = silent,
+) -> CompileResult:
+    """Compiles a model with kernels in the place of the dispatches that they match.
+
+    `flags` are iree-compile's; without a target among them the target is this machine's CPU. `plan` replays a saved
+    plan. With `output` the module is also written there, whole or not at all. `substitute=False` gives what IREE
+    makes by itself. Raises `SubstituteError` for everything that a person can mend.
+    """
+    clock = _Clock(progress)
+    chosen = load_plan(plan) if plan else None
+    if output is not None:
+        _check_writable(output)
+    with clock.step("import"):
+        source = load_model(model)
+    payloads: dict[str, Payload] = {}
+    with Compilation(with_default_target(flags), name=str(model)) as compilation:
+        with clock.step("parse"):
+            compilation.parse(source)
+        del source
+        made = Plan(substitutions=(), decisions=(), dispatches=())
+        if substitute:
+            with clock.step("compile to dispatches"):
+                compilation.run("start", "executable-sources")
+            made, sites = _plan(compilation, clock, kernels, builtin=builtin, chosen=chosen, require=require)
+            payloads = _substitute(made, sites, clock)
+            del sites
+        with clock.step("compile to a module"):
+            compilation.run("executable-sources" if substitute else "start", "end")
+            vmfb = compilation.bytecode()
+    if output is not None:
+        write_whole(output, vmfb)
+    return CompileResult(vmfb=vmfb, plan=made, payloads=payloads, seconds=clock.seconds)
+
+
+def inspect_model(
+    model: Path,
+    *,
+    kernels: Sequence[Path] = (),
+    builtin: bool = True,
+    flags: Sequence[str] = (),
+    progress: Progress = silent,
+) -> Plan:
+    """Reads all dispatches of a model and decides on each, without compiling further."""
+    clock = _Clock(progress)
+    with clock.step("import"):
+        source = load_model(model)
+    with Compilation(with_default_target(flags), name=str(model)) as compilation:
+        with clock.step("parse"):
+            compilation.parse(source)
+        with clock.step("compile to dispatches"):
+            compilation.run("start", "executable-sources")
+        plan, sites = _plan(compilation, clock, kernels, builtin=builtin, chosen=None, require=())
+        del sites
+    return plan
+
+
+def _plan(
+    compilation: Compilation,
+    clock: _Clock,
+    kernels: Sequence[Path],
+    *,
+    builtin: bool,
+    chosen: Mapping[str, str] | None,
+    require: Sequence[str],
+) -> tuple[Plan, list[Any]]:
+    from .read.definition import read_forms
+    from .read.module import read_module
+
+    assert compilation.module is not None
+    with clock.step("read dispatches"):
+        sites = read_module(compilation.module)
+    dispatches: list[Dispatch] = [site.dispatch for site in sites]
+    backends = frozenset(d.target.backend for d in dispatches)
+    with clock.step("load kernels"):
+        catalog = load_catalog(kernels, builtin=builtin, backends=backends, read_forms=read_forms)
+    with clock.step("match"):
+        plan = make_plan(dispatches, catalog.kernels, accepts, chosen=chosen, require=require)
+    return plan, sites
+
+
+def _substitute(plan: Plan, sites: Sequence[Any], clock: _Clock) -> dict[str, Payload]:
+    by_name = {(s.dispatch.executable, s.dispatch.variant, s.dispatch.name): s for s in sites}
+    payloads: dict[str, Payload] = {}
+    with clock.step("make payloads"):
+        for number, substitution in enumerate(plan.substitutions):
+            dispatch = substitution.dispatch
+            clock.progress("make payloads", number / len(plan.substitutions))
+            request, payload = build(substitution)
+            site = by_name[dispatch.executable, dispatch.variant, dispatch.name]
+            substitute_export(site, request, payload, run_time_condition(substitution))
+            payloads[dispatch.name] = payload
+    return payloads
+
+
+def run_time_condition(substitution: Substitution) -> Condition:
+    """What has to be checked when the dispatch is launched. Raises `PlanError` if it can never hold."""
+    sizes = {axis.name: axis.size for axis in substitution.match.axes}
+    wanted = [c for c in substitution.kernel.constraints if c.text in substitution.match.fallback]
+    condition = join([constraint_to_index(c, sizes) for c in wanted])
+    if condition is False:
+        raise PlanError(
+            f"the constraints of {substitution.kernel.name} can never hold",
+            where=substitution.dispatch.name,
+            expected=" and ".join(c.text for c in wanted),
+            found=", ".join(f"{name} = {size}" for name, size in sizes.items()),
+            next_step="leave the kernel out of the plan",
+        )
+    return condition
+
+
+def load_plan(path: Path) -> dict[str, str]:
+    """Dispatch name → kernel name of a saved plan. Raises `PlanError`."""
+    try:
+        data = json.loads(path.read_text())
+        return {str(s["dispatch"]): str(s["kernel"]) for s in data["substitutions"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PlanError(
+            "the plan cannot be read",
+            where=str(path),
+            expected='JSON: {"substitutions": [{"dispatch": …, "kernel": …}, …]}',
+            found=f"{type(error).__name__}: {error}",
+            next_step="make it anew with `iree-substitute compile … --plan-out FILE`",
+        ) from None
+
+
+def _check_writable(output: Path) -> None:
+    folder = output.parent
+    if not folder.is_dir() or output.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(
+            "the output cannot be written",
+            where=str(output),
+            expected="a file in a folder that exists and can be written",
+            found="a folder" if output.is_dir() else f"{folder} {'is read-only' if folder.is_dir() else 'is not there'}",
+            next_step="choose another -o",
+        )
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file whole or not at all: beside it first, then renamed. Raises `SubstituteError`."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            try:
+                file.write(data)
+                file.flush()
+                mask = os.umask(0)
+                os.umask(mask)
+                temporary.chmod(0o666 & ~mask)
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise SubstituteError(
+            "the output could not be written", where=str(path), expected="room in a folder that can be written",
+            found=error.strerror or str(error), next_step="free some room, or choose another place",
+        ) from None  # fmt: skip

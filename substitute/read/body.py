@@ -1,0 +1,592 @@
+"""Reads the body of a dispatch (or of a kernel's definition) into a `Program` of loop nests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from ..model.dispatch import (
+    Linear,
+    LoopKind,
+    Named,
+    Nest,
+    Operand,
+    Program,
+    Read,
+    Stage,
+    TensorType,
+    View,
+    Write,
+)
+from ..model.index import Index
+from .attributes import integers, read_dispatch_tensor
+from .constants import constant_bytes, splat_value
+from .indices import IndexReader
+from .nest import LoopSpace, NestBuilder, compose, constant, merge_stores
+from .scalars import ScalarReader
+from .tensors import (
+    Computed,
+    Empty,
+    Flattened,
+    Loaded,
+    Sliced,
+    Splat,
+    Temporary,
+    Tensor,
+    collapse,
+    identity,
+    row_major,
+    slice_view,
+)
+from .unread import Unread
+
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
+COMBINERS = frozenset(
+    f"arith.{name}"
+    for name in (
+        "addf", "mulf", "maximumf", "minimumf", "maxnumf", "minnumf",
+        "addi", "muli", "maxsi", "minsi", "maxui", "minui", "andi", "ori", "xori",
+    )
+)  # fmt: skip
+"""Operations that a reduction may combine with: associative and commutative."""
+
+_SKIPPED = frozenset(
+    {"func.return", "util.return", "return", "hal.interface.binding.subspan", "hal.interface.constant.load",
+     "util.assume.int", "iree_tensor_ext.dispatch.workload.ordinal", "iree_codegen.null_pointer"}
+)  # fmt: skip
+
+
+class BodyReader:
+    """Reads one block of operations. Use `read_block`, then `program`."""
+
+    def __init__(self) -> None:
+        self.indices = IndexReader()
+        self.operands: list[Operand] = []
+        self.operations: list[str] = []
+        """The linalg-level operations met, in order."""
+        self._tensors: dict[ir.Value, Tensor] = {}
+        self._scalars = ScalarReader(self.indices, self._tensor)
+        self._subspans: dict[ir.Value, int] = {}
+        self._cores: list[Stage] = []
+        self._temporaries = 0
+        self._stores: list[Nest] = []
+
+    def program(self) -> Program:
+        """What was read."""
+        return Program(
+            operands=tuple(self.operands), cores=tuple(self._cores), stores=merge_stores(self._stores)
+        )
+
+    def add_operand(self, operand: Operand) -> int:
+        """Its position."""
+        self.operands.append(operand)
+        return len(self.operands) - 1
+
+    def know_tensor(self, value: ir.Value, tensor: Tensor) -> None:
+        """States what a tensor value is (a definition's arguments)."""
+        self._tensors[value] = tensor
+
+    def read_block(self, block: ir.Block) -> None:
+        """Reads all operations. Raises `Unread` for what the model cannot express."""
+        for op in block.operations:
+            self._operation(op.operation)
+
+    def store(self, value: ir.Value, view: View) -> None:
+        """The element-wise nest that stores a value."""
+        tensor = self._tensor(value)
+        nest = NestBuilder()
+        at = identity(tensor.type.shape)
+        node = tensor.element(at, nest)
+        reads, expr = nest.finish((node,))
+        sizes = tuple(s for s in tensor.type.shape if s != 1)
+        self._stores.append(
+            Nest(
+                sizes=sizes,
+                kinds=("parallel",) * len(sizes),
+                reads=reads,
+                expr=expr,
+                writes=(Write(view=view, access=at),),
+            )
+        )
+
+    def _tensor(self, value: ir.Value) -> Tensor:
+        if value not in self._tensors:
+            raise Unread(f"a tensor from {_producer(value)}")
+        return self._tensors[value]
+
+    def _operation(self, op: ir.Operation) -> None:
+        name = op.name
+        if name.startswith("linalg.") or name.startswith("iree_linalg_ext."):
+            if name != "linalg.fill":
+                self.operations.append(name)
+            return self._linalg(op)
+        match name:
+            case "iree_tensor_ext.dispatch.tensor.load":
+                self._load(op)
+            case "iree_tensor_ext.dispatch.tensor.store":
+                self._dispatch_store(op)
+            case "tensor.empty":
+                self._tensors[op.results[0]] = Empty(self._type_with(op.results[0], list(op.operands)))
+            case "tensor.extract_slice":
+                self._extract_slice(op)
+            case "tensor.expand_shape":
+                self._expand(op)
+            case "tensor.collapse_shape":
+                self._collapse(op)
+            case "tensor.cast" | "iree_tensor_ext.compute_barrier.start" | "iree_tensor_ext.compute_barrier.end":
+                self._tensors[op.results[0]] = self._tensor(op.operands[0])
+            case "tensor.dim":
+                self._dim(op)
+            case "arith.constant":
+                self._constant(op)
+            case _ if name in _SKIPPED or _is_scalar(op):
+                pass
+            case _ if name.partition(".")[0] in ("arith", "math") and len(op.results) == 1 and not op.regions:
+                self._tensor_arithmetic(op)
+            case _:
+                raise Unread(f"the operation {name}")
+        return None
+
+    # -- memory ------------------------------------------------------------------------------------------------
+
+    def _subspan(self, value: ir.Value) -> int:
+        """The operand of a `hal.interface.binding.subspan`, new or known."""
+        from iree.compiler import ir
+
+        if value in self._subspans:
+            return self._subspans[value]
+        op = value.owner.operation
+        if op.name != "hal.interface.binding.subspan":
+            raise Unread(f"a load or store through {op.name}")
+        access, tensor = read_dispatch_tensor(value.type)
+        offset_count, _ = integers(op.attributes["operandSegmentSizes"])
+        operands = list(op.operands)
+        dims = iter(operands[offset_count:])
+        shape = tuple(
+            self.indices.read(next(dims)) if tensor.is_dynamic_dim(d) else tensor.get_dim_size(d)
+            for d in range(tensor.rank)
+        )
+        self._subspans[value] = self.add_operand(
+            Operand(
+                kind="binding",
+                type=TensorType(shape=shape, element=str(tensor.element_type)),
+                access=access,
+                binding=int(ir.IntegerAttr(op.attributes["binding"]).value),
+                byte_offset=self.indices.read(operands[0]) if offset_count else 0,
+            )
+        )
+        return self._subspans[value]
+
+    def _window(self, op: ir.Operation, source: ir.Value, first: int, tensor: ir.RankedTensorType) -> View:
+        """The window of a subspan that a `dispatch.tensor.load` or `.store` covers; `first`: its first segment."""
+        number = self._subspan(source)
+        operand = self.operands[number]
+        offsets, sizes, strides = self._slice(op, first)
+        kept = _kept_dimensions(sizes, [tensor.get_dim_size(d) for d in range(tensor.rank)], tensor)
+        type_ = TensorType(shape=tuple(sizes[d] for d in kept), element=operand.type.element)
+        whole = View(operand=number, type=operand.type, offset=0, strides=row_major(operand.type.shape))
+        return slice_view(whole, type_, offsets, strides, kept)
+
+    def _slice(
+        self, op: ir.Operation, first: int
+    ) -> tuple[tuple[Index, ...], tuple[Index, ...], tuple[Index, ...]]:
+        """Offsets, sizes and strides, from the static lists and operand segments `first`, +1, +2."""
+        segments = integers(op.attributes["operandSegmentSizes"])
+        operands, at = list(op.operands), sum(segments[:first])
+        lists = []
+        for segment, key in enumerate(("static_offsets", "static_sizes", "static_strides"), first):
+            dynamic = operands[at : at + segments[segment]]
+            at += segments[segment]
+            lists.append(self.indices.static_or_dynamic(integers(op.attributes[key]), dynamic))
+        return lists[0], lists[1], lists[2]
+
+    def _load(self, op: ir.Operation) -> None:
+        from iree.compiler import ir
+
+        # segments: source, source dimensions, offsets, sizes, strides
+        type_ = ir.RankedTensorType(op.results[0].type)
+        self._tensors[op.results[0]] = Loaded(self._window(op, op.operands[0], 2, type_))
+
+    def _dispatch_store(self, op: ir.Operation) -> None:
+        from iree.compiler import ir
+
+        # segments: value, target, target dimensions, offsets, sizes, strides
+        type_ = ir.RankedTensorType(op.operands[0].type)
+        self.store(op.operands[0], self._window(op, op.operands[1], 3, type_))
+
+    def _constant(self, op: ir.Operation) -> None:
+        from iree.compiler import ir
+
+        result = op.results[0]
+        if not isinstance(result.type, ir.RankedTensorType):
+            return
+        attribute = op.attributes["value"]
+        type_ = self._type_with(result, [])
+        splat = splat_value(attribute)
+        if splat is not None:
+            self._tensors[result] = Splat(
+                type_, lambda nest: nest.graph.add("constant", type_.element, (), splat), splat
+            )
+            return
+        number = self.add_operand(
+            Operand(kind="constant", type=type_, access="readonly", data=constant_bytes(attribute, type_))
+        )
+        self._tensors[result] = Loaded(
+            View(operand=number, type=type_, offset=0, strides=row_major(type_.shape))
+        )
+
+    # -- shapes ------------------------------------------------------------------------------------------------
+
+    def _type_with(self, value: ir.Value, dynamic: list[ir.Value]) -> TensorType:
+        """The type of a tensor value whose dynamic sizes are these operands."""
+        from iree.compiler import ir
+
+        tensor = ir.RankedTensorType(value.type)
+        sizes = iter(dynamic)
+        shape = tuple(
+            self.indices.read(next(sizes)) if tensor.is_dynamic_dim(d) else tensor.get_dim_size(d)
+            for d in range(tensor.rank)
+        )
+        return TensorType(shape=shape, element=str(tensor.element_type))
+
+    def _dim(self, op: ir.Operation) -> None:
+        at = self.indices.read(op.operands[1])
+        assert isinstance(at, int)
+        self.indices.know(op.results[0], self._tensor(op.operands[0]).type.shape[at])
+
+    def _extract_slice(self, op: ir.Operation) -> None:
+        from iree.compiler import ir
+
+        source = self._tensor(op.operands[0])
+        offsets, sizes, strides = self._slice(op, 1)
+        result = ir.RankedTensorType(op.results[0].type)
+        kept = _kept_dimensions(sizes, [result.get_dim_size(d) for d in range(result.rank)], result)
+        type_ = TensorType(shape=tuple(sizes[d] for d in kept), element=source.type.element)
+        self._tensors[op.results[0]] = (
+            Loaded(slice_view(source.view, type_, offsets, strides, kept))
+            if isinstance(source, Loaded)
+            else Sliced(source, type_, offsets, strides, kept)
+        )
+
+    def _expand(self, op: ir.Operation) -> None:
+        source = self._tensor(op.operands[0])
+        shape = self.indices.static_or_dynamic(integers(op.attributes["static_output_shape"]), list(op.operands)[1:])
+        type_ = TensorType(shape=shape, element=source.type.element)
+        if isinstance(source, Splat):
+            self._tensors[op.results[0]] = Splat(type_, source.scalar, source.constant)
+        elif isinstance(source, Empty):
+            self._tensors[op.results[0]] = Empty(type_)
+        else:
+            self._tensors[op.results[0]] = Flattened(source, type_, _groups(op))
+
+    def _collapse(self, op: ir.Operation) -> None:
+        from ..model.index import product
+
+        source = self._tensor(op.operands[0])
+        groups = _groups(op)
+        shape = tuple(product(tuple(source.type.shape[d] for d in group)) for group in groups)
+        type_ = TensorType(shape=shape, element=source.type.element)
+        self._tensors[op.results[0]] = collapse(source, type_, groups)
+
+    # -- computation -------------------------------------------------------------------------------------------
+
+    def _linalg(self, op: ir.Operation) -> None:
+        if op.name == "linalg.fill":
+            return self._fill(op)
+        if op.name in ("linalg.softmax", "linalg.pack", "linalg.unpack") or op.name.startswith("iree_linalg_ext."):
+            return self._named(op)
+        maps, kinds = _maps_and_kinds(op)
+        if "reduction" in kinds:
+            try:
+                return self._reduction(op, maps, kinds)
+            except _NotAReduction:
+                return self._named(op)
+        return self._elementwise(op, maps, len(kinds))
+
+    def _fill(self, op: ir.Operation) -> None:
+        scalar = op.operands[0]
+        probe = NestBuilder()
+        node = probe.graph.nodes[self._scalars.captured(scalar, probe)]
+        value = node.attribute if node.op == "constant" else None
+        type_ = self._tensor(op.operands[1]).type
+        self._tensors[op.results[0]] = Splat(
+            type_, lambda nest: self._scalars.captured(scalar, nest), cast("int | float | None", value)
+        )
+
+    def _elementwise(self, op: ir.Operation, maps: list[ir.AffineMap], loop_count: int) -> None:
+        inputs = [self._tensor(v) for v in op.operands]
+        accesses = [[linear(e) for e in m.results] for m in maps]
+        block = op.regions[0].blocks[0]
+        arguments = list(block.arguments)
+        used = [i for i, a in enumerate(arguments) if any(True for _ in a.uses)]
+        first_output = len(op.operands) - len(op.results)
+
+        def body_of(number: int) -> Computed:
+            loop_of_dim: list[int | None] = []
+            shape = inputs[first_output + number].type.shape
+            for access, size in zip(accesses[first_output + number], shape, strict=True):
+                at = access.loop if access is not None else None
+                if at is None and size != 1:
+                    raise Unread("an element-wise operation that does not write every element once")
+                loop_of_dim.append(at)
+
+            def body(loops: tuple[Linear, ...], nest: NestBuilder) -> int:
+                emitted = {
+                    arguments[i]: inputs[i].element(_coordinates(accesses[i], loops), nest) for i in used
+                }
+                return self._scalars.body(block, emitted, loops, nest)[number]
+
+            return Computed(inputs[first_output + number].type, body, tuple(loop_of_dim), loop_count)
+
+        for number, result in enumerate(op.results):
+            self._tensors[result] = body_of(number)
+
+    def _tensor_arithmetic(self, op: ir.Operation) -> None:
+        """A scalar operation on whole tensors, such as the `arith.trunci` that makes an i1 of a stored byte."""
+        from .scalars import predicate
+
+        inputs = [self._tensor(v) for v in op.operands]
+        shape = inputs[0].type.shape
+        type_ = self._type_with_shape(op.results[0], shape)
+
+        def body(loops: tuple[Linear, ...], nest: NestBuilder) -> int:
+            operands = tuple(t.element(loops, nest) for t in inputs)
+            return nest.graph.add(op.name, type_.element, operands, predicate(op))
+
+        self._tensors[op.results[0]] = Computed(type_, body, tuple(range(len(shape))), len(shape))
+
+    def _type_with_shape(self, value: ir.Value, shape: tuple[Index, ...]) -> TensorType:
+        from iree.compiler import ir
+
+        return TensorType(shape=shape, element=str(ir.RankedTensorType(value.type).element_type))
+
+    def _reduction(self, op: ir.Operation, maps: list[ir.AffineMap], kinds: list[str]) -> None:
+        if len(op.results) != 1:
+            raise _NotAReduction
+        inputs = [self._tensor(v) for v in op.operands]
+        accesses = [[linear(e) for e in m.results] for m in maps]
+        sizes = _loop_sizes(inputs, accesses, len(kinds))
+        space = LoopSpace()
+        loops = [constant(0)] * len(kinds)
+        out_loops = [a.loop if a is not None else None for a in accesses[-1]]
+        parallel = [n for n in out_loops if n is not None]
+        if len(set(parallel)) != kinds.count("parallel") or len(parallel) != len(set(parallel)):
+            raise _NotAReduction
+        for number in [*parallel, *(i for i, k in enumerate(kinds) if k == "reduction")]:
+            loops[number] = space.new(sizes[number], kinds[number])
+        nest = NestBuilder()
+        block = op.regions[0].blocks[0]
+        arguments = list(block.arguments)
+        at = tuple(loops)
+        emitted = {
+            argument: tensor.element(_coordinates(access, at), nest)
+            for argument, tensor, access in zip(arguments[:-1], inputs[:-1], accesses[:-1], strict=True)
+            if any(True for _ in argument.uses)
+        }
+        type_ = inputs[-1].type
+        accumulator = nest.graph.add("accumulator", type_.element)
+        emitted[arguments[-1]] = accumulator
+        (root,) = self._scalars.body(block, emitted, at, nest)
+        combiner, expr = _split(nest, root, accumulator)
+        reads, graph = nest.finish((expr,))
+        self._tensors[op.results[0]] = self._reduced(
+            inputs[-1], combiner, Nest(
+                sizes=tuple(space.sizes), kinds=tuple(cast("list[LoopKind]", space.kinds)), reads=reads, expr=graph,
+                combiner=combiner, target=tuple(loops[n] for n in parallel if loops[n].terms),
+            ),
+        )  # fmt: skip
+
+    def _reduced(self, start: Tensor, combiner: str, nest: Nest) -> Temporary:
+        """Appends the core; what it starts from is its `init` if constant, else joined in by whoever reads it."""
+        from dataclasses import replace
+
+        type_ = start.type
+        kept = tuple(d for d, s in enumerate(type_.shape) if s != 1)
+        number = self._new_temporary()
+        is_constant = isinstance(start, Splat) and start.constant is not None
+        init = cast(Splat, start).constant if is_constant else neutral(combiner, type_.element)
+        self._cores.append(
+            replace(
+                nest,
+                init=init,
+                temporary=number,
+                type=TensorType(shape=tuple(type_.shape[d] for d in kept), element=type_.element),
+            )
+        )
+
+        def combine(node: int, at: tuple[Linear, ...], into: NestBuilder) -> int:
+            return into.graph.add(combiner, type_.element, (start.element(at, into), node))
+
+        return Temporary(type_, number, kept, None if is_constant else combine)
+
+    def _new_temporary(self) -> int:
+        self._temporaries += 1
+        return self._temporaries - 1
+
+    def _named(self, op: ir.Operation) -> None:
+        operands = [self._tensor(v) for v in op.operands if _is_tensor(v)]
+        inputs = [t for t in operands if not isinstance(t, (Empty, Splat))]
+        reads = tuple(self._materialised(t) for t in inputs)
+        attributes = tuple(
+            (key, str(op.attributes[key])) for key in op.attributes if key != "operandSegmentSizes"
+        )
+        outputs = operands[len(operands) - len(op.results) :]
+        types = tuple(t.type for t in outputs)
+        numbers = tuple(self._new_temporary() for _ in types)
+        regions = [str(block) for region in op.regions for block in region.blocks]
+        has_region = op.name.startswith("iree_linalg_ext.") or op.name == "linalg.generic"
+        self._cores.append(
+            Named(
+                op=op.name, reads=reads, attributes=attributes, temporaries=numbers, types=types,
+                region="\n".join(regions) if has_region else "",
+            )
+        )  # fmt: skip
+        for result, number, type_ in zip(op.results, numbers, types, strict=True):
+            self._tensors[result] = Temporary(type_, number, tuple(range(len(type_.shape))))
+
+    def _materialised(self, tensor: Tensor) -> Read:
+        """A whole tensor as something to read: element-wise results become a temporary of their own."""
+        at = identity(tensor.type.shape)
+        if isinstance(tensor, Loaded):
+            return Read(source=tensor.view, access=at, type=tensor.type)
+        if isinstance(tensor, Temporary) and tensor.combine is None and len(tensor.kept) == len(tensor.type.shape):
+            return Read(source=tensor.number, access=at, type=tensor.type)
+        nest = NestBuilder()
+        reads, expr = nest.finish((tensor.element(at, nest),))
+        number = self._new_temporary()
+        sizes = tuple(s for s in tensor.type.shape if s != 1)
+        self._cores.append(
+            Nest(sizes=sizes, kinds=("parallel",) * len(sizes), reads=reads, expr=expr, target=at,
+                 temporary=number, type=tensor.type)
+        )  # fmt: skip
+        return Read(source=number, access=at, type=tensor.type)
+
+
+class _NotAReduction(Exception):
+    """The operation is no reduction with one associative combiner; it is kept as a named operation."""
+
+
+def linear(expr: ir.AffineExpr) -> Linear | None:
+    """An affine expression as a coordinate; None where it divides."""
+    from iree.compiler import ir
+
+    from .nest import loop, plus, times
+
+    if isinstance(expr, ir.AffineConstantExpr):
+        return constant(int(ir.AffineConstantExpr(expr).value))
+    if isinstance(expr, ir.AffineDimExpr):
+        return loop(ir.AffineDimExpr(expr).position)
+    if isinstance(expr, ir.AffineAddExpr) or isinstance(expr, ir.AffineMulExpr):
+        binary = expr
+        a, b = linear(binary.lhs), linear(binary.rhs)
+        if a is None or b is None:
+            return None
+        if isinstance(expr, ir.AffineAddExpr):
+            return plus(a, b)
+        if not b.terms:
+            return times(a, b.constant)
+        return times(b, a.constant) if not a.terms else None
+    return None
+
+
+def neutral(combiner: str, element: str) -> int | float:
+    """The value that leaves a combiner's other operand as it is."""
+    name = combiner.removeprefix("arith.")
+    bits = int(element[1:]) if element[0] == "i" and element[1:].isdigit() else 64
+    table: dict[str, int | float] = {
+        "addf": -0.0, "mulf": 1.0, "maximumf": float("-inf"), "maxnumf": float("-inf"),
+        "minimumf": float("inf"), "minnumf": float("inf"), "addi": 0, "muli": 1, "ori": 0, "xori": 0, "maxui": 0,
+        "andi": -1, "minui": -1, "maxsi": -(1 << (bits - 1)), "minsi": (1 << (bits - 1)) - 1,
+    }  # fmt: skip
+    return table[name]
+
+
+def _split(nest: NestBuilder, root: int, accumulator: int) -> tuple[str, int]:
+    """A reduction's combiner, and the node that it takes in."""
+    node = nest.graph.nodes[root]
+    if node.op not in COMBINERS or accumulator not in node.operands or len(node.operands) != 2:
+        raise _NotAReduction
+    other = node.operands[1] if node.operands[0] == accumulator else node.operands[0]
+    from ..model.scalar import ScalarGraph
+
+    if accumulator in ScalarGraph(tuple(nest.graph.nodes), ()).depends_on(other):
+        raise _NotAReduction
+    return node.op, other
+
+
+def _coordinates(access: list[Linear | None], loops: tuple[Linear, ...]) -> tuple[Linear, ...]:
+    if any(a is None for a in access):
+        raise Unread("an indexing map that divides")
+    return tuple(compose(a, loops) for a in access if a is not None)
+
+
+def _loop_sizes(inputs: list[Tensor], accesses: list[list[Linear | None]], count: int) -> list[Index]:
+    sizes: list[Index | None] = [None] * count
+    for tensor, access in zip(inputs, accesses, strict=True):
+        for size, expr in zip(tensor.type.shape, access, strict=True):
+            at = expr.loop if expr is not None else None
+            if at is not None and (sizes[at] is None or isinstance(size, int)):
+                sizes[at] = size
+    if any(s is None for s in sizes):
+        raise Unread("a loop whose size no operand tells")
+    return [s for s in sizes if s is not None]
+
+
+def _maps_and_kinds(op: ir.Operation) -> tuple[list[ir.AffineMap], list[str]]:
+    from iree.compiler import ir
+    from iree.compiler.dialects import linalg
+
+    attribute = op.attributes["indexing_maps"] if "indexing_maps" in op.attributes else linalg.get_indexing_maps(op)
+    if attribute is None:
+        raise Unread(f"the operation {op.name}")
+    maps = [ir.AffineMapAttr(a).value for a in attribute]
+    if "iterator_types" in op.attributes:
+        return maps, ["reduction" if "reduction" in str(a) else "parallel" for a in op.attributes["iterator_types"]]
+    written = {at.loop for e in maps[-1].results if (at := linear(e)) is not None}
+    return maps, ["parallel" if d in written else "reduction" for d in range(maps[-1].n_dims)]
+
+
+def _kept_dimensions(sizes: tuple[Index, ...], result: list[int], type_: ir.RankedTensorType) -> tuple[int, ...]:
+    """Which dimensions of a slice its (rank-reduced) result has: the others are of size one."""
+    kept: list[int] = []
+    surplus = len(sizes) - len(result)
+    for dim, size in enumerate(sizes):
+        wanted = result[len(kept)] if len(kept) < len(result) else None
+        droppable = surplus > 0 and size == 1
+        fits = wanted is not None and (type_.is_dynamic_dim(len(kept)) or wanted == size)
+        if droppable and not (fits and wanted == 1 and surplus <= sum(s == 1 for s in sizes[dim + 1 :])):
+            surplus -= 1
+            continue
+        if not fits:
+            raise Unread("a slice whose result has another shape")
+        kept.append(dim)
+    if len(kept) != len(result):
+        raise Unread("a slice whose result has another shape")
+    return tuple(kept)
+
+
+def _groups(op: ir.Operation) -> tuple[tuple[int, ...], ...]:
+    from iree.compiler import ir
+
+    return tuple(
+        tuple(int(ir.IntegerAttr(d).value) for d in ir.ArrayAttr(group))
+        for group in ir.ArrayAttr(op.attributes["reassociation"])
+    )
+
+
+def _is_tensor(value: ir.Value) -> bool:
+    from iree.compiler import ir
+
+    return isinstance(value.type, ir.RankedTensorType)
+
+
+def _is_scalar(op: ir.Operation) -> bool:
+    """Arithmetic outside of any linalg body: read on demand."""
+    return op.name.partition(".")[0] in ("arith", "math", "affine") and not any(_is_tensor(r) for r in op.results)
+
+
+def _producer(value: ir.Value) -> str:
+    from iree.compiler import ir
+
+    return "a block argument" if isinstance(value, ir.BlockArgument) else str(value.owner.operation.name)

@@ -1,0 +1,75 @@
+"""Elements of dense constants in a body."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from ..model.dispatch import TensorType
+
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
+NUMPY_NAMES = {
+    "f64": "float64", "f32": "float32", "f16": "float16", "i64": "int64", "i32": "int32", "i16": "int16",
+    "i8": "int8", "i1": "bool", "index": "int64",
+}  # fmt: skip
+
+
+def splat_value(attribute: ir.Attribute) -> int | float | None:
+    """The one value of a splat constant; None for any other."""
+    from iree.compiler import ir
+
+    if not isinstance(attribute, ir.DenseElementsAttr) or not attribute.is_splat:
+        return None
+    value = attribute.get_splat_value()
+    if isinstance(value, ir.FloatAttr):
+        return float(value.value)
+    if str(value.type) == "i1":
+        return int("true" in str(value))
+    return int(ir.IntegerAttr(value).value)
+
+
+def constant_bytes(attribute: ir.Attribute, type_: TensorType) -> bytes:
+    """Row-major, little-endian elements; an `i1` is a byte. Empty where the text was elided."""
+    import numpy as np
+    from iree.compiler import ir
+
+    if isinstance(attribute, ir.DenseElementsAttr) and type_.element in NUMPY_NAMES:
+        values: Any = np.array(attribute)
+        return bytes(np.ascontiguousarray(values.astype(NUMPY_NAMES[type_.element])).tobytes())
+    return _printed_bytes(attribute, type_)
+
+
+def _printed_bytes(attribute: ir.Attribute, type_: TensorType) -> bytes:
+    """What the bindings cannot hand over (resources, bf16) is read from its printed form.
+
+    A resource prints as a hexadecimal blob, whose first four bytes are its alignment, at the end of a module.
+    """
+    from iree.compiler import ir
+
+    with ir.Location.unknown(attribute.context):
+        module = ir.Module.create()
+        with ir.InsertionPoint(module.body):
+            ir.Operation.create("arith.constant", results=[attribute.type], attributes={"value": attribute})
+        text = module.operation.get_asm()
+    resource = re.search(r'dialect_resources.*?"0x([0-9A-Fa-f]+)"', text, re.DOTALL)
+    if resource:
+        return bytes.fromhex(resource[1])[4:]
+    blob = re.search(r'dense<"0x([0-9A-Fa-f]+)">', text)
+    if blob:
+        return bytes.fromhex(blob[1])
+    return _from_numbers(text, type_)
+
+
+def _from_numbers(text: str, type_: TensorType) -> bytes:
+    import ml_dtypes
+    import numpy as np
+
+    inner = re.search(r"dense<(.*)>\s*:", text, re.DOTALL)
+    if inner is None:
+        return b""
+    numbers = [float(n) for n in re.findall(r"-?\d+\.?\d*(?:[eE][-+]?\d+)?", inner[1])]
+    name = {"bf16": "bfloat16", "f8E4M3FN": "float8_e4m3fn", "f8E5M2": "float8_e5m2"}.get(type_.element)
+    dtype: Any = getattr(ml_dtypes, name) if name else np.dtype(type_.element.replace("f", "float"))
+    return bytes(np.array(numbers).astype(dtype).tobytes())

@@ -1,0 +1,123 @@
+"""Reads integer arithmetic of a body's head (push constants, sizes, offsets) into `Index` expressions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..model.index import Expr, Index, add, apply, mul, push
+from .unread import Unread
+
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
+DYNAMIC = -(2**63)
+"""What MLIR writes into a static list where the value is an operand (`ShapedType::kDynamic`)."""
+
+_BINARY = {
+    "arith.addi": "add", "arith.subi": "sub", "arith.muli": "mul", "arith.divui": "floordiv",
+    "arith.floordivsi": "floordiv", "arith.ceildivui": "ceildiv", "arith.ceildivsi": "ceildiv",
+    "arith.remui": "rem", "arith.shli": "shl", "arith.shrui": "shr", "arith.andi": "and",
+    "arith.xori": "xor", "arith.minui": "min", "arith.minsi": "min", "arith.maxui": "max", "arith.maxsi": "max",
+    # sizes and offsets are never negative, so that a signed division is the same as one without sign
+    "arith.divsi": "floordiv", "arith.remsi": "rem", "arith.shrsi": "shr",
+}  # fmt: skip
+_PASS = {
+    "arith.index_castui", "arith.index_cast", "arith.extui", "arith.extsi", "arith.trunci",
+    "iree_tensor_ext.dispatch.workload.ordinal",
+}  # fmt: skip
+
+
+class IndexReader:
+    """Reads integer SSA values of one body. Values already known (a definition's axes) are given by `know`."""
+
+    def __init__(self) -> None:
+        self._known: dict[ir.Value, Index] = {}
+        self.workload: dict[int, Index] = {}
+        """Which workload operand each `workload.ordinal` of the body names."""
+
+    def know(self, value: ir.Value, index: Index) -> None:
+        """States what a value is."""
+        self._known[value] = index
+
+    def read(self, value: ir.Value) -> Index:
+        """What `value` is. Raises `Unread` for an operation that is not integer arithmetic over constants."""
+        if value not in self._known:
+            self._known[value] = self._compute(value)
+        return self._known[value]
+
+    def is_known(self, value: ir.Value) -> bool:
+        """True if the value was stated or read before."""
+        return value in self._known
+
+    def static_or_dynamic(self, static: list[int], dynamic: list[ir.Value]) -> tuple[Index, ...]:
+        """A mixed list such as `offsets = [0, %x]`, from its static part and its operands."""
+        values = iter(dynamic)
+        return tuple(self.read(next(values)) if s == DYNAMIC else s for s in static)
+
+    def _compute(self, value: ir.Value) -> Index:
+        from iree.compiler import ir
+
+        if isinstance(value, ir.BlockArgument):
+            raise Unread("an integer that is a block argument")
+        op, number = value.owner.operation, ir.OpResult(value).result_number
+        name = op.name
+        if name == "arith.constant":
+            return int(ir.IntegerAttr(op.attributes["value"]).value)
+        if name == "hal.interface.constant.load":
+            return push(int(ir.IntegerAttr(op.attributes["ordinal"]).value))
+        if name == "util.assume.int":
+            return self.read(op.operands[number])
+        if name in _PASS:
+            return self._pass(op)
+        if name == "arith.ori":
+            return self._or(self.read(op.operands[0]), self.read(op.operands[1]))
+        if name in _BINARY:
+            return apply(_BINARY[name], self.read(op.operands[0]), self.read(op.operands[1]))
+        if name == "affine.apply":
+            operands = [self.read(o) for o in op.operands]
+            map_ = ir.AffineMapAttr(op.attributes["map"]).value
+            return affine(map_.results[0], operands[: map_.n_dims], operands[map_.n_dims :])
+        raise Unread(f"an integer computed by {name}")
+
+    def _pass(self, op: ir.Operation) -> Index:
+        from iree.compiler import ir
+
+        inner = self.read(op.operands[0])
+        if op.name.endswith("workload.ordinal"):
+            self.workload[int(ir.IntegerAttr(op.attributes["ordinal"]).value)] = inner
+        if op.name == "arith.trunci" and str(op.result.type) == "i32" and not isinstance(inner, int):
+            return inner if inner.op == "push" else apply("trunc32", inner)
+        source = str(op.operands[0].type)
+        if source == "i32" and op.name in ("arith.extsi", "arith.index_cast") and not isinstance(inner, int):
+            return apply("sext32", inner)
+        return inner
+
+    def _or(self, a: Index, b: Index) -> Index:
+        """`low | high << 32` is how a 64-bit value arrives in two push constants."""
+        for low, high in ((a, b), (b, a)):
+            if isinstance(high, Expr) and high.op == "shl" and high.args[1] == 32 and isinstance(low, Expr):
+                shifted = high.args[0]
+                assert not isinstance(shifted, str)
+                return apply("u64", low, shifted)
+        return apply("or", a, b)
+
+
+def affine(expr: ir.AffineExpr, dims: list[Index], symbols: list[Index]) -> Index:
+    """The value of an affine expression over integers known at launch."""
+    from iree.compiler import ir
+
+    if isinstance(expr, ir.AffineConstantExpr):
+        return int(ir.AffineConstantExpr(expr).value)
+    if isinstance(expr, ir.AffineDimExpr):
+        return dims[ir.AffineDimExpr(expr).position]
+    if isinstance(expr, ir.AffineSymbolExpr):
+        return symbols[ir.AffineSymbolExpr(expr).position]
+    binary = expr
+    a, b = affine(binary.lhs, dims, symbols), affine(binary.rhs, dims, symbols)
+    if isinstance(expr, ir.AffineAddExpr):
+        return add(a, b)
+    if isinstance(expr, ir.AffineMulExpr):
+        return mul(a, b)
+    if isinstance(expr, ir.AffineModExpr):
+        return apply("rem", a, b)
+    return apply("ceildiv" if isinstance(expr, ir.AffineCeilDivExpr) else "floordiv", a, b)

@@ -1,0 +1,112 @@
+"""Reads all executables of a module at the `executable-sources` phase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..model.dispatch import Dispatch, Program
+from ..model.index import Index
+from .attributes import read_layout, read_target
+from .body import BodyReader
+from .kind import kind_of
+from .unread import Unread
+
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A dispatch together with the operations that hold it."""
+
+    dispatch: Dispatch
+    executable: ir.Operation
+    variant: ir.Operation
+    export: ir.Operation
+    function: ir.Operation | None
+
+
+def read_module(module: ir.Operation) -> list[Site]:
+    """Every export of every variant of every executable, in order."""
+    return [
+        site
+        for executable in children(module)
+        if executable.name in ("hal.executable", "hal.executable.source")
+        for site in _read_executable(executable)
+    ]
+
+
+def children(op: ir.Operation) -> Iterator[ir.Operation]:
+    """The operations directly inside."""
+    for region in op.regions:
+        for block in region.blocks:
+            for inner in block.operations:
+                yield inner.operation
+
+
+def symbol_name(op: ir.Operation) -> str:
+    """The name that an operation defines."""
+    from iree.compiler import ir
+
+    return str(ir.StringAttr(op.attributes["sym_name"]).value)
+
+
+def _read_executable(executable: ir.Operation) -> Iterator[Site]:
+    for variant in children(executable):
+        if variant.name == "hal.executable.variant":
+            functions = _functions(variant)
+            for export in children(variant):
+                if export.name == "hal.executable.export":
+                    function = functions.get(symbol_name(export))
+                    dispatch = read_dispatch(executable, variant, export, function)
+                    yield Site(dispatch, executable, variant, export, function)
+
+
+def _functions(variant: ir.Operation) -> dict[str, ir.Operation]:
+    return {
+        symbol_name(function): function
+        for inner in children(variant)
+        if inner.name == "builtin.module"
+        for function in children(inner)
+        if function.name == "func.func"
+    }
+
+
+def read_dispatch(
+    executable: ir.Operation, variant: ir.Operation, export: ir.Operation, function: ir.Operation | None
+) -> Dispatch:
+    """One export with what its body computes, or the reason why it could not be read."""
+    program: Program | None = None
+    reason = ""
+    reader = BodyReader()
+    if function is None:
+        reason = "the export has no body here (an external object, or code in its final form)"
+    else:
+        try:
+            blocks = list(function.regions[0].blocks)
+            if len(blocks) != 1:
+                raise Unread("a body with control flow")
+            reader.read_block(blocks[0])
+            program = reader.program()
+        except Unread as error:
+            reason = f"it has {error}"
+    return Dispatch(
+        executable=symbol_name(executable),
+        variant=symbol_name(variant),
+        name=symbol_name(export),
+        target=read_target(variant.attributes["target"]),
+        layout=read_layout(export.attributes["layout"]),
+        workload=_workload(export, reader),
+        program=program,
+        reason=reason,
+        operations=tuple(reader.operations),
+        kind=kind_of(program) if program else "unread",
+    )
+
+
+def _workload(export: ir.Operation, reader: BodyReader) -> tuple[Index | None, ...]:
+    blocks = list(export.regions[0].blocks) if len(export.regions) else []
+    count = len(blocks[0].arguments) - 1 if blocks else 0
+    return tuple(reader.indices.workload.get(i) for i in range(count))

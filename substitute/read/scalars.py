@@ -1,0 +1,160 @@
+"""Reads the scalar body of a linalg operation into a nest's graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..model.dispatch import Linear
+from ..model.index import Index
+from .indices import IndexReader
+from .nest import NestBuilder
+from .unread import Unread
+
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
+    from .tensors import Tensor
+
+CMPI = ("eq", "ne", "slt", "sle", "sgt", "sge", "ult", "ule", "ugt", "uge")
+CMPF = (
+    "false", "oeq", "ogt", "oge", "olt", "ole", "one", "ord",
+    "ueq", "ugt", "uge", "ult", "ule", "une", "uno", "true",
+)  # fmt: skip
+
+ScalarMaker = Callable[[NestBuilder, tuple[Linear, ...]], int]
+
+
+class ScalarReader:
+    """Reads scalars: in a region, with its arguments given, or captured from outside of it."""
+
+    def __init__(self, indices: IndexReader, tensor_of: Callable[[ir.Value], Tensor]) -> None:
+        self._indices = indices
+        self._tensor_of = tensor_of
+
+    def body(
+        self, block: ir.Block, arguments: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder
+    ) -> tuple[int, ...]:
+        """The nodes that the block yields, with its block arguments already emitted."""
+        known = dict(arguments)
+        for op in block.operations:
+            operation = op.operation
+            if operation.name in ("linalg.yield", "iree_linalg_ext.yield"):
+                return tuple(self._value(v, known, loops, nest) for v in operation.operands)
+            for result in operation.results:
+                known[result] = self._operation(operation, known, loops, nest)
+        raise Unread("a region without yield")
+
+    def captured(self, value: ir.Value, nest: NestBuilder) -> int:
+        """A scalar computed outside of any region."""
+        return self._value(value, {}, (), nest)
+
+    def _value(self, value: ir.Value, known: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder) -> int:
+        from iree.compiler import ir
+
+        if value in known:
+            return known[value]
+        type_ = str(value.type)
+        if isinstance(value, ir.BlockArgument):
+            raise Unread(f"a captured block argument of type {type_}")
+        op = value.owner.operation
+        if op.name == "arith.constant":
+            node = self._constant(op, nest)
+        elif type_ == "index" or type_.startswith("i"):
+            index: Index = self._indices.read(value)
+            node = nest.integer(index, type_)
+        else:
+            node = self._operation(op, known, loops, nest)
+        known[value] = node
+        return node
+
+    def _constant(self, op: ir.Operation, nest: NestBuilder) -> int:
+        from iree.compiler import ir
+
+        attribute, type_ = op.attributes["value"], str(op.results[0].type)
+        if isinstance(attribute, ir.FloatAttr):
+            return nest.graph.add("constant", type_, (), float(attribute.value))
+        if type_ == "i1":  # the bindings read true as -1
+            return nest.graph.add("constant", "i1", (), int("true" in str(attribute)))
+        return nest.graph.add("constant", type_, (), int(ir.IntegerAttr(attribute).value))
+
+    def _operation(
+        self, op: ir.Operation, known: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder
+    ) -> int:
+        name = op.name
+        if name == "arith.constant":
+            return self._constant(op, nest)
+        if name == "linalg.index":
+            return nest.coordinate(loops[_integer(op, "dim")])
+        if name == "tensor.extract":
+            return self._extract(op, known, loops, nest)
+        if name == "tensor.dim":
+            return nest.integer(self._indices.read(op.results[0]), "index")
+        if name == "affine.apply":
+            return self._affine_apply(op, known, loops, nest)
+        dialect = name.partition(".")[0]
+        if dialect not in ("arith", "math") or len(op.results) != 1 or len(op.regions) != 0:
+            raise Unread(f"{name} inside a linalg body")
+        operands = tuple(self._value(v, known, loops, nest) for v in op.operands)
+        return nest.graph.add(name, str(op.results[0].type), operands, predicate(op))
+
+    def _extract(
+        self, op: ir.Operation, known: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder
+    ) -> int:
+        from .tensors import Loaded, Splat
+
+        source = self._tensor_of(op.operands[0])
+        if isinstance(source, Splat):
+            return source.scalar(nest)
+        if not isinstance(source, Loaded):
+            raise Unread("tensor.extract from a computed tensor")
+        coordinates = tuple(self._value(v, known, loops, nest) for v in list(op.operands)[1:])
+        return nest.gather(source.view, source.view.type, coordinates)
+
+    def _affine_apply(
+        self, op: ir.Operation, known: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder
+    ) -> int:
+        from iree.compiler import ir
+
+        map_ = ir.AffineMapAttr(op.attributes["map"]).value
+        operands = [self._value(v, known, loops, nest) for v in op.operands]
+        return affine_scalar(map_.results[0], operands[: map_.n_dims], operands[map_.n_dims :], nest)
+
+
+def affine_scalar(expr: ir.AffineExpr, dims: list[int], symbols: list[int], nest: NestBuilder) -> int:
+    """The scalar node of an affine expression over `index` nodes."""
+    from iree.compiler import ir
+
+    if isinstance(expr, ir.AffineConstantExpr):
+        return nest.integer(int(ir.AffineConstantExpr(expr).value), "index")
+    if isinstance(expr, ir.AffineDimExpr):
+        return dims[ir.AffineDimExpr(expr).position]
+    if isinstance(expr, ir.AffineSymbolExpr):
+        return symbols[ir.AffineSymbolExpr(expr).position]
+    binary = expr
+    a = affine_scalar(binary.lhs, dims, symbols, nest)
+    b = affine_scalar(binary.rhs, dims, symbols, nest)
+    if isinstance(expr, ir.AffineAddExpr):
+        name = "arith.addi"
+    elif isinstance(expr, ir.AffineMulExpr):
+        name = "arith.muli"
+    elif isinstance(expr, ir.AffineModExpr):
+        name = "arith.remui"
+    else:
+        name = "arith.ceildivsi" if isinstance(expr, ir.AffineCeilDivExpr) else "arith.floordivsi"
+    return nest.graph.add(name, "index", (a, b))
+
+
+def _integer(op: ir.Operation, key: str) -> int:
+    from iree.compiler import ir
+
+    return int(ir.IntegerAttr(op.attributes[key]).value)
+
+
+def predicate(op: ir.Operation) -> str | None:
+    """A comparison's predicate in MLIR's spelling; None for other operations."""
+    if op.name == "arith.cmpi":
+        return CMPI[_integer(op, "predicate")]
+    if op.name == "arith.cmpf":
+        return CMPF[_integer(op, "predicate")]
+    return None

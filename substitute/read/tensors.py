@@ -1,0 +1,219 @@
+"""What a tensor value of a body is: something that yields the scalar at given coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..model.dispatch import Linear, TensorType, View
+from ..model.index import Index, add, mul
+from .nest import NestBuilder, compose, constant, plus, times
+from .unread import Unread
+
+
+class Tensor(Protocol):
+    """A tensor value."""
+
+    @property
+    def type(self) -> TensorType:
+        """Sizes and element type."""
+        ...
+
+    def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
+        """The scalar node of the element at these coordinates. Raises `Unread` if it has none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A window of an operand."""
+
+    view: View
+
+    @property
+    def type(self) -> TensorType:
+        """The window's type."""
+        return self.view.type
+
+    def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
+        """A read."""
+        return nest.read(self.view, at, self.view.type)
+
+
+@dataclass(frozen=True, slots=True)
+class Splat:
+    """One scalar everywhere: `linalg.fill` and splat constants."""
+
+    type: TensorType
+    scalar: Callable[[NestBuilder], int]
+    """Makes the scalar's node."""
+    constant: int | float | None
+    """Its value, where that is known now."""
+
+    def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
+        """The scalar."""
+        return self.scalar(nest)
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """`tensor.empty`: only its type matters."""
+
+    type: TensorType
+
+    def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
+        """Reading it is an error of the program."""
+        raise Unread("a read of tensor.empty")
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """An element-wise result, inlined into whatever reads it."""
+
+    type: TensorType
+    body: Callable[[tuple[Linear, ...], NestBuilder], int]
+    """Emits the scalar for the loops' coordinates."""
+    loop_of_dim: tuple[int | None, ...]
+    """Which loop runs along each dimension (None: the dimension has size one)."""
+    loops: int
+
+    def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
+        """The body, at the loops that reach this element."""
+        coordinates = [constant(0)] * self.loops
+        for dim, number in enumerate(self.loop_of_dim):
+            if number is not None:
+                coordinates[number] = at[dim]
+        return self.body(tuple(coordinates), nest)
+
+
+@dataclass(frozen=True, slots=True)
+class Temporary:
+    """The result of a core."""
+
+    type: TensorType
+    number: int
+    kept: tuple[int, ...]
+    """The dimensions that the temporary has: those whose size is not one."""
+    combine: Callable[[int, tuple[Linear, ...], NestBuilder], int] | None = None
+    """Joins in what the reduction started from, where that was not a constant."""
+
+    def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
+        """A read of the temporary."""
+        type_ = TensorType(shape=tuple(self.type.shape[d] for d in self.kept), element=self.type.element)
+        node = nest.read(self.number, tuple(at[d] for d in self.kept), type_)
+        return self.combine(node, at, nest) if self.combine else node
+
+
+@dataclass(frozen=True, slots=True)
+class Sliced:
+    """`tensor.extract_slice`."""
+
+    source: Tensor
+    type: TensorType
+    offsets: tuple[Index, ...]
+    strides: tuple[Index, ...]
+    kept: tuple[int, ...]
+    """The source dimension of each dimension."""
+
+    def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
+        """The source's element."""
+        source_at = [constant(o) for o in self.offsets]
+        for dim, source_dim in enumerate(self.kept):
+            source_at[source_dim] = plus(source_at[source_dim], times(at[dim], self.strides[source_dim]))
+        return self.source.element(tuple(source_at), nest)
+
+
+@dataclass(frozen=True, slots=True)
+class Flattened:
+    """`tensor.expand_shape`: several dimensions that are one of the source's."""
+
+    source: Tensor
+    type: TensorType
+    groups: tuple[tuple[int, ...], ...]
+    """For each dimension of the source, the dimensions it was split into."""
+
+    def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
+        """The source's element."""
+        source_at = []
+        for group in self.groups:
+            value = constant(0)
+            for dim in group:
+                value = plus(times(value, self.type.shape[dim]), at[dim])
+            source_at.append(value)
+        return self.source.element(tuple(source_at), nest)
+
+
+def collapse(source: Tensor, type_: TensorType, groups: tuple[tuple[int, ...], ...]) -> Tensor:
+    """`tensor.collapse_shape`, for sources where it is a change of the view only. Raises `Unread` otherwise."""
+    if isinstance(source, Splat):
+        return Splat(type_, source.scalar, source.constant)
+    if isinstance(source, Empty):
+        return Empty(type_)
+    if all(sum(source.type.shape[d] != 1 for d in group) <= 1 for group in groups):
+        moving = [next((d for d in group if source.type.shape[d] != 1), None) for group in groups]
+
+        def pick(at: tuple[Linear, ...], nest: NestBuilder) -> int:
+            source_at = [constant(0)] * len(source.type.shape)
+            for coordinate, dim in zip(at, moving, strict=True):
+                if dim is not None:
+                    source_at[dim] = coordinate
+            return source.element(tuple(source_at), nest)
+
+        return Computed(type_, pick, tuple(range(len(groups))), len(groups))
+    if isinstance(source, Loaded):
+        return Loaded(_collapse_view(source.view, type_, groups))
+    raise Unread("tensor.collapse_shape of a computed tensor")
+
+
+def _collapse_view(view: View, type_: TensorType, groups: tuple[tuple[int, ...], ...]) -> View:
+    strides: list[Index] = []
+    for group in groups:
+        moving = [d for d in group if view.type.shape[d] != 1]
+        for outer, inner in zip(moving, moving[1:], strict=False):
+            if view.strides[outer] != mul(view.strides[inner], view.type.shape[inner]):
+                raise Unread("tensor.collapse_shape of a window that is not contiguous")
+        strides.append(view.strides[moving[-1]] if moving else 1)
+    return View(operand=view.operand, type=type_, offset=view.offset, strides=tuple(strides))
+
+
+def slice_view(
+    view: View, type_: TensorType, offsets: tuple[Index, ...], strides: tuple[Index, ...], kept: tuple[int, ...]
+) -> View:
+    """The window that a (rank-reducing) slice of a window is."""
+    start = view.offset
+    for offset, stride in zip(offsets, view.strides, strict=True):
+        start = add(start, mul(offset, stride))
+    return View(
+        operand=view.operand,
+        type=type_,
+        offset=start,
+        strides=tuple(mul(view.strides[d], strides[d]) for d in kept),
+    )
+
+
+def row_major(shape: tuple[Index, ...]) -> tuple[Index, ...]:
+    """Strides of a contiguous tensor, in elements."""
+    strides: list[Index] = []
+    step: Index = 1
+    for size in reversed(shape):
+        strides.append(step)
+        step = mul(size, step)
+    return tuple(reversed(strides))
+
+
+def identity(shape: tuple[Index, ...]) -> tuple[Linear, ...]:
+    """One loop per dimension, none for those of size one."""
+    coordinates: list[Linear] = []
+    for size in shape:
+        coordinates.append(constant(0) if size == 1 else Linear(terms=((_moving(coordinates), 1),)))
+    return tuple(coordinates)
+
+
+def _moving(coordinates: list[Linear]) -> int:
+    return sum(1 for c in coordinates if c.terms)
+
+
+def access_of(expr_terms: Linear, loops: tuple[Linear, ...]) -> Linear:
+    """An access of a body's own loops, seen from the nest it is inlined into."""
+    return compose(expr_terms, loops)

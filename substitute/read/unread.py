@@ -1,0 +1,5 @@
+"""Why a body could not be read."""
+
+
+class Unread(Exception):
+    """Something in a body that the model cannot express; the message is the reason a person reads."""

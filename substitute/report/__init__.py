@@ -1,0 +1,1 @@
+"""Plans, decisions and verdicts for people (rich renderables) and for programs (JSON). Nothing here prints."""

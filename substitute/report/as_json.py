@@ -1,0 +1,126 @@
+"""Plans and dispatches as JSON. Field names are fixed: programs rely on them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from ..model.index import Index
+from ..model.plan import Decision, Match, Payload, Plan, Rule, Substitution
+from .rows import DispatchRow, dispatch_rows
+from .words import tensor
+
+PLAN_SCHEMA = 1
+
+
+def plan_to_json(plan: Plan, payloads: Mapping[str, Payload] | None = None) -> dict[str, Any]:
+    """A plan that can be saved, edited and replayed: `payloads` (by dispatch name) adds what was embedded."""
+    rows = dispatch_rows(plan)
+    return {
+        "schema": PLAN_SCHEMA,
+        "substitutions": [_substitution(s, (payloads or {}).get(s.dispatch.name)) for s in plan.substitutions],
+        "unsubstituted": [
+            {"dispatch": r.dispatch.name, "reason": r.dispatch.reason, "nearest": _nearest(r)}
+            for r in rows
+            if r.substitution is None
+        ],
+    }
+
+
+def inspection_to_json(plan: Plan) -> dict[str, Any]:
+    """Every dispatch with what takes it, or what came nearest."""
+    return {"dispatches": [_dispatch(row) for row in dispatch_rows(plan)]}
+
+
+def explanation_to_json(decisions: list[Decision]) -> dict[str, Any]:
+    """Every rule of these decisions."""
+    return {
+        "decisions": [
+            {
+                "dispatch": d.dispatch.name,
+                "kernel": d.kernel.name,
+                "accepted": d.accepted,
+                "form": d.match.form if d.match else None,
+                "axes": _axes(d.match) if d.match else None,
+                "rules": [
+                    {"rule": r.name, "passed": r.passed, "expected": r.expected, "found": r.found} for r in d.rules
+                ],
+            }
+            for d in decisions
+        ]
+    }
+
+
+def _dispatch(row: DispatchRow) -> dict[str, Any]:
+    dispatch, cost = row.dispatch, row.cost
+    operands = dispatch.program.operands if dispatch.program else ()
+    return {
+        "name": dispatch.name,
+        "executable": dispatch.executable,
+        "target": dispatch.target.backend,
+        "format": dispatch.target.format,
+        "kind": dispatch.kind,
+        "read": dispatch.program is not None,
+        "reason": dispatch.reason,
+        "kernel": row.substitution.kernel.name if row.substitution else None,
+        "form": row.substitution.match.form if row.substitution else None,
+        "axes": _axes(row.substitution.match) if row.substitution else None,
+        "operations": list(dispatch.operations),
+        "operands": [
+            {
+                "type": tensor(o.type),
+                "access": o.access,
+                "kind": o.kind,
+                "binding": o.binding if o.kind == "binding" else None,
+            }
+            for o in operands
+        ],
+        "flops": _known(cost.flops) if cost else None,
+        "bytes": _known(cost.bytes) if cost else None,
+        "nearest": _nearest(row),
+    }
+
+
+def _nearest(row: DispatchRow) -> dict[str, Any] | None:
+    rule: Rule | None = row.failed_rule
+    if row.nearest is None or rule is None:
+        return None
+    return {"kernel": row.nearest.kernel.name, "rule": rule.name, "expected": rule.expected, "found": rule.found}
+
+
+def _substitution(substitution: Substitution, payload: Payload | None) -> dict[str, Any]:
+    kernel, match = substitution.kernel, substitution.match
+    return {
+        "dispatch": substitution.dispatch.name,
+        "kernel": kernel.name,
+        "form": match.form,
+        "axes": _axes(match),
+        "fallback": list(match.fallback),
+        "payload": _payload(payload) if payload else {"kind": kernel.payload.kind, "entry": kernel.payload.entry},
+    }
+
+
+def _payload(payload: Payload) -> dict[str, Any]:
+    return {
+        "kind": payload.kind,
+        "entry": payload.entry,
+        "size_bytes": len(payload.data),
+        "sha256": hashlib.sha256(payload.data).hexdigest(),
+        "workgroup_count": [_value(v) for v in payload.workgroup_count],
+        "workgroup_size": list(payload.workgroup_size) if payload.workgroup_size else None,
+        "shared_memory_bytes": payload.shared_memory_bytes,
+        "summary": payload.summary,
+    }
+
+
+def _axes(match: Match) -> dict[str, int | str]:
+    return {axis.name: _value(axis.size) for axis in match.axes}
+
+
+def _value(value: Index) -> int | str:
+    return value if isinstance(value, int) else str(value)
+
+
+def _known(value: Index | None) -> int | None:
+    return value if isinstance(value, int) else None

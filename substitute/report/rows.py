@@ -1,0 +1,99 @@
+"""What a plan says about each dispatch: the kernel that takes it, or the one that came nearest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..errors import UsageError
+from ..model.dispatch import Dispatch
+from ..model.plan import Decision, Plan, Rule, Substitution
+from .cost import Cost, cost_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchRow:
+    """One dispatch of a report."""
+
+    dispatch: Dispatch
+    cost: Cost | None
+    """None where the dispatch could not be read."""
+    substitution: Substitution | None
+    nearest: Decision | None
+    """The rejected kernel that passed most rules; None where a kernel takes the dispatch, or none was looked at."""
+
+    @property
+    def failed_rule(self) -> Rule | None:
+        """The rule that the nearest kernel failed."""
+        return failed_rule(self.nearest) if self.nearest else None
+
+
+def dispatch_rows(plan: Plan) -> list[DispatchRow]:
+    """One row for each dispatch, in order."""
+    taken = {_key(s.dispatch): s for s in plan.substitutions}
+    decisions: dict[tuple[str, str, str], list[Decision]] = {}
+    for decision in plan.decisions:
+        decisions.setdefault(_key(decision.dispatch), []).append(decision)
+    return [
+        DispatchRow(
+            dispatch=dispatch,
+            cost=cost_of(dispatch.program) if dispatch.program else None,
+            substitution=taken.get(_key(dispatch)),
+            nearest=None if _key(dispatch) in taken else _nearest(decisions.get(_key(dispatch), [])),
+        )
+        for dispatch in plan.dispatches
+    ]
+
+
+def failed_rule(decision: Decision) -> Rule | None:
+    """The first rule that a kernel failed."""
+    return next((rule for rule in decision.rules if not rule.passed), None)
+
+
+def by_nearness(decisions: list[Decision]) -> list[Decision]:
+    """Kernels that fit first, then by the number of rules passed, then by name."""
+    return sorted(decisions, key=lambda d: (not d.accepted, -sum(r.passed for r in d.rules), d.kernel.name))
+
+
+def decisions_for(plan: Plan, *, dispatch: Dispatch | None, kernel: str | None) -> list[Decision]:
+    """The decisions about one dispatch, one kernel, or one pair."""
+    return [
+        decision
+        for decision in plan.decisions
+        if (dispatch is None or _key(decision.dispatch) == _key(dispatch))
+        and (kernel is None or decision.kernel.name == kernel)
+    ]
+
+
+def find_dispatch(plan: Plan, text: str) -> Dispatch:
+    """The dispatch that a person means: its name, its number, the end of its name, or a part that only one has.
+
+    Raises `UsageError` where none or several fit.
+    """
+    tests: Mapping[str, list[Dispatch]] = {
+        "name": [d for d in plan.dispatches if d.name == text],
+        "number": [d for d in plan.dispatches if f"{d.name}_".rpartition("_dispatch_")[2].startswith(f"{text}_")],
+        "end": [d for d in plan.dispatches if d.name.endswith(text)],
+        "part": [d for d in plan.dispatches if text in d.name],
+    }
+    found = next((group for group in tests.values() if group), [])
+    if len(found) == 1:
+        return found[0]
+    names = [d.name for d in found or plan.dispatches]
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    raise UsageError(
+        f"`{text}` means several dispatches" if found else f"there is no dispatch `{text}`",
+        where="--dispatch",
+        expected="a name, a number, or a part of a name that only one dispatch has",
+        found=shown or "a model without dispatches",
+        next_step="`iree-substitute inspect MODEL` lists all dispatches",
+    )
+
+
+def _nearest(decisions: list[Decision]) -> Decision | None:
+    rejected = [d for d in decisions if not d.accepted]
+    return by_nearness(rejected)[0] if rejected else None
+
+
+def _key(dispatch: Dispatch) -> tuple[str, str, str]:
+    return dispatch.executable, dispatch.variant, dispatch.name

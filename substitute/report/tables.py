@@ -1,0 +1,219 @@
+"""Plans, decisions and catalogs as tables.
+
+`width` is the terminal's, in characters; None means plain columns with one line per row and nothing cut or wrapped.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..model.kernel import Kernel
+from ..model.plan import Decision, Payload, Plan, Substitution
+from . import words
+from .rows import DispatchRow, dispatch_rows, failed_rule
+
+NARROW = 120
+"""Below this many characters, a dispatch's texts stand below each other instead of side by side."""
+
+GOOD, BAD, DIM, NAME = "green", "red", "dim", "bold"
+
+
+def dispatch_table(plan: Plan, *, width: int | None) -> RenderableType:
+    """Every dispatch: what it computes, what that costs, and which kernel takes it or came nearest."""
+    rows = dispatch_rows(plan)
+    prefix = "" if width is None else words.common_prefix(plan.dispatches)
+    narrow = width is not None and width < NARROW
+    targets = list(dict.fromkeys(words.target(row.dispatch) for row in rows))
+    heads = ["dispatch", "target", "computes", "kernel, or the nearest and why not"]
+    if width is not None and len(targets) <= 1:
+        heads.remove("target")
+    table = _table(width, leading=1)
+    for head in ["; ".join(heads)] if narrow else heads:
+        table.add_column(head, overflow="fold", ratio=1)
+    for head in ("FLOP", "bytes"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in rows:
+        name = Text(row.dispatch.name.removeprefix(prefix), style=NAME)
+        target = [Text(words.target(row.dispatch))] if "target" in heads else []
+        texts = [name, *target, _stack(_computes(row), width), _stack(_kernel_or_nearest(row), width)]
+        table.add_row(
+            *([_stack(texts, width)] if narrow else texts),
+            words.count(row.cost.flops) if row.cost else "?",
+            words.count(row.cost.bytes, "B") if row.cost else "?",
+        )
+    notes = [_totals(rows)]
+    if width is not None and len(targets) == 1:
+        notes.append(Text(f"All are for {targets[0]}", style=DIM))
+    if prefix:
+        notes.append(Text(f"All names begin with {prefix}", style=DIM))
+    return Group(table, *notes)
+
+
+def substitution_table(plan: Plan, payloads: Mapping[str, Payload], *, width: int | None) -> RenderableType:
+    """What was put in the place of what."""
+    prefix = "" if width is None else words.common_prefix(plan.dispatches)
+    table = _table(width)
+    table.add_column("dispatch", overflow="fold")
+    table.add_column("kernel", overflow="fold")
+    table.add_column("axes", overflow="fold")
+    table.add_column("payload", overflow="fold")
+    for substitution in plan.substitutions:
+        table.add_row(
+            Text(substitution.dispatch.name.removeprefix(prefix)),
+            Text(substitution.kernel.name, style=GOOD),
+            _axes_and_fallback(substitution, width),
+            _payload(substitution, payloads.get(substitution.dispatch.name), width),
+        )
+    notes = [Text(f"All names begin with {prefix}", style=DIM)] if prefix and plan.substitutions else []
+    return Group(*([table] if plan.substitutions else []), _share(plan), *notes)
+
+
+def explanation_table(decision: Decision, *, width: int | None) -> RenderableType:
+    """Every rule that was checked for one kernel and one dispatch."""
+    table = _table(width)
+    table.add_column("rule", overflow="fold")
+    table.add_column("expected", overflow="fold")
+    table.add_column("found", overflow="fold")
+    table.add_column("", no_wrap=True)
+    for rule in decision.rules:
+        mark = Text("ok", style=GOOD) if rule.passed else Text("failed", style=f"{NAME} {BAD}")
+        table.add_row(Text(rule.name), Text(rule.expected), Text(rule.found), mark)
+    return Group(_verdict(decision), *([table] if decision.rules else []))
+
+
+def decisions_table(decisions: Sequence[Decision], *, width: int | None) -> RenderableType:
+    """One line for each decision, in the order given."""
+    table = _table(width)
+    table.add_column("dispatch", overflow="fold")
+    table.add_column("kernel", overflow="fold")
+    table.add_column("rules passed", justify="right", no_wrap=True)
+    table.add_column("result", overflow="fold", ratio=5)
+    for decision in decisions:
+        rule = failed_rule(decision)
+        result = Text("fits", style=GOOD) if decision.accepted else Text()
+        if rule:
+            result = Text.assemble((rule.name, BAD), f": expected {rule.expected}, found {rule.found}")
+        passed = sum(r.passed for r in decision.rules)
+        table.add_row(Text(decision.dispatch.name), Text(decision.kernel.name), str(passed), result)
+    return table
+
+
+def kernels_table(kernels: Sequence[Kernel], *, width: int | None) -> RenderableType:
+    """The catalog."""
+    narrow = width is not None and width < NARROW
+    table = _table(width, leading=1)
+    table.add_column("kernel", overflow="fold", ratio=1)
+    table.add_column("backend: payload", overflow="fold", ratio=1)
+    table.add_column("operands, slots, constraints", overflow="fold", ratio=1)
+    if not narrow:
+        table.add_column("summary", overflow="fold", ratio=1)
+    for kernel in kernels:
+        name, summary = Text(kernel.name, style=NAME), Text(kernel.summary)
+        payload = kernel.payload.kind + (" (raw)" if kernel.abi == "raw" else "")
+        table.add_row(
+            _stack([name, summary], width) if narrow else name,
+            Text(f"{words.backends(kernel)}: {payload}"),
+            _stack(_offers(kernel), width),
+            *([] if narrow else [summary]),
+        )
+    return Group(table, Text(f"{len(kernels)} kernel{'s' * (len(kernels) != 1)}"))
+
+
+def _offers(kernel: Kernel) -> list[Text]:
+    offers = [Text(words.operand_axes(kernel))]
+    if kernel.kinds:
+        offers.append(Text(f"dispatches of kind {', '.join(kernel.kinds)}"))
+    if kernel.dispatches:
+        offers.append(Text(f"dispatches named {' or '.join(kernel.dispatches)}"))
+    if kernel.slots:
+        offers.append(Text("slots: " + ", ".join(sorted(kernel.slots)), style=DIM))
+    if kernel.constraints:
+        offers.append(Text("where " + ", ".join(c.text for c in kernel.constraints), style=DIM))
+    return offers
+
+
+def _table(width: int | None, *, leading: int = 0) -> Table:
+    if width is None:
+        return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style=NAME, border_style=DIM,
+                 leading=leading, expand=leading > 0)  # fmt: skip
+
+
+def _stack(lines: Sequence[Text], width: int | None) -> Text:
+    return Text("; " if width is None else "\n").join([line for line in lines if line])
+
+
+def _computes(row: DispatchRow) -> list[Text]:
+    dispatch = row.dispatch
+    lines = [Text.assemble((dispatch.kind, NAME), (f" ({words.operations(dispatch.operations)})", DIM))]
+    if dispatch.program:
+        lines.append(Text(words.signature(dispatch.program.operands)))
+    else:
+        lines.append(Text(f"not read: {dispatch.reason}", style=BAD))
+    return lines
+
+
+def _kernel_or_nearest(row: DispatchRow) -> list[Text]:
+    if row.substitution:
+        match = row.substitution.match
+        return [Text(row.substitution.kernel.name, style=GOOD), Text(words.axes(match), style=DIM)]
+    rule = row.failed_rule
+    if row.nearest is None or rule is None:
+        return [Text("no kernel for this target" if row.dispatch.program else "", style=DIM)]
+    return [
+        Text.assemble(("not ", DIM), row.nearest.kernel.name, (f": {rule.name}", BAD)),
+        Text(f"expected {rule.expected}, found {rule.found}", style=DIM),
+    ]
+
+
+def _totals(rows: Sequence[DispatchRow]) -> Text:
+    """How many are substituted, in all and of each kind."""
+    kinds = Counter(row.dispatch.kind for row in rows)
+    taken = Counter(row.dispatch.kind for row in rows if row.substitution)
+    unread = sum(row.dispatch.program is None for row in rows)
+    parts = [f"{kind} {taken[kind]}/{number}" for kind, number in kinds.most_common()]
+    text = f"{taken.total()} of {len(rows)} dispatches have a kernel: {', '.join(parts) or 'the model has none'}"
+    return Text(text + (f"; {unread} could not be read" if unread else ""))
+
+
+def _share(plan: Plan) -> Text:
+    text = f"{len(plan.substitutions)} of {len(plan.dispatches)} dispatches substituted"
+    if not plan.substitutions and plan.dispatches:
+        text += "; `iree-substitute inspect` shows which kernel came nearest and why it was not taken"
+    return Text(text)
+
+
+def _axes_and_fallback(substitution: Substitution, width: int | None) -> Text:
+    match = substitution.match
+    lines = [Text(words.axes(match))]
+    if match.fallback:
+        lines.append(Text(f"IREE's own code unless {' and '.join(match.fallback)}", style=DIM))
+    return _stack(lines, width)
+
+
+def _payload(substitution: Substitution, payload: Payload | None, width: int | None) -> Text:
+    if payload is None:
+        return Text(substitution.kernel.payload.kind)
+    head = f"{payload.kind}, {words.count(len(payload.data), 'B')}"
+    return _stack([Text(head), Text(payload.summary, style=DIM)], width)
+
+
+def _verdict(decision: Decision) -> Text:
+    match = decision.match
+    kernel, dispatch = decision.kernel.name, decision.dispatch.name
+    if match is None:
+        rule = failed_rule(decision)
+        why = f": {rule.name} failed" if rule else ""
+        return Text.assemble((kernel, NAME), (" does not fit ", BAD), (dispatch, NAME), why)
+    details = [f"form {match.form}" if match.form else "by name", words.axes(match)]
+    if match.fallback:
+        details.append(f"IREE's own code unless {' and '.join(match.fallback)}")
+    return Text.assemble(
+        (kernel, NAME), (" fits ", GOOD), (dispatch, NAME), f" ({'; '.join(filter(None, details))})"
+    )  # fmt: skip

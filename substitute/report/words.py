@@ -1,0 +1,104 @@
+"""Numbers, shapes and names as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from ..catalog.constraints import render_size
+from ..model.dispatch import Dispatch, Operand, TensorType
+from ..model.index import Index, leaves
+from ..model.kernel import Kernel
+from ..model.plan import Axis, Match
+
+_PREFIXES = ("", "k", "M", "G", "T", "P", "E")
+MAX_EXPRESSION = 40
+"""Longer expressions over push constants tell a person nothing."""
+
+
+def count(value: Index | None, unit: str = "") -> str:
+    """`2.35 G`; `dynamic` where it depends on sizes known at launch; `?` where it is unknown."""
+    if value is None:
+        return "?"
+    if not isinstance(value, int):
+        return "dynamic"
+    number, prefix = float(value), 0
+    while number >= 999.5 and prefix < len(_PREFIXES) - 1:
+        number, prefix = number / 1000, prefix + 1
+    digits = f"{number:.0f}" if prefix == 0 or number >= 99.95 else f"{number:#.3g}"
+    return f"{digits} {_PREFIXES[prefix]}{unit}".rstrip()
+
+
+def tensor(value: TensorType) -> str:
+    """`64x?xf32`: an axis by its name, a size that is only known at launch as `?`."""
+    sizes = [size(s) for s in value.shape]
+    return "x".join([*sizes, value.element])
+
+
+def size(value: Index) -> str:
+    """A size, an axis's name, or `?` for an expression over push constants."""
+    if isinstance(value, int) or all(leaf.op == "symbol" for leaf in leaves(value)):
+        return render_size(value)
+    return "?"
+
+
+def expression(value: Index) -> str:
+    """An expression for people; `?` where it is too long to mean anything."""
+    text = render_size(value)
+    return text if len(text) <= MAX_EXPRESSION else "?"
+
+
+def signature(operands: Sequence[Operand]) -> str:
+    """`64x256xf32, 256xf32 → 64x256xf32`; what is read and written stands on both sides."""
+    reads = [tensor(o.type) for o in operands if o.access != "writeonly"]
+    writes = [tensor(o.type) for o in operands if o.access != "readonly"]
+    return f"{', '.join(_counted(reads)) or '()'} → {', '.join(_counted(writes)) or '()'}"
+
+
+def _counted(texts: Sequence[str]) -> list[str]:
+    """Neighbours that are equal stand once, with their number."""
+    groups = [(text, len(list(group))) for text, group in groupby(texts)]
+    return [text if number == 1 else f"{text} (×{number})" for text, number in groups]
+
+
+def operations(names: Sequence[str]) -> str:
+    """`fill, matmul, generic (×2)`, without the dialect of linear algebra."""
+    return ", ".join(_counted([n.removeprefix("linalg.").removeprefix("iree_linalg_ext.") for n in names]))
+
+
+def axes(match: Match) -> str:
+    """`M = 64, B = 4·8`."""
+    return ", ".join(f"{axis.name} = {axis_size(axis)}" for axis in match.axes)
+
+
+def axis_size(axis: Axis) -> str:
+    """The sizes of the loops that an axis stands for."""
+    return "·".join(size(s) for s in axis.sizes) or "1"
+
+
+def target(dispatch: Dispatch) -> str:
+    """`llvm-cpu, embedded-elf-x86_64`."""
+    return ", ".join(filter(None, (dispatch.target.backend, dispatch.target.format)))
+
+
+def operand_axes(kernel: Kernel) -> str:
+    """`a[M,K] b[K,N] c[M,N]`."""
+    return " ".join(f"{o.name}[{','.join(o.axes)}]" for o in kernel.operands)
+
+
+def backends(kernel: Kernel) -> str:
+    """The backends that a kernel is for, with what they must offer."""
+    words: list[str] = []
+    for target in kernel.targets:
+        needs = [*target.architectures, *target.features, *(f"{k}={v}" for k, v in target.config)]
+        words.append(target.backend + (f" ({', '.join(needs)})" if needs else ""))
+    return ", ".join(dict.fromkeys(words))
+
+
+def common_prefix(dispatches: Sequence[Dispatch]) -> str:
+    """What all names begin with, up to their number: `main_graph$async_dispatch_`."""
+    if len(dispatches) < 2:
+        return ""
+    before, found, _ = dispatches[0].name.partition("_dispatch_")
+    prefix = before + found
+    return prefix if found and all(d.name.startswith(prefix) for d in dispatches) else ""

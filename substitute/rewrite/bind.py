@@ -1,0 +1,169 @@
+"""Binds a kernel's canonical ABI to a dispatch: which pointers it gets, and which integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..match.layout import start_of, stride_along
+from ..model.dispatch import Linear, Named, Nest, Operand, Program, Read, TensorType, View
+from ..model.index import Expr, Index, leaves
+from ..model.plan import Axis, Parameter, Request, Substitution
+
+PLAIN_KINDS = frozenset({"llvm-ir", "llvm-bitcode", "object"})
+"""Payloads that are not generated: they get every axis and stride as an argument."""
+
+
+def bind(substitution: Substitution, *, entry: str) -> Request:
+    """What the payload of this substitution is called with.
+
+    A generator gets one pointer per view of the program and the integers that are only known at launch. A payload
+    that is not generated gets one pointer per operand of its definition, then every axis in the order in which
+    the operands name them, then the strides of strided operands.
+    """
+    if substitution.kernel.abi == "raw":
+        return _raw(substitution, entry)
+    if substitution.kernel.payload.kind in PLAIN_KINDS and substitution.kernel.forms:
+        return _plain(substitution, entry)
+    program = substitution.match.program
+    assert program is not None
+    return Request(
+        entry=entry,
+        substitution=substitution,
+        parameters=tuple(_parameters(substitution, program)),
+        scalars=tuple(dict.fromkeys(_dynamic(program))),
+    )
+
+
+def _raw(substitution: Substitution, entry: str) -> Request:
+    """IREE's own layout: the start of every binding, then every push constant."""
+    layout = substitution.dispatch.layout
+    parameters = []
+    for number, flags in enumerate(layout.bindings):
+        type_ = TensorType(shape=(), element="i8")
+        access = "readonly" if "ReadOnly" in flags else "readwrite"
+        operand = Operand(kind="binding", type=type_, access=access, binding=number)  # type: ignore[arg-type]
+        view = View(operand=number, type=type_, offset=0, strides=())
+        written = access != "readonly"
+        parameters.append(
+            Parameter(name=f"binding{number}", operand=operand, view=view, written=written, read=True)
+        )
+    return Request(
+        entry=entry,
+        substitution=substitution,
+        parameters=tuple(parameters),
+        scalars=tuple(Expr("push", (i,)) for i in range(layout.constants)),
+        scalar_names=tuple(f"constant{i}" for i in range(layout.constants)),
+    )
+
+
+def _plain(substitution: Substitution, entry: str) -> Request:
+    kernel, match = substitution.kernel, substitution.match
+    program = match.program
+    assert program is not None
+    form = next(f for f in kernel.forms if f.name == match.form)
+    axes = {axis.name: axis for axis in match.axes}
+    parameters: list[Parameter] = []
+    names = [a for a in dict.fromkeys(a for s in kernel.operands for a in s.axes) if a in axes]
+    scalars: list[Index] = [axes[name].size for name in names]
+    accesses = _accesses(program)
+    for number, (spec, view) in enumerate(zip(kernel.operands, match.arguments, strict=True)):
+        access = accesses[view]
+        start = View(operand=view.operand, type=view.type, offset=start_of(view, access), strides=view.strides)
+        written = form.program.operands[number].kind == "result"
+        parameters.append(
+            Parameter(name=spec.name, operand=program.operands[view.operand], view=start, written=written,
+                      read=not written)
+        )  # fmt: skip
+        if spec.strided:
+            scalars += [_stride(axes.get(name), view, access) for name in spec.axes]
+            names += [f"stride_{spec.name}_{name}" for name in spec.axes]
+    return Request(
+        entry=entry, substitution=substitution, parameters=tuple(parameters), scalars=tuple(scalars),
+        scalar_names=tuple(names),
+    )  # fmt: skip
+
+
+def _stride(axis: Axis | None, view: View, access: tuple[Linear, ...]) -> Index:
+    if axis is None or not axis.loops:
+        return 0
+    return stride_along(view, access, axis.loops[-1])
+
+
+def _accesses(program: Program) -> dict[View, tuple[Linear, ...]]:
+    found: dict[View, tuple[Linear, ...]] = {}
+    for core in program.cores:
+        for read in core.reads:
+            if isinstance(read.source, View):
+                found.setdefault(read.source, read.access)
+    for nest in program.stores:
+        for read in nest.reads:
+            if isinstance(read.source, View):
+                found.setdefault(read.source, read.access)
+        for write in nest.writes:
+            found.setdefault(write.view, write.access)
+    return found
+
+
+def _reads(program: Program) -> Iterator[Read]:
+    for core in program.cores:
+        yield from core.reads
+    for nest in program.stores:
+        yield from nest.reads
+
+
+def _parameters(substitution: Substitution, program: Program) -> Iterator[Parameter]:
+    """Views in the definition's order first, then the others in the program's."""
+    read = {r.source for r in _reads(program) if isinstance(r.source, View)}
+    written = {w.view for nest in program.stores for w in nest.writes}
+    ordered = [r.source for r in _reads(program) if isinstance(r.source, View)]
+    ordered += [w.view for nest in program.stores for w in nest.writes]
+    names = {v: s.name for v, s in zip(substitution.match.arguments, substitution.kernel.operands, strict=False)}
+    extra = 0
+    for view in dict.fromkeys((*substitution.match.arguments, *ordered)):
+        name = names.get(view)
+        if name is None:
+            name, extra = f"extra{extra}", extra + 1
+        yield Parameter(
+            name=name,
+            operand=program.operands[view.operand],
+            view=view,
+            written=view in written,
+            read=view in read,
+        )
+
+
+def _dynamic(program: Program) -> Iterator[Expr]:
+    """Every integer of the program that is only known at launch; offsets are added to the pointers instead."""
+    for value in _integers(program):
+        if isinstance(value, Expr) and leaves(value):
+            yield value
+
+
+def _integers(program: Program) -> Iterator[Index]:
+    for stage in (*program.cores, *program.stores):
+        for read in stage.reads:
+            yield from _of_view(read.source, read.access)
+        if isinstance(stage, Named):
+            for type_ in stage.types:
+                yield from type_.shape
+            continue
+        yield from _of_nest(stage)
+
+
+def _of_nest(nest: Nest) -> Iterator[Index]:
+    yield from nest.sizes
+    for write in nest.writes:
+        yield from _of_view(write.view, write.access)
+    for node in nest.expr.nodes:
+        if node.op == "size" and isinstance(node.attribute, Expr):
+            yield node.attribute
+
+
+def _of_view(source: View | int, access: tuple[Linear, ...]) -> Iterator[Index]:
+    if isinstance(source, View):
+        yield from source.strides
+        yield from source.type.shape
+    for coordinate in access:
+        yield coordinate.constant
+        for _, coefficient in coordinate.terms:
+            yield coefficient

@@ -1,0 +1,143 @@
+"""The call-out: the dispatch's body becomes a shim that calls a linked object with decoded operands (llvm-cpu)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..model.dispatch import PipelineLayout
+from ..model.index import Index, add, mul
+from ..model.plan import Parameter, Payload, Request
+from .materialize import Materializer, create, push_constant
+
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
+    from ..read.module import Site
+
+
+def replace_body(site: Site, request: Request, payload: Payload) -> None:
+    """Changes the export's function in place: all it does now is to call the payload.
+
+    Every operand arrives as a rank-0 memref, which the bare-pointer convention makes a pointer with the byte offset
+    already added; integers arrive as i64; the three workgroup ids come last.
+    """
+    from iree.compiler import ir
+
+    function = site.function
+    assert function is not None
+    block = function.regions[0].blocks[0]
+    layout = site.export.attributes["layout"]
+    for op in reversed(list(block.operations)):
+        if op.operation.name != "func.return":
+            op.operation.erase()
+    terminator = list(block.operations)[0].operation
+    with ir.Location.unknown():
+        byte = ir.MemRefType.get([], ir.IntegerType.get_signless(8))
+        index = ir.IndexType.get()
+        with ir.InsertionPoint(terminator):
+            values = Materializer(push_constant(layout))
+            pointers = [_pointer(site, p, number, layout, values) for number, p in enumerate(request.parameters)]
+            integers = [values.value(s) for s in request.scalars]
+            ids = [
+                create("hal.interface.workgroup.id", [], [index], {"dimension": ir.IntegerAttr.get(index, d)})
+                for d in range(3)
+            ]
+            ir.Operation.create(
+                "func.call",
+                operands=[*pointers, *integers, *ids],
+                attributes={"callee": ir.FlatSymbolRefAttr.get(payload.entry)},
+            )
+        _declare(function, payload.entry, [byte] * len(pointers) + [index] * (len(integers) + 3))
+
+
+def _declare(function: ir.Operation, name: str, types: list[ir.Type]) -> None:
+    """`hal.import.static` makes it a call that the linker resolves; `llvm.bareptr` makes a memref a pointer."""
+    from iree.compiler import ir
+
+    with ir.InsertionPoint(function):
+        ir.Operation.create(
+            "func.func",
+            regions=1,
+            attributes={
+                "sym_name": ir.StringAttr.get(name),
+                "sym_visibility": ir.StringAttr.get("private"),
+                "function_type": ir.TypeAttr.get(ir.FunctionType.get(types, [])),
+                "hal.import.static": ir.UnitAttr.get(),
+                "llvm.bareptr": ir.BoolAttr.get(True),
+            },
+        )
+
+
+def _pointer(
+    site: Site, parameter: Parameter, number: int, layout: ir.Attribute, values: Materializer
+) -> ir.Value:
+    if parameter.operand.kind == "constant":
+        return _constant_pointer(site, parameter, number)
+    return _subspan(site.dispatch.layout, parameter, layout, values)
+
+
+def _subspan(known: PipelineLayout, parameter: Parameter, layout: ir.Attribute, values: Materializer) -> ir.Value:
+    from iree.compiler import ir
+
+    operand = parameter.operand
+    offset: Index = add(operand.byte_offset, mul(parameter.view.offset, operand.type.element_bytes))
+    index = ir.IndexType.get()
+    attributes: dict[str, ir.Attribute] = {
+        "layout": layout,
+        "binding": ir.IntegerAttr.get(index, operand.binding),
+        "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 0]),
+    }
+    flags = _flags(known.bindings[operand.binding])
+    if flags:
+        attributes["descriptor_flags"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(32), flags)
+    byte = ir.MemRefType.get([], ir.IntegerType.get_signless(8))
+    return create("hal.interface.binding.subspan", [values.value(offset)], [byte], attributes)
+
+
+def _flags(names: str) -> int:
+    """`#hal.descriptor_flags` as its bits: ReadOnly 1, Indirect 2."""
+    return ("ReadOnly" in names) | (("Indirect" in names) << 1)
+
+
+def _constant_pointer(site: Site, parameter: Parameter, number: int) -> ir.Value:
+    """A dense constant of the body becomes a global of the inner module."""
+    from iree.compiler import ir
+
+    function = site.function
+    assert function is not None
+    operand = parameter.operand
+    data = operand.data
+    byte_type = ir.IntegerType.get_signless(8)
+    name = f"{parameter.name}_{number}_data"
+    type_ = ir.MemRefType.get([len(data)], byte_type)
+    initial = ir.Attribute.parse(f'dense<"0x{data.hex()}"> : tensor<{len(data)}xi8>')
+    if len(set(data)) == 1:  # the textual form reads one byte as a splat
+        initial = ir.Attribute.parse(f"dense<{data[0] - 256 * (data[0] > 127)}> : tensor<{len(data)}xi8>")
+    with ir.InsertionPoint(function):
+        ir.Operation.create(
+            "memref.global",
+            attributes={
+                "sym_name": ir.StringAttr.get(name),
+                "sym_visibility": ir.StringAttr.get("private"),
+                "type": ir.TypeAttr.get(type_),
+                "initial_value": initial,
+                "constant": ir.UnitAttr.get(),
+                "alignment": ir.IntegerAttr.get(ir.IntegerType.get_signless(64), 64),
+            },
+        )
+    whole = create("memref.get_global", [], [type_], {"name": ir.FlatSymbolRefAttr.get(name)})
+    start = mul(parameter.view.offset, operand.type.element_bytes)
+    assert isinstance(start, int)
+    strided = ir.Attribute.parse(f"strided<[], offset: {start}>")
+    moved = ir.MemRefType.get([], byte_type, strided if start else None)
+    return create(
+        "memref.reinterpret_cast",
+        [whole],
+        [moved],
+        {
+            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 0, 0, 0]),
+            "static_offsets": ir.DenseI64ArrayAttr.get([start]),
+            "static_sizes": ir.DenseI64ArrayAttr.get([]),
+            "static_strides": ir.DenseI64ArrayAttr.get([]),
+        },
+    )
