@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,11 @@ class SubstituteError(Exception):
         self.what, self.where, self.expected, self.found = what, where, expected, found
         self.next_step, self.source, self.details = next_step, source, details
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes (`isolate`)."""
+        fields = ("where", "expected", "found", "next_step", "source", "details")
+        return _rebuild, (type(self), self.what, {name: getattr(self, name) for name in fields})
+
     def __str__(self) -> str:
         lines = [f"{self.where}: {self.what}" if self.where else self.what]
         if self.source:
@@ -49,6 +55,10 @@ class SubstituteError(Exception):
         if self.details:
             lines += ["", *(f"  {line}" for line in self.details.rstrip().splitlines())]
         return "\n".join(lines)
+
+
+def _rebuild(kind: type[SubstituteError], what: str, fields: dict[str, Any]) -> SubstituteError:
+    return kind(what, **fields)
 
 
 class UsageError(SubstituteError):

@@ -16,6 +16,7 @@ from .catalog.catalog import load_catalog
 from .catalog.constraints import Condition, constraint_to_index
 from .compiler import Compilation, load_model, with_default_target
 from .errors import PlanError, SubstituteError, UsageError
+from .isolate import isolated
 from .match.planner import make_plan
 from .model.dispatch import Dispatch
 from .model.plan import Payload, Plan, Substitution
@@ -66,14 +67,24 @@ def compile_model(
     plan: Path | None = None,
     require: Sequence[str] = (),
     substitute: bool = True,
+    isolate: bool = False,
     progress: Progress = silent,
 ) -> CompileResult:
     """Compiles a model with kernels in the place of the dispatches that they match.
 
     `flags` are iree-compile's; without a target among them the target is this machine's CPU. `plan` replays a saved
     plan. With `output` the module is also written there, whole or not at all. `substitute=False` gives what IREE
-    makes by itself. Raises `SubstituteError` for everything that a person can mend.
+    makes by itself. With `isolate` all of it happens in a child process, so that a crash of the compiler is a
+    `CompilerError`. Raises `SubstituteError` for everything that a person can mend.
     """
+    if isolate:
+        return isolated(
+            lambda report: compile_model(
+                model, output=output, kernels=kernels, builtin=builtin, flags=flags, plan=plan, require=require,
+                substitute=substitute, progress=report,
+            ),
+            progress,
+        )  # fmt: skip
     clock = _Clock(progress)
     chosen = load_plan(plan) if plan else None
     if output is not None:
@@ -106,9 +117,15 @@ def inspect_model(
     kernels: Sequence[Path] = (),
     builtin: bool = True,
     flags: Sequence[str] = (),
+    isolate: bool = False,
     progress: Progress = silent,
 ) -> Plan:
-    """Reads all dispatches of a model and decides on each, without compiling further."""
+    """Reads all dispatches of a model and decides on each, without compiling further. See `compile_model`."""
+    if isolate:
+        return isolated(
+            lambda report: inspect_model(model, kernels=kernels, builtin=builtin, flags=flags, progress=report),
+            progress,
+        )
     clock = _Clock(progress)
     with clock.step("import"):
         source = load_model(model)

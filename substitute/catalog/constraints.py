@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -221,6 +222,9 @@ class _Reader:
             tree = ast.parse(line.lstrip(), mode="eval").body
         except SyntaxError as error:
             column = start + max((error.offset or 1) - 1, 0)
+            lone = re.search(r"(?<![=!<>])=(?!=)", line)  # Python's words speak of assignments here
+            if lone:
+                self._fail("`=` is no comparison", lone.start(), "`==`")
             self._fail(f"cannot be parsed: {error.msg}", min(column, len(line)))
         except ValueError as error:  # a null byte, before Python 3.12
             self._fail(f"cannot be parsed: {error}", 0)
@@ -229,14 +233,11 @@ class _Reader:
     def condition(self, node: ast.expr) -> Condition:
         match node:
             case ast.Compare(left=first, ops=ops, comparators=rest):
+                if any(type(op) not in _COMPARE for op in ops):
+                    self._refuse(node, "this comparison")
                 values = [self.size(v) for v in (first, *rest)]
-                parts: list[Condition] = []
-                for at, op in enumerate(ops):
-                    predicate = _COMPARE.get(type(op))
-                    if predicate is None:
-                        self._refuse(node, "this comparison")
-                    parts.append(_compare(predicate, values[at], values[at + 1]))
-                return _join("and", parts)
+                pairs = zip(ops, values, values[1:], strict=False)
+                return _join("and", [_compare(_COMPARE[type(op)], left, right) for op, left, right in pairs])
             case ast.BoolOp(op=op, values=nodes):
                 return _join("and" if isinstance(op, ast.And) else "or", [self.condition(n) for n in nodes])
             case ast.UnaryOp(op=ast.Not(), operand=inner):

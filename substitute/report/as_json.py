@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..model.index import Index
 from ..model.plan import Decision, Match, Payload, Plan, Rule, Substitution
 from .rows import DispatchRow, dispatch_rows
 from .words import tensor
+
+if TYPE_CHECKING:
+    from ..validate import ModelVerdict
 
 PLAN_SCHEMA = 1
 
@@ -50,6 +54,34 @@ def explanation_to_json(decisions: list[Decision]) -> dict[str, Any]:
             for d in decisions
         ]
     }
+
+
+def verdict_to_json(verdict: ModelVerdict, *, drawn: bool) -> dict[str, Any]:
+    """A comparison with stock IREE. `drawn`: the inputs were drawn from the seed. Infinity is the string `inf`."""
+    return {
+        "passed": verdict.passed,
+        "device": verdict.device,
+        "seed": verdict.seed if drawn else None,
+        "note": verdict.note,
+        "results": [
+            {
+                "result": r.number,
+                "type": r.type,
+                "passed": r.passed,
+                "reason": r.reason,
+                "largest_error": _finite(r.largest_error),
+                "share": _finite(r.share),
+                "tolerance": r.tolerance,
+            }
+            for r in verdict.results
+        ],
+        **plan_to_json(verdict.plan),
+    }
+
+
+def _finite(value: float) -> float | str:
+    """JSON has no infinity."""
+    return value if math.isfinite(value) else str(value)
 
 
 def _dispatch(row: DispatchRow) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -17,6 +18,9 @@ from ..model.kernel import Kernel
 from ..model.plan import Decision, Payload, Plan, Substitution
 from . import words
 from .rows import DispatchRow, dispatch_rows, failed_rule
+
+if TYPE_CHECKING:
+    from ..validate import ModelVerdict
 
 NARROW = 120
 """Below this many characters, a dispatch's texts stand below each other instead of side by side."""
@@ -102,6 +106,24 @@ def decisions_table(decisions: Sequence[Decision], *, width: int | None) -> Rend
         passed = sum(r.passed for r in decision.rules)
         table.add_row(Text(decision.dispatch.name), Text(decision.kernel.name), str(passed), result)
     return table
+
+
+def verdict_table(verdict: ModelVerdict, *, drawn: bool, width: int | None) -> RenderableType:
+    """Each result beside stock IREE's. `drawn`: the inputs were drawn from the seed."""
+    table = _table(width)
+    table.add_column("result", justify="right", no_wrap=True)
+    table.add_column("type", overflow="fold")
+    for head in ("largest error", "share of largest value", "allowed"):
+        table.add_column(head, justify="right", overflow="fold")
+    table.add_column("", overflow="fold")
+    for result in verdict.results:
+        mark = Text("ok", style=GOOD) if result.passed else Text(f"wrong: {result.reason}", style=f"{NAME} {BAD}")
+        numbers = (f"{value:.3g}" for value in (result.largest_error, result.share, result.tolerance))
+        table.add_row(str(result.number), Text(result.type), *numbers, mark)
+    inputs = f"inputs drawn with --seed={verdict.seed}" if drawn else "inputs as given"
+    word = Text("passed", style=GOOD) if verdict.passed else Text("failed", style=f"{NAME} {BAD}")
+    notes = [Text(verdict.note, style="yellow")] if verdict.note else []
+    return Group(table, *notes, Text.assemble(word, f" on {verdict.device}, {inputs}; ", _share(verdict.plan)))
 
 
 def kernels_table(kernels: Sequence[Kernel], *, width: int | None) -> RenderableType:

@@ -9,7 +9,7 @@ from substitute.model.dispatch import Linear, Nest, Program, Read, View
 from substitute.model.index import Index, add, mul
 from substitute.model.scalar import ScalarGraph
 
-from .elements import REGISTER_TYPES
+from .elements import REGISTER_TYPES, size_of
 from .function import share_memory
 from .lower import supported
 
@@ -89,13 +89,20 @@ def group_nests(program: Program) -> tuple[Group, ...]:
             raise Unsupported(f"{nest.op} is no loop nest")
         _check(nest)
     loops = [n for n in nests if isinstance(n, Nest)]
-    _check_memory(program, loops)
     producers = {n.temporary: at for at, n in enumerate(loops) if n.combiner}
     axis_of, component = _unify(loops, producers)
-    groups = []
+    groups, rows_of = [], {}
     for name in dict.fromkeys(component):
-        members = [at for at, c in enumerate(component) if c == name]
-        groups.append(_group([(loops[at], axis_of[at]) for at in members], {n.temporary: n for n in loops}))
+        members = [(loops[at], axis_of[at]) for at, c in enumerate(component) if c == name]
+        if all(n.combiner for n, _ in members):
+            raise Unsupported("a reduction's result is not stored")
+        rows_of[name] = _shared_rows(members)
+        groups.append(_group(members, rows_of[name]))
+    placed = [
+        _Placed(nest=n, axes=a, group=c, rows=frozenset(rows_of[c]))
+        for n, a, c in zip(loops, axis_of, component, strict=True)
+    ]
+    _check_memory(program, placed)
     return tuple(groups)
 
 
@@ -158,25 +165,29 @@ def _tie(axis: list[int], root: object, here: Linear, there: Linear, at: int, ma
     axis[max(a, b)] = min(a, b)
 
 
-def _group(members: Sequence[tuple[Nest, tuple[int, ...]]], temporaries: dict[int, Nest]) -> Group:
+def _shared_rows(members: Sequence[tuple[Nest, tuple[int, ...]]]) -> tuple[int, ...]:
+    """Axes that are parallel in every nest of a group, in the order of its first store."""
     parallel = [
         {a for a, kind in zip(axes, nest.kinds, strict=True) if kind == "parallel"} for nest, axes in members
     ]
     shared = set.intersection(*parallel)
+    return tuple(a for a in next(axes for nest, axes in members if not nest.combiner) if a in shared)
+
+
+def _group(members: Sequence[tuple[Nest, tuple[int, ...]]], rows: tuple[int, ...]) -> Group:
     last, last_axes = next((n, a) for n, a in members if not n.combiner)
-    rows = tuple(a for a in last_axes if a in shared)
     sizes = tuple(last.sizes[last_axes.index(a)] for a in rows)
     owners = {n.temporary: (n, axes) for n, axes in members if n.combiner}
     flat = [_flatten(nest, axes, set(rows), owners) for nest, axes in members]
-    del temporaries
     group = Group(
         cores=tuple(f for f in flat if f.combiner), stores=tuple(f for f in flat if not f.combiner), rows=rows, sizes=sizes
     )
-    _check_local(group)
+    local_bytes(group)
     return merge_loops(group)
 
 
-def _check_local(group: Group) -> None:
+def local_bytes(group: Group) -> int:
+    """Bytes that the temporaries with local dimensions take for one row. Raises `Unsupported` if too many."""
     total = 0
     for core in group.cores:
         count = 1
@@ -185,9 +196,10 @@ def _check_local(group: Group) -> None:
             if not isinstance(size, int):
                 raise Unsupported("an intermediate result of dynamic size would be needed per row")
             count *= size
-        total += count * 8 if core.local else 0
+        total += count * size_of(core.element) if core.local else 0
     if total > LOCAL_BYTES:
         raise Unsupported(f"intermediate results of {total} bytes would be needed per row")
+    return total
 
 
 def _flatten(
@@ -295,21 +307,57 @@ def _without(nest: FlatNest, outer: int, inner: int) -> FlatNest:
     )
 
 
-def _check_memory(program: Program, nests: Sequence[Nest]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Placed:
+    """A nest with what is known of its loops."""
+
+    nest: Nest
+    axes: tuple[int, ...]
+    group: int
+    rows: frozenset[int]
+
+
+def _check_memory(program: Program, nests: Sequence[_Placed]) -> None:
     """Refuses programs in which a store may change what is still to be read: rows run in any order."""
     for at, writer in enumerate(nests):
-        for number, write in enumerate(writer.writes):
+        for number, write in enumerate(writer.nest.writes):
             for other, reader in enumerate(nests):
-                for read in reader.reads:
+                for read in reader.nest.reads:
                     if not isinstance(read.source, View) or not _same_memory(program, read.source, write.view):
                         continue
-                    same = other == at and read.access == write.access and _same_window(read.source, write.view)
-                    if not same and not _apart(read.source, write.view):
-                        raise Unsupported("a result overwrites what is read elsewhere")
-                earlier = reader.writes[:number] if other == at else reader.writes if other < at else ()
-                for rival in earlier:
+                    if _apart(read.source, write.view) or (
+                        _same_window(read.source, write.view)
+                        and (
+                            _read_in_time(reader, read.access, writer, write.access)
+                            if other < at
+                            else other == at and read.access == write.access
+                        )
+                    ):
+                        continue
+                    raise Unsupported("a result overwrites what is read elsewhere")
+                writes = reader.nest.writes
+                for rival in writes[:number] if other == at else writes if other < at else ():
                     if _same_memory(program, rival.view, write.view) and not _apart(rival.view, write.view):
                         raise Unsupported("two results are stored to the same place")
+
+
+def _read_in_time(
+    reader: _Placed, read: tuple[Linear, ...], writer: _Placed, write: tuple[Linear, ...]
+) -> bool:
+    """Whether a row reads nothing that another row stores: both have the row's axes alone, in the same dimensions."""
+    if reader.group != writer.group:
+        return False
+    own: set[int] = set()
+    for here, there in zip(read, write, strict=True):
+        if not here.terms and not there.terms:
+            continue
+        ours = tuple((reader.axes[loop], c) for loop, c in here.terms)
+        theirs = tuple((writer.axes[loop], c) for loop, c in there.terms)
+        if any(a in writer.rows for a, _ in (*ours, *theirs)):
+            if ours != theirs or here.constant != there.constant or len(ours) != 1:
+                return False
+            own.add(ours[0][0])
+    return own == writer.rows
 
 
 def _same_memory(program: Program, a: View, b: View) -> bool:

@@ -38,7 +38,10 @@ class RowEmitter:
         self.builder = kernel.builder
         self.wide = vector_lanes(group.nests, kernel.hardware)
         self.light = all(is_light(nest) for nest in group.nests)
-        self.unroll = 4 if self.light else 1
+        # several rows side by side make up for a long way from one element of a column to the next
+        simple = all(len(nest.expr.nodes) <= 3 for nest in group.nests)
+        columns = bool(group.cores) and schedule.lane_row is not None and simple
+        self.unroll = 8 if columns else 4 if self.light else 1
         self.registers: dict[int, ir.Value] = {}
         self.buffers: dict[int, ir.Value] = {}
 
@@ -136,6 +139,10 @@ class RowEmitter:
 
     def _reduce(self, point: Point) -> None:
         nest = point.nest
+        lane = best_lane(nest, nest.local) if self.schedule.lane_row is None and not any(nest.reduced) else None
+        if lane is not None:
+            self._fill(point, lane)
+            return
 
         def one(here: Point) -> None:
             value = self._total(here)
@@ -146,8 +153,23 @@ class RowEmitter:
 
         self._open(point, nest.local, one)
 
+    def _fill(self, point: Point, lane: int) -> None:
+        """Computes a temporary that is no reduction but a row of values kept for several uses."""
+        nest = point.nest
+        widths = stages(nest.sizes[lane], self.wide, light=self.light, unroll=self.unroll)
+
+        def in_lanes(here: Point) -> None:
+            def step(width: int, index: ir.Value, _: tuple[ir.Value, ...]) -> tuple[ir.Value, ...]:
+                place = Point(nest, {**here.at, lane: index}, lane, None if width == 1 else width)
+                self._keep(place, self._total(place))
+                return ()
+
+            self._staged(ir.Constant(I64, 0), self.kernel.index(nest.sizes[lane]), widths, step, {})
+
+        self._open(point, [k for k in nest.local if k != lane], in_lanes)
+
     def _keep(self, point: Point, value: ir.Value) -> None:
-        """Stores one value of a temporary that has local dimensions in its buffer."""
+        """Stores a value, or lanes of rows or of the last local dimension, of a temporary in its buffer."""
         nest, builder = point.nest, self.builder
         count, offset = 1, ir.Constant(I64, 0)
         for loop in reversed(nest.local):
@@ -158,7 +180,8 @@ class RowEmitter:
         if nest.temporary not in self.buffers:
             most = max(self._lane_widths()) if self.schedule.lane_row is not None else 1
             self.buffers[nest.temporary] = self.kernel.stack(memory_type(nest.element), count * most)
-        offset = builder.mul(offset, ir.Constant(I64, point.lanes or 1))
+        if self.schedule.lane_row is not None:
+            offset = builder.mul(offset, ir.Constant(I64, point.lanes or 1))
         address = self.kernel.element(self.buffers[nest.temporary], offset, memory_type(nest.element))
         store(builder, value, address, nest.element)
 
@@ -169,7 +192,7 @@ class RowEmitter:
         assert nest.init is not None
         loops = [k for k, reduced in enumerate(nest.reduced) if reduced]
         first = combiner.start(nest.init, point.lanes)
-        lane = best_lane(nest, tuple(loops)) if self.schedule.lane_row is None else None
+        lane = best_lane(nest, tuple(loops)) if point.lane is None and self.schedule.lane_row is None else None
         if lane is None:
             (total,) = self._reduce_plainly(point, loops, combiner, (first,))
             return combiner.deliver(total)

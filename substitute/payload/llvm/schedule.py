@@ -8,7 +8,7 @@ from substitute.model.index import Index, apply, mul, product
 
 from .elements import size_of
 from .function import Hardware
-from .nests import Access, FlatNest, Group
+from .nests import LOCAL_BYTES, Access, FlatNest, Group, local_bytes
 
 WORK_PER_GROUP = 200_000
 """Light element operations in one workgroup: roughly 50 µs."""
@@ -39,6 +39,9 @@ def plan(group: Group, hardware: Hardware) -> Schedule:
     """Chooses the lane axis and the tasks of a group."""
     lane = _lane_row(group, hardware)
     others = tuple(at for at in range(len(group.rows)) if at != lane)
+    across = _crossing(group, lane)
+    if lane is not None and across is not None:
+        return _tiled(group, lane, across)
     tasks: tuple[int, ...] = ()
     total: Index = 1
     for at in others:
@@ -56,6 +59,38 @@ def plan(group: Group, hardware: Hardware) -> Schedule:
         lane_row=lane, tasks=tasks, inner=tuple(at for at in others if at not in tasks), block=block,
         work=mul(product(group.sizes), per_lane),
     )  # fmt: skip
+
+
+def _tiled(group: Group, lane: int, across: int) -> Schedule:
+    """A transposition: a task has one cache line of the lane axis, and runs along the other side."""
+    others = tuple(at for at in range(len(group.rows)) if at not in (lane, across))
+    tile = max(1, 64 // max(size_of(a.element) for n in group.stores for a in n.writes))
+    size = group.sizes[lane]
+    return Schedule(
+        lane_row=lane, tasks=others, inner=(across,),
+        block=tile if not isinstance(size, int) or size > tile else size,
+        work=mul(mul(product(group.sizes), _per_row(group)), 4),
+    )  # fmt: skip
+
+
+def _crossing(group: Group, lane: int | None) -> int | None:
+    """A row axis along which something is contiguous that is not along the lanes: a transposition's other side."""
+    if lane is None or group.cores:
+        return None
+    store = group.stores[0]
+    lanes = store.loop_of(group.rows[lane])
+    for at, axis in enumerate(group.rows):
+        loop = store.loop_of(axis)
+        if loop is None or lanes is None or at == lane:
+            continue
+        crossing = any(
+            not a.gathered and a.strides[loop] == 1 and a.strides[lanes] not in (0, 1)
+            for a in (*store.reads, *store.writes)
+        )
+        big = [not isinstance(group.sizes[x], int) or int(str(group.sizes[x])) >= 32 for x in (at, lane)]
+        if crossing and all(big):
+            return at
+    return None
 
 
 def count_of_groups(schedules: tuple[Schedule, ...]) -> Index:
@@ -155,6 +190,8 @@ def _lane_row(group: Group, hardware: Hardware) -> int | None:
         core, [k for k, r in enumerate(core.reduced) if r], vector_lanes(group.cores, hardware)
     )
     if along_reduction is not None or along_row is None:
+        return None
+    if local_bytes(group) * 4 * vector_lanes(group.nests, hardware) > LOCAL_BYTES:
         return None
     return group.rows.index(core.axes[along_row])
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from substitute.model.dispatch import Linear, LoopKind, Named, Nest, Program, Read, Stage, TensorType
+from substitute.model.dispatch import Linear, LoopKind, Named, Nest, Program, Read, Stage, TensorType, View
+from substitute.model.index import Index
 from substitute.model.scalar import GraphBuilder, Scalar, ScalarGraph
 
-from .nests import Unsupported
+from .nests import LOCAL_BYTES, Unsupported
 
 EXP_OF_NEGATIVE = "substitute.exp_of_negative"
 """e^x for x <= 0: an operation of ours, cheaper than `math.exp`."""
@@ -16,7 +18,7 @@ EXP_OF_NEGATIVE = "substitute.exp_of_negative"
 def without_softmax(program: Program) -> Program:
     """The program with every softmax spelled out: maximum, sum of exponentials, quotient where it is read."""
     cores: list[Stage] = []
-    quotients: dict[int, tuple[Read, Read, Read]] = {}
+    quotients: dict[int, Quotient] = {}
     fresh = 1 + max((t for c in program.cores for t in _temporaries(c)), default=0)
     for core in program.cores:
         if isinstance(core, Nest):
@@ -28,10 +30,9 @@ def without_softmax(program: Program) -> Program:
             raise Unsupported(f"{core.op} is no loop nest")
         if not core.types[0].element.startswith("f") and core.types[0].element != "bf16":
             raise Unsupported(f"softmax of {core.types[0].element}")
-        maximum, total, reads = _statistics(core, fresh)
-        cores += [maximum, total]
-        quotients[core.temporaries[0]] = reads
-        fresh += 2
+        nests, quotients[core.temporaries[0]] = _statistics(core, fresh)
+        cores += nests
+        fresh += 3
     if not quotients:
         return program
     stores = tuple(_inline_quotients(store, quotients) for store in program.stores)
@@ -42,34 +43,63 @@ def _temporaries(core: Stage) -> tuple[int, ...]:
     return (core.temporary,) if isinstance(core, Nest) else core.temporaries
 
 
-def _statistics(core: Named, fresh: int) -> tuple[Nest, Nest, tuple[Read, Read, Read]]:
-    """Two nests over the input, and reads (over the softmax's dimensions) of the input, the maximum and the sum."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quotient:
+    """What a softmax is where it is read: reads over the softmax's dimensions, and the numerator's expression."""
+
+    reads: tuple[Read, ...]
+    """What the numerator reads, then the sum."""
+    numerator: ScalarGraph
+    wide: str
+    """The type that it is computed in."""
+
+
+def _statistics(core: Named, fresh: int) -> tuple[list[Nest], Quotient]:
+    """Nests that compute a softmax's maximum, its exponentials (where a row of them fits the stack) and their sum."""
     source, shape = core.reads[0], core.types[0].shape
     dimension = int(dict(core.attributes)["dimension"].split(":")[0])
     # unit dimensions are no loops in the nests that read the softmax, so they are none here
     loops = [d for d in range(len(shape)) if shape[d] != 1 or d == dimension]
     rows = [d for d in loops if d != dimension]
-    element = source.type.element
-    statistic = TensorType(shape=tuple(shape[d] for d in rows), element="f64" if element == "f64" else "f32")
+    element, wide = source.type.element, "f64" if source.type.element == "f64" else "f32"
+    statistic = TensorType(shape=tuple(shape[d] for d in rows), element=wide)
     kinds: tuple[LoopKind, ...] = tuple("reduction" if d == dimension else "parallel" for d in loops)
     at_row = tuple(Linear(terms=((loops.index(d), 1),)) for d in rows)
-    inside = replace(source, access=tuple(_renumbered(c, loops) for c in source.access))
     graph = GraphBuilder()
-    value = _widened(graph, graph.add("read", element, (), 0), element, statistic.element)
+    value = _widened(graph, graph.add("read", element, (), 0), element, wide)
     maximum = Nest(
-        sizes=tuple(shape[d] for d in loops), kinds=kinds, reads=(inside,), expr=graph.graph((value,)),
-        combiner="arith.maximumf", init=float("-inf"), target=at_row, temporary=fresh, type=statistic,
+        sizes=tuple(shape[d] for d in loops), kinds=kinds,
+        reads=(replace(source, access=tuple(_renumbered(c, loops) for c in source.access)),),
+        expr=graph.graph((value,)), combiner="arith.maximumf", init=float("-inf"), target=at_row, temporary=fresh,
+        type=statistic,
     )  # fmt: skip
     read_max = Read(source=fresh, access=at_row, type=statistic)
     total = replace(
-        maximum, reads=(inside, read_max), expr=_exponential(element, statistic.element), combiner="arith.addf",
-        init=0.0, temporary=fresh + 1,
+        maximum, reads=(*maximum.reads, read_max), expr=_exponential(element, wide), combiner="arith.addf", init=0.0,
+        temporary=fresh + 1,
     )  # fmt: skip
-    by_dimension = tuple(Linear(terms=((d, 1),)) for d in rows)
-    outside = (
-        source, replace(read_max, access=by_dimension), replace(read_max, source=fresh + 1, access=by_dimension)
-    )  # fmt: skip
-    return maximum, total, outside
+    by_row = tuple(Linear(terms=((d, 1),)) for d in rows)
+    of_max, of_sum = (Read(source=t, access=by_row, type=statistic) for t in (fresh, fresh + 1))
+    if not _row_fits(source, dimension, shape[dimension]):
+        return [maximum, total], Quotient(reads=(source, of_max, of_sum), numerator=total.expr, wide=wide)
+    everywhere = tuple(Linear(terms=((k, 1),)) for k in range(len(loops)))
+    row_type = TensorType(shape=maximum.sizes, element=wide)
+    all_parallel: tuple[LoopKind, ...] = tuple("parallel" for _ in loops)
+    exponentials = replace(
+        total, kinds=all_parallel, target=everywhere, temporary=fresh + 2, type=row_type, init=-0.0
+    )
+    once = ScalarGraph((Scalar("read", wide, (), 0),), (0,))
+    total = replace(total, reads=(Read(source=fresh + 2, access=everywhere, type=row_type),), expr=once)
+    of_row = Read(source=fresh + 2, access=tuple(Linear(terms=((d, 1),)) for d in loops), type=row_type)
+    return [maximum, exponentials, total], Quotient(reads=(of_row, of_sum), numerator=once, wide=wide)
+
+
+def _row_fits(source: Read, dimension: int, size: Index) -> bool:
+    """Whether a row is contiguous, and short enough that its exponentials can wait on the stack for their sum."""
+    if not isinstance(source.source, View) or not isinstance(size, int) or size * 8 > LOCAL_BYTES:
+        return False
+    position = [at for at, c in enumerate(source.access) if c.loop == dimension]
+    return len(position) == 1 and source.source.strides[position[0]] == 1
 
 
 def _renumbered(coordinate: Linear, loops: list[int]) -> Linear:
@@ -91,23 +121,20 @@ def _exponential(element: str, wide: str) -> ScalarGraph:
     return graph.graph((graph.add(EXP_OF_NEGATIVE, wide, (below,)),))
 
 
-def _inline_quotients(store: Nest, quotients: dict[int, tuple[Read, Read, Read]]) -> Nest:
+def _inline_quotients(store: Nest, quotients: dict[int, Quotient]) -> Nest:
     reads = list(store.reads)
     graph = GraphBuilder()
     replaced: dict[int, int] = {}
     for at, read in enumerate(store.reads):
         if not isinstance(read.source, int) or read.source not in quotients:
             continue
-        of_input, of_max, of_sum = quotients[read.source]
-        first = len(reads)
-        reads += [_moved(r, read.access) for r in (of_input, of_max, of_sum)]
-        element, wide = of_input.type.element, of_max.type.element
-        numerator = graph.inline(
-            _exponential(element, wide),
-            lambda leaf, first=first: graph.add("read", leaf.type, (), first + int(str(leaf.attribute))),  # type: ignore[misc]
-        )[0]
-        value = graph.add("arith.divf", wide, (numerator, graph.add("read", wide, (), first + 2)))
-        replaced[at] = value if read.type.element == wide else graph.add("arith.truncf", read.type.element, (value,))
+        quotient, first = quotients[read.source], len(reads)
+        reads += [_moved(r, read.access) for r in quotient.reads]
+        (numerator,) = graph.inline(quotient.numerator, _shifted(graph, first))
+        divisor = graph.add("read", quotient.wide, (), len(reads) - 1)
+        value = graph.add("arith.divf", quotient.wide, (numerator, divisor))
+        element = read.type.element
+        replaced[at] = value if element == quotient.wide else graph.add("arith.truncf", element, (value,))
 
     def leaf(node: Scalar) -> int | None:
         return replaced.get(int(str(node.attribute))) if node.op == "read" else None
@@ -115,6 +142,11 @@ def _inline_quotients(store: Nest, quotients: dict[int, tuple[Read, Read, Read]]
     results = graph.inline(store.expr, leaf)
     used_graph = graph.graph(results)
     return _drop_unused(replace(store, reads=tuple(reads), expr=used_graph))
+
+
+def _shifted(graph: GraphBuilder, by: int) -> Callable[[Scalar], int]:
+    """Renumbers the reads of a graph that is inlined into a nest with reads of its own."""
+    return lambda leaf: graph.add("read", leaf.type, (), by + int(str(leaf.attribute)))
 
 
 def _moved(read: Read, access: tuple[Linear, ...]) -> Read:

@@ -1,1 +1,16 @@
+"""PTX: reading its header level, verifying it against a dispatch, renaming its entry."""
 
+from .reader import Entry, Parameter, PtxModule, read_ptx, tokenize
+from .verify import PtxFacts, compatible, rename, verify
+
+__all__ = [
+    "Entry",
+    "Parameter",
+    "PtxFacts",
+    "PtxModule",
+    "compatible",
+    "read_ptx",
+    "rename",
+    "tokenize",
+    "verify",
+]

@@ -138,11 +138,8 @@ def _panel(
         for number in range(tiling.row_tile):
             row = _row(space, builder.add(first, loop.index), number)
             pointers.append(space.pointers(factor, {**base, **origin, **row}))
-        before: Sums
-        if once:
-            before = [space.initial()] * (tiling.row_tile * tiling.vectors)
-        else:
-            before = load_sums(space, sums, loop.index)
+        zeros: Sums = [space.initial()] * (tiling.row_tile * tiling.vectors)
+        before = zeros if once else load_sums(space, sums, loop.index)
         store_sums(space, sums, loop.index, packed_tile(space, panel, pointers, table, count, before))
 
 

@@ -11,7 +11,9 @@ from ..function import I32, I64
 from .space import F32, Position, Slot, Space
 
 
-def pack(space: Space, panel: ir.Value, slots: Sequence[Slot], batch: Position, start: ir.Value, count: ir.Value) -> None:
+def pack(
+    space: Space, panel: ir.Value, slots: Sequence[Slot], batch: Position, start: ir.Value, count: ir.Value
+) -> None:
     """Fills the panel with `count` depths from `start` of the vector factor."""
     done = ir.Constant(I64, 0)
     if _lies_along_depth(space):

@@ -13,7 +13,9 @@ from .space import Position, Slot, Space
 from .views import Result
 
 
-def store_results(space: Space, sums: ir.Value, base: Position, tile: ir.Value, first: ir.Value, rows: ir.Value) -> None:
+def store_results(
+    space: Space, sums: ir.Value, base: Position, tile: ir.Value, first: ir.Value, rows: ir.Value
+) -> None:
     """Stores one tile of columns: `rows` rows of the output from row `first`, which is row 0 of `sums`."""
     tiling, builder, function = space.tiling, space.builder, space.function
     vectors = ir.Constant(I64, tiling.vectors)
@@ -52,7 +54,7 @@ def _rows(
     space: Space, sums: ir.Value, base: Position, slot: Slot, column: ir.Value, first: ir.Value, rows: ir.Value,
     lanes: int | None = -1, valid: ir.Value | None = None,
 ) -> None:  # fmt: skip
-    """All rows of one vector of columns (or, with `lanes` None, of one column); `valid`: lanes that exist, if not all."""
+    """All rows of one vector of columns, or, with `lanes` None, of one column; `valid`: lanes if not all."""
     lanes = space.tiling.lanes if lanes == -1 else lanes
     with space.function.loop(0, rows) as loop:
         row = space.split(space.builder.add(first, loop.index), space.tiling.rows)

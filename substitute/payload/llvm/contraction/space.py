@@ -62,7 +62,7 @@ class Space:
         return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
 
     def scaled(self, value: ir.Value, factor: Index) -> ir.Value:
-        """value · factor."""
+        """The product of both."""
         return value if factor == 1 else self.builder.mul(value, self.function.index(factor), flags=("nsw",))
 
     def offset(self, address: Address, position: Position) -> ir.Value:
@@ -207,7 +207,7 @@ class Space:
             store(self.builder, one, self.move(pointer, offset, element), element)
 
     def multiply_add(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
-        """a · b + c, in one instruction where the target has it."""
+        """The sum a · b + c, in one instruction where the target has it."""
         lanes = self.tiling.lanes
         return intrinsic(self.builder, f"llvm.fmuladd.v{lanes}f32", vector(F32, lanes), [a, b, c])
 

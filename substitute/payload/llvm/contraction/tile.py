@@ -31,10 +31,8 @@ def packed_tile(
     factor = space.contraction.factors[which]
     with space.function.loop(0, count, carried=sums) as loop:
         current = list(loop.carried)
-        columns = [
-            space.builder.load(place(space, panel, loop.index, j), align=4 * tiling.lanes, typ=vector(F32, tiling.lanes))
-            for j in range(tiling.vectors)
-        ]
+        places = [place(space, panel, loop.index, j) for j in range(tiling.vectors)]
+        columns = [space.builder.load(p, align=4 * tiling.lanes, typ=vector(F32, tiling.lanes)) for p in places]
         offsets = [depth_offset(space, at, table, loop.index) for at in range(len(factor.reads))]
         for row, pointers in enumerate(rows):
             moved = [
@@ -120,7 +118,8 @@ def stream(space: Space, row: Position, tile: ir.Value, base: Position, sums: ir
     tiling, builder, function = space.tiling, space.builder, space.function
     wide, narrow = (space.contraction.factors[which] for which in (tiling.vector, 1 - tiling.vector))
     first = builder.mul(tile, ir.Constant(I64, tiling.vectors))
-    last = builder.sub(space.least(function.index(tiling.slots), builder.add(first, ir.Constant(I64, tiling.vectors))), first)
+    end = space.least(function.index(tiling.slots), builder.add(first, ir.Constant(I64, tiling.vectors)))
+    last = builder.sub(end, first)
     left = space.pointers(narrow, {**base, **row})
     inner = tiling.depth[-1]
 
@@ -139,7 +138,8 @@ def stream(space: Space, row: Position, tile: ir.Value, base: Position, sums: ir
             value = builder.load(where, align=4 * tiling.lanes, typ=vector(F32, tiling.lanes))
             for one, depth in zip(ones, depths, strict=True):
                 pointers = space.advance(wide, columns, depth)
-                value = space.multiply_add(one, space.factor(tiling.vector, pointers, tiling.vector_axis, slot.valid), value)
+                other = space.factor(tiling.vector, pointers, tiling.vector_axis, slot.valid)
+                value = space.multiply_add(one, other, value)
             builder.store(value, where, align=4 * tiling.lanes)
 
     def run(position: Position, nothing: Sums) -> Sums:
@@ -203,7 +203,8 @@ def dot_tile(space: Space, rows: Sequence[Position], slot: Slot, base: Position,
             singles = _over_depth(space, outer, {}, singles, rest)
         for number, value in enumerate(singles):
             row, column = divmod(number, width)
-            offset = builder.add(builder.mul(at, ir.Constant(I64, lanes)), builder.add(group.index, ir.Constant(I64, column)))
+            offset = builder.add(group.index, ir.Constant(I64, column))
+            offset = builder.add(builder.mul(at, ir.Constant(I64, lanes)), offset)
             builder.store(value, space.move(place(space, sums, ir.Constant(I64, row), 0), offset, "f32"), align=4)
 
 

@@ -1,0 +1,67 @@
+"""Which kernel takes a dispatch or comes nearest, and which dispatch a person means."""
+
+from dataclasses import replace
+
+import pytest
+
+from substitute.errors import UsageError
+from substitute.model.plan import Decision, Plan, Rule
+from substitute.report.rows import by_nearness, decisions_for, dispatch_rows, failed_rule, find_dispatch
+
+pytestmark = pytest.mark.unit
+
+
+def test_rows(plan: Plan) -> None:
+    taken, near, unread = dispatch_rows(plan)
+    assert taken.substitution is plan.substitutions[0]
+    assert (taken.nearest, taken.failed_rule) == (None, None)
+    assert near.substitution is None
+    assert near.nearest is plan.decisions[1]
+    assert near.failed_rule is not None
+    assert near.failed_rule.name == "constraint"
+    assert unread.cost is None
+
+
+def test_nearest_passed_most_rules(plan: Plan, rejected: Decision) -> None:
+    passed = Rule(name="structure", passed=True, expected="", found="")
+    nearer = replace(
+        rejected, kernel=replace(rejected.kernel, name="z"), rules=(*rejected.rules[:1], passed, *rejected.rules[1:])
+    )
+    both = replace(plan, decisions=(*plan.decisions, nearer))
+    assert dispatch_rows(both)[1].nearest is nearer
+    assert dispatch_rows(plan)[1].nearest is rejected
+
+
+def test_order_of_decisions(accepted: Decision, rejected: Decision) -> None:
+    earlier = replace(rejected, kernel=replace(rejected.kernel, name="a"))
+    assert by_nearness([rejected, earlier, accepted]) == [accepted, earlier, rejected]
+    assert failed_rule(accepted) is None
+
+
+def test_decisions_for(plan: Plan) -> None:
+    first = plan.dispatches[0]
+    assert decisions_for(plan, dispatch=first, kernel=None) == [plan.decisions[0]]
+    assert decisions_for(plan, dispatch=None, kernel="matmul_f32") == list(plan.decisions)
+    assert decisions_for(plan, dispatch=first, kernel="other") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [("m$async_dispatch_1_matmul_D", 1), ("0", 0), ("1", 1), ("10", 2), ("matmul", 0), ("_matmul_", 1), ("_D", 1), ("sort", 2)],
+)
+def test_dispatch_by_name_number_and_part(plan: Plan, text: str, at: int) -> None:
+    assert find_dispatch(plan, text) is plan.dispatches[at]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("conv", "--dispatch: there is no dispatch `conv`"),
+        ("async", "--dispatch: `async` means several dispatches"),
+    ],
+)
+def test_unclear_dispatch(plan: Plan, text: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        find_dispatch(plan, text)
+    assert str(caught.value).splitlines()[0] == message
+    assert "m$async_dispatch_0_matmul, m$async_dispatch_1_matmul_D" in caught.value.found

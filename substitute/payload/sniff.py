@@ -1,0 +1,169 @@
+"""What a file really is, whatever its name says; and ELF objects against what a dispatch needs."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import PayloadError
+
+ELF_MACHINES = {
+    "x86_64": "EM_X86_64", "aarch64": "EM_AARCH64", "arm": "EM_ARM", "riscv64": "EM_RISCV", "riscv32": "EM_RISCV",
+    "i386": "EM_386", "i686": "EM_386",
+}  # fmt: skip
+MACHINE_NAMES = {
+    "EM_X86_64": "x86-64", "EM_AARCH64": "AArch64", "EM_ARM": "Arm", "EM_RISCV": "RISC-V", "EM_386": "x86",
+    "EM_CUDA": "CUDA", "EM_AMDGPU": "AMD GPU",
+}  # fmt: skip
+LLVM_WORDS = ("; ModuleID", "target triple", "target datalayout", "define ", "declare ", "source_filename")
+
+
+def sniff(data: bytes) -> str:
+    """`SPIR-V`, `LLVM bitcode`, `ELF object (x86-64)`, `PTX`, `LLVM IR text`, `archive`, `GLSL`, `text`, `binary`, `nothing`."""
+    if not data:
+        return "nothing (an empty file)"
+    if data[:4] in (b"\x03\x02\x23\x07", b"\x07\x23\x02\x03"):
+        return "SPIR-V"
+    if data[:4] in (b"BC\xc0\xde", b"\xde\xc0\x17\x0b"):
+        return "LLVM bitcode"
+    if data[:4] == b"\x7fELF":
+        return _elf_kind(data)
+    if data[:8] in (b"!<arch>\n", b"!<thin>\n"):
+        return "archive"
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return "binary"
+    return "binary" if "\0" in text.rstrip("\0") else _text_kind(text)
+
+
+def _text_kind(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    code = [line for line in lines if not line.startswith(("//", "/*", "*"))]
+    if any(line.startswith(".version") for line in code) and any(line.startswith(".target") for line in code):
+        return "PTX"
+    if any(line.startswith("#version") for line in code) or any("gl_GlobalInvocationID" in line for line in code):
+        return "GLSL"
+    if any(line.startswith(LLVM_WORDS) for line in lines):
+        return "LLVM IR text"
+    return "text"
+
+
+def _elf_kind(data: bytes) -> str:
+    try:
+        elf = _open(data)
+    except PayloadError:
+        return "a damaged ELF file"
+    machine = str(elf.header["e_machine"])
+    kind = {"ET_REL": "object", "ET_DYN": "shared library", "ET_EXEC": "program"}.get(elf.header["e_type"], "file")
+    return f"ELF {kind} ({MACHINE_NAMES.get(machine, machine)})"
+
+
+def _open(data: bytes) -> Any:
+    from elftools.common.exceptions import ELFError
+    from elftools.construct import ConstructError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        return ELFFile(io.BytesIO(data))
+    except (ELFError, ConstructError, ValueError, KeyError) as error:
+        raise PayloadError(
+            "the ELF file is damaged",
+            expected="an ELF header and its sections",
+            found=str(error) or type(error).__name__,
+            next_step="compile the object again",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectFacts:
+    """What an object file defines and needs."""
+
+    machine: str
+    """`x86-64`, …"""
+    functions: tuple[str, ...]
+    """Global functions that it defines."""
+    undefined: tuple[str, ...]
+    """Symbols that the link has to provide."""
+    thread_local: tuple[str, ...]
+    """Thread-local symbols, which IREE's embedded linker refuses."""
+
+
+def read_object(data: bytes, *, name: str = "object file") -> ObjectFacts:
+    """Reads an ELF object's symbols. Raises `PayloadError` where it is no relocatable object."""
+    found = sniff(data)
+    if not found.startswith("ELF object"):
+        raise PayloadError(
+            "this is no object file",
+            where=name,
+            expected="an ELF relocatable object (`cc -c`)",
+            found=found,
+            next_step="name the right file, or correct `kind`",
+        )
+    elf = _open(data)
+    functions: list[str] = []
+    undefined: list[str] = []
+    thread_local: list[str] = []
+    table = elf.get_section_by_name(".symtab")
+    for symbol in table.iter_symbols() if table is not None else ():
+        info = symbol.entry["st_info"]
+        if info["type"] == "STT_TLS":
+            thread_local.append(symbol.name)
+        elif symbol.entry["st_shndx"] == "SHN_UNDEF":
+            if symbol.name:
+                undefined.append(symbol.name)
+        elif info["type"] == "STT_FUNC" and info["bind"] in ("STB_GLOBAL", "STB_WEAK"):
+            functions.append(symbol.name)
+    machine = str(elf.header["e_machine"])
+    return ObjectFacts(
+        machine=MACHINE_NAMES.get(machine, machine),
+        functions=tuple(functions),
+        undefined=tuple(undefined),
+        thread_local=tuple(thread_local),
+    )
+
+
+RESOLVED = frozenset(
+    {"memcpy", "memset", "memmove", "expf", "exp", "powf", "pow", "fmodf", "fmod", "sqrtf", "sqrt", "floorf", "floor",
+     "ceilf", "ceil", "roundf", "round", "rintf", "rint", "truncf", "trunc", "fabsf", "fabs", "fmaxf", "fmax", "fminf",
+     "fmin", "fmaf", "fma", "ldexpf", "ldexp", "_GLOBAL_OFFSET_TABLE_"}
+)  # fmt: skip
+"""What IREE's embedded linker finds by itself; everything else is an undefined symbol at link time."""
+
+
+def verify_object(
+    data: bytes, *, entry: str, machine: str, name: str = "object file", resolved: frozenset[str] = RESOLVED
+) -> ObjectFacts:
+    """Checks that an object defines `entry` for `machine` (`x86_64`, …) and needs nothing that the link lacks.
+
+    Raises `PayloadError`.
+    """
+    facts = read_object(data, name=name)
+    wanted = MACHINE_NAMES.get(ELF_MACHINES.get(machine, machine), machine)
+    if facts.machine != wanted:
+        raise PayloadError(
+            "the object file is for another machine",
+            where=name,
+            expected=wanted,
+            found=facts.machine,
+            next_step="compile it for the target's architecture",
+        )
+    if entry not in facts.functions:
+        raise PayloadError(
+            f"the object file does not define {entry!r}",
+            where=name,
+            expected=f"a global function {entry!r}",
+            found=", ".join(facts.functions) or "no global function",
+            next_step='correct `entry` in [payload]; in C++ declare it extern "C"',
+        )
+    missing = [symbol for symbol in facts.undefined if symbol not in resolved]
+    if missing or facts.thread_local:
+        raise PayloadError(
+            "the object file needs what the link does not have",
+            where=name,
+            expected="no undefined symbol but basic mathematics, and nothing thread-local",
+            found=", ".join((*missing, *(f"{s} (thread-local)" for s in facts.thread_local))),
+            next_step="compile with -ffreestanding -fno-stack-protector -O2, and bring the code for these in the object",
+        )
+    return facts

