@@ -48,7 +48,7 @@ bench: setup  ## The project's figures, measured on this machine
 	@$(BIN)/python -m substitute.bench
 
 clean:  ## Removes the virtual environment and every cache
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .cache build dist *.egg-info
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # lint before pytest, so that the tests' closing line is the last one
@@ -76,7 +76,7 @@ $(BIN)/python:
 $(INSTALLED): pyproject.toml | $(BIN)/python
 	@echo "== installing the project and what it needs into $(VENV) (some 500 MB the first time)"
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 
 # without the driver everything works but what runs on Vulkan, so a failure here stops nothing

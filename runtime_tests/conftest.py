@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from runtime_tests.models import BUILDERS, Model
@@ -19,6 +20,10 @@ CPU_FLAGS = (
 )
 """This machine's CPU."""
 VULKAN_FLAGS = ("--iree-hal-target-device=vulkan",)
+
+# the same examples every time, however slow the machine is
+hypothesis.settings.register_profile("project", derandomize=True, database=None, deadline=None)
+hypothesis.settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")

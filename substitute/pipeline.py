@@ -215,7 +215,9 @@ def _check_writable(output: Path) -> None:
             "the output cannot be written",
             where=str(output),
             expected="a file in a folder that exists and can be written",
-            found="a folder" if output.is_dir() else f"{folder} {'is read-only' if folder.is_dir() else 'is not there'}",
+            found="a folder"
+            if output.is_dir()
+            else f"{folder} {'is read-only' if folder.is_dir() else 'is not there'}",
             next_step="choose another -o",
         )
 

@@ -1,14 +1,14 @@
 """Hands the dispatch to the row_reduce generator for Vulkan."""
 
-from substitute.model.dispatch import Dispatch
+from substitute.model.dispatch import Program
 from substitute.model.plan import Generated, Request
 
 
-def can_generate(dispatch: Dispatch) -> str:
-    """Why no shader can be written for this dispatch; empty if one can."""
+def can_generate(program: Program) -> str:
+    """Why no shader can be written for this program; empty if one can."""
     from substitute.payload import glsl
 
-    return glsl.can_generate("row_reduce", dispatch)
+    return glsl.can_generate("row_reduce", program)
 
 
 def generate(request: Request) -> Generated:

@@ -146,7 +146,9 @@ def test_installed_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     add_pack(monkeypatch, "some_pack_of_kernels")
     found = {m.kernel.name: m.kernel.builtin for m in load_manifests([])}
     assert found["from_pack"] is False
-    assert "from_pack" not in [m.kernel.name for m in load_manifests([write_kernel(tmp_path / "x", "x")], builtin=False)]
+    assert "from_pack" not in [
+        m.kernel.name for m in load_manifests([write_kernel(tmp_path / "x", "x")], builtin=False)
+    ]
 
 
 @pytest.mark.parametrize("value", ["no_such_package_anywhere", "no_such_package_anywhere.kernels"])

@@ -245,7 +245,7 @@ def test_whole_messages(folder: Path, old: str, new: str, message: str) -> None:
     [
         ("schema = 1\n", "", ["kernel.toml: the key `schema` is missing", "next:"]),
         ("[payload]", "[payloads]", ["kernel.toml:22: payloads: unknown key `payloads`", "did you mean `payload`?"]),
-        ('name = "matmul_f32"', 'name = "two words"', ["kernel.toml:2: name: not a valid name", "starts with a letter"]),
+        ('name = "matmul_f32"', 'name = "two words"', ["kernel.toml:2: name: not a valid name"]),
         ('"M", "K"], strided', '"M K", "K"], strided', ["kernel.toml:11: operands.a.axes[0]: not a valid name"]),
         ('b = ["K", "N"]', 'b = ["K", 3]', ["kernel.toml:12: operands.b[1]: has the wrong type", "the integer 3"]),
         ('b = ["K", "N"]', "b = 3", ["kernel.toml:12: operands.b: has the wrong type", "the axes of an operand"]),

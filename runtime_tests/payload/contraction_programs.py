@@ -26,7 +26,6 @@ from substitute.model.dispatch import (
     Write,
 )  # fmt: skip
 from substitute.model.index import Index, evaluate, mul, symbol
-from substitute.model.kernel import Kernel
 from substitute.model.plan import Generated, Match, Parameter, Request, Substitution
 from substitute.model.scalar import GraphBuilder
 from substitute.payload.llvm import contraction
@@ -232,7 +231,6 @@ def request(program: Program, scalars: tuple[Index, ...] = (), on: Target = HOST
     )  # fmt: skip
     match = Match(form="contraction", axes=(), program=program, arguments=(), specificity=1)
     kernel: Any = None  # generators ask the match and the dispatch, never the kernel
-    assert kernel is None or isinstance(kernel, Kernel)
     substitution = Substitution(dispatch=dispatch, kernel=kernel, match=match)
     return Request(entry="kernel", substitution=substitution, parameters=parameters, scalars=scalars)
 

@@ -1,4 +1,4 @@
-"""Programs built by hand, and a way to run what is generated for them: LLVM's JIT, NumPy arrays, poisoned guard zones."""
+"""Programs built by hand, and a way to run what is generated for them: a JIT, NumPy arrays, guard zones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ import ml_dtypes
 import numpy as np
 
 from substitute.model.dispatch import (
-    Dispatch, Linear, LoopKind, Named, Nest, Operand, PipelineLayout, Program, Read, Target, TensorType, View, Write,
+    Dispatch,
+    Linear,
+    LoopKind,
+    Named,
+    Nest,
+    Operand,
+    PipelineLayout,
+    Program,
+    Read,
+    Target,
+    TensorType,
+    View,
+    Write,
 )  # fmt: skip
 from substitute.model.index import Expr, Index, evaluate, mul
 from substitute.model.kernel import Kernel, Launch, PayloadSpec

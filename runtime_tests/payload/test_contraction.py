@@ -71,6 +71,8 @@ CONVOLUTIONS = [
     Case(spec="b,h*2+y,w*2+x,c;y,x,c,o->b,h,w,o", sizes=dict(b=1, h=5, w=9, o=8, y=3, x=3, c=30)),
     Case(spec="g,c,h+y,w+x;g,o,c,y,x->g,o,h,w", sizes=dict(g=3, o=8, h=9, w=10, c=4, y=3, x=3)),
     Case(spec="k,n;m,k->m,n", sizes=dict(m=16, n=196, k=32)),
+    Case(spec="b,c,p+t;o,c,t->b,o,p", sizes=dict(b=2, o=42, p=37, c=33, t=5)),
+    Case(spec="c,h+y,w+x;o,c,y,x->o,h,w", sizes=dict(o=45, h=7, w=9, c=35, y=3, x=3)),
     Case(spec="c,p+t;c,t->c,p", sizes=dict(c=4, p=100, t=50)),
 ]
 FUSED = [

@@ -12,14 +12,24 @@ import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite.binding")
-from runtime_tests.payload.llvm_programs import (  # noqa: E402
-    HOST, NUMPY, elementwise, execute, expression, linear, program, read, reduction, request, view,
+from runtime_tests.payload.llvm_programs import (
+    HOST,
+    NUMPY,
+    elementwise,
+    execute,
+    expression,
+    linear,
+    program,
+    read,
+    reduction,
+    request,
+    view,
 )  # fmt: skip
-from substitute.errors import PayloadError  # noqa: E402
-from substitute.model.dispatch import Named, Nest, Program, Read, TensorType  # noqa: E402
-from substitute.model.index import Index, apply, push  # noqa: E402
-from substitute.model.scalar import ScalarGraph  # noqa: E402
-from substitute.payload.llvm.loops import can_generate, generate  # noqa: E402
+from substitute.errors import PayloadError
+from substitute.model.dispatch import Named, Nest, Program, Read, TensorType
+from substitute.model.index import Index, apply, push
+from substitute.model.scalar import ScalarGraph
+from substitute.payload.llvm.loops import can_generate, generate
 
 pytestmark = pytest.mark.device
 ADD = expression(("read", "f32", (), 0), ("read", "f32", (), 1), ("arith.addf", "f32", (0, 1)))
@@ -198,7 +208,8 @@ def test_loops_anywhere(kinds: str) -> None:
 COMBINERS: tuple[tuple[str, str, float | int, Any], ...] = (
     ("arith.mulf", "f32", 1.0, np.multiply), ("arith.maximumf", "f32", -math.inf, np.maximum),
     ("arith.minimumf", "f32", math.inf, np.minimum), ("arith.maxnumf", "f32", -math.inf, np.fmax),
-    ("arith.minnumf", "f32", math.inf, np.fmin), ("arith.addi", "i32", 3, np.add), ("arith.muli", "i64", 1, np.multiply),
+    ("arith.minnumf", "f32", math.inf, np.fmin), ("arith.addi", "i32", 3, np.add),
+    ("arith.muli", "i64", 1, np.multiply),
     ("arith.andi", "i8", -1, np.bitwise_and), ("arith.ori", "i1", 0, np.bitwise_or),
     ("arith.xori", "i16", 0, np.bitwise_xor), ("arith.maxsi", "i32", -(2**31), np.maximum),
     ("arith.minsi", "i8", 127, np.minimum), ("arith.addf", "f64", 0.0, np.add), ("arith.addf", "f16", 0.0, np.add),
@@ -213,7 +224,9 @@ def test_combiners(combiner: str, element: str, init: float | int, reference: An
     shape = (5, 45) if kinds == "pr" else (45, 19)
     type_ = NUMPY[element]
     low, high = (0, 2) if element == "i1" else (-100, 100)
-    a = (random.uniform(0.8, 1.25, shape) if element.startswith("f") else random.integers(low, high, shape)).astype(type_)
+    a = (random.uniform(0.8, 1.25, shape) if element.startswith("f") else random.integers(low, high, shape)).astype(
+        type_
+    )
     prog = sum_of(shape, kinds, combiner, init, element, expression(("read", element, (), 0)))
     axis = kinds.index("r")
     wide = a.astype(np.float64) if element.startswith("f") else a
@@ -285,7 +298,8 @@ def layer_norm(m: Index, n: Index, *, in_place: bool = False, transposed: bool =
     final = expression(
         *centred, ("read", "f32", (), 2), ("arith.divf", "f32", (7, 4)), ("constant", "f32", (), 1e-5),
         ("arith.addf", "f32", (8, 9)), ("math.rsqrt", "f32", (10,)), ("arith.mulf", "f32", (6, 11)),
-        ("read", "f32", (), 3), ("arith.mulf", "f32", (12, 13)), ("read", "f32", (), 4), ("arith.addf", "f32", (14, 15)),
+        ("read", "f32", (), 3), ("arith.mulf", "f32", (12, 13)), ("read", "f32", (), 4),
+        ("arith.addf", "f32", (14, 15)),
     )  # fmt: skip
     reads = [x, read(0, "0", type=row), read(1, "0", type=row), read(view(1, (n,)), "1"), read(view(2, (n,)), "1")]
     target = view(0 if in_place else 3, shape, strides=strides)
@@ -333,7 +347,9 @@ def test_a_second_reduction_over_the_first_ones_result() -> None:
     inner, outer = of((p, q)), of((p,))
     first = reduction((p, q, r), "ppr", [read(view(0, (p, q, r)), "0", "1", "2")], COPY, "arith.addf", 0.0, ["0", "1"],
                       0, inner)  # fmt: skip
-    second = reduction((p, q), "pr", [read(0, "0", "1", type=inner)], COPY, "arith.maximumf", -math.inf, ["0"], 1, outer)
+    second = reduction(
+        (p, q), "pr", [read(0, "0", "1", type=inner)], COPY, "arith.maximumf", -math.inf, ["0"], 1, outer
+    )
     difference = expression(("read", "f32", (), 0), ("read", "f32", (), 1), ("arith.subf", "f32", (0, 1)))
     store = elementwise((p, q), [read(0, "0", "1", type=inner), read(1, "0", type=outer)], difference,
                         (view(1, (q, p)), "1", "0"))  # fmt: skip
@@ -349,7 +365,8 @@ def softmax(shape: tuple[int, ...], dimension: int, element: str = "f32", *, mas
     left = iter(loops)
     coordinates: tuple[str | int, ...] = tuple(next(left) if n != 1 else 0 for n in shape)
     named = Named(
-        op="linalg.softmax", reads=(Read(source=view(0, shape, element), access=tuple(map(linear, every)), type=type_),),
+        op="linalg.softmax",
+        reads=(Read(source=view(0, shape, element), access=tuple(map(linear, every)), type=type_),),
         attributes=(("dimension", f"{dimension} : i64"),), temporaries=(0,), types=(type_,),
     )  # fmt: skip
     nodes: list[tuple[Any, ...]] = [("read", element, (), 0)]
@@ -421,7 +438,8 @@ def test_dynamic_work_is_split_by_an_expression() -> None:
 
 
 REFUSED: tuple[tuple[str, Program, str], ...] = (
-    ("named", program(1, [Named(op="iree_linalg_ext.sort", reads=(), attributes=(), temporaries=(0,), types=(of((4,)),))],
+    ("named", program(1, [Named(op="iree_linalg_ext.sort", reads=(), attributes=(), temporaries=(0,),
+                                types=(of((4,)),))],
                       [elementwise((4,), [], expression(("constant", "f32", (), 1.0)), (view(0, (4,)), "0"))]),
      "iree_linalg_ext.sort is no loop nest"),
     ("combiner", sum_of((4, 4), "pr", "arith.subf"), "reductions with arith.subf are not handled"),

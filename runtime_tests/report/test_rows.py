@@ -22,19 +22,26 @@ def test_rows(plan: Plan) -> None:
     assert unread.cost is None
 
 
-def test_nearest_passed_most_rules(plan: Plan, rejected: Decision) -> None:
-    passed = Rule(name="structure", passed=True, expected="", found="")
-    nearer = replace(
-        rejected, kernel=replace(rejected.kernel, name="z"), rules=(*rejected.rules[:1], passed, *rejected.rules[1:])
-    )
-    both = replace(plan, decisions=(*plan.decisions, nearer))
-    assert dispatch_rows(both)[1].nearest is nearer
-    assert dispatch_rows(plan)[1].nearest is rejected
+def fails(decision: Decision, kernel: str, rule: str) -> Decision:
+    last = Rule(name=rule, passed=False, expected="", found="")
+    return replace(
+        decision, kernel=replace(decision.kernel, name=kernel), rules=(*decision.rules[:1], last), match=None
+    )  # fmt: skip
+
+
+def test_nearest_failed_latest(plan: Plan, rejected: Decision) -> None:
+    far, near = fails(rejected, "a", "structure.cores"), fails(rejected, "z", "payload")
+    for decisions in ((far, rejected, near), (near, rejected, far)):
+        row = dispatch_rows(replace(plan, decisions=decisions))[1]
+        assert row.nearest is near
+        assert row.failed_rule is near.rules[-1]
+    assert dispatch_rows(replace(plan, decisions=(far, rejected)))[1].nearest is rejected
 
 
 def test_order_of_decisions(accepted: Decision, rejected: Decision) -> None:
-    earlier = replace(rejected, kernel=replace(rejected.kernel, name="a"))
-    assert by_nearness([rejected, earlier, accepted]) == [accepted, earlier, rejected]
+    same, far = fails(rejected, "a", "constraint"), fails(rejected, "b", "target")
+    assert by_nearness([far, rejected, same, accepted]) == [accepted, same, rejected, far]
+    assert by_nearness([]) == []
     assert failed_rule(accepted) is None
 
 
@@ -47,7 +54,16 @@ def test_decisions_for(plan: Plan) -> None:
 
 @pytest.mark.parametrize(
     ("text", "at"),
-    [("m$async_dispatch_1_matmul_D", 1), ("0", 0), ("1", 1), ("10", 2), ("matmul", 0), ("_matmul_", 1), ("_D", 1), ("sort", 2)],
+    [
+        ("m$async_dispatch_1_matmul_D", 1),
+        ("0", 0),
+        ("1", 1),
+        ("10", 2),
+        ("matmul", 0),
+        ("_matmul_", 1),
+        ("_D", 1),
+        ("sort", 2),
+    ],
 )
 def test_dispatch_by_name_number_and_part(plan: Plan, text: str, at: int) -> None:
     assert find_dispatch(plan, text) is plan.dispatches[at]

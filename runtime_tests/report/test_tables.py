@@ -96,6 +96,14 @@ def test_target_column_where_targets_differ(plan: Plan) -> None:
     assert "All are for" not in printed
 
 
+def test_no_nearest_kernel_for_what_was_not_read(plan: Plan) -> None:
+    """The failed rule would only say again that it was not read."""
+    decision = replace(plan.decisions[2], rules=(replace(plan.decisions[2].rules[0], name="structure.read"),))
+    printed = text(tables.dispatch_table(replace(plan, decisions=(decision,)), width=None), None)
+    assert "not matmul_f32" not in printed
+    assert "not read: tensor.unpack is not known" in printed
+
+
 def test_model_without_dispatches() -> None:
     empty = Plan(substitutions=(), decisions=(), dispatches=())
     assert text(tables.dispatch_table(empty, width=None), None).splitlines()[-1] == (
@@ -145,9 +153,19 @@ def test_explanations(accepted: Decision, rejected: Decision) -> None:
 def test_decisions(accepted: Decision, rejected: Decision) -> None:
     assert text(tables.decisions_table([accepted, rejected], width=None), None) == dedent(
         """\
-        dispatch                     kernel      rules passed  result
-        m$async_dispatch_0_matmul    matmul_f32             1  fits
-        m$async_dispatch_1_matmul_D  matmul_f32             1  constraint: expected N % 16 == 0, found N = 33
+        kernel matmul_f32
+        dispatch                     rules passed  result
+        m$async_dispatch_0_matmul               1  fits
+        m$async_dispatch_1_matmul_D             1  constraint: expected N % 16 == 0, found N = 33
+        """
+    )
+    other = replace(accepted, kernel=replace(accepted.kernel, name="other"))
+    assert text(tables.decisions_table([accepted, other], width=None), None) == dedent(
+        """\
+        dispatch m$async_dispatch_0_matmul
+        kernel      rules passed  result
+        matmul_f32             1  fits
+        other                  1  fits
         """
     )
 

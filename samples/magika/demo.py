@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 from features import Detector, batches, files_at_hand, fix_batch, load_detector
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from substitute.device import (
@@ -40,6 +42,8 @@ CPU_FLAGS = (
 )
 LARGEST_VULKAN_ERROR = 1e-4
 """What IREE's own tool allows for f32; stock IREE on Vulkan is no measure, it is wrong for some operations."""
+PATIENCE_S = 5.0
+"""Stock IREE gets no further batch when one took longer: on a software Vulkan device it needs most of a minute."""
 SMALLEST_MEASURE = 1e-6
 """Outputs are probabilities: a distance of a few last places is none."""
 
@@ -61,19 +65,21 @@ class Outcome:
     stock: CompileResult
     substituted: CompileResult
     stock_scores: Array
-    """[files, types] f32"""
+    """[files, types] f32; of the first batch alone where stock IREE is slow."""
+    stock_batch_s: float
+    """Wall-clock time of stock IREE's last batch."""
     scores: Array
     """[files, types] f32"""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs everything; 1 if a result is wrong."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     detector = load_detector()
     files = [Path(argument) for argument in arguments] or files_at_hand(detector)
     missing = [str(path) for path in files if not path.is_file() or path.stat().st_size < detector.smallest_file]
     if missing:
-        console.print(f"no file of at least {detector.smallest_file} bytes: {', '.join(missing)}", highlight=False)
+        console.print(escape(f"no file of at least {detector.smallest_file} bytes: {', '.join(missing)}"))
         return 2
     rows = batches(files, detector, BATCH)
     with tempfile.TemporaryDirectory(prefix="iree-substitute-") as folder:
@@ -85,15 +91,20 @@ def main(arguments: Sequence[str]) -> int:
         console.print(f"[bold]{detector.onnx.parent.name}[/], batch {BATCH}, real weights, {len(files)} files\n")
         for outcome in outcomes:
             console.print(substitution_table(outcome, stock_times(outcome, rows[0])))
+            if len(outcome.stock_scores) < len(files):
+                left_out.append(
+                    f"stock IREE on {outcome.target.name} beyond the first {BATCH} files "
+                    f"(they took {outcome.stock_batch_s:.0f} s)"
+                )
         labels = label_rows(files, detector, outcomes, reference)
         console.print(type_table(files, outcomes, labels))
         console.print(distance_table(outcomes, reference))
         console.print(speed_table(console, outcomes[0], run_onnx, rows[0]))
     for line in left_out:
-        console.print(f"left out: {line}", highlight=False)
+        console.print(escape(f"left out: {line}"))
     problems = find_problems(files, outcomes, labels, reference)
     for problem in problems:
-        console.print(f"[red]wrong:[/] {problem}", highlight=False)
+        console.print(f"[red]wrong:[/] {escape(problem)}")
     console.print("[green]every build agrees[/]" if not problems else f"[red]{len(problems)} problems[/]")
     return 1 if problems else 0
 
@@ -121,25 +132,49 @@ def find_targets() -> tuple[list[Target], list[str]]:
 
 def run_target(console: Console, target: Target, model: Path, rows: Sequence[Array], files: int) -> Outcome:
     """Compiles with and without kernels and runs both on all files."""
-    with console.status(f"{target.name}: stock IREE"):
+    with step(console, f"{target.name}: compiling and running stock IREE"):
         stock = compile_model(model, flags=target.flags, substitute=False)
-        stock_scores = run(stock, target, rows)[:files]
-    with console.status(f"{target.name}: with kernels"):
+        stock_scores, stock_batch_s = run(stock, target, rows, PATIENCE_S)
+    with step(console, f"{target.name}: compiling and running with kernels"):
         substituted = compile_model(model, flags=target.flags)
-        scores = run(substituted, target, rows)[:files]
+        scores, _ = run(substituted, target, rows)
     return Outcome(
-        target=target, stock=stock, substituted=substituted, stock_scores=stock_scores, scores=scores
-    )  # fmt: skip
+        target=target,
+        stock=stock,
+        substituted=substituted,
+        stock_scores=stock_scores[:files],
+        stock_batch_s=stock_batch_s,
+        scores=scores[:files],
+    )
 
 
-def run(result: CompileResult, target: Target, rows: Sequence[Array]) -> Array:
-    """[files, types] f32: the scores of every batch."""
+def step(console: Console, what: str) -> AbstractContextManager[object]:
+    """Says what is being done: while it lasts on a terminal, as a line elsewhere."""
+    if console.is_terminal:
+        return console.status(what)
+    console.print(f"== {what}")
+    return nullcontext()
+
+
+def run(
+    result: CompileResult, target: Target, rows: Sequence[Array], patience_s: float = float("inf")
+) -> tuple[Array, float]:
+    """[files, types] f32, the scores of each batch until one took longer than `patience_s`; the last one's time."""
+    scores: list[Array] = []
     with Session(result.vmfb, device=target.device) as session:
-        return np.concatenate([session.call(None, [batch])[0] for batch in rows])
+        for batch in rows:
+            start = time.perf_counter()
+            scores += session.call(None, [batch])
+            took_s = time.perf_counter() - start
+            if took_s > patience_s:
+                break
+    return np.concatenate(scores), took_s
 
 
 def stock_times(outcome: Outcome, batch: Array) -> dict[str, DispatchTime]:
-    """How long each dispatch takes without kernels."""
+    """How long each dispatch takes without kernels; nothing where stock IREE is slow."""
+    if outcome.stock_batch_s > PATIENCE_S:
+        return {}
     return dispatch_times(outcome.stock.vmfb, device=outcome.target.device, inputs=[batch], calls=2)
 
 
@@ -147,18 +182,20 @@ def substitution_table(outcome: Outcome, times: dict[str, DispatchTime]) -> Tabl
     """Which kernel stands in for which dispatch, and what part of stock IREE's time that dispatch took."""
     plan, payloads = outcome.substituted.plan, outcome.substituted.payloads
     device = describe_device(outcome.target.device)
-    title = f"{outcome.target.name}{'' if device == 'default' else f' ({device})'}: "
+    title = outcome.target.name + ("" if device == "default" else escape(f" ({device})")) + ": "
     title += f"{len(plan.substitutions)} of {len(plan.dispatches)} dispatches substituted"
     table = Table(title=title, title_justify="left")
     for name in ("dispatch", "kernel", "payload", "what was put in"):
         table.add_column(name)
-    table.add_column("part of stock time", justify="right")
+    if times:
+        table.add_column("part of stock time", justify="right")
     total_ns = sum(entry.total_ns for entry in times.values())
     for substitution in plan.substitutions:
         name = substitution.dispatch.name
         payload = payloads[name]
-        part = f"{times[name].total_ns / total_ns:.1%}" if name in times else ""
-        table.add_row(name, substitution.kernel.name, substitution.kernel.payload.kind, payload.summary, part)
+        part = [f"{times[name].total_ns / total_ns:.1%}" if name in times else ""] if times else []
+        short = name.partition("$async_")[2] or name  # all begin with the function's name
+        table.add_row(short, substitution.kernel.name, substitution.kernel.payload.kind, payload.summary, *part)
     return table
 
 
@@ -175,7 +212,8 @@ def label_rows(
     magika = Magika()
     found = []
     for at, path in enumerate(files):
-        row = {name: detector.labels[int(scores[at].argmax())] for name, scores in columns.items()}
+        known = {name: scores for name, scores in columns.items() if at < len(scores)}
+        row = {name: detector.labels[int(scores[at].argmax())] for name, scores in known.items()}
         row["magika"] = str(magika.identify_path(path).dl.label)
         found.append(row)
     return found
@@ -188,9 +226,10 @@ def type_table(files: Sequence[Path], outcomes: Sequence[Outcome], labels: Seque
     for name in ("file", *shown, "magika itself"):
         table.add_column(name)
     for path, row in zip(files, labels, strict=True):
-        cells = [row[name] for name in (*shown, "magika")]
-        right = len(set(cells)) == 1
-        table.add_row(path.name, *(cell if right or cell == row["magika"] else f"[red]{cell}[/]" for cell in cells))
+        cells = [row.get(name, "–") for name in (*shown, "magika")]
+        table.add_row(
+            escape(path.name), *(cell if cell in ("–", row["magika"]) else f"[red]{cell}[/]" for cell in cells)
+        )
     return table
 
 
@@ -206,14 +245,15 @@ def distance_table(outcomes: Sequence[Outcome], reference: Array) -> Table:
 
 
 def distance(a: Array, b: Array) -> float:
-    """Largest |a − b|; infinite where one is not a number."""
-    largest = float(np.abs(a.astype(np.float64) - b).max())
+    """Largest |a − b| over the files that both have; infinite where one is not a number."""
+    files = min(len(a), len(b))
+    largest = float(np.abs(a[:files].astype(np.float64) - b[:files]).max())
     return largest if np.isfinite(largest) else float("inf")
 
 
 def speed_table(console: Console, outcome: Outcome, run_onnx: Callable[[Array], Array], batch: Array) -> Table:
     """One thread each, interleaved in this process, medians."""
-    with ExitStack() as stack, console.status("timing, one thread each"):
+    with ExitStack() as stack, step(console, "CPU: timing, one thread each"):
         builds = (("stock IREE", outcome.stock), ("with kernels", outcome.substituted))
         cases: dict[str, Callable[[], object]] = {}
         for name, result in builds:

@@ -190,7 +190,8 @@ class _Checks:
         selective = bool(table.dispatches or table.kinds)
         general = table.abi == "raw" or table.payload.kind in GENERATORS
         optional = selective and general and "definition" not in table.model_fields_set
-        problems = list(self._inside(path, table.definition.file, required=not optional))
+        # a definition may be shared with the kernel in the next folder, which is for another target
+        problems = list(self._inside(path, table.definition.file, required=not optional, root=self.folder.parent))
         yield from problems
         file = self.folder / table.definition.file
         if problems or (optional and not os.path.isfile(file)):
@@ -202,13 +203,16 @@ class _Checks:
                           found=f"no operands, but {table.definition.file}",
                           next_step='add [operands] with lines such as a = ["M", "K"]')  # fmt: skip
 
-    def _inside(self, path: tuple[str, ...], name: str, *, required: bool) -> Iterator[Problem]:
+    def _inside(
+        self, path: tuple[str, ...], name: str, *, required: bool, root: Path | None = None
+    ) -> Iterator[Problem]:
+        root = root or self.folder
         file = self.folder / name
         # a plain name that is no link cannot lead out, and resolving 500 kernels' paths takes longer than parsing them
         plain = "/" not in name and os.sep not in name and name != ".." and not os.path.islink(file)
-        if not plain and not file.resolve().is_relative_to(self.folder.resolve()):
+        if not plain and not file.resolve().is_relative_to(root.resolve()):
             yield Problem(path=path, what="the file is outside the kernel's folder",
-                          expected=f"a path below {self.folder}", found=str(file.resolve()),
+                          expected=f"a path below {root}", found=str(file.resolve()),
                           next_step="copy the file into the kernel's folder")  # fmt: skip
         elif required and not os.path.isfile(file):
             there = sorted(p.name for p in self.folder.iterdir() if p.is_file() and p.name != MANIFEST_NAME)

@@ -49,7 +49,9 @@ def command(
     from ..report.rows import by_nearness, decisions_for, find_dispatch
 
     with progress() as report:
-        plan = inspect_model(model, kernels=kernels, builtin=builtin, flags=flags, progress=report)
+        plan = inspect_model(
+            model, kernels=kernels, builtin=builtin, flags=flags, isolate=True, progress=report
+        )  # fmt: skip
     dispatch = find_dispatch(plan, dispatch_name) if dispatch_name is not None else None
     decisions = by_nearness(decisions_for(plan, dispatch=dispatch, kernel=kernel_name))
     if not decisions:

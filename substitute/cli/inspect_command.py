@@ -20,7 +20,9 @@ def command(model: Path, kernels: tuple[Path, ...], builtin: bool, as_json: bool
     from ..pipeline import inspect_model
 
     with progress() as report:
-        plan = inspect_model(model, kernels=kernels, builtin=builtin, flags=flags, progress=report)
+        plan = inspect_model(
+            model, kernels=kernels, builtin=builtin, flags=flags, isolate=True, progress=report
+        )  # fmt: skip
     if as_json:
         from ..report.as_json import inspection_to_json
 

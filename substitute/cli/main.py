@@ -119,7 +119,8 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _bug(error: Exception, debug: bool) -> str:
-    lines = [f"error: this is a bug in {PROGRAM}: {type(error).__name__}: {error}"]
+    words = str(error) if debug else str(error).partition("\n")[0]
+    lines = [f"error: this is a bug in {PROGRAM}: {type(error).__name__}: {words}"]
     if not debug:
         lines.append(f"  next:      run it again as `{PROGRAM} --debug …` and report what it prints")
     return "\n".join(lines)

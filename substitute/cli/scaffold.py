@@ -16,14 +16,11 @@ summary = "Matrix multiplication in f32, as a start"
 constraints = ["N % 16 == 0"]   # conditions over axes: + - * // % min max ceildiv, comparisons, and or not
 {slots}
 [operands]                      # the definition's arguments, then its results; each with its axes
-a = ["M", "K"]
-b = ["K", "N"]
-c = ["M", "N"]
+{operands}
 
 [[target]]                      # one table for each target; empty fields accept everything
 backend = "{backend}"
-# features = ["avx2"]           # CPU features that have to be on
-# architectures = ["x86_64"]
+{needs}
 
 [payload]
 kind = "{kind}"
@@ -175,27 +172,65 @@ declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 """
 
 
+_GLSL = """\
+// c[m, n] = Σk a[m, k] · b[k, n]; each invocation computes one element.
+// The toolkit writes what stands before this: the axes (M, K, N), load_a(m, k) and load_b(k, n), which read an element
+// wherever the model keeps it, and store_c(m, n, value), which applies the element-wise work that IREE fused behind.
+void main() {
+  int m = int(gl_GlobalInvocationID.y), n = int(gl_GlobalInvocationID.x);
+  if (m >= M || n >= N) return;
+  float sum = 0.0;
+  for (int k = 0; k < K; ++k) sum += load_a(m, k) * load_b(k, n);
+  store_c(m, n, sum);
+}
+"""
+
+_CONTIGUOUS = """\
+a = ["M", "K"]                  # row-major; {{ axes = […], strided = true }} takes any strides
+b = ["K", "N"]
+c = ["M", "N"]"""
+_STRIDED = """\
+a = {{ axes = ["M", "K"], strided = true }}   # any strides: load_a knows them
+b = {{ axes = ["K", "N"], strided = true }}
+c = {{ axes = ["M", "N"], strided = true }}"""
+_EPILOGUE = """\
+slots = ["epilogue"]            # store_c applies what IREE fused behind the operation
+"""
+_CPU_NEEDS = """\
+# features = ["avx2"]           # CPU features that have to be on
+# architectures = ["x86_64"]"""
+_SHADER_NEEDS = """\
+# architectures = ["ampere"]"""
+_ROW_LAUNCH = """\
+workgroup_count = ["M", "1", "1"]   # how many workgroups along x, y and z: one for each row"""
+_GLSL_LAUNCH = """\
+workgroup_size = [16, 4, 1]     # invocations in a workgroup
+workgroup_count = ["ceildiv(N, 16)", "ceildiv(M, 4)", "1"]   # how many workgroups along x, y and z"""
+
+
 def scaffold(kind: str, name: str, entry: str) -> Mapping[str, str]:
     """File name → text of a kernel of this kind. `entry` is a symbol."""
-    payload = {
+    file, text = {
         "llvm-generator": ("generator.py", _GENERATOR),
         "llvm-ir": ("kernel.ll", _IR.format(entry=entry)),
-        "glsl": ("shader.glsl", ""),
-    }
-    file, text = payload[kind]
+        "glsl": ("kernel.comp", _GLSL),
+    }[kind]
+    shader = kind == "glsl"
     m, k, n = EXAMPLE_SIZES
     manifest = _MANIFEST.format(
-        name=name, kind=kind, file=file, slots="", entry="main" if kind == "glsl" else entry,
-        backend="vulkan-spirv" if kind == "glsl" else "llvm-cpu",
-        launch=_ROW_LAUNCH,
-    )  # fmt: skip
+        name=name,
+        kind=kind,
+        file=file,
+        slots=_EPILOGUE if shader else "",
+        operands=(_STRIDED if shader else _CONTIGUOUS).format(),
+        entry="main" if shader else entry,
+        backend="vulkan-spirv" if shader else "llvm-cpu",
+        needs=_SHADER_NEEDS if shader else _CPU_NEEDS,
+        launch=_GLSL_LAUNCH if shader else _ROW_LAUNCH,
+    )
     return {
         "kernel.toml": manifest,
         "definition.mlir": _DEFINITION.format(entry=entry),
         file: text,
         "example.mlir": _EXAMPLE.format(m=m, k=k, n=n),
     }
-
-
-_ROW_LAUNCH = """\
-workgroup_count = ["M", "1", "1"]   # how many workgroups along x, y and z"""

@@ -48,7 +48,7 @@ def command(
     with progress() as report:
         verdict = validate_model(
             model, device=device, kernels=kernels, builtin=builtin, flags=flags, plan=plan, function=function,
-            seed=seed, inputs=values, progress=report,
+            seed=seed, inputs=values, isolate=True, progress=report,
         )  # fmt: skip
     if as_json:
         show_json(verdict_to_json(verdict, drawn=not values))

@@ -77,9 +77,7 @@ def _share(
         yield {**shared, group: tuple(loops[len(others) :])}
 
 
-def _combine(
-    choices: list[list[dict[int, tuple[int, ...]]]], count: int
-) -> Iterator[tuple[tuple[int, ...], ...]]:
+def _combine(choices: list[list[dict[int, tuple[int, ...]]]], count: int) -> Iterator[tuple[tuple[int, ...], ...]]:
     for combination in itertools.islice(itertools.product(*choices), _MOST_ASSIGNMENTS):
         merged: dict[int, tuple[int, ...]] = {}
         for part in combination:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ..catalog.constraints import evaluate_constraint
 from ..errors import PlanError
 from ..model.dispatch import Dispatch
 from ..model.kernel import Kernel
-from ..model.plan import Axis, Decision, Match, Plan, Rule, Substitution
+from ..model.plan import Decision, Match, Plan, Rule, Substitution
 from .structure import match_form
 from .target import check_target
 
@@ -22,35 +23,33 @@ FALLBACK_BACKENDS = frozenset({"llvm-cpu"})
 
 def decide(kernel: Kernel, dispatch: Dispatch, accepts: Accepts) -> Decision:
     """Checks one kernel against one dispatch: target, selection, structure, constraints, generator, in this order."""
-    rules: list[Rule] = []
+    rules = [check_target(kernel.targets, dispatch.target)]
+    match: Match | None = None
+    if rules[-1].passed:
+        rules.extend(_until_failed(_selection(kernel, dispatch)))
+    if rules[-1].passed:
+        match = _structure(kernel, dispatch, rules)
+    if match is not None:
+        match = _constrained(kernel, dispatch, match, rules)
+    if match is not None:
+        reason = accepts(kernel, dispatch)
+        rules.append(
+            Rule(
+                name="payload",
+                passed=not reason,
+                expected="a dispatch that its code handles",
+                found=reason or "it does",
+            )
+        )
+        match = None if reason else match
+    return Decision(kernel=kernel, dispatch=dispatch, rules=tuple(rules), match=match)
 
-    def rejected() -> Decision:
-        return Decision(kernel=kernel, dispatch=dispatch, rules=tuple(rules), match=None)
 
-    rules.append(check_target(kernel.targets, dispatch.target))
-    if not rules[-1].passed:
-        return rejected()
-    for rule in _selection(kernel, dispatch):
-        rules.append(rule)
+def _until_failed(rules: Iterable[Rule]) -> Iterator[Rule]:
+    for rule in rules:
+        yield rule
         if not rule.passed:
-            return rejected()
-    match = _structure(kernel, dispatch, rules)
-    if match is None:
-        return rejected()
-    fallback = _constraints(kernel, dispatch, match.axes, rules)
-    if not rules[-1].passed:
-        return rejected()
-    reason = accepts(kernel, dispatch)
-    rules.append(
-        Rule(name="payload", passed=not reason, expected="a dispatch that its code handles", found=reason or "it does")
-    )
-    if reason:
-        return rejected()
-    found = Match(
-        form=match.form, axes=match.axes, program=match.program, arguments=match.arguments,
-        specificity=match.specificity, fallback=fallback,
-    )  # fmt: skip
-    return Decision(kernel=kernel, dispatch=dispatch, rules=tuple(rules), match=found)
+            return
 
 
 def _selection(kernel: Kernel, dispatch: Dispatch) -> list[Rule]:
@@ -102,9 +101,9 @@ def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match |
     return None
 
 
-def _constraints(kernel: Kernel, dispatch: Dispatch, axes: tuple[Axis, ...], rules: list[Rule]) -> tuple[str, ...]:
+def _constrained(kernel: Kernel, dispatch: Dispatch, match: Match, rules: list[Rule]) -> Match | None:
     """Checks constraints over static axes; those over dynamic ones are left to run time where that is possible."""
-    sizes: dict[str, int] = {a.name: a.size for a in axes if isinstance(a.size, int)}
+    sizes: dict[str, int] = {a.name: a.size for a in match.axes if isinstance(a.size, int)}
     fallback: list[str] = []
     for constraint in kernel.constraints:
         dynamic = sorted(a for a in constraint.axes if a not in sizes)
@@ -123,13 +122,14 @@ def _constraints(kernel: Kernel, dispatch: Dispatch, axes: tuple[Axis, ...], rul
             values = ", ".join(f"{a} = {sizes[a]}" for a in sorted(constraint.axes))
             rules.append(Rule(name="constraint", passed=passed, expected=constraint.text, found=values))
         if not rules[-1].passed:
-            return ()
-    return tuple(fallback)
+            return None
+    return replace(match, fallback=tuple(fallback))
 
 
 def rank(decision: Decision) -> tuple[int, ...]:
     """The order of accepted kernels, best last: a person's own before built-in ones, then priority, then how much of
-    the dispatch the definition names, then how closely it names the target, then how many constraints it has."""
+    the dispatch the definition names, then how closely it names the target, then how many constraints it has.
+    """
     kernel = decision.kernel
     assert decision.match is not None
     target = max((_closeness(rule) for rule in kernel.targets), default=0)

@@ -80,9 +80,7 @@ def _match_core(kernel: Kernel, form: Form, pattern: Stage, core: Stage) -> _Cor
             found=core.type.element,
         )  # fmt: skip
     if repr(pattern.init) != repr(core.init) and not _same_zero(pattern.init, core.init):
-        return Rule(
-            name="structure.init", passed=False, expected=f"a start from {pattern.init}", found=str(core.init)
-        )
+        return Rule(name="structure.init", passed=False, expected=f"a start from {pattern.init}", found=str(core.init))
     best: Rule | None = None
     for unified in itertools.islice(unify(pattern.expr, core.expr, prologue="prologue" in kernel.slots), 16):
         result = _bind(kernel, form, pattern, core, unified.nodes)
@@ -97,9 +95,7 @@ def _match_core(kernel: Kernel, form: Form, pattern: Stage, core: Stage) -> _Cor
     )
 
 
-def _bind(
-    kernel: Kernel, form: Form, pattern: Nest, core: Nest, nodes: Mapping[int, int]
-) -> _CoreMatch | Rule:
+def _bind(kernel: Kernel, form: Form, pattern: Nest, core: Nest, nodes: Mapping[int, int]) -> _CoreMatch | Rule:
     names = tuple(_name_of(kernel, form, read) for read in pattern.reads)
     pattern_roots = {
         node.attribute: at
@@ -192,9 +188,7 @@ def _match_dimensions(pattern: Named, core: Named) -> _CoreMatch | Rule:
             name = str(size.args[0]) if isinstance(size, Expr) and size.op == "symbol" else str(size)
             axis = bound.setdefault(name, Axis(name=name, loops=(), sizes=(actual,)))
             if axis.size != actual or (isinstance(size, int) and size != actual):
-                return Rule(
-                    name="structure.size", passed=False, expected=f"{name} = {axis.size}", found=str(actual)
-                )
+                return Rule(name="structure.size", passed=False, expected=f"{name} = {axis.size}", found=str(actual))
     return _CoreMatch(tuple(bound.values()), dict(enumerate(core.reads)), 4)
 
 
@@ -227,7 +221,7 @@ def _match_stores(kernel: Kernel, form: Form, program: Program, axes: dict[str, 
         return 0
     if len(form.program.stores) != len(program.stores):
         return Rule(
-            name="structure.epilogue", passed=False, expected="nothing after the core (the kernel has no epilogue slot)",
+            name="structure.epilogue", passed=False, expected="nothing after the core (no epilogue slot)",
             found=f"{len(program.stores)} loop nests that store",
         )  # fmt: skip
     count = 0
@@ -249,9 +243,7 @@ def _match_store(kernel: Kernel, form: Form, pattern: Nest, nest: Nest, known: d
         for axis in result.axes:
             size = known.setdefault(axis.name, axis).size
             if size != axis.size:
-                best = Rule(
-                    name="structure.axes", passed=False, expected=f"{axis.name} = {size}", found=str(axis.size)
-                )
+                best = Rule(name="structure.axes", passed=False, expected=f"{axis.name} = {size}", found=str(axis.size))
                 break
         else:
             return _check_writes(kernel, form, pattern, nest, result.axes)

@@ -55,9 +55,7 @@ def _steps(rule: TargetRule, target: Target) -> list[Rule]:
     if rule.features:
         missing = [f for f in rule.features if f.lstrip("+") not in target.features]
         found = "all of them" if not missing else f"without {', '.join(missing)}"
-        steps.append(
-            Rule(name="target.features", passed=not missing, expected=", ".join(rule.features), found=found)
-        )
+        steps.append(Rule(name="target.features", passed=not missing, expected=", ".join(rule.features), found=found))
     for key, value in rule.config:
         steps.append(_equal(f"target.config.{key}", value, target.get(key, "(not there)")))
     return steps
@@ -69,4 +67,6 @@ def _equal(name: str, expected: str, found: str) -> Rule:
 
 def _words(rule: TargetRule) -> str:
     config = (f"{key} = {value}" for key, value in rule.config)
-    return " ".join((rule.backend, rule.format, *rule.architectures, *rule.features, *config)).replace("  ", " ").strip()
+    return (
+        " ".join((rule.backend, rule.format, *rule.architectures, *rule.features, *config)).replace("  ", " ").strip()
+    )

@@ -212,4 +212,4 @@ class Dispatch:
     operations: tuple[str, ...]
     """The linalg-level operations of the body, in order, for people."""
     kind: str
-    """`contraction`, `convolution`, `reduction`, `normalization`, `softmax`, `elementwise`, `copy`, `gather`, `attention`, …"""
+    """`contraction`, `convolution`, `reduction`, `normalization`, `softmax`, `elementwise`, `copy`, `gather`, …"""

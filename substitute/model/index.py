@@ -102,7 +102,7 @@ def product(values: tuple[Index, ...]) -> Index:
 
 
 def evaluate(value: Index, push_constants: tuple[int, ...] = (), symbols: Mapping[str, int] | None = None) -> int:
-    """The number that `value` has for these push constants and axes. Raises `KeyError` or `IndexError` for unknown ones."""
+    """What `value` is for these push constants and axes. Raises `KeyError` or `IndexError` for unknown ones."""
     if isinstance(value, int):
         return value
     if value.op == "push":

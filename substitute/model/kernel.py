@@ -8,9 +8,7 @@ from typing import Literal
 
 from .dispatch import Program
 
-PayloadKind = Literal[
-    "llvm-generator", "llvm-ir", "llvm-bitcode", "object", "spirv", "glsl", "glsl-generator", "ptx"
-]
+PayloadKind = Literal["llvm-generator", "llvm-ir", "llvm-bitcode", "object", "spirv", "glsl", "glsl-generator", "ptx"]
 PAYLOAD_KINDS: tuple[PayloadKind, ...] = (
     "llvm-generator", "llvm-ir", "llvm-bitcode", "object", "spirv", "glsl", "glsl-generator", "ptx",
 )  # fmt: skip

@@ -68,7 +68,7 @@ class GraphBuilder:
         return self._known[key]
 
     def inline(self, graph: ScalarGraph, leaf: Callable[[Scalar], int | None]) -> tuple[int, ...]:
-        """Copies `graph` in; `leaf` says what a `read` or `index` leaf becomes (None: stays); its results' new positions."""
+        """Copies `graph` in; `leaf` says what a `read` or `index` becomes (None: stays). New positions of results."""
         moved: list[int] = []
         for node in graph.nodes:
             at = leaf(node) if node.op in ("read", "index") else None

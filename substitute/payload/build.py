@@ -43,18 +43,24 @@ def build(substitution: Substitution) -> tuple[Request, Payload]:
 def entry_name(substitution: Substitution) -> str:
     """The name that the payload's entry point gets.
 
-    Elsewhere than on the CPU it is the export's, as the device sees it. On the CPU it is linked to a shim, possibly
-    with others, so that it has to be unique; an object file's symbols stay as they are.
+    On Vulkan it is the export's as it stands; on CUDA IREE replaces every character that PTX does not know. On the
+    CPU it is linked to a shim, possibly with others, so that it has to be unique; an object file's symbols stay as
+    they are.
     """
-    name = device_name(substitution.dispatch.name)
-    kernel = substitution.kernel
+    name, kernel = substitution.dispatch.name, substitution.kernel
     if kernel.payload.kind == "object":
         return kernel.payload.entry
-    return f"{name}_{device_name(kernel.name)}" if substitution.dispatch.target.backend == "llvm-cpu" else name
+    match substitution.dispatch.target.backend:
+        case "vulkan-spirv":
+            return name
+        case "llvm-cpu":
+            return sanitized(f"{name}_{kernel.name}")
+        case _:
+            return sanitized(name)
 
 
-def device_name(symbol: str) -> str:
-    """A symbol as it reaches a device: every other character becomes an underscore."""
+def sanitized(symbol: str) -> str:
+    """A symbol with an underscore in the place of every character but letters, digits and underscores."""
     return re.sub(r"[^A-Za-z0-9_]", "_", symbol)
 
 

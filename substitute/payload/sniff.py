@@ -20,7 +20,7 @@ LLVM_WORDS = ("; ModuleID", "target triple", "target datalayout", "define ", "de
 
 
 def sniff(data: bytes) -> str:
-    """`SPIR-V`, `LLVM bitcode`, `ELF object (x86-64)`, `PTX`, `LLVM IR text`, `archive`, `GLSL`, `text`, `binary`, `nothing`."""
+    """`SPIR-V`, `LLVM bitcode`, `ELF object (x86-64)`, `PTX`, `LLVM IR text`, `GLSL`, `archive`, `text` or `binary`."""
     if not data:
         return "nothing (an empty file)"
     if data[:4] in (b"\x03\x02\x23\x07", b"\x07\x23\x02\x03"):
@@ -68,12 +68,17 @@ def _open(data: bytes) -> Any:
     try:
         return ELFFile(io.BytesIO(data))
     except (ELFError, ConstructError, ValueError, KeyError) as error:
-        raise PayloadError(
-            "the ELF file is damaged",
-            expected="an ELF header and its sections",
-            found=str(error) or type(error).__name__,
-            next_step="compile the object again",
-        ) from error
+        raise _damaged(error, "object file") from error
+
+
+def _damaged(error: Exception, name: str) -> PayloadError:
+    return PayloadError(
+        "the ELF file is damaged",
+        where=name,
+        expected="an ELF header and its sections",
+        found=str(error) or type(error).__name__,
+        next_step="compile the object again",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,27 +106,39 @@ def read_object(data: bytes, *, name: str = "object file") -> ObjectFacts:
             found=found,
             next_step="name the right file, or correct `kind`",
         )
-    elf = _open(data)
+    machine, symbols = _symbols(data, name)
     functions: list[str] = []
     undefined: list[str] = []
     thread_local: list[str] = []
-    table = elf.get_section_by_name(".symtab")
-    for symbol in table.iter_symbols() if table is not None else ():
-        info = symbol.entry["st_info"]
-        if info["type"] == "STT_TLS":
-            thread_local.append(symbol.name)
-        elif symbol.entry["st_shndx"] == "SHN_UNDEF":
-            if symbol.name:
-                undefined.append(symbol.name)
-        elif info["type"] == "STT_FUNC" and info["bind"] in ("STB_GLOBAL", "STB_WEAK"):
-            functions.append(symbol.name)
-    machine = str(elf.header["e_machine"])
+    for symbol, type_, bind, section in symbols:
+        if type_ == "STT_TLS":
+            thread_local.append(symbol)
+        elif section == "SHN_UNDEF":
+            if symbol:
+                undefined.append(symbol)
+        elif type_ == "STT_FUNC" and bind in ("STB_GLOBAL", "STB_WEAK"):
+            functions.append(symbol)
     return ObjectFacts(
         machine=MACHINE_NAMES.get(machine, machine),
         functions=tuple(functions),
         undefined=tuple(undefined),
         thread_local=tuple(thread_local),
     )
+
+
+def _symbols(data: bytes, name: str) -> tuple[str, list[tuple[str, str, str, object]]]:
+    """The machine, and (name, type, binding, section) of each symbol."""
+    from elftools.common.exceptions import ELFError
+    from elftools.construct import ConstructError
+
+    elf = _open(data)
+    try:
+        table = elf.get_section_by_name(".symtab")
+        entries = [(s.name, s.entry) for s in table.iter_symbols()] if table is not None else []
+    except (ELFError, ConstructError, ValueError, KeyError, UnicodeDecodeError) as error:
+        raise _damaged(error, name) from error
+    symbols = [(text, e["st_info"]["type"], e["st_info"]["bind"], e["st_shndx"]) for text, e in entries]
+    return str(elf.header["e_machine"]), symbols
 
 
 RESOLVED = frozenset(
@@ -164,6 +181,6 @@ def verify_object(
             where=name,
             expected="no undefined symbol but basic mathematics, and nothing thread-local",
             found=", ".join((*missing, *(f"{s} (thread-local)" for s in facts.thread_local))),
-            next_step="compile with -ffreestanding -fno-stack-protector -O2, and bring the code for these in the object",
+            next_step="compile with -O2 -ffreestanding -fno-stack-protector, with the code for these in the object",
         )
     return facts

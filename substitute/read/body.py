@@ -74,9 +74,7 @@ class BodyReader:
 
     def program(self) -> Program:
         """What was read."""
-        return Program(
-            operands=tuple(self.operands), cores=tuple(self._cores), stores=merge_stores(self._stores)
-        )
+        return Program(operands=tuple(self.operands), cores=tuple(self._cores), stores=merge_stores(self._stores))
 
     def add_operand(self, operand: Operand) -> int:
         """Its position."""
@@ -103,7 +101,7 @@ class BodyReader:
         self._stores.append(
             Nest(
                 sizes=sizes,
-                kinds=("parallel",) * len(sizes),
+                kinds=parallel(len(sizes)),
                 reads=reads,
                 expr=expr,
                 writes=(Write(view=view, access=at),),
@@ -188,9 +186,7 @@ class BodyReader:
         whole = View(operand=number, type=operand.type, offset=0, strides=row_major(operand.type.shape))
         return slice_view(whole, type_, offsets, strides, kept)
 
-    def _slice(
-        self, op: ir.Operation, first: int
-    ) -> tuple[tuple[Index, ...], tuple[Index, ...], tuple[Index, ...]]:
+    def _slice(self, op: ir.Operation, first: int) -> tuple[tuple[Index, ...], tuple[Index, ...], tuple[Index, ...]]:
         """Offsets, sizes and strides, from the static lists and operand segments `first`, +1, +2."""
         segments = integers(op.attributes["operandSegmentSizes"])
         operands, at = list(op.operands), sum(segments[:first])
@@ -232,9 +228,7 @@ class BodyReader:
         number = self.add_operand(
             Operand(kind="constant", type=type_, access="readonly", data=constant_bytes(attribute, type_))
         )
-        self._tensors[result] = Loaded(
-            View(operand=number, type=type_, offset=0, strides=row_major(type_.shape))
-        )
+        self._tensors[result] = Loaded(View(operand=number, type=type_, offset=0, strides=row_major(type_.shape)))
 
     # -- shapes ------------------------------------------------------------------------------------------------
 
@@ -332,9 +326,7 @@ class BodyReader:
                 loop_of_dim.append(at)
 
             def body(loops: tuple[Linear, ...], nest: NestBuilder) -> int:
-                emitted = {
-                    arguments[i]: inputs[i].element(_coordinates(accesses[i], loops), nest) for i in used
-                }
+                emitted = {arguments[i]: inputs[i].element(_coordinates(accesses[i], loops), nest) for i in used}
                 return self._scalars.body(block, emitted, loops, nest)[number]
 
             return Computed(inputs[first_output + number].type, body, tuple(loop_of_dim), loop_count)
@@ -370,10 +362,10 @@ class BodyReader:
         space = LoopSpace()
         loops = [constant(0)] * len(kinds)
         out_loops = [a.loop if a is not None else None for a in accesses[-1]]
-        parallel = [n for n in out_loops if n is not None]
-        if len(set(parallel)) != kinds.count("parallel") or len(parallel) != len(set(parallel)):
+        outer = [n for n in out_loops if n is not None]
+        if len(set(outer)) != kinds.count("parallel") or len(outer) != len(set(outer)):
             raise _NotAReduction
-        for number in [*parallel, *(i for i, k in enumerate(kinds) if k == "reduction")]:
+        for number in [*outer, *(i for i, k in enumerate(kinds) if k == "reduction")]:
             loops[number] = space.new(sizes[number], kinds[number])
         nest = NestBuilder()
         block = op.regions[0].blocks[0]
@@ -393,7 +385,7 @@ class BodyReader:
         self._tensors[op.results[0]] = self._reduced(
             inputs[-1], combiner, Nest(
                 sizes=tuple(space.sizes), kinds=tuple(cast("list[LoopKind]", space.kinds)), reads=reads, expr=graph,
-                combiner=combiner, target=tuple(loops[n] for n in parallel if loops[n].terms),
+                combiner=combiner, target=tuple(loops[n] for n in outer if loops[n].terms),
             ),
         )  # fmt: skip
 
@@ -428,9 +420,7 @@ class BodyReader:
         operands = [self._tensor(v) for v in op.operands if _is_tensor(v)]
         inputs = [t for t in operands if not isinstance(t, (Empty, Splat))]
         reads = tuple(self._materialised(t) for t in inputs)
-        attributes = tuple(
-            (key, str(op.attributes[key])) for key in op.attributes if key != "operandSegmentSizes"
-        )
+        attributes = tuple((key, str(op.attributes[key])) for key in op.attributes if key != "operandSegmentSizes")
         outputs = operands[len(operands) - len(op.results) :]
         types = tuple(t.type for t in outputs)
         numbers = tuple(self._new_temporary() for _ in types)
@@ -457,7 +447,7 @@ class BodyReader:
         number = self._new_temporary()
         sizes = tuple(s for s in tensor.type.shape if s != 1)
         self._cores.append(
-            Nest(sizes=sizes, kinds=("parallel",) * len(sizes), reads=reads, expr=expr, target=at,
+            Nest(sizes=sizes, kinds=parallel(len(sizes)), reads=reads, expr=expr, target=at,
                  temporary=number, type=tensor.type)
         )  # fmt: skip
         return Read(source=number, access=at, type=tensor.type)
@@ -465,6 +455,12 @@ class BodyReader:
 
 class _NotAReduction(Exception):
     """The operation is no reduction with one associative combiner; it is kept as a named operation."""
+
+
+def parallel(count: int) -> tuple[LoopKind, ...]:
+    """The kinds of an element-wise nest's loops."""
+    kinds: list[LoopKind] = ["parallel"] * count
+    return tuple(kinds)
 
 
 def linear(expr: ir.AffineExpr) -> Linear | None:
@@ -477,7 +473,7 @@ def linear(expr: ir.AffineExpr) -> Linear | None:
         return constant(int(ir.AffineConstantExpr(expr).value))
     if isinstance(expr, ir.AffineDimExpr):
         return loop(ir.AffineDimExpr(expr).position)
-    if isinstance(expr, ir.AffineAddExpr) or isinstance(expr, ir.AffineMulExpr):
+    if isinstance(expr, (ir.AffineAddExpr, ir.AffineMulExpr)):
         binary = expr
         a, b = linear(binary.lhs), linear(binary.rhs)
         if a is None or b is None:

@@ -109,9 +109,9 @@ def affine(expr: ir.AffineExpr, dims: list[Index], symbols: list[Index]) -> Inde
     if isinstance(expr, ir.AffineConstantExpr):
         return int(ir.AffineConstantExpr(expr).value)
     if isinstance(expr, ir.AffineDimExpr):
-        return dims[ir.AffineDimExpr(expr).position]
+        return dims[int(expr.position)]
     if isinstance(expr, ir.AffineSymbolExpr):
-        return symbols[ir.AffineSymbolExpr(expr).position]
+        return symbols[int(expr.position)]
     binary = expr
     a, b = affine(binary.lhs, dims, symbols), affine(binary.rhs, dims, symbols)
     if isinstance(expr, ir.AffineAddExpr):

@@ -6,7 +6,7 @@ from ..model.dispatch import Named, Nest, Program
 
 
 def kind_of(program: Program) -> str:
-    """`contraction`, `convolution`, `normalization`, `reduction`, `softmax`, `attention`, `scan`, `gather`, `copy`, …"""
+    """`contraction`, `convolution`, `normalization`, `reduction`, `softmax`, `scan`, `gather`, `copy`, …"""
     cores = [c for c in program.cores if isinstance(c, Named) or c.combiner]
     for core in cores:
         if isinstance(core, Named):
@@ -33,7 +33,7 @@ def is_contraction(nest: Nest) -> bool:
     reductions = {i for i, k in enumerate(nest.kinds) if k == "reduction"}
     # (x·x summed, or a weighted sum over one operand's own loops, is a reduction)
     return bool(sides[0] & reductions) and bool(sides[1] & reductions) and (
-        sides[0] != sides[1] or sides[0] == sides[1] == reductions and not nest.target
+        sides[0] != sides[1] or (sides[0] == sides[1] == reductions and not nest.target)
     )  # fmt: skip
 
 

@@ -60,13 +60,20 @@ class ScalarReader:
         op = value.owner.operation
         if op.name == "arith.constant":
             node = self._constant(op, nest)
-        elif type_ == "index" or type_.startswith("i"):
-            index: Index = self._indices.read(value)
-            node = nest.integer(index, type_)
         else:
-            node = self._operation(op, known, loops, nest)
+            index = self._launch_integer(value, type_)
+            node = self._operation(op, known, loops, nest) if index is None else nest.integer(index, type_)
         known[value] = node
         return node
+
+    def _launch_integer(self, value: ir.Value, type_: str) -> Index | None:
+        """An integer known at launch; None for what is no such thing (a comparison, a number with a fraction)."""
+        if type_ != "index" and not type_.startswith("i"):
+            return None
+        try:
+            return self._indices.read(value)
+        except Unread:
+            return None
 
     def _constant(self, op: ir.Operation, nest: NestBuilder) -> int:
         from iree.compiler import ir
@@ -128,9 +135,9 @@ def affine_scalar(expr: ir.AffineExpr, dims: list[int], symbols: list[int], nest
     if isinstance(expr, ir.AffineConstantExpr):
         return nest.integer(int(ir.AffineConstantExpr(expr).value), "index")
     if isinstance(expr, ir.AffineDimExpr):
-        return dims[ir.AffineDimExpr(expr).position]
+        return dims[int(expr.position)]
     if isinstance(expr, ir.AffineSymbolExpr):
-        return symbols[ir.AffineSymbolExpr(expr).position]
+        return symbols[int(expr.position)]
     binary = expr
     a = affine_scalar(binary.lhs, dims, symbols, nest)
     b = affine_scalar(binary.rhs, dims, symbols, nest)

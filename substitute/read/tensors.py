@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -170,7 +171,7 @@ def _collapse_view(view: View, type_: TensorType, groups: tuple[tuple[int, ...],
     strides: list[Index] = []
     for group in groups:
         moving = [d for d in group if view.type.shape[d] != 1]
-        for outer, inner in zip(moving, moving[1:], strict=False):
+        for outer, inner in itertools.pairwise(moving):
             if view.strides[outer] != mul(view.strides[inner], view.type.shape[inner]):
                 raise Unread("tensor.collapse_shape of a window that is not contiguous")
         strides.append(view.strides[moving[-1]] if moving else 1)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..errors import UsageError
+from ..match.planner import nearest_miss
 from ..model.dispatch import Dispatch
 from ..model.plan import Decision, Plan, Rule, Substitution
 from .cost import Cost, cost_of
@@ -20,7 +21,7 @@ class DispatchRow:
     """None where the dispatch could not be read."""
     substitution: Substitution | None
     nearest: Decision | None
-    """The rejected kernel that passed most rules; None where a kernel takes the dispatch, or none was looked at."""
+    """The rejected kernel that came nearest; None where a kernel takes the dispatch, or none was looked at."""
 
     @property
     def failed_rule(self) -> Rule | None:
@@ -51,8 +52,17 @@ def failed_rule(decision: Decision) -> Rule | None:
 
 
 def by_nearness(decisions: list[Decision]) -> list[Decision]:
-    """Kernels that fit first, then by the number of rules passed, then by name."""
-    return sorted(decisions, key=lambda d: (not d.accepted, -sum(r.passed for r in d.rules), d.kernel.name))
+    """Kernels that fit first, then those that came near before those that did not, by name where all else is equal."""
+    named = sorted(decisions, key=lambda d: d.kernel.name)
+    ordered = [d for d in named if d.accepted]
+    # how near a kernel came is a matter of the rule that it failed, so one decision speaks for all that failed the same
+    failed: dict[str, list[Decision]] = {}
+    for decision in named:
+        if not decision.accepted:
+            failed.setdefault(decision.rules[-1].name, []).append(decision)
+    while nearest := nearest_miss([group[0] for group in failed.values()]):
+        ordered += failed.pop(nearest.rules[-1].name)
+    return ordered
 
 
 def decisions_for(plan: Plan, *, dispatch: Dispatch | None, kernel: str | None) -> list[Decision]:
@@ -91,8 +101,7 @@ def find_dispatch(plan: Plan, text: str) -> Dispatch:
 
 
 def _nearest(decisions: list[Decision]) -> Decision | None:
-    rejected = [d for d in decisions if not d.accepted]
-    return by_nearness(rejected)[0] if rejected else None
+    return nearest_miss(sorted(decisions, key=lambda d: d.kernel.name))
 
 
 def _key(dispatch: Dispatch) -> tuple[str, str, str]:

@@ -92,20 +92,26 @@ def explanation_table(decision: Decision, *, width: int | None) -> RenderableTyp
 
 
 def decisions_table(decisions: Sequence[Decision], *, width: int | None) -> RenderableType:
-    """One line for each decision, in the order given."""
+    """One line for each decision, in the order given; a dispatch or a kernel that all share stands above."""
+    dispatches = list(dict.fromkeys(d.dispatch.name for d in decisions))
+    kernels = list(dict.fromkeys(d.kernel.name for d in decisions))
     table = _table(width)
-    table.add_column("dispatch", overflow="fold")
-    table.add_column("kernel", overflow="fold")
+    for head, names in (("dispatch", dispatches), ("kernel", kernels)):
+        if len(names) > 1:
+            table.add_column(head, overflow="fold")
     table.add_column("rules passed", justify="right", no_wrap=True)
-    table.add_column("result", overflow="fold", ratio=5)
+    table.add_column("result", overflow="fold")
     for decision in decisions:
         rule = failed_rule(decision)
         result = Text("fits", style=GOOD) if decision.accepted else Text()
         if rule:
             result = Text.assemble((rule.name, BAD), f": expected {rule.expected}, found {rule.found}")
-        passed = sum(r.passed for r in decision.rules)
-        table.add_row(Text(decision.dispatch.name), Text(decision.kernel.name), str(passed), result)
-    return table
+        row = [Text(decision.dispatch.name)] if len(dispatches) > 1 else []
+        row += [Text(decision.kernel.name)] if len(kernels) > 1 else []
+        table.add_row(*row, str(sum(r.passed for r in decision.rules)), result)
+    shared = [Text.assemble("dispatch ", (names[0], NAME)) for names in (dispatches,) if len(names) == 1]
+    shared += [Text.assemble("kernel ", (names[0], NAME)) for names in (kernels,) if len(names) == 1]
+    return Group(*shared, table)
 
 
 def verdict_table(verdict: ModelVerdict, *, drawn: bool, width: int | None) -> RenderableType:
@@ -186,8 +192,10 @@ def _kernel_or_nearest(row: DispatchRow) -> list[Text]:
         match = row.substitution.match
         return [Text(row.substitution.kernel.name, style=GOOD), Text(words.axes(match), style=DIM)]
     rule = row.failed_rule
+    if row.dispatch.program is None and not (rule and rule.name.partition(".")[0] == "target"):
+        return []  # the reason is that it was not read, which stands beside
     if row.nearest is None or rule is None:
-        return [Text("no kernel for this target" if row.dispatch.program else "", style=DIM)]
+        return [Text("no kernel for this target", style=DIM)]
     return [
         Text.assemble(("not ", DIM), row.nearest.kernel.name, (f": {rule.name}", BAD)),
         Text(f"expected {rule.expected}, found {rule.found}", style=DIM),

@@ -100,4 +100,3 @@ def join(conditions: list[Condition]) -> Condition:
     if not unknown:
         return True
     return unknown[0] if len(unknown) == 1 else Logic(op="and", args=tuple(unknown))
-

@@ -44,9 +44,7 @@ def _raw(substitution: Substitution, entry: str) -> Request:
         operand = Operand(kind="binding", type=type_, access=access, binding=number)  # type: ignore[arg-type]
         view = View(operand=number, type=type_, offset=0, strides=())
         written = access != "readonly"
-        parameters.append(
-            Parameter(name=f"binding{number}", operand=operand, view=view, written=written, read=True)
-        )
+        parameters.append(Parameter(name=f"binding{number}", operand=operand, view=view, written=written, read=True))
     return Request(
         entry=entry,
         substitution=substitution,

@@ -30,7 +30,7 @@ def replace_body(site: Site, request: Request, payload: Payload) -> None:
     for op in reversed(list(block.operations)):
         if op.operation.name != "func.return":
             op.operation.erase()
-    terminator = list(block.operations)[0].operation
+    terminator = next(iter(block.operations)).operation
     with ir.Location.unknown():
         byte = ir.MemRefType.get([], ir.IntegerType.get_signless(8))
         index = ir.IndexType.get()
@@ -68,9 +68,7 @@ def _declare(function: ir.Operation, name: str, types: list[ir.Type]) -> None:
         )
 
 
-def _pointer(
-    site: Site, parameter: Parameter, number: int, layout: ir.Attribute, values: Materializer
-) -> ir.Value:
+def _pointer(site: Site, parameter: Parameter, number: int, layout: ir.Attribute, values: Materializer) -> ir.Value:
     if parameter.operand.kind == "constant":
         return _constant_pointer(site, parameter, number)
     return _subspan(site.dispatch.layout, parameter, layout, values)

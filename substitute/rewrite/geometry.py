@@ -86,11 +86,11 @@ def _region_block(export: ir.Operation, number: int, dispatch: Dispatch) -> ir.B
 
 def _over_workload(dispatch: Dispatch, block: ir.Block, values: tuple[Index, ...]) -> Materializer:
     """Expressions over push constants, written over the workload operands that carry the same values."""
-    known: dict[Expr, ir.Value] = {}
+    known: dict[Index, ir.Value] = {}
     for number, value in enumerate(dispatch.workload):
         if isinstance(value, Expr):
             known[value] = block.arguments[number + 1]
-    covered = set(known)
+    covered = {value for value in known if isinstance(value, Expr)}
     for value in values:
         unknown = _uncovered(value, covered)
         if unknown is not None:
@@ -125,5 +125,3 @@ def _uncovered(value: Index, covered: set[Expr]) -> Expr | None:
             if found is not None:
                 return found
     return None
-
-

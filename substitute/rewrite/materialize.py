@@ -24,9 +24,9 @@ Leaf = Callable[[Expr], "ir.Value"]
 class Materializer:
     """Emits expressions at the current insertion point, each once; `leaf` makes push constants."""
 
-    def __init__(self, leaf: Leaf, known: Mapping[Expr, ir.Value] | None = None) -> None:
+    def __init__(self, leaf: Leaf, known: Mapping[Index, ir.Value] | None = None) -> None:
         self._leaf = leaf
-        self._values: dict[Index, ir.Value] = dict(known or {})
+        self._values: dict[Index, ir.Value] = {**(known or {})}
 
     def value(self, index: Index) -> ir.Value:
         """An SSA value of type `index`."""

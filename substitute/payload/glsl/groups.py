@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .shader import Shader, Temporaries, indent
-from .lower import lower_index
-from .shader import delinearize
-from .stores import Placement, pin_loops
 from ...model.index import Index
+from .lower import lower_index
+from .shader import Shader, Temporaries, delinearize, indent
+from .stores import Placement, pin_loops
 
 
 def reduce_function(name: str, value: str, threads: int, combine: Callable[[str, str], str]) -> list[str]:

@@ -1,8 +1,8 @@
 """MLIR's scalar operations as GLSL expressions.
 
 How values are held: `f32` as float; `f16` and `bf16` as float, rounded after each operation; `f64` as double; `i1` as
-bool; `i8`, `i16`, `i32` as int, sign-extended; `index` as int (32 bits: sizes and coordinates stay below 2^31); `i64` as
-`i64`, which is int64_t where the target has it, else a pair of words.
+bool; `i8`, `i16`, `i32` as int, sign-extended; `index` as int (32 bits: sizes and coordinates stay below 2^31);
+`i64` as `i64`, which is int64_t where the target has it, else a pair of words.
 """
 
 from __future__ import annotations

@@ -1,2 +1,250 @@
-"""x"""
-def prelude(request): ...
+"""The canonical ABI of a GLSL kernel: the head that the toolkit writes before a user's `kernel.comp`.
+
+A kernel is a body with `void main()`. For a definition
+
+    func.func @matmul(%a: tensor<?x?xf32>, %b: tensor<?x?xf32>) -> tensor<?x?xf32>
+
+with `[operands] a = ["M", "K"], b = ["K", "N"], c = ["M", "N"]` the head gives it these names and nothing else:
+
+- `M`, `N`, `K`: the axes as ints. A static axis is a constant (usable as the size of an array), a dynamic one an
+  expression over push constants.
+- `load_a(int m, int k)`, `load_b(int k, int n)`: an element of an argument at its definition's coordinates, wherever
+  the dispatch keeps it: binding, byte offset, slice and strides are applied. A window's dimension (`oh * 2 + kh`) is
+  one coordinate. Integers of up to 32 bits come as int, `i1` as bool, `f16` and `bf16` as float, `i64` as `i64`: that
+  is int64_t where the target has it and otherwise a pair of words (functions `i64_add`, …, in `library/int64*.glsl`).
+- `store_c(int m, int n, float value)`: takes one result. What IREE fused behind the operation is applied here, and its
+  results are stored; a dispatch without fused work stores `value`.
+- `epilogue`: another name for the store function of the only result.
+- the functions of `library/` whose names begin with `f32_`, `f16_`, `bf16_`, `int_` or `i64_`: `f32_exp`, `f32_tanh`, …
+- `layout(local_size_x = …) in;` from `launch.workgroup_size`, if the manifest has it.
+
+`#version` is the toolkit's; `#extension` lines of the body are moved to the front. Coordinates, sizes and addresses are
+ 32-bit ints: an operand reaches at most 2 GiB into its binding, and has fewer than 2^31 elements.
+Calls of load and store functions are safe for coordinates within the axes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...errors import PayloadError, SourceText
+from ...match.axes import axis_of_loops
+from ...match.layout import start_of, stride_along
+from ...model.dispatch import Linear, Named, Nest, Program, View
+from ...model.index import Index
+from ...model.kernel import Form, OperandSpec
+from ...model.plan import Axis, Request
+from .compile import BODY_MARK
+from .direct import target_coordinates
+from .features import features_of
+from .lower import lower_index, lower_linear
+from .operations import GLSL_TYPE, Unsupported
+from .shader import Shader, delinearize, indent
+from .stores import emit_stores, place_stores, reads_temporary
+
+LIBRARY_PREFIXES = ("f32_", "f16_", "bf16_", "int_", "i64")
+
+Access = tuple[Linear, ...]
+
+
+def canonical_source(request: Request, body: str) -> str:
+    """The whole shader: the head for this request, then the kernel's own text. Raises `PayloadError`."""
+    where = str(request.substitution.kernel.payload.path)
+    lines = body.splitlines()
+    extensions: list[str] = []
+    for number, line in enumerate(lines):
+        if line.lstrip().startswith("#version") and request.substitution.kernel.abi == "canonical":
+            raise PayloadError(
+                "a canonical GLSL kernel has no #version line",
+                where=where,
+                source=SourceText(line=number + 1, column=1, text=line),
+                expected="a body that uses load_…, store_… and the axes' names",
+                found=line.strip(),
+                next_step='remove the line (the toolkit writes the head), or say abi = "raw"',
+            )
+        if line.lstrip().startswith("#extension"):
+            extensions.append(line.strip())
+            lines[number] = ""
+    if request.substitution.kernel.abi == "raw":
+        return body
+    head = prelude(request, body=body)
+    first, _, rest = head.partition("\n")
+    return "\n".join((first, *extensions, rest.rstrip())) + BODY_MARK + "\n".join(lines) + "\n"
+
+
+def prelude(request: Request, *, body: str = "") -> str:
+    """The head of a canonical GLSL kernel for this request; `body` says which library functions it uses.
+
+    Raises `PayloadError` for a dispatch whose operands GLSL cannot reach.
+    """
+    try:
+        return _Prelude(request).text(body)
+    except Unsupported as problem:
+        raise PayloadError(
+            f"the kernel's operands cannot be given to it: {problem}",
+            where=f"{request.substitution.kernel.name} in {request.substitution.dispatch.name}",
+            next_step="leave this dispatch out by a constraint or by `dispatches` in kernel.toml",
+        ) from problem
+
+
+class _Prelude:
+    """Collects the functions of one head."""
+
+    def __init__(self, request: Request) -> None:
+        substitution = request.substitution
+        dispatch = substitution.dispatch
+        if "bda" in dispatch.target.format:
+            raise Unsupported(f"the dispatch ABI of {dispatch.target.format}: only descriptors are supported")
+        self.kernel, self.match, self.program = substitution.kernel, request.match, request.program
+        self.form = next(f for f in self.kernel.forms if f.name == self.match.form)
+        self.axes = {axis.name: axis for axis in self.match.axes}
+        self.shader = Shader(self.program.operands, dispatch.layout, features_of(dispatch.target))
+
+    def text(self, body: str) -> str:
+        """The head."""
+        functions = [line for axis in self.match.axes for line in _axis(axis)]
+        views = _accesses(self.program)
+        specs = self.kernel.operands
+        if len(self.match.arguments) < len(specs):
+            raise Unsupported("an argument that IREE computes inside of the dispatch (a prologue)")
+        results = [n for n in range(len(specs)) if self.form.program.operands[n].kind == "result"]
+        for number, spec in enumerate(specs):
+            if number not in results:
+                view = self.match.arguments[number]
+                functions += self._load(number, spec, view, views[view])
+        for number in results:
+            functions += self._store(number, specs[number], views)
+        if len(results) == 1:
+            functions.append(f"#define epilogue store_{specs[results[0]].name}")
+        size = self.kernel.launch.workgroup_size
+        if size is not None:
+            x, y, z = size
+            functions.append(f"layout(local_size_x = {x}, local_size_y = {y}, local_size_z = {z}) in;")
+        joined = "\n".join(functions)
+        return f"{self.shader.head(joined + _library_words(body))}\n{joined}\n"
+
+    def _load(self, number: int, spec: OperandSpec, view: View, access: Access) -> list[str]:
+        type_ = GLSL_TYPE.get(view.type.element)
+        if type_ is None:
+            raise Unsupported(f"operand {spec.name} with elements of type {view.type.element}")
+        statements, address = self._address(number, spec, view, access)
+        value = self.shader.load(view.operand, address)
+        return [f"{type_} load_{spec.name}({_parameters(spec)}) {{", indent([*statements, f"return {value};"]), "}"]
+
+    def _address(self, number: int, spec: OperandSpec, view: View, access: Access) -> tuple[list[str], str]:
+        """Statements, and the element's number, at coordinates `i0`, `i1`, …"""
+        statements: list[str] = []
+        terms: list[str] = []
+        for dimension, name in enumerate(spec.axes):
+            if name in self.axes:
+                axis = self.axes[name]
+                loops = [f"i{dimension}_{loop}" for loop in axis.loops]
+                if loops:
+                    statements += delinearize(f"i{dimension}", axis.sizes, loops)
+                strides = [stride_along(view, access, loop) for loop in axis.loops]
+                terms += [f"{text} * {lower_index(s)}" for text, s in zip(loops, strides, strict=True) if s != 0]
+            else:
+                stride = self._window_stride(number, dimension, view, access)
+                terms.append(f"i{dimension} * {lower_index(stride)}")
+        start = start_of(view, access)
+        if start != 0 or not terms:
+            terms.append(lower_linear(Linear(terms=(), constant=start), ()))
+        return statements, " + ".join(terms)
+
+    def _window_stride(self, number: int, dimension: int, view: View, access: Access) -> Index:
+        """The stride of a dimension that several axes move along, such as `oh * 2 + kh`."""
+        names, wanted = _pattern_access(self.form, number)
+        for loop, coefficient in wanted[dimension].terms:
+            axis = self.axes.get(names[loop])
+            if axis is None or len(axis.loops) != 1:
+                continue
+            stride = stride_along(view, access, axis.loops[0])
+            if coefficient == 1:
+                return stride
+            if isinstance(stride, int) and isinstance(coefficient, int) and stride % coefficient == 0:
+                return stride // coefficient
+        if not wanted[dimension].terms or all(
+            names[loop] in self.axes and not self.axes[names[loop]].loops for loop, _ in wanted[dimension].terms
+        ):
+            return 0
+        raise Unsupported(f"the stride of dimension {dimension} of {self.kernel.operands[number].name}")
+
+    def _store(self, number: int, spec: OperandSpec, views: dict[View, Access]) -> list[str]:
+        if not self.program.cores:
+            view = self.match.arguments[number]
+            statements, address = self._address(number, spec, view, views[view])
+            lines = [*statements, self.shader.store(view.operand, address, "value")]
+            element = view.type.element
+        else:
+            lines, element = self._core_store(spec)
+        return [f"void store_{spec.name}({_parameters(spec)}, {GLSL_TYPE[element]} value) {{", indent(lines), "}"]
+
+    def _core_store(self, spec: OperandSpec) -> tuple[list[str], str]:
+        """The fused work behind the last core, at coordinates `i0`, `i1`, …"""
+        core = self.program.cores[-1]
+        if any(not reads_temporary(nest) for nest in self.program.stores):
+            raise Unsupported("work beside the operation that does not use its result")
+        coordinates, sizes, places, temporary, element = _result_of(core)
+        lines = ["int zero = 0;"]
+        names = ["zero"] * len(sizes)
+        for dimension, name in enumerate(spec.axes):
+            axis = self.axes[name]
+            loops = [f"p{loop}" for loop in axis.loops]
+            if loops:
+                lines += delinearize(f"i{dimension}", axis.sizes, loops)
+            for loop in axis.loops:
+                names[coordinates.index(loop)] = f"p{loop}"
+
+        def value(_access: tuple[Linear, ...], _loops: Sequence[str]) -> str:
+            return "value"
+
+        placements = place_stores(self.program, {temporary: places})
+        return [*lines, *emit_stores(self.shader, placements, names, sizes, {temporary: value})], element
+
+
+def _result_of(
+    core: Nest | Named,
+) -> tuple[list[int], tuple[Index, ...], tuple[int | None, ...], int, str]:
+    """A core's coordinates (loops, or dimensions), their sizes, its result's places, number and type."""
+    if isinstance(core, Named):
+        shape = core.types[0].shape
+        return list(range(len(shape))), shape, tuple(range(len(shape))), core.temporaries[0], core.types[0].element
+    element = core.type.element if core.type else core.expr.nodes[core.expr.results[0]].type
+    return list(range(len(core.sizes))), core.sizes, target_coordinates(core), core.temporary, element
+
+
+def _axis(axis: Axis) -> list[str]:
+    if isinstance(axis.size, int):
+        return [f"const int {axis.name} = {axis.size};"]
+    return [f"#define {axis.name} ({lower_index(axis.size)})"]
+
+
+def _parameters(spec: OperandSpec) -> str:
+    return ", ".join(f"int i{d}" for d in range(len(spec.axes)))
+
+
+def _accesses(program: Program) -> dict[View, Access]:
+    found: dict[View, Access] = {}
+    for stage in (*program.cores, *program.stores):
+        for read in stage.reads:
+            if isinstance(read.source, View):
+                found.setdefault(read.source, read.access)
+    for nest in program.stores:
+        for write in nest.writes:
+            found.setdefault(write.view, write.access)
+    return found
+
+
+def _pattern_access(form: Form, operand: int) -> tuple[tuple[str, ...], Access]:
+    """The names of a definition's loops, and how it reads an operand."""
+    for stage in (*form.program.cores, *form.program.stores):
+        for read in stage.reads:
+            if isinstance(stage, Nest) and isinstance(read.source, View) and read.source.operand == operand:
+                return axis_of_loops(stage), read.access
+    raise Unsupported(f"how the definition reads operand {operand}")
+
+
+def _library_words(body: str) -> str:
+    from .library import WORD
+
+    return " ".join(["", *sorted({w for w in WORD.findall(body) if w.startswith(LIBRARY_PREFIXES)})])

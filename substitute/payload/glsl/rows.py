@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...model.dispatch import Linear, Named, Nest, Program
+from ...model.dispatch import Named, Nest, Program
 from ...model.index import Index, product
 from ...model.plan import Generated
 from .direct import combine, core_type, initial, reduction_loops, target_coordinates, write_direct
 from .groups import reduce_function, shared_stores
 from .lower import lower_index
 from .operations import GLSL_TYPE, Unsupported
-from .shader import FLAT_GROUP, Shader, delinearize, flat_grid, indent
+from .shader import FLAT_GROUP, Element, Shader, Temporaries, delinearize, flat_grid, indent
 from .stores import emit_independent_stores, place_stores
 
 THREADS = 64
@@ -42,12 +42,10 @@ def write_rows(shader: Shader, program: Program) -> Generated:
     rows = product(sizes)
     coordinates = [f"c{i}" for i in range(len(sizes))]
 
-    def value_of(number: int) -> str:
-        return f"result{number}"
+    def element_of(number: int) -> Element:
+        return lambda _access, _loops: f"result{number}"
 
-    temporaries = {
-        c.core.temporary: (lambda _access, _loops, n=c.core.temporary: value_of(n)) for c in chain
-    }
+    temporaries = {c.core.temporary: element_of(c.core.temporary) for c in chain}
     placements = place_stores(program, {c.core.temporary: c.places for c in chain})
     steps = [line for c in chain for line in _reduce(shader, c, temporaries)]
     stores = shared_stores(shader, placements, coordinates, sizes, temporaries, THREADS)
@@ -103,11 +101,11 @@ def _check_reads(core: Nest, order: list[int], before: dict[int, RowCore]) -> No
                 raise Unsupported("a reduction that reads another row's result")
 
 
-def _reduce(shader: Shader, row: RowCore, temporaries: dict[int, object]) -> list[str]:
+def _reduce(shader: Shader, row: RowCore, temporaries: Temporaries) -> list[str]:
     core = row.core
     reductions = reduction_loops(core)
     sizes = [core.sizes[r] for r in reductions]
-    lowering = shader.nest(core, row.loops, temporaries)  # type: ignore[arg-type]
+    lowering = shader.nest(core, row.loops, temporaries)
     value = lowering.value(core.expr.results[0])
     name = f"result{core.temporary}"
     step = combine(core, row.type, name, value)
@@ -154,5 +152,3 @@ def _function(row: RowCore) -> list[str]:
         return combine(row.core, row.type, a, b)
 
     return reduce_function(f"reduce{row.core.temporary}", GLSL_TYPE[row.type], THREADS, both)
-
-

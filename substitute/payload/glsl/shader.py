@@ -21,7 +21,8 @@ STORED_BITS = {"i1": 8, "i8": 8, "i16": 16, "f16": 16, "bf16": 16}
 DIRECT = {"f32": "float", "i32": "int", "f64": "double", "i64": "i64"}
 CODES = {"f32": "f", "f64": "d", "f16": "H", "bf16": "H", "i1": "?", "i8": "b", "i16": "h", "i32": "i", "i64": "q"}
 
-Temporaries = Mapping[int, Callable[[tuple[Linear, ...], Sequence[str]], str]]
+Element = Callable[[tuple[Linear, ...], Sequence[str]], str]
+Temporaries = Mapping[int, Element]
 """For each temporary of a program: the text of its element at an access, given the loops' texts."""
 
 
@@ -56,6 +57,7 @@ class Shader:
         if source.kind == "constant":
             return self._constant(operand, source, element)
         buffer = self._buffer(source)
+        self._check_last_word(source)
         self._read.add(buffer)
         return f"load_{buffer.name}({self._absolute(source, element)})"
 
@@ -63,6 +65,7 @@ class Shader:
         """The statement that stores one element of an operand."""
         target = self.operands[operand]
         buffer = self._buffer(target)
+        self._check_last_word(target)
         self._written.add(buffer)
         return f"store_{buffer.name}({self._absolute(target, element)}, {value});"
 
@@ -97,6 +100,17 @@ class Shader:
         if element == "f64" and not self.features.float64:
             raise Unsupported("f64 on a target without it")
         return _Buffer(operand.binding, element)
+
+    def _check_last_word(self, operand: Operand) -> None:
+        """Elements packed into words need whole words: a driver drops accesses to a word that leaves the buffer."""
+        bits = STORED_BITS.get(operand.type.element)
+        if bits is None or (self.features.storage8 if bits == 8 else self.features.storage16):
+            return
+        count = operand.type.count
+        offset = operand.byte_offset if isinstance(operand.byte_offset, int) else 0
+        if not isinstance(count, int) or (offset + count * bits // 8) % 4:
+            size = f"{count * bits // 8} bytes" if isinstance(count, int) else "a size known at launch"
+            raise Unsupported(f"{operand.type.element} elements of {size} on a target without {bits}-bit storage")
 
     def _constant(self, number: int, operand: Operand, element: str) -> str:
         type_ = operand.type.element

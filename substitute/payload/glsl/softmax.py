@@ -21,7 +21,9 @@ def write_softmax(shader: Shader, program: Program) -> Generated:
         raise Unsupported("a dispatch that is no softmax")
     source, type_ = core.reads[0], core.types[0]
     if not isinstance(source.source, View) or type_.element not in ("f32", "f16", "bf16"):
-        raise Unsupported(f"softmax of {type_.element} from {'memory' if isinstance(source.source, View) else 'a result'}")
+        raise Unsupported(
+            f"softmax of {type_.element} from {'memory' if isinstance(source.source, View) else 'a result'}"
+        )
     along = dimension(core)
     sizes = type_.shape
     row_dimensions = [d for d in range(len(sizes)) if d != along]
@@ -29,7 +31,8 @@ def write_softmax(shader: Shader, program: Program) -> Generated:
     names = [f"d{d}" for d in range(len(sizes))]
     identity = tuple(Linear(terms=((d, 1),)) for d in range(len(sizes)))
     load = shader.load_view(source.source, identity, names)
-    walk = f"for (int d{along} = int(gl_LocalInvocationIndex); d{along} < {lower_index(sizes[along])}; d{along} += {THREADS})"
+    length = lower_index(sizes[along])
+    walk = f"for (int d{along} = int(gl_LocalInvocationIndex); d{along} < {length}; d{along} += {THREADS})"
 
     def value(_access: tuple[Linear, ...], _loops: object) -> str:
         return "y"

@@ -55,9 +55,7 @@ def split_results(nest: Nest) -> list[Nest]:
     for result, write in zip(nest.expr.results, nest.writes, strict=True):
         builder = GraphBuilder(nodes=list(nest.expr.nodes))
         parts.append(
-            Nest(
-                sizes=nest.sizes, kinds=nest.kinds, reads=nest.reads, expr=builder.graph((result,)), writes=(write,)
-            )
+            Nest(sizes=nest.sizes, kinds=nest.kinds, reads=nest.reads, expr=builder.graph((result,)), writes=(write,))
         )
     return parts
 
@@ -80,9 +78,7 @@ def _place(nest: Nest, coordinates: Mapping[int, Sequence[int | None]]) -> Place
     return Placement(nest=nest, pinned=triples, guards=tuple(sorted(guards.items())), free=free)
 
 
-def _pin(
-    coordinate: int, access: Linear, pinned: dict[int, tuple[int, Index]], guards: dict[int, Index]
-) -> None:
+def _pin(coordinate: int, access: Linear, pinned: dict[int, tuple[int, Index]], guards: dict[int, Index]) -> None:
     if not access.terms:
         if guards.setdefault(coordinate, access.constant) != access.constant:
             raise Unsupported("a fused operation that reads two places of one result")
@@ -113,9 +109,7 @@ def emit_stores(
     return lines
 
 
-def pin_loops(
-    placement: Placement, coordinates: Sequence[str], sizes: Sequence[Index]
-) -> tuple[list[str], list[str]]:
+def pin_loops(placement: Placement, coordinates: Sequence[str], sizes: Sequence[Index]) -> tuple[list[str], list[str]]:
     """The text of each loop's index (a free loop gets a name), and the conditions under which the nest runs."""
     loops = [f"l{loop}" for loop in range(len(placement.nest.sizes))]
     conditions = [f"{coordinates[c]} == {lower_index(value)}" for c, value in placement.guards]

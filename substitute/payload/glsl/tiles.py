@@ -61,7 +61,8 @@ def write_tiles(shader: Shader, program: Program) -> Generated:
     column_tiles = apply("ceildiv", split.size(right.loops), right.extent)
     tiles = mul(mul(row_tiles, column_tiles), split.size(split.batch))
     shared = [
-        f"shared {GLSL_TYPE[split.core.expr.nodes[f.node].type]} tile_{f.name}[{DEPTH * f.extent}];" for f in (left, right)
+        f"shared {GLSL_TYPE[split.core.expr.nodes[f.node].type]} tile_{f.name}[{DEPTH * f.extent}];"
+        for f in (left, right)
     ]
     main = [
         f"int tile = {FLAT_GROUP};",
@@ -118,20 +119,9 @@ def _parallel_uses(core: Nest, root: int) -> frozenset[int]:
 def _tile(shader: Shader, split: Split, row_tiles: Index, column_tiles: Index) -> list[str]:
     left, right = split.left, split.right
     columns, rows = lower_index(column_tiles), lower_index(row_tiles)
-    value = GLSL_TYPE[split.type]
     sizes = [split.core.sizes[b] for b in split.batch]
     loops = reduction_loops(split.core)
-    step = combine(split.core, split.type, "acc[i][j]", _product(split, "a[i]", "b[j]"))
-    per_a, per_b = left.per_invocation, right.per_invocation
     fill = [*_fill(shader, split, left, "row"), *_fill(shader, split, right, "column")]
-    multiply = [
-        f"{value} a[{per_a}];",
-        f"{value} b[{per_b}];",
-        f"for (int i = 0; i < {per_a}; ++i) a[i] = tile_a[kk * {left.extent} + i * {SIDE} + ty];",
-        f"for (int j = 0; j < {per_b}; ++j) b[j] = tile_b[kk * {right.extent} + j * {SIDE} + tx];",
-        f"for (int i = 0; i < {per_a}; ++i)",
-        f"  for (int j = 0; j < {per_b}; ++j) acc[i][j] = {step};",
-    ]
     return [
         *delinearize(f"tile / {columns} / {rows}", sizes, [f"p{b}" for b in split.batch]),
         f"int row = (tile / {columns}) % {rows} * {left.extent};",
@@ -142,19 +132,38 @@ def _tile(shader: Shader, split: Split, row_tiles: Index, column_tiles: Index) -
         "int local = int(gl_LocalInvocationIndex);",
         f"int tx = local % {SIDE};",
         f"int ty = local / {SIDE};",
-        f"{value} acc[{per_a}][{per_b}];",
-        f"for (int i = 0; i < {per_a}; ++i)",
-        f"  for (int j = 0; j < {per_b}; ++j) acc[i][j] = {initial(split.core, split.type)};",
+        *(
+            f"{GLSL_TYPE[split.type]} {name} = {initial(split.core, split.type)};"
+            for _, _, name in _accumulators(split)
+        ),
         f"for (int k0 = 0; k0 < depth; k0 += {DEPTH}) {{",
         indent(fill),
         "  barrier();",
         f"  for (int kk = 0; kk < {DEPTH}; ++kk) {{",
-        indent(multiply, 2),
+        indent(_multiply(split), 2),
         "  }",
         "  barrier();",
         "}",
         *_results(split),
     ]
+
+
+def _accumulators(split: Split) -> list[tuple[int, int, str]]:
+    """(row, column, name) of the results of one invocation: scalars, since drivers keep indexed arrays in memory."""
+    rows, columns = range(split.left.per_invocation), range(split.right.per_invocation)
+    return [(i, j, f"acc{i}{j}") for i in rows for j in columns]
+
+
+def _multiply(split: Split) -> list[str]:
+    lines: list[str] = []
+    for factor, lane in ((split.left, "ty"), (split.right, "tx")):
+        value = GLSL_TYPE[split.core.expr.nodes[factor.node].type]
+        for i in range(factor.per_invocation):
+            at = f"kk * {factor.extent} + {i * SIDE} + {lane}"
+            lines.append(f"{value} {factor.name}{i} = tile_{factor.name}[{at}];")
+    for i, j, name in _accumulators(split):
+        lines.append(f"{name} = {combine(split.core, split.type, name, _product(split, f'a{i}', f'b{j}'))};")
+    return lines
 
 
 def _product(split: Split, a: str, b: str) -> str:
@@ -212,18 +221,19 @@ def _results(split: Split) -> list[str]:
     left, right = split.left, split.right
     rows = delinearize("m", [split.core.sizes[p] for p in left.loops], [f"p{p}" for p in left.loops])
     columns = delinearize("n", [split.core.sizes[p] for p in right.loops], [f"p{p}" for p in right.loops])
-    arguments = ", ".join([*(f"p{p}" for p in parallel_loops(split.core)), "acc[i][j]"])
-    return [
-        f"for (int i = 0; i < {left.per_invocation}; ++i) {{",
-        f"  for (int j = 0; j < {right.per_invocation}; ++j) {{",
-        f"    int m = row + i * {SIDE} + ty;",
-        f"    int n = column + j * {SIDE} + tx;",
-        "    if (m < rows && n < columns) {",
-        indent([*rows, *columns, f"finish({arguments});"], 3),
-        "    }",
-        "  }",
-        "}",
-    ]
+    coordinates = [f"p{p}" for p in parallel_loops(split.core)]
+    lines: list[str] = []
+    for i, j, name in _accumulators(split):
+        lines += [
+            "{",
+            f"  int m = row + {i * SIDE} + ty;",
+            f"  int n = column + {j * SIDE} + tx;",
+            "  if (m < rows && n < columns) {",
+            indent([*rows, *columns, f"finish({', '.join([*coordinates, name])});"], 2),
+            "  }",
+            "}",
+        ]
+    return lines
 
 
 def _finish(shader: Shader, program: Program, split: Split) -> list[str]:

@@ -49,19 +49,19 @@ class FloatMath:
         return constant(self.word, number)
 
     def add(self, a: ir.Value, b: ir.Value) -> ir.Value:
-        """a + b."""
+        """The sum."""
         return self.builder.fadd(a, b)
 
     def sub(self, a: ir.Value, b: ir.Value) -> ir.Value:
-        """a - b."""
+        """The difference."""
         return self.builder.fsub(a, b)
 
     def mul(self, a: ir.Value, b: ir.Value) -> ir.Value:
-        """a · b."""
+        """The product."""
         return self.builder.fmul(a, b)
 
     def div(self, a: ir.Value, b: ir.Value) -> ir.Value:
-        """a / b."""
+        """The quotient."""
         return self.builder.fdiv(a, b)
 
     def neg(self, a: ir.Value) -> ir.Value:
@@ -69,7 +69,7 @@ class FloatMath:
         return self.builder.fneg(a)
 
     def fma(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
-        """a · b + c, rounded once where the hardware can."""
+        """The value of a · b + c, rounded once where the hardware can."""
         if self.hardware.fma:
             return self.call("fma", a, b, c)
         return self.add(self.mul(a, b), c)
@@ -192,7 +192,7 @@ class FloatMath:
         return self.from_bits(self.builder.shl(biased, self.integer(self.fraction_bits)))
 
     def scale(self, a: ir.Value, n: ir.Value) -> ir.Value:
-        """a · 2^n in two steps, so that n may reach twice as far as exponents do."""
+        """The value of a · 2^n, in two steps, so that n may reach twice as far as exponents do."""
         half = self.builder.ashr(n, self.integer(1))
         rest = self.builder.sub(n, half)
         return self.mul(self.mul(a, self.power_of_two(half)), self.power_of_two(rest))

@@ -10,7 +10,14 @@ from substitute.model.scalar import Scalar, ScalarGraph
 
 from .arithmetic import FloatMath
 from .elements import (
-    REGISTER_TYPES, computed_in, constant, convert_float, is_float, lanes_of, splat, vector,
+    REGISTER_TYPES,
+    computed_in,
+    constant,
+    convert_float,
+    is_float,
+    lanes_of,
+    splat,
+    vector,
 )  # fmt: skip
 from .function import I32, Hardware
 from .lower import ScalarEmitter

@@ -44,7 +44,7 @@ def exp_reduced(m: FloatMath, x: ir.Value, low: ir.Value | None = None) -> tuple
 
 
 def exp(m: FloatMath, x: ir.Value, low: ir.Value | None = None) -> ir.Value:
-    """e^(x + low), `low` being the part of the argument that x could not hold."""
+    """The exponential of x + low, `low` being the part of the argument that x could not hold."""
     least, most = (-104.0, 89.0) if m.element == "f32" else (-746.0, 710.0)
     inside = m.smaller(m.const(most), m.larger(m.const(least), x))  # in this order NaN passes
     above, _, whole = exp_reduced(m, inside, low)
@@ -52,7 +52,7 @@ def exp(m: FloatMath, x: ir.Value, low: ir.Value | None = None) -> ir.Value:
 
 
 def exp_of_negative(m: FloatMath, x: ir.Value) -> ir.Value:
-    """e^x for x <= 0, results below the smallest normal number being 0: what softmax needs."""
+    """The exponential of x <= 0, results below the smallest normal number being 0: what softmax needs."""
     least = m.const(-87.33 if m.element == "f32" else -708.39)
     above, _, whole = exp_reduced(m, m.larger(least, x))
     result = m.mul(m.add(above, m.const(1.0)), m.power_of_two(whole))
@@ -60,7 +60,7 @@ def exp_of_negative(m: FloatMath, x: ir.Value) -> ir.Value:
 
 
 def exp2(m: FloatMath, x: ir.Value) -> ir.Value:
-    """2^x."""
+    """Two to the power of x."""
     least, most = (-151.0, 129.0) if m.element == "f32" else (-1076.0, 1025.0)
     inside = m.smaller(m.const(most), m.larger(m.const(least), x))
     n, whole = m.nearest(inside)
@@ -69,7 +69,7 @@ def exp2(m: FloatMath, x: ir.Value) -> ir.Value:
 
 
 def expm1(m: FloatMath, x: ir.Value) -> ir.Value:
-    """e^x - 1."""
+    """The exponential less one, exact near 0."""
     least, most, big = (-30.0, 89.0, 30.0) if m.element == "f32" else (-60.0, 710.0, 60.0)
     inside = m.smaller(m.const(most), m.larger(m.const(least), x))
     above, _, whole = exp_reduced(m, inside)
@@ -159,7 +159,7 @@ def log10(m: FloatMath, x: ir.Value) -> ir.Value:
 
 
 def log1p(m: FloatMath, x: ir.Value) -> ir.Value:
-    """log(1 + x)."""
+    """The natural logarithm of 1 + x."""
     if m.element == "f32":
         return through_f64(m, log1p, x)
     u = m.add(m.const(1.0), x)

@@ -1,4 +1,4 @@
-"""The function that a kernel generator fills: pointers and sizes as IREE's shim passes them, index arithmetic, loops."""
+"""The function that a kernel generator fills: pointers, sizes as IREE's shim passes them, index arithmetic, loops."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ class Hardware:
             return cls(fma="d" in features, rounding="d" in features, half="zfh" in features, vector_bytes=bytes_)
         wide = 32 if "avx2" in features else 16
         wide = 64 if "avx512f" in features and "prefer-256-bit" not in features else wide
-        return cls(
-            fma="fma" in features, rounding="sse4.1" in features, half="f16c" in features, vector_bytes=wide
-        )
+        return cls(fma="fma" in features, rounding="sse4.1" in features, half="f16c" in features, vector_bytes=wide)
 
     def lanes(self, element_bits: int) -> int:
         """Elements of a full vector register."""

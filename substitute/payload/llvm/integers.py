@@ -7,8 +7,8 @@ from collections.abc import Callable
 from llvmlite import ir
 
 from .arithmetic import FloatMath
-from .elements import constant, intrinsic, suffix, vector
-from .function import I1, I32
+from .elements import constant, intrinsic, suffix
+from .function import I1
 
 IntegerFunction = Callable[..., ir.Value]
 
@@ -27,13 +27,6 @@ def resize(builder: ir.IRBuilder, value: ir.Value, target: ir.Type, *, unsigned:
 def _pick(compare: str, signed: bool) -> IntegerFunction:
     def emit(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
         return builder.select((builder.icmp_signed if signed else builder.icmp_unsigned)(compare, a, b), a, b)
-
-    return emit
-
-
-def _shift(name: str) -> IntegerFunction:
-    def emit(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
-        return getattr(builder, name)(a, b)
 
     return emit
 
@@ -62,12 +55,10 @@ def _absolute(builder: ir.IRBuilder, a: ir.Value) -> ir.Value:
 
 def _count_zeros(name: str) -> IntegerFunction:
     def emit(builder: ir.IRBuilder, a: ir.Value) -> ir.Value:
-        lanes = a.type.count if isinstance(a.type, ir.VectorType) else None
         full = f"llvm.{name}.{suffix(a.type)}"
         known = builder.module.globals.get(full)
         if known is None:
             known = ir.Function(builder.module, ir.FunctionType(a.type, [a.type, I1]), name=full)
-        del lanes
         return builder.call(known, [a, ir.Constant(I1, 0)])
 
     return emit
@@ -140,9 +131,9 @@ FUNCTIONS: dict[str, IntegerFunction] = {
     "arith.andi": lambda b, x, y: b.and_(x, y),
     "arith.ori": lambda b, x, y: b.or_(x, y),
     "arith.xori": lambda b, x, y: b.xor(x, y),
-    "arith.shli": _shift("shl"),
-    "arith.shrsi": _shift("ashr"),
-    "arith.shrui": _shift("lshr"),
+    "arith.shli": lambda b, x, y: b.shl(x, y),
+    "arith.shrsi": lambda b, x, y: b.ashr(x, y),
+    "arith.shrui": lambda b, x, y: b.lshr(x, y),
     "arith.minsi": _pick("<", signed=True),
     "arith.maxsi": _pick(">", signed=True),
     "arith.minui": _pick("<", signed=False),

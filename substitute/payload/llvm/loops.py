@@ -8,7 +8,8 @@ from substitute.model.index import Index, apply
 from substitute.model.plan import Generated, Request
 
 from .function import KernelFunction
-from .nests import Group, Unsupported, group_nests
+from .hazards import Unsupported
+from .nests import Group, group_nests
 from .rows import RowEmitter
 from .schedule import Schedule, count_of_groups, plan, task_count
 from .softmax import without_softmax
@@ -43,7 +44,7 @@ def generate(request: Request) -> Generated:
 
 
 def emit_group(kernel: KernelFunction, group: Group, schedule: Schedule, workgroups: Index) -> None:
-    """This workgroup's share of a group's tasks, in order."""
+    """A workgroup's share of a group's tasks, in order."""
     total = task_count(group, schedule)
     share = apply("ceildiv", total, workgroups)
     builder = kernel.builder

@@ -13,18 +13,23 @@ from substitute.model.scalar import Scalar, ScalarGraph
 from . import integers
 from .arithmetic import FloatMath
 from .elements import (
-    REGISTER_TYPES, computed_in, constant, convert_float, from_f32, is_float, lanes_of, splat, to_f32, vector,
+    REGISTER_TYPES,
+    computed_in,
+    constant,
+    convert_float,
+    from_f32,
+    is_float,
+    lanes_of,
+    splat,
+    to_f32,
+    vector,
 )  # fmt: skip
-from .function import I1, I32, I64, Hardware
+from .function import Hardware
 from .math import FUNCTIONS
 
 Leaf = Callable[[Scalar, tuple[ir.Value, ...]], ir.Value]
 
 _LEAVES = frozenset(("read", "index", "size", "gather", "constant"))
-_FLOAT_CONVERSIONS = frozenset((
-    "arith.extf", "arith.truncf", "arith.sitofp", "arith.uitofp", "arith.fptosi", "arith.fptoui",
-    "arith.scaling_extf", "arith.bitcast",
-)) - {"arith.scaling_extf"}  # fmt: skip
 _TESTS: dict[str, Callable[[FloatMath, ir.Value], ir.Value]] = {
     "math.isnan": lambda m, x: m.is_nan(x),
     "math.isinf": lambda m, x: m.compare("==", m.abs(x), m.const(math.inf)),
@@ -193,23 +198,28 @@ def _bitcast(e: ScalarEmitter, node: Scalar, types: tuple[str, ...], operands: t
     return operands[0] if operands[0].type == target else e.builder.bitcast(operands[0], target)
 
 
-def _exact(
-    function: Callable[[FloatMath, ir.Value, ir.Value], ir.Value],
-) -> Operation:
-    """For operations on narrow floats that only move sign bits or pick an operand: no rounding is lost."""
-    return _float_operation(function)
+def _constant_of(value: ir.Value) -> float | int | None:
+    """The number that a constant, or a vector of equal constants, holds."""
+    number = value.constant if isinstance(value, ir.Constant) else None
+    if isinstance(number, (list, tuple)):
+        number = number[0].constant
+    return number if isinstance(number, (int, float)) else None
 
 
 def _fpowi(e: ScalarEmitter, node: Scalar, types: tuple[str, ...], operands: tuple[ir.Value, ...]) -> ir.Value:
     m = e.float_math(node.type)
     base = e.compute(operands[0], types[0])
-    power = operands[1]
-    value = power.constant if isinstance(power, ir.Constant) else None
-    if isinstance(value, (list, tuple)):
-        value = value[0].constant
-    if isinstance(value, int):
-        return e.round(integers.constant_power(m, base, value), node.type)
-    return e.round(integers.float_power(m, base, power), node.type)
+    power = _constant_of(operands[1])
+    if isinstance(power, int):
+        return e.round(integers.constant_power(m, base, power), node.type)
+    return e.round(integers.float_power(m, base, operands[1]), node.type)
+
+
+def _powf(e: ScalarEmitter, node: Scalar, types: tuple[str, ...], operands: tuple[ir.Value, ...]) -> ir.Value:
+    power = _constant_of(operands[1])
+    if node.type in ("f32", "f64") and power is not None and power == int(power if abs(power) <= 4 else 0):
+        return integers.constant_power(e.float_math(node.type), operands[0], int(power))
+    return _float_operation(FUNCTIONS["math.powf"])(e, node, types, operands)
 
 
 _OPERATIONS: dict[str, Operation] = {
@@ -233,12 +243,11 @@ _OPERATIONS: dict[str, Operation] = {
     "arith.fptosi": _float_to_int,
     "arith.fptoui": _float_to_int,
     "arith.bitcast": _bitcast,
-    **dict.fromkeys(
-        ("arith.extsi", "arith.extui", "arith.trunci", "arith.index_cast", "arith.index_castui"), _resize
-    ),
+    **dict.fromkeys(("arith.extsi", "arith.extui", "arith.trunci", "arith.index_cast", "arith.index_castui"), _resize),
     **{name: _integer_operation(function) for name, function in integers.FUNCTIONS.items()},
     **{name: _float_operation(function) for name, function in FUNCTIONS.items()},
     **{name: _float_test(function) for name, function in _TESTS.items()},
     "math.fpowi": _fpowi,
+    "math.powf": _powf,
 }
 """Every operation that can be emitted, by MLIR's name."""

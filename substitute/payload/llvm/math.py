@@ -53,7 +53,7 @@ FUNCTIONS: dict[str, FloatFunction] = {
 
 
 def fused(m: FloatMath, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
-    """x · y + z rounded once; f32 without the instruction goes through f64, where the product is exact."""
+    """X · y + z rounded once; f32 without the instruction goes through f64, where the product is exact."""
     if m.hardware.fma or m.element == "f64":
         return m.fma(x, y, z)
     wide = m.wide()

@@ -32,7 +32,8 @@ def parse_ir(text: str, where: str) -> Any:
     """A verified module of llvmlite.binding. Raises `PayloadError` that points at the faulty line."""
     _initialize()
     try:
-        module = llvm.parse_assembly(text, context=llvm.create_context())
+        # llvmlite's own context: with one per module, a garbage collector may free it before its module
+        module = llvm.parse_assembly(text)
         module.verify()
     except RuntimeError as error:
         raise _syntax_error(text, str(error), where) from error
@@ -43,7 +44,7 @@ def parse_bitcode(data: bytes, where: str) -> Any:
     """A verified module of llvmlite.binding, from bitcode. Raises `PayloadError`."""
     _initialize()
     try:
-        module = llvm.parse_bitcode(data, context=llvm.create_context())
+        module = llvm.parse_bitcode(data)
         module.verify()
     except RuntimeError as error:
         raise PayloadError(

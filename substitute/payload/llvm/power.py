@@ -17,21 +17,17 @@ _TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
 
 
 def powf(m: FloatMath, x: ir.Value, y: ir.Value) -> ir.Value:
-    """x^y with IEEE 754's rules for zeros, infinities, NaN and negative bases."""
+    """The power x^y with IEEE 754's rules for zeros, infinities, NaN and negative bases."""
     wide = m.wide()
     base, power = (x, y) if m.element == "f64" else (m.widen(x), m.widen(y))
     size = wide.abs(base)
     if m.element == "f64":
         result = _power_of_positive(wide, size, power)
     else:
-        result = exp(wide, _without_nan_from_zero(wide, size, power))
+        # 0 · infinity, which is NaN here, belongs to x = 1 or y = 0: `_limits` knows these
+        result = exp(wide, wide.mul(power, log(wide, size)))
     result = _limits(wide, base, power, result)
     return result if m.element == "f64" else m.narrow(result)
-
-
-def _without_nan_from_zero(m: FloatMath, size: ir.Value, power: ir.Value) -> ir.Value:
-    product = m.mul(power, log(m, size))
-    return product  # 0 · infinity, which is NaN here, belongs to x = 1 or y = 0: `_limits` knows these
 
 
 def _limits(m: FloatMath, x: ir.Value, y: ir.Value, result: ir.Value) -> ir.Value:
@@ -47,9 +43,7 @@ def _limits(m: FloatMath, x: ir.Value, y: ir.Value, result: ir.Value) -> ir.Valu
     either = builder.fcmp_unordered("uno", x, y)
     signed = m.select(either, m.const(math.nan), signed)
     one = builder.or_(m.compare("==", y, m.const(0.0)), m.compare("==", x, m.const(1.0)))
-    unit = builder.and_(
-        m.compare("==", m.abs(x), m.const(1.0)), m.compare("==", m.abs(y), m.const(math.inf))
-    )
+    unit = builder.and_(m.compare("==", m.abs(x), m.const(1.0)), m.compare("==", m.abs(y), m.const(math.inf)))
     return m.select(builder.or_(one, unit), m.const(1.0), signed)
 
 
@@ -66,7 +60,7 @@ def _power_of_positive(m: FloatMath, size: ir.Value, power: ir.Value) -> ir.Valu
 
 
 def _log(m: FloatMath, x: ir.Value) -> Pair:
-    """log x as high + low, good to about 2^-68."""
+    """The logarithm of x as high + low, good to about 2^-68."""
     k, f = split_exponent(m, x)
     u = m.add(m.const(2.0), f)
     u_low = m.sub(f, m.sub(u, m.const(2.0)))
@@ -85,7 +79,7 @@ def _log(m: FloatMath, x: ir.Value) -> Pair:
 
 
 def _product(m: FloatMath, a: ir.Value, b: ir.Value) -> Pair:
-    """a · b exactly (Dekker without FMA)."""
+    """The exact product of a and b (Dekker's without FMA)."""
     p = m.mul(a, b)
     if m.hardware.fma:
         return p, m.call("fma", a, b, m.neg(p))
@@ -97,7 +91,7 @@ def _product(m: FloatMath, a: ir.Value, b: ir.Value) -> Pair:
 
 
 def _fast_sum(m: FloatMath, a: ir.Value, b: ir.Value) -> Pair:
-    """a + b exactly, for |a| >= |b|."""
+    """The exact sum of a and b, for |a| >= |b|."""
     total = m.add(a, b)
     return total, m.sub(b, m.sub(total, a))
 

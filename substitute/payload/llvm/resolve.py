@@ -45,7 +45,7 @@ def resolve_math(module: Any, hardware: Hardware) -> tuple[str, ...]:
         ours = f"substitute.{name}.{element}.{lanes or 1}.{at}"
         declaration.name = ours
         define(library, ours, name, element, lanes, hardware)
-    module.link_in(llvm.parse_assembly(str(library), context=module._context))
+    module.link_in(llvm.parse_assembly(str(library), context=getattr(module, "_context", None)))
     for function in module.functions:
         if function.name.startswith("substitute.") and not function.is_declaration:
             function.linkage = llvm.Linkage.internal

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from llvmlite import ir
 
 from substitute.model.index import Index, apply
-from substitute.model.scalar import Scalar
 
 from .combine import Combiner
-from .elements import REGISTER_TYPES, lanes_of, load, memory_type, splat, store
-from .function import I32, I64, KernelFunction
-from .lower import ScalarEmitter
-from .nests import Access, FlatNest, Group
+from .elements import memory_type, store
+from .function import I64, KernelFunction
+from .nests import FlatNest, Group
+from .points import Point, RowMemory
 from .schedule import Schedule, best_lane, is_light, stages, vector_lanes
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """Where in a nest code is being emitted."""
-
-    nest: FlatNest
-    at: Mapping[int, ir.Value]
-    """The index of each open loop; of the lane loop, that of its first lane."""
-    lane: int | None
-    """The loop that has the lanes."""
-    lanes: int | None
 
 
 class RowEmitter:
@@ -42,8 +29,7 @@ class RowEmitter:
         simple = all(len(nest.expr.nodes) <= 3 for nest in group.nests)
         columns = bool(group.cores) and schedule.lane_row is not None and simple
         self.unroll = 8 if columns else 4 if self.light else 1
-        self.registers: dict[int, ir.Value] = {}
-        self.buffers: dict[int, ir.Value] = {}
+        self.memory = RowMemory(kernel, across=schedule.lane_row is not None)
 
     def task(self, number: ir.Value) -> None:
         """Everything that one task does."""
@@ -149,7 +135,7 @@ class RowEmitter:
             if nest.local:
                 self._keep(here, value)
             else:
-                self.registers[nest.temporary] = value
+                self.memory.registers[nest.temporary] = value
 
         self._open(point, nest.local, one)
 
@@ -177,12 +163,12 @@ class RowEmitter:
             assert isinstance(size, int)
             offset = builder.add(offset, builder.mul(point.at[loop], ir.Constant(I64, count)))
             count *= size
-        if nest.temporary not in self.buffers:
+        if nest.temporary not in self.memory.buffers:
             most = max(self._lane_widths()) if self.schedule.lane_row is not None else 1
-            self.buffers[nest.temporary] = self.kernel.stack(memory_type(nest.element), count * most)
+            self.memory.buffers[nest.temporary] = self.kernel.stack(memory_type(nest.element), count * most)
         if self.schedule.lane_row is not None:
             offset = builder.mul(offset, ir.Constant(I64, point.lanes or 1))
-        address = self.kernel.element(self.buffers[nest.temporary], offset, memory_type(nest.element))
+        address = self.kernel.element(self.memory.buffers[nest.temporary], offset, memory_type(nest.element))
         store(builder, value, address, nest.element)
 
     def _total(self, point: Point) -> ir.Value:
@@ -210,7 +196,7 @@ class RowEmitter:
         self, point: Point, loops: Sequence[int], combiner: Combiner, carried: tuple[ir.Value, ...]
     ) -> tuple[ir.Value, ...]:
         if not loops:
-            (value,) = self._evaluate(point)
+            (value,) = self.memory.evaluate(point)
             return (combiner.step(carried[0], combiner.accept(value)),)
         with self.kernel.loop(0, self.kernel.index(point.nest.sizes[loops[0]]), 1, carried) as loop:
             inside = replace(point, at={**point.at, loops[0]: loop.index})
@@ -230,7 +216,7 @@ class RowEmitter:
         def step(width: int, index: ir.Value, totals: tuple[ir.Value, ...]) -> tuple[ir.Value, ...]:
             lanes = None if width == 1 else width
             here = Point(point.nest, {**point.at, lane: index}, lane, lanes)
-            (value,) = self._evaluate(here)
+            (value,) = self.memory.evaluate(here)
             return (combiner.step(totals[0], combiner.accept(value)),)
 
         size = self.kernel.index(point.nest.sizes[lane])
@@ -244,8 +230,8 @@ class RowEmitter:
         lane = best_lane(nest, tuple(loops)) if self.schedule.lane_row is None else None
 
         def write(here: Point) -> None:
-            for access, value in zip(nest.writes, self._evaluate(here), strict=True):
-                self._write(here, access, value)
+            for access, value in zip(nest.writes, self.memory.evaluate(here), strict=True):
+                self.memory.write(here, access, value)
 
         if lane is None:
             self._open(point, loops, write)
@@ -260,108 +246,3 @@ class RowEmitter:
             self._staged(ir.Constant(I64, 0), self.kernel.index(nest.sizes[lane]), widths, step, {})
 
         self._open(point, [k for k in loops if k != lane], in_lanes)
-
-    def _evaluate(self, point: Point) -> tuple[ir.Value, ...]:
-        """The results of the nest's expression at this point."""
-        emitter = ScalarEmitter(self.kernel.module, self.builder, point.lanes, hardware=self.kernel.hardware)
-        loaded: dict[int, ir.Value] = {}
-
-        def leaf(node: Scalar, coordinates: tuple[ir.Value, ...]) -> ir.Value:
-            if node.op == "index":
-                return self._loop_index(point, int(str(node.attribute)))
-            if node.op == "size":
-                return self._known_at_launch(node)
-            at = int(str(node.attribute))
-            if node.op == "gather":
-                return self._gather(point, point.nest.reads[at], coordinates)
-            if at not in loaded:
-                loaded[at] = self._read(point, point.nest.reads[at])
-            return loaded[at]
-
-        return emitter.emit(point.nest.expr, leaf)
-
-    def _known_at_launch(self, node: Scalar) -> ir.Value:
-        value = self.kernel.index(node.attribute)  # type: ignore[arg-type]
-        type_ = REGISTER_TYPES[node.type]
-        return value if type_ == I64 else self.builder.trunc(value, type_)
-
-    def _loop_index(self, point: Point, loop: int) -> ir.Value:
-        index = point.at[loop]
-        if point.lanes is None or loop != point.lane:
-            return index
-        ramp = ir.Constant(ir.VectorType(I64, point.lanes), [ir.Constant(I64, k) for k in range(point.lanes)])
-        return self.builder.add(splat(self.builder, index, point.lanes), ramp)
-
-    def _offset(self, point: Point, access: Access) -> ir.Value:
-        builder, total = self.builder, self.kernel.index(access.base)
-        for loop, stride in enumerate(access.strides):
-            if stride != 0:
-                total = builder.add(total, builder.mul(point.at[loop], self.kernel.index(stride)))
-        return total
-
-    def _pointer(self, access: Access) -> ir.Value:
-        assert access.view is not None
-        return self.kernel.pointers[self.kernel.request.parameter_of(access.view)]
-
-    def _read(self, point: Point, access: Access) -> ir.Value:
-        """The element (or the lanes) of an access; a scalar where every lane reads the same."""
-        if access.temporary in self.registers and access.view is None:
-            return self.registers[access.temporary]
-        offset = self._offset(point, access)
-        if access.view is None:
-            pointer = self.buffers[access.temporary]
-            if self.schedule.lane_row is not None:
-                offset = self.builder.mul(offset, ir.Constant(I64, point.lanes or 1))
-                address = self.kernel.element(pointer, offset, memory_type(access.element))
-                return load(self.builder, address, access.element, point.lanes)
-        else:
-            pointer = self._pointer(access)
-        step: Index = 0 if point.lane is None else access.strides[point.lane]
-        if point.lanes is None or step == 0 or step == 1:
-            address = self.kernel.element(pointer, offset, memory_type(access.element))
-            return load(self.builder, address, access.element, point.lanes if step == 1 else None)
-        by = self.kernel.index(step)
-        places = [self.builder.add(offset, self.builder.mul(by, ir.Constant(I64, k))) for k in range(point.lanes)]
-        return self._collect(pointer, places, access.element)
-
-    def _collect(self, pointer: ir.Value, places: Sequence[ir.Value], element: str) -> ir.Value:
-        """A vector of the elements at these offsets."""
-        result: ir.Value = ir.Constant(ir.VectorType(REGISTER_TYPES[element], len(places)), ir.Undefined)
-        for lane, place in enumerate(places):
-            one = load(self.builder, self.kernel.element(pointer, place, memory_type(element)), element)
-            result = self.builder.insert_element(result, one, ir.Constant(I32, lane))
-        return result
-
-    def _gather(self, point: Point, access: Access, coordinates: Sequence[ir.Value]) -> ir.Value:
-        assert access.view is not None
-        builder, lanes = self.builder, point.lanes
-        total: ir.Value = self.kernel.index(0)
-        if lanes is not None:
-            total = splat(builder, total, lanes)
-        for coordinate, stride in zip(coordinates, access.view.strides, strict=True):
-            wide = coordinate
-            scalar = coordinate.type.element if lanes_of(coordinate) else coordinate.type
-            if scalar.width < 64:
-                wide = builder.sext(coordinate, I64 if lanes is None else ir.VectorType(I64, lanes))
-            by = self.kernel.index(stride)
-            total = builder.add(total, builder.mul(wide, by if lanes is None else splat(builder, by, lanes)))
-        if lanes is None:
-            address = self.kernel.element(self._pointer(access), total, memory_type(access.element))
-            return load(builder, address, access.element)
-        places = [builder.extract_element(total, ir.Constant(I32, k)) for k in range(lanes)]
-        return self._collect(self._pointer(access), places, access.element)
-
-    def _write(self, point: Point, access: Access, value: ir.Value) -> None:
-        builder, pointer, offset = self.builder, self._pointer(access), self._offset(point, access)
-        type_ = memory_type(access.element)
-        step = 0 if point.lane is None else access.strides[point.lane]
-        if point.lanes is None or step == 1:
-            store(builder, value, self.kernel.element(pointer, offset, type_), access.element)
-            return
-        by = self.kernel.index(step)
-        for lane in range(point.lanes):
-            place = builder.add(offset, builder.mul(by, ir.Constant(I64, lane)))
-            one = builder.extract_element(value, ir.Constant(I32, lane))
-            store(builder, one, self.kernel.element(pointer, place, type_), access.element)
-
-

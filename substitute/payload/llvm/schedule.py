@@ -191,7 +191,7 @@ def _lane_row(group: Group, hardware: Hardware) -> int | None:
     )
     if along_reduction is not None or along_row is None:
         return None
-    if local_bytes(group) * 4 * vector_lanes(group.nests, hardware) > LOCAL_BYTES:
+    if local_bytes(group) * 8 * vector_lanes(group.nests, hardware) > LOCAL_BYTES:  # 8: the most vectors side by side
         return None
     return group.rows.index(core.axes[along_row])
 

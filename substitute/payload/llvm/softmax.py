@@ -9,7 +9,8 @@ from substitute.model.dispatch import Linear, LoopKind, Named, Nest, Program, Re
 from substitute.model.index import Index
 from substitute.model.scalar import GraphBuilder, Scalar, ScalarGraph
 
-from .nests import LOCAL_BYTES, Unsupported
+from .hazards import Unsupported
+from .nests import LOCAL_BYTES
 
 EXP_OF_NEGATIVE = "substitute.exp_of_negative"
 """e^x for x <= 0: an operation of ours, cheaper than `math.exp`."""
@@ -85,9 +86,7 @@ def _statistics(core: Named, fresh: int) -> tuple[list[Nest], Quotient]:
     everywhere = tuple(Linear(terms=((k, 1),)) for k in range(len(loops)))
     row_type = TensorType(shape=maximum.sizes, element=wide)
     all_parallel: tuple[LoopKind, ...] = tuple("parallel" for _ in loops)
-    exponentials = replace(
-        total, kinds=all_parallel, target=everywhere, temporary=fresh + 2, type=row_type, init=-0.0
-    )
+    exponentials = replace(total, kinds=all_parallel, target=everywhere, temporary=fresh + 2, type=row_type, init=-0.0)
     once = ScalarGraph((Scalar("read", wide, (), 0),), (0,))
     total = replace(total, reads=(Read(source=fresh + 2, access=everywhere, type=row_type),), expr=once)
     of_row = Read(source=fresh + 2, access=tuple(Linear(terms=((d, 1),)) for d in loops), type=row_type)
@@ -96,7 +95,8 @@ def _statistics(core: Named, fresh: int) -> tuple[list[Nest], Quotient]:
 
 def _row_fits(source: Read, dimension: int, size: Index) -> bool:
     """Whether a row is contiguous, and short enough that its exponentials can wait on the stack for their sum."""
-    if not isinstance(source.source, View) or not isinstance(size, int) or size * 8 > LOCAL_BYTES:
+    width = 8 if source.type.element == "f64" else 4
+    if not isinstance(source.source, View) or not isinstance(size, int) or size * width > LOCAL_BYTES:
         return False
     position = [at for at, c in enumerate(source.access) if c.loop == dimension]
     return len(position) == 1 and source.source.strides[position[0]] == 1

@@ -26,7 +26,12 @@ _TWO_OVER_PI = (
     5.667556795740071e-37, 2.6204031112097215e-44, 7.053957680880629e-52, 1.582979511305928e-58,
 )  # fmt: skip
 # pi/2 in pieces of 33 bits (fdlibm's e_rem_pio2)
-_PI_HALF = (1.57079632673412561417e00, 6.07710050630396597660e-11, 2.02226624871116645580e-21, 8.47842766036889956997e-32)
+_PI_HALF = (
+    1.57079632673412561417e00,
+    6.07710050630396597660e-11,
+    2.02226624871116645580e-21,
+    8.47842766036889956997e-32,
+)
 _ATAN_P = (
     -8.750608600031904122785e-1, -1.615753718733365076637e1, -7.500855792314704667340e1, -1.228866684490136173410e2,
     -6.485021904942025371773e1,
@@ -119,9 +124,7 @@ def tan(m: FloatMath, x: ir.Value) -> ir.Value:
     """The tangent."""
     wide, arg = m.wide(), x if m.element == "f64" else m.widen(x)
     sine, cosine, quadrant = _sine_and_cosine(wide, arg, single=m.element == "f32")
-    odd = wide.builder.icmp_unsigned(
-        "!=", wide.builder.and_(quadrant, wide.integer(1)), wide.integer(0)
-    )
+    odd = wide.builder.icmp_unsigned("!=", wide.builder.and_(quadrant, wide.integer(1)), wide.integer(0))
     top = wide.select(odd, wide.neg(cosine), sine)
     result = _finite_only(wide, arg, wide.div(top, wide.select(odd, sine, cosine)))
     result = wide.select(wide.compare("==", arg, wide.const(0.0)), arg, result)
@@ -143,9 +146,7 @@ def atan(m: FloatMath, x: ir.Value) -> ir.Value:
     inverse = m.div(m.const(-1.0), size)
     t = m.select(high, inverse, m.select(middle, turned, size))
     offset = m.select(high, m.const(math.pi / 2), m.select(middle, m.const(math.pi / 4), m.const(0.0)))
-    low = m.select(
-        high, m.const(PI_HALF_LOW), m.select(middle, m.const(PI_HALF_LOW / 2), m.const(0.0))
-    )
+    low = m.select(high, m.const(PI_HALF_LOW), m.select(middle, m.const(PI_HALF_LOW / 2), m.const(0.0)))
     z = m.mul(t, t)
     ratio = m.div(m.mul(z, m.poly(z, _ATAN_P)), m.poly(z, _ATAN_Q))
     near = m.add(m.fma(t, ratio, t), low)

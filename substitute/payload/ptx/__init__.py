@@ -1,7 +1,7 @@
 """PTX: reading its header level, verifying it against a dispatch, renaming its entry."""
 
 from .reader import Entry, Parameter, PtxModule, read_ptx, tokenize
-from .verify import PtxFacts, compatible, rename, verify
+from .verification import PtxFacts, compatible, rename, verify
 
 __all__ = [
     "Entry",

@@ -139,7 +139,7 @@ def _closed(text: str, at: int, closer: str, what: str, name: str, start: int | 
 
 
 def read_ptx(text: str, *, name: str = "PTX") -> PtxModule:
-    """Reads a PTX file's header level. Raises `PayloadError` with the line for what is missing, unbalanced or cut off."""
+    """Reads a PTX file's header level. Raises `PayloadError` for what is missing, unbalanced or cut off."""
     return _Reader(text, name).read()
 
 
@@ -195,7 +195,10 @@ class _Reader:
         if stack:
             opened_text = self._tokens[stack[-1]].text
             raise self._error(
-                f"{opened_text!r} is never closed: the PTX is cut off", stack[-1], _PAIRS[opened_text], "the end of the file"
+                f"{opened_text!r} is never closed: the PTX is cut off",
+                stack[-1],
+                _PAIRS[opened_text],
+                "the end of the file",
             )
         return partner
 

@@ -2,6 +2,6 @@
 
 from .adapt import adapt
 from .module import SpirvModule, read_module, write_module
-from .verify import SpirvFacts, capabilities_of, verify
+from .verification import SpirvFacts, capabilities_of, verify
 
 __all__ = ["SpirvFacts", "SpirvModule", "adapt", "capabilities_of", "read_module", "verify", "write_module"]

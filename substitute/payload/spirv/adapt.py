@@ -76,9 +76,7 @@ def _change(
             return Instruction(OP_ENTRY_POINT, (*words[:2], *string_words(export_name), *words[2 + used :]))
     elif instruction.op == OP_DECORATE and words[1] == DECORATION_BINDING and words[2] in bindings:
         return Instruction(OP_DECORATE, (words[0], DECORATION_BINDING, bindings[words[2]]))
-    elif (
-        instruction.op in (OP_SPEC_CONSTANT, OP_SPEC_CONSTANT_TRUE, OP_SPEC_CONSTANT_FALSE) and words[1] in values
-    ):
+    elif instruction.op in (OP_SPEC_CONSTANT, OP_SPEC_CONSTANT_TRUE, OP_SPEC_CONSTANT_FALSE) and words[1] in values:
         new = values[words[1]]
         return Instruction(new.op, (words[0], words[1], *new.words))
     return instruction
@@ -140,4 +138,3 @@ def _alias(module: SpirvModule, instructions: list[Instruction]) -> list[Instruc
     at = next((n for n, i in enumerate(instructions) if i.op == OP_DECORATE), len(instructions))
     added = [Instruction(OP_DECORATE, (buffer, DECORATION_ALIASED)) for buffer in buffers]
     return instructions[:at] + added + instructions[at:]
-

@@ -111,7 +111,7 @@ class SpirvModule:
         return next((e for e in named if e.model == "GLCompute"), named[0] if named else None)
 
     def workgroup_size(self, entry: EntryPoint) -> tuple[int, int, int] | None:
-        """The default of what LocalSize, LocalSizeId or a constant decorated with WorkgroupSize say, in this order of weight.
+        """What a constant decorated with WorkgroupSize says, else LocalSize or LocalSizeId.
 
         "If an object is decorated with the WorkgroupSize decoration, this takes precedence over any LocalSize
         execution mode" (Vulkan specification, "Compute Shaders"). Specialization constants count with their defaults.
@@ -123,13 +123,13 @@ class SpirvModule:
         for instruction in self.instructions:
             if instruction.op not in (OP_EXECUTION_MODE, OP_EXECUTION_MODE_ID):
                 continue
-            target, mode, *operands = instruction.words
+            target, mode, operands = instruction.words[0], instruction.words[1], instruction.words[2:]
             if target != entry.function:
                 continue
             if mode == MODE_LOCAL_SIZE:
                 return (operands[0], operands[1], operands[2])
             if mode == MODE_LOCAL_SIZE_ID:
-                return declarations.triple(tuple(operands))
+                return declarations.triple(operands)
         return None
 
 
@@ -324,14 +324,12 @@ def _spec_constants(instructions: tuple[Instruction, ...], declarations: _Declar
         spec_id = declarations.decoration(identifier, DECORATION_SPEC_ID)
         if spec_id is not None:
             name = declarations.names.get(identifier, f"%{identifier}")
-            result.append(
-                SpecConstant(id=identifier, spec_id=spec_id, name=name, default=instruction.words[2:])
-            )
+            result.append(SpecConstant(id=identifier, spec_id=spec_id, name=name, default=instruction.words[2:]))
     return result
 
 
 def read_string(words: tuple[int, ...]) -> tuple[str, int]:
-    """A nul-terminated string at the start of `words`, and how many words it takes. Raises `ValueError` without a nul."""
+    """A nul-terminated string at the start of `words`, and how many words it takes. Raises `ValueError`."""
     data = struct.pack(f"<{len(words)}I", *words)
     end = data.index(b"\0")
     return data[:end].decode("utf-8", errors="replace"), end // 4 + 1

@@ -67,4 +67,4 @@ def _name(line: str) -> str:
         return line.split()[1]
     if line.startswith("const"):
         return line.split()[2].partition("[")[0]
-    return WORD.findall(line.partition("(")[0])[-1]
+    return str(WORD.findall(line.partition("(")[0])[-1])

@@ -9,6 +9,7 @@ from llvmlite import ir
 from ..elements import load, vector
 from ..function import I32, I64
 from .space import F32, Position, Slot, Space
+from .tiling import is_contiguous
 
 
 def pack(
@@ -43,8 +44,8 @@ def _lies_along_depth(space: Space) -> bool:
     tiling, which = space.tiling, space.tiling.vector
     addresses, nodes = space.contraction.factors[which].addresses, space.graphs[which].nodes
     return (
-        len(tiling.depth) == 1 and len(nodes) == 1 and nodes[0].op == "read" and nodes[0].type == "f32"
-        and tiling.depth[0].stride(addresses[0]) == 1 and tiling.vector_axis.stride(addresses[0]) not in (0, 1, 2)
+        is_contiguous(tiling.depth, addresses[0]) and len(nodes) == 1 and nodes[0].op == "read"
+        and nodes[0].type == "f32" and tiling.vector_axis.stride(addresses[0]) not in (0, 1, 2)
     )  # fmt: skip
 
 
@@ -56,7 +57,7 @@ def _pack_transposed(
     factor, axis, lanes = space.contraction.factors[tiling.vector], tiling.vector_axis, tiling.lanes
     stride = axis.stride(factor.addresses[0])
     for at, slot in enumerate(slots):
-        base = space.pointers(factor, {**batch, **slot.position, tiling.depth[0]: start})[0]
+        base = space.move(space.pointers(factor, {**batch, **slot.position})[0], start, "f32")
         columns = [space.move(base, space.scaled(space.lane(n, slot.valid), stride), "f32") for n in range(lanes)]
         with space.function.loop(0, count, lanes) as loop:
             block = [load(builder, space.move(c, loop.index, "f32"), "f32", lanes) for c in columns]

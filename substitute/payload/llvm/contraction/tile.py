@@ -13,7 +13,7 @@ from .space import F32, Position, Slot, Space
 from .tiling import MOST_UNROLLED, count_of
 from .views import Axis
 
-STREAMED_DEPTHS = 4
+STREAMED_DEPTHS = 8
 """Depths that `stream` adds at once: so many rows of the vector factor are read side by side."""
 Sums = list[ir.Value]
 """Vectors of a tile, row by row."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from substitute.model.dispatch import Target
-from substitute.model.index import Index, apply, product
+from substitute.model.index import Index, apply, mul, product
 
 from ..function import Hardware
 from .views import Address, Axis, Contraction
@@ -25,8 +25,14 @@ FEWEST_MACS = 200_000
 """Work that is not worth dividing further."""
 WORKGROUP_ELEMENTS = 400_000
 """Elements that a workgroup streams from memory in about as long."""
-FEW_ROWS = 6
+MOST_ROWS = 8
+"""Rows of a tile: each is a stream of its own, and first-level caches have eight ways."""
+FEW_ROWS = 8
 """Up to so many rows, a panel costs more than it saves."""
+USUAL_BLOCK = 128
+"""Rows of a workgroup, before they are known."""
+STREAM_BYTES = 256 * 1024
+"""What stays in half of a second-level cache."""
 MOST_UNROLLED = 32
 """Depths up to this are unrolled where tiles read their operands in place."""
 MOST_MULTIPLIES = 72
@@ -109,7 +115,7 @@ def choose(contraction: Contraction, target: Target) -> Tiling:
         for vector in (0, 1):
             if contraction.moves(axis, vector):
                 roles = _roles(contraction, axis, vector)
-                candidates.append((_cost(contraction, roles, lanes), roles))
+                candidates.append((_cost(contraction, roles, lanes, registers(target)), roles))
     return _shape(min(candidates, key=lambda pair: pair[0])[1], lanes, registers(target))
 
 
@@ -134,17 +140,21 @@ def _roles(c: Contraction, axis: Axis, vector: int) -> Roles:
     )  # fmt: skip
 
 
-def _cost(c: Contraction, roles: Roles, lanes: int) -> float:
+def _cost(c: Contraction, roles: Roles, lanes: int, count: int) -> float:
     """Time per multiply-add, in units of what peak speed takes: loads are shared by rows, stores by the depth."""
     if roles.mode == "dot":
         return 1.2
     axis, vector = roles.columns[-1], roles.vector
-    loads = max(_element_cost(axis.stride(a)) for a in c.factors[vector].addresses)
+    loads = max(_load_cost(roles, a) for a in c.factors[vector].addresses)
     stores = max(_element_cost(axis.stride(a)) for r in c.results for a in r.writes)
     cost = 1 + loads / max(guess(count_of(roles.rows)), 1) + stores / max(guess(count_of(roles.depth)), 1)
     if c.moves(axis, 1 - vector):
         cost += max(_element_cost(axis.stride(a)) for a in c.factors[1 - vector].addresses)
-    return cost * -(-guess(axis.size) // lanes) * lanes / max(1, guess(axis.size))
+    if _streamed_bytes(c, roles) > STREAM_BYTES:
+        cost += 0.1
+    rows, slots = guess(count_of(roles.rows)), guess(count_of(roles.columns[:-1])) * -(-guess(axis.size) // lanes)
+    cycles = _register_tile(roles.mode, rows, slots, count, 0)[2] if roles.mode == "packed" else rows * slots / 2
+    return cost * cycles * 2 * lanes / max(1, rows * guess(count_of(roles.columns)))
 
 
 def _element_cost(stride: Index) -> float:
@@ -153,6 +163,32 @@ def _element_cost(stride: Index) -> float:
     In units of a multiply-add at peak speed, of which there are some sixteen in a cycle.
     """
     return {0: 1.0, 1: 2.0, 2: 6.0}.get(stride, 24.0) if isinstance(stride, int) else 24.0
+
+
+def _load_cost(roles: Roles, address: Address) -> float:
+    """What it takes to load one element of the vector factor, and to pack it where it is packed."""
+    axis = roles.columns[-1]
+    if axis.stride(address) in (0, 1) and roles.mode != "packed":
+        return 0.0
+    return min(_element_cost(axis.stride(address)), 8.0 if is_contiguous(roles.depth, address) else 24.0)
+
+
+def is_contiguous(axes: tuple[Axis, ...], address: Address) -> bool:
+    """Whether the axes, the last running fastest, move the address by one element at a time."""
+    distance: Index = 1
+    for axis in reversed(axes):
+        if axis.stride(address) != distance:
+            return False
+        distance = mul(distance, axis.size)
+    return bool(axes)
+
+
+def _streamed_bytes(c: Contraction, roles: Roles) -> float:
+    """About what a workgroup reads of the broadcast factor, again for each tile of columns; windows overlap."""
+    rows, depth = guess(count_of(roles.rows)), guess(count_of(roles.depth))
+    type_ = c.factors[1 - roles.vector].addresses[0].view.type
+    overlap = max(1.0, rows * depth / max(1, guess(type_.count)))
+    return min(rows, USUAL_BLOCK) * depth * type_.element_bytes / overlap
 
 
 def _outermost_first(axes: list[Axis], address: Address) -> tuple[Axis, ...]:
@@ -189,11 +225,12 @@ def _shape(roles: Roles, lanes: int, count: int) -> Tiling:
     row_count, depth, batch = count_of(roles.rows), count_of(roles.depth), max(1, guess(count_of(roles.batch)))
     slots = guess(count_of(roles.columns[:-1])) * -(-guess(roles.columns[-1].size) // lanes)
     unrolled = depth if isinstance(depth, int) and depth <= MOST_UNROLLED and roles.mode == "direct" else 0
-    row_tile, vectors = _register_tile(roles.mode, guess(row_count), slots, count, unrolled)
+    row_tile, vectors, _ = _register_tile(roles.mode, guess(row_count), slots, count, unrolled)
     height = _stack(roles.columns, row_tile, unrolled)
     vectors = height or vectors
     if roles.mode == "stream":
-        vectors = max(1, min(SUMS_BYTES // (4 * lanes), -(-slots // 4)))
+        known = isinstance(count_of(roles.columns), int)
+        vectors = max(1, min(SUMS_BYTES // (4 * lanes), -(-slots // 4))) if known else 64
     row_block = _row_block(row_count, row_tile, vectors * lanes)
     panel = PANEL_BYTES // (4 * vectors * lanes) if roles.mode == "packed" else 1
     if isinstance(depth, int):
@@ -227,13 +264,13 @@ def _tiles_per_group(rows: int, row_block: int, depth: int, width: int, tiles: i
     return -(-tiles // -(-tiles // per_group))
 
 
-def _register_tile(mode: Mode, rows: int, slots: int, count: int, unrolled: int) -> tuple[int, int]:
-    """(rows, vectors) of the tile that covers `rows × slots` in the fewest cycles."""
+def _register_tile(mode: Mode, rows: int, slots: int, count: int, unrolled: int) -> tuple[int, int, float]:
+    """(rows, vectors) of the tile that covers `rows × slots` in the fewest cycles per depth, and these."""
     if mode in ("dot", "stream"):
-        return (rows if mode == "dot" else 1), 1
+        return (rows if mode == "dot" else 1), 1, rows * slots / 2
     best, best_cost = (1, 1), float("inf")
     for vectors in range(1, 13):
-        for row_tile in range(1, 15):
+        for row_tile in range(1, MOST_ROWS + 1):
             taken = row_tile * vectors + (vectors + 1 if mode == "packed" else 2)
             if taken > count or (mode == "direct" and row_tile > rows):
                 continue
@@ -244,7 +281,7 @@ def _register_tile(mode: Mode, rows: int, slots: int, count: int, unrolled: int)
             cost = -(-rows // row_tile) * -(-slots // vectors) * (cycles + 0.25)
             if cost < best_cost * 0.999:
                 best, best_cost = (row_tile, vectors), cost
-    return best
+    return *best, best_cost
 
 
 def _row_block(rows: Index, row_tile: int, width: int) -> int:

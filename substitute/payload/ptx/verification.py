@@ -43,7 +43,7 @@ def verify(
 ) -> PtxFacts:
     """Checks PTX against a dispatch with `bindings` pointers and `push_constants` 32-bit words.
 
-    `target_arch` is the variant's (`sm_80`; empty: any), `workgroup_size` the manifest's. Raises `PayloadError` with line.
+    `target_arch` is the variant's (`sm_80`; empty: any), `workgroup_size` the manifest's. Raises `PayloadError`.
     """
     module = read_ptx(text, name=name)
     found = _find_entry(module, entry, name)
@@ -52,8 +52,8 @@ def verify(
     _check_workgroup(module, found, workgroup_size, name)
     if not found.returns:
         raise _error(
-            module, name, found.name_at[0], f"entry {entry} never returns: is the PTX cut off?", "ret or exit", "neither",
-            "check that the file is whole",
+            module, name, found.name_at[0], f"entry {entry} never returns: is the PTX cut off?",
+            "ret or exit", "neither", "check that the file is whole",
         )  # fmt: skip
     shared = module.shared_bytes + found.shared_bytes
     if shared > MAX_STATIC_SHARED_BYTES:
@@ -128,7 +128,8 @@ def _check_header(module: PtxModule, target_arch: str, name: str) -> None:
 def compatible(ptx_target: str, arch: str) -> bool:
     """True if PTX for `ptx_target` runs on `arch`.
 
-    "sm_90a … is not forward compatible"; a family target `sm_100f` runs on later members of its family (PTX ISA 11.1.2).
+    Targets with suffix `a` run on their own architecture only, `sm_100f` on later members of its family as well (PTX
+    ISA 11.1.2).
     """
     have, need = _architecture(arch), _architecture(ptx_target)
     if have is None or need is None:
@@ -229,9 +230,7 @@ def _first_error(output: str) -> str:
     return line.partition(";")[2].strip() or line.strip()
 
 
-def _error(
-    module: PtxModule, name: str, at: int, what: str, expected: str, found: str, next_step: str
-) -> PayloadError:
+def _error(module: PtxModule, name: str, at: int, what: str, expected: str, found: str, next_step: str) -> PayloadError:
     return PayloadError(
         what, where=name, source=place(module.text, at), expected=expected, found=found, next_step=next_step
     )

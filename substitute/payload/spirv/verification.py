@@ -43,7 +43,7 @@ class SpirvFacts:
     entry: str
     version: tuple[int, int]
     workgroup_size: tuple[int, int, int] | None
-    """With the specialization constants' defaults; None where the binary does not say it in a way that is understood."""
+    """With the specialization constants' defaults; None where the binary does not say it."""
     capabilities: tuple[str, ...]
     bindings: tuple[int, ...]
     push_constant_bytes: int
@@ -155,7 +155,10 @@ def _check_buffers(module: SpirvModule, bindings: int, name: str) -> tuple[int, 
             continue
         if resource.storage != STORAGE_BUFFER:
             raise _resource_error(
-                resource, name, expected="a storage buffer (`buffer`, SPIR-V 1.3 or newer)", found="another storage class"
+                resource,
+                name,
+                expected="a storage buffer (`buffer`, SPIR-V 1.3 or newer)",
+                found="another storage class",
             )
         if resource.descriptor_set != 0:
             found = "no set" if resource.descriptor_set is None else f"set {resource.descriptor_set}"
@@ -173,7 +176,7 @@ def _resource_error(resource: Resource, name: str, *, expected: str, found: str)
         where=name,
         expected=expected,
         found=found,
-        next_step="a shader with the wrong set or binding runs and computes zeros: correct its layout(set = 0, binding = …)",
+        next_step="correct its layout(set = 0, binding = …): with a wrong one a shader computes zeros",
     )
 
 

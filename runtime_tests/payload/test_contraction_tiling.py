@@ -1,0 +1,75 @@
+"""Which shape of loops each kind of contraction gets."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("llvmlite.binding")
+from runtime_tests.payload.contraction_programs import OLD, Case, build, target
+from substitute.payload.llvm.contraction.tiling import PANEL_BYTES, SUMS_BYTES, Tiling, choose
+from substitute.payload.llvm.contraction.views import Contraction, read
+
+AVX2 = target("+avx2,+fma,+avx,+f16c")
+AVX512 = target("+avx512f,+avx2,+fma,+avx")
+NEON = target("+neon", "aarch64-unknown-unknown-eabi-elf")
+
+
+def tiling_of(case: Case, features: str = "avx2") -> Tiling:
+    contraction = read(build(case))
+    assert isinstance(contraction, Contraction)
+    return choose(contraction, {"avx2": AVX2, "avx512": AVX512, "neon": NEON, "old": OLD}[features])
+
+
+def matmul(m: int, n: int, k: int, spec: str = "m,k;k,n->m,n") -> Case:
+    return Case(spec=spec, sizes=dict(m=m, n=n, k=k))
+
+
+@pytest.mark.parametrize(
+    ("case", "mode"),
+    [
+        (matmul(512, 512, 512), "packed"),
+        (matmul(512, 512, 512, "m,k;n,k->m,n"), "packed"),
+        (matmul(4, 512, 512), "direct"),
+        (matmul(1, 512, 512), "stream"),
+        (matmul(1, 512, 512, "m,k;n,k->m,n"), "dot"),
+        (matmul(4, 512, 512, "m,k;n,k->m,n"), "dot"),
+        (Case(spec="c,h+y,w+x;c,y,x->c,h,w", sizes=dict(h=56, w=56, c=32, y=3, x=3)), "direct"),
+        (Case(spec="h+y,w+x,c;y,x,c->h,w,c", sizes=dict(h=56, w=56, c=32, y=3, x=3)), "direct"),
+    ],
+    ids=str,
+)
+def test_mode(case: Case, mode: str) -> None:
+    assert tiling_of(case).mode == mode
+
+
+@pytest.mark.parametrize("features", ["avx2", "avx512", "neon", "old"])
+@pytest.mark.parametrize("size", [(512, 512, 512), (1024, 64, 64), (33, 1000, 7)])
+def test_a_packed_tile_fits_the_registers_and_its_buffers_the_stack(size: tuple[int, int, int], features: str) -> None:
+    tiling = tiling_of(matmul(*size), features)
+    registers = {"avx2": 16, "avx512": 32, "neon": 32, "old": 16}[features]
+    assert tiling.row_tile * tiling.vectors + tiling.vectors + 1 <= registers
+    width = 4 * tiling.vectors * tiling.lanes
+    assert width * tiling.depth_panel <= PANEL_BYTES
+    assert width * tiling.row_block <= SUMS_BYTES
+    assert tiling.row_block % tiling.row_tile == 0
+
+
+def test_lanes_follow_the_features() -> None:
+    case = matmul(512, 512, 512)
+    assert [tiling_of(case, f).lanes for f in ("avx512", "avx2", "neon", "old")] == [16, 8, 4, 4]
+
+
+def test_vectors_run_along_the_output_where_that_is_cheap() -> None:
+    plain = tiling_of(matmul(64, 64, 64))
+    turned = tiling_of(matmul(64, 64, 64, "k,m;k,n->n,m"))
+    assert (plain.vector, turned.vector) == (1, 0)
+
+
+def test_rows_of_a_depthwise_convolution_share_a_tile() -> None:
+    case = Case(spec="c,h+y,w+x;c,y,x->c,h,w", sizes=dict(h=56, w=56, c=32, y=3, x=3))
+    assert tiling_of(case).stacked and tiling_of(case).vectors == 8
+    assert not tiling_of(Case(spec="c,p+t;c,t->c,p", sizes=dict(p=56, c=32, t=3))).stacked
+
+
+def test_the_summary_says_the_tile() -> None:
+    assert str(tiling_of(matmul(512, 512, 512))) == "6×16 tiles of 8-lane f32, packed columns, panels of 252"
