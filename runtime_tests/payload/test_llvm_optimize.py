@@ -64,7 +64,7 @@ def test_math_is_resolved_and_vectorised(name: str) -> None:
 
 
 def test_without_vectorisation_there_are_no_vectors() -> None:
-    text = str(parse_bitcode(to_bitcode(loop("expf"), target=X86, entry="kernel", vectorize=False), "test"))
+    text = str(parse_bitcode(to_bitcode(loop("expf"), target=X86, entry="kernel"), "test"))
     assert "<8 x float>" not in text
 
 
@@ -136,7 +136,7 @@ def test_an_unknown_function_is_reported() -> None:
 
 def test_an_unresolved_half_precision_intrinsic_is_reported() -> None:
     with pytest.raises(PayloadError, match=re.escape("nobody defines: llvm.exp.f16")):
-        to_bitcode(loop("llvm.exp.f16", "half"), target=X86, entry="kernel", vectorize=False)
+        to_bitcode(loop("llvm.exp.f16", "half"), target=X86, entry="kernel")
 
 
 def test_a_syntax_error_points_at_the_line() -> None:

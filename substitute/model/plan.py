@@ -169,4 +169,7 @@ class Generated:
     """LLVM IR, or GLSL source."""
     workgroup_count: tuple[Index, Index, Index]
     workgroup_size: tuple[int, int, int] | None = None
+    finished: bool = False
+    """LLVM IR only: loops are already vectorised and unrolled as they should be, so LLVM's passes are left out here;
+    IREE runs its own when it links the code in."""
     summary: str = ""

@@ -14,7 +14,7 @@ from typing import Any
 from ..catalog.constraints import parse_size
 from ..errors import PayloadError, SubstituteError
 from ..model.dispatch import Dispatch
-from ..model.index import Index, substitute
+from ..model.index import Index, add, substitute
 from ..model.kernel import Kernel
 from ..model.plan import Generated, Payload, Request, Substitution
 from ..rewrite.bind import bind
@@ -155,7 +155,9 @@ def _llvm_generator(request: Request) -> Payload:
 
     generated = _generate(request)
     dispatch = request.substitution.dispatch
-    data = to_bitcode(generated.text, target=dispatch.target, entry=request.entry)
+    data = to_bitcode(
+        generated.text, target=dispatch.target, entry=request.entry, finished=generated.finished
+    )
     return Payload(
         kind="llvm-bitcode", data=data, entry=request.entry, workgroup_count=generated.workgroup_count,
         summary=generated.summary or "generated LLVM IR",
@@ -249,18 +251,13 @@ def _ptx(request: Request) -> Payload:
 
 
 def _spirv(request: Request) -> Payload:
-    from .spirv import adapt, verify
+    from .spirv import adapt
 
     kernel, dispatch = request.substitution.kernel, request.substitution.dispatch
     data = _read(kernel)
     _check_kind(kernel, data, "SPIR-V")
-    verify(
-        data,
-        entry=kernel.payload.entry,
-        bindings=len(dispatch.layout.bindings) if kernel.abi == "raw" else len(request.parameters),
-        push_constants=dispatch.layout.constants,
-        workgroup_size=kernel.launch.workgroup_size,
-    )
+    bindings_count = len(dispatch.layout.bindings) if kernel.abi == "raw" else len(request.parameters)
+    _verify_spirv(data, request, kernel.payload.entry, bindings_count, kernel.launch.workgroup_size)
     bindings = {i: i for i in range(len(dispatch.layout.bindings))}
     if kernel.abi == "canonical":
         bindings = {i: p.operand.binding for i, p in enumerate(request.parameters)}
@@ -277,6 +274,25 @@ def _spirv(request: Request) -> Payload:
     )  # fmt: skip
 
 
+def _verify_spirv(
+    data: bytes, request: Request, entry: str, bindings: int, workgroup_size: tuple[int, int, int] | None
+) -> None:
+    from .glsl import features_of
+    from .spirv import capabilities_of, verify
+
+    dispatch = request.substitution.dispatch
+    verify(
+        data,
+        entry=entry,
+        bindings=bindings,
+        push_constants=dispatch.layout.constants,
+        workgroup_size=workgroup_size,
+        capabilities=capabilities_of(dispatch.target),
+        max_invocations=features_of(dispatch.target).max_threads,
+        name=str(request.substitution.kernel.payload.path),
+    )
+
+
 def _spec_constants(request: Request) -> dict[int, int]:
     """What each specialization constant is frozen to; every operand that does not start at zero needs one."""
     kernel, match = request.substitution.kernel, request.match
@@ -285,8 +301,7 @@ def _spec_constants(request: Request) -> dict[int, int]:
     for parameter in request.parameters:
         operand, size = parameter.operand, parameter.operand.type.element_bytes
         if isinstance(operand.byte_offset, int) and operand.byte_offset % size == 0:
-            offsets[parameter.name] = substitute(operand.byte_offset // size, {})
-            offsets[parameter.name] = _plus(offsets[parameter.name], parameter.view.offset)
+            offsets[parameter.name] = add(operand.byte_offset // size, parameter.view.offset)
         else:
             offsets[parameter.name] = operand.byte_offset
     values: dict[int, int] = {}
@@ -303,12 +318,6 @@ def _spec_constants(request: Request) -> dict[int, int]:
             if offset != 0 and f"offset.{name}" not in named:
                 raise _not_static(request, f"{name} at its binding's start, or a spec constant offset.{name}", offset)
     return values
-
-
-def _plus(a: Index, b: Index) -> Index:
-    from ..model.index import add
-
-    return add(a, b)
 
 
 def _not_static(request: Request, expected: str, found: object) -> PayloadError:
@@ -339,8 +348,8 @@ def _check_direct(request: Request) -> None:
 
 
 def _glsl(request: Request) -> Payload:
-    from .glsl import compile_glsl
-    from .spirv import verify
+    from .glsl import compile_glsl, features_of
+    from .spirv import adapt
 
     kernel, dispatch = request.substitution.kernel, request.substitution.dispatch
     if kernel.payload.kind == "glsl-generator":
@@ -354,16 +363,9 @@ def _glsl(request: Request) -> Payload:
             workgroup_size=kernel.launch.workgroup_size,
             summary=f"{kernel.payload.path.name}, compiled for this dispatch",
         )
-    binary = compile_glsl(generated.text, name=str(kernel.payload.path))
-    from .spirv import adapt
-
-    verify(
-        binary,
-        entry="main",
-        bindings=len(dispatch.layout.bindings),
-        push_constants=dispatch.layout.constants,
-        workgroup_size=generated.workgroup_size,
-    )
+    vulkan = features_of(dispatch.target).vulkan
+    binary = compile_glsl(generated.text, name=str(kernel.payload.path), vulkan=vulkan)
+    _verify_spirv(binary, request, "main", len(dispatch.layout.bindings), generated.workgroup_size)
     adapted = adapt(binary, entry="main", export_name=request.entry, bindings={}, spec_constants={})
     return Payload(
         kind="spirv", data=adapted, entry=request.entry, workgroup_count=generated.workgroup_count,

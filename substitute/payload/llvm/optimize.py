@@ -57,9 +57,10 @@ def parse_bitcode(data: bytes, where: str) -> Any:
     return module
 
 
-def to_bitcode(source: str | bytes | Any, *, target: Target, entry: str, vectorize: bool = True) -> bytes:
+def to_bitcode(source: str | bytes | Any, *, target: Target, entry: str, finished: bool = False) -> bytes:
     """Optimises a module (text, bitcode, or llvmlite.ir or binding module) and returns bitcode for IREE to link.
 
+    `finished` code is only resolved and checked: IREE's own passes clean it up, though they vectorise no loops.
     Raises `PayloadError` for IR that does not parse or verify, a missing entry, and symbols nobody can resolve.
     """
     module = _parse(source, entry)
@@ -69,7 +70,8 @@ def to_bitcode(source: str | bytes | Any, *, target: Target, entry: str, vectori
     module.triple = triple
     module.data_layout = str(machine.target_data)
     _hide_all_but(module, entry)
-    _run_passes(module, machine, vectorize)
+    if not finished:
+        _run_passes(module, machine)
     missing = undefined_symbols(module)
     if missing:
         raise PayloadError(
@@ -124,9 +126,9 @@ def _hide_all_but(module: Any, entry: str) -> None:
             item.linkage = llvm.Linkage.internal
 
 
-def _run_passes(module: Any, machine: Any, vectorize: bool) -> None:
+def _run_passes(module: Any, machine: Any) -> None:
     options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = vectorize
+    options.loop_vectorization = options.slp_vectorization = options.loop_interleaving = True
     options.loop_unrolling = True
     builder = llvm.create_pass_builder(machine, options)
     passes = builder.getModulePassManager()

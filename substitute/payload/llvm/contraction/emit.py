@@ -50,7 +50,7 @@ def generate(request: Request) -> Generated:
     tiling = choose(contraction, request.substitution.dispatch.target)
     space = Space(request, contraction, tiling)
     _workgroup(space)
-    return Generated(text=space.function.finish(), workgroup_count=_count(tiling), summary=str(tiling))
+    return Generated(text=space.function.finish(), workgroup_count=_count(tiling), finished=tiling.mode != "direct", summary=str(tiling))
 
 
 def _count(tiling: Tiling) -> tuple[Index, Index, Index]:
