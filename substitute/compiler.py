@@ -168,6 +168,7 @@ class Compilation:
                 next_step="check it with iree-opt",
                 details=_short(words()),
             )
+        self.module = self._invocation.export_module()
 
     def run(self, start: str, stop: str) -> None:
         """Runs from one phase to another. Raises `CompilerError` with the phase and the compiler's words."""

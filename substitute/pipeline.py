@@ -41,6 +41,8 @@ class CompileResult:
     """By the name of the dispatch they stand in."""
     seconds: Mapping[str, float]
     """Wall-clock time of each step."""
+    signatures: Mapping[str, tuple[str, ...]]
+    """The model's functions and the types of their arguments, such as `4x?xf32`, where its frontend says."""
 
 
 @dataclass(slots=True)
@@ -85,6 +87,8 @@ def compile_model(
             ),
             progress,
         )  # fmt: skip
+    from .read.signature import read_signatures
+
     clock = _Clock(progress)
     chosen = load_plan(plan) if plan else None
     if output is not None:
@@ -95,6 +99,8 @@ def compile_model(
     with Compilation(with_default_target(flags), name=str(model)) as compilation:
         with clock.step("parse"):
             compilation.parse(source)
+            assert compilation.module is not None
+            signatures = read_signatures(compilation.module)
         del source
         made = Plan(substitutions=(), decisions=(), dispatches=())
         if substitute:
@@ -108,7 +114,7 @@ def compile_model(
             vmfb = compilation.bytecode()
     if output is not None:
         write_whole(output, vmfb)
-    return CompileResult(vmfb=vmfb, plan=made, payloads=payloads, seconds=clock.seconds)
+    return CompileResult(vmfb=vmfb, plan=made, payloads=payloads, seconds=clock.seconds, signatures=signatures)
 
 
 def inspect_model(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,8 @@ def validate_model(
     )
     progress("run", None)
     with Session(stock.vmfb, device=device) as session:
-        values = list(inputs) or draw_inputs(session.function(function), seed)
+        called = session.function(function)
+        values = list(inputs) or draw_inputs(called.name, _input_types(called, stock.signatures), seed)
         expected = session.call(function, values)
     with Session(result.vmfb, device=device) as session:
         found = session.call(function, values)
@@ -135,15 +136,28 @@ def compare(number: int, found: np.ndarray[Any, Any], stock: np.ndarray[Any, Any
     )
 
 
-def draw_inputs(function: Function, seed: int) -> list[np.ndarray[Any, Any]]:
+def _input_types(function: Function, signatures: Mapping[str, tuple[str, ...]]) -> tuple[ValueType, ...] | None:
+    """What the module declares, else what the model's frontend wrote."""
+    from ..device.value_type import ValueType
+
+    if function.inputs is not None:
+        return function.inputs
+    texts = signatures.get(function.name)
+    if texts is None:
+        return None
+    parts = [text.split("x") for text in texts]
+    return tuple(ValueType(element=p[-1], shape=tuple(None if s == "?" else int(s) for s in p[:-1])) for p in parts)
+
+
+def draw_inputs(name: str, types: Sequence[ValueType] | None, seed: int) -> list[np.ndarray[Any, Any]]:
     """Normal numbers for floating-point inputs; 0 or 1 for integers, which may be indices into something small."""
-    if function.inputs is None:
+    if types is None:
         raise DeviceError(
-            f"the inputs of {function.name} are not known", expected="a declaration in the module", found="none",
+            f"the inputs of {name} are not known", expected="a declaration in the module or the model", found="none",
             next_step="give every input with --input",
         )  # fmt: skip
     random = np.random.default_rng(seed)
-    return [_draw(kind, random) for kind in function.inputs]
+    return [_draw(kind, random) for kind in types]
 
 
 def _draw(kind: ValueType, random: np.random.Generator) -> np.ndarray[Any, Any]:
