@@ -44,8 +44,8 @@ def with_default_target(flags: Sequence[str]) -> tuple[str, ...]:
     return (*flags, *HOST_FLAGS)
 
 
-def load_model(path: Path) -> bytes:
-    """The model as MLIR text or bytecode. Raises `ModelError` for a missing file or one that cannot be imported."""
+def load_model(path: Path) -> bytes | Path:
+    """The model as MLIR bytecode, or the file that is MLIR already. Raises `ModelError` for a missing file or one that cannot be imported."""
     suffixes = (".mlir", ".mlirbc", ".onnx")
     if path.suffix not in suffixes:
         raise ModelError(
@@ -65,7 +65,7 @@ def load_model(path: Path) -> bytes:
         )
     if path.suffix == ".onnx":
         return _import_onnx(path)
-    return path.read_bytes()
+    return path
 
 
 def _import_onnx(path: Path) -> bytes:
@@ -151,14 +151,16 @@ class Compilation:
         self._invocation = None
         self._context.__exit__(None, None, None)
 
-    def parse(self, source: bytes) -> None:
-        """Takes MLIR text or bytecode. Raises `ModelError` with the parser's words."""
+    def parse(self, source: bytes | Path) -> None:
+        """Takes MLIR text or bytecode, or a file of either (which is mapped, not copied). Raises `ModelError` with the parser's words."""
         self._invocation = self._new_invocation()
-        is_bytecode = source.startswith(b"ML\xefR")
         with captured_stderr() as words:
-            buffer = source if is_bytecode else source + b"\0"
-            wrapped = self._dl.Source.wrap_buffer(self._session, buffer, buffer_name=self.name)
-            parsed = self._invocation.parse_source(wrapped)
+            if isinstance(source, Path):
+                opened = self._dl.Source.open_file(self._session, str(source))
+            else:
+                buffer = source if source.startswith(b"ML\xefR") else source + b"\0"
+                opened = self._dl.Source.wrap_buffer(self._session, buffer, buffer_name=self.name)
+            parsed = self._invocation.parse_source(opened)
         if not parsed:
             raise ModelError(
                 "the model is not valid MLIR",
@@ -197,6 +199,20 @@ class Compilation:
     def bytecode(self) -> bytes:
         """The finished VM module. Raises `CompilerError`."""
         output = self._dl.Output.open_membuffer()
+        self._write(output)
+        return bytes(output.map_memory())
+
+    def write(self, path: Path) -> None:
+        """Writes the finished VM module to a file, without a copy in memory. Raises `CompilerError` or `OSError`."""
+        try:
+            output = self._dl.Output.open_file(str(path))
+        except ValueError as error:
+            raise OSError(0, str(error)) from None
+        self._write(output)
+        output.keep()
+        output.close()
+
+    def _write(self, output: Any) -> None:
         failure = ""
         with captured_stderr() as words:
             try:
@@ -207,7 +223,6 @@ class Compilation:
             raise CompilerError(
                 "IREE's compiler could not write the module", where=self.name, found=failure, details=_short(words())
             )
-        return bytes(output.map_memory())
 
     def _new_invocation(self) -> Any:
         invocation = self._session.invocation()

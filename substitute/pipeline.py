@@ -7,12 +7,12 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .catalog.catalog import load_catalog
 from .catalog.constraints import Condition, constraint_to_index
 from .compiler import Compilation, load_model, with_default_target
 from .errors import PlanError, SubstituteError, UsageError
@@ -36,6 +36,7 @@ class CompileResult:
     """A compiled module, and how it came about."""
 
     vmfb: bytes
+    """The module; empty where it was written to a file instead."""
     plan: Plan
     payloads: Mapping[str, Payload]
     """By the name of the dispatch they stand in."""
@@ -75,8 +76,8 @@ def compile_model(
     """Compiles a model with kernels in the place of the dispatches that they match.
 
     `flags` are iree-compile's; without a target among them the target is this machine's CPU. `plan` replays a saved
-    plan. With `output` the module is also written there, whole or not at all. `substitute=False` gives what IREE
-    makes by itself. With `isolate` all of it happens in a child process, so that a crash of the compiler is a
+    plan. With `output` the module is written there, whole or not at all. `substitute=False` gives what IREE makes by
+    itself. With `isolate` all of it happens in a child process, so that a crash of the compiler is a
     `CompilerError`. Raises `SubstituteError` for everything that a person can mend.
     """
     if isolate:
@@ -96,7 +97,7 @@ def compile_model(
     with clock.step("import"):
         source = load_model(model)
     payloads: dict[str, Payload] = {}
-    with Compilation(with_default_target(flags), name=str(model)) as compilation:
+    with _workers() as workers, Compilation(with_default_target(flags), name=str(model)) as compilation:
         with clock.step("parse"):
             compilation.parse(source)
             assert compilation.module is not None
@@ -105,15 +106,18 @@ def compile_model(
         made = Plan(substitutions=(), decisions=(), dispatches=())
         if substitute:
             with clock.step("compile to dispatches"):
+                warm = workers.submit(_warm_up, flags)
                 compilation.run("start", "executable-sources")
+                warm.result()
             made, sites = _plan(compilation, clock, kernels, builtin=builtin, chosen=chosen, require=require)
-            payloads = _substitute(made, sites, clock)
+            payloads = _substitute(made, sites, clock, workers)
             del sites
         with clock.step("compile to a module"):
             compilation.run("executable-sources" if substitute else "start", "end")
-            vmfb = compilation.bytecode()
-    if output is not None:
-        write_whole(output, vmfb)
+            vmfb = b"" if output else compilation.bytecode()
+            if output is not None:
+                with _replacing(output) as temporary:
+                    compilation.write(temporary)
     return CompileResult(vmfb=vmfb, plan=made, payloads=payloads, seconds=clock.seconds, signatures=signatures)
 
 
@@ -154,6 +158,7 @@ def _plan(
     chosen: Mapping[str, str] | None,
     require: Sequence[str],
 ) -> tuple[Plan, list[Any]]:
+    from .catalog.catalog import load_catalog
     from .read.definition import read_forms
     from .read.module import read_module
 
@@ -169,14 +174,40 @@ def _plan(
     return plan, sites
 
 
-def _substitute(plan: Plan, sites: Sequence[Any], clock: _Clock) -> dict[str, Payload]:
+@contextmanager
+def _workers() -> Iterator[Executor]:
+    """Threads: LLVM, glslang and spirv-val work outside of Python's lock."""
+    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _warm_up(flags: Sequence[str]) -> None:
+    """Loads what the later steps need, while the compiler is at work and Python would wait for it."""
+    import iree.compiler.dialects.linalg
+
+    from .catalog import catalog
+
+    assert catalog
+    assert iree.compiler.dialects.linalg
+    if not any("vulkan" in flag or "cuda" in flag for flag in flags):
+        from .payload.llvm import contraction, loops, optimize
+
+        assert contraction
+        assert loops
+        optimize.initialize()
+
+
+def _substitute(plan: Plan, sites: Sequence[Any], clock: _Clock, workers: Executor) -> dict[str, Payload]:
     by_name = {(s.dispatch.executable, s.dispatch.variant, s.dispatch.name): s for s in sites}
     payloads: dict[str, Payload] = {}
     with clock.step("make payloads"):
-        for number, substitution in enumerate(plan.substitutions):
+        built = workers.map(build, plan.substitutions)
+        for number, (substitution, (request, payload)) in enumerate(zip(plan.substitutions, built, strict=True)):
             dispatch = substitution.dispatch
             clock.progress("make payloads", number / len(plan.substitutions))
-            request, payload = build(substitution)
             site = by_name[dispatch.executable, dispatch.variant, dispatch.name]
             substitute_export(site, request, payload, run_time_condition(substitution))
             payloads[dispatch.name] = payload
@@ -229,20 +260,26 @@ def _check_writable(output: Path) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all: beside it first, then renamed. Raises `SubstituteError`."""
+    """Writes a file whole or not at all. Raises `SubstituteError`."""
+    with _replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write, which takes its place when all went well. Raises `SubstituteError`."""
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            try:
-                file.write(data)
-                file.flush()
-                mask = os.umask(0)
-                os.umask(mask)
-                temporary.chmod(0o666 & ~mask)
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            yield temporary
+            mask = os.umask(0)
+            os.umask(mask)
+            temporary.chmod(0o666 & ~mask)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise SubstituteError(
             "the output could not be written", where=str(path), expected="room in a folder that can be written",

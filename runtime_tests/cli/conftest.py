@@ -92,11 +92,13 @@ def pretended(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Pretended:
     def compile_model(model: Path, **options: Any) -> pipeline.CompileResult:
         options.pop("progress")("import", None)
         calls.append(("compile", model, options))
+        options["output"].write_bytes(b"x" * 1234)
         return pipeline.CompileResult(
-            vmfb=b"x" * 1234,
+            vmfb=b"",
             plan=plan,
             payloads={"main_dispatch_0_matmul": payload},
             seconds={"import": 0.25, "rest": 1},
+            signatures={},
         )
 
     def inspect_model(model: Path, **options: Any) -> Plan:

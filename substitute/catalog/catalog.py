@@ -11,6 +11,7 @@ from ..errors import ManifestError, SubstituteError, UsageError
 from ..model.kernel import Form, Kernel, OperandSpec
 from .manifest import MANIFEST_NAME, Manifest, read_manifest
 from .problems import did_you_mean
+from .schema import GENERATORS
 
 ReadForms = Callable[[Path, str, tuple[OperandSpec, ...]], tuple[Form, ...]]
 """The forms of a definition: (its path, its text, the operands of the manifest). Raises `ManifestError`."""
@@ -177,4 +178,25 @@ def _with_forms(manifest: Manifest, read_forms: ReadForms) -> Kernel:
             "the definition cannot be read", where=str(manifest.definition), expected="MLIR as UTF-8 text",
             found=str(error), next_step="check the file",
         ) from None  # fmt: skip
-    return replace(manifest.kernel, forms=read_forms(manifest.definition, text, manifest.kernel.operands))
+    kernel = replace(manifest.kernel, forms=read_forms(manifest.definition, text, manifest.kernel.operands))
+    if "epilogue" in kernel.slots:
+        _check_epilogue(manifest, kernel)
+    return kernel
+
+
+def _check_epilogue(manifest: Manifest, kernel: Kernel) -> None:
+    """What IREE fuses comes behind a core; shader text applies it to the core's result, and can do nothing before."""
+    for form in kernel.forms:
+        plain = all(
+            isinstance(read.source, int) and not any(node.operands for node in nest.expr.nodes)
+            for nest in form.program.stores
+            for read in nest.reads
+        )
+        if form.program.cores and (plain or kernel.payload.kind in GENERATORS):
+            continue
+        raise ManifestError(
+            "this definition cannot have an epilogue", where=f"{manifest.file}: slots",
+            expected="a definition that ends with a reduction or a named operation, whose result it returns",
+            found=f"element-wise work at the end of @{form.name}" if form.program.cores else "element-wise work alone",
+            next_step='remove "epilogue" from slots, or leave that work to IREE',
+        )  # fmt: skip

@@ -17,7 +17,7 @@ from ..model.kernel import Constraint, Kernel, Launch, OperandSpec, PayloadSpec,
 from .constraints import RESERVED, parse_constraint, parse_size
 from .positions import source_at
 from .problems import Problem, describe, did_you_mean, manifest_error, schema_problems
-from .schema import BACKENDS, GENERATORS, KIND_BACKENDS, ManifestTable
+from .schema import BACKENDS, GENERATORS, KIND_BACKENDS, SLOTS, ManifestTable
 
 MANIFEST_NAME = "kernel.toml"
 
@@ -168,6 +168,13 @@ class _Checks:
 
     def _abi(self) -> Iterator[Problem]:
         table = self.table
+        allowed = SLOTS.get(table.payload.kind, ())
+        for at, slot in enumerate(table.slots):
+            if table.abi == "canonical" and slot not in allowed:
+                yield Problem(path=("slots", at), what=f"a payload of kind `{table.payload.kind}` has no {slot}",
+                              expected=" or ".join(k for k, slots in SLOTS.items() if slot in slots),
+                              found=f'kind = "{table.payload.kind}"',
+                              next_step=f'remove "{slot}": fused work would be lost')  # fmt: skip
         if table.abi == "raw":
             if table.bindings is None:
                 yield Problem(path=(), what="the key `bindings` is missing",

@@ -24,6 +24,11 @@ KIND_BACKENDS: dict[PayloadKind, tuple[str, ...]] = {
 GENERATORS: frozenset[PayloadKind] = frozenset(("llvm-generator", "glsl-generator"))
 """Payloads that decide their own launch geometry."""
 
+SLOTS: dict[PayloadKind, tuple[Slot, ...]] = {
+    "llvm-generator": ("prologue", "epilogue"), "glsl-generator": ("prologue", "epilogue"), "glsl": ("epilogue",),
+}  # fmt: skip
+"""The slots that each kind of payload can have: one that is a finished file has none."""
+
 KernelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.\-]*$", max_length=100)]
 AxisName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 EntryName = Annotated[str, Field(pattern=r"^[A-Za-z_$.][A-Za-z0-9_$.]*$")]

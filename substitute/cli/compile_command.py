@@ -51,4 +51,4 @@ def command(
     show(substitution_table(result.plan, result.payloads, width=terminal_width()))
     phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in result.seconds.items())
     total = sum(result.seconds.values())
-    click.echo(f"wrote {output} ({len(result.vmfb):,} bytes) in {total:.2f} s" + (f": {phases}" if phases else ""))
+    click.echo(f"wrote {output} ({output.stat().st_size:,} bytes) in {total:.2f} s" + (f": {phases}" if phases else ""))

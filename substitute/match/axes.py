@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from ..model.dispatch import Nest
+from ..model.dispatch import Nest, View
 from ..model.index import Expr, Index
+from ..model.kernel import OperandSpec
 from ..model.plan import Axis, Rule
 from .expression import LoopUse
 
 _MOST_ASSIGNMENTS = 120
+_MOST_WAYS = 5000
 
 
-def axis_of_loops(nest: Nest) -> tuple[str, ...]:
-    """The name of the axis that each loop of a definition's nest runs over (its size as text, if static)."""
+def axis_of_loops(nest: Nest, operands: Sequence[OperandSpec]) -> tuple[str, ...]:
+    """The name of the axis that each loop of a definition's nest runs over.
+
+    A loop of static size has the name of the operand's axis that it runs along, or else its size.
+    """
+    static: dict[int, str] = {}
+    moved = [(r.source, r.access) for r in nest.reads] + [(w.view, w.access) for w in nest.writes]
+    for source, access in moved:
+        if isinstance(source, View):
+            for coordinate, axis in zip(access, operands[source.operand].axes, strict=False):
+                if coordinate.loop is not None:
+                    static.setdefault(coordinate.loop, axis)
     return tuple(
-        str(size.args[0]) if isinstance(size, Expr) and size.op == "symbol" else str(size) for size in nest.sizes
+        str(size.args[0]) if isinstance(size, Expr) and size.op == "symbol" else static.get(number, str(size))
+        for number, size in enumerate(nest.sizes)
     )
 
 
@@ -26,14 +39,14 @@ def assign(
     nest: Nest,
     uses: tuple[LoopUse, ...],
     groups: frozenset[str],
+    axes: tuple[str, ...],
     names: tuple[str, ...],
 ) -> Iterator[tuple[tuple[int, ...], ...]] | Rule:
     """All ways to give the nest's loops to the pattern's loops, or the rule that says why there is none.
 
     A loop fits an axis if both are used alike. An axis that is a group takes any number of loops; any other takes
-    one, or none (its size is then one).
+    one, or none (its size is then one). `axes` are the names of the pattern's loops, `names` those of its reads.
     """
-    axes = axis_of_loops(pattern)
     by_use: dict[LoopUse, list[int]] = {}
     for number, use in enumerate(pattern_uses):
         by_use.setdefault(use, []).append(number)
@@ -67,14 +80,14 @@ def assign(
 def _share(
     loops: list[int], takers: list[int], axes: tuple[str, ...], groups: frozenset[str]
 ) -> Iterator[dict[int, tuple[int, ...]]]:
-    group = next((t for t in takers if axes[t] in groups), None)
-    if len(loops) <= len(takers):
-        for order in itertools.permutations(takers, len(loops)):
-            yield {taker: (loop,) for taker, loop in zip(order, loops, strict=True)}
-    elif group is not None:
-        others = [t for t in takers if t != group]
-        shared = {taker: (loop,) for taker, loop in zip(others, loops, strict=False)}
-        yield {**shared, group: tuple(loops[len(others) :])}
+    """All ways to deal loops out, each taker's in order; first those in which the fewest takers get none."""
+    alone = [t for t in takers if axes[t] not in groups]
+    if len(loops) > len(takers) and len(alone) == len(takers):
+        return
+    ways = itertools.islice(itertools.product(takers, repeat=len(loops)), _MOST_WAYS)
+    fitting = [way for way in ways if all(way.count(taker) <= 1 for taker in alone)]
+    for way in sorted(fitting, key=lambda way: -len(set(way))):
+        yield {t: tuple(loop for loop, taker in zip(loops, way, strict=True) if taker == t) for t in set(way)}
 
 
 def _combine(choices: list[list[dict[int, tuple[int, ...]]]], count: int) -> Iterator[tuple[tuple[int, ...], ...]]:
@@ -85,10 +98,12 @@ def _combine(choices: list[list[dict[int, tuple[int, ...]]]], count: int) -> Ite
         yield tuple(merged.get(number, ()) for number in range(count))
 
 
-def bind_axes(pattern: Nest, assignment: tuple[tuple[int, ...], ...], nest: Nest) -> tuple[Axis, ...] | Rule:
+def bind_axes(
+    pattern: Nest, axes: tuple[str, ...], assignment: tuple[tuple[int, ...], ...], nest: Nest
+) -> tuple[Axis, ...] | Rule:
     """The axes with their sizes, or the rule that a static size of the definition breaks."""
     bound: list[Axis] = []
-    for size, axis, loops in zip(pattern.sizes, axis_of_loops(pattern), assignment, strict=True):
+    for size, axis, loops in zip(pattern.sizes, axes, assignment, strict=True):
         sizes: tuple[Index, ...] = tuple(nest.sizes[n] for n in loops)
         if isinstance(size, int) and sizes != (size,):
             return Rule(

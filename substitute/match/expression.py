@@ -19,43 +19,57 @@ COMMUTATIVE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Unified:
-    """For each read of the definition, the dispatch's node that stands in its place."""
+    """What of the dispatch stands in the place of the definition's leaves."""
 
     nodes: Mapping[int, int]
+    """For each read or gather of the definition (by its source's number), a node of the dispatch."""
+    loops: Mapping[int, int]
+    """For each loop whose index the definition computes with, the dispatch's loop."""
 
 
 def unify(pattern: ScalarGraph, graph: ScalarGraph, *, prologue: bool) -> Iterator[Unified]:
     """Every way in which `graph` is `pattern` with something in the place of the pattern's reads.
 
     With `prologue` anything may stand there, without only a read; two reads never share a node (x·x is no a·b).
-    Operands of commutative operations match in
-    either order.
+    Operands of commutative operations match in either order.
     """
     if len(pattern.results) != len(graph.results):
         return
     pairs = list(zip(pattern.results, graph.results, strict=True))
-    for nodes in _unify_all(pattern, graph, pairs, {}, prologue):
-        yield Unified(nodes)
+    for bound in _unify_all(pattern, graph, pairs, {}, prologue):
+        nodes = {number: node for (kind, number), node in bound.items() if kind == "source"}
+        loops = {number: loop for (kind, number), loop in bound.items() if kind == "loop"}
+        yield Unified(nodes, loops)
+
+
+_Bound = Mapping[tuple[str, int], int]
+"""("source", number of the definition's read) → node, ("loop", the definition's loop) → loop."""
 
 
 def _unify_all(
-    pattern: ScalarGraph, graph: ScalarGraph, pairs: list[tuple[int, int]], bound: dict[int, int], prologue: bool
-) -> Iterator[dict[int, int]]:
+    pattern: ScalarGraph, graph: ScalarGraph, pairs: list[tuple[int, int]], bound: _Bound, prologue: bool
+) -> Iterator[_Bound]:
     if not pairs:
         yield bound
         return
     (p, g), rest = pairs[0], pairs[1:]
     wanted, found = pattern.nodes[p], graph.nodes[g]
-    if wanted.op == "read":
-        assert isinstance(wanted.attribute, int)
-        if wanted.type != found.type or not (prologue or found.op == "read"):
-            return
-        taken = any(node == g for read, node in bound.items() if read != wanted.attribute)
-        if bound.get(wanted.attribute, g) == g and not taken:
-            yield from _unify_all(pattern, graph, rest, {**bound, wanted.attribute: g}, prologue)
+    if wanted.type != found.type:
         return
-    same = wanted.op == found.op and wanted.type == found.type and len(wanted.operands) == len(found.operands)
-    if not same or repr(wanted.attribute) != repr(found.attribute):
+    if wanted.op == "read":
+        joined = _with_leaf(bound, ("source", wanted.attribute), g) if prologue or found.op == "read" else None
+        if joined is not None:
+            yield from _unify_all(pattern, graph, rest, joined, prologue)
+        return
+    if wanted.op != found.op or len(wanted.operands) != len(found.operands):
+        return
+    if wanted.op in ("gather", "index"):
+        leaf = g if wanted.op == "gather" else found.attribute
+        joined = _with_leaf(bound, ("source" if wanted.op == "gather" else "loop", wanted.attribute), leaf)
+        if joined is None:
+            return
+        bound = joined
+    elif repr(wanted.attribute) != repr(found.attribute):
         return
     orders = [found.operands]
     if wanted.op in COMMUTATIVE and found.operands[0] != found.operands[1]:
@@ -63,6 +77,16 @@ def _unify_all(
     for order in orders:
         pairs_below = list(zip(wanted.operands, order, strict=True))
         yield from _unify_all(pattern, graph, pairs_below + rest, bound, prologue)
+
+
+def _with_leaf(bound: _Bound, leaf: tuple[str, object], value: object) -> _Bound | None:
+    """`bound` and one more leaf; None where it is something else already, or shares what another one has."""
+    kind, number = leaf
+    assert isinstance(number, int)
+    assert isinstance(value, int)
+    if any((other == number) != (known == value) for (k, other), known in bound.items() if k == kind):
+        return None
+    return {**bound, (kind, number): value}
 
 
 @dataclass(frozen=True, slots=True)

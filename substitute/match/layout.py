@@ -1,11 +1,14 @@
-"""Are the operands laid out in memory as the kernel takes them?"""
+"""Where the operands of a definition lie in a dispatch, and whether a kernel can take them there."""
 
 from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
 
 from ..model.dispatch import Linear, View
 from ..model.index import Expr, Index, add, mul
 from ..model.kernel import OperandSpec
-from ..model.plan import Axis, Rule
+from ..model.plan import Axis, Dimension, Placement, Rule
 
 
 def stride_along(view: View, access: tuple[Linear, ...], loop: int) -> Index:
@@ -26,47 +29,106 @@ def start_of(view: View, access: tuple[Linear, ...]) -> Index:
     return total
 
 
-def check_contiguous(
+def place(
     spec: OperandSpec,
-    view: View,
-    access: tuple[Linear, ...],
     wanted: tuple[Linear, ...],
     wanted_shape: tuple[Index, ...],
-    axes: tuple[Axis, ...],
-) -> Rule:
-    """A plain operand has to lie in memory exactly as the definition's tensor would: row-major, without gaps.
+    view: View,
+    access: tuple[Linear, ...],
+    axes: Sequence[Axis],
+) -> Placement | Rule:
+    """Where an operand lies. `wanted` are the definition's coordinates over its own loops, one axis each in `axes`.
 
-    `wanted` are the definition's coordinates over its own loops, one axis each in `axes`.
+    The rule that fails says that the dispatch moves over the operand in a way that the definition's coordinates
+    cannot express.
     """
-    sizes = {axis.name: axis.size for axis in axes}
-    step: Index = 1
-    expected: dict[int, Index] = {}
-    for coordinate, size in reversed(list(zip(wanted, wanted_shape, strict=True))):
-        for number, coefficient in coordinate.terms:
-            axis = axes[number]
-            if len(axis.loops) == 1:
-                expected[axis.loops[0]] = add(expected.get(axis.loops[0], 0), mul(step, coefficient))
-        extent: Index | None = sizes.get(str(size.args[0])) if isinstance(size, Expr) else size
-        if extent is None:
-            extent = _window_extent(coordinate, axes)
-        step = mul(extent, step)
-    for loop, stride in expected.items():
-        found = stride_along(view, access, loop)
-        axis_name = next(a.name for a in axes if loop in a.loops)
-        size_one = next(a.size for a in axes if loop in a.loops) == 1
-        if found != stride and not size_one:
-            return Rule(
-                name=f"layout.{spec.name}",
-                passed=False,
-                expected=f"stride {stride} along {axis_name} (row-major, no gaps), or `strided = true` in kernel.toml",
-                found=f"stride {found}",
-            )
-    return Rule(name=f"layout.{spec.name}", passed=True, expected="row-major, no gaps", found="as expected")
+    dimensions: list[Dimension] = []
+    start = start_of(view, access)
+    for coordinate, size in zip(wanted, wanted_shape, strict=True):
+        parts = [(axes[loop], coefficient) for loop, coefficient in coordinate.terms if axes[loop].loops]
+        if len(parts) == 1 and parts[0][1] == 1:
+            axis = parts[0][0]
+            strides = [stride_along(view, access, loop) for loop in axis.loops]
+            dimension: Dimension = tuple(zip(axis.sizes, strides, strict=True))
+        elif parts:
+            stride = _window_stride(spec, parts, view, access)
+            if isinstance(stride, Rule):
+                return stride
+            dimension = ((size if isinstance(size, int) else _extent(coordinate, axes), stride),)
+        else:
+            dimension = ()
+        dimensions.append(dimension)
+        if coordinate.constant != 0:
+            # the definition skips elements itself: its first element lies before the first one that is read
+            stride = dimension[-1][1] if dimension else 0
+            start = add(start, mul(mul(coordinate.constant, stride), -1))
+    return Placement(name=spec.name, view=view, start=start, dimensions=tuple(dimensions))
 
 
-def _window_extent(coordinate: Linear, axes: tuple[Axis, ...]) -> Index:
+def _window_stride(
+    spec: OperandSpec, parts: list[tuple[Axis, Index]], view: View, access: tuple[Linear, ...]
+) -> Index | Rule:
+    """The stride of a dimension that several axes move along, such as `oh * 2 + kh`."""
+    found: dict[Index, str] = {}
+    for axis, coefficient in parts:
+        along = stride_along(view, access, axis.loops[-1])
+        exact = isinstance(along, int) and isinstance(coefficient, int) and along % coefficient == 0
+        if len(axis.loops) > 1 or not (coefficient == 1 or exact):
+            return _window_rule(spec, parts, f"{len(axis.loops)} loops for {axis.name}, stride {along}")
+        found[along if coefficient == 1 else int(str(along)) // int(str(coefficient))] = f"{axis.name} by {along}"
+    if len(found) > 1:
+        return _window_rule(spec, parts, ", ".join(found.values()))
+    return next(iter(found))
+
+
+def _window_rule(spec: OperandSpec, parts: list[tuple[Axis, Index]], found: str) -> Rule:
+    moves = " + ".join(f"{c} * {axis.name}" if c != 1 else axis.name for axis, c in parts)
+    return Rule(name=f"layout.{spec.name}", passed=False, expected=f"a window that moves by {moves}", found=found)
+
+
+def _extent(coordinate: Linear, axes: Sequence[Axis]) -> Index:
     """The size of a dimension that a window runs over: Σ coefficient · (size - 1) + 1."""
     extent: Index = 1
     for number, coefficient in coordinate.terms:
         extent = add(extent, mul(coefficient, add(axes[number].size, -1)))
     return extent
+
+
+def check_contiguous(spec: OperandSpec, placement: Placement, shape: tuple[Index, ...], axes: Sequence[Axis]) -> Rule:
+    """A plain operand has to lie in memory exactly as the definition's tensor would: row-major, without gaps."""
+    sizes = {axis.name: axis.size for axis in axes}
+    step: Index = 1
+    for axis_name, size, dimension in zip(
+        reversed(spec.axes), reversed(shape), reversed(placement.dimensions), strict=True
+    ):
+        inner = step
+        for count, stride in reversed(dimension):
+            if stride != inner and count != 1:
+                wanted = f"stride {inner} along {axis_name} (row-major, no gaps), or `strided = true` in kernel.toml"
+                return Rule(name=f"layout.{spec.name}", passed=False, expected=wanted, found=f"stride {stride}")
+            inner = mul(count, inner)
+        known = sizes.get(str(size.args[0])) if isinstance(size, Expr) and size.op == "symbol" else None
+        step = mul(size, step) if isinstance(size, int) else mul(known, step) if known is not None else inner
+    return Rule(name=f"layout.{spec.name}", passed=True, expected="row-major, no gaps", found="as expected")
+
+
+def check_one_stride(spec: OperandSpec, placement: Placement) -> Rule:
+    """A payload that is a file gets one stride for each dimension: several loops have to follow each other."""
+    for axis, dimension in zip(spec.axes, placement.dimensions, strict=True):
+        if joint_stride(dimension) is None:
+            return Rule(
+                name=f"layout.{spec.name}", passed=False, expected=f"one stride along {axis}",
+                found=" and ".join(f"{count} elements with stride {stride}" for count, stride in dimension),
+            )  # fmt: skip
+    return Rule(name=f"layout.{spec.name}", passed=True, expected="one stride along each axis", found="as expected")
+
+
+def joint_stride(dimension: Dimension) -> Index | None:
+    """The stride of a dimension that one or several loops run over as one; None if there are gaps between them."""
+    if not dimension:
+        return 0
+    following = [part for part in dimension if part[0] != 1] or [dimension[-1]]
+    for (_, outer), (count, inner) in itertools.pairwise(following):
+        if outer != mul(count, inner) and outer != mul(inner, count):
+            return None
+    return following[-1][1]

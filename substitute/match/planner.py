@@ -6,13 +6,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ..catalog.constraints import evaluate_constraint
+from ..catalog.constraints import constraint_to_index, describe_sizes
 from ..errors import PlanError
 from ..model.dispatch import Dispatch
-from ..model.kernel import Kernel
+from ..model.index import Index
+from ..model.kernel import Constraint, Kernel
 from ..model.plan import Decision, Match, Plan, Rule, Substitution
 from .structure import match_form
 from .target import check_target
+from .workload import unknown_to_host
 
 Accepts = Callable[[Kernel, Dispatch], str]
 """Asks a kernel's generator whether it can make code for this dispatch: empty, or the reason why not."""
@@ -92,7 +94,7 @@ def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match |
             rules.append(Rule(name="structure", passed=True, expected=f"@{form.name}", found=f"@{form.name}"))
             return Match(
                 form=form.name, axes=shape.axes, program=dispatch.program, arguments=shape.arguments,
-                specificity=shape.specificity,
+                placements=shape.placements, specificity=shape.specificity,
             )  # fmt: skip
         if nearest is None or (nearest.name == "structure.cores" and shape.name != "structure.cores"):
             nearest = shape
@@ -103,27 +105,37 @@ def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match |
 
 def _constrained(kernel: Kernel, dispatch: Dispatch, match: Match, rules: list[Rule]) -> Match | None:
     """Checks constraints over static axes; those over dynamic ones are left to run time where that is possible."""
-    sizes: dict[str, int] = {a.name: a.size for a in match.axes if isinstance(a.size, int)}
+    sizes: dict[str, Index] = {a.name: a.size for a in match.axes}
     fallback: list[str] = []
     for constraint in kernel.constraints:
-        dynamic = sorted(a for a in constraint.axes if a not in sizes)
-        if dynamic:
-            possible = dispatch.target.backend in FALLBACK_BACKENDS
-            rules.append(
-                Rule(
-                    name="constraint", passed=possible, expected=constraint.text,
-                    found=f"{', '.join(dynamic)} known at run time only"
-                    + (": IREE's code stays in as the fallback" if possible else ", and no fallback on this backend"),
-                )
-            )  # fmt: skip
-            fallback.append(constraint.text)
-        else:
-            passed = evaluate_constraint(constraint, sizes)
-            values = ", ".join(f"{a} = {sizes[a]}" for a in sorted(constraint.axes))
-            rules.append(Rule(name="constraint", passed=passed, expected=constraint.text, found=values))
-        if not rules[-1].passed:
+        rule, left = _constraint(constraint, sizes, dispatch)
+        rules.append(rule)
+        if not rule.passed:
             return None
+        fallback += [constraint.text] * left
     return replace(match, fallback=tuple(fallback))
+
+
+def _constraint(constraint: Constraint, sizes: Mapping[str, Index], dispatch: Dispatch) -> tuple[Rule, bool]:
+    """The rule, and whether it is left to run time."""
+    unbound = sorted(constraint.axes - sizes.keys())
+    if unbound:
+        found = f"{', '.join(unbound)} is the size of no loop, so that nobody knows it here"
+        return Rule(name="constraint", passed=False, expected=constraint.text, found=found), False
+    condition = constraint_to_index(constraint, {axis: sizes[axis] for axis in constraint.axes})
+    if isinstance(condition, bool):
+        values = describe_sizes(constraint, sizes)
+        return Rule(name="constraint", passed=condition, expected=constraint.text, found=values), False
+    dynamic = [axis for axis in sorted(constraint.axes) if not isinstance(sizes[axis], int)]
+    found = f"{', '.join(dynamic)} known at run time only"
+    if dispatch.target.backend not in FALLBACK_BACKENDS:
+        found += ", and no fallback on this backend"
+    elif any(unknown_to_host(dispatch, sizes[axis]) for axis in dynamic):
+        found += ", and not to the host that launches the dispatch"
+    else:
+        found += ": IREE's code stays in as the fallback"
+        return Rule(name="constraint", passed=True, expected=constraint.text, found=found), True
+    return Rule(name="constraint", passed=False, expected=constraint.text, found=found), False
 
 
 def rank(decision: Decision) -> tuple[int, ...]:

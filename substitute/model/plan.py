@@ -37,6 +37,23 @@ class Axis:
         return product(self.sizes)
 
 
+Dimension = tuple[tuple[Index, Index], ...]
+"""(size, stride) of each loop that a dimension runs over, outermost first; none for a dimension of size one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where an operand of the definition lies in the dispatch, in the definition's own coordinates."""
+
+    name: str
+    view: View
+    """The view of the dispatch's program that it is."""
+    start: Index
+    """Elements from the operand's start to the one at the definition's coordinates 0, 0, …"""
+    dimensions: tuple[Dimension, ...]
+    """One for each dimension of the definition's operand."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
     """How a kernel's definition lies on a dispatch."""
@@ -48,6 +65,9 @@ class Match:
     """The dispatch's program, its core's inputs reordered as the definition has them."""
     arguments: tuple[View, ...]
     """The view of each operand of the definition, in its order, where the kernel takes plain operands (no prologue)."""
+    placements: tuple[Placement, ...] = ()
+    """Where the operands of the definition lie, in its order: all of them for a kernel without slots, the arguments
+    alone before an epilogue, none behind a prologue."""
     specificity: int
     """How many operations of the dispatch the definition itself names: more specific kernels win."""
     fallback: tuple[str, ...] = ()

@@ -337,7 +337,7 @@ def _check_direct(request: Request) -> None:
         return
     for number, parameter in enumerate(request.parameters):
         direct = parameter.operand.binding == number and parameter.operand.byte_offset == 0
-        if not direct or parameter.view.offset != 0 or request.scalars:
+        if not direct or parameter.view.offset != 0 or any(not isinstance(s, int) for s in request.scalars):
             raise PayloadError(
                 f"the PTX of {kernel.name} cannot be bound to {request.substitution.dispatch.name}",
                 where=str(kernel.payload.path),

@@ -21,6 +21,7 @@ from ..model.index import Index
 from .attributes import integers, read_dispatch_tensor
 from .constants import constant_bytes, splat_value
 from .indices import IndexReader
+from .named import UNKNOWN, region_text, scalar_text
 from .nest import LoopSpace, NestBuilder, compose, constant, merge_stores
 from .scalars import ScalarReader
 from .tensors import (
@@ -421,19 +422,38 @@ class BodyReader:
         inputs = [t for t in operands if not isinstance(t, (Empty, Splat))]
         reads = tuple(self._materialised(t) for t in inputs)
         attributes = tuple((key, str(op.attributes[key])) for key in op.attributes if key != "operandSegmentSizes")
+        if op.name != "linalg.softmax":  # (which starts from what its definition says, whatever its output holds)
+            attributes += (("operands", ", ".join(self._operand_text(v) for v in op.operands)),)
         outputs = operands[len(operands) - len(op.results) :]
         types = tuple(t.type for t in outputs)
         numbers = tuple(self._new_temporary() for _ in types)
-        regions = [str(block) for region in op.regions for block in region.blocks]
         has_region = op.name.startswith("iree_linalg_ext.") or op.name == "linalg.generic"
         self._cores.append(
             Named(
                 op=op.name, reads=reads, attributes=attributes, temporaries=numbers, types=types,
-                region="\n".join(regions) if has_region else "",
+                region=region_text(op, self._scalar_text) if has_region else "",
             )
         )  # fmt: skip
         for result, number, type_ in zip(op.results, numbers, types, strict=True):
             self._tensors[result] = Temporary(type_, number, tuple(range(len(type_.shape))))
+
+    def _operand_text(self, value: ir.Value) -> str:
+        """An operand of a named operation, as far as it is no tensor in memory."""
+        if not _is_tensor(value):
+            return self._scalar_text(value)
+        tensor = self._tensor(value)
+        if isinstance(tensor, Splat):
+            return UNKNOWN if tensor.constant is None else f"{tensor.constant} everywhere"
+        return "empty" if isinstance(tensor, Empty) else "read"
+
+    def _scalar_text(self, value: ir.Value) -> str:
+        if _is_tensor(value):
+            return UNKNOWN
+        nest = NestBuilder()
+        try:
+            return scalar_text(nest.graph.nodes, self._scalars.captured(value, nest))
+        except Unread:
+            return UNKNOWN
 
     def _materialised(self, tensor: Tensor) -> Read:
         """A whole tensor as something to read: element-wise results become a temporary of their own."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..match.layout import start_of, stride_along
+from ..errors import PayloadError
+from ..match.layout import joint_stride
 from ..model.dispatch import Linear, Named, Nest, Operand, Program, Read, TensorType, View
 from ..model.index import Expr, Index, leaves
-from ..model.plan import Axis, Parameter, Request, Substitution
+from ..model.plan import Parameter, Request, Substitution
 
-PLAIN_KINDS = frozenset({"llvm-ir", "llvm-bitcode", "object"})
-"""Payloads that are not generated: they get every axis and stride as an argument."""
+PLAIN_KINDS = frozenset({"llvm-ir", "llvm-bitcode", "object", "spirv", "ptx"})
+"""Payloads that are files: they see their operands and nothing else of the dispatch."""
 
 
 def bind(substitution: Substitution, *, entry: str) -> Request:
@@ -58,48 +59,32 @@ def _plain(substitution: Substitution, entry: str) -> Request:
     kernel, match = substitution.kernel, substitution.match
     program = match.program
     assert program is not None
-    form = next(f for f in kernel.forms if f.name == match.form)
+    if len(match.placements) != len(kernel.operands):
+        raise PayloadError(
+            f"{kernel.name} cannot be bound to {substitution.dispatch.name}", where=str(kernel.folder / "kernel.toml"),
+            expected="a payload that sees fused work, for slots", found=f"kind = {kernel.payload.kind}",
+            next_step="remove `slots`, or write a generator",
+        )  # fmt: skip
     axes = {axis.name: axis for axis in match.axes}
+    results = {w.view for nest in program.stores for w in nest.writes}
     parameters: list[Parameter] = []
     names = [a for a in dict.fromkeys(a for s in kernel.operands for a in s.axes) if a in axes]
     scalars: list[Index] = [axes[name].size for name in names]
-    accesses = _accesses(program)
-    for number, (spec, view) in enumerate(zip(kernel.operands, match.arguments, strict=True)):
-        access = accesses[view]
-        start = View(operand=view.operand, type=view.type, offset=start_of(view, access), strides=view.strides)
-        written = form.program.operands[number].kind == "result"
+    for spec, placed in zip(kernel.operands, match.placements, strict=True):
+        strides = tuple(joint_stride(d) or 0 for d in placed.dimensions)
+        start = View(operand=placed.view.operand, type=placed.view.type, offset=placed.start, strides=strides)
+        written = placed.view in results
         parameters.append(
-            Parameter(name=spec.name, operand=program.operands[view.operand], view=start, written=written,
+            Parameter(name=spec.name, operand=program.operands[start.operand], view=start, written=written,
                       read=not written)
         )  # fmt: skip
         if spec.strided:
-            scalars += [_stride(axes.get(name), view, access) for name in spec.axes]
+            scalars += strides
             names += [f"stride_{spec.name}_{name}" for name in spec.axes]
     return Request(
         entry=entry, substitution=substitution, parameters=tuple(parameters), scalars=tuple(scalars),
         scalar_names=tuple(names),
     )  # fmt: skip
-
-
-def _stride(axis: Axis | None, view: View, access: tuple[Linear, ...]) -> Index:
-    if axis is None or not axis.loops:
-        return 0
-    return stride_along(view, access, axis.loops[-1])
-
-
-def _accesses(program: Program) -> dict[View, tuple[Linear, ...]]:
-    found: dict[View, tuple[Linear, ...]] = {}
-    for core in program.cores:
-        for read in core.reads:
-            if isinstance(read.source, View):
-                found.setdefault(read.source, read.access)
-    for nest in program.stores:
-        for read in nest.reads:
-            if isinstance(read.source, View):
-                found.setdefault(read.source, read.access)
-        for write in nest.writes:
-            found.setdefault(write.view, write.access)
-    return found
 
 
 def _reads(program: Program) -> Iterator[Read]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..catalog.constraints import Comparison, Condition, Logic
 from ..errors import PlanError
+from ..match.workload import unknown_to_host
 from ..model.dispatch import Dispatch
 from ..model.index import Expr, Index
 from .materialize import Materializer, create
@@ -90,9 +91,8 @@ def _over_workload(dispatch: Dispatch, block: ir.Block, values: tuple[Index, ...
     for number, value in enumerate(dispatch.workload):
         if isinstance(value, Expr):
             known[value] = block.arguments[number + 1]
-    covered = {value for value in known if isinstance(value, Expr)}
     for value in values:
-        unknown = _uncovered(value, covered)
+        unknown = unknown_to_host(dispatch, value)
         if unknown is not None:
             raise PlanError(
                 "the launch geometry depends on a value that IREE does not give to the workgroup count",
@@ -107,21 +107,3 @@ def _over_workload(dispatch: Dispatch, block: ir.Block, values: tuple[Index, ...
         raise AssertionError(f"{push} was checked above")
 
     return Materializer(no_leaf, known)
-
-
-def is_workload(dispatch: Dispatch, value: Index) -> bool:
-    """True if the host knows this value when it launches the dispatch."""
-    return _uncovered(value, {w for w in dispatch.workload if isinstance(w, Expr)}) is None
-
-
-def _uncovered(value: Index, covered: set[Expr]) -> Expr | None:
-    if isinstance(value, int) or value in covered:
-        return None
-    if value.op in ("push", "symbol"):
-        return value
-    for part in value.args:
-        if not isinstance(part, str):
-            found = _uncovered(part, covered)
-            if found is not None:
-                return found
-    return None

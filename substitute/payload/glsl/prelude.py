@@ -25,15 +25,13 @@ Calls of load and store functions are safe for coordinates within the axes only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ...errors import PayloadError, SourceText
-from ...match.axes import axis_of_loops
-from ...match.layout import start_of, stride_along
-from ...model.dispatch import Linear, Named, Nest, Program, View
+from ...model.dispatch import Linear, Named, Nest
 from ...model.index import Index
-from ...model.kernel import Form, OperandSpec
-from ...model.plan import Axis, Request
+from ...model.kernel import OperandSpec
+from ...model.plan import Axis, Placement, Request
 from .compile import BODY_MARK
 from .direct import target_coordinates
 from .features import features_of
@@ -43,8 +41,6 @@ from .shader import Shader, delinearize, indent
 from .stores import emit_stores, place_stores, reads_temporary
 
 LIBRARY_PREFIXES = ("f32_", "f16_", "bf16_", "int_", "i64")
-
-Access = tuple[Linear, ...]
 
 
 def canonical_source(request: Request, body: str) -> str:
@@ -103,17 +99,16 @@ class _Prelude:
     def text(self, body: str) -> str:
         """The head."""
         functions = [line for axis in self.match.axes for line in _axis(axis)]
-        views = _accesses(self.program)
         specs = self.kernel.operands
-        if len(self.match.arguments) < len(specs):
-            raise Unsupported("an argument that IREE computes inside of the dispatch (a prologue)")
         results = [n for n in range(len(specs)) if self.form.program.operands[n].kind == "result"]
+        placed = {placement.name: placement for placement in self.match.placements}
         for number, spec in enumerate(specs):
             if number not in results:
-                view = self.match.arguments[number]
-                functions += self._load(number, spec, view, views[view])
+                if spec.name not in placed:
+                    raise Unsupported(f"{spec.name}, which IREE computes inside of the dispatch (a prologue)")
+                functions += self._load(spec, placed[spec.name])
         for number in results:
-            functions += self._store(number, specs[number], views)
+            functions += self._store(specs[number], placed)
         if len(results) == 1:
             functions.append(f"#define epilogue store_{specs[results[0]].name}")
         size = self.kernel.launch.workgroup_size
@@ -123,60 +118,23 @@ class _Prelude:
         joined = "\n".join(functions)
         return f"{self.shader.head(joined + _library_words(body))}\n{joined}\n"
 
-    def _load(self, number: int, spec: OperandSpec, view: View, access: Access) -> list[str]:
+    def _load(self, spec: OperandSpec, placed: Placement) -> list[str]:
+        view = placed.view
         type_ = GLSL_TYPE.get(view.type.element)
         if type_ is None:
             raise Unsupported(f"operand {spec.name} with elements of type {view.type.element}")
-        statements, address = self._address(number, spec, view, access)
+        statements, address = _address(placed)
         value = self.shader.load(view.operand, address)
         return [f"{type_} load_{spec.name}({_parameters(spec)}) {{", indent([*statements, f"return {value};"]), "}"]
 
-    def _address(self, number: int, spec: OperandSpec, view: View, access: Access) -> tuple[list[str], str]:
-        """Statements, and the element's number, at coordinates `i0`, `i1`, …"""
-        statements: list[str] = []
-        terms: list[str] = []
-        for dimension, name in enumerate(spec.axes):
-            if name in self.axes:
-                axis = self.axes[name]
-                loops = [f"i{dimension}_{loop}" for loop in axis.loops]
-                if loops:
-                    statements += delinearize(f"i{dimension}", axis.sizes, loops)
-                strides = [stride_along(view, access, loop) for loop in axis.loops]
-                terms += [f"{text} * {lower_index(s)}" for text, s in zip(loops, strides, strict=True) if s != 0]
-            else:
-                stride = self._window_stride(number, dimension, view, access)
-                terms.append(f"i{dimension} * {lower_index(stride)}")
-        start = start_of(view, access)
-        if start != 0 or not terms:
-            terms.append(lower_linear(Linear(terms=(), constant=start), ()))
-        return statements, " + ".join(terms)
-
-    def _window_stride(self, number: int, dimension: int, view: View, access: Access) -> Index:
-        """The stride of a dimension that several axes move along, such as `oh * 2 + kh`."""
-        names, wanted = _pattern_access(self.form, number)
-        for loop, coefficient in wanted[dimension].terms:
-            axis = self.axes.get(names[loop])
-            if axis is None or len(axis.loops) != 1:
-                continue
-            stride = stride_along(view, access, axis.loops[0])
-            if coefficient == 1:
-                return stride
-            if isinstance(stride, int) and isinstance(coefficient, int) and stride % coefficient == 0:
-                return stride // coefficient
-        if not wanted[dimension].terms or all(
-            names[loop] in self.axes and not self.axes[names[loop]].loops for loop, _ in wanted[dimension].terms
-        ):
-            return 0
-        raise Unsupported(f"the stride of dimension {dimension} of {self.kernel.operands[number].name}")
-
-    def _store(self, number: int, spec: OperandSpec, views: dict[View, Access]) -> list[str]:
-        if not self.program.cores:
-            view = self.match.arguments[number]
-            statements, address = self._address(number, spec, view, views[view])
-            lines = [*statements, self.shader.store(view.operand, address, "value")]
-            element = view.type.element
-        else:
+    def _store(self, spec: OperandSpec, placed: Mapping[str, Placement]) -> list[str]:
+        if "epilogue" in self.kernel.slots:
             lines, element = self._core_store(spec)
+        else:
+            placement = placed[spec.name]
+            statements, address = _address(placement)
+            element = placement.view.type.element
+            lines = [*statements, self.shader.store(placement.view.operand, address, "value")]
         return [f"void store_{spec.name}({_parameters(spec)}, {GLSL_TYPE[element]} value) {{", indent(lines), "}"]
 
     def _core_store(self, spec: OperandSpec) -> tuple[list[str], str]:
@@ -223,25 +181,18 @@ def _parameters(spec: OperandSpec) -> str:
     return ", ".join(f"int i{d}" for d in range(len(spec.axes)))
 
 
-def _accesses(program: Program) -> dict[View, Access]:
-    found: dict[View, Access] = {}
-    for stage in (*program.cores, *program.stores):
-        for read in stage.reads:
-            if isinstance(read.source, View):
-                found.setdefault(read.source, read.access)
-    for nest in program.stores:
-        for write in nest.writes:
-            found.setdefault(write.view, write.access)
-    return found
-
-
-def _pattern_access(form: Form, operand: int) -> tuple[tuple[str, ...], Access]:
-    """The names of a definition's loops, and how it reads an operand."""
-    for stage in (*form.program.cores, *form.program.stores):
-        for read in stage.reads:
-            if isinstance(stage, Nest) and isinstance(read.source, View) and read.source.operand == operand:
-                return axis_of_loops(stage), read.access
-    raise Unsupported(f"how the definition reads operand {operand}")
+def _address(placed: Placement) -> tuple[list[str], str]:
+    """Statements, and the element's number, at coordinates `i0`, `i1`, …"""
+    statements: list[str] = []
+    terms: list[str] = []
+    for dimension, loops in enumerate(placed.dimensions):
+        names = [f"i{dimension}_{n}" for n in range(len(loops))]
+        if loops:
+            statements += delinearize(f"i{dimension}", [size for size, _ in loops], names)
+        terms += [f"{n} * {lower_index(stride)}" for n, (_, stride) in zip(names, loops, strict=True) if stride != 0]
+    if placed.start != 0 or not terms:
+        terms.append(lower_linear(Linear(terms=(), constant=placed.start), ()))
+    return statements, " + ".join(terms)
 
 
 def _library_words(body: str) -> str:

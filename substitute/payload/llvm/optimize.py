@@ -30,7 +30,7 @@ _LOCATION = re.compile(r"<string>:(\d+):(\d+): error: (.*)")
 
 def parse_ir(text: str, where: str) -> Any:
     """A verified module of llvmlite.binding. Raises `PayloadError` that points at the faulty line."""
-    _initialize()
+    initialize()
     try:
         # llvmlite's own context: with one per module, a garbage collector may free it before its module
         module = llvm.parse_assembly(text)
@@ -42,7 +42,7 @@ def parse_ir(text: str, where: str) -> Any:
 
 def parse_bitcode(data: bytes, where: str) -> Any:
     """A verified module of llvmlite.binding, from bitcode. Raises `PayloadError`."""
-    _initialize()
+    initialize()
     try:
         module = llvm.parse_bitcode(data)
         module.verify()
@@ -137,7 +137,7 @@ def _run_passes(module: Any, machine: Any) -> None:
 
 
 @lru_cache(maxsize=1)
-def _initialize() -> None:
+def initialize() -> None:
     """Registers LLVM's code generators, once: passes ask them what instructions cost."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
@@ -158,7 +158,7 @@ def _machine(target: Target, where: str) -> tuple[str, Any]:
 
 @lru_cache(maxsize=16)
 def _cached_machine(triple: str, cpu: str, features: str) -> Any:
-    _initialize()
+    initialize()
     found = llvm.Target.from_triple(triple)
     return found.create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic", codemodel="default")
 

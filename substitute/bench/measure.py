@@ -1,0 +1,154 @@
+"""Runs the measurements of each section; what fails is noted, and the rest goes on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import SubstituteError
+from ..pipeline import Progress
+from .compile_time import measure_compile
+from .criteria import COMPILE_GOAL_MODEL, judge_results
+from .growth import CATALOG_SIZES, MODULE_SIZES, measure_catalogs, measure_module
+from .run import build, count_coverage, measure_coverage, measure_results, measure_runtime
+from .samples import CompileSample, CoverageSample, ModuleGrowth, ResultSample, Samples, TimeSample
+from .subject import LeftOut, Subject
+
+SECTIONS = ("coverage", "results", "runtime", "compile", "growth")
+Failures = list[LeftOut]
+SMALL_MODULE = 10
+"""Executables of a synthetic module that is quick enough to be compiled several times."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How often things are measured."""
+
+    runtime_s: float
+    """About how long the interleaved calls of one model go on."""
+    goal_rounds: int
+    """Rounds of compilations of the model that a goal is set for."""
+    rounds: int
+    """Rounds of compilations of the others."""
+    modules: tuple[int, ...]
+    catalogs: tuple[int, ...]
+    repeat: int
+    """Repetitions of what is small."""
+
+
+THOROUGH = Effort(
+    runtime_s=15.0, goal_rounds=5, rounds=2, modules=MODULE_SIZES, catalogs=CATALOG_SIZES, repeat=3
+)  # fmt: skip
+QUICK = Effort(runtime_s=1.0, goal_rounds=2, rounds=1, modules=(3, 10), catalogs=(1, 10), repeat=1)
+
+
+def measure_models(
+    subjects: Sequence[Subject], sections: frozenset[str], kernels: Sequence[Path], effort: Effort, progress: Progress
+) -> Samples:
+    """Coverage, results and run time; one build of each model serves them all."""
+    coverage: list[CoverageSample] = []
+    results: dict[str, ResultSample] = {}
+    runtimes: list[TimeSample] = []
+    failures: Failures = []
+    for subject in subjects:
+        tell = _prefixed(progress, subject.name)
+        with _noted(failures, subject.name):
+            made = build(subject, kernels, tell)
+            tell("run", None)
+            results[subject.name], call_s = measure_results(made)
+            if "coverage" in sections:
+                tell("time each dispatch", None)
+                coverage.append(measure_coverage(made, call_s))
+            if "runtime" in sections:
+                tell("time calls", None)
+                sample, after = measure_runtime(made, seconds=effort.runtime_s)
+                runtimes.append(sample)
+                # a kernel that is only sometimes right is wrong
+                results[subject.name] = worse(results[subject.name], after)
+            del made
+        if "coverage" in sections:
+            with _noted(failures, f"{subject.name} for Vulkan"):
+                coverage.append(count_coverage(subject, kernels, tell))
+    coverage.sort(key=lambda sample: sample.backend)
+    return Samples(
+        coverage=tuple(coverage), results=tuple(results.values()), runtimes=tuple(runtimes), failures=tuple(failures)
+    )
+
+
+def worse(before: ResultSample, after: ResultSample) -> ResultSample:
+    """The one of two results of a model that fails, or that is further off."""
+    if not judge_results([before])[0].passed:
+        return before
+    if not judge_results([after])[0].passed:
+        return after
+    return max(before, after, key=lambda sample: max(o.substituted_error for o in sample.outputs))
+
+
+def measure_compiles(
+    subjects: Sequence[Subject], kernels: Sequence[Path], effort: Effort, folder: Path, progress: Progress
+) -> Samples:
+    """Compile times of each model."""
+    found: list[CompileSample] = []
+    failures: Failures = []
+    for subject in subjects:
+        rounds = effort.goal_rounds if subject.name.rpartition("/")[2] == COMPILE_GOAL_MODEL else effort.rounds
+        with _noted(failures, f"{subject.name}, compile time"):
+            tell = _prefixed(progress, subject.name)
+            found.append(measure_compile(subject, kernels, folder, rounds=rounds, progress=tell))
+    return Samples(compiles=tuple(found), failures=tuple(failures))
+
+
+def measure_growth(kernels: Sequence[Path], effort: Effort, folder: Path, progress: Progress) -> Samples:
+    """Compile times by executables and by kernels in the catalog."""
+    modules: list[ModuleGrowth] = []
+    failures: Failures = []
+    for size in effort.modules:
+        with _noted(failures, f"a module of {size} executables"):
+            repeat = effort.repeat if size <= SMALL_MODULE else 1
+            modules.append(measure_module(size, kernels, folder, repeat=repeat, progress=progress))
+    catalogs: Samples = Samples()
+    with _noted(failures, "catalogs"):
+        made = measure_catalogs(effort.catalogs, folder, repeat=max(effort.repeat, 2), progress=progress)
+        catalogs = Samples(catalogs=tuple(made))
+    return replace(catalogs, modules=tuple(modules), failures=tuple(failures))
+
+
+def describe_machine() -> Mapping[str, str]:
+    """What the figures were measured with."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    cpu = platform.processor() or platform.machine()
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        cpu = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), cpu)
+    versions: dict[str, str] = {}
+    for package in ("iree-substitute", "iree-base-compiler", "iree-base-runtime", "onnxruntime"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "cpu": cpu,
+        "cores": str(os.cpu_count()),
+        "load": f"{os.getloadavg()[0]:.2f}",
+        "python": platform.python_version(),
+        **versions,
+    }
+
+
+@contextmanager
+def _noted(failures: Failures, name: str) -> Iterator[None]:
+    try:
+        yield
+    except SubstituteError as error:
+        words = "; ".join(filter(None, (error.what, error.found, error.details.strip().partition("\n")[0])))
+        failures.append(LeftOut(name=name, reason=words))
+    except RuntimeError as error:  # a bug in the child process; the other models are still worth measuring
+        failures.append(LeftOut(name=name, reason=f"a bug: {str(error).partition(chr(10))[0]}"))
+
+
+def _prefixed(progress: Progress, name: str) -> Callable[[str, float | None], None]:
+    return lambda what, share: progress(f"{name}: {what}", share)

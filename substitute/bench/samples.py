@@ -1,0 +1,138 @@
+"""What was measured, as it came: no sums, no ratios, no judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .subject import LeftOut
+
+STOCK, SUBSTITUTED, ONNXRUNTIME = "stock", "substituted", "onnxruntime"
+"""The cases that are compared, by the names that tables show."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchSample:
+    """One dispatch of a model."""
+
+    name: str
+    kind: str
+    kernel: str
+    """The kernel that took it; empty if none did."""
+    calls: int = 0
+    """How often one call of the model runs it; 0 where it runs only when the model is loaded, or was not timed."""
+    stock_ns: float = 0.0
+    """Nanoseconds of one call of the model that stock IREE spends in it."""
+    substituted_ns: float = 0.0
+    """The same with the kernel."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoverageSample:
+    """All dispatches of a model for one backend."""
+
+    model: str
+    backend: str
+    timed: bool
+    """False where only the number of dispatches is known."""
+    dispatches: tuple[DispatchSample, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSample:
+    """One result of a model, beside what its framework gives."""
+
+    number: int
+    type: str
+    magnitude: float
+    """Largest magnitude of the expected values."""
+    epsilon: float
+    """Distance of 1 from the next number of this type; 0 for integers."""
+    stock_error: float
+    """Largest |stock - expected|; infinite where shapes or positions of NaN differ."""
+    substituted_error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultSample:
+    """All results of a model, before anything was timed, or after."""
+
+    model: str
+    expected_from: str
+    outputs: tuple[OutputSample, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeSample:
+    """Interleaved times of one piece of work in several ways."""
+
+    model: str
+    seconds: Mapping[str, tuple[float, ...]]
+    """Case → one time per round."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileSample:
+    """Compile times of one model."""
+
+    model: str
+    commands: TimeSample
+    """Whole processes, as a person would start them."""
+    in_process: TimeSample
+    """Calls in one process that has compiled before."""
+    phases: Mapping[str, Mapping[str, tuple[float, ...]]]
+    """Case → phase of an in-process call → seconds, one per round."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleGrowth:
+    """Compile times of a synthetic module."""
+
+    executables: int
+    substituted: int
+    seconds: Mapping[str, tuple[float, ...]]
+    """Case → wall-clock time of each repetition."""
+    phases: Mapping[str, tuple[float, ...]]
+    """Phase of the compilation with kernels → seconds of each repetition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogGrowth:
+    """Times of a catalog of kernels that do not match."""
+
+    kernels: int
+    dispatches: int
+    load_s: tuple[float, ...]
+    match_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """Everything that one run of the benchmark measured."""
+
+    coverage: tuple[CoverageSample, ...] = ()
+    results: tuple[ResultSample, ...] = ()
+    runtimes: tuple[TimeSample, ...] = ()
+    compiles: tuple[CompileSample, ...] = ()
+    modules: tuple[ModuleGrowth, ...] = ()
+    catalogs: tuple[CatalogGrowth, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Model → where its weights come from."""
+    left_out: tuple[LeftOut, ...] = ()
+    failures: tuple[LeftOut, ...] = ()
+    """What should have been measured and could not be."""
+
+
+def merge(first: Samples, second: Samples) -> Samples:
+    """What both measured, in this order."""
+    return Samples(
+        coverage=first.coverage + second.coverage,
+        results=first.results + second.results,
+        runtimes=first.runtimes + second.runtimes,
+        compiles=first.compiles + second.compiles,
+        modules=first.modules + second.modules,
+        catalogs=first.catalogs + second.catalogs,
+        notes={**first.notes, **second.notes},
+        left_out=first.left_out + second.left_out,
+        failures=first.failures + second.failures,
+    )

@@ -1,0 +1,261 @@
+"""What was measured, as tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from .criteria import (
+    COMPILE_GOAL,
+    COMPILE_GOAL_MODEL,
+    COVERAGE_GOAL,
+    ERROR_FACTOR,
+    FLOOR_ULPS,
+    Verdict,
+    allowed_error,
+    worst_output,
+)
+from .figures import (
+    GOAL_KINDS,
+    Share,
+    catalog_of,
+    geometric_mean,
+    goal_share,
+    growth_of,
+    median_phases,
+    ratios_to,
+    shares_by_kind,
+    slower_dispatches,
+    whole_share,
+)
+from .samples import (
+    ONNXRUNTIME,
+    STOCK,
+    SUBSTITUTED,
+    CatalogGrowth,
+    CompileSample,
+    CoverageSample,
+    ModuleGrowth,
+    ResultSample,
+    TimeSample,
+)
+from .subject import LeftOut
+
+GOOD, BAD = "green", "bold red"
+NOTHING = "–"
+OWN_PHASES = ("read dispatches", "load kernels", "match", "make payloads")
+"""What a compilation with kernels does besides compiling."""
+
+
+def model_table(notes: Mapping[str, str]) -> Table:
+    """What is measured."""
+    table = _table("Models", ["model", "weights"], [])
+    for name, note in notes.items():
+        table.add_row(name, note)
+    return table
+
+
+def coverage_tables(samples: Sequence[CoverageSample]) -> list[Table]:
+    """Per model and backend, the goal and the whole; then per kind."""
+    goal = f"goal for llvm-cpu: at least {COVERAGE_GOAL:.0%} of the {', '.join(GOAL_KINDS)} dispatches"
+    summary = _table(
+        "Substituted dispatches", ["model", "backend"],
+        ["of the goal's kinds", "by count", "by time", "of all", "by count", "by time"], caption=goal,
+    )  # fmt: skip
+    for sample in samples:
+        cells: list[Text | str] = []
+        for share in (goal_share(sample), whole_share(sample)):
+            enough = share.by_count >= COVERAGE_GOAL
+            cells += [
+                f"{share.taken} of {share.total}",
+                Text(f"{share.by_count:.0%}", style=GOOD if enough else BAD),
+                _time_part(share),
+            ]
+        summary.add_row(sample.model, sample.backend, *cells)
+    kinds = _table(
+        "Substituted dispatches by kind", ["model", "backend", "kind"],
+        ["taken", "by count", "part of stock time", "of that substituted", "stock ÷ substituted"],
+        caption="times: dispatch by dispatch from the runtime's profiler, one thread",
+    )  # fmt: skip
+    for sample in samples:
+        total_ns = whole_share(sample).total_ns
+        for at, share in enumerate(shares_by_kind(sample)):
+            first = [sample.model, sample.backend] if at == 0 else ["", ""]
+            kinds.add_row(
+                *first,
+                share.kind,
+                f"{share.taken} of {share.total}",
+                f"{share.by_count:.0%}",
+                f"{share.total_ns / total_ns:.1%}" if total_ns else NOTHING,
+                _time_part(share),
+                f"{share.taken_ns / share.substituted_ns:.2f}" if share.substituted_ns else NOTHING,
+            )
+    return [summary, kinds]
+
+
+def _time_part(share: Share) -> str:
+    return NOTHING if math.isnan(share.by_time) else f"{share.by_time:.1%}"
+
+
+def slower_table(samples: Sequence[CoverageSample]) -> list[Table]:
+    """Dispatches that kernels made slower; nothing where there are none."""
+    slower = slower_dispatches(samples)
+    if not slower:
+        return []
+    table = _table(
+        "Dispatches that became slower", ["model", "dispatch", "kernel"],
+        ["stock µs", "substituted µs", "cost, of the model's stock time"],
+        caption="those that cost at least 1 % of their model's time",
+    )  # fmt: skip
+    for one in slower:
+        name = one.dispatch.partition("$async_")[2] or one.dispatch
+        table.add_row(
+            one.model, name, one.kernel, f"{one.stock_us:.0f}", f"{one.substituted_us:.0f}", f"{one.lost:.1%}"
+        )
+    return [table]
+
+
+def result_table(samples: Sequence[ResultSample], verdicts: Sequence[Verdict]) -> Table:
+    """Largest errors; the result that is furthest off stands for a model."""
+    table = _table(
+        "Results", ["model", "expected from", "result"],
+        ["largest magnitude", "stock's error", "substituted's error", "allowed", ""],
+        caption=f"largest |result − expected|; allowed: {ERROR_FACTOR:g} times stock's, at least {FLOOR_ULPS:g} units "
+        "in the last place of the largest magnitude",
+    )  # fmt: skip
+    for sample, verdict in zip(samples, verdicts, strict=True):
+        worst = worst_output(sample.outputs)
+        table.add_row(
+            sample.model,
+            sample.expected_from,
+            f"{worst.number}: {worst.type}" if len(sample.outputs) > 1 else worst.type,
+            f"{worst.magnitude:.3g}",
+            f"{worst.stock_error:.2e}",
+            f"{worst.substituted_error:.2e}",
+            f"{allowed_error(worst):.2e}",
+            _mark(verdict.passed),
+        )
+    return table
+
+
+def runtime_table(samples: Sequence[TimeSample], wrong: frozenset[str]) -> Table:
+    """Medians and ratios. Models whose results are `wrong` get no figures."""
+    rounds = sorted({len(times) for sample in samples for times in sample.seconds.values()})
+    counts = f"{rounds[0]} to {rounds[-1]}" if len(rounds) > 1 else str(rounds[0]) if rounds else "no"
+    table = _table(
+        "Run time", ["model"],
+        ["stock ms", "substituted ms", "onnxruntime ms", "stock ÷ substituted", "substituted ÷ onnxruntime",
+         "stock ÷ onnxruntime"],
+        caption=f"one thread each, interleaved in one process, medians of {counts} rounds",
+    )  # fmt: skip
+    columns: list[list[float]] = [[], [], []]
+    for sample in samples:
+        if sample.model in wrong:
+            table.add_row(sample.model, *[NOTHING] * 5, Text("wrong results", style=BAD))
+            continue
+        found = ratios_to(sample, STOCK)
+        theirs = ratios_to(sample, ONNXRUNTIME).ratios
+        values = (1 / found.ratios[SUBSTITUTED], theirs.get(SUBSTITUTED), theirs.get(STOCK))
+        for column, value in zip(columns, values, strict=True):
+            column += [value] if value is not None else []
+        times = (found.median_s.get(case) for case in (STOCK, SUBSTITUTED, ONNXRUNTIME))
+        table.add_row(
+            sample.model,
+            *(NOTHING if t is None else f"{t * 1e3:.2f}" for t in times),
+            *(NOTHING if v is None else f"{v:.2f}" for v in values),
+        )
+    means = [NOTHING if math.isnan(m := geometric_mean(column)) else f"{m:.2f}" for column in columns]
+    table.add_section()
+    table.add_row("geometric mean", "", "", "", *means)
+    return table
+
+
+def compile_tables(samples: Sequence[CompileSample]) -> list[Table]:
+    """Commands and calls, then the phases of a call with kernels."""
+    table = _table(
+        "Compile time", ["model"],
+        ["iree-compile s", "iree-substitute s", "ratio", "stock call s", "substituted call s", "ratio"],
+        caption="of imported models, interleaved, medians; commands are whole processes, calls are compile_model in a "
+        f"process that has compiled before; goal for {COMPILE_GOAL_MODEL}: commands' ratio at most {COMPILE_GOAL:.2f}",
+    )  # fmt: skip
+    for sample in samples:
+        cells: list[Text | str] = []
+        for times in (sample.commands, sample.in_process):
+            found = ratios_to(times, STOCK)
+            ratio = found.ratios[SUBSTITUTED]
+            cells += [
+                f"{found.median_s[STOCK]:.2f}",
+                f"{found.median_s[SUBSTITUTED]:.2f}",
+                Text(f"{ratio:.2f}", style=GOOD if ratio <= COMPILE_GOAL else ""),
+            ]
+        table.add_row(sample.model, *cells)
+    names = list(dict.fromkeys(p for s in samples for case in (SUBSTITUTED, STOCK) for p in s.phases[case]))
+    phases = _table("Phases of a compiling call, seconds", ["model", "build"], names, caption="medians")
+    for sample in samples:
+        for case in (STOCK, SUBSTITUTED):
+            medians = median_phases(sample.phases[case])
+            first = sample.model if case == STOCK else ""
+            phases.add_row(first, case, *(f"{medians[n]:.3f}" if n in medians else NOTHING for n in names))
+    return [table, phases]
+
+
+def growth_tables(modules: Sequence[ModuleGrowth], catalogs: Sequence[CatalogGrowth]) -> list[Table]:
+    """How compile time grows with executables, and with kernels."""
+    table = _table(
+        "Compile time by executables", [],
+        ["executables", "substituted", "stock s", "substituted s", "ratio", *(f"{p}, ms each" for p in OWN_PHASES)],
+        caption="synthetic modules, each compilation in a new process",
+    )  # fmt: skip
+    for figure in map(growth_of, modules):
+        table.add_row(
+            str(figure.executables),
+            str(figure.substituted),
+            f"{figure.stock_s:.2f}",
+            f"{figure.substituted_s:.2f}",
+            f"{figure.ratio:.2f}",
+            *(f"{figure.phases_ms.get(phase, 0.0):.2f}" for phase in OWN_PHASES),
+        )
+    catalog = _table(
+        "Kernels in the catalog", [], ["kernels", "dispatches", "load ms", "match ms", "together ms"],
+        caption="synthetic kernels with definitions of their own, none of which match; medians",
+    )  # fmt: skip
+    for entry in map(catalog_of, catalogs):
+        times = (entry.load_ms, entry.match_ms, entry.total_ms)
+        catalog.add_row(str(entry.kernels), str(entry.dispatches), *(f"{ms:.1f}" for ms in times))
+    return [table, catalog]
+
+
+def left_out_table(title: str, entries: Sequence[LeftOut]) -> Table:
+    """What was not measured."""
+    table = _table(title, ["what", "why"], [])
+    for entry in entries:
+        table.add_row(entry.name, entry.reason)
+    return table
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> Table:
+    """Every criterion for every model."""
+    table = _table("Goals", ["criterion", "model", "found", "allowed", ""], [])
+    for verdict in verdicts:
+        table.add_row(verdict.criterion, verdict.model, verdict.found, verdict.allowed, _mark(verdict.passed))
+    return table
+
+
+def _mark(passed: bool) -> Text:
+    return Text("ok", style=GOOD) if passed else Text("missed", style=BAD)
+
+
+def _table(title: str, texts: Sequence[str], numbers: Sequence[str], *, caption: str = "") -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", caption=caption or None, caption_justify="left",
+        pad_edge=False, box=box.SIMPLE_HEAD, padding=(0, 1),
+    )  # fmt: skip
+    for name in texts:
+        table.add_column(name, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right")
+    return table
