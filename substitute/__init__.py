@@ -1,0 +1,53 @@
+"""Hand-tuned kernels in programs compiled by IREE: match, put in place, compile, run, compare.
+
+The names below are the public surface; each is loaded when it is first used, so that importing the package is cheap.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .device import Session, run_module
+    from .errors import SubstituteError
+    from .model.kernel import Kernel
+    from .model.plan import Generated, Plan, Request
+    from .pipeline import CompileResult, compile_model, inspect_model
+    from .validate import ModelVerdict, validate_model
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CompileResult": "pipeline",
+    "Generated": "model.plan",
+    "Kernel": "model.kernel",
+    "ModelVerdict": "validate",
+    "Plan": "model.plan",
+    "Request": "model.plan",
+    "Session": "device",
+    "SubstituteError": "errors",
+    "compile_model": "pipeline",
+    "inspect_model": "pipeline",
+    "run_module": "device",
+    "validate_model": "validate",
+}
+
+__all__ = [
+    "CompileResult",
+    "Generated",
+    "Kernel",
+    "ModelVerdict",
+    "Plan",
+    "Request",
+    "Session",
+    "SubstituteError",
+    "compile_model",
+    "inspect_model",
+    "run_module",
+    "validate_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
