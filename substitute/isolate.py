@@ -9,7 +9,8 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
 
 from .errors import CompilerError, SubstituteError
@@ -17,21 +18,40 @@ from .errors import CompilerError, SubstituteError
 T = TypeVar("T")
 Progress = Callable[[str, float | None], None]
 
+COMPILER = "iree.compiler._mlir_libs._mlir"
+"""The module that loads the compiler's library."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that can travel to another process: a function that has a name, and arguments that can be pickled."""
+
+    function: Callable[..., Any]
+    arguments: Mapping[str, Any]
+
+    def __call__(self, report: Progress) -> Any:
+        """Calls it, with `report` as its `progress`."""
+        return self.function(**self.arguments, progress=report)
+
 
 def isolated(work: Callable[[Progress], T], progress: Progress) -> T:
-    """`work(progress)` in a forked child; its result, or its exception, comes back.
+    """`work(progress)` in a child process; its result, or its exception, comes back.
 
-    The child must not need anything that a fork loses (threads): call this before the compiler is loaded. A child
-    that dies raises `CompilerError` with the last step that it began and what it wrote to stderr.
+    The child is a fork, which costs nothing, unless the compiler is loaded already: a fork loses the compiler's
+    threads and waits for them forever. Then it is a new interpreter, and `work` has to be a `Call`. A child that dies
+    raises `CompilerError` with the last step that it began and what it wrote to stderr.
     """
     with tempfile.TemporaryFile() as words:
         receive, send = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
-        child = os.fork()
-        if child == 0:
-            os.close(receive)
-            _work(work, send, words)  # never returns
+        if COMPILER in sys.modules and isinstance(work, Call):
+            child = _spawn(work, send, words)
+        else:
+            child = os.fork()
+            if child == 0:
+                os.close(receive)
+                _work(work, send, words.fileno())  # never returns
         os.close(send)
         step = "start"
         try:
@@ -57,6 +77,27 @@ def isolated(work: Callable[[Progress], T], progress: Progress) -> T:
         raise _crashed(step, status, words.read().decode(errors="replace"))
 
 
+def _spawn(work: Call, send: int, words: Any) -> int:
+    """Starts a new interpreter that does the work; its process id."""
+    with tempfile.TemporaryFile() as order:
+        pickle.dump(work, order)
+        order.seek(0)
+        for descriptor in (order.fileno(), send, words.fileno()):
+            os.set_inheritable(descriptor, True)
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}\n"
+            f"from substitute.isolate import serve; serve({order.fileno()}, {send}, {words.fileno()})"
+        )
+        return os.posix_spawn(sys.executable, [sys.executable, "-c", code], os.environ)
+
+
+def serve(order: int, send: int, words: int) -> None:
+    """What the new interpreter does: reads its work from one descriptor, sends messages to another. Never returns."""
+    with os.fdopen(order, "rb") as stream:
+        work = pickle.load(stream)
+    _work(work, send, words)
+
+
 def _messages(stream: BinaryIO) -> Any:
     while True:
         try:
@@ -65,8 +106,8 @@ def _messages(stream: BinaryIO) -> Any:
             return
 
 
-def _work(work: Callable[[Progress], Any], send: int, words: Any) -> None:
-    os.dup2(words.fileno(), 2)
+def _work(work: Callable[[Progress], Any], send: int, words: int) -> None:
+    os.dup2(words, 2)
     status = 1
     try:
         with os.fdopen(send, "wb") as stream:

@@ -11,12 +11,12 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .catalog.constraints import Condition, constraint_to_index
 from .compiler import Compilation, load_model, with_default_target
 from .errors import PlanError, SubstituteError, UsageError
-from .isolate import isolated
+from .isolate import Call, isolated
 from .match.planner import make_plan
 from .model.dispatch import Dispatch
 from .model.plan import Payload, Plan, Substitution
@@ -81,13 +81,11 @@ def compile_model(
     `CompilerError`. Raises `SubstituteError` for everything that a person can mend.
     """
     if isolate:
-        return isolated(
-            lambda report: compile_model(
-                model, output=output, kernels=kernels, builtin=builtin, flags=flags, plan=plan, require=require,
-                substitute=substitute, progress=report,
-            ),
-            progress,
-        )  # fmt: skip
+        arguments = {
+            "model": model, "output": output, "kernels": kernels, "builtin": builtin, "flags": flags, "plan": plan,
+            "require": require, "substitute": substitute,
+        }  # fmt: skip
+        return cast(CompileResult, isolated(Call(compile_model, arguments), progress))
     from .read.signature import read_signatures
 
     clock = _Clock(progress)
@@ -97,7 +95,11 @@ def compile_model(
     with clock.step("import"):
         source = load_model(model)
     payloads: dict[str, Payload] = {}
-    with _workers() as workers, Compilation(with_default_target(flags), name=str(model)) as compilation:
+    with (
+        _workers() as workers,
+        _scratch_folder() as folder,
+        Compilation(with_default_target(flags), name=str(model)) as compilation,
+    ):
         with clock.step("parse"):
             compilation.parse(source)
             assert compilation.module is not None
@@ -110,7 +112,7 @@ def compile_model(
                 compilation.run("start", "executable-sources")
                 warm.result()
             made, sites = _plan(compilation, clock, kernels, builtin=builtin, chosen=chosen, require=require)
-            payloads = _substitute(made, sites, clock, workers)
+            payloads = _substitute(made, sites, clock, workers, folder)
             del sites
         with clock.step("compile to a module"):
             compilation.run("executable-sources" if substitute else "start", "end")
@@ -132,10 +134,8 @@ def inspect_model(
 ) -> Plan:
     """Reads all dispatches of a model and decides on each, without compiling further. See `compile_model`."""
     if isolate:
-        return isolated(
-            lambda report: inspect_model(model, kernels=kernels, builtin=builtin, flags=flags, progress=report),
-            progress,
-        )
+        arguments = {"model": model, "kernels": kernels, "builtin": builtin, "flags": flags}
+        return cast(Plan, isolated(Call(inspect_model, arguments), progress))
     clock = _Clock(progress)
     with clock.step("import"):
         source = load_model(model)
@@ -200,7 +200,13 @@ def _warm_up(flags: Sequence[str]) -> None:
         optimize.initialize()
 
 
-def _substitute(plan: Plan, sites: Sequence[Any], clock: _Clock, workers: Executor) -> dict[str, Payload]:
+@contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="iree-substitute-") as folder:
+        yield Path(folder)
+
+
+def _substitute(plan: Plan, sites: Sequence[Any], clock: _Clock, workers: Executor, folder: Path) -> dict[str, Payload]:
     by_name = {(s.dispatch.executable, s.dispatch.variant, s.dispatch.name): s for s in sites}
     payloads: dict[str, Payload] = {}
     with clock.step("make payloads"):
@@ -209,7 +215,7 @@ def _substitute(plan: Plan, sites: Sequence[Any], clock: _Clock, workers: Execut
             dispatch = substitution.dispatch
             clock.progress("make payloads", number / len(plan.substitutions))
             site = by_name[dispatch.executable, dispatch.variant, dispatch.name]
-            substitute_export(site, request, payload, run_time_condition(substitution))
+            substitute_export(site, request, payload, run_time_condition(substitution), folder=folder)
             payloads[dispatch.name] = payload
     return payloads
 

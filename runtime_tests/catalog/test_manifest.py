@@ -15,7 +15,7 @@ GOOD = """\
 schema = 1
 name = "matmul_f32"
 summary = "Matrix multiply"
-slots = ["prologue", "epilogue"]
+slots = []
 constraints = ["N % 16 == 0", "M >= 4"]
 priority = 2
 groups = ["M"]
@@ -71,7 +71,7 @@ def test_every_field(folder: Path) -> None:
     )  # fmt: skip
     assert kernel.folder == folder
     assert kernel.forms == ()
-    assert kernel.slots == {"prologue", "epilogue"}
+    assert kernel.slots == frozenset()
     assert kernel.groups == {"M"}
     assert kernel.dispatches == ("matmul",)
     assert kernel.constraints == (
@@ -185,10 +185,10 @@ def test_file_in_a_folder_below(folder: Path) -> None:
               found:     the integer 3
               next:      the keys of kernel.toml are explained in README.md; `iree-substitute new` writes a kernel \
 that works"""),
-        ('"epilogue"]', '"epilog"]', """\
-            DIR/kernel.toml:4: slots[1]: not a known value
-                 4 | slots = ["prologue", "epilog"]
-                   |                      ^
+        ("slots = []", 'slots = ["epilog"]', """\
+            DIR/kernel.toml:4: slots[0]: not a known value
+                 4 | slots = ["epilog"]
+                   |          ^
               expected:  any of "prologue" and "epilogue", such as ["epilogue"]
               found:     the string "epilog"
               next:      did you mean `epilogue`?"""),
@@ -298,6 +298,18 @@ def test_all_mistakes_are_named(folder: Path) -> None:
 )
 def test_raw_mistakes(folder: Path, old: str, new: str, part: str) -> None:
     assert part in error(folder, RAW.replace(old, new))
+
+
+def test_slots(folder: Path) -> None:
+    generated = SHORT.replace("[operands]", 'slots = ["epilogue"]\n[operands]')
+    assert parse(folder, generated).kernel.slots == {"epilogue"}
+    assert error(folder, GOOD.replace("slots = []", 'slots = ["epilogue"]')) == dedent("""\
+        DIR/kernel.toml:4: slots[0]: a payload of kind `llvm-ir` has no epilogue
+             4 | slots = ["epilogue"]
+               |          ^
+          expected:  llvm-generator or glsl-generator or glsl
+          found:     kind = "llvm-ir"
+          next:      remove "epilogue": fused work would be lost""")
 
 
 def test_definition_needs_operands(folder: Path) -> None:

@@ -121,9 +121,7 @@ def pointwise(operands: Sequence[Operand], body: Callable[[ir.IRBuilder, list[ir
 
 def matmul_operands(*, strided: bool = False) -> tuple[Operand, Operand, Operand]:
     """a [M, K], b [K, N], c [M, N] in f32."""
-    return tuple(
-        Operand(name, axes, strided=strided) for name, axes in (("a", "MK"), ("b", "KN"), ("c", "MN"))
-    )  # type: ignore[return-value]
+    return tuple(Operand(name, axes, strided=strided) for name, axes in (("a", "MK"), ("b", "KN"), ("c", "MN")))  # type: ignore[return-value]
 
 
 def matmul_text(entry: str = "kernel", *, strided: bool = False, mark: float = MARK) -> str:

@@ -138,9 +138,7 @@ def _row_major(shape: Sequence[Index]) -> tuple[Index, ...]:
 def extent(axes: str, sizes: dict[str, int]) -> tuple[int, ...]:
     """Sizes of an operand that these coordinates just cover."""
     names = list(sizes)
-    return tuple(
-        1 + sum(int(str(f)) * (sizes[names[loop]] - 1) for loop, f in c.terms) for c in _access(axes, names)
-    )
+    return tuple(1 + sum(int(str(f)) * (sizes[names[loop]] - 1) for loop, f in c.terms) for c in _access(axes, names))
 
 
 class _Builder:
@@ -154,8 +152,7 @@ class _Builder:
 
     def view(self, axes: str, element: str, padding: int = 0) -> View:
         shape: list[Index] = [
-            self.sizes.get(c, size)
-            for c, size in zip(axes.split(","), extent(axes, self.case.sizes), strict=True)
+            self.sizes.get(c, size) for c, size in zip(axes.split(","), extent(axes, self.case.sizes), strict=True)
         ]
         outer = [*shape[:-2], *(int(str(s)) + 2 * padding for s in shape[-2:])] if padding else shape
         strides = _row_major(outer)

@@ -169,9 +169,7 @@ def test_the_look_at_the_margins_can_fail() -> None:
     )
     program = dataclasses.replace(shrunk.program, operands=operands)
     match = dataclasses.replace(shrunk.match, program=program)
-    greedy.request = dataclasses.replace(
-        shrunk, substitution=dataclasses.replace(shrunk.substitution, match=match)
-    )
+    greedy.request = dataclasses.replace(shrunk, substitution=dataclasses.replace(shrunk.substitution, match=match))
     with pytest.raises(AssertionError, match="written outside"):
         greedy.run(padded)
 

@@ -70,14 +70,16 @@ hal.executable private @{name} {{
 def _written_out(body: str, layout: str) -> str:
     body = re.sub(
         r"(%\w+) = size (\d+)",
-        lambda m: f"""{m[1]}_l = push {m[2]}
+        lambda m: (
+            f"""{m[1]}_l = push {m[2]}
         {m[1]}_h = push {int(m[2]) + 1}
         {m[1]}_l64 = arith.extui {m[1]}_l : i32 to i64
         {m[1]}_h64 = arith.extui {m[1]}_h : i32 to i64
         {m[1]}_32 = arith.constant 32 : i64
         {m[1]}_s = arith.shli {m[1]}_h64, {m[1]}_32 : i64
         {m[1]}_o = arith.ori {m[1]}_l64, {m[1]}_s : i64
-        {m[1]} = arith.index_castui {m[1]}_o : i64 to index""",
+        {m[1]} = arith.index_castui {m[1]}_o : i64 to index"""
+        ),
         body,
     )
     body = re.sub(r"(%\w+) = input (\d+) (!\S+)", lambda m: _whole(m[1], m[2], m[3], ""), body)

@@ -74,8 +74,11 @@ def generic(
 
 def matmul(a: str = "%a", b: str = "%b", m: int = 5, n: int = 6, k: int = 7, result: str = "%r") -> str:
     """`result[m, n] = Σk a[m, k] · b[k, n]`."""
-    return filled(f"!{m}x{n}xf32") + f"""
+    return (
+        filled(f"!{m}x{n}xf32")
+        + f"""
   {result} = linalg.matmul ins({a}, {b} : !{m}x{k}xf32, !{k}x{n}xf32) outs(%init : !{m}x{n}xf32) -> !{m}x{n}xf32"""
+    )
 
 
 def elementwise(result: str, source: str, shape: str, body: str) -> str:

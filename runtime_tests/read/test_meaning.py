@@ -15,7 +15,7 @@ from runtime_tests.read.interpreter import flat, run
 from runtime_tests.read.programs import FUNCTIONS, Function
 from substitute.compiler import Compilation
 from substitute.device import Session
-from substitute.model.dispatch import Dispatch, Linear, Named, Nest, Program, TensorType
+from substitute.model.dispatch import Dispatch, Named, Nest, Program, TensorType
 from substitute.model.index import Expr, Index
 from substitute.model.scalar import ScalarGraph
 from substitute.read.module import read_module
@@ -66,7 +66,9 @@ def inputs_of(function: Function) -> list[Array]:
     return values
 
 
-def interpret(function: Function, dispatch: Dispatch, program: Program, inputs: list[Array], results: list[Array]) -> list[Array]:
+def interpret(
+    function: Function, dispatch: Dispatch, program: Program, inputs: list[Array], results: list[Array]
+) -> list[Array]:
     """The program's results for these inputs; `results` say how large they are."""
     wanted = [n for n, o in enumerate(program.operands) if o.kind == "binding" and o.access == "readonly"]
     stored = [w.view.operand for nest in program.stores for w in nest.writes]

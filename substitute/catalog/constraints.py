@@ -77,8 +77,10 @@ _ALLOWED_CONDITION = f"a condition: comparisons (== != < <= > >=) of {_ALLOWED_S
 def parse_constraint(text: str, axes: Iterable[str], *, where: str = "") -> Constraint:
     """Reads a condition such as `N % 16 == 0 and K >= 64`. Raises `ManifestError` that points at the column."""
     tree = _Reader(text, frozenset(axes), where, _ALLOWED_CONDITION)
-    condition = tree.condition(tree.parse())
-    return Constraint(text=text, axes=_axes_of(condition))
+    expression = tree.parse()
+    tree.condition(expression)  # (what it folds to may have lost an axis that the text still names)
+    names = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
+    return Constraint(text=text, axes=tree.axes & names)
 
 
 def parse_size(text: str, axes: Iterable[str], *, where: str = "") -> Index:
@@ -186,19 +188,6 @@ def _substitute_condition(condition: Condition, axes: Mapping[str, Index], divis
             return _join(op, [_substitute_condition(a, axes, divisors) for a in args])
     assert isinstance(condition, bool)
     return condition
-
-
-def _axes_of(condition: Condition | Index) -> frozenset[str]:
-    match condition:
-        case Comparison(left=left, right=right):
-            return _axes_of(left) | _axes_of(right)
-        case Logic(args=args):
-            return frozenset[str]().union(*map(_axes_of, args))
-        case Expr(op="symbol", args=(name,)):
-            return frozenset((str(name),))
-        case Expr(args=args):
-            return frozenset[str]().union(*(_axes_of(a) for a in args if not isinstance(a, str)))
-    return frozenset()
 
 
 @dataclass(frozen=True, slots=True)

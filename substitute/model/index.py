@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import keyword
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -26,7 +27,8 @@ class Expr:
             return f"push({self.args[0]})"
         if self.op == "symbol":
             return str(self.args[0])
-        return f"{self.op}({', '.join(str(a) for a in self.args)})"
+        name = f"{self.op}_" if keyword.iskeyword(self.op) else self.op
+        return f"{name}({', '.join(str(a) for a in self.args)})"
 
 
 Index = int | Expr
@@ -149,6 +151,6 @@ def _from_ast(node: ast.expr) -> Index:
             return symbol(name)
         case ast.Call(func=ast.Name(id="push"), args=[ast.Constant(value=int() as ordinal)]):
             return push(ordinal)
-        case ast.Call(func=ast.Name(id=name), args=args) if name in FUNCTIONS:
-            return Expr(name, tuple(_from_ast(a) for a in args))
+        case ast.Call(func=ast.Name(id=name), args=args) if name.removesuffix("_") in FUNCTIONS:
+            return Expr(name.removesuffix("_"), tuple(_from_ast(a) for a in args))
     raise ValueError(f"not an index expression: {ast.unparse(node)!r}")

@@ -44,12 +44,12 @@ def entry_name(substitution: Substitution) -> str:
     """The name that the payload's entry point gets.
 
     On Vulkan it is the export's as it stands; on CUDA IREE replaces every character that PTX does not know. On the
-    CPU it is linked to a shim, possibly with others, so that it has to be unique; an object file's symbols stay as
-    they are.
+    CPU it is linked to a shim, possibly with others, so that it has to be unique; an object file serves all dispatches
+    of its kernel.
     """
     name, kernel = substitution.dispatch.name, substitution.kernel
     if kernel.payload.kind == "object":
-        return kernel.payload.entry
+        return object_symbol(kernel, kernel.payload.entry)
     match substitution.dispatch.target.backend:
         case "vulkan-spirv":
             return name
@@ -57,6 +57,12 @@ def entry_name(substitution: Substitution) -> str:
             return sanitized(f"{name}_{kernel.name}")
         case _:
             return sanitized(name)
+
+
+def object_symbol(kernel: Kernel, symbol: str) -> str:
+    """What a symbol of a kernel's object file is called in the module: two kernels may use the same name."""
+    unique = hashlib.sha256(kernel.name.encode()).hexdigest()[:8]
+    return f"{sanitized(symbol)}_{sanitized(kernel.name)}_{unique}"
 
 
 def sanitized(symbol: str) -> str:
@@ -155,9 +161,7 @@ def _llvm_generator(request: Request) -> Payload:
 
     generated = _generate(request)
     dispatch = request.substitution.dispatch
-    data = to_bitcode(
-        generated.text, target=dispatch.target, entry=request.entry, finished=generated.finished
-    )
+    data = to_bitcode(generated.text, target=dispatch.target, entry=request.entry, finished=generated.finished)
     return Payload(
         kind="llvm-bitcode", data=data, entry=request.entry, workgroup_count=generated.workgroup_count,
         summary=generated.summary or "generated LLVM IR",
@@ -212,16 +216,18 @@ def _llvm_file(request: Request) -> Payload:
 
 def _object(request: Request) -> Payload:
     from ..match.target import architecture
+    from .rename import rename_symbols
     from .sniff import verify_object
 
     kernel = request.substitution.kernel
     data = _read(kernel)
     _check_kind(kernel, data, "ELF object")
     machine = architecture(request.substitution.dispatch.target)
-    verify_object(data, entry=kernel.payload.entry, machine=machine)
+    verify_object(data, entry=kernel.payload.entry, machine=machine, name=str(kernel.payload.path))
+    renamed = rename_symbols(data, lambda symbol: object_symbol(kernel, symbol))
     return Payload(
-        kind="object", data=data, entry=kernel.payload.entry, workgroup_count=_launch_count(request),
-        path=str(kernel.payload.path.resolve()), summary=kernel.payload.path.name,
+        kind="object", data=renamed, entry=request.entry, workgroup_count=_launch_count(request),
+        summary=kernel.payload.path.name,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from ..model.dispatch import (
+    ELEMENT_BITS,
     Linear,
     LoopKind,
     Named,
@@ -159,6 +160,7 @@ class BodyReader:
         if op.name != "hal.interface.binding.subspan":
             raise Unread(f"a load or store through {op.name}")
         access, tensor = read_dispatch_tensor(value.type)
+        _check_element(str(tensor.element_type))
         offset_count, _ = integers(op.attributes["operandSegmentSizes"])
         operands = list(op.operands)
         dims = iter(operands[offset_count:])
@@ -226,6 +228,7 @@ class BodyReader:
                 type_, lambda nest: nest.graph.add("constant", type_.element, (), splat), splat
             )
             return
+        _check_element(type_.element)
         number = self.add_operand(
             Operand(kind="constant", type=type_, access="readonly", data=constant_bytes(attribute, type_))
         )
@@ -325,6 +328,9 @@ class BodyReader:
                 if at is None and size != 1:
                     raise Unread("an element-wise operation that does not write every element once")
                 loop_of_dim.append(at)
+            moving = [at for at in loop_of_dim if at is not None]
+            if len(moving) != len(set(moving)):
+                raise Unread("an element-wise operation that writes a diagonal")
 
             def body(loops: tuple[Linear, ...], nest: NestBuilder) -> int:
                 emitted = {arguments[i]: inputs[i].element(_coordinates(accesses[i], loops), nest) for i in used}
@@ -364,7 +370,8 @@ class BodyReader:
         loops = [constant(0)] * len(kinds)
         out_loops = [a.loop if a is not None else None for a in accesses[-1]]
         outer = [n for n in out_loops if n is not None]
-        if len(set(outer)) != kinds.count("parallel") or len(outer) != len(set(outer)):
+        whole = all(n is not None or s == 1 for n, s in zip(out_loops, inputs[-1].type.shape, strict=True))
+        if len(set(outer)) != kinds.count("parallel") or len(outer) != len(set(outer)) or not whole:
             raise _NotAReduction
         for number in [*outer, *(i for i, k in enumerate(kinds) if k == "reduction")]:
             loops[number] = space.new(sizes[number], kinds[number])
@@ -383,19 +390,20 @@ class BodyReader:
         (root,) = self._scalars.body(block, emitted, at, nest)
         combiner, expr = _split(nest, root, accumulator)
         reads, graph = nest.finish((expr,))
+        # a size may be open in the result's type and one in an input's: then there is no loop, and no dimension
+        kept = tuple(d for d, n in enumerate(out_loops) if n is not None and loops[n].terms)
         self._tensors[op.results[0]] = self._reduced(
-            inputs[-1], combiner, Nest(
+            inputs[-1], kept, combiner, Nest(
                 sizes=tuple(space.sizes), kinds=tuple(cast("list[LoopKind]", space.kinds)), reads=reads, expr=graph,
                 combiner=combiner, target=tuple(loops[n] for n in outer if loops[n].terms),
             ),
         )  # fmt: skip
 
-    def _reduced(self, start: Tensor, combiner: str, nest: Nest) -> Temporary:
+    def _reduced(self, start: Tensor, kept: tuple[int, ...], combiner: str, nest: Nest) -> Temporary:
         """Appends the core; what it starts from is its `init` if constant, else joined in by whoever reads it."""
         from dataclasses import replace
 
         type_ = start.type
-        kept = tuple(d for d, s in enumerate(type_.shape) if s != 1)
         number = self._new_temporary()
         is_constant = isinstance(start, Splat) and start.constant is not None
         init = cast(Splat, start).constant if is_constant else neutral(combiner, type_.element)
@@ -529,6 +537,11 @@ def _split(nest: NestBuilder, root: int, accumulator: int) -> tuple[str, int]:
     if accumulator in ScalarGraph(tuple(nest.graph.nodes), ()).depends_on(other):
         raise _NotAReduction
     return node.op, other
+
+
+def _check_element(element: str) -> None:
+    if ELEMENT_BITS.get(element, 0) < 8:
+        raise Unread(f"elements of type {element}, which cannot be addressed one by one")
 
 
 def _coordinates(access: list[Linear | None], loops: tuple[Linear, ...]) -> tuple[Linear, ...]:

@@ -16,6 +16,13 @@ NUMPY_NAMES = {
 }  # fmt: skip
 
 
+_OTHER_FLOATS = {
+    "bf16": "bfloat16", "f8E4M3FN": "float8_e4m3fn", "f8E5M2": "float8_e5m2",
+    "f8E4M3FNUZ": "float8_e4m3fnuz", "f8E5M2FNUZ": "float8_e5m2fnuz",
+}  # fmt: skip
+"""Those of ml_dtypes."""
+
+
 def splat_value(attribute: ir.Attribute) -> int | float | None:
     """The one value of a splat constant; None for any other."""
     from iree.compiler import ir
@@ -69,7 +76,13 @@ def _from_numbers(text: str, type_: TensorType) -> bytes:
     inner = re.search(r"dense<(.*)>\s*:", text, re.DOTALL)
     if inner is None:
         return b""
-    numbers = [float(n) for n in re.findall(r"-?\d+\.?\d*(?:[eE][-+]?\d+)?", inner[1])]
-    name = {"bf16": "bfloat16", "f8E4M3FN": "float8_e4m3fn", "f8E5M2": "float8_e5m2"}.get(type_.element)
-    dtype: Any = getattr(ml_dtypes, name) if name else np.dtype(type_.element.replace("f", "float"))
-    return bytes(np.array(numbers).astype(dtype).tobytes())
+    name = _OTHER_FLOATS.get(type_.element)
+    dtype: Any = np.dtype(getattr(ml_dtypes, name) if name else type_.element.replace("f", "float"))
+    numbers = re.findall(r"0x[0-9A-Fa-f]+|-?\d+\.?\d*(?:[eE][-+]?\d+)?", inner[1])
+    return b"".join(
+        # infinities and NaNs print as their bits
+        int(n, 16).to_bytes(dtype.itemsize, "little")
+        if n.startswith("0x")
+        else np.array(float(n)).astype(dtype).tobytes()
+        for n in numbers
+    )

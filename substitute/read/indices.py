@@ -82,6 +82,9 @@ class IndexReader:
     def _pass(self, op: ir.Operation) -> Index:
         from iree.compiler import ir
 
+        widths = {str(op.operands[0].type), str(op.results[0].type)}
+        if not widths <= {"i32", "i64", "index"}:
+            raise Unread(f"an integer of type {', '.join(sorted(widths - {'i32', 'i64', 'index'}))}")
         inner = self.read(op.operands[0])
         if op.name.endswith("workload.ordinal"):
             self.workload[int(ir.IntegerAttr(op.attributes["ordinal"]).value)] = inner

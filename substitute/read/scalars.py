@@ -146,10 +146,25 @@ def affine_scalar(expr: ir.AffineExpr, dims: list[int], symbols: list[int], nest
     elif isinstance(expr, ir.AffineMulExpr):
         name = "arith.muli"
     elif isinstance(expr, ir.AffineModExpr):
+        if may_be_negative(binary.lhs):
+            # an affine `mod` is never negative, while a remainder has the sign of what is divided
+            below = nest.graph.add("arith.remsi", "index", (a, b))
+            a = nest.graph.add("arith.addi", "index", (below, b))
         name = "arith.remui"
     else:
         name = "arith.ceildivsi" if isinstance(expr, ir.AffineCeilDivExpr) else "arith.floordivsi"
     return nest.graph.add(name, "index", (a, b))
+
+
+def may_be_negative(expr: ir.AffineExpr) -> bool:
+    """True where a negative number stands in an affine expression; dimensions and symbols are 0 or more."""
+    from iree.compiler import ir
+
+    if isinstance(expr, ir.AffineConstantExpr):
+        return int(ir.AffineConstantExpr(expr).value) < 0
+    if isinstance(expr, (ir.AffineDimExpr, ir.AffineSymbolExpr)):
+        return False
+    return may_be_negative(expr.lhs) or may_be_negative(expr.rhs)
 
 
 def _integer(op: ir.Operation, key: str) -> int:

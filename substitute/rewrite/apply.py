@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..catalog.constraints import Condition, Logic
@@ -20,10 +22,13 @@ CALL_OUT_BACKENDS = frozenset({"llvm-cpu"})
 FALLBACK_SUFFIX = "_iree"
 
 
-def substitute_export(site: Site, request: Request, payload: Payload, condition: Condition = True) -> None:
+def substitute_export(
+    site: Site, request: Request, payload: Payload, condition: Condition = True, *, folder: Path | None = None
+) -> None:
     """Puts a verified payload in the place of one export's body.
 
-    Where `condition` is not known to hold, IREE's own code stays in as another export, chosen at launch.
+    Where `condition` is not known to hold, IREE's own code stays in as another export, chosen at launch. Object files
+    are put into `folder`, which has to stay until the module is compiled.
     """
     from iree.compiler import ir
 
@@ -38,7 +43,7 @@ def substitute_export(site: Site, request: Request, payload: Payload, condition:
         if payload.workgroup_size is not None:
             set_workgroup_size(site.export, payload.workgroup_size, payload.shared_memory_bytes)
         set_workgroup_count(site.export, dispatch, payload.workgroup_count)
-        _add_object(site.variant, payload)
+        _add_object(site.variant, payload, folder)
 
 
 def _remove_body(site: Site) -> None:
@@ -74,18 +79,27 @@ def _next_ordinal(variant: ir.Operation) -> int:
     return max(ordinals) + 1
 
 
-def _add_object(variant: ir.Operation, payload: Payload) -> None:
+def _add_object(variant: ir.Operation, payload: Payload, folder: Path | None) -> None:
     from iree.compiler import ir
 
-    if payload.path:
-        object_ = ir.Attribute.parse(f'#hal.executable.object<{{path = "{payload.path}"}}>')
+    if payload.kind == "object":
+        # IREE writes an object that stands in the module to a file that it then forgets to fill
+        assert folder is not None
+        file = folder / f"{hashlib.sha256(payload.data).hexdigest()[:16]}.o"
+        file.write_bytes(payload.data)
+        fields = f"path = {_quoted(str(file))}"
     else:
         suffix = {"llvm-bitcode": "bc", "spirv": "spv", "ptx": "ptx"}[payload.kind]
-        object_ = ir.Attribute.parse(
-            f'#hal.executable.object<{{path = "{payload.entry}.{suffix}", data = {_blob(payload.data)}}}>'
-        )
+        fields = f"path = {_quoted(f'{payload.entry}.{suffix}')}, data = {_blob(payload.data)}"
+    object_ = ir.Attribute.parse(f"#hal.executable.object<{{{fields}}}>")
     known = list(ir.ArrayAttr(variant.attributes["objects"])) if "objects" in variant.attributes else []
-    variant.attributes["objects"] = ir.ArrayAttr.get([*known, object_])
+    variant.attributes["objects"] = ir.ArrayAttr.get([*known, object_] if object_ not in known else known)
+
+
+def _quoted(text: str) -> str:
+    r"""A string as MLIR reads it: `"`, `\\` and what is not printable as two hexadecimal digits."""
+    plain = (chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:02X}" for b in text.encode())
+    return f'"{"".join(plain)}"'
 
 
 def _blob(data: bytes) -> str:

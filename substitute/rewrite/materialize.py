@@ -15,6 +15,10 @@ _ARITH = {
     "ceildiv": "arith.ceildivui", "rem": "arith.remui", "min": "arith.minui", "max": "arith.maxui",
     "shl": "arith.shli", "shr": "arith.shrui", "and": "arith.andi", "or": "arith.ori", "xor": "arith.xori",
 }  # fmt: skip
+_SIGNED = {
+    "floordiv": "arith.floordivsi", "ceildiv": "arith.ceildivsi", "min": "arith.minsi", "max": "arith.maxsi",
+}  # fmt: skip
+"""What stands in for those above where a difference may be negative."""
 _COMPARE = {"eq": 0, "ne": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5}
 """`arith.cmpi`'s signed predicates."""
 
@@ -61,7 +65,21 @@ class Materializer:
         if index.op == "sext32":
             narrow = create("arith.index_cast", args, [ir.IntegerType.get_signless(32)])
             return create("arith.index_cast", [narrow], [index_type])
-        return create(_ARITH[index.op], args, [index_type])
+        if all(never_negative(a) for a in index.args if not isinstance(a, str)):
+            return create(_ARITH[index.op], args, [index_type])
+        if index.op == "rem":  # to negative infinity, like the division; MLIR's remainder has the dividend's sign
+            whole = create("arith.floordivsi", args, [index_type])
+            return create("arith.subi", [args[0], create("arith.muli", [whole, args[1]], [index_type])], [index_type])
+        return create(_SIGNED.get(index.op, _ARITH[index.op]), args, [index_type])
+
+
+def never_negative(index: Index) -> bool:
+    """True for what is surely 0 or more: sizes and push constants, and what is computed from them without `sub`."""
+    if isinstance(index, int):
+        return index >= 0
+    if index.op in ("sub", "sext32"):
+        return False
+    return all(never_negative(a) for a in index.args if not isinstance(a, str))
 
 
 def create(

@@ -26,9 +26,7 @@ def pack(
     with space.function.loop(done, count) as loop:
         depth = space.split(space.builder.add(start, loop.index), tiling.depth)
         for at, (slot, base) in enumerate(zip(slots, bases, strict=True)):
-            value = space.factor(
-                tiling.vector, space.advance(factor, base, depth), tiling.vector_axis, slot.valid
-            )
+            value = space.factor(tiling.vector, space.advance(factor, base, depth), tiling.vector_axis, slot.valid)
             space.builder.store(value, place(space, panel, loop.index, at), align=4 * tiling.lanes)
 
 

@@ -90,8 +90,12 @@ class Tiling(Roles):
 
     def __str__(self) -> str:
         width = self.vectors * self.lanes
-        what = {"packed": "packed columns", "direct": "columns in place", "dot": "vectors along the depth",
-                "stream": "columns in long rows"}[self.mode]
+        what = {
+            "packed": "packed columns",
+            "direct": "columns in place",
+            "dot": "vectors along the depth",
+            "stream": "columns in long rows",
+        }[self.mode]
         panel = f", panels of {self.depth_panel}" if self.mode == "packed" else ""
         return f"{self.row_tile}×{width} tiles of {self.lanes}-lane f32, {what}{panel}"
 
