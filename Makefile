@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 EXTRAS := test
 INSTALLED := $(VENV)/.installed
 VULKAN := $(VENV)/.vulkan
-PYTEST_FLAGS ?=
+PYTEST_FLAGS ?= --numprocesses=auto
 
 .PHONY: help setup demo test lint format pytest bench clean
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import isolate
 from .errors import CompilerError, ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +27,6 @@ HOST_FLAGS = (
 """The target of a person who names none: this machine's CPU."""
 
 _TARGET_FLAGS = ("--iree-hal-target-device", "--iree-hal-target-backends", "--iree-hal-local-target-device-backends")
-_GLOBAL_FLAGS = ("--mlir-", "--debug", "--print-", "--verify-each", "--x86-", "--enable-")
 _TOOL_FLAGS = {
     "--compile-to": "the whole pipeline always runs; `iree-substitute inspect` shows the dispatches",
     "--compile-from": "start from the model itself",
@@ -34,7 +36,7 @@ _TOOL_FLAGS = {
 MINIMUM_OPSET = 17
 """ONNX models of an older operator set are upgraded to this one, which IREE's importer knows best."""
 
-_global_flags_set = False
+_process_flags: tuple[str, ...] = ()
 
 
 def with_default_target(flags: Sequence[str]) -> tuple[str, ...]:
@@ -45,7 +47,10 @@ def with_default_target(flags: Sequence[str]) -> tuple[str, ...]:
 
 
 def load_model(path: Path) -> bytes | Path:
-    """The model as MLIR bytecode, or the file that is MLIR already. Raises `ModelError` for a missing file or one that cannot be imported."""
+    """The model as MLIR bytecode, or the file that is MLIR already.
+
+    Raises `ModelError` for a missing file or one that cannot be imported.
+    """
     suffixes = (".mlir", ".mlirbc", ".onnx")
     if path.suffix not in suffixes:
         raise ModelError(
@@ -125,18 +130,7 @@ class Compilation:
         self.name = name
         self._dl: Any = ctypes_dl
         _check_tool_flags(flags)
-        _set_global_flags(ctypes_dl, [f for f in flags if f.startswith(_GLOBAL_FLAGS)])
-        self._session = ctypes_dl.Session()
-        try:
-            self._session.set_flags(*(f for f in flags if not f.startswith(_GLOBAL_FLAGS)))
-        except ValueError as error:
-            self._session.close()
-            raise UsageError(
-                "the compiler does not take these flags",
-                expected="flags of iree-compile",
-                found=str(error).strip(),
-                next_step="iree-compile --help lists them",
-            ) from None
+        self._session = _session(ctypes_dl, flags)
         self._context = self._session.context
         self._invocation: Any = None
         self.module: ir.Operation | None = None
@@ -152,7 +146,10 @@ class Compilation:
         self._context.__exit__(None, None, None)
 
     def parse(self, source: bytes | Path) -> None:
-        """Takes MLIR text or bytecode, or a file of either (which is mapped, not copied). Raises `ModelError` with the parser's words."""
+        """Takes MLIR text or bytecode, or a file of either (which is mapped, not copied).
+
+        Raises `ModelError` with the parser's words.
+        """
         self._invocation = self._new_invocation()
         with captured_stderr() as words:
             if isinstance(source, Path):
@@ -174,7 +171,9 @@ class Compilation:
 
     def run(self, start: str, stop: str) -> None:
         """Runs from one phase to another. Raises `CompilerError` with the phase and the compiler's words."""
+        names: list[str] = []
         if self.module is not None:
+            names = _export_names(self.module)
             self._invocation = self._new_invocation()
             self._invocation.import_module(self.module)
         library = self._dl._dylib
@@ -189,7 +188,7 @@ class Compilation:
                 "IREE's compiler failed",
                 where=self.name,
                 expected=f"the phases after {start} up to {stop}" if start != "start" else f"the phases up to {stop}",
-                found="an error; its words are below",
+                found=_found(words(), names),
                 next_step="try the same with --no-builtin and without --kernels to see whether IREE fails by itself",
                 details=_short(words(), 24),
             )
@@ -224,10 +223,43 @@ class Compilation:
                 "IREE's compiler could not write the module", where=self.name, found=failure, details=_short(words())
             )
 
+    def translate(self, executable: ir.Operation) -> bool:
+        """Compiles one executable alone, as far as its binaries, and changes nothing; False if it has an error."""
+        from iree.compiler import ir
+
+        with ir.Location.unknown():
+            module = ir.Module.create()
+            alone = executable.clone(ip=ir.InsertionPoint(module.body)).operation
+        alone.attributes["sym_visibility"] = ir.StringAttr.get("public")  # nothing else would keep it
+        invocation = self._new_invocation()
+        invocation.import_module(module.operation)
+        return bool(invocation.execute(self._dl.PipelineType.IREE_COMPILER_PIPELINE_HAL_EXECUTABLE))
+
     def _new_invocation(self) -> Any:
         invocation = self._session.invocation()
         invocation.enable_console_diagnostics()
         return invocation
+
+
+def _export_names(module: ir.Operation) -> list[str]:
+    """The names of all dispatches of a module that has any."""
+    from .read.module import children, symbol_name
+
+    return [
+        symbol_name(export)
+        for executable in children(module)
+        if executable.name == "hal.executable"
+        for variant in children(executable)
+        for export in children(variant)
+        if export.name == "hal.executable.export"
+    ]
+
+
+def _found(words: str, names: Sequence[str]) -> str:
+    named = [name for name in names if re.search(rf'[@"]{re.escape(name)}\b', words)]
+    if len(named) == 1:
+        return f"an error in {named[0]}; its words are below"
+    return "an error; its words are below"
 
 
 def _check_tool_flags(flags: Sequence[str]) -> None:
@@ -242,15 +274,67 @@ def _check_tool_flags(flags: Sequence[str]) -> None:
             )
 
 
-def _set_global_flags(ctypes_dl: Any, flags: Sequence[str]) -> None:
-    """Flags of LLVM and MLIR are the process's, and can be set once."""
-    global _global_flags_set
-    if not flags:
-        return
-    if _global_flags_set:
-        raise UsageError("flags of MLIR and LLVM can be set once per process", found=" ".join(flags))
-    _global_flags_set = True
-    ctypes_dl._initializeGlobalCL("iree-substitute", *flags)
+def _session(ctypes_dl: Any, flags: Sequence[str]) -> Any:
+    """A session with these flags. Those that only the whole process can have are set for it, once."""
+    session = ctypes_dl.Session()
+    own, left = [], []
+    for flag in flags:
+        try:
+            session.set_flags(flag)
+            own.append(flag)
+        except ValueError as error:
+            if "option not found" not in str(error):
+                raise _bad_flags(str(error)) from None
+            left.append(flag)
+    if left:
+        session.close()
+        _set_process_flags(ctypes_dl, tuple(left))
+        session = ctypes_dl.Session()  # what the process's flags change may be read when a session is made
+        session.set_flags(*own)
+    return session
+
+
+def _set_process_flags(ctypes_dl: Any, flags: tuple[str, ...]) -> None:
+    """IREE's API knows the flags that belong to a session; iree-compile takes those of MLIR, LLVM and passes too."""
+    global _process_flags
+    known = _flags_of_the_tool()
+    unknown = [flag for flag in flags if flag.partition("=")[0].lstrip("-") not in known]
+    if unknown:
+        raise _bad_flags(f"no such flag: {', '.join(unknown)}")
+    if _process_flags and _process_flags != flags:
+        raise UsageError(
+            "these flags can be set once per process",
+            expected=" ".join(_process_flags),
+            found=" ".join(flags),
+            next_step="use `isolate=True`, or the command line",
+        )
+    if not _process_flags:
+        _process_flags = flags
+        ctypes_dl._initializeGlobalCL("iree-substitute", *flags)
+
+
+def _flags_of_the_tool() -> frozenset[str]:
+    """The names of all flags of iree-compile, which says them faster than anything else knows them."""
+    from iree.compiler import _mlir_libs
+
+    tool = Path(_mlir_libs.__file__ or "").parent / "iree-compile"
+    try:
+        done = subprocess.run([tool, "--help-hidden"], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CompilerError(
+            "iree-compile cannot be asked for its flags", where=str(tool), found=str(error),
+            next_step="reinstall iree-base-compiler",
+        ) from error  # fmt: skip
+    return frozenset(re.findall(r"^\s+--?([A-Za-z0-9_][A-Za-z0-9_.-]*)", done.stdout, re.MULTILINE))
+
+
+def _bad_flags(found: str) -> UsageError:
+    return UsageError(
+        "the compiler does not take these flags",
+        expected="flags of iree-compile",
+        found=found.strip(),
+        next_step="iree-compile --help lists them",
+    )
 
 
 class _Words:
@@ -267,8 +351,16 @@ class _Words:
 def captured_stderr() -> Iterator[_Words]:
     """Catches what the compiler writes to the process's stderr; call what it yields, afterwards, for the text."""
     sys.stderr.flush()
-    saved = os.dup(2)
     words = _Words()
+    if isolate.stderr_is_kept:
+        # the parent reads it all if this process dies
+        start = os.lseek(2, 0, os.SEEK_CUR)
+        try:
+            yield words
+        finally:
+            words.text = os.pread(2, os.lseek(2, 0, os.SEEK_CUR) - start, start).decode(errors="replace")
+        return
+    saved = os.dup(2)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 2)
         try:

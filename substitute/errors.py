@@ -87,6 +87,10 @@ class CompilerError(SubstituteError):
     """IREE's compiler (or another tool) failed; its own words are in `details`."""
 
 
+class CompilerCrash(CompilerError):
+    """The process that ran the compiler died; `where` is the step that it was in, or the executable."""
+
+
 class DeviceError(SubstituteError):
     """A device is unknown or failed."""
 

@@ -13,10 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
 
-from .errors import CompilerError, SubstituteError
+from .errors import CompilerCrash, SubstituteError
 
 T = TypeVar("T")
 Progress = Callable[[str, float | None], None]
+
+stderr_is_kept = False
+"""True in a child process: what it writes to stderr lies in a file that both can read."""
 
 COMPILER = "iree.compiler._mlir_libs._mlir"
 """The module that loads the compiler's library."""
@@ -39,19 +42,20 @@ def isolated(work: Callable[[Progress], T], progress: Progress) -> T:
 
     The child is a fork, which costs nothing, unless the compiler is loaded already: a fork loses the compiler's
     threads and waits for them forever. Then it is a new interpreter, and `work` has to be a `Call`. A child that dies
-    raises `CompilerError` with the last step that it began and what it wrote to stderr.
+    raises `CompilerCrash` with the last step that it began and what it wrote to stderr.
     """
-    with tempfile.TemporaryFile() as words:
+    # whatever the child and the compiler in it put into temporary files goes with this folder, however they end
+    with tempfile.TemporaryFile() as words, tempfile.TemporaryDirectory(prefix="iree-substitute-") as scratch:
         receive, send = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
         if COMPILER in sys.modules and isinstance(work, Call):
-            child = _spawn(work, send, words)
+            child = _spawn(work, send, words, scratch)
         else:
             child = os.fork()
             if child == 0:
                 os.close(receive)
-                _work(work, send, words.fileno())  # never returns
+                _work(work, send, words.fileno(), scratch)  # never returns
         os.close(send)
         step = "start"
         try:
@@ -77,7 +81,7 @@ def isolated(work: Callable[[Progress], T], progress: Progress) -> T:
         raise _crashed(step, status, words.read().decode(errors="replace"))
 
 
-def _spawn(work: Call, send: int, words: Any) -> int:
+def _spawn(work: Call, send: int, words: Any, scratch: str) -> int:
     """Starts a new interpreter that does the work; its process id."""
     with tempfile.TemporaryFile() as order:
         pickle.dump(work, order)
@@ -86,16 +90,16 @@ def _spawn(work: Call, send: int, words: Any) -> int:
             os.set_inheritable(descriptor, True)
         code = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
-            f"from substitute.isolate import serve; serve({order.fileno()}, {send}, {words.fileno()})"
+            f"from substitute.isolate import serve; serve({order.fileno()}, {send}, {words.fileno()}, {scratch!r})"
         )
         return os.posix_spawn(sys.executable, [sys.executable, "-c", code], os.environ)
 
 
-def serve(order: int, send: int, words: int) -> None:
+def serve(order: int, send: int, words: int, scratch: str) -> None:
     """What the new interpreter does: reads its work from one descriptor, sends messages to another. Never returns."""
     with os.fdopen(order, "rb") as stream:
         work = pickle.load(stream)
-    _work(work, send, words)
+    _work(work, send, words, scratch)
 
 
 def _messages(stream: BinaryIO) -> Any:
@@ -106,8 +110,12 @@ def _messages(stream: BinaryIO) -> Any:
             return
 
 
-def _work(work: Callable[[Progress], Any], send: int, words: int) -> None:
+def _work(work: Callable[[Progress], Any], send: int, words: int, scratch: str) -> None:
+    global stderr_is_kept
     os.dup2(words, 2)
+    stderr_is_kept = True
+    os.environ["TMPDIR"] = scratch  # (also LLVM's)
+    tempfile.tempdir = None
     status = 1
     try:
         with os.fdopen(send, "wb") as stream:
@@ -131,18 +139,23 @@ def _work(work: Callable[[Progress], Any], send: int, words: int) -> None:
         os._exit(status)
 
 
-def _crashed(step: str, status: int, words: str) -> CompilerError:
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        found = f"killed by {signal.Signals(number).name}" + (" (out of memory?)" if number == signal.SIGKILL else "")
-    else:
-        found = f"exit status {os.waitstatus_to_exitcode(status)}"
-    lines = words.strip().splitlines()
-    return CompilerError(
+def _crashed(step: str, status: int, words: str) -> CompilerCrash:
+    found, details = words_of_a_crash(status, words)
+    return CompilerCrash(
         "the compiler crashed",
         where=step,
         expected="a result",
         found=found,
         next_step="nothing was written; try --no-builtin and without --kernels to see whether IREE crashes by itself",
-        details="\n".join(lines[-24:]),
+        details=details,
     )
+
+
+def words_of_a_crash(status: int, words: str) -> tuple[str, str]:
+    """How a process with this wait status ended, and the last of what it wrote to stderr."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        found = f"killed by {signal.Signals(number).name}" + (" (out of memory?)" if number == signal.SIGKILL else "")
+    else:
+        found = f"exit status {os.waitstatus_to_exitcode(status)}"
+    return found, "\n".join(words.strip().splitlines()[-24:])

@@ -15,13 +15,16 @@ from typing import Any, cast
 
 from .catalog.constraints import Condition, constraint_to_index
 from .compiler import Compilation, load_model, with_default_target
-from .errors import PlanError, SubstituteError, UsageError
+from .errors import CompilerCrash, CompilerError, PlanError, SubstituteError, UsageError
 from .isolate import Call, isolated
 from .match.planner import make_plan
 from .model.dispatch import Dispatch
 from .model.plan import Payload, Plan, Substitution
 from .payload.build import accepts, build
 from .rewrite.apply import join, substitute_export
+
+TO_A_MODULE = "compile to a module"
+"""The step in which the compiler makes code of every executable."""
 
 Progress = Callable[[str, float | None], None]
 """Called with what is being done, and how much of it is done (0 to 1, None: not known)."""
@@ -47,7 +50,9 @@ class CompileResult:
 
 
 @dataclass(slots=True)
-class _Clock:
+class Clock:
+    """Times the steps, and tells of them."""
+
     progress: Progress
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -85,10 +90,17 @@ def compile_model(
             "model": model, "output": output, "kernels": kernels, "builtin": builtin, "flags": flags, "plan": plan,
             "require": require, "substitute": substitute,
         }  # fmt: skip
-        return cast(CompileResult, isolated(Call(compile_model, arguments), progress))
+        try:
+            return cast(CompileResult, isolated(Call(compile_model, arguments), progress))
+        except CompilerCrash as crash:
+            if crash.where != TO_A_MODULE:
+                raise
+            from .crash import located
+
+            raise located(crash, arguments, progress) from None
     from .read.signature import read_signatures
 
-    clock = _Clock(progress)
+    clock = Clock(progress)
     chosen = load_plan(plan) if plan else None
     if output is not None:
         _check_writable(output)
@@ -96,8 +108,8 @@ def compile_model(
         source = load_model(model)
     payloads: dict[str, Payload] = {}
     with (
-        _workers() as workers,
-        _scratch_folder() as folder,
+        worker_threads() as workers,
+        scratch_folder() as folder,
         Compilation(with_default_target(flags), name=str(model)) as compilation,
     ):
         with clock.step("parse"):
@@ -111,10 +123,10 @@ def compile_model(
                 warm = workers.submit(_warm_up, flags)
                 compilation.run("start", "executable-sources")
                 warm.result()
-            made, sites = _plan(compilation, clock, kernels, builtin=builtin, chosen=chosen, require=require)
-            payloads = _substitute(made, sites, clock, workers, folder)
+            made, sites = plan_module(compilation, clock, kernels, builtin=builtin, chosen=chosen, require=require)
+            payloads = substitute_dispatches(made, sites, clock, workers, folder)
             del sites
-        with clock.step("compile to a module"):
+        with clock.step(TO_A_MODULE), _blame(made):
             compilation.run("executable-sources" if substitute else "start", "end")
             vmfb = b"" if output else compilation.bytecode()
             if output is not None:
@@ -136,7 +148,7 @@ def inspect_model(
     if isolate:
         arguments = {"model": model, "kernels": kernels, "builtin": builtin, "flags": flags}
         return cast(Plan, isolated(Call(inspect_model, arguments), progress))
-    clock = _Clock(progress)
+    clock = Clock(progress)
     with clock.step("import"):
         source = load_model(model)
     with Compilation(with_default_target(flags), name=str(model)) as compilation:
@@ -144,20 +156,21 @@ def inspect_model(
             compilation.parse(source)
         with clock.step("compile to dispatches"):
             compilation.run("start", "executable-sources")
-        plan, sites = _plan(compilation, clock, kernels, builtin=builtin, chosen=None, require=())
+        plan, sites = plan_module(compilation, clock, kernels, builtin=builtin, chosen=None, require=())
         del sites
     return plan
 
 
-def _plan(
+def plan_module(
     compilation: Compilation,
-    clock: _Clock,
+    clock: Clock,
     kernels: Sequence[Path],
     *,
     builtin: bool,
     chosen: Mapping[str, str] | None,
     require: Sequence[str],
 ) -> tuple[Plan, list[Any]]:
+    """Reads all dispatches and decides on each; the sites are where they stand in the module."""
     from .catalog.catalog import load_catalog
     from .read.definition import read_forms
     from .read.module import read_module
@@ -175,7 +188,7 @@ def _plan(
 
 
 @contextmanager
-def _workers() -> Iterator[Executor]:
+def worker_threads() -> Iterator[Executor]:
     """Threads: LLVM, glslang and spirv-val work outside of Python's lock."""
     with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
         try:
@@ -201,12 +214,16 @@ def _warm_up(flags: Sequence[str]) -> None:
 
 
 @contextmanager
-def _scratch_folder() -> Iterator[Path]:
+def scratch_folder() -> Iterator[Path]:
+    """A folder for files that the compiler reads, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="iree-substitute-") as folder:
         yield Path(folder)
 
 
-def _substitute(plan: Plan, sites: Sequence[Any], clock: _Clock, workers: Executor, folder: Path) -> dict[str, Payload]:
+def substitute_dispatches(
+    plan: Plan, sites: Sequence[Any], clock: Clock, workers: Executor, folder: Path
+) -> dict[str, Payload]:
+    """Makes all payloads and puts them into the module; the payloads by the name of the dispatch."""
     by_name = {(s.dispatch.executable, s.dispatch.variant, s.dispatch.name): s for s in sites}
     payloads: dict[str, Payload] = {}
     with clock.step("make payloads"):
@@ -273,21 +290,50 @@ def write_whole(path: Path, data: bytes) -> None:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write, which takes its place when all went well. Raises `SubstituteError`."""
+    """A file to write, which takes the place of `path` when all went well. Raises `SubstituteError`."""
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(descriptor)
-        temporary = Path(name)
-        try:
-            yield temporary
-            mask = os.umask(0)
-            os.umask(mask)
-            temporary.chmod(0o666 & ~mask)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with _nameless(path.parent) as nameless:
+            temporary = path.parent / f".{path.name}.{os.getpid()}"
+            try:
+                yield nameless or temporary
+                if nameless is not None:
+                    # (with a folder's descriptor, which an absolute path ignores, Python follows the link in /proc)
+                    os.link(nameless, temporary, src_dir_fd=0, follow_symlinks=True)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
     except OSError as error:
         raise SubstituteError(
             "the output could not be written", where=str(path), expected="room in a folder that can be written",
             found=error.strerror or str(error), next_step="free some room, or choose another place",
+        ) from None  # fmt: skip
+
+
+@contextmanager
+def _nameless(folder: Path) -> Iterator[Path | None]:
+    """A file without a name, which vanishes with this process however it ends; None where there can be none."""
+    try:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666)
+    except (OSError, AttributeError):  # not every file system has them, and only Linux
+        yield None
+        return
+    try:
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _blame(plan: Plan) -> Iterator[None]:
+    """An error of the compiler that names a dispatch with a kernel says which."""
+    try:
+        yield
+    except CompilerError as error:
+        kernel = next((s.kernel.name for s in plan.substitutions if s.dispatch.name in error.found), None)
+        if kernel is None:
+            raise
+        raise CompilerError(
+            error.what, where=error.where, expected=error.expected, found=f"{error.found} ({kernel} stands there)",
+            next_step=f"leave {kernel} out of this dispatch (--plan, or a constraint), or mend its code",
+            details=error.details,
         ) from None  # fmt: skip

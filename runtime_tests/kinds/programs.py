@@ -229,12 +229,18 @@ def _toml(value: object) -> str:
 
 
 def build(
-    folder: Path, model: str, kernels: Sequence[Path], *, flags: Sequence[str] = (), substituted: int = 1
+    folder: Path,
+    model: str,
+    kernels: Sequence[Path],
+    *,
+    flags: Sequence[str] = (),
+    substituted: int = 1,
+    isolate: bool = False,
 ) -> CompileResult:
     """Compiles a model's text with these kernels alone, and checks how many dispatches they take."""
     file = folder / "model.mlir"
     file.write_text(model)
-    result = compile_model(file, kernels=kernels, builtin=False, flags=flags)
+    result = compile_model(file, kernels=kernels, builtin=False, flags=flags, isolate=isolate)
     assert len(result.plan.substitutions) == substituted, [
         f"{d.kernel.name} on {d.dispatch.name}: {d.rules[-1]}" for d in result.plan.decisions
     ]
@@ -250,9 +256,10 @@ def run(
     flags: Sequence[str] = (),
     substituted: int = 1,
     device: str = "local-sync",
+    isolate: bool = False,
 ) -> list[np.ndarray[Any, Any]]:
     """Compiles and runs; the results."""
-    result = build(folder, model, kernels, flags=flags, substituted=substituted)
+    result = build(folder, model, kernels, flags=flags, substituted=substituted, isolate=isolate)
     return run_module(result.vmfb, device=device, inputs=inputs)
 
 

@@ -7,9 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime_tests.kinds.programs import CPU_KINDS, MARK, MATMUL_DEFINITION, KernelFolder, floats, matmul_operands, run
-from runtime_tests.kinds.programs import matmul_text as text_of
+from runtime_tests.kinds.programs import (
+    CPU_KINDS,
+    MARK,
+    MATMUL_DEFINITION,
+    KernelFolder,
+    build,
+    floats,
+    matmul_operands,
+    matmul_text,
+    run,
+)
 from runtime_tests.kinds.test_cpu_layouts import CHAIN, matmul_folder
+from substitute.device import run_module
 
 pytestmark = pytest.mark.device
 
@@ -17,19 +27,19 @@ INPUTS = [floats(24, 32), floats(32, 16), floats(16, 40), floats(40, 8)]
 A, B, C, D = (x.astype(np.float64) for x in INPUTS)
 ALL_MARKED = (A @ B + MARK) @ (C @ D + MARK) + MARK
 
-LINKING = {
-    "linked": ("",),
-    "apart": ("--iree-hal-link-executables=false",),
-    "system": ("--iree-llvmcpu-link-embedded=false",),
-}
-
 
 @pytest.mark.parametrize("kind", CPU_KINDS)
-@pytest.mark.parametrize("linking", ["linked", "apart"])
-def test_one_payload_in_several_dispatches(tmp_path: Path, kind: str, linking: str) -> None:
+def test_executables_that_are_not_linked_together(tmp_path: Path, kind: str) -> None:
+    """The flag belongs to the process, so that the compiler has to run in one of its own."""
     kernel = matmul_folder(kind).write(tmp_path / "kernel")
-    (found,) = run(tmp_path, CHAIN, [kernel], INPUTS, flags=LINKING[linking], substituted=3)
-    np.testing.assert_allclose(found, ALL_MARKED, rtol=1e-4, atol=1e-3)
+    flags = ["--iree-hal-link-executables=false"]
+    apart = build(tmp_path, CHAIN, [kernel], flags=flags, substituted=3, isolate=True)
+    together = build(tmp_path, CHAIN, [kernel], substituted=3)
+    assert apart.vmfb.count(b"\x7fELF") == 3
+    assert together.vmfb.count(b"\x7fELF") == 1
+    for result in (apart, together):
+        (found,) = run_module(result.vmfb, device="local-sync", inputs=INPUTS)
+        np.testing.assert_allclose(found, ALL_MARKED, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", CPU_KINDS)
@@ -38,7 +48,7 @@ def test_two_payloads_with_one_symbol(tmp_path: Path, kind: str) -> None:
     folders = []
     for name, mark in (("0", 5.0), ("1", 11.0)):
         folder = KernelFolder(
-            text_of(mark=mark), kind=kind, name=f"marked{name}", definition=MATMUL_DEFINITION,
+            matmul_text(mark=mark), kind=kind, name=f"marked{name}", definition=MATMUL_DEFINITION,
             operands=matmul_operands(), workgroup_count=("M", "1", "1"), keys={"dispatches": [f"dispatch_{name}_"]},
         )  # fmt: skip
         folders.append(folder.write(tmp_path / name))

@@ -184,6 +184,12 @@ class _Checks:
                 yield Problem(path=("slots",), what="a raw kernel has no slots", expected='abi = "canonical"',
                               found='abi = "raw"', next_step="remove slots, or abi")  # fmt: skip
             return
+        for name, operand in table.operands.items():
+            if operand.strided and table.payload.kind in ("spirv", "ptx"):
+                yield Problem(path=("operands", name, "strided"),
+                              what=f"a payload of kind `{table.payload.kind}` is not told any strides",
+                              expected="strided = false", found="strided = true", at_key=True,
+                              next_step="remove strided, or write the kernel as glsl")  # fmt: skip
         for key in ("bindings", "constants"):
             if getattr(table, key) is not None:
                 yield Problem(path=(key,), what=f"`{key}` is for raw kernels only", expected='abi = "raw"',

@@ -10,18 +10,21 @@ from ..model.plan import Rule
 def check_in_place(kernel: Kernel, program: Program) -> Rule | None:
     """None where no result overwrites what the kernel still has to read.
 
-    A kernel with slots sees the whole dispatch and has to look for itself. Any other may store before it has read
-    everything, unless it is element-wise: then an element may take the place of the one that it was computed from.
+    A generator with slots sees the whole dispatch and has to look for itself. Any other kernel may store before it has
+    read everything, unless it is element-wise: then an element may take the place of the one that it was computed from.
+    So may it in the element-wise work that a shader's store function applies.
     """
-    if kernel.slots:
+    if kernel.slots and kernel.payload.kind.endswith("-generator"):
         return None
+    stores_alone = not program.cores or "epilogue" in kernel.slots
     written = {w.view.operand: (w.view, w.access) for nest in program.stores for w in nest.writes}
     for stage in (*program.cores, *program.stores):
         for read in stage.reads:
             if not isinstance(read.source, View) or read.source.operand not in written:
                 continue
             binding = program.operands[read.source.operand].binding
-            if program.cores or written[read.source.operand] != (read.source, read.access):
+            pointwise = stores_alone and stage in program.stores
+            if not pointwise or written[read.source.operand] != (read.source, read.access):
                 return Rule(
                     name="structure.memory", passed=False, expected="results in memory that the dispatch does not read",
                     found=f"a result that overwrites an input in binding {binding}",

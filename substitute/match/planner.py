@@ -246,7 +246,11 @@ def _check_required(plan: Plan, kernels: Sequence[Kernel], require: Sequence[str
                 f"the required kernel {name} is not in the catalog", expected=f"one of: {known}", found=name,
                 next_step="check the name, or add its folder with --kernels",
             )  # fmt: skip
-        near = nearest_miss([d for d in plan.decisions if d.kernel.name == name])
+        own = [d for d in plan.decisions if d.kernel.name == name]
+        beaten = next((d for d in own if d.accepted), None)
+        if beaten is not None:
+            raise _beaten(plan, beaten)
+        near = nearest_miss(own)
         raise PlanError(
             f"the required kernel {name} took no dispatch",
             where=near.dispatch.name if near else "",
@@ -254,6 +258,17 @@ def _check_required(plan: Plan, kernels: Sequence[Kernel], require: Sequence[str
             found=(f"{near.rules[-1].found} (rule {near.rules[-1].name})" if near else "none in this model"),
             next_step="`iree-substitute explain` shows every rule for one dispatch",
         )
+
+
+def _beaten(plan: Plan, decision: Decision) -> PlanError:
+    taker = next((s.kernel.name for s in plan.substitutions if s.dispatch == decision.dispatch), None)
+    return PlanError(
+        f"the required kernel {decision.kernel.name} took no dispatch",
+        where=decision.dispatch.name,
+        expected="the best kernel that fits" if taker else "a plan that names it",
+        found=f"{taker} goes first" if taker else "it fits, but the plan leaves this dispatch to IREE",
+        next_step="give it a higher `priority` in its kernel.toml" if taker else "edit the plan",
+    )
 
 
 def nearest_miss(decisions: Sequence[Decision]) -> Decision | None:

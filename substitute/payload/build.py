@@ -14,9 +14,9 @@ from typing import Any
 from ..catalog.constraints import parse_size
 from ..errors import PayloadError, SubstituteError
 from ..model.dispatch import Dispatch
-from ..model.index import Index, add, substitute
+from ..model.index import Expr, Index, add, substitute
 from ..model.kernel import Kernel
-from ..model.plan import Generated, Payload, Request, Substitution
+from ..model.plan import Generated, Parameter, Payload, Request, Substitution
 from ..rewrite.bind import bind
 
 GENERATOR_KINDS = frozenset({"llvm-generator", "glsl-generator"})
@@ -303,13 +303,7 @@ def _spec_constants(request: Request) -> dict[int, int]:
     """What each specialization constant is frozen to; every operand that does not start at zero needs one."""
     kernel, match = request.substitution.kernel, request.match
     axes = {axis.name: axis.size for axis in match.axes}
-    offsets: dict[str, Index] = {}
-    for parameter in request.parameters:
-        operand, size = parameter.operand, parameter.operand.type.element_bytes
-        if isinstance(operand.byte_offset, int) and operand.byte_offset % size == 0:
-            offsets[parameter.name] = add(operand.byte_offset // size, parameter.view.offset)
-        else:
-            offsets[parameter.name] = operand.byte_offset
+    offsets = {parameter.name: _element_offset(request, parameter) for parameter in request.parameters}
     values: dict[int, int] = {}
     named = set()
     for number, name in kernel.payload.spec_constants:
@@ -326,12 +320,24 @@ def _spec_constants(request: Request) -> dict[int, int]:
     return values
 
 
+def _element_offset(request: Request, parameter: Parameter) -> Index:
+    """Elements from the start of the binding to the operand's first one."""
+    operand, size = parameter.operand, parameter.operand.type.element_bytes
+    if operand.kind != "binding":
+        raise _not_static(request, f"{parameter.name} in a binding", "a constant inside of the dispatch")
+    if not isinstance(operand.byte_offset, int):
+        return operand.byte_offset
+    if operand.byte_offset % size:
+        raise _not_static(request, f"{parameter.name} at a multiple of {size} bytes", operand.byte_offset)
+    return add(operand.byte_offset // size, parameter.view.offset)
+
+
 def _not_static(request: Request, expected: str, found: object) -> PayloadError:
     return PayloadError(
         f"the SPIR-V binary of {request.substitution.kernel.name} cannot be bound",
         where=request.substitution.dispatch.name,
         expected=expected,
-        found=f"{found} (known at launch only)" if not isinstance(found, int) and found is not None else str(found),
+        found=f"{found} (known at launch only)" if isinstance(found, Expr) else str(found),
         next_step="use GLSL source (kind = glsl), which the toolkit binds to any offset",
     )
 

@@ -68,9 +68,11 @@ class BodyReader:
         self.operations: list[str] = []
         """The linalg-level operations met, in order."""
         self._tensors: dict[ir.Value, Tensor] = {}
-        self._scalars = ScalarReader(self.indices, self._tensor)
+        self._scalars = ScalarReader(self.indices, self._tensor, self._materialised)
         self._subspans: dict[ir.Value, int] = {}
         self._cores: list[Stage] = []
+        self._whole: dict[int, tuple[Tensor, Read]] = {}
+        """What was materialised, by the tensor's identity."""
         self._temporaries = 0
         self._stores: list[Nest] = []
 
@@ -109,6 +111,10 @@ class BodyReader:
                 writes=(Write(view=view, access=at),),
             )
         )
+
+    def tensor(self, value: ir.Value) -> Tensor:
+        """What a tensor value is. Raises `Unread`."""
+        return self._tensor(value)
 
     def _tensor(self, value: ir.Value) -> Tensor:
         if value not in self._tensors:
@@ -470,6 +476,8 @@ class BodyReader:
             return Read(source=tensor.view, access=at, type=tensor.type)
         if isinstance(tensor, Temporary) and tensor.combine is None and len(tensor.kept) == len(tensor.type.shape):
             return Read(source=tensor.number, access=at, type=tensor.type)
+        if id(tensor) in self._whole:
+            return self._whole[id(tensor)][1]
         nest = NestBuilder()
         reads, expr = nest.finish((tensor.element(at, nest),))
         number = self._new_temporary()
@@ -478,7 +486,9 @@ class BodyReader:
             Nest(sizes=sizes, kinds=parallel(len(sizes)), reads=reads, expr=expr, target=at,
                  temporary=number, type=tensor.type)
         )  # fmt: skip
-        return Read(source=number, access=at, type=tensor.type)
+        read = Read(source=number, access=at, type=tensor.type)
+        self._whole[id(tensor)] = (tensor, read)  # the tensor is kept, so that its id stays its own
+        return read
 
 
 class _NotAReduction(Exception):

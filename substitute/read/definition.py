@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ManifestError, SourceText
-from ..model.dispatch import Nest, Operand, Program, TensorType, View
+from ..model.dispatch import Linear, Nest, Operand, Program, TensorType, View
 from ..model.index import Index, symbol
 from ..model.kernel import Form, OperandSpec
 from .body import BodyReader
 from .module import children, symbol_name
-from .tensors import Loaded, row_major
+from .nest import NestBuilder
+from .tensors import Computed, Loaded, Tensor, row_major
 from .unread import Unread
 
 if TYPE_CHECKING:
@@ -92,13 +93,16 @@ def _read_form(path: Path, function: ir.Operation, specs: tuple[OperandSpec, ...
     for argument, spec in zip(arguments, specs, strict=False):
         type_ = _type(where, ir.RankedTensorType(argument.type), spec)
         number = reader.add_operand(Operand(kind="argument", type=type_, access="readonly"))
-        reader.know_tensor(argument, Loaded(_whole(number, type_)))
+        loaded: Tensor = Loaded(_whole(number, _stored(type_)))
+        reader.know_tensor(argument, _converted(loaded, "arith.trunci", type_) if type_.element == "i1" else loaded)
     try:
         reader.read_block(block)
         for value, spec in zip(returned, specs[len(arguments) :], strict=True):
             type_ = _type(where, ir.RankedTensorType(value.type), spec)
             number = reader.add_operand(Operand(kind="result", type=type_, access="writeonly"))
-            reader.store(value, _whole(number, type_))
+            if type_.element == "i1":
+                reader.know_tensor(value, _converted(reader.tensor(value), "arith.extui", _stored(type_)))
+            reader.store(value, _whole(number, _stored(type_)))
     except Unread as error:
         raise ManifestError(
             f"the definition cannot be read: it has {error}",
@@ -142,6 +146,21 @@ def _type(where: str, tensor: ir.RankedTensorType, spec: OperandSpec) -> TensorT
         symbol(axis) if tensor.is_dynamic_dim(d) else tensor.get_dim_size(d) for d, axis in enumerate(spec.axes)
     )
     return TensorType(shape=shape, element=str(tensor.element_type))
+
+
+def _stored(type_: TensorType) -> TensorType:
+    """The type in memory: IREE keeps an i1 as an i8, and says so in a dispatch."""
+    return replace(type_, element="i8") if type_.element == "i1" else type_
+
+
+def _converted(source: Tensor, op: str, type_: TensorType) -> Tensor:
+    """The conversion between an i1 and what is stored, as IREE writes it into a dispatch."""
+
+    def body(loops: tuple[Linear, ...], nest: NestBuilder) -> int:
+        return nest.graph.add(op, type_.element, (source.element(loops, nest),))
+
+    rank = len(type_.shape)
+    return Computed(type_, body, tuple(range(rank)), rank)
 
 
 def _whole(number: int, type_: TensorType) -> View:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..model.dispatch import Linear
+from ..model.dispatch import Linear, Read
 from ..model.index import Index
 from .indices import IndexReader
 from .nest import NestBuilder
@@ -28,9 +28,12 @@ ScalarMaker = Callable[[NestBuilder, tuple[Linear, ...]], int]
 class ScalarReader:
     """Reads scalars: in a region, with its arguments given, or captured from outside of it."""
 
-    def __init__(self, indices: IndexReader, tensor_of: Callable[[ir.Value], Tensor]) -> None:
+    def __init__(
+        self, indices: IndexReader, tensor_of: Callable[[ir.Value], Tensor], whole: Callable[[Tensor], Read]
+    ) -> None:
         self._indices = indices
         self._tensor_of = tensor_of
+        self._whole = whole
 
     def body(
         self, block: ir.Block, arguments: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder
@@ -108,15 +111,14 @@ class ScalarReader:
     def _extract(
         self, op: ir.Operation, known: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder
     ) -> int:
-        from .tensors import Loaded, Splat
+        from .tensors import Splat
 
         source = self._tensor_of(op.operands[0])
         if isinstance(source, Splat):
             return source.scalar(nest)
-        if not isinstance(source, Loaded):
-            raise Unread("tensor.extract from a computed tensor")
+        whole = self._whole(source)
         coordinates = tuple(self._value(v, known, loops, nest) for v in list(op.operands)[1:])
-        return nest.gather(source.view, source.view.type, coordinates)
+        return nest.gather(whole.source, whole.type, coordinates)
 
     def _affine_apply(
         self, op: ir.Operation, known: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder

@@ -66,14 +66,14 @@ def _plain(substitution: Substitution, entry: str) -> Request:
             next_step="remove `slots`, or write a generator",
         )  # fmt: skip
     axes = {axis.name: axis for axis in match.axes}
-    results = {w.view for nest in program.stores for w in nest.writes}
+    form = next(f for f in kernel.forms if f.name == match.form)
     parameters: list[Parameter] = []
     names = [a for a in dict.fromkeys(a for s in kernel.operands for a in s.axes) if a in axes]
     scalars: list[Index] = [axes[name].size for name in names]
-    for spec, placed in zip(kernel.operands, match.placements, strict=True):
+    for spec, operand, placed in zip(kernel.operands, form.program.operands, match.placements, strict=False):
         strides = tuple(joint_stride(d) or 0 for d in placed.dimensions)
         start = View(operand=placed.view.operand, type=placed.view.type, offset=placed.start, strides=strides)
-        written = placed.view in results
+        written = operand.kind == "result"
         parameters.append(
             Parameter(name=spec.name, operand=program.operands[start.operand], view=start, written=written,
                       read=not written)

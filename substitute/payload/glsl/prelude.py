@@ -106,9 +106,9 @@ class _Prelude:
             if number not in results:
                 if spec.name not in placed:
                     raise Unsupported(f"{spec.name}, which IREE computes inside of the dispatch (a prologue)")
-                functions += self._load(spec, placed[spec.name])
+                functions += self._load(spec, placed[spec.name], is_bool=self._is_bool(number))
         for number in results:
-            functions += self._store(specs[number], placed)
+            functions += self._store(specs[number], placed, is_bool=self._is_bool(number))
         if len(results) == 1:
             functions.append(f"#define epilogue store_{specs[results[0]].name}")
         size = self.kernel.launch.workgroup_size
@@ -118,23 +118,30 @@ class _Prelude:
         joined = "\n".join(functions)
         return f"{self.shader.head(joined + _library_words(body))}\n{joined}\n"
 
-    def _load(self, spec: OperandSpec, placed: Placement) -> list[str]:
+    def _is_bool(self, number: int) -> bool:
+        """IREE stores an i1 as an i8."""
+        return self.form.program.operands[number].type.element == "i1"
+
+    def _load(self, spec: OperandSpec, placed: Placement, *, is_bool: bool) -> list[str]:
         view = placed.view
         type_ = GLSL_TYPE.get(view.type.element)
         if type_ is None:
             raise Unsupported(f"operand {spec.name} with elements of type {view.type.element}")
         statements, address = _address(placed)
         value = self.shader.load(view.operand, address)
+        if is_bool:
+            type_, value = "bool", f"({value} & 1) != 0"
         return [f"{type_} load_{spec.name}({_parameters(spec)}) {{", indent([*statements, f"return {value};"]), "}"]
 
-    def _store(self, spec: OperandSpec, placed: Mapping[str, Placement]) -> list[str]:
+    def _store(self, spec: OperandSpec, placed: Mapping[str, Placement], *, is_bool: bool) -> list[str]:
         if "epilogue" in self.kernel.slots:
             lines, element = self._core_store(spec)
         else:
             placement = placed[spec.name]
             statements, address = _address(placement)
-            element = placement.view.type.element
-            lines = [*statements, self.shader.store(placement.view.operand, address, "value")]
+            element = "i1" if is_bool else placement.view.type.element
+            value = "int(value)" if is_bool else "value"
+            lines = [*statements, self.shader.store(placement.view.operand, address, value)]
         return [f"void store_{spec.name}({_parameters(spec)}, {GLSL_TYPE[element]} value) {{", indent(lines), "}"]
 
     def _core_store(self, spec: OperandSpec) -> tuple[list[str], str]:

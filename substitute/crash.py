@@ -1,0 +1,108 @@
+"""After the compiler died: on which executable? Looked for in a process of its own, one executable at a time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .compiler import Compilation, load_model, with_default_target
+from .errors import CompilerCrash, SubstituteError
+from .isolate import Call, Progress, isolated, words_of_a_crash
+from .pipeline import Clock, plan_module, scratch_folder, substitute_dispatches, worker_threads
+
+STEP = "look for what it crashes on"
+NO_THREADS = "--mlir-disable-threading"
+"""The search forks a process that holds the compiler, which loses its threads."""
+LONGEST_SECONDS = 120.0
+"""How long one executable may take."""
+MOST_EXECUTABLES = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Culprit:
+    """The executable that the compiler dies on, alone."""
+
+    dispatch: str
+    kernel: str
+    """The kernel that stands in it; empty if it is IREE's own code."""
+    found: str
+    words: str
+
+
+def located(crash: CompilerCrash, arguments: Mapping[str, Any], progress: Progress) -> CompilerCrash:
+    """The same crash with the executable's name, as far as it can be found. `arguments` are `compile_model`'s."""
+    names = ("model", "kernels", "builtin", "flags", "plan", "require", "substitute")
+    try:
+        culprit = isolated(Call(find_culprit, {name: arguments[name] for name in names}), progress)
+    except SubstituteError:
+        return crash
+    if culprit is None:
+        return crash
+    if culprit.kernel:
+        next_step = f"leave {culprit.kernel} out of this dispatch (--plan, or a constraint), or mend its code"
+    else:
+        next_step = "this is IREE's own code: report it to IREE, or put a kernel in its place"
+    return CompilerCrash(
+        f"the compiler crashed on {culprit.kernel or 'its own code'}", where=culprit.dispatch, expected="a result",
+        found=f"{culprit.found} in: {crash.where}", next_step=next_step, details=culprit.words or crash.details,
+    )  # fmt: skip
+
+
+def find_culprit(
+    *, model: Any, kernels: Any, builtin: bool, flags: Any, plan: Any, require: Any, substitute: bool,
+    progress: Progress,
+) -> Culprit | None:  # fmt: skip
+    """Compiles the model's executables one by one, those with kernels first, each in a fork of this process."""
+    from .pipeline import load_plan
+
+    clock = Clock(lambda _what, _share: progress(STEP, None))
+    with (
+        scratch_folder() as folder,
+        Compilation((*with_default_target(flags), NO_THREADS), name=str(model)) as compilation,
+    ):
+        compilation.parse(load_model(model))
+        compilation.run("start", "executable-sources")
+        chosen = load_plan(plan) if plan else None
+        made, sites = plan_module(compilation, clock, kernels, builtin=builtin, chosen=chosen, require=require)
+        taken: dict[str, str] = {}
+        if substitute:
+            with worker_threads() as workers:
+                substitute_dispatches(made, sites, clock, workers, folder)
+            taken = {s.dispatch.name: s.kernel.name for s in made.substitutions}
+        order = sorted(sites, key=lambda site: site.dispatch.name not in taken)[:MOST_EXECUTABLES]
+        for number, site in enumerate(order):
+            progress(STEP, number / len(order))
+            crash = _alone(compilation, site.executable)
+            if crash is not None:
+                name = site.dispatch.name
+                return Culprit(dispatch=name, kernel=taken.get(name, ""), found=crash[0], words=crash[1])
+    return None
+
+
+def _alone(compilation: Compilation, executable: Any) -> tuple[str, str] | None:
+    """How the compiler died of one executable, and its words; None if it did not."""
+    start = os.lseek(2, 0, os.SEEK_CUR)
+    child = os.fork()
+    if child == 0:
+        try:
+            compilation.translate(executable)  # an error is none of our business here
+        finally:
+            os._exit(0)
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return None
+        time.sleep(0.01)
+    if status == 0:
+        return None
+    words = os.pread(2, os.lseek(2, 0, os.SEEK_CUR) - start, start).decode(errors="replace")
+    return words_of_a_crash(status, words)
