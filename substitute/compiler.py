@@ -114,7 +114,8 @@ def _bytecode(module: ir.Operation) -> bytes:
 
 
 def _short(words: str, lines: int = 12) -> str:
-    kept = [line[:300] for line in words.strip().splitlines()]
+    """The first lines, each cut, without what a terminal would take for commands."""
+    kept = ["".join(c if c.isprintable() else "." for c in line[:300].expandtabs()) for line in words.strip().splitlines()]
     return "\n".join(kept[:lines] + (["…"] if len(kept) > lines else []))
 
 
@@ -132,6 +133,7 @@ class Compilation:
         _check_tool_flags(flags)
         self._session = _session(ctypes_dl, flags)
         self._context = self._session.context
+        self._context.allow_unregistered_dialects = False  # the compiler crashes on operations that it does not know
         self._invocation: Any = None
         self.module: ir.Operation | None = None
         """The module between phases; may be changed in place."""
@@ -159,6 +161,9 @@ class Compilation:
                 opened = self._dl.Source.wrap_buffer(self._session, buffer, buffer_name=self.name)
             parsed = self._invocation.parse_source(opened)
         if not parsed:
+            # a parser that stopped inside of a resource crashes when it is destroyed, so it never is
+            for kept in (opened, self._invocation, self._session, self._context):
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
             raise ModelError(
                 "the model is not valid MLIR",
                 where=self.name,
@@ -168,6 +173,11 @@ class Compilation:
                 details=_short(words()),
             )
         self.module = self._invocation.export_module()
+        if not any(True for region in self.module.regions for block in region for _ in block):
+            raise ModelError(
+                "the model is empty", where=self.name, expected="a module with at least one function", found="nothing",
+                next_step="check the path, or export the model again",
+            )  # fmt: skip
 
     def run(self, start: str, stop: str) -> None:
         """Runs from one phase to another. Raises `CompilerError` with the phase and the compiler's words."""

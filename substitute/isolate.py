@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
 
-from .errors import CompilerCrash, SubstituteError
+from .errors import CompilerCrash, CompilerError, SubstituteError
 
 T = TypeVar("T")
 Progress = Callable[[str, float | None], None]
@@ -114,6 +114,7 @@ def _work(work: Callable[[Progress], Any], send: int, words: int, scratch: str) 
     global stderr_is_kept
     os.dup2(words, 2)
     stderr_is_kept = True
+    _die_with_parent()
     os.environ["TMPDIR"] = scratch  # (also LLVM's)
     tempfile.tempdir = None
     status = 1
@@ -139,8 +140,25 @@ def _work(work: Callable[[Progress], Any], send: int, words: int, scratch: str) 
         os._exit(status)
 
 
-def _crashed(step: str, status: int, words: str) -> CompilerCrash:
+def _die_with_parent() -> None:
+    """A compiler that nobody waits for must not go on and write its output."""
+    if sys.platform == "linux":
+        import ctypes
+
+        set_death_signal = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+
+
+def _crashed(step: str, status: int, words: str) -> CompilerError:
     found, details = words_of_a_crash(status, words)
+    if "IO failure on output stream" in details:
+        return CompilerError(
+            "the compiler could not write a file",
+            where=step,
+            expected=f"room in the folder of temporary files ({tempfile.gettempdir()})",
+            found=details.splitlines()[-1],
+            next_step="free some room there, or name another folder in TMPDIR",
+        )
     return CompilerCrash(
         "the compiler crashed",
         where=step,
@@ -158,4 +176,5 @@ def words_of_a_crash(status: int, words: str) -> tuple[str, str]:
         found = f"killed by {signal.Signals(number).name}" + (" (out of memory?)" if number == signal.SIGKILL else "")
     else:
         found = f"exit status {os.waitstatus_to_exitcode(status)}"
-    return found, "\n".join(words.strip().splitlines()[-24:])
+    lines = words.strip().splitlines()[-24:]
+    return found, "\n".join("".join(c if c.isprintable() else "." for c in line[:300]) for line in lines)

@@ -63,8 +63,9 @@ def test_math_is_resolved_and_vectorised(name: str) -> None:
     assert 'target triple = "x86_64-unknown-unknown-eabi-elf"' in text
 
 
-def test_without_vectorisation_there_are_no_vectors() -> None:
-    text = str(parse_bitcode(to_bitcode(loop("expf"), target=X86, entry="kernel"), "test"))
+def test_finished_code_is_resolved_and_left_as_it_is() -> None:
+    text = str(parse_bitcode(to_bitcode(loop("expf"), target=X86, entry="kernel", finished=True), "test"))
+    assert "@expf(" not in text
     assert "<8 x float>" not in text
 
 

@@ -1,0 +1,78 @@
+"""PTX kernels, compiled into modules for CUDA; nothing runs here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runtime_tests.kinds.programs import KernelFolder, build
+from runtime_tests.kinds.test_cpu_layouts import CHAIN
+from runtime_tests.kinds.test_cpu_values import OPEN
+from substitute.errors import PayloadError
+
+pytestmark = pytest.mark.compile
+
+FLAGS = ("--iree-hal-target-device=cuda", "--iree-cuda-target=sm_80")
+
+
+def ptx(parameters: str, *, target: str = "sm_80", version: str = "7.0", entry: str = "my_entry") -> str:
+    return f""".version {version}
+.target {target}
+.address_size 64
+
+// my_entry stands here as well, in a comment
+.visible .entry {entry}({parameters})
+{{
+  .reg .b64 %rd<2>;
+  ld.param.u64 %rd1, [first];
+  ret;
+}}
+"""
+
+
+THREE = ".param .u64 first, .param .u64 second, .param .u64 third"
+
+
+def raw_ptx(text: str, bindings: int = 3, constants: int = 0, pattern: str = "dispatch_0_") -> KernelFolder:
+    keys = {"abi": "raw", "bindings": bindings, "constants": constants, "dispatches": [pattern]}
+    return KernelFolder(
+        text, kind="ptx", entry="my_entry", backend="cuda", workgroup_size=(64, 1, 1), workgroup_count=("24", "1", "1"),
+        keys=keys,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["main", "a model's $name {x}"], ids=["plain", "quoted"])
+def test_the_entry_gets_the_exports_name(tmp_path: Path, name: str) -> None:
+    model = CHAIN.replace("@main", f'@"{name}"')
+    built = build(tmp_path, model, [raw_ptx(ptx(THREE)).write(tmp_path / "kernel")], flags=FLAGS)
+    (substitution,) = built.plan.substitutions
+    payload = built.payloads[substitution.dispatch.name]
+    entry = "".join(c if c.isalnum() else "_" for c in substitution.dispatch.name)
+    assert payload.entry == entry
+    assert f".visible .entry {entry}(".encode() in built.vmfb
+    assert b".visible .entry my_entry(" not in built.vmfb
+    assert b"// my_entry stands here as well" in built.vmfb
+
+
+def test_push_constants_are_parameters(tmp_path: Path) -> None:
+    constants = "".join(f", .param .u32 c{n}" for n in range(4))
+    built = build(tmp_path, OPEN, [raw_ptx(ptx(THREE + constants), 3, 4).write(tmp_path / "kernel")], flags=FLAGS)
+    assert b".param .u32 c3" in built.vmfb
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (ptx(THREE.rpartition(",")[0]), "entry my_entry has 2 parameters, the dispatch passes 3"),
+        (ptx(THREE.replace(".u64 second", ".u32 second")), "parameter 1 (second) does not fit binding 1"),
+        (ptx(THREE, target="sm_90a"), "the PTX does not run on sm_80"),
+        (ptx(THREE, version="9.9"), "the PTX is newer than the driver accepts"),
+        (ptx(THREE, entry="other"), "the PTX has no entry 'my_entry'"),
+        (ptx(THREE).replace("  ret;\n", ""), "entry my_entry never returns: is the PTX cut off?"),
+    ],
+)
+def test_what_iree_would_not_notice(tmp_path: Path, text: str, what: str) -> None:
+    with pytest.raises(PayloadError) as caught:
+        build(tmp_path, CHAIN, [raw_ptx(text).write(tmp_path / "kernel")], flags=FLAGS)
+    assert caught.value.what == what
