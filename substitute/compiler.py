@@ -115,7 +115,8 @@ def _bytecode(module: ir.Operation) -> bytes:
 
 def _short(words: str, lines: int = 12) -> str:
     """The first lines, each cut, without what a terminal would take for commands."""
-    kept = ["".join(c if c.isprintable() else "." for c in line[:300].expandtabs()) for line in words.strip().splitlines()]
+    cut = (line[:300].expandtabs() for line in words.strip().splitlines())
+    kept = ["".join(c if c.isprintable() else "." for c in line) for line in cut]
     return "\n".join(kept[:lines] + (["…"] if len(kept) > lines else []))
 
 

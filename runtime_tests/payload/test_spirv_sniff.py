@@ -11,6 +11,10 @@ IR = """
 target triple = "{triple}"
 declare float @tanhf(float)
 declare float @expf(float)
+@table = constant [2 x ptr] [ptr @kernel, ptr @{callee}]
+define float @own(float %x) {{
+  ret float %x
+}}
 define void @kernel(ptr %p) {{
   %x = load float, ptr %p
   %y = call float @{callee}(float %x)
@@ -20,13 +24,13 @@ define void @kernel(ptr %p) {{
 """
 
 
-def make_object(triple: str = "x86_64-unknown-unknown-elf", callee: str = "expf") -> bytes:
+def make_object(triple: str = "x86_64-unknown-unknown-elf", callee: str = "own", reloc: str = "pic") -> bytes:
     from llvmlite import binding
 
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     module = binding.parse_assembly(IR.format(triple=triple, callee=callee))
-    return bytes(binding.Target.from_triple(triple).create_target_machine().emit_object(module))
+    return bytes(binding.Target.from_triple(triple).create_target_machine(reloc=reloc).emit_object(module))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +51,7 @@ def test_objects() -> None:
     data = make_object()
     assert sniff(data) == "ELF object (x86-64)"
     facts = verify_object(data, entry="kernel", machine="x86_64")
-    assert (facts.functions, facts.undefined) == (("kernel",), ("expf",))
+    assert (facts.functions, facts.undefined) == (("own", "kernel"), ())
     assert sniff(make_object("aarch64-unknown-unknown-elf")) == "ELF object (AArch64)"
 
 
@@ -56,7 +60,8 @@ def test_objects_that_do_not_fit() -> None:
     for binary, entry, machine, words in (
         (data, "other", "x86_64", "does not define 'other'"),
         (data, "kernel", "aarch64", "is for another machine"),
-        (make_object(callee="tanhf"), "kernel", "x86_64", "needs what the link does not have"),
+        (make_object(callee="expf"), "kernel", "x86_64", "needs what the link does not have"),
+        (make_object(reloc="static"), "kernel", "x86_64", "is not position-independent"),
         (b"BC\xc0\xde", "kernel", "x86_64", "this is no object file"),
         (data[:100], "kernel", "x86_64", "no object file|damaged"),
     ):

@@ -6,12 +6,15 @@ import io
 import struct
 from collections.abc import Callable
 
+_HIDDEN = 2
+"""STV_HIDDEN."""
+
 
 def rename_symbols(data: bytes, new_name: Callable[[str], str]) -> bytes:
-    """The object with a new name for every global symbol that it defines.
+    """The object with a new name for every global symbol that it defines, none of them visible outside of the module.
 
-    The linker takes the first of two equal symbols without a word. Names are not changed in place but put behind the
-    file as a longer string table. `data` is an ELF relocatable object (`sniff.verify_object`).
+    The linker takes the first of two equal symbols without a word; and it cannot bind a visible symbol to code that was
+    not compiled with -fPIC. Names are not changed in place but put behind the file as a longer string table. `data` is an ELF relocatable object (`sniff.verify_object`).
     """
     from elftools.elf.elffile import ELFFile
 
@@ -24,8 +27,10 @@ def rename_symbols(data: bytes, new_name: Callable[[str], str]) -> bytes:
     for number, symbol in enumerate(table.iter_symbols()):
         if symbol["st_shndx"] == "SHN_UNDEF" or symbol["st_info"]["bind"] == "STB_LOCAL":
             continue
-        # st_name is the first word of an entry in both classes (gABI, "Symbol Table")
-        struct.pack_into(f"{order}I", changed, table["sh_offset"] + number * table["sh_entsize"], len(names))
+        # st_name is the first word in both classes, st_other the byte behind st_info (gABI, "Symbol Table")
+        entry = table["sh_offset"] + number * table["sh_entsize"]
+        struct.pack_into(f"{order}I", changed, entry, len(names))
+        changed[entry + (5 if elf.elfclass == 64 else 13)] = _HIDDEN
         names += new_name(symbol.name).encode() + b"\0"
     changed += b"\0" * (-len(changed) % 16)
     _move_section(changed, elf.elfclass, order, elf["e_shoff"] + table["sh_link"] * elf["e_shentsize"], len(names))

@@ -141,12 +141,36 @@ def _symbols(data: bytes, name: str) -> tuple[str, list[tuple[str, str, str, obj
     return str(elf.header["e_machine"]), symbols
 
 
-RESOLVED = frozenset(
-    {"memcpy", "memset", "memmove", "expf", "exp", "powf", "pow", "fmodf", "fmod", "sqrtf", "sqrt", "floorf", "floor",
-     "ceilf", "ceil", "roundf", "round", "rintf", "rint", "truncf", "trunc", "fabsf", "fabs", "fmaxf", "fmax", "fminf",
-     "fmin", "fmaf", "fma", "ldexpf", "ldexp", "_GLOBAL_OFFSET_TABLE_"}
-)  # fmt: skip
-"""What IREE's embedded linker finds by itself; everything else is an undefined symbol at link time."""
+RESOLVED = frozenset({"_GLOBAL_OFFSET_TABLE_"})
+"""What IREE's embedded linker finds for an object: its mathematics and memcpy are bitcode, linked before that."""
+
+_ABSOLUTE = {
+    # in sections that are read only, nothing may hold an address; 32-bit addresses cannot be had at all
+    "x64": {1: "R_X86_64_64", 10: "R_X86_64_32", 11: "R_X86_64_32S"},
+    "AArch64": {257: "R_AARCH64_ABS64", 258: "R_AARCH64_ABS32"},
+}
+_SHORT = frozenset({"R_X86_64_32", "R_X86_64_32S", "R_AARCH64_ABS32"})
+_WRITABLE, _LOADED = 1, 2
+
+
+def _absolute_relocations(data: bytes) -> tuple[str, ...]:
+    """Relocations that a linker cannot do for code that may lie anywhere."""
+    from elftools.elf.relocation import RelocationSection
+
+    elf = _open(data)
+    names = _ABSOLUTE.get(elf.get_machine_arch(), {})
+    found: list[str] = []
+    for section in elf.iter_sections():
+        if not isinstance(section, RelocationSection):
+            continue
+        target = elf.get_section(section["sh_info"])
+        if not target["sh_flags"] & _LOADED:
+            continue
+        for relocation in section.iter_relocations():
+            name = names.get(relocation["r_info_type"], "")
+            if name and (name in _SHORT or not target["sh_flags"] & _WRITABLE):
+                found.append(f"{name} in {target.name}")
+    return tuple(dict.fromkeys(found))
 
 
 def verify_object(
@@ -179,8 +203,18 @@ def verify_object(
         raise PayloadError(
             "the object file needs what the link does not have",
             where=name,
-            expected="no undefined symbol but basic mathematics, and nothing thread-local",
+            expected="no undefined symbol, and nothing thread-local",
             found=", ".join((*missing, *(f"{s} (thread-local)" for s in facts.thread_local))),
-            next_step="compile with -O2 -ffreestanding -fno-stack-protector, with the code for these in the object",
+            next_step="put the code for these into the object, or use LLVM IR (kind = llvm-ir), for which the toolkit "
+            "has the functions of libm",
+        )
+    absolute = _absolute_relocations(data)
+    if absolute:
+        raise PayloadError(
+            "the object file is not position-independent",
+            where=name,
+            expected="no absolute address in code or constants",
+            found=", ".join(absolute),
+            next_step="compile it with -fPIC, and without -mcmodel=large",
         )
     return facts
