@@ -160,7 +160,7 @@ def bitcode(text: str) -> bytes:
     return bytes(parse_ir(text, "test").as_bitcode())
 
 
-def object_file(text: str) -> bytes:
+def object_file(text: str, *, relocation: str = "pic") -> bytes:
     """LLVM IR as an object file for this machine."""
     import llvmlite.binding as llvm
 
@@ -168,7 +168,7 @@ def object_file(text: str) -> bytes:
 
     module = parse_ir(text, "test")
     target = llvm.Target.from_default_triple()
-    return bytes(target.create_target_machine(opt=2, reloc="pic").emit_object(module))
+    return bytes(target.create_target_machine(opt=2, reloc=relocation, codemodel="default").emit_object(module))
 
 
 @dataclass

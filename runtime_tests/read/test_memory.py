@@ -195,6 +195,33 @@ def test_expanded_and_collapsed_shapes() -> None:
     assert (view.type.shape, view.strides) == ((6, 8), (8, 1))
 
 
+def test_a_computed_tensor_is_collapsed_as_it_is_stored() -> None:
+    body = (
+        elementwise("%t", "%a", "!6x8xf32", DOUBLE)
+        + """
+    %r = tensor.collapse_shape %t [[0, 1]] : !6x8xf32 into !48xf32
+    %o = subspan 1 : DT<readwrite:!99xf32>
+    DT.store %r, %o, offsets = [3], sizes = [48], strides = [2] : !48xf32 -> DT<readwrite:!99xf32>
+    """
+    )
+    (store,) = program_of(ZERO + "%a = input 0 !6x8xf32" + body, bindings=2).stores
+    view = store.writes[0].view
+    assert (store.sizes, view.type.shape, view.strides, view.offset) == ((6, 8), (6, 8), (16, 2), 3)
+
+
+def test_a_computed_tensor_that_is_collapsed_and_read_cannot_be_read() -> None:
+    body = (
+        elementwise("%t", "%a", "!6x8xf32", DOUBLE)
+        + """
+    %f = tensor.collapse_shape %t [[0, 1]] : !6x8xf32 into !48xf32
+    %g = math.exp %f : !48xf32
+    output 1 %g !48xf32
+    """
+    )
+    dispatch = dispatch_of(ZERO + "%a = input 0 !6x8xf32" + body, bindings=2)
+    assert dispatch.reason == "it has tensor.collapse_shape of a computed tensor"
+
+
 def test_a_window_with_gaps_cannot_be_collapsed() -> None:
     body = """
     %s = subspan 0 : DT<readonly:!2x5x8xf32>

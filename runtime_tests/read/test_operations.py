@@ -321,7 +321,7 @@ UNREAD = {
   %s = subspan 0 : DT<readonly:tensor<4x8xf32, #iree_encoding.testing<>>>
   %a = DT.load %s, offsets = [0, 0], sizes = [4, 8], strides = [1, 1]
       : DT<readonly:tensor<4x8xf32, #iree_encoding.testing<>>> -> tensor<4x8xf32, #iree_encoding.testing<>>""",
-        "it has an encoded tensor (tensor<4x8xf32, #iree_encoding.testing<>>); compile without data tiling",
+        "it has an encoded tensor (tensor<4x8xf32>); compile without data tiling",
     ),
     "sub-byte": (
         """

@@ -13,8 +13,9 @@ _HIDDEN = 2
 def rename_symbols(data: bytes, new_name: Callable[[str], str]) -> bytes:
     """The object with a new name for every global symbol that it defines, none of them visible outside of the module.
 
-    The linker takes the first of two equal symbols without a word; and it cannot bind a visible symbol to code that was
-    not compiled with -fPIC. Names are not changed in place but put behind the file as a longer string table. `data` is an ELF relocatable object (`sniff.verify_object`).
+    The linker takes the first of two equal symbols without a word; and it cannot bind a visible symbol to code that
+    was not compiled with -fPIC. Names are not changed in place but put behind the file as a longer string table.
+    `data` is an ELF relocatable object (`sniff.verify_object`).
     """
     from elftools.elf.elffile import ELFFile
 

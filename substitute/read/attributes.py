@@ -48,7 +48,8 @@ def read_dispatch_tensor(type_: ir.Type) -> tuple[Access, ir.RankedTensorType]:
         raise Unread(f"a binding of type {type_}")
     tensor = ir.RankedTensorType(ir.Type.parse(found[2]))
     if tensor.encoding is not None:
-        raise Unread(f"an encoded tensor ({tensor}); compile without data tiling")
+        plain = str(tensor).partition(", ")[0]
+        raise Unread(f"an encoded tensor ({plain}>); compile without data tiling")
     return found[1], tensor  # type: ignore[return-value]
 
 

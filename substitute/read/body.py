@@ -26,6 +26,7 @@ from .named import UNKNOWN, region_text, scalar_text
 from .nest import LoopSpace, NestBuilder, compose, constant, merge_stores
 from .scalars import ScalarReader
 from .tensors import (
+    Collapsed,
     Computed,
     Empty,
     Flattened,
@@ -97,6 +98,8 @@ class BodyReader:
     def store(self, value: ir.Value, view: View) -> None:
         """The element-wise nest that stores a value."""
         tensor = self._tensor(value)
+        while isinstance(tensor, Collapsed):
+            view, tensor = tensor.expanded(view), tensor.source
         nest = NestBuilder()
         at = identity(tensor.type.shape)
         node = tensor.element(at, nest)
@@ -150,6 +153,8 @@ class BodyReader:
                 pass
             case _ if name.partition(".")[0] in ("arith", "math") and len(op.results) == 1 and not op.regions:
                 self._tensor_arithmetic(op)
+            case _ if name.startswith("iree_encoding."):
+                raise Unread(f"an encoded tensor ({name}); compile without data tiling")
             case _:
                 raise Unread(f"the operation {name}")
         return None

@@ -145,8 +145,31 @@ class Flattened:
         return self.source.element(tuple(source_at), nest)
 
 
+@dataclass(frozen=True, slots=True)
+class Collapsed:
+    """`tensor.collapse_shape` of what is computed: it can be stored, dimension by dimension of its source."""
+
+    source: Tensor
+    type: TensorType
+    groups: tuple[tuple[int, ...], ...]
+
+    def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
+        """Its source's coordinates would be quotients."""
+        raise Unread("tensor.collapse_shape of a computed tensor")
+
+    def expanded(self, view: View) -> View:
+        """A window of this tensor's shape, seen in its source's."""
+        strides: list[Index] = [0] * len(self.source.type.shape)
+        for group, stride in zip(self.groups, view.strides, strict=True):
+            step = stride
+            for dim in reversed(group):
+                strides[dim] = step
+                step = mul(step, self.source.type.shape[dim])
+        return View(operand=view.operand, type=self.source.type, offset=view.offset, strides=tuple(strides))
+
+
 def collapse(source: Tensor, type_: TensorType, groups: tuple[tuple[int, ...], ...]) -> Tensor:
-    """`tensor.collapse_shape`, for sources where it is a change of the view only. Raises `Unread` otherwise."""
+    """`tensor.collapse_shape`. Raises `Unread` for a window with gaps."""
     if isinstance(source, Splat):
         return Splat(type_, source.scalar, source.constant)
     if isinstance(source, Empty):
@@ -164,7 +187,7 @@ def collapse(source: Tensor, type_: TensorType, groups: tuple[tuple[int, ...], .
         return Computed(type_, pick, tuple(range(len(groups))), len(groups))
     if isinstance(source, Loaded):
         return Loaded(_collapse_view(source.view, type_, groups))
-    raise Unread("tensor.collapse_shape of a computed tensor")
+    return Collapsed(source, type_, groups)
 
 
 def _collapse_view(view: View, type_: TensorType, groups: tuple[tuple[int, ...], ...]) -> View:
