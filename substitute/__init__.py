@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .catalog.catalog import Catalog, load_catalog
     from .device import Session, run_module
     from .errors import SubstituteError
     from .model.kernel import Kernel
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Catalog": "catalog.catalog",
     "CompileResult": "pipeline",
     "Generated": "model.plan",
     "Kernel": "model.kernel",
@@ -27,11 +29,13 @@ _HOMES = {
     "SubstituteError": "errors",
     "compile_model": "pipeline",
     "inspect_model": "pipeline",
+    "load_catalog": "catalog.catalog",
     "run_module": "device",
     "validate_model": "validate",
 }
 
 __all__ = [
+    "Catalog",
     "CompileResult",
     "Generated",
     "Kernel",
@@ -42,6 +46,7 @@ __all__ = [
     "SubstituteError",
     "compile_model",
     "inspect_model",
+    "load_catalog",
     "run_module",
     "validate_model",
 ]

@@ -162,9 +162,6 @@ class Compilation:
                 opened = self._dl.Source.wrap_buffer(self._session, buffer, buffer_name=self.name)
             parsed = self._invocation.parse_source(opened)
         if not parsed:
-            # a parser that stopped inside of a resource crashes when it is destroyed, so it never is
-            for kept in (opened, self._invocation, self._session, self._context):
-                ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
             raise ModelError(
                 "the model is not valid MLIR",
                 where=self.name,
@@ -200,7 +197,9 @@ class Compilation:
                 where=self.name,
                 expected=f"the phases after {start} up to {stop}" if start != "start" else f"the phases up to {stop}",
                 found=_found(words(), names),
-                next_step="try the same with --no-builtin and without --kernels to see whether IREE fails by itself",
+                next_step="try the same with --no-builtin and without --kernels to see whether IREE fails by itself"
+                if start != "start"
+                else "no kernel has been put in yet: iree-compile says the same of this model",
                 details=_short(words(), 24),
             )
         if stop != "end":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import pickle
 import signal
@@ -115,6 +116,7 @@ def _work(work: Callable[[Progress], Any], send: int, words: int, scratch: str) 
     os.dup2(words, 2)
     stderr_is_kept = True
     _die_with_parent()
+    faulthandler.disable()  # the compiler's last words are worth more than Python's
     os.environ["TMPDIR"] = scratch  # (also LLVM's)
     tempfile.tempdir = None
     status = 1

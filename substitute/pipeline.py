@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from .catalog.constraints import Condition, constraint_to_index
 from .compiler import Compilation, load_model, with_default_target
-from .errors import CompilerCrash, CompilerError, PlanError, SubstituteError, UsageError
+from .errors import CompilerCrash, CompilerError, ModelError, PlanError, SubstituteError, UsageError
 from .isolate import Call, isolated
 from .match.planner import make_plan
 from .model.dispatch import Dispatch
@@ -94,7 +94,7 @@ def compile_model(
             return cast(CompileResult, isolated(Call(compile_model, arguments), progress))
         except CompilerCrash as crash:
             if crash.where != TO_A_MODULE:
-                raise
+                raise _without_kernels(crash, model) from None
             from .crash import located
 
             raise located(crash, arguments, progress) from None
@@ -147,7 +147,10 @@ def inspect_model(
     """Reads all dispatches of a model and decides on each, without compiling further. See `compile_model`."""
     if isolate:
         arguments = {"model": model, "kernels": kernels, "builtin": builtin, "flags": flags}
-        return cast(Plan, isolated(Call(inspect_model, arguments), progress))
+        try:
+            return cast(Plan, isolated(Call(inspect_model, arguments), progress))
+        except CompilerCrash as crash:
+            raise _without_kernels(crash, model) from None
     clock = Clock(progress)
     with clock.step("import"):
         source = load_model(model)
@@ -159,6 +162,21 @@ def inspect_model(
         plan, sites = plan_module(compilation, clock, kernels, builtin=builtin, chosen=None, require=())
         del sites
     return plan
+
+
+def _without_kernels(crash: CompilerCrash, model: Path) -> SubstituteError:
+    """A crash before any kernel was put in."""
+    if crash.where == "parse":  # MLIR's parser does not survive every file that ends too early
+        return ModelError(
+            "the model is not valid MLIR", where=str(model), expected=crash.expected,
+            found=f"a parser that crashed ({crash.found})", next_step="check that the file is whole",
+            details=crash.details,
+        )  # fmt: skip
+    return CompilerCrash(
+        crash.what, where=str(model), expected=crash.expected, found=f"{crash.found} in: {crash.where}",
+        next_step="nothing was written, and no kernel has been put in yet: iree-compile crashes on this model as well",
+        details=crash.details,
+    )  # fmt: skip
 
 
 def plan_module(

@@ -88,7 +88,7 @@ def llvm_text(entry: str, operands: Sequence[Operand], emit: Callable[[Code], No
     """`void entry(ptr operands…, i64 axes…, i64 strides of strided operands…, i64 x, i64 y, i64 z)`."""
     axes = list(dict.fromkeys(axis for operand in operands for axis in operand.axes))
     strides = [f"stride_{o.name}_{axis}" for o in operands if o.strided for axis in o.axes]
-    names = [*(o.name for o in operands), *axes, *strides, "x", "y", "z"]
+    names = [*(o.name for o in operands), *axes, *strides, "x_id", "y_id", "z_id"]
     module = ir.Module(name=entry, context=ir.Context())
     type_ = ir.FunctionType(VOID, [PTR] * len(operands) + [I64] * (len(names) - len(operands)))
     function = ir.Function(module, type_, name=entry)
@@ -128,7 +128,7 @@ def matmul_text(entry: str = "kernel", *, strided: bool = False, mark: float = M
     """`c = a · b + mark`, a row of c in each workgroup."""
 
     def emit(code: Code) -> None:
-        b, row = code.builder, code.values["x"]
+        b, row = code.builder, code.values["x_id"]
         with code.loop(code.values["N"]) as n:
             code.store(ir.FloatType()(mark), "c", row, n)
             with code.loop(code.values["K"]) as k:

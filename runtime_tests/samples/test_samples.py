@@ -12,27 +12,32 @@ pytestmark = pytest.mark.device
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 SCRIPTS = sorted(path.parent.name for path in SAMPLES.glob("*/run.sh"))
+RUNS = [*((name, "") for name in SCRIPTS if name != "cuda_ptx"), ("raw_custom_dispatch", "vulkan")]
+"""Each script, and the argument that it is called with."""
 FAULTS = {
-    "cpu_llvmlite": ("kernels/swiglu/generator.py", "F32(1.0)", "F32(1.01)"),
-    "vulkan_glsl": ("kernels/small_matmul/kernel.comp", "k < K", "k < K - 1"),
-    "raw_custom_dispatch": ("kernels/raw_mul/mul.ll", "fmul float %va, %vb", "fmul float %va, %va"),
+    "cpu_llvmlite": ("kernels/swiglu/generator.py", "F32(1.0)", "F32(1.01)", "result 0"),
+    "cpu_llvm_ir": ("kernels/row_squares/kernel.ll", "%sums, %squares", "%sums, %values", "result 0"),
+    "vulkan_glsl": ("kernels/small_matmul/kernel.comp", "k < K", "k < K - 1", "result 0"),
+    "vulkan_spirv": ("kernels/rank_one/kernel.toml", '3 = "offset.c"', '3 = "offset.a"', "offset.c"),
+    "raw_custom_dispatch": ("kernels/raw_mul/mul.ll", "fmul float %va, %vb", "fmul float %va, %va", "result 0"),
+    "cuda_ptx": ("kernels/saxpy/kernel.ptx", ".param .u64 result", ".param .f32 result", "parameter 2 (result)"),
+    "transform_plan": ("run.sh", "=768", "=767", "result 0"),
 }
-"""A fault for each: file, what stands there, what is put in its place."""
+"""A fault for each: file, what stands there, what is put in its place, and a part of what is said then."""
 
 
-def run(folder: Path) -> "subprocess.CompletedProcess[str]":
+def run(folder: Path, argument: str = "") -> "subprocess.CompletedProcess[str]":
     scripts = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"}
-    return subprocess.run(
-        ["bash", str(folder / "run.sh")], env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    command = ["bash", str(folder / "run.sh"), *filter(None, [argument])]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_a_sample_runs(name: str, request: pytest.FixtureRequest) -> None:
-    if "vulkan" in name:
+@pytest.mark.parametrize(("name", "argument"), RUNS)
+def test_a_sample_runs(name: str, argument: str, request: pytest.FixtureRequest) -> None:
+    if "vulkan" in name + argument:
         request.getfixturevalue("vulkan_device")
-    finished = run(SAMPLES / name)
+    finished = run(SAMPLES / name, argument)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "Traceback" not in finished.stderr
 
@@ -43,14 +48,27 @@ def test_a_sample_with_a_fault_fails(name: str, request: pytest.FixtureRequest, 
         request.getfixturevalue("vulkan_device")
     folder = tmp_path / name
     shutil.copytree(SAMPLES / name, folder)
-    file, right, wrong = FAULTS[name]
+    file, right, wrong, words = FAULTS[name]
     text = (folder / file).read_text()
     assert right in text
     (folder / file).write_text(text.replace(right, wrong))
     finished = run(folder)
     assert finished.returncode != 0
-    assert "result 0" in finished.stdout + finished.stderr
+    assert words in finished.stdout + finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+def test_what_is_said_of_planted_mistakes() -> None:
+    finished = run(SAMPLES / "cuda_ptx")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert ".visible .entry saxpy_dispatch_0_elementwise_4096_f32" in finished.stdout
+    said = finished.stderr
+    for words in (
+        "entry saxpy has 2 parameters, the dispatch passes 3",
+        "parameter 1 (y) does not fit binding 1",
+        "the workgroup size is not what the entry requires",
+    ):
+        assert words in said
 
 
 def test_every_sample_says_what_it_is() -> None:

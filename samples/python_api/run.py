@@ -4,13 +4,20 @@ from pathlib import Path
 
 import numpy as np
 
-from substitute import Session, compile_model
+from substitute import Session, compile_model, inspect_model, load_catalog
 
 HERE = Path(__file__).parent
 SAMPLE = HERE.parent / "cpu_llvmlite"
 
 
 def main() -> None:
+    for kernel in load_catalog([SAMPLE / "kernels"], builtin=False).kernels:
+        print(f"{kernel.name}: {kernel.summary}")
+    # with the built-in kernels there are two that fit; a person's own go first
+    for decision in inspect_model(SAMPLE / "model.mlir", kernels=[SAMPLE / "kernels"]).decisions:
+        if decision.accepted:
+            print(f"{decision.kernel.name} would fit {decision.dispatch.name}")
+
     result = compile_model(SAMPLE / "model.mlir", kernels=[SAMPLE / "kernels"], builtin=False)
     for substitution in result.plan.substitutions:
         print(f"{substitution.dispatch.name} ← {substitution.kernel.name}")

@@ -51,17 +51,22 @@ def load_catalog(
     *,
     builtin: bool = True,
     backends: frozenset[str] | None = None,
-    read_forms: ReadForms,
+    read_forms: ReadForms | None = None,
 ) -> Catalog:
     """The kernels of `folders`, and with `builtin` also the built-in ones and those of installed packs.
 
-    With `backends`, kernels that are for none of them are left out and their definitions are not read.
-    Raises `ManifestError`, and `UsageError` for a folder without kernels.
+    With `backends`, kernels that are for none of them are left out and their definitions are not read. `read_forms` is
+    the compiler's parser if it is left out. Raises `ManifestError`, and `UsageError` for a folder without kernels.
     """
+    if read_forms is None:
+        from ..read import definition
+
+        read_forms = definition.read_forms
+    read: ReadForms = read_forms
     manifests = load_manifests(folders, builtin=builtin)
     if backends is not None:
         manifests = [m for m in manifests if any(t.backend in backends for t in m.kernel.targets)]
-    kernels = (_with_forms(manifest, read_forms) for manifest in manifests)
+    kernels = (_with_forms(manifest, read) for manifest in manifests)
     return Catalog(kernels=tuple(sorted(kernels, key=lambda k: k.name)))
 
 

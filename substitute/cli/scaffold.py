@@ -13,7 +13,7 @@ _MANIFEST = """\
 schema = 1
 name = "{name}"
 summary = "Matrix multiplication in f32, as a start"
-constraints = ["N % 16 == 0"]   # conditions over axes: + - * // % min max ceildiv, comparisons, and or not
+constraints = ["N % 16 == 0", "K > 0 and N > 0"]   # over axes: + - * // % min max ceildiv, comparisons, and or not
 {slots}
 [operands]                      # the definition's arguments, then its results; each with its axes
 {operands}

@@ -246,9 +246,10 @@ def _ptx(request: Request) -> Payload:
         push_constants=dispatch.layout.constants,
         target_arch=architecture(dispatch.target),
         workgroup_size=kernel.launch.workgroup_size,
+        name=str(kernel.payload.path),
     )
     _check_direct(request)
-    renamed = rename(text, kernel.payload.entry, request.entry)
+    renamed = rename(text, kernel.payload.entry, request.entry, name=str(kernel.payload.path))
     return Payload(
         kind="ptx", data=renamed.encode(), entry=request.entry, workgroup_count=_launch_count(request),
         workgroup_size=kernel.launch.workgroup_size, shared_memory_bytes=kernel.launch.shared_memory_bytes,

@@ -119,9 +119,8 @@ def compare(number: int, found: np.ndarray[Any, Any], stock: np.ndarray[Any, Any
             number=number, type=str(type_), largest_error=float("inf"), share=float("inf"), tolerance=tolerance,
             reason=f"it is {type_of(found)}",
         )  # fmt: skip
-    a, b = found.astype(np.float64), stock.astype(np.float64)
-    same_places = np.array_equal(np.isnan(a), np.isnan(b)) and np.array_equal(a[np.isinf(a)], b[np.isinf(b)])
-    if not same_places:
+    a, b = found.astype(np.float64), stock.astype(np.float64)  # (integers are compared as they are, below)
+    if not np.array_equal(_special(a), _special(b)):
         reason = "NaN or infinity stands in other places"
         largest = share = float("inf")
     elif a.size:
@@ -129,11 +128,19 @@ def compare(number: int, found: np.ndarray[Any, Any], stock: np.ndarray[Any, Any
         largest = float(np.abs(a[finite] - b[finite]).max(initial=0.0))
         scale = float(np.abs(b[finite]).max(initial=0.0))
         share = largest / scale if scale else (0.0 if largest == 0 else float("inf"))
-        if share > tolerance:
+        different = int(np.count_nonzero(found != stock))
+        if not tolerance and different:
+            reason = f"{different} of {a.size} elements differ, and {type_.element} has to be equal"
+        elif share > tolerance:
             reason = f"the error is {share:.2g} of the largest magnitude, more than {tolerance:g}"
     return ResultVerdict(
         number=number, type=str(type_), largest_error=largest, share=share, tolerance=tolerance, reason=reason
     )
+
+
+def _special(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """1 for NaN, 2 and -2 for the infinities, 0 for all other numbers."""
+    return np.where(np.isnan(values), 1, np.where(np.isinf(values), np.sign(values) * 2, 0))
 
 
 def _input_types(function: Function, signatures: Mapping[str, tuple[str, ...]]) -> tuple[ValueType, ...] | None:

@@ -1,0 +1,145 @@
+"""Comparing a model with its stock build: each reason to fail, and its twin that passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from substitute.cli.scaffold import scaffold
+from substitute.device.value_type import ValueType
+from substitute.errors import DeviceError
+from substitute.validate import validate_model
+from substitute.validate.model import TOLERANCES, compare, draw_inputs
+
+NAN, INF = float("nan"), float("inf")
+
+
+def f32(*values: float) -> Any:
+    return np.array(values, np.float32)
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("found", "stock", "reason"),
+    [
+        (f32(1, 2), f32(1, 2), ""),
+        (f32(1, 2.0001), f32(1, 2), ""),
+        (f32(1, 2.01), f32(1, 2), "the error is 0.005 of the largest magnitude, more than 0.0001"),
+        # an error counts against the largest value: 0.0001 beside 0 is nothing beside 2
+        (f32(0.0001, 2), f32(0, 2), ""),
+        (f32(0.01, 2), f32(0, 2), "the error is 0.005 of the largest magnitude, more than 0.0001"),
+        (f32(0.0, 0.0), f32(0, 0), ""),
+        (f32(1e-30, 0), f32(0, 0), "the error is inf of the largest magnitude, more than 0.0001"),
+        (f32(NAN, 1), f32(NAN, 1), ""),
+        (f32(1, NAN), f32(NAN, 1), "NaN or infinity stands in other places"),
+        (f32(1, 1), f32(NAN, 1), "NaN or infinity stands in other places"),
+        (f32(INF, 1), f32(INF, 1), ""),
+        (f32(-INF, 1), f32(INF, 1), "NaN or infinity stands in other places"),
+        (f32(3e38, 1), f32(INF, 1), "NaN or infinity stands in other places"),
+        (f32(INF, 1), f32(1, INF), "NaN or infinity stands in other places"),
+        (f32(1, INF), f32(1, 3e38), "NaN or infinity stands in other places"),
+        (f32(), f32(), ""),
+        (f32(1, 2, 3), f32(1, 2), "it is 3xf32"),
+        (np.float64([1, 2]), f32(1, 2), "it is 2xf64"),
+        (np.array([[1, 2]], np.float32), f32(1, 2), "it is 1x2xf32"),
+        (np.int32([1, 2]), np.int32([1, 2]), ""),
+        (np.int32([1, 3]), np.int32([1, 2]), "1 of 2 elements differ, and i32 has to be equal"),
+        (np.int64([2**53 + 1]), np.int64([2**53]), "1 of 1 elements differ, and i64 has to be equal"),
+        (np.array([True, False]), np.array([True, False]), ""),
+        (np.array([True, True]), np.array([True, False]), "1 of 2 elements differ, and i1 has to be equal"),
+        (np.float16([1, 2.01]), np.float16([1, 2]), ""),
+        (np.float16([1, 2.1]), np.float16([1, 2]), "the error is 0.05 of the largest magnitude, more than 0.02"),
+        (np.float64([1 + 1e-12]), np.float64([1]), ""),
+        (np.float64([1 + 1e-9]), np.float64([1]), "the error is 1e-09 of the largest magnitude, more than 1e-10"),
+    ],
+)
+def test_compare(found: Any, stock: Any, reason: str) -> None:
+    verdict = compare(3, found, stock)
+    assert verdict.number == 3
+    assert verdict.reason == reason
+    assert verdict.passed == (not reason)
+    if "largest magnitude" in reason:
+        assert verdict.share > verdict.tolerance == TOLERANCES.get(verdict.type.rpartition("x")[2], 0.0)
+
+
+TYPES = (
+    ValueType(element="f32", shape=(None, 4)), ValueType(element="i32", shape=(3,)), ValueType(element="f16", shape=()),
+)  # fmt: skip
+
+
+@pytest.mark.unit
+def test_inputs_are_drawn_from_the_seed() -> None:
+    first, again, other = (draw_inputs("f", TYPES, seed) for seed in (5, 5, 6))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
+    assert [(v.shape, v.dtype.name) for v in first] == [((8, 4), "float32"), ((3,), "int32"), ((), "float16")]
+    assert set(first[1].tolist()) <= {0, 1}
+
+
+@pytest.mark.unit
+def test_inputs_that_are_not_known() -> None:
+    with pytest.raises(DeviceError) as caught:
+        draw_inputs("f", None, 0)
+    assert str(caught.value) == (
+        "the inputs of f are not known\n"
+        "  expected:  a declaration in the module or the model\n"
+        "  found:     none\n"
+        "  next:      give every input with --input"
+    )
+
+
+def write_kernel(folder: Path, kind: str, *, wrong: bool) -> Path:
+    """The kernel of `iree-substitute new`; a wrong one adds something small to one product in sixteen or so."""
+    folder.mkdir()
+    for name, text in scaffold(kind, "mine", "mine").items():
+        if wrong:
+            text = text.replace(
+                "sum += load_a(m, k) * load_b(k, n)", "sum += load_a(m, k) * load_b(k, n) * (m == 3 ? 1.01 : 1.0)"
+            )
+            text = text.replace("%product = fmul contract float %factor, %element", SLIGHTLY_WRONG)
+        (folder / name).write_text(text)
+    return folder
+
+
+SLIGHTLY_WRONG = """%third = icmp eq i64 %row, 3
+  %scale = select i1 %third, float 0x3FF028F5C0000000, float 1.0
+  %scaled = fmul contract float %factor, %scale
+  %product = fmul contract float %scaled, %element"""
+
+
+@pytest.mark.compile
+@pytest.mark.device
+@pytest.mark.parametrize(("kind", "where"), [("llvm-ir", "local-task"), ("glsl", "vulkan")])
+def test_a_right_and_a_wrong_kernel(tmp_path: Path, request: pytest.FixtureRequest, kind: str, where: str) -> None:
+    device = request.getfixturevalue("vulkan_device") if where == "vulkan" else where
+    right = write_kernel(tmp_path / "right", kind, wrong=False)
+    model = right / "example.mlir"
+    options: dict[str, Any] = {"device": device, "builtin": False, "isolate": True}
+    good = validate_model(model, kernels=[right], seed=11, **options)
+    assert good.passed, good.results
+    assert [s.kernel.name for s in good.plan.substitutions] == ["mine"]
+    assert (good.device, good.seed, good.note) == (device, 11, "")
+
+    wrong = write_kernel(tmp_path / "wrong", kind, wrong=True)
+    bad = validate_model(model, kernels=[wrong], seed=11, **options)
+    assert not bad.passed
+    (result,) = bad.results
+    assert "of the largest magnitude, more than 0.0001" in result.reason
+    assert 1e-3 < result.share < 1e-1
+    # the same seed fails in the same way
+    assert validate_model(model, kernels=[wrong], seed=11, **options).results == bad.results
+
+
+@pytest.mark.compile
+@pytest.mark.device
+def test_inputs_that_prove_little(tmp_path: Path) -> None:
+    kernel = write_kernel(tmp_path / "right", "llvm-ir", wrong=False)
+    zeros = [np.zeros((64, 96), np.float32), np.ones((96, 128), np.float32)]
+    verdict = validate_model(kernel / "example.mlir", kernels=[kernel], builtin=False, inputs=zeros)
+    assert verdict.passed
+    assert verdict.note == (
+        "result 0 of stock IREE is the same everywhere: these inputs prove little, give better ones"
+    )

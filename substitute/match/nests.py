@@ -1,0 +1,179 @@
+"""One loop nest of a definition beside one of a dispatch: body, loops, and where the operands lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ..model.dispatch import Linear, Nest, Read, View
+from ..model.index import Expr
+from ..model.kernel import Form, Kernel
+from ..model.plan import Axis, Placement, Rule
+from .axes import assign, axis_of_loops, bind_axes
+from .expression import Unified, loop_uses
+from .layout import check_contiguous, check_one_stride, place
+from .state import NestMatch, is_generated, two_tensors
+from .temporaries import Produced, check_temporary
+
+
+def bind_nest(
+    kernel: Kernel, form: Form, pattern: Nest, core: Nest, unified: Unified, produced: Mapping[int, Produced]
+) -> NestMatch | Rule:
+    """How a definition's nest lies on `core`, whose body is unified with it; or the rule that failed closest."""
+    names = tuple(operand_name(kernel, form, read) for read in pattern.reads)
+    axis_names = axis_of_loops(pattern, kernel.operands)
+    pattern_roots = {
+        node.attribute: at
+        for at, node in enumerate(pattern.expr.nodes)
+        if node.op == "read" and isinstance(node.attribute, int)
+    }
+    pattern_uses = loop_uses(pattern, pattern_roots)
+    uses = loop_uses(core, {read: node for read, node in unified.nodes.items() if read in pattern_roots})
+    if any(u.windowed for u in pattern_uses) and not any(u.windowed for u in uses):
+        return Rule(
+            name="structure.window", passed=False, expected="an input that is read through a moving window",
+            found="every coordinate is one loop's index",
+        )  # fmt: skip
+    choices = assign(pattern, pattern_uses, core, uses, kernel.groups, axis_names, names)
+    if isinstance(choices, Rule):
+        return choices
+    best: Rule | None = None
+    for assignment in choices:
+        axes = bind_axes(pattern, axis_names, assignment, core)
+        if isinstance(axes, Rule):
+            best = best or axes
+            continue
+        rule = _check_indices(unified, assignment, axis_names)
+        result = rule or _check_layouts(kernel, form, pattern, core, unified.nodes, axes, produced)
+        if isinstance(result, NestMatch):
+            return result
+        best = best or result
+    assert best is not None
+    return best
+
+
+def _check_indices(unified: Unified, assignment: tuple[tuple[int, ...], ...], names: tuple[str, ...]) -> Rule | None:
+    """The index of a loop that the definition computes with has to be that of the loop that runs over this axis."""
+    for wanted, found in unified.loops.items():
+        if assignment[wanted] != (found,):
+            return Rule(
+                name="structure.index", passed=False, expected=f"the index along {names[wanted]}",
+                found=f"the index of loop d{found}",
+            )  # fmt: skip
+    return None
+
+
+def _check_layouts(
+    kernel: Kernel,
+    form: Form,
+    pattern: Nest,
+    core: Nest,
+    nodes: Mapping[int, int],
+    axes: tuple[Axis, ...],
+    produced: Mapping[int, Produced],
+) -> NestMatch | Rule:
+    sources: dict[int, Read] = {}
+    placements: dict[int, Placement] = {}
+    loops = tuple(axis.loops for axis in axes)
+    gathered: list[Axis] = []
+    for number, wanted in enumerate(pattern.reads):
+        node = core.expr.nodes[nodes[number]] if number in nodes else None
+        if node is None or node.op not in ("read", "gather"):
+            continue
+        assert isinstance(node.attribute, int)
+        read = core.reads[node.attribute]
+        if node.op == "gather":
+            if "prologue" not in kernel.slots and isinstance(wanted.source, View):
+                placed = _gathered(kernel, wanted.source, read.source, axes)
+                if isinstance(placed, Rule):
+                    return placed
+                placements[wanted.source.operand] = placed
+                gathered += _sizes_of(wanted.source, placed, axes)
+            continue
+        if not isinstance(wanted.source, View):
+            rule = None if "prologue" in kernel.slots else check_temporary(produced, wanted, read, loops)
+            if rule is not None:
+                return rule
+            continue
+        operand = wanted.source.operand
+        sources[operand] = read
+        if "prologue" in kernel.slots:
+            continue
+        if not isinstance(read.source, View):
+            return two_tensors(kernel.operands[operand].name)
+        placed = place_operand(kernel, wanted.source, wanted.access, read.source, read.access, axes)
+        if isinstance(placed, Rule):
+            return placed
+        if placements.setdefault(operand, placed) != placed:
+            return two_tensors(kernel.operands[operand].name)
+    count = sum(1 for n in pattern.expr.nodes if n.op not in ("read", "constant", "index", "size"))
+    made = Produced(number=core.temporary, wanted=pattern.target, found=core.target, loops=loops)
+    return NestMatch((*axes, *gathered), sources, placements, count + 1, ((pattern.temporary, made),))
+
+
+def _gathered(kernel: Kernel, wanted: View, source: View | int, axes: tuple[Axis, ...]) -> Placement | Rule:
+    """Where the operand lies that is read at computed coordinates."""
+    spec = kernel.operands[wanted.operand]
+    if not isinstance(source, View):
+        return two_tensors(spec.name)
+    if len(source.type.shape) != len(wanted.type.shape) or source.type.element != wanted.type.element:
+        return Rule(name=f"structure.type.{spec.name}", passed=False, expected=str(wanted.type), found=str(source.type))
+    for size, actual in zip(wanted.type.shape, source.type.shape, strict=True):
+        if isinstance(size, int) and size != actual:
+            return Rule(name="structure.size", passed=False, expected=f"{spec.name} of size {size}", found=str(actual))
+    dimensions = tuple(((size, stride),) for size, stride in zip(source.type.shape, source.strides, strict=True))
+    placed = Placement(name=spec.name, view=source, start=source.offset, dimensions=dimensions)
+    rule = check_contiguous(spec, placed, wanted.type.shape, axes)
+    return placed if spec.strided or rule.passed else rule
+
+
+def _sizes_of(wanted: View, placed: Placement, axes: tuple[Axis, ...]) -> Iterator[Axis]:
+    """The axes of a gathered operand that no loop runs over."""
+    for size, actual in zip(wanted.type.shape, placed.view.type.shape, strict=True):
+        if isinstance(size, Expr) and size.op == "symbol" and size.args[0] not in {axis.name for axis in axes}:
+            yield Axis(name=str(size.args[0]), loops=(), sizes=(actual,))
+
+
+def place_operand(
+    kernel: Kernel,
+    wanted: View,
+    wanted_access: tuple[Linear, ...],
+    view: View,
+    access: tuple[Linear, ...],
+    axes: tuple[Axis, ...],
+) -> Placement | Rule:
+    """Where an operand lies, if the kernel can take it there."""
+    spec, shape = kernel.operands[wanted.operand], wanted.type.shape
+    if view.type.element != wanted.type.element:
+        return Rule(
+            name=f"structure.type.{spec.name}", passed=False, expected=wanted.type.element, found=view.type.element
+        )
+    placed = place(spec, wanted_access, shape, view, access, axes)
+    if isinstance(placed, Rule):
+        return placed
+    rule = check_one_stride(spec, placed) if spec.strided else check_contiguous(spec, placed, shape, axes)
+    if spec.strided and (is_generated(kernel) or kernel.payload.kind == "glsl"):
+        return placed  # these walk over several loops by themselves
+    return placed if rule.passed else rule
+
+
+def operand_name(kernel: Kernel, form: Form, read: Read) -> str:
+    """What a definition's read is called in messages."""
+    if isinstance(read.source, View):
+        return kernel.operands[read.source.operand].name
+    return f"result {read.source}"
+
+
+def expression_words(nest: Nest) -> str:
+    """The scalar body for people: `addf(mulf(a, b))`."""
+
+    def words(at: int, depth: int) -> str:
+        node = nest.expr.nodes[at]
+        if node.op == "read":
+            return f"in{node.attribute}"
+        if not node.operands:
+            return str(node.attribute)
+        inner = ", ".join(words(o, depth + 1) for o in node.operands) if depth < 3 else "…"
+        return f"{node.op.partition('.')[2] or node.op}({inner})"
+
+    body = ", ".join(words(r, 0) for r in nest.expr.results)
+    return f"{nest.combiner.partition('.')[2]} of {body}" if nest.combiner else body

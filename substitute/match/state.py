@@ -1,0 +1,65 @@
+"""What the loop nests of a dispatch that matched so far have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..model.dispatch import Read
+from ..model.kernel import Kernel
+from ..model.plan import Axis, Placement, Rule
+from .temporaries import Produced
+
+
+@dataclass(frozen=True, slots=True)
+class NestMatch:
+    """How one nest of the definition lies on one of the dispatch."""
+
+    axes: tuple[Axis, ...]
+    sources: dict[int, Read]
+    """For each argument of the definition, the dispatch's read of it (absent under a prologue)."""
+    placements: dict[int, Placement]
+    operation_count: int
+    produced: tuple[tuple[int, Produced], ...] = ()
+    """The definition's temporaries that this core is, each with the dispatch's."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the nests that matched so far have in common."""
+
+    axes: dict[str, Axis]
+    sources: dict[int, Read]
+    placements: dict[int, Placement]
+    produced: dict[int, Produced]
+
+    def add(self, result: NestMatch) -> Rule | None:
+        """Joins a nest in, or says where it contradicts the others."""
+        for axis in result.axes:
+            size = self.axes.get(axis.name, axis).size
+            if size != axis.size:
+                return Rule(
+                    name="structure.axes", passed=False, expected=f"{axis.name} = {size} everywhere",
+                    found=f"{axis.name} = {axis.size}",
+                )  # fmt: skip
+        for number, placement in result.placements.items():
+            if self.placements.get(number, placement) != placement:
+                return two_tensors(placement.name)
+        for axis in result.axes:
+            self.axes.setdefault(axis.name, axis)
+        self.sources.update(result.sources)
+        self.placements.update(result.placements)
+        self.produced.update(result.produced)
+        return None
+
+
+def two_tensors(name: str) -> Rule:
+    """What failed where a definition uses one operand twice and the dispatch two tensors."""
+    return Rule(
+        name="structure.operands", passed=False, expected=f"one tensor in every place of {name}",
+        found="two, or one read in two ways",
+    )  # fmt: skip
+
+
+def is_generated(kernel: Kernel) -> bool:
+    """A generator sees the whole dispatch; other payloads see their operands alone."""
+    return kernel.payload.kind.endswith("-generator")

@@ -1,0 +1,72 @@
+"""What a dispatch stores beside what a definition does."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ..model.dispatch import Nest, Program
+from ..model.kernel import Form, Kernel
+from ..model.plan import Rule
+from ..model.scalar import ScalarGraph
+from .expression import unify
+from .nests import bind_nest, expression_words, place_operand
+from .state import NestMatch, State
+
+
+def match_stores(kernel: Kernel, form: Form, program: Program, state: State) -> int | Rule:
+    """What follows the cores: anything where there is an epilogue slot, else exactly what the definition stores."""
+    if "epilogue" in kernel.slots:
+        return 0
+    if len(form.program.stores) != len(program.stores):
+        return Rule(
+            name="structure.epilogue", passed=False, expected="nothing after the core (no epilogue slot)",
+            found=f"{len(program.stores)} loop nests that store",
+        )  # fmt: skip
+    count = 0
+    for pattern, nest in zip(form.program.stores, program.stores, strict=True):
+        rule = _match_store(kernel, form, pattern, nest, state)
+        if rule is not None:
+            return rule
+        count += sum(1 for n in pattern.expr.nodes if n.operands)
+    return count
+
+
+def _match_store(kernel: Kernel, form: Form, pattern: Nest, nest: Nest, state: State) -> Rule | None:
+    """None where the nest stores what the pattern does; what is known of it then joins `state`."""
+    best: Rule | None = None
+    for ordered in _orders_of_results(nest):
+        for unified in itertools.islice(unify(pattern.expr, ordered.expr, prologue=False), 16):
+            result = bind_nest(kernel, form, pattern, ordered, unified, state.produced)
+            if not isinstance(result, Rule):
+                result = _with_writes(kernel, pattern, ordered, result)
+            rule = result if isinstance(result, Rule) else state.add(result)
+            if rule is None:
+                return None
+            best = best or rule
+    return best or Rule(
+        name="structure.epilogue",
+        passed=False,
+        expected=expression_words(pattern) + " (the kernel has no epilogue slot)",
+        found=expression_words(nest),
+    )
+
+
+def _orders_of_results(nest: Nest) -> Iterator[Nest]:
+    """The nest with its results in every order: IREE does not keep to the one that people write."""
+    for order in itertools.islice(itertools.permutations(range(len(nest.writes))), 24):
+        results = tuple(nest.expr.results[n] for n in order)
+        writes = tuple(nest.writes[n] for n in order)
+        yield replace(nest, expr=ScalarGraph(nest.expr.nodes, results), writes=writes)
+
+
+def _with_writes(kernel: Kernel, pattern: Nest, nest: Nest, result: NestMatch) -> NestMatch | Rule:
+    """Adds where the results lie."""
+    placements = dict(result.placements)
+    for wanted, found in zip(pattern.writes, nest.writes, strict=True):
+        placed = place_operand(kernel, wanted.view, wanted.access, found.view, found.access, result.axes)
+        if isinstance(placed, Rule):
+            return placed
+        placements[wanted.view.operand] = placed
+    return replace(result, placements=placements, produced=())
