@@ -45,7 +45,7 @@ def test_who_computes(tmp_path: Path, constraint: str) -> None:
     kernel = tmp_path / "kernel"
     kernel.mkdir()
     for name, text in scaffold("llvm-ir", "negative", "negative").items():
-        text = text.replace('"N % 16 == 0"', f'"{constraint}"')
+        text = text.replace('"N % 16 == 0", "K > 0 and N > 0"', f'"{constraint}"')
         (kernel / name).write_text(text.replace("%total = fadd contract", "%total = fsub contract"))
     model = tmp_path / "m.mlir"
     model.write_text(DYNAMIC)
