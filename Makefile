@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 VULKAN := $(VENV)/.vulkan
 PYTEST_FLAGS ?= --numprocesses=auto
 
-.PHONY: help setup demo test lint format pytest bench clean
+.PHONY: help setup demo test lint format pytest versions bench clean
 
 help:  ## What can be made
 	@echo "make TARGET, where TARGET is one of"
@@ -43,6 +43,9 @@ pytest: setup  ## All tests, without lint (PYTEST_FLAGS=… is passed on)
 format: setup  ## Rewrites the sources in the one format
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
+
+versions: setup  ## All tests on every version of IREE that the project works with
+	@$(BIN)/nox --noxfile runtime_tests/noxfile.py
 
 bench: setup  ## The project's figures, measured on this machine
 	@$(BIN)/python -m substitute.bench

@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 from runtime_tests.models import BUILDERS, Model
+from substitute.bindings import settle_bindings
 
 CPU_FLAGS = (
     "--iree-hal-target-device=local",
@@ -24,6 +25,8 @@ VULKAN_FLAGS = ("--iree-hal-target-device=vulkan",)
 # the same examples every time, however slow the machine is
 hypothesis.settings.register_profile("project", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("project")
+
+settle_bindings()
 
 
 @pytest.fixture(scope="session")
@@ -122,3 +125,17 @@ def vulkan_device() -> str:
     if reason:
         pytest.skip(f"no Vulkan device: {reason}")
     return "vulkan"
+
+
+@pytest.fixture(scope="session")
+def cuda_sim() -> str:
+    """The simulated CUDA device, an sm_80; `f"{cuda_sim}://sm_90"` is another. Skips where it cannot be built.
+
+    Once a session has used it, `cuda` means the simulated devices in this process.
+    """
+    from substitute.device import available_devices
+
+    reason = available_devices()["cuda-sim"]
+    if reason:
+        pytest.skip(f"no simulated CUDA device: {reason}")
+    return "cuda-sim"

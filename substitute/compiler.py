@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import isolate
+from .bindings import settle_bindings
 from .errors import CompilerError, ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class Compilation:
     def __init__(self, flags: Sequence[str], *, name: str) -> None:
         from iree.compiler.api import ctypes_dl
 
+        settle_bindings()
         self.name = name
         self._dl: Any = ctypes_dl
         _check_tool_flags(flags)

@@ -58,6 +58,7 @@ def find_culprit(
 ) -> Culprit | None:  # fmt: skip
     """Compiles the model's executables one by one, those with kernels first, each in a fork of this process."""
     from .pipeline import load_plan
+    from .read.module import read_module
 
     clock = Clock(lambda _what, _share: progress(STEP, None))
     with (
@@ -72,6 +73,7 @@ def find_culprit(
         if substitute:
             with worker_threads() as workers:
                 substitute_dispatches(made, sites, clock, workers, folder)
+            sites = read_module(compilation.module)  # executables may have been added or taken apart
             taken = {s.dispatch.name: s.kernel.name for s in made.substitutions}
         order = sorted(sites, key=lambda site: site.dispatch.name not in taken)[:MOST_EXECUTABLES]
         for number, site in enumerate(order):

@@ -24,6 +24,8 @@ stderr_is_kept = False
 
 COMPILER = "iree.compiler._mlir_libs._mlir"
 """The module that loads the compiler's library."""
+RUNTIME = "iree._runtime_libs._runtime"
+"""The module that loads the runtime's library, whose worker threads a fork loses as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Call:
 def isolated(work: Callable[[Progress], T], progress: Progress) -> T:
     """`work(progress)` in a child process; its result, or its exception, comes back.
 
-    The child is a fork, which costs nothing, unless the compiler is loaded already: a fork loses the compiler's
+    The child is a fork, which costs nothing, unless the compiler or the runtime is loaded already: a fork loses their
     threads and waits for them forever. Then it is a new interpreter, and `work` has to be a `Call`. A child that dies
     raises `CompilerCrash` with the last step that it began and what it wrote to stderr.
     """
@@ -50,7 +52,7 @@ def isolated(work: Callable[[Progress], T], progress: Progress) -> T:
         receive, send = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
-        if COMPILER in sys.modules and isinstance(work, Call):
+        if (COMPILER in sys.modules or RUNTIME in sys.modules) and isinstance(work, Call):
             child = _spawn(work, send, words, scratch)
         else:
             child = os.fork()
@@ -115,7 +117,7 @@ def _work(work: Callable[[Progress], Any], send: int, words: int, scratch: str) 
     global stderr_is_kept
     os.dup2(words, 2)
     stderr_is_kept = True
-    _die_with_parent()
+    die_with_parent()
     faulthandler.disable()  # the compiler's last words are worth more than Python's
     os.environ["TMPDIR"] = scratch  # (also LLVM's)
     tempfile.tempdir = None
@@ -142,7 +144,7 @@ def _work(work: Callable[[Progress], Any], send: int, words: int, scratch: str) 
         os._exit(status)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """A compiler that nobody waits for must not go on and write its output."""
     if sys.platform == "linux":
         import ctypes

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,11 +18,16 @@ from .catalog.constraints import Condition, constraint_to_index
 from .compiler import Compilation, load_model, with_default_target
 from .errors import CompilerCrash, CompilerError, ModelError, PlanError, SubstituteError, UsageError
 from .isolate import Call, isolated
-from .match.planner import make_plan
+from .match.planner import Chosen
 from .model.dispatch import Dispatch
-from .model.plan import Payload, Plan, Substitution
+from .model.kernel import REWRITES, Kernel
+from .model.plan import Payload, Plan, Request, Substitution, substitution_names
 from .payload.build import accepts, build
-from .rewrite.apply import join, substitute_export
+from .rewrite.apply import join, substitute_dispatch
+from .rewrite.choice import Choice
+from .rewrite.host import HostProgram, has_host
+from .rewrite.linking import check_linking
+from .rule.apply import plan_with_rules
 
 TO_A_MODULE = "compile to a module"
 """The step in which the compiler makes code of every executable."""
@@ -42,7 +48,7 @@ class CompileResult:
     """The module; empty where it was written to a file instead."""
     plan: Plan
     payloads: Mapping[str, Payload]
-    """By the name of the dispatch they stand in."""
+    """By the name of the dispatch they stand in; see `substitution_names` where several stand in one."""
     seconds: Mapping[str, float]
     """Wall-clock time of each step."""
     signatures: Mapping[str, tuple[str, ...]]
@@ -126,6 +132,7 @@ def compile_model(
             made, sites = plan_module(compilation, clock, kernels, builtin=builtin, chosen=chosen, require=require)
             payloads = substitute_dispatches(made, sites, clock, workers, folder)
             del sites
+            check_linking(compilation.module, flags)
         with clock.step(TO_A_MODULE), _blame(made):
             compilation.run("executable-sources" if substitute else "start", "end")
             vmfb = b"" if output else compilation.bytecode()
@@ -185,24 +192,46 @@ def plan_module(
     kernels: Sequence[Path],
     *,
     builtin: bool,
-    chosen: Mapping[str, str] | None,
+    chosen: Chosen | None,
     require: Sequence[str],
 ) -> tuple[Plan, list[Any]]:
     """Reads all dispatches and decides on each; the sites are where they stand in the module."""
     from .catalog.catalog import load_catalog
     from .read.definition import read_forms
-    from .read.module import read_module
 
     assert compilation.module is not None
+
+    def load(backends: frozenset[str]) -> Sequence[Kernel]:
+        return load_catalog(kernels, builtin=builtin, backends=backends, read_forms=read_forms).kernels
+
+    return plan_executables(compilation.module, clock, load, chosen=chosen, require=require)
+
+
+def plan_executables(
+    module: Any,
+    clock: Clock,
+    load: Callable[[frozenset[str]], Sequence[Kernel]],
+    *,
+    chosen: Chosen | None,
+    require: Sequence[str] = (),
+    whole: bool = True,
+) -> tuple[Plan, list[Any]]:
+    """The same for any module that holds executables; `load` gives the kernels for some backends.
+
+    Where the module is not the `whole` model, a saved plan may name dispatches that are not in it.
+    """
+    from .read.module import read_module
+
     with clock.step("read dispatches"):
-        sites = read_module(compilation.module)
+        sites = read_module(module)
     dispatches: list[Dispatch] = [site.dispatch for site in sites]
-    backends = frozenset(d.target.backend for d in dispatches)
+    if chosen is not None and not whole:
+        known_names = {name for d in dispatches for name in (d.name, f"{d.variant}::{d.name}")}
+        chosen = {name: kernel for name, kernel in chosen.items() if name in known_names}
     with clock.step("load kernels"):
-        catalog = load_catalog(kernels, builtin=builtin, backends=backends, read_forms=read_forms)
+        known = load(frozenset(d.target.backend for d in dispatches))
     with clock.step("match"):
-        plan = make_plan(dispatches, catalog.kernels, accepts, chosen=chosen, require=require)
-    return plan, sites
+        return plan_with_rules(sites, known, accepts, chosen=chosen, require=require, host=has_host(module))
 
 
 @contextmanager
@@ -244,15 +273,36 @@ def substitute_dispatches(
     """Makes all payloads and puts them into the module; the payloads by the name of the dispatch."""
     by_name = {(s.dispatch.executable, s.dispatch.variant, s.dispatch.name): s for s in sites}
     payloads: dict[str, Payload] = {}
+    chosen = tuple(s for s in plan.substitutions if s.kernel.payload.kind not in REWRITES)  # rules are applied already
     with clock.step("make payloads"):
-        built = workers.map(build, plan.substitutions)
-        for number, (substitution, (request, payload)) in enumerate(zip(plan.substitutions, built, strict=True)):
-            dispatch = substitution.dispatch
-            clock.progress("make payloads", number / len(plan.substitutions))
-            site = by_name[dispatch.executable, dispatch.variant, dispatch.name]
-            substitute_export(site, request, payload, run_time_condition(substitution), folder=folder)
-            payloads[dispatch.name] = payload
+        host = _host_of(plan, sites)
+        built = zip(substitution_names(chosen), workers.map(build, chosen), strict=True)
+        grouped = groupby(chosen, key=lambda s: (s.dispatch.executable, s.dispatch.variant, s.dispatch.name))
+        for key, substitutions in grouped:
+            choices = []
+            for substitution in substitutions:
+                name, (request, payload) = next(built)
+                clock.progress("make payloads", len(payloads) / len(chosen))
+                choices.append(_choice(substitution, request, payload))
+                payloads[name] = payload
+            substitute_dispatch(by_name[key], choices, host=host, folder=folder)
     return payloads
+
+
+def _host_of(plan: Plan, sites: Sequence[Any]) -> HostProgram | None:
+    """The program around the executables, where there is one and a choice has to be written into it."""
+    if not any(s.conditional or s.dispatch.siblings for s in plan.substitutions):
+        return None
+    module = sites[0].executable.parent
+    return HostProgram(module) if has_host(module) else None
+
+
+def _choice(substitution: Substitution, request: Request, payload: Payload) -> Choice:
+    rule = substitution.rule
+    return Choice(
+        request=request, payload=payload, run_time=run_time_condition(substitution),
+        device=rule.device if rule else (), variant=rule.variant if rule else "",
+    )  # fmt: skip
 
 
 def run_time_condition(substitution: Substitution) -> Condition:
@@ -271,11 +321,17 @@ def run_time_condition(substitution: Substitution) -> Condition:
     return condition
 
 
-def load_plan(path: Path) -> dict[str, str]:
-    """Dispatch name → kernel name of a saved plan. Raises `PlanError`."""
+def load_plan(path: Path) -> dict[str, tuple[str, ...]]:
+    """What `make_plan` takes as `chosen`, from a saved plan. Raises `PlanError`."""
     try:
         data = json.loads(path.read_text())
-        return {str(s["dispatch"]): str(s["kernel"]) for s in data["substitutions"]}
+        chosen: dict[str, tuple[str, ...]] = {}
+        for entry in data["substitutions"]:
+            name, kernel = str(entry["dispatch"]), str(entry["kernel"])
+            if "variant" in entry:
+                name = f"{entry['variant']}::{name}"
+            chosen[name] = (*chosen.get(name, ()), kernel)
+        return chosen
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PlanError(
             "the plan cannot be read",

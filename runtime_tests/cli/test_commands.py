@@ -237,7 +237,30 @@ def test_validate(
     )
     assert seen.options == {
         "device": "local-task", "kernels": (), "builtin": True, "flags": ("--iree-x=y",), "plan": None,
-        "function": None, "seed": 7, "inputs": [], "isolate": True,
+        "function": None, "seed": 7, "inputs": [], "isolate": True, "expected": [], "quick": False, "case": "",
+        "reproducer": Path("reproducers"),
     }  # fmt: skip
     value = json.loads(run("validate", "m.mlir", "--json", "--input=3").out)
     assert (value["passed"], value["seed"], value["results"][0]["largest_error"]) == (not reason, None, "inf")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "error: there is nothing to validate\n"),
+        (("a.onnx", "b.onnx"), "error: one model at a time\n"),
+        (("no_such_kernel",), "error: there is no kernel `no_such_kernel`\n"),
+        (("--replay", "nowhere"), "error: nowhere: there is nothing to replay\n"),
+    ],
+)
+def test_validate_what(run: Run, arguments: tuple[str, ...], message: str) -> None:
+    finished = run("validate", *arguments)
+    assert finished.status == 2
+    assert finished.err.startswith(message)
+
+
+def test_validate_a_kernel_elsewhere(run: Run) -> None:
+    finished = run("validate", "vulkan_softmax", "--device=local-sync")
+    assert finished.status == 2
+    assert "vulkan_softmax is not for local-sync" in finished.err
+    assert "expected:  a device for vulkan-spirv" in finished.err

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from runtime_tests.models import Model, magika_tokens
+from runtime_tests.profiler import needs_profiler
 
 pytestmark = pytest.mark.device
 
@@ -29,6 +30,7 @@ def demo(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     yield module
 
 
+@needs_profiler
 def test_demonstration_passes(demo: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     files = [str(path) for path in (SAMPLE / "demo.py", SAMPLE.parents[1] / "pyproject.toml")]
     assert demo.main(files) == 0
@@ -38,6 +40,7 @@ def test_demonstration_passes(demo: ModuleType, capsys: pytest.CaptureFixture[st
     assert text.rstrip().endswith("every build agrees")
 
 
+@needs_profiler
 def test_demonstration_fails_without_kernels(
     demo: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from runtime_tests.profiler import needs_profiler
 from substitute.device import Timing, benchmark_modules, dispatch_times, measure_interleaved
 from substitute.device.timing import _read_profile, _run_tool, _tool_path
 from substitute.errors import DeviceError
@@ -65,6 +66,7 @@ def test_modules_are_timed_side_by_side(compile_stock: Callable[..., Path]) -> N
     assert all(len(timing.samples_us) == 3 and timing.median_us > 0 for timing in timings.values())
 
 
+@needs_profiler
 @pytest.mark.device
 @pytest.mark.parametrize("device", ["local-sync", "local-task"])
 def test_time_of_each_dispatch(compile_stock: Callable[..., Path], device: str) -> None:
@@ -75,6 +77,7 @@ def test_time_of_each_dispatch(compile_stock: Callable[..., Path], device: str) 
     assert all(0 < entry.mean_ns <= entry.total_ns for entry in times.values())
 
 
+@needs_profiler
 @pytest.mark.device
 def test_time_of_each_dispatch_on_vulkan(compile_stock: Callable[..., Path], vulkan_device: str) -> None:
     source = SOURCE.replace("bf16", "f32")
@@ -118,6 +121,7 @@ def _is_child(pid: int) -> bool:
     return "iree-benchmark" in name and int(rest.split()[1]) in (os.getpid(), 1)
 
 
+@needs_profiler
 @pytest.mark.device
 def test_a_failing_tool_is_quoted() -> None:
     with pytest.raises(DeviceError) as caught:
@@ -126,6 +130,7 @@ def test_a_failing_tool_is_quoted() -> None:
     assert "no/such/file" in caught.value.details.partition("\n")[2]
 
 
+@needs_profiler
 @pytest.mark.device
 def test_a_function_that_fails_while_it_is_timed_is_an_error(compile_stock: Callable[..., Path]) -> None:
     source = """
@@ -143,6 +148,7 @@ def test_a_function_that_fails_while_it_is_timed_is_an_error(compile_stock: Call
         dispatch_times(compile_stock(source), device="local-sync", inputs=[x, -1])
 
 
+@needs_profiler
 @pytest.mark.device
 def test_a_function_without_dispatches_has_no_profile(compile_stock: Callable[..., Path]) -> None:
     vmfb = compile_stock("func.func @same(%n: i32) -> i32 { return %n : i32 }")
@@ -153,6 +159,7 @@ def test_a_function_without_dispatches_has_no_profile(compile_stock: Callable[..
     )
 
 
+@needs_profiler
 @pytest.mark.unit
 def test_a_missing_tool_is_named() -> None:
     assert _tool_path("iree-profile").is_file()

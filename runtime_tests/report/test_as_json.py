@@ -50,6 +50,7 @@ def test_plan_without_and_with_payloads(plan: Plan) -> None:
             "kernel": "matmul_f32",
             "form": "plain",
             "axes": {"M": 64, "N": 32, "K": 1},
+            "device": [],
             "fallback": ["M % 4 == 0"],
             "payload": {"kind": "llvm-generator", "entry": "matmul"},
         }

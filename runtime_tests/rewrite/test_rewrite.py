@@ -95,8 +95,8 @@ def functions_type(call: Any) -> Any:
 def test_offsets_and_sizes_in_a_call_out() -> None:
     module, _, request = rewritten(DYNAMIC, CPU_PAYLOAD, constants=4, workload=1)
     (function,) = [f for f in named(module, "func.func") if symbol_name(f) == "main_dispatch_0_work"]
-    first = named(function, "hal.interface.binding.subspan")[0]
-    offset = first.operands[0].owner
+    first = named(function, "memref.view")[0]
+    offset = first.operands[1].owner
     assert offset.name == "arith.index_castui"
     load = offset.operands[0].owner
     assert (load.name, int(load.attributes["ordinal"].value)) == ("hal.interface.constant.load", 0)
@@ -262,5 +262,5 @@ def test_constants_become_globals(values: str, data: str) -> None:
     assert str(constant.attributes["type"]) == "memref<12xi8>"
     (call,) = named(module, "func.call")
     assert [o.owner.name for o in call.operands][:3] == [
-        "hal.interface.binding.subspan", "memref.reinterpret_cast", "hal.interface.binding.subspan",
+        "memref.view", "memref.reinterpret_cast", "memref.view",
     ]  # fmt: skip

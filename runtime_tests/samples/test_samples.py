@@ -21,6 +21,18 @@ FAULTS = {
     "vulkan_spirv": ("kernels/rank_one/kernel.toml", '3 = "offset.c"', '3 = "offset.a"', "offset.c"),
     "raw_custom_dispatch": ("kernels/raw_mul/mul.ll", "fmul float %va, %vb", "fmul float %va, %va", "result 0"),
     "cuda_ptx": ("kernels/saxpy/kernel.ptx", ".param .u64 result", ".param .f32 result", "parameter 2 (result)"),
+    "cpu_llvm_dialect": ("kernels/scaled_add/kernel.mlir", "llvm.fadd %scaled", "llvm.fsub %scaled", "result 0"),
+    "vulkan_spirv_dialect": (
+        "kernels/scaled_add_vulkan/kernel.mlir",
+        "FAdd %scaled, %vb",
+        "FAdd %scaled, %scaled",
+        "result 0",
+    ),
+    "vulkan_constants": ("kernels/tiled_sum/kernel.comp", "n = lane;", "n = lane + 1;", "result 0"),
+    "linked_object": ("kernels/hard_swish/hard_swish.ll", "float %x, 3.0", "float %x, 3.5", "result 0"),
+    "python_rule": ("kernels/no_division/rule.py", "1.0 / number", "1.01 / number", "result 0"),
+    "own_tiles": ("kernels/wide_tiles/kernel.toml", "TilingExpert", "TilingExper", "compilation_info cannot be used"),
+    "vulkan_variants": ("kernels/four_at_once/kernel.comp", "first + 4", "first + 3", "result 0"),
     "transform_plan": ("run.sh", "=768", "=767", "result 0"),
 }
 """A fault for each: file, what stands there, what is put in its place, and a part of what is said then."""
@@ -62,11 +74,14 @@ def test_what_is_said_of_planted_mistakes() -> None:
     finished = run(SAMPLES / "cuda_ptx")
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert ".visible .entry saxpy_dispatch_0_elementwise_4096_f32" in finished.stdout
+    assert "passed on cuda-sim" in finished.stdout
     said = finished.stderr
     for words in (
         "entry saxpy has 2 parameters, the dispatch passes 3",
         "parameter 1 (y) does not fit binding 1",
         "the workgroup size is not what the entry requires",
+        "sum is read, but not every path wrote it",
+        "the entry takes a parameter's address",
     ):
         assert words in said
 

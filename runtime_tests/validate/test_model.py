@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from substitute.cli.scaffold import scaffold
 from substitute.device.value_type import ValueType
 from substitute.errors import DeviceError
 from substitute.validate import validate_model
-from substitute.validate.model import TOLERANCES, compare, draw_inputs
+from substitute.validate.model_inputs import draw_inputs
+from substitute.validate.reproducer import replay
+from substitute.validate.results import TOLERANCES, compare, compare_three
 
 NAN, INF = float("nan"), float("inf")
 
@@ -91,16 +94,16 @@ def test_inputs_that_are_not_known() -> None:
     )
 
 
-def write_kernel(folder: Path, kind: str, *, wrong: bool) -> Path:
+def write_kernel(folder: Path, kind: str, *, wrong: bool, name: str = "mine") -> Path:
     """The kernel of `iree-substitute new`; a wrong one adds something small to one product in sixteen or so."""
     folder.mkdir()
-    for name, text in scaffold(kind, "mine", "mine").items():
+    for file, text in scaffold(kind, name, name).items():
         if wrong:
             text = text.replace(
                 "sum += load_a(m, k) * load_b(k, n)", "sum += load_a(m, k) * load_b(k, n) * (m == 3 ? 1.01 : 1.0)"
             )
             text = text.replace("%product = fmul contract float %factor, %element", SLIGHTLY_WRONG)
-        (folder / name).write_text(text)
+        (folder / file).write_text(text)
     return folder
 
 
@@ -117,20 +120,91 @@ def test_a_right_and_a_wrong_kernel(tmp_path: Path, request: pytest.FixtureReque
     device = request.getfixturevalue("vulkan_device") if where == "vulkan" else where
     right = write_kernel(tmp_path / "right", kind, wrong=False)
     model = right / "example.mlir"
-    options: dict[str, Any] = {"device": device, "builtin": False, "isolate": True}
-    good = validate_model(model, kernels=[right], seed=11, **options)
-    assert good.passed, good.results
+    options: dict[str, Any] = {"device": device, "builtin": False, "isolate": True, "quick": True, "seed": 11}
+    good = validate_model(model, kernels=[right], **options)
+    assert good.passed, (good.results, good.dispatches)
     assert [s.kernel.name for s in good.plan.substitutions] == ["mine"]
-    assert (good.device, good.seed, good.note) == (device, 11, "")
+    assert (good.device, good.seed, good.note, good.culprits) == (device, 11, "", ())
+    assert [(d.kernel, len(d.cases)) for d in good.dispatches] == [("mine", 3)]
 
     wrong = write_kernel(tmp_path / "wrong", kind, wrong=True)
-    bad = validate_model(model, kernels=[wrong], seed=11, **options)
+    bad = validate_model(model, kernels=[wrong], reproducer=tmp_path / "kept", **options)
     assert not bad.passed
     (result,) = bad.results
     assert "of the largest magnitude, more than 0.0001" in result.reason
     assert 1e-3 < result.share < 1e-1
-    # the same seed fails in the same way
-    assert validate_model(model, kernels=[wrong], seed=11, **options).results == bad.results
+    (dispatch,) = bad.dispatches
+    place = dispatch.failures[0].place
+    assert place is not None and place.coordinates[0] == 3
+    assert bad.culprits == (dispatch.name,)
+    (folder,) = bad.reproducers
+    (again,) = replay(Path(folder), device=None, isolate=True, progress=lambda *_: None)
+    assert (again.name, again.passed) == (dispatch.name, False)
+    assert again.failures[0].place == place
+    candidate, golden = (np.load(Path(folder) / f"result0_{name}.npy") for name in ("candidate", "golden"))
+    wrong_rows = np.unique(np.argwhere(np.abs(candidate - golden) > 1e-3)[:, 0])
+    assert wrong_rows.tolist() == [3]
+
+
+@pytest.mark.compile
+@pytest.mark.device
+def test_the_culprits_are_found(tmp_path: Path) -> None:
+    """Three dispatches, one kernel for each; what is wrong with one is too small to be seen in the model's result."""
+    right = write_kernel(tmp_path / "right", "llvm-ir", wrong=False, name="right")
+    wrong = write_kernel(tmp_path / "wrong", "llvm-ir", wrong=True, name="wrong")
+    model = tmp_path / "model.mlir"
+    model.write_text(CHAIN)
+    plan = tmp_path / "plan.json"
+    chosen = {"chain_dispatch_0_matmul_64x128x96_f32": "right", "chain_dispatch_1_matmul_64x32x128_f32": "wrong",
+              "chain_dispatch_2_matmul_64x16x32_f32": "right"}  # fmt: skip
+    plan.write_text(json.dumps({"substitutions": [{"dispatch": d, "kernel": k} for d, k in chosen.items()]}))
+    verdict = validate_model(
+        model, kernels=[right, wrong], builtin=False, plan=plan, quick=True, isolate=True,
+        reproducer=tmp_path / "kept",
+    )  # fmt: skip
+    assert {d.kernel: d.passed for d in verdict.dispatches} == {"right": True, "wrong": False}
+    assert verdict.culprits == ("chain_dispatch_1_matmul_64x32x128_f32",)
+    assert [Path(f).name for f in verdict.reproducers] == list(verdict.culprits)
+
+
+CHAIN = """
+func.func @chain(%a: tensor<64x96xf32>, %b: tensor<96x128xf32>, %c: tensor<128x32xf32>, %d: tensor<32x16xf32>)
+    -> tensor<64x16xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e0 = tensor.empty() : tensor<64x128xf32>
+  %i0 = linalg.fill ins(%zero : f32) outs(%e0 : tensor<64x128xf32>) -> tensor<64x128xf32>
+  %r0 = linalg.matmul ins(%a, %b : tensor<64x96xf32>, tensor<96x128xf32>)
+                      outs(%i0 : tensor<64x128xf32>) -> tensor<64x128xf32>
+  %e1 = tensor.empty() : tensor<64x32xf32>
+  %i1 = linalg.fill ins(%zero : f32) outs(%e1 : tensor<64x32xf32>) -> tensor<64x32xf32>
+  %r1 = linalg.matmul ins(%r0, %c : tensor<64x128xf32>, tensor<128x32xf32>)
+                      outs(%i1 : tensor<64x32xf32>) -> tensor<64x32xf32>
+  %e2 = tensor.empty() : tensor<64x16xf32>
+  %i2 = linalg.fill ins(%zero : f32) outs(%e2 : tensor<64x16xf32>) -> tensor<64x16xf32>
+  %r2 = linalg.matmul ins(%r1, %d : tensor<64x32xf32>, tensor<32x16xf32>)
+                      outs(%i2 : tensor<64x16xf32>) -> tensor<64x16xf32>
+  return %r2 : tensor<64x16xf32>
+}
+"""
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("found", "stock", "expected", "reason"),
+    [
+        (f32(1, 2), f32(1, 2), f32(1, 2), ""),
+        # stock IREE is wrong: being unlike it is no fault
+        (f32(1, 2), f32(1, 9), f32(1, 2), ""),
+        (f32(1, 9), f32(1, 2), f32(1, 2), "beside what was expected: the error is 3.5 of the largest magnitude, more "
+         "than 0.0001 (stock IREE's error is 0)"),
+        # as far from what is expected as stock IREE
+        (f32(1, 2.3), f32(1, 2.2), f32(1, 2), ""),
+        (f32(1, 2.5), f32(1, 2.2), f32(1, 2), "beside what was expected: the error is 0.25 of the largest magnitude, "
+         "more than 0.0001 (stock IREE: the error is 0.1 of the largest magnitude, more than 0.0001)"),
+    ],
+)  # fmt: skip
+def test_three_ways(found: Any, stock: Any, expected: Any, reason: str) -> None:
+    assert compare_three(0, found, stock, expected).reason == reason
 
 
 @pytest.mark.compile
@@ -138,7 +212,9 @@ def test_a_right_and_a_wrong_kernel(tmp_path: Path, request: pytest.FixtureReque
 def test_inputs_that_prove_little(tmp_path: Path) -> None:
     kernel = write_kernel(tmp_path / "right", "llvm-ir", wrong=False)
     zeros = [np.zeros((64, 96), np.float32), np.ones((96, 128), np.float32)]
-    verdict = validate_model(kernel / "example.mlir", kernels=[kernel], builtin=False, inputs=zeros)
+    verdict = validate_model(
+        kernel / "example.mlir", kernels=[kernel], builtin=False, inputs=zeros, dispatches=False, isolate=True
+    )
     assert verdict.passed
     assert verdict.note == (
         "result 0 of stock IREE is the same everywhere: these inputs prove little, give better ones"

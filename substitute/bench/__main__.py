@@ -18,6 +18,7 @@ from ..errors import SubstituteError, UsageError
 from ..pipeline import write_whole
 from . import tables
 from .criteria import Verdict, judge_compile, judge_coverage, judge_results
+from .filter_tables import filter_tables
 from .measure import (
     QUICK,
     SECTIONS,
@@ -25,6 +26,8 @@ from .measure import (
     Effort,
     describe_machine,
     measure_compiles,
+    measure_device,
+    measure_filters,
     measure_growth,
     measure_models,
 )
@@ -55,7 +58,8 @@ def command(
     quick: bool,
     json_file: Path | None,
 ) -> int:
-    """Measure coverage, results, run time and compile time, and how compile time grows.
+    """Measure coverage, results, run time and compile time, how compile time grows, what the filter costs, and how
+    fast the simulated CUDA device is.
 
     Exits with 1 if a result is wrong or something could not be measured; missed goals of speed and coverage are shown.
     """
@@ -66,7 +70,7 @@ def command(
     with tempfile.TemporaryDirectory(prefix="iree-substitute-bench-") as name:
         folder = Path(name)
         chosen = Selection(subjects=(), left_out=())
-        if sections & (MODEL_SECTIONS | {"compile"}):
+        if sections & (MODEL_SECTIONS | {"compile", "filter"}):
             with progress() as report:
                 chosen = select_models(_words(models), sets, overrides, folder, report)
         click.echo("  ".join(f"{key}: {value}" for key, value in machine.items()))
@@ -97,6 +101,14 @@ def _measure(
         with progress() as report:
             samples = merge(samples, measure_growth(kernels, effort, folder, report))
         _show(tables.growth_tables(samples.modules, samples.catalogs))
+    if "simulator" in sections:
+        with progress() as report:
+            samples = merge(samples, measure_device(effort, report))
+        _show(tables.simulator_tables(samples.simulator, samples.loads))
+    if "filter" in sections:
+        with progress() as report:
+            samples = merge(samples, measure_filters(chosen.subjects, effort, folder, report))
+        _show(filter_tables(samples.filters, samples.hooks))
     for title, entries in (("Left out", samples.left_out), ("Could not be measured", samples.failures)):
         if entries:
             _show([tables.left_out_table(title, entries)])

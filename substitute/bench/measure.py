@@ -13,12 +13,23 @@ from ..errors import SubstituteError
 from ..pipeline import Progress
 from .compile_time import measure_compile
 from .criteria import COMPILE_GOAL_MODEL, judge_results
+from .filter import COUNTS as FILTER_COUNTS
+from .filter import measure_filter, measure_hook
 from .growth import CATALOG_SIZES, MODULE_SIZES, measure_catalogs, measure_module
 from .run import build, count_coverage, measure_coverage, measure_results, measure_runtime
-from .samples import CompileSample, CoverageSample, ModuleGrowth, ResultSample, Samples, TimeSample
+from .samples import (
+    CompileSample,
+    CoverageSample,
+    FilterSample,
+    HookSample,
+    ModuleGrowth,
+    ResultSample,
+    Samples,
+    TimeSample,
+)
 from .subject import LeftOut, Subject
 
-SECTIONS = ("coverage", "results", "runtime", "compile", "growth")
+SECTIONS = ("coverage", "results", "runtime", "compile", "growth", "filter", "simulator")
 Failures = list[LeftOut]
 SMALL_MODULE = 10
 """Executables of a synthetic module that is quick enough to be compiled several times."""
@@ -38,12 +49,14 @@ class Effort:
     catalogs: tuple[int, ...]
     repeat: int
     """Repetitions of what is small."""
+    filtered: tuple[int, ...] = FILTER_COUNTS
+    """Executables that go through the filter one after the other."""
 
 
 THOROUGH = Effort(
     runtime_s=15.0, goal_rounds=5, rounds=2, modules=MODULE_SIZES, catalogs=CATALOG_SIZES, repeat=3
 )  # fmt: skip
-QUICK = Effort(runtime_s=1.0, goal_rounds=2, rounds=1, modules=(3, 10), catalogs=(1, 10), repeat=1)
+QUICK = Effort(runtime_s=1.0, goal_rounds=2, rounds=1, modules=(3, 10), catalogs=(1, 10), repeat=1, filtered=(1, 10))
 
 
 def measure_models(
@@ -115,6 +128,33 @@ def measure_growth(kernels: Sequence[Path], effort: Effort, folder: Path, progre
         made = measure_catalogs(effort.catalogs, folder, repeat=max(effort.repeat, 2), progress=progress)
         catalogs = Samples(catalogs=tuple(made))
     return replace(catalogs, modules=tuple(modules), failures=tuple(failures))
+
+
+def measure_filters(subjects: Sequence[Subject], effort: Effort, folder: Path, progress: Progress) -> Samples:
+    """The filter per executable, and in a compilation of the model that a goal is set for."""
+    filters: list[FilterSample] = []
+    hooks: list[HookSample] = []
+    failures: Failures = []
+    with _noted(failures, "the filter"):
+        filters = measure_filter(effort.filtered, folder, progress)
+    for subject in subjects:
+        if subject.name.rpartition("/")[2] == COMPILE_GOAL_MODEL:
+            with _noted(failures, f"{subject.name} through the filter"):
+                tell = _prefixed(progress, subject.name)
+                hooks.append(measure_hook(subject, folder, rounds=effort.goal_rounds, progress=tell))
+    return Samples(filters=tuple(filters), hooks=tuple(hooks), failures=tuple(failures))
+
+
+def measure_device(effort: Effort, progress: Progress) -> Samples:
+    """The simulated CUDA device."""
+    from .simulator import measure_simulator
+
+    failures: Failures = []
+    samples = Samples()
+    with _noted(failures, "the simulated CUDA device"):
+        kernels, loads = measure_simulator(quick=effort is QUICK, repeat=effort.repeat, progress=progress)
+        samples = Samples(simulator=tuple(kernels), loads=tuple(loads))
+    return replace(samples, failures=tuple(failures))
 
 
 def describe_machine() -> Mapping[str, str]:

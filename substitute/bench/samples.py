@@ -9,6 +9,8 @@ from .subject import LeftOut
 
 STOCK, SUBSTITUTED, ONNXRUNTIME = "stock", "substituted", "onnxruntime"
 """The cases that are compared, by the names that tables show."""
+CAT, INTERPRETER = "cat", "bare interpreter"
+"""What the filter is compared with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +109,48 @@ class CatalogGrowth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilterSample:
+    """A number of executables, each different, through the filter and through what it is compared with."""
+
+    case: str
+    """`matching` or `not matching`."""
+    executables: int
+    seconds: Mapping[str, tuple[float, ...]]
+    """Way → wall-clock time of each executable, in order; the first pays for what it starts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookSample:
+    """A whole compilation with a tool that sees every executable."""
+
+    model: str
+    seconds: Mapping[str, tuple[float, ...]]
+    """Tool → one time per round."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatorSample:
+    """One kernel on the simulated CUDA device."""
+
+    kernel: str
+    lane_instructions: int
+    checked_s: tuple[float, ...]
+    """With every check."""
+    unraced_s: tuple[float, ...]
+    """Without the check for races."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSample:
+    """A large PTX file."""
+
+    ptx_bytes: int
+    parse_s: tuple[float, ...]
+    load_s: tuple[float, ...]
+    """Parsed and decoded for the simulated device."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
     """Everything that one run of the benchmark measured."""
 
@@ -116,6 +160,10 @@ class Samples:
     compiles: tuple[CompileSample, ...] = ()
     modules: tuple[ModuleGrowth, ...] = ()
     catalogs: tuple[CatalogGrowth, ...] = ()
+    simulator: tuple[SimulatorSample, ...] = ()
+    loads: tuple[LoadSample, ...] = ()
+    filters: tuple[FilterSample, ...] = ()
+    hooks: tuple[HookSample, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
     """Model → where its weights come from."""
     left_out: tuple[LeftOut, ...] = ()
@@ -132,6 +180,10 @@ def merge(first: Samples, second: Samples) -> Samples:
         compiles=first.compiles + second.compiles,
         modules=first.modules + second.modules,
         catalogs=first.catalogs + second.catalogs,
+        simulator=first.simulator + second.simulator,
+        loads=first.loads + second.loads,
+        filters=first.filters + second.filters,
+        hooks=first.hooks + second.hooks,
         notes={**first.notes, **second.notes},
         left_out=first.left_out + second.left_out,
         failures=first.failures + second.failures,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 
 from rich import box
@@ -39,8 +40,10 @@ from .samples import (
     CatalogGrowth,
     CompileSample,
     CoverageSample,
+    LoadSample,
     ModuleGrowth,
     ResultSample,
+    SimulatorSample,
     TimeSample,
 )
 from .subject import LeftOut
@@ -227,6 +230,26 @@ def growth_tables(modules: Sequence[ModuleGrowth], catalogs: Sequence[CatalogGro
         times = (entry.load_ms, entry.match_ms, entry.total_ms)
         catalog.add_row(str(entry.kernels), str(entry.dispatches), *(f"{ms:.1f}" for ms in times))
     return [table, catalog]
+
+
+def simulator_tables(kernels: Sequence[SimulatorSample], loads: Sequence[LoadSample]) -> list[Table]:
+    """How fast the simulated CUDA device is."""
+    table = _table(
+        "Simulated CUDA device", ["kernel"],
+        ["lane instructions", "all checks s", "million/s", "without races s", "million/s"],
+        caption="NumPy on one core; medians",
+    )  # fmt: skip
+    for sample in kernels:
+        cells = []
+        for seconds in (sample.checked_s, sample.unraced_s):
+            median = statistics.median(seconds)
+            cells += [f"{median:.2f}", f"{sample.lane_instructions / median / 1e6:.0f}"]
+        table.add_row(sample.kernel, f"{sample.lane_instructions:,}", *cells)
+    large = _table("A large PTX file", [], ["bytes", "parse s", "parse and decode s"])
+    for load in loads:
+        times = (statistics.median(load.parse_s), statistics.median(load.load_s))
+        large.add_row(f"{load.ptx_bytes:,}", *(f"{seconds:.2f}" for seconds in times))
+    return [table, large]
 
 
 def left_out_table(title: str, entries: Sequence[LeftOut]) -> Table:

@@ -13,8 +13,11 @@ from typing import Any, TypeVar, cast
 from pydantic import ValidationError
 
 from ..errors import ManifestError
-from ..model.kernel import Constraint, Kernel, Launch, OperandSpec, PayloadSpec, TargetRule
+from ..model.kernel import REWRITES, Constraint, Kernel, Launch, OperandSpec, PayloadSpec, TargetRule
+from .attached import NO_FILE, attached_problems, parse_constants
+from .config_tests import config_problems, parse_config
 from .constraints import RESERVED, parse_constraint, parse_size
+from .device_tests import device_problems, parse_device, variant_problems
 from .positions import source_at
 from .problems import Problem, describe, did_you_mean, manifest_error, schema_problems
 from .schema import BACKENDS, GENERATORS, KIND_BACKENDS, SLOTS, ManifestTable
@@ -108,6 +111,7 @@ class _Checks:
         yield from self._abi()
         yield from self._files()
         yield from self._launch()
+        yield from attached_problems(self.table, self.folder, self.axes)
 
     def _targets(self) -> Iterator[Problem]:
         allowed = KIND_BACKENDS[self.table.payload.kind]
@@ -125,6 +129,9 @@ class _Checks:
                     expected=" or ".join(allowed), found=target.backend,
                     next_step="change the backend, or payload.kind",
                 )  # fmt: skip
+            yield from config_problems(("target", at, "config"), target.config)
+            yield from device_problems(("target", at, "device"), target.backend, target.device)
+            yield from variant_problems(("target", at, "variant"), target)
 
     def _names(self) -> Iterator[Problem]:
         table, axes = self.table, self.axes
@@ -147,7 +154,7 @@ class _Checks:
         for ordinal, value in table.payload.spec_constants.items():
             if value not in known:
                 yield _unknown(("payload", "spec_constants", ordinal), "axis or offset", value, known)
-        if table.payload.spec_constants and table.payload.kind != "spirv":
+        if table.payload.spec_constants and table.payload.kind not in ("spirv", "spirv-dialect"):
             yield Problem(path=("payload", "spec_constants"), what="only SPIR-V has specialization constants",
                           expected='kind = "spirv"', found=f'kind = "{table.payload.kind}"', at_key=True,
                           next_step="remove spec_constants")  # fmt: skip
@@ -175,6 +182,9 @@ class _Checks:
                               expected=" or ".join(k for k, slots in SLOTS.items() if slot in slots),
                               found=f'kind = "{table.payload.kind}"',
                               next_step=f'remove "{slot}": fused work would be lost')  # fmt: skip
+        if table.abi == "raw" and table.payload.kind in REWRITES | NO_FILE:
+            yield Problem(path=("abi",), what=f"a payload of kind `{table.payload.kind}` has no raw form",
+                          expected='abi = "canonical"', found='abi = "raw"', next_step="remove abi")  # fmt: skip
         if table.abi == "raw":
             if table.bindings is None:
                 yield Problem(path=(), what="the key `bindings` is missing",
@@ -185,7 +195,7 @@ class _Checks:
                               found='abi = "raw"', next_step="remove slots, or abi")  # fmt: skip
             return
         for name, operand in table.operands.items():
-            if operand.strided and table.payload.kind in ("spirv", "ptx"):
+            if operand.strided and table.payload.kind in ("spirv", "spirv-dialect", "mlir"):
                 yield Problem(path=("operands", name, "strided"),
                               what=f"a payload of kind `{table.payload.kind}` is not told any strides",
                               expected="strided = false", found="strided = true", at_key=True,
@@ -198,10 +208,12 @@ class _Checks:
 
     def _files(self) -> Iterator[Problem]:
         table = self.table
-        yield from self._inside(("payload", "file"), table.payload.file, required=True)
+        if table.payload.file is not None:
+            yield from self._inside(("payload", "file"), table.payload.file, required=True)
         path = ("definition", "file")
-        selective = bool(table.dispatches or table.kinds)
-        general = table.abi == "raw" or table.payload.kind in GENERATORS
+        # a rule looks at the dispatch by itself
+        selective = bool(table.dispatches or table.kinds) or table.payload.kind == "rule"
+        general = table.abi == "raw" or table.payload.kind in GENERATORS | NO_FILE | {"rule"}
         optional = selective and general and "definition" not in table.model_fields_set
         # a definition may be shared with the kernel in the next folder, which is for another target
         problems = list(self._inside(path, table.definition.file, required=not optional, root=self.folder.parent))
@@ -235,10 +247,18 @@ class _Checks:
 
     def _launch(self) -> Iterator[Problem]:
         table = self.table
-        if table.payload.kind in GENERATORS:
+        if table.payload.kind in REWRITES:
+            for key in sorted(table.launch.model_fields_set - {"compilation_info"}):
+                yield Problem(
+                    path=("launch", key), what="IREE compiles this body, and decides its launch geometry", at_key=True,
+                    expected="no such key", found=f'{key} with kind = "{table.payload.kind}"',
+                    next_step=f"remove {key}; a rule can set a compilation_info on the operations that it makes",
+                )  # fmt: skip
+        if table.payload.kind in GENERATORS | REWRITES | NO_FILE:
             return
         missing = [("workgroup_count", '["ceildiv(N, 64)", "1", "1"]')] * (table.launch.workgroup_count is None)
-        if table.payload.kind == "ptx" and table.launch.workgroup_size is None:
+        on_cuda = table.payload.kind == "llvm-dialect" and any(t.backend == "cuda" for t in table.target)
+        if (table.payload.kind in ("ptx", "cuda") or on_cuda) and table.launch.workgroup_size is None:
             missing.append(("workgroup_size", "[64, 1, 1]"))
         for key, example in missing:
             yield Problem(
@@ -276,7 +296,10 @@ def _manifest(table: ManifestTable, file: Path, checks: _Checks) -> Manifest:
                 format=target.format or "",
                 architectures=tuple(target.architectures),
                 features=tuple(target.features),
-                config=tuple((key, _as_mlir(value)) for key, value in target.config.items()),
+                config=parse_config(target.config)[0],
+                config_tests=parse_config(target.config)[1],
+                device=parse_device(target.device),
+                variant=target.variant or "",
             )
             for target in table.target
         ),
@@ -292,26 +315,26 @@ def _manifest(table: ManifestTable, file: Path, checks: _Checks) -> Manifest:
         kinds=tuple(table.kinds),
         payload=PayloadSpec(
             kind=table.payload.kind,
-            path=file.parent / table.payload.file,
-            entry=table.payload.entry,
+            path=file.parent / table.payload.file if table.payload.file else file,
+            entry=table.payload.entry or "",
             spec_constants=tuple(sorted((int(k), v) for k, v in table.payload.spec_constants.items())),
+            objects=tuple(file.parent / name for name in table.payload.objects),
         ),
         launch=Launch(
             workgroup_size=_triple(launch.workgroup_size),
             workgroup_count=_triple(launch.workgroup_count),
             shared_memory_bytes=launch.shared_memory_bytes,
+            compilation_info=launch.compilation_info or "",
         ),
         priority=table.priority,
+        not_repeatable=table.not_repeatable or "",
         bindings=table.bindings,
         # a raw payload that reads push constants has to say how many: 0 is checked like any other number
         constants=(table.constants or 0) if raw else None,
+        executable_constants=parse_constants(table.executable_constant),
     )
     return Manifest(file=file, kernel=kernel, definition=checks.definition)
 
 
 def _triple(values: list[_T] | None) -> tuple[_T, _T, _T] | None:
     return cast("tuple[_T, _T, _T]", tuple(values)) if values is not None else None
-
-
-def _as_mlir(value: str | bool | int) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -31,6 +31,7 @@ _EXPECTED = {
     "operands": 'the axes of an operand, such as ["M", "K"] or { axes = ["M", "K"], strided = true }',
     "target": 'at least one table [[target]] with a backend, such as backend = "llvm-cpu"',
     "target.config": "a string, an integer, true or false",
+    "target.device": 'true, false, an integer, or a comparison such as ">= 9"',
     "launch.workgroup_size": "three integers of at least 1, such as [64, 1, 1]",
     "launch.workgroup_count": 'three expressions over axes, such as ["ceildiv(N, 64)", "M", "1"]',
 }
@@ -119,8 +120,8 @@ def _problem(detail: dict[str, Any], data: Mapping[str, Any], schema: type[BaseM
     help_text = _EXPECTED.get(".".join(p for p in path if isinstance(p, str)), "")
     if len(path) == 2 and path[0] == "operands":
         help_text = _EXPECTED["operands"]
-    if len(path) == 4 and path[2] == "config":
-        help_text = _EXPECTED["target.config"]
+    if len(path) == 4 and path[2] in ("config", "device"):
+        help_text = _EXPECTED[f"target.{path[2]}"]
     if kind == "missing":
         parent, name = path[:-1], path[-1]
         help_text = help_text or f"`{name} = …`"
@@ -151,7 +152,7 @@ def _as_written(location: Sequence[str | int], data: Mapping[str, Any]) -> KeyPa
         path[0] = "schema"
     if len(path) > 2 and path[0] == "operands" and isinstance(data["operands"][path[1]], list):
         del path[2]  # the short form has no key `axes`
-    if len(path) > 4 and path[0] == "target" and path[2] == "config":
+    if len(path) > 4 and path[0] == "target" and path[2] in ("config", "device"):
         del path[4:]  # the alternative of a union that was tried
     return tuple(path)
 
@@ -182,11 +183,18 @@ def _unknown_key(path: KeyPath, known: Sequence[str]) -> Problem:
 
 def _keys_of(schema: type[BaseModel], path: KeyPath) -> list[str]:
     """The keys that the table at `path` may hold."""
-    from .schema import DefinitionTable, LaunchTable, OperandTable, PayloadTable, TargetTable
+    from .schema import (
+        DefinitionTable,
+        ExecutableConstantTable,
+        LaunchTable,
+        OperandTable,
+        PayloadTable,
+        TargetTable,
+    )
 
     tables: dict[object, type[BaseModel]] = {
         "operands": OperandTable, "target": TargetTable, "definition": DefinitionTable, "payload": PayloadTable,
-        "launch": LaunchTable,
+        "launch": LaunchTable, "executable_constant": ExecutableConstantTable,
     }  # fmt: skip
     table = tables[path[0]] if path else schema
     return [info.alias or name for name, info in table.model_fields.items()]

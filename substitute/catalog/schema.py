@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -18,6 +18,8 @@ _SPIRV = ("vulkan-spirv",)
 KIND_BACKENDS: dict[PayloadKind, tuple[str, ...]] = {
     "llvm-generator": _LLVM, "llvm-ir": _LLVM, "llvm-bitcode": _LLVM, "object": ("llvm-cpu",),
     "spirv": _SPIRV, "glsl": _SPIRV, "glsl-generator": _SPIRV, "ptx": ("cuda",),
+    "cuda": ("cuda",),
+    "llvm-dialect": ("llvm-cpu", "cuda"), "spirv-dialect": _SPIRV, "mlir": BACKENDS, "rule": BACKENDS, "iree": BACKENDS,
 }  # fmt: skip
 """The backends that can take each kind of payload."""
 
@@ -69,7 +71,9 @@ class TargetTable(_Table):
     format: Text | None = None
     architectures: list[Text] = []
     features: list[FeatureName] = []
-    config: dict[str, str | bool | int] = {}
+    config: dict[str, Any] = {}
+    device: dict[str, str | bool | int] = {}
+    variant: Text | None = None
 
 
 class DefinitionTable(_Table):
@@ -82,9 +86,19 @@ class PayloadTable(_Table):
     """`[payload]`."""
 
     kind: PayloadKind
-    file: Text
-    entry: EntryName
+    file: Text | None = None
+    entry: EntryName | None = None
     spec_constants: dict[Annotated[str, Field(pattern=r"^\d{1,9}$")], Text] = {}
+    objects: list[Text] = []
+
+
+class ExecutableConstantTable(_Table):
+    """One `[[executable_constant]]`."""
+
+    name: KernelName
+    value: Text | int | None = None
+    query: Text | None = None
+    default: int | None = None
 
 
 class LaunchTable(_Table):
@@ -93,6 +107,7 @@ class LaunchTable(_Table):
     workgroup_size: Annotated[list[ThreadCount], Triple] | None = None
     workgroup_count: Annotated[list[Text], Triple] | None = None
     shared_memory_bytes: Count = 0
+    compilation_info: Text | None = None
 
 
 class ManifestTable(_Table):
@@ -115,3 +130,5 @@ class ManifestTable(_Table):
     target: Annotated[list[TargetTable], Field(min_length=1)]
     payload: PayloadTable
     launch: LaunchTable = LaunchTable()
+    executable_constant: list[ExecutableConstantTable] = []
+    not_repeatable: Text | None = None

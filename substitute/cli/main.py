@@ -22,9 +22,11 @@ COMMANDS: dict[str, str] = {
     "inspect": "List the dispatches of a model and the kernel that takes each.",
     "explain": "Say rule by rule why a kernel fits a dispatch or not.",
     "run": "Run a compiled module on a device.",
-    "validate": "Compare a model with kernels to the same model without.",
+    "validate": "Compare kernels, or a model with them, with a golden.",
+    "audit": "Run every dispatch of stock IREE against a golden in float64.",
     "kernels": "List the kernels that can be used.",
     "new": "Write a new kernel that works, to start from.",
+    "simulate": "Run a program of IREE's on simulated CUDA devices.",
 }
 """Each command is the function `command` of the module of its name, imported when it is used."""
 

@@ -21,7 +21,7 @@ VALUES = "4x2xf32=1,2,…, 4x2xf32=@file.bin, or @file.npy"
 @click.command("run")
 @click.argument("module", type=FILE)
 @click.option("--device", default="local-task", show_default=True, metavar="NAME",
-              help="A device as IREE names it: local-task, local-sync, vulkan, cuda.")  # fmt: skip
+              help="A device as IREE names it: local-task, vulkan, cuda; or cuda-sim[://sm_90].")  # fmt: skip
 @click.option("--function", metavar="NAME", help="The function to call; may be left out where there is only one.")
 @click.option("--input", "inputs", multiple=True, metavar="VALUE", help=f"An argument: {VALUES}.")
 @click.option("--output", "outputs", multiple=True, metavar="TARGET",

@@ -7,25 +7,36 @@ import re
 from typing import Any
 
 from ..errors import DeviceError, UsageError
+from .cuda_sim import driver as cuda_sim
 
 _SOFTWARE_VULKAN = (
     "for the software Vulkan device on Debian: apt-get install mesa-vulkan-drivers libvulkan1; or choose another device"
 )
 _NEXT_STEPS = (
     ("vulkan", _SOFTWARE_VULKAN),
-    ("cuda", "CUDA needs an NVIDIA GPU and its driver (libcuda.so); choose another device to run without"),
+    ("cuda", "CUDA needs an NVIDIA GPU and its driver (libcuda.so); --device=cuda-sim simulates one without"),
     ("hip", "HIP needs an AMD GPU and ROCm (libamdhip64.so); choose another device to run without"),
 )
+_CUDA_IS_SIMULATED = "in this process CUDA is simulated"
 _STATUS = re.compile(r"[A-Z_]{5,}; (.*)", re.DOTALL)
 _workers: int | None = None
 
 
 def available_devices() -> dict[str, str]:
-    """Every driver of the runtime by IREE's name, and why its devices cannot be used: empty for those that can."""
+    """Every driver of the runtime by IREE's name, and why its devices cannot be used: empty for those that can.
+
+    `cuda-sim`, the simulated CUDA devices, is among them.
+    """
     from iree.runtime import get_driver
 
     reasons: dict[str, str] = {}
     for name in _driver_names():
+        if name == cuda_sim.SIMULATED:
+            reasons[name] = cuda_sim.reason_against()
+            continue
+        if name == "cuda" and cuda_sim.is_loaded():
+            reasons[name] = _CUDA_IS_SIMULATED
+            continue
         try:
             found = get_driver(name).query_available_devices()
         except (RuntimeError, ValueError) as error:
@@ -40,6 +51,8 @@ def describe_device(device: str) -> str:
     open_device(device)
     from iree.runtime import get_driver
 
+    if cuda_sim.is_simulated(device):
+        device = cuda_sim.name_for_iree(device)
     path = device.partition("://")[2].partition("?")[0]
     known = get_driver(_driver_of(device)).query_available_devices()
     names = [str(entry["name"]) for entry in known if path in ("", str(entry["path"]))]
@@ -64,6 +77,8 @@ def open_device(device: str, *, workers: int | None = None) -> Any:
             expected="device local-task (any number), or local-sync (which has exactly one)",
             found=f"{workers} for {device}",
         )
+    if driver == cuda_sim.SIMULATED:
+        return _open_simulated(device)
     try:
         return get_device(device)
     except (RuntimeError, ValueError) as error:
@@ -73,6 +88,25 @@ def open_device(device: str, *, workers: int | None = None) -> Any:
             expected=f"a device that the driver can open: {', '.join(openable) or 'there is none on this machine'}",
             found=reason_of(error),
             next_step="" if openable else dict(_NEXT_STEPS).get(driver, ""),
+        ) from error
+
+
+def _open_simulated(device: str) -> Any:
+    """A simulated CUDA device; a new one each time, since a fault ends the context of the one that met it."""
+    from iree.runtime import get_device
+
+    name = cuda_sim.name_for_iree(device)
+    cuda_sim.load_library()
+    # the device before may have met a fault, and somebody may still hold it
+    cuda_sim.recover()
+    try:
+        return get_device(name, cache=False)
+    except (RuntimeError, ValueError) as error:
+        raise DeviceError(
+            f"device {device!r} cannot be opened",
+            expected="a simulated CUDA device, executed by a process of its own",
+            found=reason_of(error),
+            next_step="see above for what that process said",
         ) from error
 
 
@@ -86,7 +120,7 @@ def reason_of(error: BaseException) -> str:
 def _driver_names() -> list[str]:
     from iree.runtime import query_available_drivers
 
-    return sorted(str(name) for name in query_available_drivers())
+    return sorted((*(str(name) for name in query_available_drivers()), cuda_sim.SIMULATED))
 
 
 def _driver_of(device: str) -> str:
@@ -95,6 +129,13 @@ def _driver_of(device: str) -> str:
 
 def _check_driver(device: str, driver: str) -> None:
     names = _driver_names()
+    if driver == "cuda" and cuda_sim.is_loaded():
+        raise DeviceError(
+            f"device {device!r} cannot be opened here any more",
+            expected="a process that has not used cuda-sim",
+            found=_CUDA_IS_SIMULATED,
+            next_step="use the device in a process of its own",
+        )
     if driver in names:
         return
     close = difflib.get_close_matches(driver, names, n=1)

@@ -12,6 +12,7 @@ from typing import Any, Self, SupportsFloat, SupportsInt
 import numpy as np
 
 from ..errors import DeviceError
+from .cuda_sim.driver import is_simulated, last_fault
 from .drivers import open_device, reason_of
 from .transfer import to_device, to_host
 from .value_type import Array, Function, ValueType, element_name, parse_declaration, type_of
@@ -106,7 +107,11 @@ class Session:
             self._context.invoke(self._module.lookup_function(function.name), packed, results)
         except (RuntimeError, ValueError) as error:
             raise DeviceError(
-                f"function {function} failed on {self.device}", where=self._where, details=str(error)
+                f"function {function} failed on {self.device}",
+                where=self._where,
+                # IREE can lose what the driver said on the way
+                found=last_fault() if is_simulated(self.device) else "",
+                details=str(error),
             ) from error
         return results
 
@@ -126,12 +131,20 @@ class Session:
         for at, (value, kind) in enumerate(zip(values, declared, strict=True)):
             self._check_input(function, at, value, kind)
             if kind.shape is not None:
-                packed.push_ref(to_device(self._device, value).ref)
+                packed.push_ref(self._to_device(function, at, value).ref)
             elif value.dtype.kind in "iub" and kind.element not in ("f16", "bf16", "f32", "f64"):
                 packed.push_int(int(value))
             else:
                 packed.push_float(float(value))
         return packed
+
+    def _to_device(self, function: Function, at: int, value: Array) -> Any:
+        try:
+            return to_device(self._device, value)
+        except (RuntimeError, ValueError) as error:
+            raise DeviceError(
+                f"input {at} of {function.name} cannot be put on {self.device}", where=self._where, details=str(error)
+            ) from error
 
     def _check_input(self, function: Function, at: int, value: Array, kind: ValueType) -> None:
         if not kind.bytes_are_known:
@@ -213,7 +226,8 @@ def _load_error(error: Exception, *, device: str, where: str) -> DeviceError:
     if match is None:
         return DeviceError(f"the module cannot be loaded on {device}", where=where, details=str(error))
     wanted = _COMPILED_FOR.get(match[1], match[1])
-    same = match[1] == device.partition("://")[0] or (match[1] == "local" and device.startswith("local-"))
+    driver = device.partition("://")[0]
+    same = driver in (match[1], f"{match[1]}-sim") or (match[1] == "local" and driver.startswith("local-"))
     return DeviceError(
         f"the module was not compiled for {'this ' if same else ''}{device}",
         where=where,

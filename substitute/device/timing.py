@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DeviceError
+from .cuda_sim.driver import is_simulated
 from .session import Session, Value
 from .value_type import Array, type_of
 
@@ -127,12 +128,20 @@ def dispatch_times(
 
     The name is the one the device knows. Raises `DeviceError`, also after `timeout_s`.
     """
+    if is_simulated(device):
+        raise DeviceError(
+            f"{device} has no speed to speak of",
+            expected="a real device, or local-task",
+            found="a simulated one",
+            next_step="the simulated device says whether a kernel is right, not how fast it is",
+        )
     with Session(vmfb, device=device) as session:
         name = session.function(function).name
         session.bind(name, inputs)  # wrong inputs get a better message here
     local = device.startswith("local-")
     # local devices time on the host, others by device timestamps; each refuses the other's mode
     mode = "host-execution,executable-metadata" if local else "dispatch-events,executable-metadata"
+    _tool_path("iree-profile")
     with tempfile.TemporaryDirectory(prefix="iree-substitute-") as folder:
         module = vmfb if isinstance(vmfb, Path) else Path(folder, "module.vmfb")
         if isinstance(vmfb, bytes):
@@ -228,5 +237,6 @@ def _tool_path(name: str) -> Path:
     raise DeviceError(
         f"the runtime's program {name} is missing",
         expected=f"{name} in the package iree-base-runtime",
-        next_step="reinstall the package: pip install --force-reinstall iree-base-runtime",
+        next_step="reinstall the package: pip install --force-reinstall iree-base-runtime"
+        + ("; IREE 3.11 does not have it yet" if name == "iree-profile" else ""),
     )

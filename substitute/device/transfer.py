@@ -2,40 +2,71 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from .value_type import Array
 
+_ELEMENT_TYPES = {
+    "bool": "BOOL_8", "bfloat16": "BFLOAT_16", "float16": "FLOAT_16", "float32": "FLOAT_32", "float64": "FLOAT_64",
+    "float8_e4m3fn": "FLOAT_8_E4M3_FN", "float8_e4m3fnuz": "FLOAT_8_E4M3_FNUZ", "float8_e5m2": "FLOAT_8_E5M2",
+    "float8_e5m2fnuz": "FLOAT_8_E5M2_FNUZ", "float8_e8m0fnu": "FLOAT_8_E8M0_FNU", "complex64": "COMPLEX_64",
+    "complex128": "COMPLEX_128", **{f"int{n}": f"SINT_{n}" for n in (8, 16, 32, 64)},
+    **{f"uint{n}": f"UINT_{n}" for n in (8, 16, 32, 64)},
+}  # fmt: skip
+"""NumPy's name → the name in `iree.runtime.HalElementType`; IREE's own table has moved from version to version."""
+
+
+def _element_type(dtype: np.dtype[Any]) -> Any:
+    from iree.runtime import HalElementType
+
+    return getattr(HalElementType, _ELEMENT_TYPES[dtype.name])
+
+
+@cache
+def _dtypes() -> dict[int, np.dtype[Any]]:
+    """Code of a HAL element type → NumPy's type; integers without a sign are taken as signed."""
+    import ml_dtypes
+    from iree.runtime import HalElementType
+
+    names = {hal: name for name, hal in _ELEMENT_TYPES.items()} | {f"INT_{n}": f"int{n}" for n in (8, 16, 32, 64)}
+    return {int(getattr(HalElementType, hal)): np.dtype(getattr(ml_dtypes, name, name)) for hal, name in names.items()}
+
 
 def to_device(device: Any, value: Array) -> Any:
     """A buffer view of the device that holds a copy of `value`."""
     from iree.runtime import BufferUsage, MemoryType
-    from iree.runtime.dtypes import map_dtype_to_hal_element_type
 
     return device.allocator.allocate_buffer_copy(
         memory_type=MemoryType.DEVICE_LOCAL,
         allowed_usage=BufferUsage.DEFAULT,
         device=device,
         buffer=np.ascontiguousarray(value).reshape(value.shape),
-        element_type=map_dtype_to_hal_element_type(value.dtype),
+        element_type=_element_type(value.dtype),
     )
 
 
 def to_host(device: Any, view: Any) -> Array:
     """A copy of a buffer view's contents, in memory that NumPy owns."""
-    from iree.runtime import HalElementType
-
-    dtype = np.dtype(HalElementType.map_to_dtype(view.element_type))
+    dtype = _dtypes()[int(view.element_type)]
     shape = tuple(view.shape)
     if 0 in shape:
         return np.empty(shape, dtype)
-    buffer = view.get_buffer()
+    size_bytes = math.prod(shape) * dtype.itemsize
+    return bytes_to_host(device, view.get_buffer())[:size_bytes].view(dtype).reshape(shape)
+
+
+def bytes_to_host(device: Any, buffer: Any) -> Array:
+    """A copy of all bytes of a buffer; what `map` gives is the device's own memory, gone with the buffer."""
+    size = buffer.byte_length()
+    if not size:
+        return np.empty(0, np.uint8)
     if not _is_mappable(buffer):
         buffer = _stage(device, buffer)
-    # what `map` gives is the device's own memory, gone with the buffer
-    return np.array(buffer.map().asarray(shape, dtype), copy=True)
+    return np.array(buffer.map().asarray((size,), np.dtype(np.uint8)), copy=True)
 
 
 def _is_mappable(buffer: Any) -> bool:

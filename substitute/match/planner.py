@@ -10,8 +10,9 @@ from ..catalog.constraints import constraint_to_index, describe_sizes
 from ..errors import PlanError
 from ..model.dispatch import Dispatch
 from ..model.index import Index
-from ..model.kernel import Constraint, Kernel
+from ..model.kernel import FINAL_BODIES, REWRITES, Constraint, Kernel, TargetRule
 from ..model.plan import Decision, Match, Plan, Rule, Substitution
+from .devices import exclude_each_other, ways_in
 from .structure import match_form
 from .target import check_target
 from .workload import unknown_to_host
@@ -19,20 +20,35 @@ from .workload import unknown_to_host
 Accepts = Callable[[Kernel, Dispatch], str]
 """Asks a kernel's generator whether it can make code for this dispatch: empty, or the reason why not."""
 
-FALLBACK_BACKENDS = frozenset({"llvm-cpu"})
-"""Where IREE's own code can stay in as the choice at run time."""
+NO_HOST = (
+    "the host program, which has to choose, is out of sight: the filter gets one executable; "
+    "`iree-substitute compile` can do this"
+)
+"""Why the filter refuses what needs another variant or another dispatch."""
+CALL_OUT_BACKENDS = frozenset({"llvm-cpu"})
+"""Where a kernel is linked into the variant, beside IREE's own code, so that the executable alone holds the choice."""
+
+Chosen = Mapping[str, str | Sequence[str]]
+"""A saved plan: dispatch, or `variant::dispatch`, → its kernel, or its kernels in the order in which they are asked."""
 
 
-def decide(kernel: Kernel, dispatch: Dispatch, accepts: Accepts) -> Decision:
-    """Checks one kernel against one dispatch: target, selection, structure, constraints, generator, in this order."""
+def decide(kernel: Kernel, dispatch: Dispatch, accepts: Accepts, *, host: bool = True) -> Decision:
+    """Checks one kernel against one dispatch: target, selection, structure, constraints, generator, in this order.
+
+    Without `host`, the program that launches the dispatch is out of sight, as in the filter.
+    """
     rules = [check_target(kernel.targets, dispatch.target)]
     match: Match | None = None
     if rules[-1].passed:
-        rules.extend(_until_failed(_selection(kernel, dispatch)))
+        rules.extend(_until_failed((*_device(kernel, dispatch, host=host), *_selection(kernel, dispatch))))
     if rules[-1].passed:
         match = _structure(kernel, dispatch, rules)
     if match is not None:
-        match = _constrained(kernel, dispatch, match, rules)
+        match = _constrained(kernel, dispatch, match, rules, host=host)
+    if match is not None and (asked := _leaves_iree_behind(kernel, dispatch, match)):
+        expected = "a kernel for every device and every size: no code of IREE's stays in beside this one"
+        rules.append(Rule(name="choice", passed=False, expected=expected, found=asked))
+        match = None
     if match is not None:
         reason = accepts(kernel, dispatch)
         rules.append(
@@ -47,11 +63,44 @@ def decide(kernel: Kernel, dispatch: Dispatch, accepts: Accepts) -> Decision:
     return Decision(kernel=kernel, dispatch=dispatch, rules=tuple(rules), match=match)
 
 
+def _leaves_iree_behind(kernel: Kernel, dispatch: Dispatch, match: Match) -> str:
+    """What would have to be asked at run time, of a kind of payload that cannot stand beside IREE's own code."""
+    inside = dispatch.target.backend in CALL_OUT_BACKENDS
+    if kernel.payload.kind not in REWRITES and (inside or kernel.payload.kind not in FINAL_BODIES):
+        return ""
+    tests = ways_in(kernel.targets, dispatch.target)[0].device
+    return ", ".join((*(str(test) for test in tests), *match.fallback))
+
+
 def _until_failed(rules: Iterable[Rule]) -> Iterator[Rule]:
     for rule in rules:
         yield rule
         if not rule.passed:
             return
+
+
+def _device(kernel: Kernel, dispatch: Dispatch, *, host: bool) -> list[Rule]:
+    """What the device is asked, and whether there is a place for the choice."""
+    rules: list[Rule] = []
+    ways = ways_in(kernel.targets, dispatch.target)
+    inside = dispatch.target.backend in CALL_OUT_BACKENDS
+    if inside and not dispatch.has_body:
+        rules.append(
+            Rule(name="executable.body", passed=False, expected="a body, into which the kernel's call is put",
+                 found=dispatch.reason)
+        )  # fmt: skip
+    if dispatch.siblings and not inside:
+        found = f"{dispatch.siblings + 1} exports"
+        found += ", taken apart" if host else f", and {NO_HOST}"
+        rules.append(
+            Rule(name="executable.exports", passed=host, expected="one export, or a host program", found=found)
+        )
+    if ways and ways[0].device:
+        tests = " or ".join(" and ".join(str(test) for test in way.device) for way in ways)
+        asked = "asked when the module is loaded; elsewhere the next kernel or IREE's code runs"
+        passed = host or inside
+        rules.append(Rule(name="device", passed=passed, expected=tests, found=asked if passed else NO_HOST))
+    return rules
 
 
 def _selection(kernel: Kernel, dispatch: Dispatch) -> list[Rule]:
@@ -75,7 +124,8 @@ def _selection(kernel: Kernel, dispatch: Dispatch) -> list[Rule]:
                 rules.append(
                     Rule(name=f"layout.{name}", passed=wanted == found, expected=str(wanted), found=str(found))
                 )
-    if dispatch.program is None and (kernel.forms or kernel.abi == "canonical"):
+    blind = kernel.payload.kind in ("rule", "iree")  # needs no operands, and may look at the IR itself
+    if dispatch.program is None and (kernel.forms or (kernel.abi == "canonical" and not blind)):
         rules.append(
             Rule(name="structure.read", passed=False, expected="a body that can be read", found=dispatch.reason)
         )
@@ -103,12 +153,12 @@ def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match |
     return None
 
 
-def _constrained(kernel: Kernel, dispatch: Dispatch, match: Match, rules: list[Rule]) -> Match | None:
+def _constrained(kernel: Kernel, dispatch: Dispatch, match: Match, rules: list[Rule], *, host: bool) -> Match | None:
     """Checks constraints over static axes; those over dynamic ones are left to run time where that is possible."""
     sizes: dict[str, Index] = {a.name: a.size for a in match.axes}
     fallback: list[str] = []
     for constraint in kernel.constraints:
-        rule, left = _constraint(constraint, sizes, dispatch)
+        rule, left = _constraint(constraint, sizes, dispatch, host=host)
         rules.append(rule)
         if not rule.passed:
             return None
@@ -116,7 +166,9 @@ def _constrained(kernel: Kernel, dispatch: Dispatch, match: Match, rules: list[R
     return replace(match, fallback=tuple(fallback))
 
 
-def _constraint(constraint: Constraint, sizes: Mapping[str, Index], dispatch: Dispatch) -> tuple[Rule, bool]:
+def _constraint(
+    constraint: Constraint, sizes: Mapping[str, Index], dispatch: Dispatch, *, host: bool
+) -> tuple[Rule, bool]:
     """The rule, and whether it is left to run time."""
     unbound = sorted(constraint.axes - sizes.keys())
     if unbound:
@@ -128,8 +180,8 @@ def _constraint(constraint: Constraint, sizes: Mapping[str, Index], dispatch: Di
         return Rule(name="constraint", passed=condition, expected=constraint.text, found=values), False
     dynamic = [axis for axis in sorted(constraint.axes) if not isinstance(sizes[axis], int)]
     found = f"{', '.join(dynamic)} known at run time only"
-    if dispatch.target.backend not in FALLBACK_BACKENDS:
-        found += ", and no fallback on this backend"
+    if not host and dispatch.target.backend not in CALL_OUT_BACKENDS:
+        found += f", and {NO_HOST}"
     elif any(unknown_to_host(dispatch, sizes[axis]) for axis in dynamic):
         found += ", and not to the host that launches the dispatch"
     else:
@@ -154,27 +206,57 @@ def rank(decision: Decision) -> tuple[int, ...]:
     )
 
 
-def _closeness(rule: object) -> int:
-    from ..model.kernel import TargetRule
-
-    assert isinstance(rule, TargetRule)
-    return bool(rule.format) + bool(rule.architectures) + len(rule.features) + len(rule.config)
+def _closeness(rule: TargetRule) -> int:
+    named = bool(rule.format) + bool(rule.architectures) + len(rule.features)
+    return named + len(rule.config) + len(rule.config_tests) + len(rule.device)
 
 
 def choose(decisions: Sequence[Decision]) -> Decision | None:
     """The best accepted decision. Raises `PlanError` for a tie."""
-    accepted = sorted((d for d in decisions if d.accepted), key=rank)
-    if not accepted:
-        return None
-    if len(accepted) > 1 and rank(accepted[-1]) == rank(accepted[-2]):
-        first, second = sorted((accepted[-1].kernel, accepted[-2].kernel), key=lambda k: k.name)
-        raise PlanError(
-            f"two kernels fit {accepted[-1].dispatch.name} equally well",
-            expected="one that is better by origin, priority, specificity, target or constraints",
-            found=f"{first.name} ({first.folder}) and {second.name} ({second.folder})",
-            next_step="give one of them a higher `priority` in its kernel.toml",
-        )
-    return accepted[-1]
+    best = choose_all(decisions)
+    return best[0] if best else None
+
+
+def choose_all(decisions: Sequence[Decision]) -> tuple[Decision, ...]:
+    """The accepted decisions, best first, as far as the first that every device and every size takes.
+
+    Raises `PlanError` for a tie, unless no device takes both.
+    """
+    accepted = sorted((d for d in decisions if d.accepted), key=lambda d: d.kernel.name)
+    accepted.sort(key=rank, reverse=True)
+    chosen: list[Decision] = []
+    for at, decision in enumerate(accepted):
+        chosen.append(decision)
+        for other in accepted[at + 1 :]:
+            if rank(other) == rank(decision) and not _never_both(decision, other):
+                raise _tie(decision, other)
+        if not _leaves_over(decision):
+            break
+    return tuple(chosen)
+
+
+def _leaves_over(decision: Decision) -> bool:
+    """True if some device or some size is left for the next kernel."""
+    assert decision.match is not None
+    return bool(decision.match.fallback or _ways(decision)[0].device)
+
+
+def _ways(decision: Decision) -> tuple[TargetRule, ...]:
+    return ways_in(decision.kernel.targets, decision.dispatch.target)
+
+
+def _never_both(one: Decision, other: Decision) -> bool:
+    return exclude_each_other(_ways(one), _ways(other))
+
+
+def _tie(one: Decision, other: Decision) -> PlanError:
+    first, second = sorted((one.kernel, other.kernel), key=lambda k: k.name)
+    return PlanError(
+        f"two kernels fit {one.dispatch.name} equally well",
+        expected="one that is better by origin, priority, specificity, target or constraints",
+        found=f"{first.name} ({first.folder}) and {second.name} ({second.folder})",
+        next_step="give one of them a higher `priority` in its kernel.toml",
+    )
 
 
 def make_plan(
@@ -182,10 +264,11 @@ def make_plan(
     kernels: Sequence[Kernel],
     accepts: Accepts,
     *,
-    chosen: Mapping[str, str] | None = None,
+    chosen: Chosen | None = None,
     require: Sequence[str] = (),
+    host: bool = True,
 ) -> Plan:
-    """Decides for every dispatch. `chosen` (dispatch name → kernel name) replays a saved plan and nothing else.
+    """Decides for every dispatch. `chosen` replays a saved plan and nothing else; `host` as for `decide`.
 
     Raises `PlanError` for ties, for a required kernel that took nothing, and for a saved plan that does not fit.
     """
@@ -196,21 +279,25 @@ def make_plan(
     decisions: list[Decision] = []
     substitutions: list[Substitution] = []
     for dispatch in dispatches:
-        own = [decide(k, dispatch, accepts) for k in by_backend.get(dispatch.target.backend, ())]
+        own = [decide(k, dispatch, accepts, host=host) for k in by_backend.get(dispatch.target.backend, ())]
         decisions.extend(own)
-        best = choose(own) if chosen is None else _replayed(dispatch, own, chosen)
-        if best is not None and best.match is not None:
-            substitutions.append(Substitution(dispatch=dispatch, kernel=best.kernel, match=best.match))
+        for best in choose_all(own) if chosen is None else _replayed(dispatch, own, chosen):
+            assert best.match is not None
+            substitutions += [
+                Substitution(dispatch=dispatch, kernel=best.kernel, match=best.match, rule=way) for way in _ways(best)
+            ]
     plan = Plan(substitutions=tuple(substitutions), decisions=tuple(decisions), dispatches=tuple(dispatches))
     _check_replayed(plan, chosen or {})
-    _check_required(plan, kernels, require)
+    check_required(plan, kernels, require)
     return plan
 
 
-def _replayed(dispatch: Dispatch, decisions: Sequence[Decision], chosen: Mapping[str, str]) -> Decision | None:
-    if dispatch.name not in chosen:
-        return None
-    name = chosen[dispatch.name]
+def _replayed(dispatch: Dispatch, decisions: Sequence[Decision], chosen: Chosen) -> list[Decision]:
+    names = chosen.get(f"{dispatch.variant}::{dispatch.name}", chosen.get(dispatch.name, ()))
+    return [_of_kernel(n, dispatch, decisions) for n in dict.fromkeys((names,) if isinstance(names, str) else names)]
+
+
+def _of_kernel(name: str, dispatch: Dispatch, decisions: Sequence[Decision]) -> Decision:
     decision = next((d for d in decisions if d.kernel.name == name), None)
     if decision is None or not decision.accepted:
         failed = decision.rules[-1] if decision else None
@@ -224,8 +311,9 @@ def _replayed(dispatch: Dispatch, decisions: Sequence[Decision], chosen: Mapping
     return decision
 
 
-def _check_replayed(plan: Plan, chosen: Mapping[str, str]) -> None:
-    missing = sorted(set(chosen) - {d.name for d in plan.dispatches})
+def _check_replayed(plan: Plan, chosen: Chosen) -> None:
+    known = {name for d in plan.dispatches for name in (d.name, f"{d.variant}::{d.name}")}
+    missing = sorted(set(chosen) - known)
     if missing:
         raise PlanError(
             "the plan names dispatches that the model does not have",
@@ -235,7 +323,8 @@ def _check_replayed(plan: Plan, chosen: Mapping[str, str]) -> None:
         )
 
 
-def _check_required(plan: Plan, kernels: Sequence[Kernel], require: Sequence[str]) -> None:
+def check_required(plan: Plan, kernels: Sequence[Kernel], require: Sequence[str]) -> None:
+    """Raises `PlanError` for a kernel of `require` that took nothing."""
     used = {s.kernel.name for s in plan.substitutions}
     for name in require:
         if name in used:
@@ -276,6 +365,8 @@ def nearest_miss(decisions: Sequence[Decision]) -> Decision | None:
     order = ("target", "select", "structure.read", "structure.cores", "structure", "layout", "constraint", "payload")
 
     def closeness(decision: Decision) -> int:
+        if decision.kernel.payload.kind == "rule" and not decision.kernel.forms:
+            return -1  # it was asked about everything, and nothing in its manifest came near
         name = decision.rules[-1].name
         exact = [i for i, o in enumerate(order) if name == o]
         return exact[0] if exact else max((i for i, o in enumerate(order) if name.startswith(o)), default=0)

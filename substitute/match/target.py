@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from fnmatch import translate
 
 from ..model.dispatch import Target
-from ..model.kernel import TargetRule
+from ..model.kernel import ConfigTest, TargetRule
 from ..model.plan import Rule
+from .attribute_text import inside, parse_attribute, scalars, show
 
 
 def check_target(rules: tuple[TargetRule, ...], target: Target) -> Rule:
@@ -22,6 +24,11 @@ def check_target(rules: tuple[TargetRule, ...], target: Target) -> Rule:
     if best is None:
         return Rule(name="target", passed=False, expected="at least one target", found="none in the manifest")
     return best[1]
+
+
+def fits(rule: TargetRule, target: Target) -> bool:
+    """Whether the target meets the rule; what the rule asks the device is another matter."""
+    return all(step.passed for step in _steps(rule, target))
 
 
 def architecture(target: Target) -> str:
@@ -57,8 +64,55 @@ def _steps(rule: TargetRule, target: Target) -> list[Rule]:
         found = "all of them" if not missing else f"without {', '.join(missing)}"
         steps.append(Rule(name="target.features", passed=not missing, expected=", ".join(rule.features), found=found))
     for key, value in rule.config:
-        steps.append(_equal(f"target.config.{key}", value, target.get(key, "(not there)")))
+        steps.append(_plain_value(key, value, target))
+    steps += [_tested_value(test, target) for test in rule.config_tests]
     return steps
+
+
+def _plain_value(key: str, value: str, target: Target) -> Rule:
+    found = target.get(key)
+    if not found:
+        return _missing((key,), value, tuple(name for name, _ in target.config))
+    passed = value in (found, parse_attribute(found))  # a number is printed with its type: `32 : i64`
+    return Rule(name=f"target.config.{key}", passed=passed, expected=value, found=found)
+
+
+def _tested_value(test: ConfigTest, target: Target) -> Rule:
+    key, *below = test.path
+    text = target.get(key)
+    if not text:
+        return _missing(test.path[:1], str(test), tuple(name for name, _ in target.config))
+    node, known = inside(text, tuple(below))
+    if node is None:
+        return _missing(test.path, str(test), known)
+    # what has no single values (a table) is compared as it is printed
+    values = (text,) if not below and not isinstance(node, str) else ()
+    passed = any(_holds(test, value) for value in (*values, *scalars(node)))
+    found = text if not below else show(node)
+    return Rule(name=f"target.config.{'.'.join(test.path)}", passed=passed, expected=str(test), found=found)
+
+
+def _holds(test: ConfigTest, value: str) -> bool:
+    if test.any_of and not any(value == wanted or _matches(wanted, value) for wanted in test.any_of):
+        return False
+    if test.regex and not re.fullmatch(test.regex, value, re.DOTALL):
+        return False
+    if test.minimum is None and test.maximum is None:
+        return True
+    if not re.fullmatch(r"-?\d+", value):
+        return False
+    number = int(value)
+    return (test.minimum is None or number >= test.minimum) and (test.maximum is None or number <= test.maximum)
+
+
+def _matches(pattern: str, value: str) -> bool:
+    return re.match(translate(pattern.replace("[", "[[]")), value) is not None
+
+
+def _missing(path: tuple[str, ...], expected: str, known: tuple[str, ...]) -> Rule:
+    there = ", ".join(sorted(known)) or "no keys"
+    return Rule(name=f"target.config.{'.'.join(path)}", passed=False, expected=expected,
+                found=f"(not there; there is {there})")  # fmt: skip
 
 
 def _equal(name: str, expected: str, found: str) -> Rule:
@@ -66,7 +120,8 @@ def _equal(name: str, expected: str, found: str) -> Rule:
 
 
 def _words(rule: TargetRule) -> str:
-    config = (f"{key} = {value}" for key, value in rule.config)
+    config = [f"{key} = {value}" for key, value in rule.config]
+    config += [f"{'.'.join(test.path)} = {test}" for test in rule.config_tests]
     return (
         " ".join((rule.backend, rule.format, *rule.architectures, *rule.features, *config)).replace("  ", " ").strip()
     )

@@ -213,3 +213,7 @@ class Dispatch:
     """The linalg-level operations of the body, in order, for people."""
     kind: str
     """`contraction`, `convolution`, `reduction`, `normalization`, `softmax`, `elementwise`, `copy`, `gather`, …"""
+    siblings: int = 0
+    """Other exports of the same variant."""
+    has_body: bool = True
+    """False for an export that is an external object already, or code in its final form."""

@@ -8,12 +8,74 @@ from typing import Literal
 
 from .dispatch import Program
 
-PayloadKind = Literal["llvm-generator", "llvm-ir", "llvm-bitcode", "object", "spirv", "glsl", "glsl-generator", "ptx"]
+PayloadKind = Literal[
+    "llvm-generator", "llvm-ir", "llvm-bitcode", "object", "spirv", "glsl", "glsl-generator", "ptx", "cuda",
+    "llvm-dialect", "spirv-dialect", "mlir", "rule", "iree",
+]  # fmt: skip
 PAYLOAD_KINDS: tuple[PayloadKind, ...] = (
-    "llvm-generator", "llvm-ir", "llvm-bitcode", "object", "spirv", "glsl", "glsl-generator", "ptx",
+    "llvm-generator", "llvm-ir", "llvm-bitcode", "object", "spirv", "glsl", "glsl-generator", "ptx", "cuda",
+    "llvm-dialect", "spirv-dialect", "mlir", "rule", "iree",
 )  # fmt: skip
+REWRITES: frozenset[PayloadKind] = frozenset(("mlir", "rule"))
+"""Kinds that give IREE another body to compile: applied first, and the dispatch is then read and matched again."""
+FINAL_BODIES: frozenset[PayloadKind] = frozenset(("llvm-dialect", "spirv-dialect", "iree"))
+"""Kinds that leave the variant with a body, where other kinds make it external."""
 Abi = Literal["canonical", "raw"]
 Slot = Literal["prologue", "epilogue"]
+
+
+Relation = Literal["==", "!=", "<", "<=", ">", ">="]
+RELATIONS: tuple[Relation, ...] = ("==", "!=", "<=", ">=", "<", ">")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceTest:
+    """A question to the device when the module is loaded: `cuda.device::compute_capability_major >= 9`.
+
+    A device that does not know the key answers no, whatever the relation.
+    """
+
+    category: str
+    key: str
+    relation: Relation
+    value: int
+
+    def __str__(self) -> str:
+        return f"{self.category}::{self.key} {self.relation} {self.value}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigTest:
+    """What one key of a target's configuration has to be, where that is more than one plain value."""
+
+    path: tuple[str, ...]
+    """The key, then the keys inside of its value: `("iree_codegen.target_info", "wgp", "max_thread_count…")`."""
+    any_of: tuple[str, ...] = ()
+    """Values, of which one has to be there; `*` and `?` stand for any characters."""
+    regex: str = ""
+    """A regular expression that the whole value has to match; empty: none."""
+    minimum: int | None = None
+    maximum: int | None = None
+
+    def __str__(self) -> str:
+        parts = [" or ".join(self.any_of)] if self.any_of else []
+        parts += [f"something that matches {self.regex}"] if self.regex else []
+        parts += [f"at least {self.minimum}"] if self.minimum is not None else []
+        parts += [f"at most {self.maximum}"] if self.maximum is not None else []
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutableConstant:
+    """A constant that the device fills in when the module is loaded (SpecId 0, 1, … in order, on Vulkan)."""
+
+    name: str
+    value: str = ""
+    """A number or an expression over axes; empty where the device is asked."""
+    category: str = ""
+    key: str = ""
+    default: int = 0
+    """What the constant is on a device that does not know the key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +90,12 @@ class TargetRule:
     """All of these CPU features have to be on."""
     config: tuple[tuple[str, str], ...] = ()
     """Keys of the target's configuration and the value each must have."""
+    config_tests: tuple[ConfigTest, ...] = ()
+    """Keys of the configuration that are asked for in any other way."""
+    device: tuple[DeviceTest, ...] = ()
+    """What the device has to answer when the module is loaded; elsewhere the next kernel or IREE's code runs."""
+    variant: str = ""
+    """The architecture that the payload is for, where it is not the module's (`sm_90a` beside IREE's `sm_80`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +134,8 @@ class Launch:
     workgroup_count: tuple[str, str, str] | None = None
     """None: the payload's generator says."""
     shared_memory_bytes: int = 0
+    compilation_info: str = ""
+    """`kind = "iree"` only: `#iree_codegen.compilation_info<…>` for the body's main operation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +148,8 @@ class PayloadSpec:
     """The payload's own name for its entry point; the toolkit renames it to what the export needs."""
     spec_constants: tuple[tuple[int, str], ...] = ()
     """SPIR-V only: SpecId → what to freeze it to: an axis, or `offset.OPERAND` (in elements)."""
+    objects: tuple[Path, ...] = ()
+    """Files (`.o`, `.a`, `.bc`) that are linked beside the code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +179,11 @@ class Kernel:
     priority: int = 0
     builtin: bool = False
     """True for those that come with the toolkit: a person's own kernels go first."""
+    not_repeatable: str = ""
+    """Why two launches may give other bits (`atomics add in any order`); empty: they may not."""
     bindings: int | None = None
     """Raw ABI: how many bindings the payload expects."""
     constants: int | None = None
     """Raw ABI: how many push constants the payload expects."""
+    executable_constants: tuple[ExecutableConstant, ...] = ()
+    """Constants that the device fills in when the module is loaded."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from .dispatch import Dispatch, Operand, Program, View
 from .index import Index
-from .kernel import Kernel
+from .kernel import REWRITES, ExecutableConstant, Kernel, TargetRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +106,18 @@ class Substitution:
     dispatch: Dispatch
     kernel: Kernel
     match: Match
+    rule: TargetRule | None = None
+    """The `[[target]]` of the kernel by which it fits; it may ask the device something (`device`)."""
+
+    @property
+    def conditional(self) -> bool:
+        """True where something else stays in for devices or sizes that the kernel does not take."""
+        return bool(self.match.fallback or (self.rule and self.rule.device))
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """When it is the one, for people: what the device has to answer, then what the sizes have to be."""
+        return (*(str(test) for test in (self.rule.device if self.rule else ())), *self.match.fallback)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +125,26 @@ class Plan:
     """All substitutions, and every decision that led to them."""
 
     substitutions: tuple[Substitution, ...]
+    """In the order of the dispatches; several for one dispatch stand in the order in which they are asked."""
     decisions: tuple[Decision, ...]
     """For each dispatch, one decision per kernel of its backend."""
     dispatches: tuple[Dispatch, ...]
+
+
+def substitution_names(substitutions: Sequence[Substitution]) -> list[str]:
+    """A name for each: its dispatch's; where an earlier one has that name, with variant, kernel and architecture."""
+    names: list[str] = []
+    for one in substitutions:
+        name = one.dispatch.name
+        if one.kernel.payload.kind in REWRITES:  # what takes the dispatch afterwards has the name itself
+            name += f" ({one.kernel.name})"
+        more = (f" on {one.dispatch.variant}", f" ({one.kernel.name})", f" {one.rule.variant if one.rule else ''}")
+        for part in more:
+            name += part if name in names else ""
+        while name in names:
+            name += "'"
+        names.append(name)
+    return names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,14 +202,22 @@ class Payload:
     """`llvm-bitcode`, `object`, `spirv`, `ptx`."""
     data: bytes
     entry: str
-    workgroup_count: tuple[Index, Index, Index]
-    """Over the dispatch's push constants."""
+    workgroup_count: tuple[Index, Index, Index] | None
+    """Over the dispatch's push constants; None: what IREE has stays."""
     workgroup_size: tuple[int, int, int] | None = None
     shared_memory_bytes: int = 0
     path: str = ""
     """Where IREE has to find the data in a file of its own (object files)."""
     summary: str = ""
     """For people: what was generated, such as `6×16 tiles of 8-lane f32`."""
+    objects: tuple[Path, ...] = ()
+    """Files that are linked beside the code."""
+    constants: tuple[ExecutableConstant, ...] = ()
+    """What the device fills in when the module is loaded; values are numbers."""
+    compilation_info: str = ""
+    """What IREE's own code is compiled with."""
+    frozen: tuple[tuple[int, int], ...] = ()
+    """SPIR-V dialect: the value of each specialization constant that is known now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import re
 import traceback
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -13,11 +14,13 @@ from typing import Any
 
 from ..catalog.constraints import parse_size
 from ..errors import PayloadError, SubstituteError
+from ..match.devices import features_asked, promised
 from ..model.dispatch import Dispatch
 from ..model.index import Expr, Index, add, substitute
 from ..model.kernel import Kernel
 from ..model.plan import Generated, Parameter, Payload, Request, Substitution
 from ..rewrite.bind import bind
+from .attached import check_objects, check_spec_ids, resolve_constants
 
 GENERATOR_KINDS = frozenset({"llvm-generator", "glsl-generator"})
 Count = tuple[Index, Index, Index]
@@ -25,19 +28,44 @@ Count = tuple[Index, Index, Index]
 
 def build(substitution: Substitution) -> tuple[Request, Payload]:
     """Makes the payload of a substitution, verified against the dispatch's layout. Raises `PayloadError`."""
+    substitution = for_its_device(substitution)
     request = bind(substitution, entry=entry_name(substitution))
-    kind = substitution.kernel.payload.kind
+    kernel = substitution.kernel
+    linked = check_objects(kernel, substitution.dispatch.target) if kernel.payload.objects else frozenset()
+    payload = _build(request, linked)
+    if kernel.executable_constants:
+        payload = replace(payload, constants=resolve_constants(request))
+        check_spec_ids(payload, str(kernel.payload.path))
+    return request, replace(payload, objects=kernel.payload.objects)
+
+
+def _build(request: Request, linked: frozenset[str]) -> Payload:
+    """By kind; `linked` are the functions that objects beside the code define."""
+    kind = request.substitution.kernel.payload.kind
     if kind == "llvm-generator":
-        return request, _llvm_generator(request)
+        return _llvm_generator(request, linked)
     if kind in ("llvm-ir", "llvm-bitcode"):
-        return request, _llvm_file(request)
+        return _llvm_file(request, linked)
     if kind == "object":
-        return request, _object(request)
-    if kind == "ptx":
-        return request, _ptx(request)
+        return _object(request, linked)
+    if kind in ("ptx", "cuda"):
+        return _ptx(request)
     if kind == "spirv":
-        return request, _spirv(request)
-    return request, _glsl(request)
+        return _spirv(request)
+    if kind in ("llvm-dialect", "spirv-dialect"):
+        return _dialect(request)
+    if kind == "iree":
+        return _own_code(request)
+    return _glsl(request)
+
+
+def for_its_device(substitution: Substitution) -> Substitution:
+    """The same with the target that the code may count on: what the device is asked is known to be there."""
+    if substitution.rule is None:
+        return substitution
+    dispatch = substitution.dispatch
+    target = promised(dispatch.target, substitution.rule)
+    return replace(substitution, dispatch=replace(dispatch, target=target))
 
 
 def entry_name(substitution: Substitution) -> str:
@@ -156,16 +184,54 @@ def _launch_count(request: Request) -> Count:
     return x, y, z
 
 
-def _llvm_generator(request: Request) -> Payload:
+def _dialect(request: Request) -> Payload:
+    from .dialect import check_dialect
+
+    kernel = request.substitution.kernel
+    data = _read(kernel)
+    check_dialect(data.decode(errors="replace"), request, str(kernel.payload.path))
+    frozen = _spec_constants(request) if kernel.payload.kind == "spirv-dialect" else {}
+    return Payload(
+        kind=kernel.payload.kind, data=data, entry=request.entry, workgroup_count=_launch_count(request),
+        workgroup_size=kernel.launch.workgroup_size, shared_memory_bytes=kernel.launch.shared_memory_bytes,
+        summary=kernel.payload.path.name, frozen=tuple(sorted(frozen.items())),
+    )  # fmt: skip
+
+
+def _own_code(request: Request) -> Payload:
+    """IREE compiles the body as it is, with what the kernel sets."""
+    kernel = request.substitution.kernel
+    changes = [f"{len(kernel.payload.objects)} linked objects"] if kernel.payload.objects else []
+    changes += ["compilation_info"] if kernel.launch.compilation_info else []
+    changes += ["a workgroup count"] if kernel.launch.workgroup_count else []
+    return Payload(
+        kind="iree", data=b"", entry=request.entry,
+        workgroup_count=_launch_count(request) if kernel.launch.workgroup_count else None,
+        compilation_info=kernel.launch.compilation_info, summary=f"IREE's own code with {', '.join(changes)}",
+    )  # fmt: skip
+
+
+def _llvm_generator(request: Request, linked: frozenset[str]) -> Payload:
     from .llvm.optimize import to_bitcode
 
     generated = _generate(request)
     dispatch = request.substitution.dispatch
-    data = to_bitcode(generated.text, target=dispatch.target, entry=request.entry, finished=generated.finished)
+    data = to_bitcode(
+        generated.text, target=dispatch.target, entry=request.entry, finished=generated.finished, linked=linked
+    )
     return Payload(
-        kind="llvm-bitcode", data=data, entry=request.entry, workgroup_count=generated.workgroup_count,
+        kind="llvm-bitcode", data=_with_asked_features(data, request), entry=request.entry,
+        workgroup_count=generated.workgroup_count,
         summary=generated.summary or "generated LLVM IR",
     )  # fmt: skip
+
+
+def _with_asked_features(bitcode: bytes, request: Request) -> bytes:
+    """What the device is asked for may be used in the payload, though not in the rest of the executable."""
+    from .llvm.attributes import with_features
+
+    rule = request.substitution.rule
+    return with_features(bitcode, features_asked(rule), request.entry) if rule else bitcode
 
 
 def _read(kernel: Kernel) -> bytes:
@@ -192,7 +258,7 @@ def _check_kind(kernel: Kernel, data: bytes, expected: str) -> None:
         )
 
 
-def _llvm_file(request: Request) -> Payload:
+def _llvm_file(request: Request, linked: frozenset[str]) -> Payload:
     from .llvm.optimize import parse_bitcode, parse_ir, to_bitcode
     from .llvm.signature import check_signature
 
@@ -207,23 +273,26 @@ def _llvm_file(request: Request) -> Payload:
         module = parse_bitcode(data, where)
     check_signature(module, request, kernel.payload.entry, where)
     module.get_function(kernel.payload.entry).name = request.entry
-    bitcode = to_bitcode(module, target=request.substitution.dispatch.target, entry=request.entry)
+    target = request.substitution.dispatch.target
+    bitcode = to_bitcode(module, target=target, entry=request.entry, linked=linked)
     return Payload(
-        kind="llvm-bitcode", data=bitcode, entry=request.entry, workgroup_count=_launch_count(request),
+        kind="llvm-bitcode", data=_with_asked_features(bitcode, request), entry=request.entry,
+        workgroup_count=_launch_count(request),
         summary=f"{kernel.payload.path.name}, optimised for the target",
     )  # fmt: skip
 
 
-def _object(request: Request) -> Payload:
+def _object(request: Request, linked: frozenset[str]) -> Payload:
     from ..match.target import architecture
     from .rename import rename_symbols
-    from .sniff import verify_object
+    from .sniff import RESOLVED, verify_object
 
     kernel = request.substitution.kernel
     data = _read(kernel)
     _check_kind(kernel, data, "ELF object")
     machine = architecture(request.substitution.dispatch.target)
-    verify_object(data, entry=kernel.payload.entry, machine=machine, name=str(kernel.payload.path))
+    name, resolved = str(kernel.payload.path), RESOLVED | linked
+    verify_object(data, entry=kernel.payload.entry, machine=machine, name=name, resolved=resolved)
     renamed = rename_symbols(data, lambda symbol: object_symbol(kernel, symbol))
     return Payload(
         kind="object", data=renamed, entry=request.entry, workgroup_count=_launch_count(request),
@@ -233,27 +302,23 @@ def _object(request: Request) -> Payload:
 
 def _ptx(request: Request) -> Payload:
     from ..match.target import architecture
-    from .ptx import rename, verify
+    from .ptx import bind_ptx, cuda_to_ptx
+    from .sniff import sniff
 
-    kernel, dispatch = request.substitution.kernel, request.substitution.dispatch
-    data = _read(kernel)
-    _check_kind(kernel, data, "PTX")
-    text = data.decode()
-    verify(
-        text,
-        entry=kernel.payload.entry,
-        bindings=len(dispatch.layout.bindings),
-        push_constants=dispatch.layout.constants,
-        target_arch=architecture(dispatch.target),
-        workgroup_size=kernel.launch.workgroup_size,
-        name=str(kernel.payload.path),
-    )
-    _check_direct(request)
-    renamed = rename(text, kernel.payload.entry, request.entry, name=str(kernel.payload.path))
+    kernel, arch = request.substitution.kernel, architecture(request.substitution.dispatch.target)
+    data, name = _read(kernel), str(kernel.payload.path)
+    if kernel.payload.kind == "cuda":
+        text = cuda_to_ptx(data.decode(errors="replace"), arch=arch, name=name)
+        name = f"{name}, compiled"
+    else:
+        if sniff(data) != "text":  # of a text the parser says more
+            _check_kind(kernel, data, "PTX")
+        text = data.decode(errors="replace")
+    bound, facts = bind_ptx(request, text, arch=arch, name=name)
     return Payload(
-        kind="ptx", data=renamed.encode(), entry=request.entry, workgroup_count=_launch_count(request),
-        workgroup_size=kernel.launch.workgroup_size, shared_memory_bytes=kernel.launch.shared_memory_bytes,
-        summary=kernel.payload.path.name,
+        kind="ptx", data=bound.encode(), entry=request.entry, workgroup_count=_launch_count(request),
+        workgroup_size=kernel.launch.workgroup_size or facts.workgroup_size,
+        shared_memory_bytes=kernel.launch.shared_memory_bytes, summary=f"{kernel.payload.path.name}: {facts.summary}",
     )  # fmt: skip
 
 
@@ -284,8 +349,7 @@ def _spirv(request: Request) -> Payload:
 def _verify_spirv(
     data: bytes, request: Request, entry: str, bindings: int, workgroup_size: tuple[int, int, int] | None
 ) -> None:
-    from .glsl import features_of
-    from .spirv import capabilities_of, verify
+    from .spirv import capabilities_of, limits_of, verify
 
     dispatch = request.substitution.dispatch
     verify(
@@ -295,7 +359,7 @@ def _verify_spirv(
         push_constants=dispatch.layout.constants,
         workgroup_size=workgroup_size,
         capabilities=capabilities_of(dispatch.target),
-        max_invocations=features_of(dispatch.target).max_threads,
+        limits=limits_of(dispatch.target),
         name=str(request.substitution.kernel.payload.path),
     )
 
@@ -341,23 +405,6 @@ def _not_static(request: Request, expected: str, found: object) -> PayloadError:
         found=f"{found} (known at launch only)" if isinstance(found, Expr) else str(found),
         next_step="use GLSL source (kind = glsl), which the toolkit binds to any offset",
     )
-
-
-def _check_direct(request: Request) -> None:
-    """PTX gets IREE's own parameters: a canonical kernel fits only where these are its operands, in order."""
-    kernel = request.substitution.kernel
-    if kernel.abi == "raw":
-        return
-    for number, parameter in enumerate(request.parameters):
-        direct = parameter.operand.binding == number and parameter.operand.byte_offset == 0
-        if not direct or parameter.view.offset != 0 or any(not isinstance(s, int) for s in request.scalars):
-            raise PayloadError(
-                f"the PTX of {kernel.name} cannot be bound to {request.substitution.dispatch.name}",
-                where=str(kernel.payload.path),
-                expected=f"operand {parameter.name} alone at the start of binding {number}, and static sizes",
-                found=f"binding {parameter.operand.binding}, byte offset {parameter.operand.byte_offset}",
-                next_step='write it against IREE\'s layout with abi = "raw"',
-            )
 
 
 def _glsl(request: Request) -> Payload:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -28,9 +29,9 @@ def find_program(name: str) -> Path | None:
     """The program of this name: of this interpreter's environment first, then of PATH. None if there is none."""
     library = Path(sysconfig.get_path("purelib"))
     folders = (
+        library / "cmeel.prefix" / "bin",  # what cmeel puts beside the interpreter is a Python script that runs these
         Path(sys.executable).parent,
         Path(sysconfig.get_path("scripts")),
-        library / "cmeel.prefix" / "bin",
         library / "nvidia" / "cu13" / "bin",
         library / "nvidia" / "cuda_nvcc" / "bin",
     )
@@ -41,13 +42,23 @@ def find_program(name: str) -> Path | None:
     return Path(found) if found else None
 
 
+def _surroundings(program: Path) -> dict[str, str] | None:
+    """Programs of cmeel find their libraries only if they are told where; None: as they are."""
+    if program.parent.parent.name != "cmeel.prefix":
+        return None
+    library = str(program.parent.parent / "lib")
+    known = os.environ.get("LD_LIBRARY_PATH")
+    return {**os.environ, "LD_LIBRARY_PATH": f"{library}:{known}" if known else library}
+
+
 def run_program(program: Path, arguments: tuple[str, ...], *, cwd: Path | None = None) -> ProgramResult:
     """Runs a program to its end; its failure is for the caller to judge."""
     argv = (str(program), *arguments)
     try:
         done = subprocess.run(
-            argv, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT_SECONDS, check=False
-        )
+            argv, cwd=cwd, env=_surroundings(program), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=LIMIT_SECONDS, check=False,
+        )  # fmt: skip
     except subprocess.TimeoutExpired as late:
         output = (late.stdout or b"").decode(errors="replace")
         return ProgramResult(argv=argv, status=124, output=f"{output}\nstopped after {LIMIT_SECONDS} seconds")

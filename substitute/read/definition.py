@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..bindings import settle_bindings
 from ..errors import ManifestError, SourceText
 from ..model.dispatch import Linear, Nest, Operand, Program, TensorType, View
 from ..model.index import Index, symbol
@@ -30,6 +31,7 @@ def read_forms(path: Path, text: str, operands: tuple[OperandSpec, ...]) -> tupl
     """
     from iree.compiler import ir
 
+    settle_bindings()
     with _context(), ir.Location.unknown():
         try:
             module = ir.Module.parse(text)
@@ -52,7 +54,9 @@ def _context() -> ir.Context:
     """One context for all definitions: making one takes longer than reading a definition."""
     from iree.compiler import ir
 
-    return ir.Context()
+    context = ir.Context()
+    context.enable_multithreading(False)  # a fork of this process would wait for its threads
+    return context
 
 
 def _syntax_error(path: Path, text: str, error: ir.MLIRError) -> ManifestError:

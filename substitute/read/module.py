@@ -34,7 +34,7 @@ def read_module(module: ir.Operation) -> list[Site]:
         site
         for executable in children(module)
         if executable.name in ("hal.executable", "hal.executable.source")
-        for site in _read_executable(executable)
+        for site in read_executable(executable)
     ]
 
 
@@ -53,7 +53,8 @@ def symbol_name(op: ir.Operation) -> str:
     return str(ir.StringAttr(op.attributes["sym_name"]).value)
 
 
-def _read_executable(executable: ir.Operation) -> Iterator[Site]:
+def read_executable(executable: ir.Operation) -> Iterator[Site]:
+    """Every export of every variant of one executable."""
     for variant in children(executable):
         if variant.name == "hal.executable.variant":
             functions = _functions(variant)
@@ -103,6 +104,8 @@ def read_dispatch(
         reason=reason,
         operations=tuple(reader.operations),
         kind=kind_of(program) if program else "unread",
+        siblings=sum(op.name == "hal.executable.export" for op in children(variant)) - 1,
+        has_body=function is not None,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..model.index import Index
-from ..model.plan import Decision, Match, Payload, Plan, Rule, Substitution
+from ..model.plan import Decision, Match, Payload, Plan, Rule, Substitution, substitution_names
 from .rows import DispatchRow, dispatch_rows
 from .words import tensor
 
@@ -21,9 +21,15 @@ PLAN_SCHEMA = 1
 def plan_to_json(plan: Plan, payloads: Mapping[str, Payload] | None = None) -> dict[str, Any]:
     """A plan that can be saved, edited and replayed: `payloads` (by dispatch name) adds what was embedded."""
     rows = dispatch_rows(plan)
+    variants: dict[str, set[str]] = {}
+    for dispatch in plan.dispatches:
+        variants.setdefault(dispatch.name, set()).add(dispatch.variant)
     return {
         "schema": PLAN_SCHEMA,
-        "substitutions": [_substitution(s, (payloads or {}).get(s.dispatch.name)) for s in plan.substitutions],
+        "substitutions": [
+            _substitution(s, (payloads or {}).get(name), several=len(variants[s.dispatch.name]) > 1)
+            for name, s in zip(substitution_names(plan.substitutions), plan.substitutions, strict=True)
+        ],
         "unsubstituted": [
             {"dispatch": r.dispatch.name, "reason": r.dispatch.reason, "nearest": _nearest(r)}
             for r in rows
@@ -58,6 +64,8 @@ def explanation_to_json(decisions: list[Decision]) -> dict[str, Any]:
 
 def verdict_to_json(verdict: ModelVerdict, *, drawn: bool) -> dict[str, Any]:
     """A comparison with stock IREE. `drawn`: the inputs were drawn from the seed. Infinity is the string `inf`."""
+    from .validation_json import dispatch_verdict_to_json
+
     return {
         "passed": verdict.passed,
         "device": verdict.device,
@@ -75,6 +83,9 @@ def verdict_to_json(verdict: ModelVerdict, *, drawn: bool) -> dict[str, Any]:
             }
             for r in verdict.results
         ],
+        "dispatches": [dispatch_verdict_to_json(d) for d in verdict.dispatches],
+        "culprits": list(verdict.culprits),
+        "reproducers": list(verdict.reproducers),
         **plan_to_json(verdict.plan),
     }
 
@@ -121,13 +132,16 @@ def _nearest(row: DispatchRow) -> dict[str, Any] | None:
     return {"kernel": row.nearest.kernel.name, "rule": rule.name, "expected": rule.expected, "found": rule.found}
 
 
-def _substitution(substitution: Substitution, payload: Payload | None) -> dict[str, Any]:
+def _substitution(substitution: Substitution, payload: Payload | None, *, several: bool) -> dict[str, Any]:
+    """The variant is only named where `several` have this dispatch, so that a plan fits other targets as well."""
     kernel, match = substitution.kernel, substitution.match
     return {
         "dispatch": substitution.dispatch.name,
+        **({"variant": substitution.dispatch.variant} if several else {}),
         "kernel": kernel.name,
         "form": match.form,
         "axes": _axes(match),
+        "device": [str(test) for test in substitution.rule.device] if substitution.rule else [],
         "fallback": list(match.fallback),
         "payload": _payload(payload) if payload else {"kind": kernel.payload.kind, "entry": kernel.payload.entry},
     }
@@ -139,7 +153,7 @@ def _payload(payload: Payload) -> dict[str, Any]:
         "entry": payload.entry,
         "size_bytes": len(payload.data),
         "sha256": hashlib.sha256(payload.data).hexdigest(),
-        "workgroup_count": [_value(v) for v in payload.workgroup_count],
+        "workgroup_count": [_value(v) for v in payload.workgroup_count] if payload.workgroup_count else None,
         "workgroup_size": list(payload.workgroup_size) if payload.workgroup_size else None,
         "shared_memory_bytes": payload.shared_memory_bytes,
         "summary": payload.summary,

@@ -20,6 +20,9 @@ class DispatchRow:
     cost: Cost | None
     """None where the dispatch could not be read."""
     substitution: Substitution | None
+    """The first that is asked, where several are."""
+    others: tuple[Substitution, ...]
+    """Those that are asked after it, in their order."""
     nearest: Decision | None
     """The rejected kernel that came nearest; None where a kernel takes the dispatch, or none was looked at."""
 
@@ -31,7 +34,9 @@ class DispatchRow:
 
 def dispatch_rows(plan: Plan) -> list[DispatchRow]:
     """One row for each dispatch, in order."""
-    taken = {_key(s.dispatch): s for s in plan.substitutions}
+    taken: dict[tuple[str, str, str], list[Substitution]] = {}
+    for substitution in plan.substitutions:
+        taken.setdefault(_key(substitution.dispatch), []).append(substitution)
     decisions: dict[tuple[str, str, str], list[Decision]] = {}
     for decision in plan.decisions:
         decisions.setdefault(_key(decision.dispatch), []).append(decision)
@@ -39,7 +44,8 @@ def dispatch_rows(plan: Plan) -> list[DispatchRow]:
         DispatchRow(
             dispatch=dispatch,
             cost=cost_of(dispatch.program) if dispatch.program else None,
-            substitution=taken.get(_key(dispatch)),
+            substitution=next(iter(taken.get(_key(dispatch), ())), None),
+            others=tuple(taken.get(_key(dispatch), ())[1:]),
             nearest=None if _key(dispatch) in taken else _nearest(decisions.get(_key(dispatch), [])),
         )
         for dispatch in plan.dispatches

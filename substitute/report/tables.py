@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..model.kernel import Kernel
-from ..model.plan import Decision, Payload, Plan, Substitution
+from ..model.plan import Decision, Payload, Plan, Substitution, substitution_names
 from . import words
 from .rows import DispatchRow, dispatch_rows, failed_rule
 
@@ -67,12 +67,14 @@ def substitution_table(plan: Plan, payloads: Mapping[str, Payload], *, width: in
     table.add_column("kernel", overflow="fold")
     table.add_column("axes", overflow="fold")
     table.add_column("payload", overflow="fold")
-    for substitution in plan.substitutions:
+    following = (*plan.substitutions, None)[1:]
+    names = substitution_names(plan.substitutions)
+    for name, substitution, after in zip(names, plan.substitutions, following, strict=True):
         table.add_row(
             Text(substitution.dispatch.name.removeprefix(prefix)),
             Text(substitution.kernel.name, style=GOOD),
-            _axes_and_fallback(substitution, width),
-            _payload(substitution, payloads.get(substitution.dispatch.name), width),
+            _axes_and_fallback(substitution, after, width),
+            _payload(substitution, payloads.get(name), width),
         )
     notes = [Text(f"All names begin with {prefix}", style=DIM)] if prefix and plan.substitutions else []
     return Group(*([table] if plan.substitutions else []), _share(plan), *notes)
@@ -190,7 +192,9 @@ def _computes(row: DispatchRow) -> list[Text]:
 def _kernel_or_nearest(row: DispatchRow) -> list[Text]:
     if row.substitution:
         match = row.substitution.match
-        return [Text(row.substitution.kernel.name, style=GOOD), Text(words.axes(match), style=DIM)]
+        more = "".join(f", else {other.kernel.name}" for other in row.others)
+        name = Text.assemble((row.substitution.kernel.name, GOOD), (more, DIM))
+        return [name, Text(words.axes(match), style=DIM)]
     rule = row.failed_rule
     if row.dispatch.program is None and not (rule and rule.name.partition(".")[0] == "target"):
         return []  # the reason is that it was not read, which stands beside
@@ -213,24 +217,26 @@ def _totals(rows: Sequence[DispatchRow]) -> Text:
 
 
 def _share(plan: Plan) -> Text:
-    text = f"{len(plan.substitutions)} of {len(plan.dispatches)} dispatches substituted"
+    taken = {(s.dispatch.executable, s.dispatch.variant, s.dispatch.name) for s in plan.substitutions}
+    text = f"{len(taken)} of {len(plan.dispatches)} dispatches substituted"
     if not plan.substitutions and plan.dispatches:
         text += "; `iree-substitute inspect` shows which kernel came nearest and why it was not taken"
     return Text(text)
 
 
-def _axes_and_fallback(substitution: Substitution, width: int | None) -> Text:
-    match = substitution.match
-    lines = [Text(words.axes(match))]
-    if match.fallback:
-        lines.append(Text(f"IREE's own code unless {' and '.join(match.fallback)}", style=DIM))
+def _axes_and_fallback(substitution: Substitution, after: Substitution | None, width: int | None) -> Text:
+    lines = [Text(words.axes(substitution.match))]
+    if substitution.conditional:
+        last = after is None or after.dispatch != substitution.dispatch
+        otherwise = "IREE's own code" if last else "the next one"
+        lines.append(Text(f"{otherwise} unless {' and '.join(substitution.conditions)}", style=DIM))
     return _stack(lines, width)
 
 
 def _payload(substitution: Substitution, payload: Payload | None, width: int | None) -> Text:
     if payload is None:
         return Text(substitution.kernel.payload.kind)
-    head = f"{payload.kind}, {words.count(len(payload.data), 'B')}"
+    head = f"{payload.kind}, {words.count(len(payload.data), 'B')}" if payload.data else payload.kind
     return _stack([Text(head), Text(payload.summary, style=DIM)], width)
 
 

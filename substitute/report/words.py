@@ -91,6 +91,7 @@ def backends(kernel: Kernel) -> str:
     words: list[str] = []
     for target in kernel.targets:
         needs = [*target.architectures, *target.features, *(f"{k}={v}" for k, v in target.config)]
+        needs += [str(test) for test in target.device]
         words.append(target.backend + (f" ({', '.join(needs)})" if needs else ""))
     return ", ".join(dict.fromkeys(words))
 

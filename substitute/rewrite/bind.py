@@ -10,7 +10,9 @@ from ..model.dispatch import Linear, Named, Nest, Operand, Program, Read, Tensor
 from ..model.index import Expr, Index, leaves
 from ..model.plan import Parameter, Request, Substitution
 
-PLAIN_KINDS = frozenset({"llvm-ir", "llvm-bitcode", "object", "spirv", "ptx"})
+PLAIN_KINDS = frozenset(
+    {"llvm-ir", "llvm-bitcode", "object", "spirv", "ptx", "cuda", "llvm-dialect", "spirv-dialect", "mlir"}
+)
 """Payloads that are files: they see their operands and nothing else of the dispatch."""
 
 
@@ -23,6 +25,8 @@ def bind(substitution: Substitution, *, entry: str) -> Request:
     """
     if substitution.kernel.abi == "raw":
         return _raw(substitution, entry)
+    if substitution.kernel.payload.kind == "iree":
+        return Request(entry=entry, substitution=substitution, parameters=(), scalars=())
     if substitution.kernel.payload.kind in PLAIN_KINDS and substitution.kernel.forms:
         return _plain(substitution, entry)
     program = substitution.match.program

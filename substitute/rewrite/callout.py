@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..model.dispatch import PipelineLayout
 from ..model.index import Index, add, mul
 from ..model.plan import Parameter, Payload, Request
+from ..read.module import children, symbol_name
 from .materialize import Materializer, create, push_constant
 
 if TYPE_CHECKING:
@@ -23,37 +24,76 @@ def replace_body(site: Site, request: Request, payload: Payload) -> None:
     """
     from iree.compiler import ir
 
+    function, terminator = _cleared(site)
+    byte, index = ir.MemRefType.get([], ir.IntegerType.get_signless(8)), ir.IndexType.get()
+    with ir.Location.unknown():
+        with ir.InsertionPoint(terminator):
+            pointers, integers = _arguments(site, request)
+            ir.Operation.create(
+                "func.call",
+                operands=[*pointers, *integers],
+                attributes={"callee": ir.FlatSymbolRefAttr.get(payload.entry)},
+            )
+        _declare(function, payload.entry, [byte] * len(pointers) + [index] * len(integers))
+
+
+def call_with_pointers(site: Site, request: Request, name: str) -> None:
+    """The same for a function `name` of the LLVM dialect in the same module, which takes bare pointers."""
+    from iree.compiler import ir
+
+    _, terminator = _cleared(site)
+    i64, index, pointer = ir.IntegerType.get_signless(64), ir.IndexType.get(), ir.Type.parse("!llvm.ptr")
+    with ir.Location.unknown(), ir.InsertionPoint(terminator):
+        memory, integers = _arguments(site, request)
+        addresses = [create("memref.extract_aligned_pointer_as_index", [m], [index]) for m in memory]
+        numbers = [create("arith.index_cast", [value], [i64]) for value in (*addresses, *integers)]
+        pointers = [create("llvm.inttoptr", [number], [pointer]) for number in numbers[: len(memory)]]
+        operands = [*pointers, *numbers[len(memory) :]]
+        ir.Operation.create(
+            "llvm.call",
+            operands=operands,
+            attributes={
+                "callee": ir.FlatSymbolRefAttr.get(name),
+                "operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(operands), 0]),
+                "op_bundle_sizes": ir.DenseI32ArrayAttr.get([]),
+            },
+        )
+
+
+def _cleared(site: Site) -> tuple[ir.Operation, ir.Operation]:
+    """The function without its body, and its terminator."""
     function = site.function
     assert function is not None
     block = function.regions[0].blocks[0]
-    layout = site.export.attributes["layout"]
     for op in reversed(list(block.operations)):
         if op.operation.name != "func.return":
             op.operation.erase()
-    terminator = next(iter(block.operations)).operation
-    with ir.Location.unknown():
-        byte = ir.MemRefType.get([], ir.IntegerType.get_signless(8))
-        index = ir.IndexType.get()
-        with ir.InsertionPoint(terminator):
-            values = Materializer(push_constant(layout))
-            pointers = [_pointer(site, p, number, layout, values) for number, p in enumerate(request.parameters)]
-            integers = [values.value(s) for s in request.scalars]
-            ids = [
-                create("hal.interface.workgroup.id", [], [index], {"dimension": ir.IntegerAttr.get(index, d)})
-                for d in range(3)
-            ]
-            ir.Operation.create(
-                "func.call",
-                operands=[*pointers, *integers, *ids],
-                attributes={"callee": ir.FlatSymbolRefAttr.get(payload.entry)},
-            )
-        _declare(function, payload.entry, [byte] * len(pointers) + [index] * (len(integers) + 3))
+    return function, next(iter(block.operations)).operation
+
+
+def _arguments(site: Site, request: Request) -> tuple[list[ir.Value], list[ir.Value]]:
+    """The operands as rank-0 memrefs; the integers, then the workgroup's ids."""
+    from iree.compiler import ir
+
+    index = ir.IndexType.get()
+    layout = site.export.attributes["layout"]
+    values = Materializer(push_constant(layout))
+    pointers = [_pointer(site, p, number, layout, values) for number, p in enumerate(request.parameters)]
+    integers = [values.value(s) for s in request.scalars]
+    for dimension in range(3):
+        attributes = {"dimension": ir.IntegerAttr.get(index, dimension)}
+        integers.append(create("hal.interface.workgroup.id", [], [index], attributes))
+    return pointers, integers
 
 
 def _declare(function: ir.Operation, name: str, types: list[ir.Type]) -> None:
     """`hal.import.static` makes it a call that the linker resolves; `llvm.bareptr` makes a memref a pointer."""
     from iree.compiler import ir
 
+    module = function.parent
+    assert module is not None
+    if name in {symbol_name(op) for op in children(module) if op.name == "func.func"}:
+        return  # two exports of one variant share an object
     with ir.InsertionPoint(function):
         ir.Operation.create(
             "func.func",
@@ -75,6 +115,7 @@ def _pointer(site: Site, parameter: Parameter, number: int, layout: ir.Attribute
 
 
 def _subspan(known: PipelineLayout, parameter: Parameter, layout: ir.Attribute, values: Materializer) -> ir.Value:
+    """The operand's first byte, as a view of its binding: IREE 3.11 drops a rank-0 subspan's own offset."""
     from iree.compiler import ir
 
     operand = parameter.operand
@@ -83,16 +124,19 @@ def _subspan(known: PipelineLayout, parameter: Parameter, layout: ir.Attribute, 
     attributes: dict[str, ir.Attribute] = {
         "layout": layout,
         "binding": ir.IntegerAttr.get(index, operand.binding),
-        "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 0]),
+        "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 1]),
     }
-    flags = _flags(known.bindings[operand.binding])
+    flags = descriptor_flags(known.bindings[operand.binding])
     if flags:
         attributes["descriptor_flags"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(32), flags)
-    byte = ir.MemRefType.get([], ir.IntegerType.get_signless(8))
-    return create("hal.interface.binding.subspan", [values.value(offset)], [byte], attributes)
+    byte = ir.IntegerType.get_signless(8)
+    whole_type = ir.MemRefType.get([ir.ShapedType.get_dynamic_size()], byte)
+    start, end = values.value(offset), values.value(add(offset, 1))
+    whole = create("hal.interface.binding.subspan", [values.value(0), end], [whole_type], attributes)
+    return create("memref.view", [whole, start], [ir.MemRefType.get([], byte)])
 
 
-def _flags(names: str) -> int:
+def descriptor_flags(names: str) -> int:
     """`#hal.descriptor_flags` as its bits: ReadOnly 1, Indirect 2."""
     return ("ReadOnly" in names) | (("Indirect" in names) << 1)
 
@@ -106,7 +150,7 @@ def _constant_pointer(site: Site, parameter: Parameter, number: int) -> ir.Value
     operand = parameter.operand
     data = operand.data
     byte_type = ir.IntegerType.get_signless(8)
-    name = f"{parameter.name}_{number}_data"
+    name = f"{symbol_name(function)}_{parameter.name}_{number}_data"
     type_ = ir.MemRefType.get([len(data)], byte_type)
     initial = ir.Attribute.parse(f'dense<"0x{data.hex()}"> : tensor<{len(data)}xi8>')
     if len(set(data)) == 1:  # the textual form reads one byte as a splat

@@ -1,20 +1,30 @@
-"""Launch geometry: the `count` region, the workgroup size, and the condition of an export."""
+"""Launch geometry: the `count` region, the workgroup size, and the conditions of exports and variants."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from ..catalog.constraints import Comparison, Condition, Logic
+from ..catalog.constraints import Comparison, Logic
 from ..errors import PlanError
 from ..match.workload import unknown_to_host
 from ..model.dispatch import Dispatch
 from ..model.index import Expr, Index
-from .materialize import Materializer, create
+from ..model.kernel import DeviceTest
+from .choice import Every, Gate, Neither, sides
+from .materialize import Materializer, compare, create
 
 if TYPE_CHECKING:
     from iree.compiler import ir
+
+
+ANSWERED_LATE = frozenset({"hal.cpu"})
+"""Categories that local devices answer with zeros until the first executable of the process is loaded.
+
+IREE asks a device when it initialises a module, before it loads any executable; where it cannot see which device is
+asked, the question stays where it stands.
+Source: `iree_cpu_initialize` is called by `runtime/src/iree/hal/local/executable_environment.c` alone.
+"""
 
 
 def set_workgroup_count(export: ir.Operation, dispatch: Dispatch, count: tuple[Index, Index, Index]) -> None:
@@ -29,6 +39,13 @@ def set_workgroup_count(export: ir.Operation, dispatch: Dispatch, count: tuple[I
         ir.Operation.create("hal.return", operands=[materializer.value(c) for c in count])
 
 
+def counts_by_code_generation(export: ir.Operation) -> bool:
+    """True where IREE decides the workgroup count when it tiles the body: the region only names what it depends on."""
+    blocks = list(export.regions[0].blocks)
+    names = [op.operation.name for block in blocks for op in block.operations]
+    return not blocks or any(name.startswith("iree_tensor_ext.dispatch.workgroup_count") for name in names)
+
+
 def set_workgroup_size(export: ir.Operation, size: tuple[int, int, int], shared_memory_bytes: int) -> None:
     """Sets the block that is launched, and its dynamic shared memory."""
     from iree.compiler import ir
@@ -39,38 +56,98 @@ def set_workgroup_size(export: ir.Operation, size: tuple[int, int, int], shared_
         export.attributes["workgroup_local_memory"] = ir.IntegerAttr.get(index, shared_memory_bytes)
 
 
-def add_condition(export: ir.Operation, dispatch: Dispatch, condition: Condition, fallback: str) -> None:
-    """Dispatches `export` only where the condition over the workload holds, else the export named `fallback`."""
+def gate_workgroup_count(export: ir.Operation, dispatch: Dispatch, gate: Gate) -> None:
+    """Launches no workgroup at all where the gate is shut; the runtime drops such a dispatch.
+
+    What the region computes so far stays, also where only IREE's code generation knows it.
+    """
+    from iree.compiler import ir
+
+    if gate is True:
+        return
+    block = _region_block(export, 0, dispatch)
+    ret = list(block.operations)[-1].operation
+    index = ir.IndexType.get()
+    with ir.InsertionPoint(ret), ir.Location.unknown():
+        materializer = _over_workload(dispatch, block, tuple(sides(gate)))
+        open_ = emit_gate(gate, materializer, block.arguments[0])
+        none = materializer.value(0)
+        counts = [create("arith.select", [open_, count, none], [index]) for count in ret.operands]
+        ir.Operation.create("hal.return", operands=counts)
+    ret.erase()
+
+
+def add_condition(export: ir.Operation, dispatch: Dispatch, gate: Gate, fallback: str) -> None:
+    """Dispatches `export` only where the gate is open for device and workload, else the export named `fallback`."""
     from iree.compiler import ir
 
     block = _region_block(export, 1, dispatch)
     with ir.InsertionPoint(block), ir.Location.unknown():
-        materializer = _over_workload(dispatch, block, tuple(sides(condition)))
-        ir.Operation.create("hal.return", operands=[_emit(condition, materializer)])
+        materializer = _over_workload(dispatch, block, tuple(sides(gate)))
+        ir.Operation.create("hal.return", operands=[emit_gate(gate, materializer, block.arguments[0])])
     export.attributes["condition_fallback"] = ir.FlatSymbolRefAttr.get(fallback)
 
 
-def sides(condition: Condition) -> Iterator[Index]:
-    """All integers that a condition compares."""
-    if isinstance(condition, Comparison):
-        yield from (condition.left, condition.right)
-    elif isinstance(condition, Logic):
-        for part in condition.args:
-            yield from sides(part)
+def add_variant_condition(variant: ir.Operation, tests: tuple[DeviceTest, ...]) -> None:
+    """Takes the variant only on devices that pass the tests; it knows the device and nothing of the workload."""
+    from iree.compiler import ir
+
+    device, i1 = ir.Type.parse("!hal.device"), ir.IntegerType.get_signless(1)
+    with ir.InsertionPoint.at_block_begin(variant.regions[0].blocks[0]), ir.Location.unknown():
+        type_ = ir.TypeAttr.get(ir.FunctionType.get([device], [i1]))
+        condition = ir.Operation.create("hal.executable.condition", attributes={"function_type": type_}, regions=1)
+        block = condition.regions[0].blocks.append(device, arg_locs=[ir.Location.unknown()])
+        with ir.InsertionPoint(block):
+            gate = emit_gate(Every(parts=tests), Materializer(_no_leaf), block.arguments[0])
+            ir.Operation.create("hal.return", operands=[gate])
 
 
-def _emit(condition: Condition, materializer: Materializer) -> ir.Value:
+def emit_gate(gate: Gate, materializer: Materializer, device: ir.Value) -> ir.Value:
+    """An i1 at the current insertion point."""
     from iree.compiler import ir
 
     i1 = ir.IntegerType.get_signless(1)
-    if isinstance(condition, Comparison):
-        return materializer.compare(condition.predicate, condition.left, condition.right)
-    if isinstance(condition, bool):
-        return create("arith.constant", [], [i1], {"value": ir.IntegerAttr.get(i1, int(condition))})
-    parts = [_emit(part, materializer) for part in condition.args]
-    if condition.op == "not":
-        return create("arith.xori", [parts[0], _emit(True, materializer)], [i1])
-    return reduce(lambda a, b: create("arith.andi" if condition.op == "and" else "arith.ori", [a, b], [i1]), parts)
+    if isinstance(gate, bool):
+        return create("arith.constant", [], [i1], {"value": ir.IntegerAttr.get(i1, int(gate))})
+    if isinstance(gate, Comparison):
+        return materializer.compare(gate.predicate, gate.left, gate.right)
+    if isinstance(gate, DeviceTest):
+        return _ask(gate, device)
+    parts = gate.args if isinstance(gate, Logic) else gate.parts
+    values = [emit_gate(part, materializer, device) for part in parts]
+    any_of = isinstance(gate, Neither) or (isinstance(gate, Logic) and gate.op == "or")
+    joined = reduce(lambda a, b: create("arith.ori" if any_of else "arith.andi", [a, b], [i1]), values)
+    if isinstance(gate, Neither) or (isinstance(gate, Logic) and gate.op == "not"):
+        return create("arith.xori", [joined, emit_gate(True, materializer, device)], [i1])
+    return joined
+
+
+def _ask(test: DeviceTest, device: ir.Value) -> ir.Value:
+    """False where the device does not know the key."""
+    from iree.compiler import ir
+
+    i1, i64 = ir.IntegerType.get_signless(1), ir.IntegerType.get_signless(64)
+    if test.category in ANSWERED_LATE:
+        device = _out_of_sight(device)
+    query = ir.Operation.create(
+        "hal.device.query", results=[i1, i64], operands=[device],
+        attributes={"category": ir.StringAttr.get(test.category), "key": ir.StringAttr.get(test.key)},
+    )  # fmt: skip
+    number = create("arith.constant", [], [i64], {"value": ir.IntegerAttr.get(i64, test.value)})
+    passed = compare(test.relation, query.results[1], number)
+    return create("arith.andi", [query.results[0], passed], [i1])
+
+
+def _out_of_sight(device: ir.Value) -> ir.Value:
+    """The same device, in a way that IREE's analysis of devices does not follow: through a list."""
+    from iree.compiler import ir
+
+    index, type_ = ir.IndexType.get(), ir.Type.parse("!util.list<?>")
+    zero, one = (create("arith.constant", [], [index], {"value": ir.IntegerAttr.get(index, n)}) for n in (0, 1))
+    held = create("util.list.create", [one], [type_])
+    ir.Operation.create("util.list.resize", operands=[held, one])
+    ir.Operation.create("util.list.set", operands=[held, zero, device])
+    return create("util.list.get", [held, zero], [device.type])
 
 
 def _region_block(export: ir.Operation, number: int, dispatch: Dispatch) -> ir.Block:
@@ -102,8 +179,8 @@ def _over_workload(dispatch: Dispatch, block: ir.Block, values: tuple[Index, ...
                 found=str(unknown),
                 next_step="compute the workgroup count from sizes of the parallel loops only",
             )
+    return Materializer(_no_leaf, known)
 
-    def no_leaf(push: Expr) -> ir.Value:
-        raise AssertionError(f"{push} was checked above")
 
-    return Materializer(no_leaf, known)
+def _no_leaf(push: Expr) -> ir.Value:
+    raise AssertionError(f"{push} is not known to the host")

@@ -19,7 +19,7 @@ _SIGNED = {
     "floordiv": "arith.floordivsi", "ceildiv": "arith.ceildivsi", "min": "arith.minsi", "max": "arith.maxsi",
 }  # fmt: skip
 """What stands in for those above where a difference may be negative."""
-_COMPARE = {"eq": 0, "ne": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5}
+_COMPARE = {"eq": 0, "ne": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5, "==": 0, "!=": 1, "<": 2, "<=": 3, ">": 4, ">=": 5}
 """`arith.cmpi`'s signed predicates."""
 
 Leaf = Callable[[Expr], "ir.Value"]
@@ -40,13 +40,7 @@ class Materializer:
 
     def compare(self, op: str, a: Index, b: Index) -> ir.Value:
         """An SSA value of type `i1`."""
-        from iree.compiler import ir
-
-        i64 = ir.IntegerType.get_signless(64)
-        return create(
-            "arith.cmpi", [self.value(a), self.value(b)], [ir.IntegerType.get_signless(1)],
-            {"predicate": ir.IntegerAttr.get(i64, _COMPARE[op])},
-        )  # fmt: skip
+        return compare(op, self.value(a), self.value(b))
 
     def _emit(self, index: Index) -> ir.Value:
         from iree.compiler import ir
@@ -92,6 +86,14 @@ def create(
     from iree.compiler import ir
 
     return ir.Operation.create(name, results=results, operands=operands, attributes=attributes or {}).result
+
+
+def compare(relation: str, a: ir.Value, b: ir.Value) -> ir.Value:
+    """Two signed integers, compared: `ge` or `>=`, an SSA value of type `i1`."""
+    from iree.compiler import ir
+
+    predicate = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), _COMPARE[relation])
+    return create("arith.cmpi", [a, b], [ir.IntegerType.get_signless(1)], {"predicate": predicate})
 
 
 def push_constant(layout: ir.Attribute) -> Leaf:

@@ -1,5 +1,6 @@
 """Proving that a kernel computes what it replaced."""
 
-from .model import ModelVerdict, ResultVerdict, validate_model
+from .model import ModelVerdict, validate_model
+from .results import ResultVerdict
 
 __all__ = ["ModelVerdict", "ResultVerdict", "validate_model"]

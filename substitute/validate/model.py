@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
-import re
+import json
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import numpy as np
 
-from ..errors import DeviceError
+from ..errors import CompilerError, DeviceError, UsageError
+from ..isolate import Call, isolated
 from ..model.plan import Plan
-from ..pipeline import Progress, compile_model, silent
-
-if TYPE_CHECKING:
-    from ..device.value_type import Function, ValueType
-
-TOLERANCES = {"f64": 1e-10, "f32": 1e-4, "f16": 2e-2, "bf16": 1e-1}
-"""How far a result may be from stock IREE's, as a share of the largest magnitude in stock's result.
-
-Both round every operation, in different orders, through all layers of a model; other types have to be equal.
-"""
-DYNAMIC_SIZE = 8
-"""What a size that the function leaves open gets, where no inputs are given."""
-DEVICE_FLAGS = {
-    "vulkan": ("--iree-hal-target-device=vulkan",),
-    "cuda": ("--iree-hal-target-device=cuda",),
-}
-"""The target of a device, where the flags name none; local devices get this machine's CPU."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultVerdict:
-    """One result of the model, substituted beside stock."""
-
-    number: int
-    type: str
-    largest_error: float
-    """Largest |substituted - stock|."""
-    share: float
-    """That, as a share of the largest magnitude in stock's result."""
-    tolerance: float
-    """What the share may be."""
-    reason: str
-    """Why it failed; empty if it passed."""
-
-    @property
-    def passed(self) -> bool:
-        """True if the result is near enough."""
-        return not self.reason
+from ..pipeline import Clock, CompileResult, Progress, compile_model, silent
+from .bisect import find_culprits
+from .build import Wanted, only_bundle
+from .bundle import Bundle
+from .model_inputs import draw_inputs, input_types
+from .reproducer import file_name, write_reproducer
+from .results import ResultVerdict, compare, compare_three
+from .run import build_and_judge
+from .targets import flags_for
+from .verdict import DispatchVerdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +36,32 @@ class ModelVerdict:
     results: tuple[ResultVerdict, ...]
     note: str
     """What weakens the comparison, such as results that are the same everywhere; empty if nothing does."""
+    dispatches: tuple[DispatchVerdict, ...] = ()
+    """Every substituted dispatch alone, as the model launches it."""
+    culprits: tuple[str, ...] = ()
+    """The dispatches whose substitution makes the model wrong, where it is."""
+    reproducers: tuple[str, ...] = ()
+    """Folders in which the culprits are kept."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall-clock time of each step."""
 
     @property
     def passed(self) -> bool:
-        """True if every result passed."""
-        return all(r.passed for r in self.results)
+        """True if every result and every dispatch that was judged passed."""
+        return all(r.passed for r in self.results) and all(d.passed for d in self.dispatches if not d.skipped)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """How a model is compiled, called and judged."""
+
+    model: Path
+    device: str
+    kernels: tuple[Path, ...]
+    builtin: bool
+    flags: tuple[str, ...]
+    function: str | None
+    isolate: bool
 
 
 def validate_model(
@@ -80,106 +75,171 @@ def validate_model(
     function: str | None = None,
     seed: int = 0,
     inputs: Sequence[Any] = (),
+    expected: Sequence[Any] = (),
+    quick: bool = False,
+    case: str = "",
+    dispatches: bool = True,
+    reproducer: Path | None = None,
     isolate: bool = False,
     progress: Progress = silent,
 ) -> ModelVerdict:
-    """Compiles a model twice, runs both on a device and compares. Without `inputs` they are drawn from `seed`.
+    """Every substituted dispatch alone, where the model launches it, and then the whole model beside stock IREE.
 
-    Raises `SubstituteError` for what cannot be compiled or run; a wrong result is a verdict, not an error.
+    Without `inputs` they are drawn from `seed`; `expected` are the results that the model's own framework gives for
+    `inputs`. `case`: only dispatch cases that hold this text, and not the model. If the model is wrong, the
+    substitutions that make it so are searched for, and kept in folders below `reproducer`. Raises `SubstituteError`
+    for what cannot be compiled or run; a wrong result is a verdict, not an error.
     """
     from ..device import Session
 
-    flags = _with_device(flags, device)
-    common: Any = {"flags": flags, "isolate": isolate}
-    stock = compile_model(model, substitute=False, progress=_prefixed(progress, "stock: "), **common)
-    result = compile_model(
-        model, kernels=kernels, builtin=builtin, plan=plan, progress=_prefixed(progress, "substituted: "), **common
-    )
-    progress("run", None)
+    clock = Clock(progress)
+    setting = Setting(
+        model=model, device=device, kernels=tuple(kernels), builtin=builtin, flags=flags_for(device, flags),
+        function=function, isolate=isolate,
+    )  # fmt: skip
+    with clock.step("stock"):
+        stock = compile_model(
+            model, substitute=False, flags=setting.flags, isolate=isolate, progress=prefixed(progress, "stock: ")
+        )
+    with clock.step("substituted"):
+        result = _substituted(setting, plan, prefixed(progress, "substituted: "))
     with Session(stock.vmfb, device=device) as session:
         called = session.function(function)
-        values = list(inputs) or draw_inputs(called.name, _input_types(called, stock.signatures), seed)
-        expected = session.call(function, values)
-    with Session(result.vmfb, device=device) as session:
-        found = session.call(function, values)
-    verdicts = tuple(compare(i, a, b) for i, (a, b) in enumerate(zip(found, expected, strict=True)))
-    return ModelVerdict(plan=result.plan, device=device, seed=seed, results=verdicts, note=_note(expected))
+        values = list(inputs) or draw_inputs(called.name, input_types(called, stock.signatures), seed)
+        shapes = [np.shape(value) for value in values]
+        with clock.step("run"):
+            theirs = [] if case else session.call(function, values)
+    alone: tuple[DispatchVerdict, ...] = ()
+    if dispatches and result.plan.substitutions:
+        with clock.step("dispatches"):
+            wanted = Wanted(quick=quick, seed=seed, case=case, shapes=({_entry_name(called.name): shapes, "": shapes},))
+            alone = judge_plan(setting, result.plan, wanted, prefixed(progress, "dispatches: "))
+    verdicts: tuple[ResultVerdict, ...] = ()
+    if not case:
+        judge = _Judge(setting, values, theirs, list(expected))
+        with clock.step("run"):
+            verdicts = judge.of_module(result.vmfb)
+    verdict = ModelVerdict(
+        plan=result.plan, device=device, seed=seed, results=verdicts, dispatches=alone, seconds=clock.seconds,
+        note=_note(theirs),
+    )  # fmt: skip
+    if verdict.passed:
+        return verdict
+    failed = [d.name for d in alone if not d.skipped and not d.passed]
+    culprits = tuple(failed)
+    if any(not r.passed for r in verdicts):
+        with clock.step("bisect"):
+            culprits = _bisected(judge, result.plan, failed, prefixed(progress, "bisect: ")) or culprits
+    folders: list[str] = []
+    if reproducer is not None:
+        for name in culprits:
+            wanted = Wanted(quick=True, seed=seed, shapes=({_entry_name(called.name): shapes, "": shapes},))
+            folders.append(_reproduced(setting, result.plan, name, wanted, alone, reproducer, progress))
+    return replace(verdict, culprits=culprits, reproducers=tuple(folders))
 
 
-def compare(number: int, found: np.ndarray[Any, Any], stock: np.ndarray[Any, Any]) -> ResultVerdict:
-    """One result beside stock's: shape, type, positions of NaN and infinity, then the error."""
-    from ..device.value_type import type_of
-
-    type_ = type_of(stock)
-    tolerance = TOLERANCES.get(type_.element, 0.0)
-    largest = share = 0.0
-    reason = ""
-    if str(type_of(found)) != str(type_):
-        return ResultVerdict(
-            number=number, type=str(type_), largest_error=float("inf"), share=float("inf"), tolerance=tolerance,
-            reason=f"it is {type_of(found)}",
-        )  # fmt: skip
-    a, b = found.astype(np.float64), stock.astype(np.float64)  # (integers are compared as they are, below)
-    if not np.array_equal(_special(a), _special(b)):
-        reason = "NaN or infinity stands in other places"
-        largest = share = float("inf")
-    elif a.size:
-        finite = np.isfinite(b)
-        largest = float(np.abs(a[finite] - b[finite]).max(initial=0.0))
-        scale = float(np.abs(b[finite]).max(initial=0.0))
-        share = largest / scale if scale else (0.0 if largest == 0 else float("inf"))
-        different = int(np.count_nonzero(found != stock))
-        if not tolerance and different:
-            reason = f"{different} of {a.size} elements differ, and {type_.element} has to be equal"
-        elif share > tolerance:
-            reason = f"the error is {share:.2g} of the largest magnitude, more than {tolerance:g}"
-    return ResultVerdict(
-        number=number, type=str(type_), largest_error=largest, share=share, tolerance=tolerance, reason=reason
-    )
+def judge_plan(setting: Setting, plan: Plan, wanted: Wanted, progress: Progress) -> tuple[DispatchVerdict, ...]:
+    """Every dispatch that a plan substitutes, alone, with the launches it has in the model."""
+    call = _bundling(setting, chosen_of(plan), wanted)
+    return build_and_judge(call, isolate=setting.isolate, progress=progress)[1]
 
 
-def _special(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """1 for NaN, 2 and -2 for the infinities, 0 for all other numbers."""
-    return np.where(np.isnan(values), 1, np.where(np.isinf(values), np.sign(values) * 2, 0))
+def bundle_plan(setting: Setting, chosen: Mapping[str, tuple[str, ...]], wanted: Wanted, progress: Progress) -> Bundle:
+    """The dispatches of a plan (dispatch → kernels) as a bundle."""
+    call = _bundling(setting, chosen, wanted)
+    return cast(Bundle, isolated(call, progress) if setting.isolate else call(progress))
 
 
-def _input_types(function: Function, signatures: Mapping[str, tuple[str, ...]]) -> tuple[ValueType, ...] | None:
-    """What the module declares, else what the model's frontend wrote."""
-    from ..device.value_type import ValueType
-
-    if function.inputs is not None:
-        return function.inputs
-    texts = signatures.get(function.name)
-    if texts is None:
-        return None
-    parts = [text.split("x") for text in texts]
-    return tuple(ValueType(element=p[-1], shape=tuple(None if s == "?" else int(s) for s in p[:-1])) for p in parts)
+def _bundling(setting: Setting, chosen: Mapping[str, tuple[str, ...]], wanted: Wanted) -> Call:
+    return Call(
+        only_bundle,
+        {
+            "model": setting.model, "device": setting.device, "kernels": setting.kernels, "builtin": setting.builtin,
+            "flags": setting.flags, "chosen": chosen, "wanted": wanted,
+        },
+    )  # fmt: skip
 
 
-def draw_inputs(name: str, types: Sequence[ValueType] | None, seed: int) -> list[np.ndarray[Any, Any]]:
-    """Normal numbers for floating-point inputs; 0 or 1 for integers, which may be indices into something small."""
-    if types is None:
-        raise DeviceError(
-            f"the inputs of {name} are not known", expected="a declaration in the module or the model", found="none",
-            next_step="give every input with --input",
-        )  # fmt: skip
-    random = np.random.default_rng(seed)
-    return [_draw(kind, random) for kind in types]
+def chosen_of(plan: Plan, names: Sequence[str] | None = None) -> dict[str, tuple[str, ...]]:
+    """What a plan chose (dispatch → kernels), or the part of it for some dispatches."""
+    chosen: dict[str, tuple[str, ...]] = {}
+    for substitution in plan.substitutions:
+        name = substitution.dispatch.name
+        if names is None or name in names:
+            chosen[name] = (*chosen.get(name, ()), substitution.kernel.name)
+    return chosen
 
 
-def _draw(kind: ValueType, random: np.random.Generator) -> np.ndarray[Any, Any]:
-    shape = tuple(DYNAMIC_SIZE if s is None else s for s in kind.shape or ())
-    if kind.dtype is None:
-        raise DeviceError("an input is neither a tensor nor a number", found=str(kind))
-    if kind.dtype.kind in "iub":
-        return random.integers(0, 2, shape).astype(kind.dtype)
-    return random.standard_normal(shape).astype(kind.dtype)
+def _substituted(setting: Setting, plan: Path | None, progress: Progress) -> CompileResult:
+    return compile_model(
+        setting.model, kernels=setting.kernels, builtin=setting.builtin, plan=plan, flags=setting.flags,
+        isolate=setting.isolate, progress=progress,
+    )  # fmt: skip
 
 
-def _with_device(flags: Sequence[str], device: str) -> tuple[str, ...]:
-    if any(re.match(r"--iree-hal-(local-)?target-", flag) for flag in flags):
-        return tuple(flags)
-    return (*flags, *DEVICE_FLAGS.get(device.partition("://")[0], ()))
+class _Judge:
+    """Runs compiled forms of one model on the same inputs, and compares with stock IREE and what was expected."""
+
+    def __init__(self, setting: Setting, values: list[Any], stock: list[Any], expected: list[Any]) -> None:
+        self.setting, self.values, self.stock, self.expected = setting, values, stock, expected
+        if expected and len(expected) != len(stock):
+            raise UsageError(
+                "wrong number of expected results", where="--expected", expected=str(len(stock)),
+                found=str(len(expected)), next_step="give one for each result of the function, in order",
+            )  # fmt: skip
+
+    def of_module(self, vmfb: bytes) -> tuple[ResultVerdict, ...]:
+        """The verdict on each result of a module."""
+        from ..device import Session
+
+        with Session(vmfb, device=self.setting.device) as session:
+            found = session.call(self.setting.function, self.values)
+        if not self.expected:
+            return tuple(compare(i, a, b) for i, (a, b) in enumerate(zip(found, self.stock, strict=True)))
+        triples = zip(found, self.stock, self.expected, strict=True)
+        return tuple(compare_three(i, a, b, c) for i, (a, b, c) in enumerate(triples))
+
+    def fails(self, chosen: dict[str, tuple[str, ...]], progress: Progress) -> bool:
+        """Is the model wrong with these substitutions alone? A model that does not run is."""
+        with tempfile.TemporaryDirectory(prefix="iree-substitute-") as folder:
+            file = Path(folder) / "plan.json"
+            entries = [{"dispatch": d, "kernel": k} for d, kernels in chosen.items() for k in kernels]
+            file.write_text(json.dumps({"substitutions": entries}))
+            try:
+                vmfb = _substituted(self.setting, file, progress).vmfb
+                return any(not r.passed for r in self.of_module(vmfb))
+            except (CompilerError, DeviceError):
+                return True
+
+
+def _bisected(judge: _Judge, plan: Plan, failed: Sequence[str], progress: Progress) -> tuple[str, ...]:
+    """The dispatches whose substitution makes the model wrong; those that failed alone are tried first."""
+
+    def fails(names: Sequence[str]) -> bool:
+        return judge.fails(chosen_of(plan, names), progress)
+
+    return find_culprits(list(chosen_of(plan)), fails, suspects=failed)
+
+
+def _reproduced(
+    setting: Setting,
+    plan: Plan,
+    name: str,
+    wanted: Wanted,
+    verdicts: Sequence[DispatchVerdict],
+    folder: Path,
+    progress: Progress,
+) -> str:
+    """A folder with one dispatch and the case in which it failed."""
+    verdict = next((v for v in verdicts if v.name == name), None)
+    if verdict is not None and verdict.failures:
+        failure = verdict.failures[0]
+        wanted = replace(wanted, case=f"{failure.label} [{failure.inputs}]", seed=failure.seed, quick=False, seeds=1)
+    bundle = bundle_plan(setting, chosen_of(plan, [name]), wanted, progress)
+    place = folder / file_name(name)
+    crashes = verdict is not None and any(c.stage == "launch" for c in verdict.failures)
+    arguments = {"bundle": bundle, "folder": place, "model": str(setting.model), "run": not crashes}
+    return str(isolated(Call(write_reproducer, arguments), progress))
 
 
 def _note(expected: Sequence[np.ndarray[Any, Any]]) -> str:
@@ -190,5 +250,10 @@ def _note(expected: Sequence[np.ndarray[Any, Any]]) -> str:
     return f"result {which} of stock IREE is the same everywhere: these inputs prove little, give better ones"
 
 
-def _prefixed(progress: Progress, prefix: str) -> Progress:
+def _entry_name(name: str) -> str:
+    return name.removesuffix("$async")
+
+
+def prefixed(progress: Progress, prefix: str) -> Progress:
+    """Progress whose steps begin with a prefix."""
     return lambda what, share: progress(prefix + what, share)

@@ -12,13 +12,14 @@ from substitute.errors import PayloadError, SourceText
 from substitute.model.dispatch import Target
 
 from .function import Hardware
+from .memory_functions import resolve_memory
 from .resolve import INTRINSICS, resolve_math
 
 RESOLVED_BY_IREE = frozenset((
     "exp", "expf", "pow", "powf", "fmod", "fmodf", "sqrt", "sqrtf", "floor", "floorf", "ceil", "ceilf", "round",
     "roundf", "fabs", "fabsf", "fmin", "fminf", "fmax", "fmaxf", "ldexp", "ldexpf", "memcpy", "memset", "memmove",
 ))  # fmt: skip
-"""What IREE's embedded linker finds by itself; memory functions it has as builtins."""
+"""What IREE's embedded linker finds by itself, and the memory functions, which we define where they are called."""
 
 # IREE also lists what the CPU lacks, down to features that llvmlite's LLVM has never heard of and warns about
 _MATTERS_WHEN_OFF = frozenset((
@@ -57,9 +58,13 @@ def parse_bitcode(data: bytes, where: str) -> Any:
     return module
 
 
-def to_bitcode(source: str | bytes | Any, *, target: Target, entry: str, finished: bool = False) -> bytes:
+def to_bitcode(
+    source: str | bytes | Any, *, target: Target, entry: str, finished: bool = False,
+    linked: frozenset[str] = frozenset(),
+) -> bytes:  # fmt: skip
     """Optimises a module (text, bitcode, or llvmlite.ir or binding module) and returns bitcode for IREE to link.
 
+    `linked` functions are defined in objects beside this one.
     `finished` code is only resolved and checked: IREE's own passes clean it up, though they vectorise no loops.
     Raises `PayloadError` for IR that does not parse or verify, a missing entry, and symbols nobody can resolve.
     """
@@ -72,7 +77,8 @@ def to_bitcode(source: str | bytes | Any, *, target: Target, entry: str, finishe
     _hide_all_but(module, entry)
     if not finished:
         _run_passes(module, machine)
-    missing = undefined_symbols(module)
+    resolve_memory(module, triple, machine)
+    missing = [symbol for symbol in undefined_symbols(module) if symbol not in linked]
     if missing:
         raise PayloadError(
             f"the payload calls what nobody defines: {', '.join(missing)}",
@@ -141,6 +147,9 @@ def initialize() -> None:
     """Registers LLVM's code generators, once: passes ask them what instructions cost."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
+    # a pass makes this kind of metadata known when it first runs, and bitcode lists every kind that is known: without
+    # this the first payload of a process would differ from the same one made later
+    llvm.parse_assembly("define void @f() {\n  ret void, !heapallocsite !0\n}\n!0 = !{}")
 
 
 def _machine(target: Target, where: str) -> tuple[str, Any]:

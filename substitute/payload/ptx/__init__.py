@@ -1,16 +1,11 @@
-"""PTX: reading its header level, verifying it against a dispatch, renaming its entry."""
+"""PTX: reading it, verifying it against a dispatch, binding it to the dispatch's layout."""
 
-from .reader import Entry, Parameter, PtxModule, read_ptx, tokenize
-from .verification import PtxFacts, compatible, rename, verify
+from .binding import bind_ptx
+from .cuda_c import cuda_to_ptx
+from .parse import parse
+from .rename import rename
+from .syntax import Module
+from .targets import compatible
+from .verification import PtxFacts, verify
 
-__all__ = [
-    "Entry",
-    "Parameter",
-    "PtxFacts",
-    "PtxModule",
-    "compatible",
-    "read_ptx",
-    "rename",
-    "tokenize",
-    "verify",
-]
+__all__ = ["Module", "PtxFacts", "bind_ptx", "compatible", "cuda_to_ptx", "parse", "rename", "verify"]

@@ -1,20 +1,36 @@
-"""Does PTX fit the dispatch it is to stand in? And renaming its entry."""
+"""Does PTX fit the dispatch it is to stand in? IREE checks none of this, and the driver says little.
+
+Rules: entry, ISA version, target, parameters, block size, clusters, textures, shared memory, names, instructions,
+calls, registers that are read too early, and that ptxas takes it.
+"""
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from ...errors import PayloadError
-from ..programs import find_program, run_program
-from .reader import Entry, PtxModule, place, read_ptx
+from .assembler import Assembly, Resources, assemble
+from .body import check_body, check_calls, check_reads, instructions_of
+from .faults import fault
+from .instructions import ENDS
+from .memory import SharedMemory, reachable, shared_memory
+from .parse import parse
+from .signature import MAX_BINDINGS, MAX_CONSTANTS, Expected, check_parameters, raw_signature
+from .syntax import Directive, Function, Module
+from .targets import (
+    NEWEST_VERSION,
+    STATIC_SHARED_BYTES,
+    architecture,
+    compatible,
+    first_version,
+    shared_bytes_limit,
+)
 
-NEWEST = (9, 0)
-"""The newest PTX ISA version that a 580 driver accepts."""
-MAX_BINDINGS, MAX_CONSTANTS = 16, 64
-MAX_STATIC_SHARED_BYTES = 48 * 1024
-"""Static shared memory ends here on every architecture; more has to be dynamic."""
+MAX_THREADS = 1024
+MAX_THREADS_Z = 64
+BLOCK_REGISTERS = 64 * 1024
+"""32-bit registers that one block can have, on every architecture from sm_60 on."""
+_CLUSTERS = ("reqnctapercluster", "explicitcluster", "blocksareclusters")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +43,21 @@ class PtxFacts:
     workgroup_size: tuple[int, int, int] | None
     """`.reqntid`, which a launch has to match; None where the entry takes any."""
     shared_bytes: int
+    """Static."""
+    resources: Resources | None
+    """What ptxas says; None where it did not run."""
     checked_by: tuple[str, ...]
+    """What ran: `structure`, `ptxas`."""
     left_out: tuple[str, ...] = ()
+    """What did not run, and why."""
+    notes: tuple[str, ...] = ()
+    """What a person should know."""
+
+    @property
+    def summary(self) -> str:
+        """One line for people: what the entry takes on the device, what did not run, what to know."""
+        taken = str(self.resources) if self.resources else f"{self.shared_bytes:,} B shared"
+        return "; ".join((taken, *self.left_out, *self.notes))
 
 
 def verify(
@@ -39,198 +68,262 @@ def verify(
     push_constants: int,
     target_arch: str,
     workgroup_size: tuple[int, int, int] | None = None,
+    shared_memory_bytes: int = 0,
     name: str = "PTX",
 ) -> PtxFacts:
     """Checks PTX against a dispatch with `bindings` pointers and `push_constants` 32-bit words.
 
-    `target_arch` is the variant's (`sm_80`; empty: any), `workgroup_size` the manifest's. Raises `PayloadError`.
+    `target_arch` is the variant's (`sm_80`; empty: any); `workgroup_size` and `shared_memory_bytes` (dynamic) are the
+    manifest's. Raises `PayloadError`.
     """
-    module = read_ptx(text, name=name)
-    found = _find_entry(module, entry, name)
-    _check_header(module, target_arch, name)
-    _check_parameters(module, found, bindings, push_constants, name)
-    _check_workgroup(module, found, workgroup_size, name)
-    if not found.returns:
-        raise _error(
-            module, name, found.name_at[0], f"entry {entry} never returns: is the PTX cut off?",
-            "ret or exit", "neither", "check that the file is whole",
-        )  # fmt: skip
-    shared = module.shared_bytes + found.shared_bytes
-    if shared > MAX_STATIC_SHARED_BYTES:
-        raise _error(
-            module, name, found.name_at[0], f"entry {entry} declares too much shared memory",
-            f"at most {MAX_STATIC_SHARED_BYTES} bytes", f"{shared} bytes",
-            "declare it `.extern .shared` and set launch.shared_memory_bytes",
-        )  # fmt: skip
-    left_out = _assemble(text, module, name)
+    module = parse(text, name=name)
+    facts = check(
+        module, entry=entry, expected=raw_signature(bindings, push_constants), target_arch=target_arch,
+        workgroup_size=workgroup_size, shared_memory_bytes=shared_memory_bytes,
+    )  # fmt: skip
+    assembly = assemble(text, entry=entry, target=module.target, arch=target_arch)
+    return with_assembly(module, facts, assembly, workgroup_size)
+
+
+def check(
+    module: Module,
+    *,
+    entry: str,
+    expected: tuple[Expected, ...],
+    target_arch: str,
+    workgroup_size: tuple[int, int, int] | None,
+    shared_memory_bytes: int,
+    passer: str = "the dispatch",
+    scratch: int = 0,
+) -> PtxFacts:
+    """All rules but ptxas. `passer` and `scratch` are those of `check_parameters`. Raises `PayloadError`."""
+    found = find_entry(module, entry)
+    _check_header(module, target_arch)
+    _check_limits(module, found, expected)
+    check_parameters(module, found, expected, passer=passer, scratch=scratch)
+    _check_workgroup(module, found, workgroup_size)
+    _check_features(module, found)
+    functions = reachable(module, found)
+    for function in module.functions:
+        check_body(module, function)
+    check_calls(module, functions)
+    _check_end(module, found)
+    memory = shared_memory(module, functions)
+    _check_shared(module, found, memory, shared_memory_bytes, target_arch or module.target)
+    notes = check_reads(module, functions)
     return PtxFacts(
-        entry=entry,
-        version=module.version,
-        target=module.target,
-        workgroup_size=found.reqntid,
-        shared_bytes=shared,
-        checked_by=("structure",) if left_out else ("structure", "ptxas"),
-        left_out=left_out,
-    )
+        entry=entry, version=module.version, target=module.target, workgroup_size=_sizes(found, "reqntid"),
+        shared_bytes=memory.static_bytes, resources=None, checked_by=("structure",), notes=notes,
+    )  # fmt: skip
 
 
-def rename(text: str, entry: str, export_name: str, *, name: str = "PTX") -> str:
-    """The text with `entry` called `export_name`, wherever the name stands as a word. Raises `PayloadError`."""
-    module = read_ptx(text, name=name)
-    _find_entry(module, entry, name)
-    if export_name != entry and any(t.text == export_name for t in module.tokens):
-        taken = next(t for t in module.tokens if t.text == export_name)
-        raise _error(
-            module, name, taken.start, f"the name {export_name} is taken", "a name that the PTX does not use",
-            export_name, "rename this symbol in the PTX",
+def with_assembly(
+    module: Module, facts: PtxFacts, assembly: Assembly, size: tuple[int, int, int] | None = None
+) -> PtxFacts:
+    """The facts with what ptxas said; `size` is the workgroup's, by default the entry's own.
+
+    Raises `PayloadError` where ptxas refused, at the line that it names, and where a block does not fit the device.
+    """
+    if assembly.error:
+        starts = module.text.split("\n")
+        line = min(assembly.line, len(starts))
+        at = sum(len(s) + 1 for s in starts[: max(0, line - 1)])
+        at += len(starts[line - 1]) - len(starts[line - 1].lstrip()) if line else 0
+        raise fault(
+            module, at, "ptxas refuses the PTX", expected=f"PTX that assembles for {module.target}",
+            found=assembly.error, next_step="correct the line that ptxas names", details=assembly.output,
         )  # fmt: skip
-    parts: list[str] = []
-    last = 0
-    for token in module.tokens:
-        if token.kind == "word" and token.text == entry:
-            parts += [text[last : token.start], export_name]
-            last = token.end
-    return "".join((*parts, text[last:]))
+    if assembly.left_out:
+        left_out = (*facts.left_out, assembly.left_out)
+        return _replace(facts, assembly.resources, facts.checked_by, left_out)
+    _check_registers(module, facts, assembly, size or facts.workgroup_size)
+    return _replace(facts, assembly.resources, (*facts.checked_by, "ptxas"), facts.left_out)
 
 
-def _find_entry(module: PtxModule, entry: str, name: str) -> Entry:
+def _check_registers(module: Module, facts: PtxFacts, assembly: Assembly, size: tuple[int, int, int] | None) -> None:
+    """Registers are given to warps, in units of 8 for each thread; a launch that asks for more fails."""
+    entry = module.entry(facts.entry)
+    if assembly.resources is None or size is None or entry is None:
+        return
+    each = -(-assembly.resources.registers // 8) * 8
+    threads = -(-size[0] * size[1] * size[2] // 32) * 32
+    if each * threads > BLOCK_REGISTERS:
+        raise fault(
+            module, entry.name_span.start, "a block takes more registers than there are",
+            expected=f"at most {BLOCK_REGISTERS} registers: {BLOCK_REGISTERS // threads // 8 * 8} for each of "
+            f"{threads} threads", found=f"{assembly.resources.registers} for each thread (ptxas)",
+            next_step=f"add .maxntid {', '.join(map(str, size))} (__launch_bounds__), or make the workgroup smaller",
+        )  # fmt: skip
+
+
+def _replace(
+    facts: PtxFacts, resources: Resources | None, checked_by: tuple[str, ...], left_out: tuple[str, ...]
+) -> PtxFacts:
+    return PtxFacts(
+        entry=facts.entry, version=facts.version, target=facts.target, workgroup_size=facts.workgroup_size,
+        shared_bytes=facts.shared_bytes, resources=resources, checked_by=checked_by, left_out=left_out,
+        notes=facts.notes,
+    )  # fmt: skip
+
+
+def find_entry(module: Module, entry: str) -> Function:
+    """The entry of this name. Raises `PayloadError`."""
     found = module.entry(entry)
     if found is None:
         raise PayloadError(
             f"the PTX has no entry {entry!r}",
-            where=name,
+            where=module.name,
             expected=f".entry {entry}",
             found=", ".join(e.name for e in module.entries) or "no .entry at all",
             next_step="correct `entry` in [payload]" if module.entries else "compile a __global__ function",
         )
+    if found.body is None:
+        raise fault(
+            module, found.name_span.start, f"entry {entry} has no body", expected="{ … }", found=";",
+            next_step="compile the kernel itself, not its declaration",
+        )  # fmt: skip
     return found
 
 
-def _check_header(module: PtxModule, target_arch: str, name: str) -> None:
-    if module.version > NEWEST:
-        raise _error(
-            module, name, module.version_at, "the PTX is newer than the driver accepts",
-            f"at most PTX ISA {NEWEST[0]}.{NEWEST[1]} (driver 580)", f"{module.version[0]}.{module.version[1]}",
-            "compile it with an older toolkit, or lower .version if it uses nothing newer",
+def _check_header(module: Module, target_arch: str) -> None:
+    at = module.version_span.start
+    version = f"{module.version[0]}.{module.version[1]}"
+    if module.version > NEWEST_VERSION:
+        raise fault(
+            module, at, "the PTX is newer than the driver accepts",
+            expected=f"at most PTX ISA {NEWEST_VERSION[0]}.{NEWEST_VERSION[1]} (driver 580)", found=version,
+            next_step="compile it with an older toolkit, or lower .version if it uses nothing newer",
+        )  # fmt: skip
+    at = module.target_span.start
+    if architecture(module.target) is None or first_version(module.target) is None:
+        raise fault(
+            module, at, f"{module.target} is no target that is known", expected="sm_80, sm_90a, sm_100f, …",
+            found=module.target, next_step="correct .target",
+        )  # fmt: skip
+    first = first_version(module.target)
+    if first is not None and module.version < first:
+        raise fault(
+            module, module.version_span.start, f"PTX ISA {version} does not know {module.target}",
+            expected=f"PTX ISA {first[0]}.{first[1]} or newer for {module.target}", found=version,
+            next_step="raise .version, or lower .target",
         )  # fmt: skip
     if module.address_size != 64:
-        raise _error(
-            module, name, module.target_at, "the PTX has 32-bit addresses", ".address_size 64",
-            f".address_size {module.address_size}", "compile it for 64-bit",
+        raise fault(
+            module, at, "the PTX has 32-bit addresses", expected=".address_size 64",
+            found=f".address_size {module.address_size}", next_step="compile it for 64-bit",
         )  # fmt: skip
     if target_arch and not compatible(module.target, target_arch):
-        raise _error(
-            module, name, module.target_at, f"the PTX does not run on {target_arch}", _expected_target(target_arch),
-            module.target, "compile it for the target's architecture, or restrict `architectures` in kernel.toml",
+        raise fault(
+            module, at, f"the PTX does not run on {target_arch}",
+            expected=f".target {target_arch}, or an older one without the suffix a", found=module.target,
+            next_step="compile it for the target's architecture, or restrict `architectures` in kernel.toml",
         )  # fmt: skip
 
 
-def compatible(ptx_target: str, arch: str) -> bool:
-    """True if PTX for `ptx_target` runs on `arch`.
-
-    Targets with suffix `a` run on their own architecture only, `sm_100f` on later members of its family as well (PTX
-    ISA 11.1.2).
-    """
-    have, need = _architecture(arch), _architecture(ptx_target)
-    if have is None or need is None:
-        return ptx_target == arch
-    if need[1] == "a":
-        return have[0] == need[0]
-    if need[1] == "f":
-        return have[0] // 10 == need[0] // 10 and have[0] >= need[0]
-    return have[0] >= need[0]
-
-
-def _architecture(text: str) -> tuple[int, str] | None:
-    digits = text.removeprefix("sm_")
-    suffix = digits[-1:] if digits[-1:] in ("a", "f") else ""
-    digits = digits.removesuffix(suffix) if suffix else digits
-    return (int(digits), suffix) if digits.isdigit() and text.startswith("sm_") else None
-
-
-def _expected_target(arch: str) -> str:
-    return f".target {arch}, or an older one without the suffix a"
-
-
-def _check_parameters(module: PtxModule, entry: Entry, bindings: int, constants: int, name: str) -> None:
-    expected = f"{bindings} 64-bit pointers (one per binding), then {constants} 32-bit values (push constants)"
+def _check_limits(module: Module, entry: Function, expected: tuple[Expected, ...]) -> None:
+    bindings = sum(e.what.startswith("binding ") for e in expected)
+    constants = sum(e.what.startswith("push constant ") for e in expected)
     if bindings > MAX_BINDINGS or constants > MAX_CONSTANTS:
-        raise _error(
-            module, name, entry.name_at[0], "the dispatch has more parameters than IREE's CUDA driver passes",
-            f"at most {MAX_BINDINGS} bindings and {MAX_CONSTANTS} push constants",
-            f"{bindings} bindings and {constants} push constants", "leave this dispatch to IREE",
-        )  # fmt: skip
-    for number, parameter in enumerate(entry.parameters[: bindings + constants]):
-        wanted = 64 if number < bindings else 32
-        what = f"binding {number}" if number < bindings else f"push constant {number - bindings}"
-        if parameter.count != 1 or parameter.bits != wanted or (wanted == 64 and parameter.type == "f64"):
-            array = f"[{parameter.count}]" if parameter.count != 1 else ""
-            raise _error(
-                module, name, parameter.start, f"parameter {number} ({parameter.name}) does not fit {what}",
-                f".u64, .b64 or .s64 ({what})" if wanted == 64 else f".u32, .b32, .s32 or .f32 ({what})",
-                f".{parameter.type} {parameter.name}{array}", "write the entry for IREE's layout: " + expected,
-            )  # fmt: skip
-    found = len(entry.parameters)
-    if found != bindings + constants:
-        at = entry.parameters[bindings + constants].start if found > bindings + constants else entry.name_at[0]
-        raise _error(
-            module, name, at, f"entry {entry.name} has {found} parameter{'s' if found != 1 else ''}, "
-            f"the dispatch passes {bindings + constants}", expected,
-            ", ".join(f".{p.type} {p.name}" for p in entry.parameters) or "none",
-            "a launch with other parameters reads garbage: make the list exactly this long",
+        raise fault(
+            module, entry.name_span.start, "the dispatch has more parameters than IREE's CUDA driver passes",
+            expected=f"at most {MAX_BINDINGS} bindings and {MAX_CONSTANTS} push constants",
+            found=f"{bindings} bindings and {constants} push constants", next_step="leave this dispatch to IREE",
         )  # fmt: skip
 
 
-def _check_workgroup(module: PtxModule, entry: Entry, size: tuple[int, int, int] | None, name: str) -> None:
+def _sizes(entry: Function, directive: str) -> tuple[int, int, int] | None:
+    found = entry.directive(directive)
+    if found is None:
+        return None
+    x, y, z = (*found.values, 1, 1, 1)[:3]
+    return (x, y, z)
+
+
+def _check_workgroup(module: Module, entry: Function, size: tuple[int, int, int] | None) -> None:
+    required, most = entry.directive("reqntid"), entry.directive("maxntid")
     if size is None:
-        if entry.reqntid is None:
-            raise _error(
-                module, name, entry.name_at[0], "nobody says the workgroup size", "launch.workgroup_size, or .reqntid",
-                "neither", "add workgroup_size to [launch]: without it IREE launches empty blocks",
+        if required is None:
+            raise fault(
+                module, entry.name_span.start, "nobody says the workgroup size",
+                expected="launch.workgroup_size, or .reqntid", found="neither",
+                next_step="add workgroup_size to [launch]: without it IREE launches empty blocks",
             )  # fmt: skip
-        return
-    if entry.reqntid is not None and entry.reqntid != size:
-        raise _error(
-            module, name, entry.name_at[0], "the workgroup size is not what the entry requires",
-            f".reqntid {', '.join(map(str, entry.reqntid))}", f"launch.workgroup_size {size}", "make the two agree",
+        size = _sizes(entry, "reqntid") or (0, 0, 0)
+    elif required is not None and _sizes(entry, "reqntid") != size:
+        raise fault(
+            module, required.span.start, "the workgroup size is not what the entry requires",
+            expected=f".reqntid {', '.join(map(str, _sizes(entry, 'reqntid') or ()))}",
+            found=f"launch.workgroup_size {size}", next_step="make the two agree",
         )  # fmt: skip
     threads = size[0] * size[1] * size[2]
-    limit = 1024 if entry.maxntid is None else min(1024, entry.maxntid[0] * entry.maxntid[1] * entry.maxntid[2])
-    if not 0 < threads <= limit:
-        raise _error(
-            module, name, entry.name_at[0], "the workgroup has a size that cannot be launched",
-            f"1 to {limit} threads" + (" (.maxntid)" if entry.maxntid else ""), f"{size}: {threads} threads",
-            "correct launch.workgroup_size",
+    limit = MAX_THREADS
+    if most is not None:
+        x, y, z = _sizes(entry, "maxntid") or (MAX_THREADS, 1, 1)
+        limit = min(limit, x * y * z)
+    if not 0 < threads <= limit or min(size) < 1 or size[2] > MAX_THREADS_Z:
+        raise fault(
+            module, _at(entry, most), "the workgroup has a size that cannot be launched",
+            expected=f"1 to {limit} threads" + (" (.maxntid)" if most else "") + f", at most {MAX_THREADS_Z} along z",
+            found=f"{size}: {threads} threads", next_step="correct launch.workgroup_size",
         )  # fmt: skip
 
 
-def _assemble(text: str, module: PtxModule, name: str) -> tuple[str, ...]:
-    """Runs ptxas; what was left out, if it is not installed."""
-    program = find_program("ptxas")
-    if program is None:
-        return ("ptxas: not installed (pip install nvidia-cuda-nvcc)",)
-    with tempfile.TemporaryDirectory(prefix="substitute-ptx-") as folder:
-        path = Path(folder) / "payload.ptx"
-        path.write_text(text, encoding="utf-8")
-        result = run_program(program, (f"--gpu-name={module.target}", "-o", f"{path}.cubin", str(path)))
-    if result.status != 0:
-        raise PayloadError(
-            "ptxas refuses the PTX",
-            where=name,
-            expected=f"PTX that assembles for {module.target}",
-            found=_first_error(result.output) or f"exit status {result.status}",
-            next_step="correct the line that ptxas names",
-            details=result.output.replace(str(path), name),
-        )
-    return ()
+def _at(entry: Function, directive: Directive | None) -> int:
+    return entry.name_span.start if directive is None else directive.span.start
 
 
-def _first_error(output: str) -> str:
-    line = next((line for line in output.splitlines() if "error" in line.lower() or "fatal" in line.lower()), "")
-    return line.partition(";")[2].strip() or line.strip()
+def _check_features(module: Module, entry: Function) -> None:
+    """What IREE's launches do not have (clusters, textures), and what is read here but not followed (aliases)."""
+    for name in _CLUSTERS:
+        directive = entry.directive(name)
+        if directive is not None:
+            raise fault(
+                module, directive.span.start, f"entry {entry.name} is launched in clusters",
+                expected="an entry without cluster directives: IREE's CUDA driver sets no launch attributes",
+                found=f".{name}", next_step="write it for single blocks",
+            )  # fmt: skip
+    for alias, aliasee in module.aliases:
+        raise fault(
+            module, module.text.find(".alias"), f"{alias} is another name of {aliasee}, which is not followed here",
+            expected="functions that are called by their own names", found=f".alias {alias}, {aliasee};",
+            next_step=f"call {aliasee} itself",
+        )  # fmt: skip
+    for variable in module.variables:
+        if variable.type in ("texref", "samplerref", "surfref"):
+            raise fault(
+                module, variable.span.start, f"{variable.name} is a texture, which IREE does not bind",
+                expected="global, shared and constant memory", found=f".{variable.type}",
+                next_step="read through the pointer",
+            )  # fmt: skip
 
 
-def _error(module: PtxModule, name: str, at: int, what: str, expected: str, found: str, next_step: str) -> PayloadError:
-    return PayloadError(
-        what, where=name, source=place(module.text, at), expected=expected, found=found, next_step=next_step
-    )
+def _check_end(module: Module, entry: Function) -> None:
+    if not any(i.opcode[0] in ENDS for i in instructions_of(entry)):
+        raise fault(
+            module, entry.name_span.start, f"entry {entry.name} never returns: is the PTX cut off?",
+            expected="ret or exit", found="neither", next_step="check that the file is whole",
+        )  # fmt: skip
+
+
+def _check_shared(module: Module, entry: Function, memory: SharedMemory, dynamic: int, arch: str) -> None:
+    static = memory.static_bytes
+    if static > STATIC_SHARED_BYTES:
+        raise fault(
+            module, max(memory.static, key=lambda v: v.size_bytes).span.start,
+            f"entry {entry.name} declares too much shared memory", expected=f"at most {STATIC_SHARED_BYTES} bytes",
+            found=f"{static} bytes", next_step="declare it `.extern .shared` and set launch.shared_memory_bytes",
+        )  # fmt: skip
+    if memory.dynamic and dynamic == 0:
+        variable = memory.dynamic[0]
+        raise fault(
+            module, variable.span.start, f"{variable.name} has no bytes at launch",
+            expected=f"launch.shared_memory_bytes, for .extern .shared {variable.name}[]", found="0 bytes",
+            next_step="set shared_memory_bytes in [launch]",
+        )  # fmt: skip
+    limit = shared_bytes_limit(arch)
+    if static + dynamic > limit:
+        raise fault(
+            module, entry.name_span.start, f"a block takes more shared memory than {arch} has",
+            expected=f"at most {limit} bytes", found=f"{static} bytes static + {dynamic} bytes dynamic",
+            next_step="make the tiles smaller, or restrict `architectures` in kernel.toml",
+        )  # fmt: skip

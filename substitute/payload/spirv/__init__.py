@@ -2,6 +2,16 @@
 
 from .adapt import adapt
 from .module import SpirvModule, read_module, write_module
-from .verification import SpirvFacts, capabilities_of, verify
+from .verification import Limits, SpirvFacts, capabilities_of, limits_of, verify
 
-__all__ = ["SpirvFacts", "SpirvModule", "adapt", "capabilities_of", "read_module", "verify", "write_module"]
+__all__ = [
+    "Limits",
+    "SpirvFacts",
+    "SpirvModule",
+    "adapt",
+    "capabilities_of",
+    "limits_of",
+    "read_module",
+    "verify",
+    "write_module",
+]

@@ -13,6 +13,8 @@ from ...errors import PayloadError
 
 MAGIC = 0x07230203
 HEADER_WORDS = 5
+MAX_DEPTH = 32
+"""Types inside of types; a damaged module may name itself."""
 
 OP_NAME, OP_ENTRY_POINT, OP_EXECUTION_MODE, OP_CAPABILITY = 5, 15, 16, 17
 OP_MEMORY_MODEL = 14
@@ -116,7 +118,7 @@ class SpirvModule:
         "If an object is decorated with the WorkgroupSize decoration, this takes precedence over any LocalSize
         execution mode" (Vulkan specification, "Compute Shaders"). Specialization constants count with their defaults.
         """
-        declarations = _Declarations(self.instructions)
+        declarations = Declarations(self.instructions)
         for target, decoration, operands in declarations.decorations:
             if decoration == DECORATION_BUILT_IN and operands == (BUILT_IN_WORKGROUP_SIZE,):
                 return declarations.triple(declarations.composites.get(target, ()))
@@ -133,7 +135,7 @@ class SpirvModule:
         return None
 
 
-class _Declarations:
+class Declarations:
     """Types, constants, names and decorations of a module, by id."""
 
     def __init__(self, instructions: tuple[Instruction, ...]) -> None:
@@ -174,29 +176,29 @@ class _Declarations:
         x, y, z = (self.constants[i][0] for i in ids)
         return (x, y, z)
 
-    def size(self, type_: int) -> int | None:
+    def size(self, type_: int, depth: int = 0) -> int | None:
         """Bytes that a type takes; None where that is not known or has no end."""
         known = self.types.get(type_)
-        if known is None:
+        if known is None or depth > MAX_DEPTH:
             return None
         words = known.words
         if known.op in (OP_TYPE_INT, OP_TYPE_FLOAT):
             return words[0] // 8
         if known.op in (OP_TYPE_VECTOR, OP_TYPE_MATRIX):
-            inner = self.size(words[0])
+            inner = self.size(words[0], depth + 1)
             return None if inner is None else inner * words[1]
         if known.op == OP_TYPE_ARRAY:
-            stride = self.decoration(type_, DECORATION_ARRAY_STRIDE) or self.size(words[0])
+            stride = self.decoration(type_, DECORATION_ARRAY_STRIDE) or self.size(words[0], depth + 1)
             count = self.constants.get(words[1])
             return None if stride is None or count is None else stride * count[0]
         if known.op == OP_TYPE_STRUCT:
-            return self._struct_size(type_, words)
+            return self._struct_size(type_, words, depth)
         return None
 
-    def _struct_size(self, type_: int, members: tuple[int, ...]) -> int | None:
+    def _struct_size(self, type_: int, members: tuple[int, ...], depth: int) -> int | None:
         end = 0
         for number, member in enumerate(members):
-            size, offset = self.size(member), self.members.get((type_, number))
+            size, offset = self.size(member, depth + 1), self.members.get((type_, number))
             if size is None or offset is None:
                 return None
             end = max(end, offset + size)
@@ -265,7 +267,7 @@ def _words(data: bytes, name: str) -> tuple[int, ...]:
 
 
 def _describe(words: tuple[int, ...], instructions: tuple[Instruction, ...]) -> SpirvModule:
-    declarations = _Declarations(instructions)
+    declarations = Declarations(instructions)
     entries: list[EntryPoint] = []
     model = (0, 0)
     for instruction in instructions:
@@ -294,7 +296,7 @@ def _describe(words: tuple[int, ...], instructions: tuple[Instruction, ...]) -> 
     )
 
 
-def _resources(declarations: _Declarations) -> list[Resource]:
+def _resources(declarations: Declarations) -> list[Resource]:
     result: list[Resource] = []
     for type_, variable, storage in declarations.variables:
         if storage not in (STORAGE_UNIFORM_CONSTANT, STORAGE_UNIFORM, STORAGE_PUSH_CONSTANT, STORAGE_BUFFER):
@@ -315,7 +317,7 @@ def _resources(declarations: _Declarations) -> list[Resource]:
     return result
 
 
-def _spec_constants(instructions: tuple[Instruction, ...], declarations: _Declarations) -> list[SpecConstant]:
+def _spec_constants(instructions: tuple[Instruction, ...], declarations: Declarations) -> list[SpecConstant]:
     result: list[SpecConstant] = []
     for instruction in instructions:
         if instruction.op not in (OP_SPEC_CONSTANT, OP_SPEC_CONSTANT_TRUE, OP_SPEC_CONSTANT_FALSE):

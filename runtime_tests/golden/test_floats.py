@@ -1,0 +1,173 @@
+"""Float operations: their values in float64, and bounds that hold for single precision and not for half."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runtime_tests.golden.functions import Array, elementwise, evaluate, value
+from substitute.golden import floats, rules
+from substitute.golden.numbers import Arithmetic, Num, element_of
+
+F32 = element_of("f32")
+HOW = Arithmetic()
+pytestmark = [pytest.mark.unit, pytest.mark.filterwarnings("ignore::RuntimeWarning")]
+
+
+def apply(name: str, *operands: Num, how: Arithmetic = HOW, element: str = "f32") -> Num:
+    kind = element_of(element)
+    with np.errstate(all="ignore"):
+        return rules.RULES[name](how, rules.Scalar(operands=(kind,) * len(operands), result=kind), list(operands))
+
+
+def each(function: Callable[..., float]) -> Callable[..., Array]:
+    return np.vectorize(function, otypes=[np.float64])
+
+
+EXPECTED: dict[str, Callable[..., Any]] = {
+    "arith.addf": lambda a, b: a + b, "arith.subf": lambda a, b: a - b, "arith.mulf": lambda a, b: a * b,
+    "arith.divf": lambda a, b: a / b, "arith.remf": each(math.fmod), "arith.negf": lambda a: -a,
+    "arith.maximumf": each(max), "arith.minimumf": each(min), "arith.maxnumf": each(max), "arith.minnumf": each(min),
+    "math.absf": each(abs), "math.exp": each(math.exp), "math.exp2": each(lambda x: 2.0**x),
+    "math.expm1": each(math.expm1), "math.tanh": each(math.tanh), "math.erf": each(math.erf),
+    "math.erfc": each(math.erfc), "math.sin": each(math.sin), "math.cos": each(math.cos), "math.tan": each(math.tan),
+    "math.atan": each(math.atan), "math.atan2": each(math.atan2), "math.sinh": each(math.sinh),
+    "math.cosh": each(math.cosh), "math.asinh": each(math.asinh),
+    "math.cbrt": each(lambda x: math.copysign(abs(x) ** (1 / 3), x)),
+    "math.floor": each(math.floor), "math.ceil": each(math.ceil), "math.trunc": each(math.trunc),
+    "math.roundeven": each(round), "math.round": each(lambda x: math.copysign(math.floor(abs(x) + 0.5), x)),
+    "math.copysign": each(math.copysign), "math.fma": lambda a, b, c: a * b + c,
+    "math.clampf": each(lambda x, low, high: min(max(x, low), high)),
+    # of positive numbers
+    "math.log": each(math.log), "math.log2": each(math.log2), "math.log10": each(math.log10),
+    "math.log1p": each(math.log1p), "math.sqrt": each(math.sqrt), "math.rsqrt": each(lambda x: 1 / math.sqrt(x)),
+    "math.powf": each(lambda a, b: a**b),
+    # of numbers between −1 and 1, and above 1
+    "math.asin": each(math.asin), "math.acos": each(math.acos), "math.atanh": each(math.atanh),
+    "math.acosh": each(math.acosh),
+}  # fmt: skip
+POSITIVE = ("math.log", "math.log2", "math.log10", "math.log1p", "math.sqrt", "math.rsqrt", "math.powf")
+SMALL = ("math.asin", "math.acos", "math.atanh")
+OPERANDS = {"math.fma": 3, "math.clampf": 3, "math.powf": 2, "math.atan2": 2, "math.copysign": 2}
+
+
+def operands_of(name: str, count: int = 400) -> list[Array]:
+    random = np.random.default_rng(len(name))
+    number = OPERANDS.get(name, 2 if name.startswith("arith.") and name != "arith.negf" else 1)
+    drawn = [random.standard_normal(count).astype(np.float32).astype(np.float64) * 3 for _ in range(number)]
+    if name in POSITIVE:
+        drawn = [np.abs(x) + 0.01 for x in drawn]
+    if name in SMALL:
+        drawn = [np.tanh(x) * 0.99 for x in drawn]
+    if name == "math.acosh":
+        drawn = [np.abs(x) + 1.01 for x in drawn]
+    if name == "math.clampf":
+        drawn = [drawn[0], np.minimum(drawn[1], drawn[2]), np.maximum(drawn[1], drawn[2])]
+    return [x.astype(np.float32).astype(np.float64) for x in drawn]
+
+
+def test_all_operations_are_tested() -> None:
+    assert {name for name, _ in floats.FLOATS} == {*EXPECTED, "math.fpowi"}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_value(name: str) -> None:
+    operands = operands_of(name)
+    found = apply(name, *[Num(x) for x in operands])
+    np.testing.assert_allclose(found.value, EXPECTED[name](*operands), rtol=1e-13, atol=1e-300)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_single_precision_is_within_the_bound_and_a_byte_less_is_not(name: str) -> None:
+    """Operands off by a rounding and an operation in single precision: always within; in bfloat16: not always."""
+    import ml_dtypes
+
+    operands = operands_of(name)
+    found = apply(name, *[Num(x, np.abs(x) * 3 * F32.unit) for x in operands])
+    moved = [
+        (x * (1 + 2 * F32.unit * s)).astype(np.float32).astype(np.float64)
+        for x, s in zip(operands, (1, -1, 1), strict=False)
+    ]
+    single = EXPECTED[name](*moved).astype(np.float32).astype(np.float64)
+    assert found.error is not None
+    assert np.all(np.abs(single - found.value) <= found.error)
+    short = EXPECTED[name](*[x.astype(ml_dtypes.bfloat16).astype(np.float64) for x in operands])
+    off = np.abs(short.astype(ml_dtypes.bfloat16).astype(np.float64) - found.value)
+    assert np.any(off > found.error)
+
+
+def test_integer_powers() -> None:
+    text = elementwise("math.fpowi", ("f32", "i32"), "f32", 4, spelled="f32, i32")
+    found = value(text, np.array([2, -3, 0.5, 4], np.float32), np.array([10, 3, -2, 0], np.int32))
+    assert found.tolist() == [1024.0, -27.0, 4.0, 1.0]
+
+
+def test_infinity_and_nan_are_certain() -> None:
+    special = Num(np.array([np.inf, -np.inf, np.nan, 1.0]))
+    found = apply("arith.mulf", special, Num(np.full(4, 2.0)))
+    assert np.array_equal(found.value, [np.inf, -np.inf, np.nan, 2.0], equal_nan=True)
+    assert found.errors()[:3].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_infinity_times_a_zero_that_may_be_none_is_uncertain() -> None:
+    found = apply("arith.mulf", Num(np.array([np.inf, np.inf])), Num(np.zeros(2), np.array([1e-7, 0.0])))
+    assert found.errors().tolist() == [np.inf, 0.0]
+
+
+def test_nothing_is_known_where_the_type_overflows() -> None:
+    found = apply("math.exp", Num(np.array([100.0, 10.0])))
+    assert np.isinf(found.errors()[0]) and found.errors()[1] < 1.0
+    wide = apply("math.exp", Num(np.array([100.0])), element="f64")
+    assert np.isfinite(wide.errors()[0])
+
+
+@pytest.mark.parametrize(
+    ("predicate", "expected"),
+    [
+        ("oeq", [0, 1, 0]), ("one", [1, 0, 0]), ("olt", [1, 0, 0]), ("ole", [1, 1, 0]), ("ogt", [0, 0, 0]),
+        ("oge", [0, 1, 0]), ("ueq", [0, 1, 1]), ("une", [1, 0, 1]), ("ult", [1, 0, 1]), ("ule", [1, 1, 1]),
+        ("ugt", [0, 0, 1]), ("uge", [0, 1, 1]), ("ord", [1, 1, 0]), ("uno", [0, 0, 1]),
+    ],
+)  # fmt: skip
+def test_comparisons(predicate: str, expected: list[int]) -> None:
+    text = elementwise("arith.cmpf", ("f32", "f32"), "i1", 3, f"{predicate}, ")
+    a, b = np.array([1, 2, np.nan], np.float32), np.array([2, 2, 2], np.float32)
+    assert value(text, a, b).astype(int).tolist() == expected
+
+
+def test_maximum_keeps_nan_and_maxnum_drops_it() -> None:
+    a, b = np.array([np.nan, 1], np.float32), np.array([2, np.nan], np.float32)
+    assert np.isnan(value(elementwise("arith.maximumf", ("f32", "f32"), "f32", 2), a, b)).all()
+    assert value(elementwise("arith.maxnumf", ("f32", "f32"), "f32", 2), a, b).tolist() == [2.0, 1.0]
+
+
+def test_a_comparison_too_close_to_call_makes_the_choice_uncertain() -> None:
+    boolean = element_of("i1")
+    x = Num(np.array([1.0, 5.0]), np.array([1e-6, 1e-6]))
+    scalar = rules.Scalar(operands=(F32, F32), result=boolean, attributes={"predicate": 4})  # olt
+    less = rules.RULES["arith.cmpf"](HOW, scalar, [x, Num(np.ones(2))])
+    assert less.errors().tolist() == [1.0, 0.0]
+    chosen = rules.RULES["arith.select"](
+        HOW, rules.Scalar(operands=(boolean, F32, F32), result=F32), [less, Num(np.zeros(2)), Num(np.full(2, 7.0))]
+    )
+    assert chosen.errors().tolist() == [7.0, 0.0]
+
+
+def test_ideal_does_not_round_and_as_written_does() -> None:
+    text = elementwise("arith.mulf", ("f16", "f16"), "f16", 1)
+    a = np.array([1.001], np.float16)
+    exact = float(a[0]) ** 2
+    assert value(text, a, a)[0] == exact
+    assert value(text, a, a, rounding="as written")[0] == float(np.float16(exact)) != exact
+
+
+def test_the_bound_follows_the_type_or_what_is_given_for_it() -> None:
+    text = elementwise("arith.mulf", ("f16", "f16"), "f16", 1)
+    a = np.array([1.5], np.float16)
+    (plain,), (finer,) = evaluate(text, a, a), evaluate(text, a, a, units={"f16": 2.0**-24})
+    assert plain.error[0] == pytest.approx(2.25 * 2.0**-11, rel=0.05)
+    assert finer.error[0] < plain.error[0] / 20

@@ -1,0 +1,112 @@
+"""JSON, JUnit and the page of made-up validations."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from runtime_tests.report.validations import FAILED, PASSED, SKIPPED, TOGETHER, validation
+from substitute.errors import UsageError
+from substitute.report.junit import validation_to_junit
+from substitute.report.page import bin_labels, shares, validation_to_html
+from substitute.report.validation_json import plain, validation_to_json
+from substitute.validate.picture import Histogram
+from substitute.validate.validation import ResultLine
+
+RIGHT = ResultLine(name="result 0", passed=True, detail="1e-7 of the largest magnitude")
+WRONG = ResultLine(name="result 1", passed=False, detail="NaN stands in other places")
+
+
+def test_the_verdict_of_all() -> None:
+    assert validation(PASSED).passed
+    assert validation(PASSED, SKIPPED, results=(RIGHT,)).passed
+    assert not validation(PASSED, FAILED).passed
+    assert not validation(TOGETHER).passed
+    assert not validation(PASSED, results=(WRONG,)).passed
+
+
+def test_nothing_judged_is_nothing_proven() -> None:
+    assert not validation().passed
+    assert not validation(SKIPPED).passed
+
+
+def test_json_is_json() -> None:
+    data = json.loads(
+        json.dumps(validation_to_json(validation(PASSED, FAILED, SKIPPED, results=(RIGHT,))), allow_nan=False)
+    )
+    assert (data["schema"], data["passed"], data["seed"], data["seconds"]) == (1, False, 7, {"build": 2.5, "run": 0.25})
+    assert [d["passed"] for d in data["dispatches"]] == [True, False, None]
+    good, bad = data["dispatches"][1]["cases"]
+    assert (good["passed"], good["place"], bad["stage"]) == (True, None, "error")
+    assert bad["place"]["coordinates"] == [30, 48]
+    assert bad["picture"]["candidate"]["not_finite"] == 1
+    assert bad["picture"]["map"]["cells"][0][0] == "inf"
+    assert data["results"] == [{"name": "result 0", "passed": True, "detail": "1e-7 of the largest magnitude"}]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(float("inf"), "inf"), (float("nan"), "nan"), (1.5, 1.5), ({"a": (1, -float("inf"))}, {"a": [1, "-inf"]})],
+)
+def test_numbers_that_json_lacks(value: object, expected: object) -> None:
+    assert plain(value) == expected
+
+
+def test_junit() -> None:
+    root = ElementTree.fromstring(validation_to_junit(validation(PASSED, FAILED, TOGETHER, SKIPPED, results=(WRONG,))))
+    assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("9", "3", "1")
+    failures = {(c.get("classname"), f.get("type")): f for c in root.iter("testcase") for f in c.findall("failure")}
+    assert set(failures) == {("dispatch_1", "error"), ("dispatch_2", "baseline"), ("model <1>.onnx", "error")}
+    failure = failures["dispatch_1", "error"]
+    assert failure.get("message") == "480 elements are wrong"
+    assert "binding 1 at byte 0: 40x96xf32 at (30, 48): candidate 1.25, golden 1.249" in (failure.text or "")
+    (skipped,) = root.iter("skipped")
+    assert skipped.get("message") == "the golden does not know linalg_ext.fft"
+
+
+def test_twin_of_junit_without_failures() -> None:
+    root = ElementTree.fromstring(validation_to_junit(validation(PASSED)))
+    assert (root.get("tests"), root.get("failures")) == ("2", "0")
+
+
+def test_the_page_says_everything() -> None:
+    page = validation_to_html(validation(PASSED, FAILED, TOGETHER, SKIPPED, results=(RIGHT, WRONG)))
+    assert "<title>model &lt;1&gt;.onnx: failed</title>" in page
+    assert "1 passed, 2 failed, 1 skipped on local-task" in page
+    for words in (
+        "iree-substitute validate model.onnx --seed 7", "a &lt;note&gt;", "480 elements are wrong",
+        "the golden does not know linalg_ext.fft", "NaN stands in other places", "baseline: a bias",
+        "at (30, 48): 1.25, golden 1.249, stock 1.249, allowed 1e-06",
+    ):  # fmt: skip
+        assert words in page
+    assert page.count("<svg") == page.count("</svg>") == 6
+    assert page.count("<details open>") == 2
+
+
+def test_the_page_needs_nothing_else() -> None:
+    """No script, no style sheet, no picture from elsewhere, and the same page again for the same validation."""
+    page = validation_to_html(validation(FAILED, PASSED))
+    assert page == validation_to_html(validation(FAILED, PASSED))
+    ids = re.findall(r'\bid="([^"]*)"', page)
+    assert len(ids) == len(set(ids)), "drawings must not use each other's parts"
+    for word in ("<script", "<link", "<img", "url(http", 'src="http'):
+        assert word not in page
+
+
+def test_without_plots_nothing_has_to_be_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert "<svg" not in validation_to_html(validation(SKIPPED))
+    with pytest.raises(UsageError, match=r"pip install 'iree-substitute\[report\]'"):
+        validation_to_html(validation(PASSED))
+
+
+def test_bars() -> None:
+    counted = Histogram(counts=(0, *[0] * 7, 3, *[0] * 8), not_finite=1)
+    assert shares(counted) == [0, *[0] * 7, 0.75, *[0] * 8, 0.25]
+    labels = bin_labels()
+    assert len(labels) == len(shares(counted))
+    assert (labels[0], labels[8], labels[-2:]) == ("< -1024", "-0.5…0.5", ["≥ 1024", "∞, NaN"])

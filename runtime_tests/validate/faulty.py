@@ -1,0 +1,95 @@
+"""Kernels with one planted fault each, made from the right ones that `iree-substitute new` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from substitute.cli.scaffold import scaffold
+
+MATMUL_FAULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    # the last column is never added up
+    "dropped_tail": (("kernel.ll", "icmp slt i64 %n_next, %N", "icmp slt i64 %n_next, %most"),
+                     ("kernel.ll", "entry:\n", "entry:\n  %most = sub i64 %N, 1\n")),
+    "one_too_many": (("kernel.ll", "icmp slt i64 %n_next, %N", "icmp sle i64 %n_next, %N"),),
+    "first_k_dropped": (("kernel.ll", "[ 0, %entry ], [ %k_next", "[ 1, %entry ], [ %k_next"),),
+    "not_cleared": (("kernel.ll", "  call void @llvm.memset.p0.i64(ptr %c_row, i8 0, i64 %c_bytes, i1 false)\n", ""),),
+    "transposed": (("kernel.ll", "%b_start = mul i64 %k, %N", "%b_start = mul i64 0, %N"),
+                   ("kernel.ll", "getelementptr float, ptr %b_row, i64 %n\n",
+                    "getelementptr float, ptr %b_row, i64 %turned\n"),
+                   ("kernel.ll", "  %b_place", "  %down = mul i64 %n, %K\n  %turned = add i64 %down, %k\n  %b_place")),
+    "same_row": (("kernel.ll", "%a_start = mul i64 %row, %K", "%a_start = mul i64 0, %K"),),
+    "operand_changed": (("kernel.ll", "  %b_start", "  store float 0.0, ptr %a_place\n  %b_start"),),
+    "zeros": (("kernel.ll", "store float %total", "store float 0.0"),),
+    "copied_input": (("kernel.ll", "store float %total", "store float %element"),),
+    "half_precision": (("kernel.ll", "  store float %total",
+                        "  %half = fptrunc float %total to half\n  %wide = fpext half %half to float\n"
+                        "  store float %wide"),),
+    "nan_swallowed": (("kernel.ll", "  store float %total",
+                       "  %number = fcmp ord float %product, 0.0\n"
+                       "  %kept = select i1 %number, float %total, float %before\n  store float %kept"),),
+    "address_dependent": (("kernel.ll", "  store float %total",
+                           "  %address = ptrtoint ptr %a to i64\n  %bit = and i64 %address, 64\n"
+                           "  %odd = icmp ne i64 %bit, 0\n  %first = icmp eq i64 %k, 0\n"
+                           "  %both = and i1 %odd, %first\n"
+                           "  %more = select i1 %both, float 0x3E60000000000000, float 0.0\n"
+                           "  %moved = fadd float %total, %more\n  store float %moved"),),
+    "slightly_off": (("kernel.ll", "%product = fmul contract float %factor, %element",
+                      "%exact = fmul contract float %factor, %element\n"
+                      "  %product = fmul float %exact, 0x3FF0000100000000"),),
+    "last_row_not_launched": (("kernel.toml", 'workgroup_count = ["M",', 'workgroup_count = ["M - 1",'),),
+    "dereferences_null": (("kernel.ll", "  %b_start",
+                           "  store volatile float 0.0, ptr inttoptr (i64 8 to ptr)\n  %b_start"),),
+}  # fmt: skip
+"""(file, what stands there, what stands there instead) of each fault."""
+
+MATMUL_RIGHT: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    "right": (),
+    # the sum is the same in any order
+    "right_backwards": (("kernel.ll", "%a_place = getelementptr float, ptr %a_row, i64 %k",
+                         "%last = sub i64 %K, 1\n  %kk = sub i64 %last, %k\n"
+                         "  %a_place = getelementptr float, ptr %a_row, i64 %kk"),
+                        ("kernel.ll", "%b_start = mul i64 %k, %N", "%b_start = mul i64 %kk, %N")),
+}  # fmt: skip
+
+GLSL_FAULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    "glsl_k_dropped": (("kernel.comp", "int k = 0; k < K", "int k = 0; k + 1 < K"),),
+    "glsl_wrong_column": (("kernel.comp", "load_b(k, n)", "load_b(k, max(n - 1, 0))"),),
+    "glsl_right": (),
+}
+
+
+def write_variants(folder: Path, kind: str, variants: Mapping[str, tuple[tuple[str, str, str], ...]]) -> list[Path]:
+    """A kernel's folder for each, with no constraints; all are selected by name in a plan."""
+    made = []
+    for name, changes in variants.items():
+        files = scaffold(kind, name, name)
+        for file, old, new in (*changes, ("kernel.toml", '"N % 16 == 0", ', "")):
+            assert old in files[file], (name, old)
+            files[file] = files[file].replace(old, new)
+        place = folder / name
+        place.mkdir(parents=True)
+        for file, text in files.items():
+            (place / file).write_text(text)
+        made.append(place)
+    return made
+
+
+def matmuls(count: int, *, k: int = 96) -> str:
+    """A model of that many matrix multiplications, `f0`, `f1`, …, each of another size."""
+    return "\n".join(
+        f"""func.func @f{i}(%a: tensor<{17 + i}x{k}xf32>, %b: tensor<{k}x33xf32>) -> tensor<{17 + i}x33xf32> {{
+  %zero = arith.constant 0.0 : f32
+  %empty = tensor.empty() : tensor<{17 + i}x33xf32>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<{17 + i}x33xf32>) -> tensor<{17 + i}x33xf32>
+  %c = linalg.matmul ins(%a, %b : tensor<{17 + i}x{k}xf32>, tensor<{k}x33xf32>)
+                     outs(%init : tensor<{17 + i}x33xf32>) -> tensor<{17 + i}x33xf32>
+  return %c : tensor<{17 + i}x33xf32>
+}}"""
+        for i in range(count)
+    )
+
+
+def dispatch_of(number: int, *, k: int = 96) -> str:
+    """The name that IREE gives the dispatch of `f<number>`."""
+    return f"f{number}_dispatch_0_matmul_{17 + number}x33x{k}_f32"

@@ -1,0 +1,68 @@
+"""Drawn inputs: each class has what it promises, and comes again from its seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from substitute.validate.case import Area
+from substitute.validate.elements import smallest_normal
+from substitute.validate.inputs import CLASSES, QUICK, THOROUGH, classes_for, draw
+
+pytestmark = pytest.mark.unit
+
+
+def drawn(
+    inputs: str, element: str = "f32", shape: tuple[int, ...] = (31, 17), *, limit: int | None = None
+) -> np.ndarray:
+    area = Area(binding=0, offset=0, shape=shape, element=element, access="readonly", index_limit=limit)
+    return draw(area, inputs, np.random.default_rng(5))
+
+
+@pytest.mark.parametrize("element", ["f64", "f32", "f16", "bf16", "i1", "i8", "i32", "i64"])
+@pytest.mark.parametrize("inputs", list(CLASSES))
+def test_every_class_for_every_type(inputs: str, element: str) -> None:
+    values = drawn(inputs, element)
+    assert values.shape == (31, 17)
+    assert np.array_equal(values.view(np.uint8), drawn(inputs, element).view(np.uint8))
+    assert np.unique(values.astype(np.float64)).size > 1
+    if element == "i1":
+        assert set(values.reshape(-1).tolist()) <= {0, 1}
+    assert drawn(inputs, element, ()).shape == ()
+    assert drawn(inputs, element, (3, 0)).shape == (3, 0)
+
+
+@pytest.mark.parametrize("element", ["f32", "f16", "bf16"])
+def test_what_classes_promise(element: str) -> None:
+    wide = {name: drawn(name, element).astype(np.float64) for name in CLASSES}
+    assert np.array_equal(wide["exact"], np.rint(wide["exact"])) and np.abs(wide["exact"]).max() <= 3
+    assert set(wide["ones"].reshape(-1)) == {0.0, 1.0}
+    assert 0 < np.abs(wide["tiny"]).max() < 0.5
+    assert np.abs(wide["large"]).max() > 20 and np.isfinite(wide["large"]).all()
+    assert (wide["skewed"] > 0).all()
+    rows = np.abs(wide["rows"]).max(axis=1)
+    assert np.isfinite(rows).all() and rows.max() > 100 * rows.min()
+    special = wide["special"]
+    assert np.isnan(special).any() and np.isposinf(special).any() and np.isneginf(special).any()
+    assert (np.signbit(special) & (special == 0)).any()
+    below = np.abs(wide["subnormal"])
+    assert ((below > 0) & (below < smallest_normal(element))).any()
+
+
+def test_distinct_values_are_distinct() -> None:
+    assert np.unique(drawn("distinct")).size == 31 * 17
+    assert np.unique(drawn("distinct", "i32")).size == 31 * 17
+
+
+def test_indices_are_valid() -> None:
+    for inputs in CLASSES:
+        values = drawn(inputs, "i64", limit=5)
+        assert (values.min(), values.max()) == (0, 4)
+
+
+def test_classes_of_kinds() -> None:
+    assert classes_for("contraction", quick=True)[0] == "exact"
+    assert "large" in classes_for("softmax", quick=True)  # exp overflows without its maximum
+    assert set(classes_for("anything", quick=True)) < set(classes_for("anything", quick=False))
+    known = {name for classes in (*QUICK.values(), *THOROUGH.values()) for name in classes}
+    assert known <= set(CLASSES)

@@ -1,0 +1,95 @@
+"""Programs drawn for a kernel: sizes within its constraints, and every one of them compiles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from substitute.catalog.catalog import load_catalog
+from substitute.compiler import Compilation, with_default_target
+from substitute.errors import UsageError
+from substitute.model.kernel import Kernel
+from substitute.read.module import read_module
+from substitute.validate.kernel import check_device, find_kernels
+from substitute.validate.kinds import PROGRAMS, functions_of_kinds
+from substitute.validate.programs import (
+    definition_file,
+    definition_functions,
+    definition_parts,
+    module_text,
+    shape_sets,
+)
+from substitute.validate.shapes import draw_sizes, free_axes
+
+pytestmark = pytest.mark.compile
+
+
+def builtin(name: str) -> Kernel:
+    return load_catalog([]).kernel(name)
+
+
+def kinds_in(functions: list[bytes]) -> set[str]:
+    """What IREE makes of a module: the kinds of its dispatches."""
+    with Compilation(with_default_target(()), name="test") as compilation:
+        compilation.parse(module_text([f.decode() for f in functions]))
+        compilation.run("start", "executable-sources")
+        assert compilation.module is not None
+        return {site.dispatch.kind for site in read_module(compilation.module)}
+
+
+@pytest.mark.parametrize("kind", list(PROGRAMS))
+def test_programs_of_kinds(kind: str) -> None:
+    functions = functions_of_kinds([kind], first=3, quick=True)
+    assert [f.name for f in functions] == [f"case_{3 + i}" for i in range(len(functions))]
+    assert len({f.label for f in functions}) == len(functions)
+    assert kind in kinds_in([f.text.encode() for f in functions])
+    assert len(functions_of_kinds([kind], first=0, quick=False)) >= len(functions)
+
+
+def test_a_definition_at_many_sizes() -> None:
+    kernel = builtin("matmul")
+    functions = definition_functions(kernel, quick=True, random=np.random.default_rng(3))
+    again = definition_functions(kernel, quick=True, random=np.random.default_rng(3))
+    assert functions == again
+    labels = " / ".join(f.label for f in functions)
+    assert all(word in labels for word in ("B=1, M=1, N=1, K=1", "open sizes", "shared", "epilogue", "prologue"))
+    texts = [definition_parts(definition_file(kernel)).encode(), *(f.text.encode() for f in functions)]
+    assert kinds_in(texts) >= {"contraction", "elementwise"}
+    sets = shape_sets(functions)
+    open_ = next(f for f in functions if f.shapes)
+    assert [s[open_.name] for s in sets] == list(open_.shapes)
+    assert any(0 in shape for shapes in open_.shapes for shape in shapes)  # nothing to do, and nothing to be done
+
+
+def test_axes_that_follow_from_others() -> None:
+    kernel = builtin("conv")
+    (form,) = kernel.forms
+    assert set(free_axes(form)) == {"G", "N", "F", "P", "C", "R"}
+    for sizes in draw_sizes(kernel, form, count=5, random=np.random.default_rng(1), most=10**6):
+        assert sizes["X"] == sizes["P"] + sizes["R"] - 1
+
+
+def test_sizes_keep_to_constraints() -> None:
+    from dataclasses import replace
+
+    from substitute.catalog.constraints import parse_constraint
+
+    kernel = builtin("matmul")
+    texts = ("N % 16 == 0", "K >= 32 and K % 4 == 0")
+    strict = replace(kernel, constraints=tuple(parse_constraint(t, "BMNK") for t in texts))
+    drawn = draw_sizes(strict, kernel.forms[0], count=6, random=np.random.default_rng(1), most=10**7)
+    assert len(drawn) == 6
+    assert all(s["N"] % 16 == 0 and s["K"] >= 32 and s["K"] % 4 == 0 for s in drawn)
+    loose = draw_sizes(kernel, kernel.forms[0], count=6, random=np.random.default_rng(1), most=10**7)
+    assert not all(s["N"] % 16 == 0 for s in loose)
+
+
+def test_finding_kernels() -> None:
+    names = [k.name for k in find_kernels(["softmax", "matmul", "softmax"])]
+    assert names == ["softmax", "matmul"]
+    assert [k.name for k in find_kernels([str(builtin("conv").folder)])] == ["conv"]
+    with pytest.raises(UsageError):
+        find_kernels(["nothing"])
+    check_device(builtin("conv"), "local-sync")
+    with pytest.raises(UsageError, match="conv is not for vulkan"):
+        check_device(builtin("conv"), "vulkan")

@@ -1,0 +1,191 @@
+"""A decoded kernel: its steps, which registers live where, and the stretches of steps that run without a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .batch import Batch
+from .decode import Control, Run, Slots, Step
+from .faults import Place
+from .layout import Layout
+from .types import Array, Registers
+
+
+@dataclass(slots=True)
+class Segment:
+    """Steps from `start` to just before `end`; the last one may have a control."""
+
+    runs: tuple[Run, ...]
+    start: int
+    end: int
+    gathers: tuple[int, ...]
+    """Slots that the steps read or keep lanes of."""
+    scatters: tuple[int, ...]
+    """Slots that they write and that matter afterwards."""
+    control: Control | None
+    place: Place
+    """Of the last step."""
+
+
+@dataclass(slots=True)
+class Code:
+    """One kernel."""
+
+    name: str
+    steps: Sequence[Step]
+    slots: Slots
+    layout: Layout
+    grain: int
+    """Bytes of the smallest access to shared memory."""
+    leaders: frozenset[int]
+    reads_asynchronously: bool
+    """Shared memory is read by wgmma or by bulk copies."""
+    live: list[int] = field(default_factory=list)
+    """Slots (as bits) that matter before each step; one more for the end."""
+    suspects: frozenset[int] = frozenset()
+    """Registers that might be read before they are written."""
+    segments: dict[tuple[int, bool], Segment] = field(default_factory=dict)
+
+    def segment(self, start: int, *, divergent: bool) -> Segment:
+        """The steps that run in one go from `start`.
+
+        While lanes diverge it ends where others might join: before labels and before warp-level instructions.
+        """
+        found = self.segments.get((start, divergent))
+        if found is None:
+            found = self.segments[start, divergent] = self._segment(start, divergent)
+        return found
+
+    def _segment(self, start: int, divergent: bool) -> Segment:
+        end = start
+        used: set[int] = set()
+        defined: set[int] = set()
+        runs: list[Run] = []
+        while end < len(self.steps):
+            step = self.steps[end]
+            if divergent and end > start and (end in self.leaders or step.members is not None):
+                break
+            used |= step.uses | step.defines
+            defined |= step.defines
+            if step.run is not None:
+                runs.append(step.run)
+            end += 1
+            if step.control is not None:
+                break
+        last = self.steps[end - 1] if end > start else None
+        after = self._live_after(end, last)
+        return Segment(
+            runs=tuple(runs), start=start, end=end, gathers=tuple(sorted(used)),
+            scatters=tuple(s for s in sorted(defined) if after >> s & 1), control=last.control if last else None,
+            place=last.place if last else Place(line=0, column=0, text=""),
+        )  # fmt: skip
+
+    def _live_after(self, end: int, last: Step | None) -> int:
+        if last is None:
+            return 0
+        return _join(self.live, last, end)
+
+
+def _join(live: Sequence[int], step: Step, following: int) -> int:
+    """What matters behind a step."""
+    control = step.control
+    if control is None:
+        return live[following]
+    if control.kind in ("exit", "trap"):
+        return live[following] if control.guard is not None else 0
+    if control.kind in ("branch", "switch"):
+        joined = 0
+        for target in control.targets:
+            joined |= live[target]
+        falls = control.guard is not None
+        return joined | (live[following] if falls else 0)
+    return live[following]
+
+
+def analyse(code: Code) -> None:
+    """Fills in liveness, and the registers that might be read before they are written."""
+    count = len(code.steps)
+    uses, kills = [], []
+    for step in code.steps:
+        uses.append(_bits(step.uses))
+        # a guarded write leaves other lanes' values alone
+        kills.append(0 if step.guard is not None else _bits(step.defines))
+    live = [0] * (count + 1)
+    changed = True
+    while changed:
+        changed = False
+        for at in range(count - 1, -1, -1):
+            new = uses[at] | (_join(live, code.steps[at], at + 1) & ~kills[at])
+            if new != live[at]:
+                live[at] = new
+                changed = True
+    code.live = live
+    registers = set(code.slots.registers.values())
+    code.suspects = frozenset(slot for slot in registers if live[0] >> slot & 1) if count else frozenset()
+    if code.suspects:
+        _watch(code)
+
+
+def _bits(slots: frozenset[int]) -> int:
+    total = 0
+    for slot in slots:
+        total |= 1 << slot
+    return total
+
+
+def _watch(code: Code) -> None:
+    """Wraps the steps that touch suspects: each lane's writes are noted, and its reads checked.
+
+    Copies hand on what they are copies of, so that only a use that can matter is a finding.
+    """
+    suspects = set(code.suspects)
+    while True:
+        more = {
+            slot for step in code.steps if set(step.copies) & suspects for slot in step.defines if slot not in suspects
+        }
+        if not more:
+            break
+        suspects |= more
+    code.suspects = frozenset(suspects)
+    names = code.slots.names
+    for step in code.steps:
+        reads, writes = step.uses & code.suspects, step.defines & code.suspects
+        if reads or writes:
+            step.run = _watched(step, tuple(sorted(reads)), tuple(sorted(writes)), names)
+
+
+def _watched(step: Step, reads: tuple[int, ...], writes: tuple[int, ...], names: Sequence[str]) -> Run:
+    inner, guard, copies, place = step.run, step.guard, tuple(step.copies), step.place
+    checked = tuple(slot for slot in reads if slot not in copies or slot in step.guard_slots)
+
+    def run(m: Batch, r: Registers) -> None:
+        written: dict[int, Array] = m.units["written"]
+        keep = None if guard is None else np.broadcast_to(guard(r), (m.count,))
+        for slot in checked:
+            missing = ~m.of_active(written[slot])
+            if keep is not None and slot not in step.guard_slots:
+                missing = missing & keep
+            if missing.any():
+                lane = int(m.chosen(None)[int(missing.argmax())])
+                m.fault(
+                    "uninitialised-register", place, lane, f"{names[slot]} is read and was never written",
+                    count=int(missing.sum()),
+                )  # fmt: skip
+                written[slot][m.chosen(None)] = True
+        if inner is not None:
+            inner(m, r)
+        known = np.ones(m.count, bool)
+        for slot in copies:
+            if slot in reads:
+                known = known & m.of_active(written[slot])
+        for slot in writes:
+            now = m.of_active(written[slot])
+            written[slot][m.chosen(None)] = known if keep is None else np.where(keep, known, now)
+
+    return run
+
+
+__all__ = ["Code", "Control", "Segment", "analyse"]

@@ -1,0 +1,334 @@
+"""From instructions to steps: registers, constants and special registers as slots, one closure per instruction.
+
+A family module registers one builder per opcode. The builder asks the `Decoder` for readers and writers of its
+operands and returns the closure that executes the instruction for all active lanes at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...payload.ptx.syntax import (
+    Address,
+    Float,
+    Instruction,
+    Integer,
+    Negated,
+    Operand,
+    Register,
+    Sink,
+    SpecialRegister,
+    Symbol,
+    Vector,
+)
+from .faults import Place, Refused
+from .layout import Layout, Location
+from .types import DTYPES, Array, Read, Registers, is_signed, resize
+
+if TYPE_CHECKING:
+    from .batch import Batch
+
+Run = Callable[["Batch", Registers], None]
+Put = Callable[[Registers, Array, "Array | None"], None]
+"""(registers, values of the active lanes, which lanes take them)."""
+Builder = Callable[["Decoder", Instruction], "Run | None"]
+
+
+@dataclass(slots=True)
+class Control:
+    """What the scheduler does behind an instruction."""
+
+    kind: str
+    """branch, switch, exit, trap, barrier, yield."""
+    guard: Read | None = None
+    targets: tuple[int, ...] = ()
+    index: Read | None = None
+    """Of a switch: which target each lane takes. Of a yield: which lanes give way to others."""
+    data: Any = None
+
+
+@dataclass(slots=True)
+class Step:
+    """One decoded instruction."""
+
+    place: Place
+    run: Run | None = None
+    uses: frozenset[int] = frozenset()
+    """Slots whose values matter: operands and the guard."""
+    defines: frozenset[int] = frozenset()
+    guard: Read | None = None
+    guard_slots: frozenset[int] = frozenset()
+    control: Control | None = None
+    members: Read | None = None
+    """Of a warp-level instruction: the mask of lanes that take part."""
+    width: int = 32
+    """How many lanes a warp-level instruction spans: 128 for a warpgroup."""
+    accumulators: frozenset[int] = frozenset()
+    """Registers that an asynchronous instruction writes behind the program's back."""
+    copies: tuple[int, ...] = ()
+    """Of a `mov`: the slots that are only copied."""
+
+
+@dataclass(slots=True)
+class Slots:
+    """What each slot of the register list holds at the start."""
+
+    dtypes: list[np.dtype[Any]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    registers: dict[tuple[int, str], int] = field(default_factory=dict)
+    constants: dict[tuple[str, int], int] = field(default_factory=dict)
+    values: dict[int, Array] = field(default_factory=dict)
+    """Constants: slot → [1]."""
+    special: dict[str, int] = field(default_factory=dict)
+    symbols: dict[int, tuple[str, int]] = field(default_factory=dict)
+    """Addresses known at launch only: slot → (module variable, offset)."""
+
+    def new(self, dtype: np.dtype[Any], name: str) -> int:
+        """A fresh slot."""
+        self.dtypes.append(dtype)
+        self.names.append(name)
+        return len(self.dtypes) - 1
+
+
+class Decoder:
+    """Decodes the instructions of one kernel."""
+
+    def __init__(self, layout: Layout, target: Callable[[int, str], int | None]) -> None:
+        self.layout, self._target = layout, target
+        self.slots = Slots()
+        self.frame = 0
+        self.place = Place(line=0, column=0, text="")
+        self.step = Step(place=self.place)
+        self._uses: set[int] = set()
+        self._defines: set[int] = set()
+        self.guard: Read | None = None
+        self.smallest_shared_access = 16
+
+    def decode(self, instruction: Instruction, frame: int, place: Place, builder: Builder) -> Step:
+        """One step. Raises `Refused`."""
+        self.frame, self.place = frame, place
+        self.step = Step(place=place)
+        self._uses, self._defines = set(), set()
+        self.guard, guard_slots = self._guard(instruction)
+        self.step.run = builder(self, instruction)
+        self.step.guard, self.step.guard_slots = self.guard, guard_slots
+        self.step.uses = frozenset(self._uses | guard_slots)
+        self.step.defines = frozenset(self._defines)
+        return self.step
+
+    def _guard(self, instruction: Instruction) -> tuple[Read | None, frozenset[int]]:
+        if instruction.guard is None:
+            return None, frozenset()
+        register = instruction.guard.register
+        if not isinstance(register, Register):
+            raise Refused(f"a guard on {register.name}, which is not declared")
+        slot = self.slot(register)
+        read: Read = itemgetter(slot)
+        if instruction.guard.negated:
+            return (lambda r: ~r[slot]), frozenset({slot})
+        return read, frozenset({slot})
+
+    # -- operands ---------------------------------------------------------------------------------------------------
+    def slot(self, register: Register) -> int:
+        """Where a register lives."""
+        key = (self.frame, register.name)
+        found = self.slots.registers.get(key)
+        if found is None:
+            if register.type not in DTYPES:
+                raise Refused(f"a register of type .{register.type}")
+            found = self.slots.registers[key] = self.slots.new(DTYPES[register.type], register.name)
+        return found
+
+    def constant(self, value: int, dtype: np.dtype[Any]) -> int:
+        """The slot of a bit pattern."""
+        size = 8 if dtype == np.bool_ else 8 * dtype.itemsize
+        value &= (1 << size) - 1
+        key = (dtype.str, value)
+        found = self.slots.constants.get(key)
+        if found is None:
+            found = self.slots.constants[key] = self.slots.new(dtype, f"{value:#x}")
+            raw = np.array([value], f"u{dtype.itemsize}") if dtype != np.bool_ else np.array([bool(value)])
+            self.slots.values[found] = raw.view(dtype)
+        return found
+
+    def special(self, name: str) -> int:
+        """The slot of a special register."""
+        found = self.slots.special.get(name)
+        if found is None:
+            wide = name in ("%clock64", "%globaltimer") or name.startswith("%gridid")
+            found = self.slots.special[name] = self.slots.new(DTYPES["u64" if wide else "u32"], name)
+        return found
+
+    def read(self, operand: Operand, type_: str) -> Read:
+        """A reader of an operand as values of a type ([1] or [lanes])."""
+        dtype = DTYPES[type_]
+        if isinstance(operand, Register):
+            slot = self.slot(operand)
+        elif isinstance(operand, Negated):
+            slot = self.slot(operand.register)
+            self._uses.add(slot)
+            return lambda r: ~r[slot]
+        elif isinstance(operand, SpecialRegister):
+            slot = self._special(operand)
+        else:
+            slot = self._literal(operand, type_, dtype)
+        self._uses.add(slot)
+        if self.slots.dtypes[slot] == dtype:
+            return itemgetter(slot)
+        signed = is_signed(type_)
+        if self.slots.dtypes[slot].itemsize == dtype.itemsize and np.bool_ not in (dtype, self.slots.dtypes[slot]):
+            return lambda r: r[slot].view(dtype)
+        return lambda r: resize(r[slot], dtype, signed=signed)
+
+    def _special(self, operand: SpecialRegister) -> int:
+        if operand.name == "WARP_SZ":
+            return self.constant(32, DTYPES["u32"])
+        if operand.name.startswith(("%cluster", "%ncluster", "%is_explicit")):
+            raise Refused(f"clusters ({operand.name})")
+        return self.special(operand.name)
+
+    def _literal(self, operand: Operand, type_: str, dtype: np.dtype[Any]) -> int:
+        if isinstance(operand, Integer):
+            if type_ in ("f32", "f64"):
+                return self.constant(int(np.array([operand.value], dtype).view(f"u{dtype.itemsize}")[0]), dtype)
+            if type_ == "pred":
+                return self.constant(int(bool(operand.value)), dtype)
+            return self.constant(operand.value, dtype)
+        if isinstance(operand, Float):
+            if operand.width == 8 * dtype.itemsize:
+                return self.constant(operand.bits, dtype)
+            kind = f"f{dtype.itemsize}"
+            if dtype.itemsize < 2:
+                raise Refused(f"a floating-point constant as .{type_}")
+            return self.constant(int(np.array([operand.value], kind).view(f"u{dtype.itemsize}")[0]), dtype)
+        if isinstance(operand, Symbol):
+            return self._symbol(operand, dtype)
+        raise Refused(f"an operand of this kind: {type(operand).__name__}")
+
+    def _symbol(self, operand: Symbol, dtype: np.dtype[Any]) -> int:
+        location = self.locate(operand.name)
+        if location.space in ("global", "const"):
+            slot = self.slots.new(dtype, operand.name)
+            self.slots.symbols[slot] = (operand.name, operand.offset)
+            return slot
+        return self.constant(location.offset + operand.offset, dtype)
+
+    def locate(self, name: str) -> Location:
+        """Where a variable lies. Raises `Refused`."""
+        found = self.layout.find(self.frame, name)
+        if found is None:
+            raise Refused(f"{name}, which is declared nowhere")
+        return found
+
+    def put(self, operand: Operand, type_: str) -> Put:
+        """A writer of values of a type to a destination."""
+        if isinstance(operand, Sink):
+            return lambda r, value, keep: None
+        if not isinstance(operand, Register):
+            raise Refused("a destination that is no register")
+        slot = self.slot(operand)
+        self._defines.add(slot)
+        dtype, signed = self.slots.dtypes[slot], is_signed(type_)
+        same = dtype == DTYPES[type_]
+
+        def write(r: Registers, value: Array, keep: Array | None) -> None:
+            if not same:
+                value = resize(value, dtype, signed=signed)
+            if keep is None or keep.all():
+                r[slot] = value
+            elif keep.any():
+                r[slot] = np.where(keep, value, r[slot])
+
+        return write
+
+    def put_some(self, operand: Operand, type_: str) -> Callable[[Registers, Array, Array | None, int], None]:
+        """A writer that takes values for some positions of the active lanes only: (registers, values, where, count)."""
+        if isinstance(operand, Sink):
+            return lambda r, value, where, count: None
+        if not isinstance(operand, Register):
+            raise Refused("a destination that is no register")
+        slot = self.slot(operand)
+        self._defines.add(slot)
+        dtype, signed = self.slots.dtypes[slot], is_signed(type_)
+
+        def write(r: Registers, value: Array, where: Array | None, count: int) -> None:
+            value = resize(value, dtype, signed=signed)
+            if where is None:
+                r[slot] = value
+            else:
+                whole = np.broadcast_to(r[slot], (count,)).copy()
+                whole[where] = value
+                r[slot] = whole
+
+        return write
+
+    def pure(self, destination: Operand, type_: str, compute: Read) -> Run:
+        """The closure of an instruction that only computes."""
+        guard = self.guard
+        put = self.put(destination, type_)
+        if isinstance(destination, Register):
+            slot = self.slot(destination)
+            if self.slots.dtypes[slot] == DTYPES[type_] and guard is None:
+
+                def simple(m: Batch, r: Registers) -> None:
+                    r[slot] = compute(r)
+
+                return simple
+        if guard is None:
+            return lambda m, r: put(r, compute(r), None)
+        chosen = guard
+
+        def guarded(m: Batch, r: Registers) -> None:
+            keep = chosen(r)
+            if keep.any():
+                put(r, compute(r), keep)
+
+        return guarded
+
+    def address(self, operand: Operand) -> tuple[Read, Location | None]:
+        """Byte addresses as int64, and where they lie if a variable is named."""
+        if not isinstance(operand, Address):
+            raise Refused("an operand that should be an [address]")
+        if operand.coordinates is not None:
+            raise Refused("tensor maps and textures ([map, {x, y}])")
+        offset = operand.offset
+        if isinstance(operand.base, Register):
+            slot = self.slot(operand.base)
+            self._uses.add(slot)
+            wide = self.slots.dtypes[slot].itemsize == 8
+            if wide and not offset:
+                return (lambda r: r[slot].view(np.int64)), None
+            if wide:
+                step = np.int64(offset)
+                return (lambda r: r[slot].view(np.int64) + step), None
+            narrow = np.dtype(f"u{self.slots.dtypes[slot].itemsize}")
+            step = np.int64(offset)
+            return (lambda r: r[slot].view(narrow).astype(np.int64) + step), None
+        if isinstance(operand.base, Integer):
+            slot = self.constant(operand.base.value + offset, DTYPES["s64"])
+            self._uses.add(slot)
+            return itemgetter(slot), None
+        location = self.locate(operand.base.name)
+        slot = self._symbol(Symbol(operand.base.name, operand.base.kind, offset), DTYPES["s64"])
+        self._uses.add(slot)
+        return itemgetter(slot), location
+
+    def elements(self, operand: Operand) -> tuple[Operand, ...]:
+        """The parts of `{a, b}`; a single operand is one part."""
+        return operand.elements if isinstance(operand, Vector) else (operand,)
+
+    def target(self, operand: Operand) -> int:
+        """The position that a label names. Raises `Refused`."""
+        found = self._target(self.frame, operand.name) if isinstance(operand, Symbol) else None
+        if found is None:
+            raise Refused("a branch to something that is no label")
+        return found
+
+    def add_use(self, slot: int) -> None:
+        """Notes that a slot is read outside of `read`."""
+        self._uses.add(slot)

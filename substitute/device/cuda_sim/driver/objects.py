@@ -1,0 +1,153 @@
+"""What the driver hands out handles for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .architectures import Architecture
+from .codes import DriverError
+
+if TYPE_CHECKING:
+    from ..program import Entry, Program
+
+
+@dataclass(slots=True, eq=False)
+class Context:
+    """What a process has on one device."""
+
+    architecture: Architecture
+    primary: bool
+    users: int = 0
+    """How often a primary context is retained."""
+    fault: DriverError | None = None
+    """What ended it: every later call gives the same code, as on a real device."""
+    replaced: Context | None = None
+    """The faulty primary context in whose place it is."""
+
+
+@dataclass(slots=True, eq=False)
+class Stream:
+    """A queue; each call has done its work when it returns, so there is nothing in it."""
+
+    context: Context
+
+
+@dataclass(slots=True, eq=False)
+class Event:
+    """A point in time."""
+
+    context: Context
+    timed: bool
+    seconds: float | None = None
+    """When it was recorded, by a clock of the host; None before."""
+
+
+@dataclass(slots=True, eq=False)
+class Pool:
+    """A memory pool, which keeps nothing back."""
+
+    context: Context | None
+    used_bytes: int = 0
+    most_used_bytes: int = 0
+    attributes: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Module:
+    """PTX that was loaded."""
+
+    context: Context
+    program: Program
+
+
+@dataclass(slots=True, eq=False)
+class Function:
+    """An entry of a module."""
+
+    context: Context
+    module: Module
+    entry: Entry
+    most_dynamic_bytes: int
+    """The dynamic shared memory that it may be launched with, static memory not counted."""
+
+
+@dataclass(slots=True, eq=False)
+class Region:
+    """Memory that the driver gave out."""
+
+    start: int
+    size_bytes: int
+    context: Context
+    host: bool
+    """Page-locked host memory, freed by cuMemFreeHost."""
+    pool: Pool | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Registration:
+    """Host memory that the device may use: it has a twin in device memory, made equal around every use."""
+
+    host: int
+    size_bytes: int
+    device: int
+    """Address of the twin."""
+    read_only: bool
+    context: Context
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One step of a graph."""
+
+    run: Callable[[], None] | None
+    """None: an empty node, which only orders others."""
+
+
+@dataclass(slots=True, eq=False)
+class Graph:
+    """Steps in the order in which they were added. A node's dependencies exist before it, so this order is right."""
+
+    context: Context
+    nodes: list[tuple[int, Node]] = field(default_factory=list)
+    """With the handle of each."""
+
+
+@dataclass(slots=True, eq=False)
+class Executable:
+    """A graph that can be launched; later changes of the graph do not reach it."""
+
+    context: Context
+    steps: tuple[Callable[[], None], ...]
+
+
+class Handles:
+    """Opaque numbers for objects; no number is ever used twice, so that a stale one is noticed."""
+
+    def __init__(self) -> None:
+        self._objects: dict[int, Any] = {}
+        self._next = 0x1000
+
+    def add(self, thing: object) -> int:
+        """A new handle."""
+        self._next += 16
+        self._objects[self._next] = thing
+        return self._next
+
+    def find(self, handle: int) -> object | None:
+        """The object, or None for a wrong or stale handle."""
+        return self._objects.get(handle)
+
+    def handle_of(self, thing: object) -> int:
+        """The handle of an object that has one."""
+        return next(handle for handle, one in self._objects.items() if one is thing)
+
+    def remove(self, handle: int) -> None:
+        """Makes a handle stale."""
+        self._objects.pop(handle, None)
+
+    def remove_of(self, context: Context) -> list[Any]:
+        """Makes the handles of all that belongs to a context stale; what they stood for."""
+        ended = [handle for handle, one in self._objects.items() if getattr(one, "context", None) is context]
+        return [self._objects.pop(handle) for handle in ended]

@@ -1,0 +1,52 @@
+"""What the environment says to the simulated device; the same names work for stock IREE tools and for ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ....errors import UsageError
+from .architectures import DEFAULT_ARCHITECTURE, find_architecture
+
+DEVICE = "IREE_SUBSTITUTE_SIM_DEVICE"
+"""`sm_90`: which device is number 0."""
+FINDINGS = "IREE_SUBSTITUTE_SIM_FINDINGS"
+"""`fail` or `report`: what happens on findings that a real device would not notice."""
+LOG = "IREE_SUBSTITUTE_SIM_LOG"
+"""A file to which each launch is appended, as a line of JSON."""
+STEPS = "IREE_SUBSTITUTE_SIM_STEPS"
+"""Warp instructions after which a launch is taken to be endless."""
+
+SETTINGS = {"device": DEVICE, "findings": FINDINGS, "log": LOG, "steps": STEPS}
+"""The variable of each setting."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The values in force."""
+
+    device: str = DEFAULT_ARCHITECTURE
+    fail_on_findings: bool = True
+    log: Path | None = None
+    steps: int | None = None
+    """None: the executor's own limit."""
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Raises `UsageError` for a value that is none."""
+    findings = environment.get(FINDINGS) or "fail"
+    if findings not in ("fail", "report"):
+        raise UsageError("not a way to treat findings", where=FINDINGS, expected="fail or report", found=findings)
+    steps = environment.get(STEPS, "")
+    if steps and not (steps.isdigit() and int(steps)):
+        raise UsageError("not a number of steps", where=STEPS, expected="1 or more", found=steps)
+    device = environment.get(DEVICE) or DEFAULT_ARCHITECTURE
+    find_architecture(device)
+    log = environment.get(LOG)
+    return Settings(
+        device=device,
+        fail_on_findings=findings == "fail",
+        log=Path(log) if log else None,
+        steps=int(steps) if steps else None,
+    )

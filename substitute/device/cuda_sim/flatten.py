@@ -1,0 +1,196 @@
+"""One straight list of instructions per kernel: calls expanded in place, labels as positions.
+
+Functions are expanded rather than called, so that lanes in different calls of one function never share storage and the
+scheduler needs no stack. Recursion and calls through pointers are refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ...payload.ptx.syntax import (
+    Address,
+    Arguments,
+    Function,
+    Guard,
+    Instruction,
+    Integer,
+    Label,
+    Module,
+    Operand,
+    Parameter,
+    Register,
+    Symbol,
+    Vector,
+)
+from .faults import Place, Refused
+
+MAX_DEPTH = 32
+MAX_INSTRUCTIONS = 400_000
+"""After expansion; beyond it the module is refused rather than the machine's memory used up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An instruction in one expansion of its function."""
+
+    instruction: Instruction
+    frame: int
+    """Which expansion; 0 is the kernel itself. Registers and variables are told apart by it."""
+    place: Place
+
+
+@dataclass(slots=True)
+class Frame:
+    """One expansion of a function."""
+
+    function: Function
+    end_label: str
+
+
+@dataclass(slots=True)
+class Flat:
+    """A kernel without calls."""
+
+    items: list[Item] = field(default_factory=list)
+    labels: dict[tuple[int, str], int] = field(default_factory=dict)
+    """(frame, label) → position in `items`."""
+    frames: list[Frame] = field(default_factory=list)
+
+
+class Lines:
+    """Line and column of positions in a text, by bisection."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.rows = text.split("\n")
+        self.starts = [0]
+        for row in self.rows:
+            self.starts.append(self.starts[-1] + len(row) + 1)
+
+    def place(self, start: int, end: int) -> Place:
+        """The place of `text[start:end]`."""
+        from bisect import bisect_right
+
+        row = bisect_right(self.starts, start) - 1
+        return Place(
+            line=row + 1,
+            column=start - self.starts[row] + 1,
+            text=" ".join(self.text[start:end].split()),
+            source=self.rows[row].rstrip("\r").replace("\t", " "),
+        )
+
+
+def flatten(module: Module, entry: Function, lines: Lines) -> Flat:
+    """The kernel's instructions in order. Raises `Refused`."""
+    flat = Flat()
+    places: dict[int, Place] = {}
+    _expand(module, entry, flat, lines, places, stack=())
+    return flat
+
+
+def _expand(
+    module: Module, function: Function, flat: Flat, lines: Lines, places: dict[int, Place], stack: tuple[str, ...]
+) -> int:
+    """Appends a function's body; returns its frame."""
+    if function.name in stack:
+        raise Refused(f"recursion: {' → '.join([*stack, function.name])}")
+    if len(stack) > MAX_DEPTH or len(flat.items) > MAX_INSTRUCTIONS:
+        raise Refused(f"calls nested so that the kernel has more than {MAX_INSTRUCTIONS:,} instructions")
+    frame = len(flat.frames)
+    end = "<end>"
+    flat.frames.append(Frame(function, end))
+    for statement in function.body or ():
+        if isinstance(statement, Label):
+            flat.labels[frame, statement.name] = len(flat.items)
+            continue
+        place = places.get(statement.span.start)
+        if place is None:
+            place = places[statement.span.start] = lines.place(statement.span.start, statement.span.end)
+        name = statement.opcode[0]
+        if name == "call":
+            _call(module, statement, frame, flat, lines, places, (*stack, function.name), place)
+        elif name == "ret" and stack:
+            # behind the body: `<end>` of this expansion
+            jump = Instruction(("bra",), (Symbol(end, "label"),), statement.guard, statement.span)
+            flat.items.append(Item(jump, frame, place))
+        else:
+            flat.items.append(Item(statement, frame, place))
+    flat.labels[frame, end] = len(flat.items)
+    return frame
+
+
+def _call(
+    module: Module, call: Instruction, frame: int, flat: Flat, lines: Lines, places: dict[int, Place],
+    stack: tuple[str, ...], place: Place,
+) -> None:  # fmt: skip
+    results, name, arguments = _parts(call)
+    callee = module.function(name) if name else None
+    if name in ("vprintf", "__assertfail", "malloc", "free"):
+        raise Refused(f"the device runtime's function {name}")
+    if callee is None or callee.body is None:
+        raise Refused(f"call of {name}, which has no body here" if name else "a call through a pointer (call.uni %reg)")
+    if len(arguments) != len(callee.parameters) or len(results) != len(callee.results):
+        raise Refused(f"call of {name} with another number of arguments than it has")
+    after = f"<after {len(flat.items)}>"
+    if call.guard is not None:
+        guard = Guard(call.guard.register, not call.guard.negated)
+        skip = Instruction(("bra",), (Symbol(after, "label"),), guard, call.span)
+        flat.items.append(Item(skip, frame, place))
+    first = len(flat.items)
+    inner = len(flat.frames)
+    for argument, parameter in zip(arguments, callee.parameters, strict=True):
+        _pass(flat, place, call, (inner, parameter), (frame, argument))
+    _expand(module, callee, flat, lines, places, stack)
+    assert len(flat.frames) > inner and first <= len(flat.items)
+    for result, parameter in zip(results, callee.results, strict=True):
+        _return(flat, place, call, (frame, result), (inner, parameter))
+    flat.labels[frame, after] = len(flat.items)
+
+
+def _parts(call: Instruction) -> tuple[tuple[Operand, ...], str | None, tuple[Operand, ...]]:
+    """Results, name and arguments of `call (r), f, (a, b), prototype`."""
+    operands = list(call.operands)
+    results: tuple[Operand, ...] = ()
+    if operands and isinstance(operands[0], Arguments):
+        results = operands.pop(0).elements  # type: ignore[union-attr]
+    target = operands.pop(0) if operands else None
+    name = target.name if isinstance(target, Symbol) else None
+    arguments = operands[0].elements if operands and isinstance(operands[0], Arguments) else ()
+    return results, name, arguments
+
+
+MOVE = "<move>"
+"""Opcode of a copy between expansions: operands are of the frames that the opcode names."""
+
+
+def _pass(
+    flat: Flat, place: Place, call: Instruction, to: tuple[int, Parameter], origin: tuple[int, Operand]
+) -> None:  # fmt: skip
+    flat.items.append(_move(call, place, to[0], _place_of(to[1]), origin[0], origin[1], to[1]))
+
+
+def _return(
+    flat: Flat, place: Place, call: Instruction, to: tuple[int, Operand], origin: tuple[int, Parameter]
+) -> None:  # fmt: skip
+    flat.items.append(_move(call, place, to[0], to[1], origin[0], _place_of(origin[1]), origin[1]))
+
+
+def _place_of(parameter: Parameter) -> Operand:
+    return Register(parameter.name, parameter.type) if parameter.register else Symbol(parameter.name, "param")
+
+
+def _move(
+    call: Instruction, place: Place, to_frame: int, to: Operand, from_frame: int, origin: Operand, shape: Parameter
+) -> Item:
+    opcode = (MOVE, str(to_frame), str(from_frame), shape.type, str(shape.size_bytes))
+    return Item(Instruction(opcode, (to, origin), None, call.span), to_frame, place)
+
+
+def data_variables(module: Module) -> Mapping[str, tuple[str, int]]:
+    """Module-scope variables in device memory: name → (space, bytes)."""
+    return {v.name: (v.space, v.size_bytes) for v in module.variables if v.space in ("global", "const")}
+
+
+__all__ = ["MOVE", "Address", "Flat", "Frame", "Integer", "Item", "Lines", "Vector", "data_variables", "flatten"]

@@ -1,0 +1,171 @@
+"""Floating-point values: flushing, saturation, the approximations, minima, directed rounding.
+
+The approximate instructions (`ex2`, `lg2`, `sin`, `cos`, `tanh`, `rcp`, `rsqrt`, `sqrt`, `div.full`) are computed in
+float64 and rounded once. A device's last bits differ: PTX ISA 9.7.3 allows it, and no simulation can say how. NaN
+payloads are NumPy's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+
+from .faults import Refused
+from .rounding import fma32, fma64, round_bf16, round_f64, round_rational, to_odd, two_product, two_sum
+from .types import Array, bf16_to_f32, bits_of
+
+Function = Callable[..., Array]
+_EXPONENT = np.uint32(0x7F800000)
+
+APPROXIMATIONS: dict[str, Function] = {
+    "ex2": np.exp2, "lg2": np.log2, "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "sqrt": np.sqrt,
+    "rcp": lambda x: 1.0 / x, "rsqrt": lambda x: 1.0 / np.sqrt(x),
+}  # fmt: skip
+"""Of float64."""
+
+
+def flush(value: Array) -> Array:
+    """Subnormal float32 become zeros of the same sign."""
+    small = (value.view(np.uint32) & _EXPONENT) == 0
+    if not small.any():
+        return value
+    return np.where(small, np.copysign(np.float32(0), value), value)
+
+
+def clamp(value: Array) -> Array:
+    """.sat: to [0, 1], NaN to 0."""
+    result: Array = np.where(np.isnan(value), 0, np.clip(value, 0, 1)).astype(value.dtype)
+    return result
+
+
+def approximate(name: str, value: Array) -> Array:
+    """One of `APPROXIMATIONS`, in the type of its argument."""
+    if value.dtype == np.float64:
+        return APPROXIMATIONS[name](value)
+    result: Array = APPROXIMATIONS[name](value.astype(np.float64)).astype(value.dtype)
+    return result
+
+
+def extremum(a: Array, b: Array, *, largest: bool, nan: bool) -> Array:
+    """Min and max: -0 is below +0; without .NaN a number wins over NaN."""
+    function = {
+        (True, True): np.maximum, (True, False): np.fmax, (False, True): np.minimum, (False, False): np.fmin,
+    }[largest, nan]  # fmt: skip
+    result: Array = function(a, b)
+    zero = (a == 0) & (b == 0)
+    if zero.any():
+        x, y = bits_of(a), bits_of(b)
+        both = ((x & y) if largest else (x | y)).view(a.dtype)
+        result = np.where(zero, both, result)
+    return result
+
+
+def multiply_add(a: Array, b: Array, c: Array, type_: str) -> Array:
+    """a·b + c rounded once; bf16 as float32 on both sides."""
+    if type_ == "f32":
+        return fma32(a, b, c)
+    if type_ == "f64":
+        return fma64(a, b, c)
+    total, error = two_sum(*np.broadcast_arrays(a.astype(np.float64) * b, c.astype(np.float64)))
+    odd = to_odd(total, error)
+    if type_ == "bf16":
+        return bf16_to_f32(round_bf16(odd))
+    result: Array = odd.astype(np.float16)
+    return result
+
+
+def directed(name: str, type_: str, mode: str) -> Function:
+    """add, sub, mul, fma, div, rcp, sqrt with rounding towards zero or an infinity."""
+    if type_ == "f64" and name in ("mul", "fma", "div", "rcp"):
+        return _rational(name, mode)
+    if type_ == "f64" and name not in ("add", "sub"):
+        raise Refused(f"{name}.{mode}.f64")
+
+    def function(*operands: Array) -> Array:
+        value, error = _exact(name, [x.astype(np.float64) for x in operands])
+        return round_f64(value, error, type_, mode)
+
+    return function
+
+
+_RATIONAL: dict[str, Callable[..., Fraction]] = {
+    "mul": lambda a, b: a * b, "fma": lambda a, b, c: a * b + c, "div": lambda a, b: a / b, "rcp": lambda a: 1 / a,
+}  # fmt: skip
+
+
+def _rational(name: str, mode: str) -> Function:
+    """float64 lane by lane: exact, and slow, as hardly any kernel asks for it."""
+    plain: dict[str, Function] = {
+        "mul": np.multiply, "fma": lambda a, b, c: a * b + c, "div": np.divide, "rcp": lambda a: 1.0 / a
+    }  # fmt: skip
+
+    def function(*operands: Array) -> Array:
+        values = [np.ascontiguousarray(x) for x in np.broadcast_arrays(*operands)]
+        result = np.array(plain[name](*values))
+        for at in range(len(result)):
+            lane = [float(x[at]) for x in values]
+            if not all(map(math.isfinite, lane)) or (name in ("div", "rcp") and lane[-1] == 0):
+                continue
+            exact = _RATIONAL[name](*map(Fraction, lane))
+            if exact:
+                result[at] = round_rational(exact, mode)
+        return result
+
+    return function
+
+
+def _exact(name: str, x: list[Array]) -> tuple[Array, Array]:
+    """A result in float64 and (the sign and size of) what it lacks."""
+    x = [np.ascontiguousarray(a) for a in np.broadcast_arrays(*x)]
+    if name in ("add", "sub"):
+        return two_sum(x[0], x[1] if name == "add" else -x[1])
+    if name == "mul":
+        return two_product(x[0], x[1])
+    if name == "fma":
+        return two_sum(x[0] * x[1], x[2])
+    if name == "sqrt":
+        root = np.sqrt(x[0])
+        square, rest = two_product(root, root)
+        return root, np.where(root > 0, ((x[0] - square) - rest) / (2 * root), 0.0)
+    numerator, denominator = (np.ones_like(x[0]), x[0]) if name == "rcp" else (x[0], x[1])
+    quotient = numerator / denominator
+    product, rest = two_product(quotient, denominator)
+    error = ((numerator - product) - rest) / denominator
+    return quotient, np.where(np.isfinite(error), error, 0.0)
+
+
+def compare(a: Array, b: Array, operator: str) -> Array:
+    """Setp's comparisons of numbers: ordered ones are false for NaN, those that end in u are true."""
+    plain = {
+        "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater,
+        "ge": np.greater_equal,
+    }  # fmt: skip
+    if operator in ("num", "nan"):
+        unordered = np.isnan(a) | np.isnan(b)
+        return ~unordered if operator == "num" else unordered
+    base = operator[:2]
+    if base not in plain or len(operator) > 3:
+        raise Refused(f"the comparison .{operator}")
+    result: Array = plain[base](a, b)
+    if operator == "ne":
+        return result & ~(np.isnan(a) | np.isnan(b))
+    if operator.endswith("u") and base != "ne":
+        return result | np.isnan(a) | np.isnan(b)
+    return result
+
+
+def classify(value: Array, what: str) -> Array:
+    """Testp."""
+    tiny = np.finfo(value.dtype).tiny
+    size = np.abs(value)
+    tests: dict[str, Callable[[], Array]] = {
+        "finite": lambda: np.isfinite(value), "infinite": lambda: np.isinf(value),
+        "number": lambda: ~np.isnan(value), "notanumber": lambda: np.isnan(value),
+        "normal": lambda: np.isfinite(value) & (size >= tiny), "subnormal": lambda: (size < tiny) & (size > 0),
+    }  # fmt: skip
+    if what not in tests:
+        raise Refused(f"testp.{what}")
+    return tests[what]()

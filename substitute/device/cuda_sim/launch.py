@@ -1,0 +1,138 @@
+"""Launches a kernel: geometry checks, batches of blocks, the report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import faults
+from .batch import Batch, Geometry
+from .code import Code
+from .faults import Finding, LaunchError, Log, Report, Stop
+from .hazards import Hazards
+from .memory import Memory
+from .program import Entry, Program
+from .schedule import start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a launch may take, and what is checked."""
+
+    steps: int = 50_000_000
+    """Warp instructions of the blocks that run as one vector: a large grid is no endless loop."""
+    lanes: int = 8192
+    """Lanes that run as one vector; memory grows with it."""
+    races: bool = True
+    initialised: bool = True
+    findings: int = 64
+    """Places in the PTX that are reported at most."""
+    shared_bytes: int = 49152
+    """Static and dynamic shared memory of one block."""
+    threads: int = 1024
+    grid: tuple[int, int, int] = (2**31 - 1, 65535, 65535)
+    block: tuple[int, int, int] = (1024, 1024, 64)
+
+
+def launch(
+    program: Program, entry: str, *, grid: tuple[int, int, int], block: tuple[int, int, int], parameters: bytes,
+    memory: Memory, dynamic_shared_bytes: int = 0, limits: Limits = Limits(),
+) -> Report:  # fmt: skip
+    """Runs a kernel to its end.
+
+    What the kernel does wrong is in the report. Raises `LaunchError` for a launch that no device would start.
+    """
+    kernel = program.entries.get(entry)
+    if kernel is None:
+        raise LaunchError(
+            "the module has no such kernel", code=500, expected=", ".join(program.entries) or "none", found=entry
+        )  # fmt: skip
+    geometry = Geometry(grid=grid, block=block)
+    shared_bytes = kernel.static_shared_bytes + dynamic_shared_bytes
+    _check(kernel, geometry, shared_bytes, parameters, limits)
+    addresses = {name: address for name, (address, _) in program.globals(memory).items()}
+    log = Log(entry=entry, limit=limits.findings)
+    began = time.perf_counter()
+    lane_instructions = steps = 0
+    whole: dict[int, bool] = {}
+    per_batch = max(1, limits.lanes // geometry.threads)
+    for first in range(0, geometry.blocks, per_batch):
+        blocks = range(first, min(first + per_batch, geometry.blocks))
+        batch = _batch(kernel.code, geometry, blocks, memory, log, parameters, shared_bytes, limits)
+        batch.whole = whole
+        run = start(kernel.code, batch, addresses, limits.steps)
+        stopped = False
+        with np.errstate(all="ignore"):
+            try:
+                run.execute()
+                _finish(batch)
+            except Stop:
+                stopped = True
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, MemoryError) as error:
+                raise LaunchError(
+                    "the simulated device failed: this is a bug in it, not in the kernel", code=faults.LAUNCH_FAILED,
+                    where=entry, details=f"{type(error).__name__}: {error}",
+                ) from error  # fmt: skip
+        steps += batch.steps
+        lane_instructions += run.lane_instructions
+        if stopped:
+            break
+    return Report(
+        findings=tuple(log.found.values()), lane_instructions=lane_instructions, warp_instructions=steps,
+        seconds=time.perf_counter() - began,
+    )  # fmt: skip
+
+
+def _batch(
+    code: Code, geometry: Geometry, blocks: range, memory: Memory, log: Log, parameters: bytes, shared_bytes: int,
+    limits: Limits,
+) -> Batch:  # fmt: skip
+    stride = -(-shared_bytes // 128) * 128
+    hazards = None
+    if limits.races and shared_bytes:
+        grain = code.grain
+        hazards = Hazards(
+            blocks=len(blocks), warps=-(-geometry.threads // 32), grain=grain, words=len(blocks) * stride // grain
+        )  # fmt: skip
+        if code.reads_asynchronously:
+            hazards.watch_proxies()
+    return Batch(
+        geometry=geometry, blocks=blocks, memory=memory, log=log, parameters=np.frombuffer(parameters, np.uint8),
+        shared_bytes=shared_bytes, static_shared_bytes=code.layout.static_shared_bytes,
+        local_bytes=code.layout.local_bytes, hazards=hazards, check_written=limits.initialised,
+    )  # fmt: skip
+
+
+def _finish(batch: Batch) -> None:
+    """What must be done when a block ends: copies in flight land (or are told to be lost)."""
+    end = batch.units.get("end")
+    if end is not None:
+        end(batch)
+
+
+def _check(kernel: Entry, geometry: Geometry, shared_bytes: int, parameters: bytes, limits: Limits) -> None:
+    problem = _geometry_problem(kernel, geometry, limits)
+    if problem is None and shared_bytes > limits.shared_bytes:
+        problem = (f"at most {limits.shared_bytes:,} bytes of shared memory", f"{shared_bytes:,} bytes")
+    if problem is None and len(parameters) != kernel.parameter_bytes:
+        problem = (f"{kernel.parameter_bytes} bytes of parameters", f"{len(parameters)} bytes")
+    if problem is not None:
+        raise LaunchError("the kernel cannot be launched so", where=kernel.name, expected=problem[0], found=problem[1])
+
+
+def _geometry_problem(kernel: Entry, geometry: Geometry, limits: Limits) -> tuple[str, str] | None:
+    """(expected, found), or None."""
+    for name, sizes, most in (("grid", geometry.grid, limits.grid), ("block", geometry.block, limits.block)):
+        if any(not 1 <= size <= limit for size, limit in zip(sizes, most, strict=True)):
+            return f"a {name} from (1, 1, 1) to {most}", f"a {name} of {sizes}"
+    threads = min(limits.threads, kernel.maximum_threads or limits.threads)
+    if geometry.threads > threads:
+        return f"at most {threads} threads in a block", f"{geometry.threads} threads, {geometry.block}"
+    if kernel.required_block is not None and geometry.block != kernel.required_block:
+        return f"a block of {kernel.required_block} (.reqntid)", f"a block of {geometry.block}"
+    return None
+
+
+__all__ = ["Finding", "Limits", "Report", "faults", "launch"]

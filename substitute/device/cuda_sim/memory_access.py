@@ -1,0 +1,479 @@
+"""Loads and stores: addresses to places, bounds, alignment, initialisation, races.
+
+Source: PTX ISA 5.1 "State Spaces", 6.4.1 "Addresses as Operands", 9.7.9 "Data Movement and Conversion Instructions".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .batch import LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW, WINDOW_BYTES, Batch
+from .faults import Place
+from .hazards import Conflict
+from .memory import NOT_ALLOCATED, UNWRITTEN, WRITTEN, Allocation
+from .types import Array, unsigned
+
+_BLOCK = {16: np.dtype(np.complex128)}
+_PATTERN = {
+    size: np.array([WRITTEN] * size, np.uint8).view(dtype)[0]
+    for size, dtype in [*((n, unsigned(n)) for n in (1, 2, 4, 8)), (16, np.dtype(np.complex128))]
+}
+"""A shadow of written bytes, as one element."""
+GARBAGE = 0xCD
+"""Bytes that a load outside of memory gives."""
+
+
+def _unit(size: int) -> np.dtype[Any]:
+    """The element that moves `size` bytes at once: complex128 is the only one of 16 bytes."""
+    return _BLOCK.get(size) or unsigned(size)
+
+
+def load(
+    m: Batch, place: Place, space: str, address: Array, size: int, where: Array | None, *, strong: bool = False
+) -> Array:
+    """Bytes at addresses: [1 or n, size] uint8. `size`: a power of two, up to 32."""
+    if size == 32:
+        halves = [load(m, place, space, address + np.int64(16 * half), 16, where, strong=strong) for half in (0, 1)]
+        return np.concatenate(np.broadcast_arrays(*halves), axis=1)
+    if where is not None and address.shape[0] > 1:
+        address = address[where]
+    if space == "generic":
+        return _generic_load(m, place, address, size, where, strong=strong)
+    if space == "param":
+        return _load_parameter(m, place, address, size, where)
+    index, bad = _resolve(m, place, space, address, size, where, "read")
+    unit = _unit(size)
+    values: Array = m.view(space, unit)[index]
+    result = values.view(np.uint8).reshape(-1, size)
+    if m.check_written and bad is not WHOLE and not (space == "shared" and m.shared_is_whole()):
+        _check_written(m, place, space, index, address, size, where, bad if isinstance(bad, np.ndarray) else None)
+    if isinstance(bad, np.ndarray):
+        result = np.where(np.broadcast_to(bad, (len(result),))[:, None], np.uint8(GARBAGE), result)
+    if space == "shared" and m.hazards is not None:
+        if strong:
+            note_atomics(m, place, index * size, size, where, writes=False)
+        else:
+            note_reads(m, place, index * size, size, where)
+    return result
+
+
+def store(
+    m: Batch, place: Place, space: str, address: Array, data: Array, size: int, where: Array | None, *,
+    strong: bool = False,
+) -> None:  # fmt: skip
+    """Writes [1 or n, size] uint8."""
+    if size == 32:
+        for half in (0, 1):
+            part = np.ascontiguousarray(data[:, 16 * half : 16 * half + 16])
+            store(m, place, space, address + np.int64(16 * half), part, 16, where, strong=strong)
+        return
+    if where is not None and address.shape[0] > 1:
+        address = address[where]
+    if space == "generic":
+        _generic_store(m, place, address, data, size, where, strong=strong)
+        return
+    if space == "param":
+        m.fault("read-only", place, int(m.chosen(where)[0]), "a kernel's parameters are written", space="param")
+        return
+    m.changes += 1
+    index, bad = _resolve(m, place, space, address, size, where, "write")
+    unit = _unit(size)
+    values = data.reshape(-1).view(unit)
+    if isinstance(bad, np.ndarray):
+        good = ~np.broadcast_to(bad, (max(len(index), len(bad), len(values)),))
+        index, values = np.broadcast_to(index, good.shape)[good], _pick(values, good)
+        if not index.size:
+            return
+        if good.shape[0] == (m.count if where is None else len(where)):
+            where = np.flatnonzero(good) if where is None else where[good]
+    target = m.view(space, unit)
+    if index.shape[0] == 1 and values.shape[0] > 1:
+        index = np.broadcast_to(index, values.shape)
+    if space == "shared" and m.hazards is not None and strong:
+        target[index] = values
+        note_atomics(m, place, index * size, size, where)
+    elif space == "shared" and m.hazards is not None:
+        _store_shared(m, place, index, values, size, where, target)
+    else:
+        target[index] = values
+    if bad is not WHOLE and m.check_written:
+        m.view(f"{space}-shadow", unit)[index] = _PATTERN[size]
+
+
+def _pick(values: Array, good: Array) -> Array:
+    return values if values.shape[0] == 1 else values[good]
+
+
+class _Whole:
+    """Says that all of an access lies in memory that has wholly been written."""
+
+
+WHOLE = _Whole()
+Bad = "Array | _Whole | None"
+
+
+def _resolve(
+    m: Batch, place: Place, space: str, address: Array, size: int, where: Array | None, what: str
+) -> tuple[Array, Array | _Whole | None]:
+    """Element numbers of addresses, and where they are bad (None: nowhere; WHOLE: nowhere, and all is written)."""
+    low, high = int(address.min()), int(address.max())
+    aligned = size == 1 or not int(np.bitwise_or.reduce(address)) & (size - 1)
+    shift = np.int64(size.bit_length() - 1)
+    if space in ("global", "const"):
+        one = m.memory.find(low)
+        if one is not None and aligned and high + size <= one.end and (one.writable or what == "read"):
+            index = (address - np.int64(m.memory.base)) >> shift
+            return index, (WHOLE if _is_whole(m, one) else None)
+        return _resolve_slowly(m, place, address, size, where, what)
+    if space == "shared":
+        limit, base = m.shared_bytes, m.shared_base
+    else:
+        limit, base = m.local_bytes, m.chosen(None) * m.local_bytes
+    if not aligned:
+        address = _misaligned(m, place, space, address, size, where, what)
+    bad: Array | None = None
+    if low < 0 or high + size > limit:
+        bad = (address < 0) | (address + size > limit)
+        if bad.any():
+            _out_of_bounds(m, place, space, address, size, where, what, bad, f"{space} memory has {limit:,} bytes")
+            address = np.where(bad, 0, address)
+    if space == "shared":
+        active = base[m.chosen(where)] if m.lanes is not None or where is not None else base
+    else:
+        active = base if where is None else base[where]
+    return (address + active) >> shift, bad
+
+
+def _is_whole(m: Batch, one: Allocation) -> bool:
+    found = m.whole.get(one.start)
+    if found is None:
+        found = m.whole[one.start] = m.memory.is_whole(one)
+    return found
+
+
+def _lane(m: Batch, where: Array | None, bad: Array) -> tuple[int, int, int]:
+    """The first bad position, its lane, and how many there are."""
+    chosen = m.chosen(where)
+    whole = np.broadcast_to(bad, chosen.shape)
+    position = int(whole.argmax())
+    return position, int(chosen[position]), int(whole.sum())
+
+
+def _misaligned(m: Batch, place: Place, space: str, address: Array, size: int, where: Array | None, what: str) -> Array:
+    bad = (address & np.int64(size - 1)) != 0
+    position, lane, count = _lane(m, where, bad)
+    at = int(address[min(position, len(address) - 1)])
+    m.fault(
+        "misaligned", place, lane, f"{what} of {size} bytes at {space} address {at:#x}, which is no multiple of {size}",
+        address=at, space=space, count=count,
+    )  # fmt: skip
+    return address & ~np.int64(size - 1)
+
+
+def _out_of_bounds(
+    m: Batch,
+    place: Place,
+    space: str,
+    address: Array,
+    size: int,
+    where: Array | None,
+    what: str,
+    bad: Array,
+    words: str,
+) -> None:
+    position, lane, count = _lane(m, where, bad)
+    at = int(address[min(position, len(address) - 1)])
+    kind = "use-after-free" if space == "global" and m.memory.was_freed(at) else "out-of-bounds"
+    shown = at & 0xFFFF_FFFF_FFFF_FFFF
+    m.fault(
+        kind, place, lane, f"{what} of {size} bytes at {space} address {shown:#x}: {words}",
+        address=shown, space=space, count=count,
+    )  # fmt: skip
+
+
+def _resolve_slowly(
+    m: Batch, place: Place, address: Array, size: int, where: Array | None, what: str
+) -> tuple[Array, Array | None]:
+    """Global addresses that are not all inside of one allocation: each lane on its own."""
+    if size > 1 and int(np.bitwise_or.reduce(address)) & (size - 1):
+        address = _misaligned(m, place, "global", address, size, where, what)
+    offset = address - np.int64(m.memory.base)
+    outside = (offset < 0) | (offset > m.memory.size_bytes - size)
+    inside = np.where(outside, 0, offset)
+    shadow = m.view("global-shadow", np.dtype(np.uint8))
+    bad = outside | (shadow[inside[:, None] + np.arange(size)] == NOT_ALLOCATED).any(axis=1)
+    if bad.any():
+        first = int(address[int(bad.argmax())])
+        words = "not an address" if outside[int(bad.argmax())] else m.memory.nearest(first)
+        _out_of_bounds(m, place, "global", address, size, where, what, bad, words)
+    if what == "write":
+        for one in {id(a): a for a in map(m.memory.find, np.unique(address[~bad]).tolist()[:64]) if a}.values():
+            if not one.writable:
+                into = (address >= one.start) & (address < one.end)
+                _, lane, count = _lane(m, where, into)
+                m.fault(
+                    "read-only", place, lane, f"a write to constant memory ({one.name})",
+                    address=one.start, space="const", count=count,
+                )  # fmt: skip
+                bad = bad | into
+    index = np.where(bad, 0, inside) >> np.int64(size.bit_length() - 1)
+    return index, (bad if bad.any() else None)
+
+
+def _check_written(
+    m: Batch, place: Place, space: str, index: Array, address: Array, size: int, where: Array | None, bad: Array | None
+) -> None:
+    shadow = m.view(f"{space}-shadow", _unit(size))[index]
+    wrong = shadow != _PATTERN[size]
+    if bad is not None:
+        wrong = wrong & ~bad
+    if not wrong.any():
+        return
+    marks = shadow.view(np.uint8).reshape(-1, size)
+    wrong = wrong & (marks == UNWRITTEN).any(axis=1)
+    if wrong.any():
+        position, lane, count = _lane(m, where, wrong)
+        at = int(address[min(position, len(address) - 1)])
+        named = m.memory.find(at) if space == "global" else None
+        inside = f" ({at - named.start:,} bytes into {named.name or 'an allocation'})" if named else ""
+        m.fault(
+            "uninitialised-memory", place, lane, f"read of {space} memory at {at:#x}{inside} that was never written",
+            address=at, space=space, count=count,
+        )  # fmt: skip
+
+
+def resolve(m: Batch, place: Place, space: str, address: Array, size: int, where: Array) -> tuple[Array, Array | None]:
+    """Element numbers for an access that reads and writes, and where it must not be done; `where`: its lanes.
+
+    The bytes are checked for having been written, and are written from now on.
+    """
+    index, bad = _resolve(m, place, space, address, size, where, "write")
+    wrong = bad if isinstance(bad, np.ndarray) else None
+    if m.check_written and bad is not WHOLE:
+        _check_written(m, place, space, index, address, size, where, wrong)
+        good = index if wrong is None else index[~wrong]
+        m.view(f"{space}-shadow", _unit(size))[good] = _PATTERN[size]
+    return index, wrong
+
+
+# -- races ----------------------------------------------------------------------------------------------------------
+def _words(m: Batch, offset: Array, size: int, where: Array | None) -> tuple[list[Array], Array, Array]:
+    """Word numbers of byte ranges (one array per word of a range), blocks and threads of the lanes."""
+    assert m.hazards is not None
+    grain = m.hazards.grain
+    if where is None and m.lanes is None:
+        block, thread = m.block_of, m.thread_of
+    else:
+        lanes = m.chosen(where)
+        block, thread = m.block_of[lanes], m.thread_of[lanes]
+    if offset.shape[0] != block.shape[0]:
+        offset = np.broadcast_to(offset, block.shape)
+    first = offset >> np.int64(grain.bit_length() - 1)
+    return [first + step if step else first for step in range(max(size // grain, 1))], block, thread
+
+
+def note_reads(m: Batch, place: Place, offset: Array, size: int, where: Array | None) -> None:
+    """Race check of reads; offset: bytes from the start of all shared memories."""
+    assert m.hazards is not None
+    words, block, thread = _words(m, offset, size, where)
+    for word in words:
+        conflict = m.hazards.read(word, block, thread)
+        if conflict is not None:
+            _race(m, place, conflict, where, word, "read", "written")
+
+
+def note_writes(m: Batch, place: Place, offset: Array, size: int, where: Array | None, changes: Array | None) -> None:
+    """Race check of writes."""
+    assert m.hazards is not None
+    words, block, thread = _words(m, offset, size, where)
+    for word in words:
+        conflict = m.hazards.write(word, block, thread, changes)
+        if conflict is not None:
+            _race(m, place, conflict, where, word, "written", "read or written")
+
+
+def note_atomics(m: Batch, place: Place, offset: Array, size: int, where: Array | None, *, writes: bool = True) -> None:
+    """Race check of atomic operations and strong accesses: they conflict with plain accesses only."""
+    if m.hazards is None:
+        return
+    words, block, thread = _words(m, offset, size, where)
+    for word in words:
+        conflict = m.hazards.update(word, block, thread, writes=writes)
+        if conflict is not None:
+            _race(m, place, conflict, where, word, "updated", "read or written")
+
+
+def _store_shared(
+    m: Batch, place: Place, index: Array, values: Array, size: int, where: Array | None, target: Array
+) -> None:
+    changes = bits_differ(target[index], values)
+    target[index] = values
+    # lanes of this instruction that wrote something else into the same place
+    lost = bits_differ(target[index], values)
+    if lost.any():
+        position, lane, count = _lane(m, where, lost)
+        at = int(index[position]) * size - int(m.shared_base[lane])
+        m.fault(
+            "race", place, lane, f"several lanes write different values to shared address {at:#x} at once",
+            address=at, space="shared", count=count,
+        )  # fmt: skip
+    note_writes(m, place, index * size, size, where, changes)
+
+
+def bits_differ(a: Array, b: Array) -> Array:
+    """[n]: where elements differ in any bit (complex128 stands for 16 bytes)."""
+    if a.dtype.itemsize == 16:
+        x, y = (v.view(np.uint64).reshape(-1, 2) for v in (a, np.ascontiguousarray(np.broadcast_to(b, a.shape))))
+        different: Array = (x != y).any(axis=1)
+        return different
+    plain: Array = a != b
+    return plain
+
+
+def _race(m: Batch, place: Place, conflict: Conflict, where: Array | None, word: Array, now: str, before: str) -> None:
+    assert m.hazards is not None
+    first = int(conflict.where[0])
+    lane = int(m.chosen(where)[first])
+    at = int(word[first]) * m.hazards.grain - int(m.shared_base[lane])
+    other = int(conflict.thread[0])
+    if conflict.pending[0]:
+        m.fault(
+            "unfinished-copy", place, lane,
+            f"shared address {at:#x} is {now} while an asynchronous operation of thread {other} on it has not been"
+            " waited for", address=at, space="shared", count=len(conflict.where),
+        )  # fmt: skip
+        return
+    m.fault(
+        "race", place, lane,
+        f"shared address {at:#x} is {now} by thread {int(m.thread_of[lane])} and was {before} by thread {other} with"
+        " no barrier between", address=at, space="shared", count=len(conflict.where),
+    )  # fmt: skip
+
+
+# -- generic addresses ----------------------------------------------------------------------------------------------
+_WINDOWS = (("shared", SHARED_WINDOW), ("local", LOCAL_WINDOW), ("param", PARAM_WINDOW))
+
+
+def split_generic(m: Batch, address: Array, where: Array | None) -> list[tuple[str, Array, Array | None, Array | None]]:
+    """Generic addresses by space: (space, addresses in it, positions among the given ones, chosen lanes)."""
+    low, high = int(address.min()), int(address.max())
+    for space, base in _WINDOWS:
+        if base <= low and high < base + WINDOW_BYTES:
+            return [(space, address - np.int64(base), None, where)]
+    if high < PARAM_WINDOW and low >= 0:
+        return [("global", address, None, where)]
+    parts: list[tuple[str, Array, Array | None, Array | None]] = []
+    left = np.ones(address.shape, bool)
+    chosen = np.arange(m.count) if where is None else where
+    for space, base in (*_WINDOWS, ("global", 0)):
+        inside = left & (address >= base) & (address < base + WINDOW_BYTES) if base else left
+        if inside.any():
+            at = np.flatnonzero(inside)
+            parts.append((space, address[at] - np.int64(base), at, chosen[at] if len(address) > 1 else where))
+            left = left & ~inside
+    return parts
+
+
+def _generic_load(m: Batch, place: Place, address: Array, size: int, where: Array | None, *, strong: bool) -> Array:
+    parts = split_generic(m, address, where)
+    if len(parts) == 1:
+        space, inner, _, _ = parts[0]
+        return load(m, place, space, _as_chosen(m, inner, where), size, where, strong=strong)
+    out = np.empty((len(address), size), np.uint8)
+    for space, inner, at, lanes in parts:
+        out[at] = load(m, place, space, _as_chosen(m, inner, lanes), size, lanes, strong=strong)
+    return out
+
+
+def _generic_store(
+    m: Batch, place: Place, address: Array, data: Array, size: int, where: Array | None, *, strong: bool
+) -> None:
+    parts = split_generic(m, address, where)
+    if len(parts) == 1:
+        space, inner, _, _ = parts[0]
+        store(m, place, space, _as_chosen(m, inner, where), data, size, where, strong=strong)
+        return
+    for space, inner, at, lanes in parts:
+        part = data if len(data) == 1 else data[at]
+        store(m, place, space, _as_chosen(m, inner, lanes), part, size, lanes, strong=strong)
+
+
+def _as_chosen(m: Batch, address: Array, where: Array | None) -> Array:
+    """Addresses of chosen lanes, as `load` takes them: for all active lanes."""
+    if where is None or len(address) == 1:
+        return address
+    whole = np.zeros(m.count, np.int64)
+    whole[where] = address
+    return whole
+
+
+def _load_parameter(m: Batch, place: Place, address: Array, size: int, where: Array | None) -> Array:
+    bad = (address < 0) | (address + size > len(m.parameters))
+    if bad.any():
+        words = f"the parameters have {len(m.parameters):,} bytes"
+        _out_of_bounds(m, place, "param", address, size, where, "read", bad, words)
+        address = np.where(bad, 0, address)
+    found: Array = m.parameters[np.minimum(address[:, None] + np.arange(size), max(len(m.parameters) - 1, 0))]
+    return found
+
+
+def check_proxy(m: Batch, place: Place, word: Array, lane: int, readers: Array) -> None:
+    """Asynchronous readers of shared memory see ordinary writes only behind `fence.proxy.async` (PTX ISA 8.7)."""
+    if m.hazards is None:
+        return
+    late = m.hazards.unfenced(word, int(m.block_of[lane]), readers)
+    if late.size:
+        at = int(word[int(late[0])]) * m.hazards.grain - int(m.shared_base[lane])
+        m.fault(
+            "race", place, lane, f"shared address {at:#x} was written with no fence.proxy.async before it is read here",
+            address=at, space="shared", count=int(late.size),
+        )  # fmt: skip
+
+
+# -- copies in flight -----------------------------------------------------------------------------------------------
+def place_copy(
+    m: Batch, place: Place, address: Array, data: Array, size: int, lanes: Array
+) -> tuple[Array, Array, Array] | None:
+    """Where an asynchronous copy will write: (offsets in all shared memories, lanes, data) of good lanes."""
+    if int(address.min()) >= SHARED_WINDOW:
+        address = address - np.int64(SHARED_WINDOW)
+    positions = np.searchsorted(m.lanes, lanes) if m.lanes is not None else lanes
+    if int(np.bitwise_or.reduce(address)) & (size - 1):
+        address = _misaligned(m, place, "shared", address, size, positions, "write")
+    bad = (address < 0) | (address + size > m.shared_bytes)
+    if bad.any():
+        words = f"shared memory has {m.shared_bytes:,} bytes"
+        _out_of_bounds(m, place, "shared", address, size, positions, "write", bad, words)
+        address, lanes, data = address[~bad], lanes[~bad], data[~bad]
+    if not lanes.size:
+        return None
+    return address + m.shared_base[lanes], lanes, data
+
+
+def begin_copy(m: Batch, place: Place, offset: Array, size: int, lanes: Array) -> None:
+    """Race check of a copy's writes when it is issued; from now on every access to them is too early."""
+    if m.hazards is None:
+        return
+    block, thread = m.block_of[lanes], m.thread_of[lanes]
+    positions = np.searchsorted(m.lanes, lanes) if m.lanes is not None else lanes
+    for step in range(0, size, m.hazards.grain):
+        word = (offset + step) // m.hazards.grain
+        conflict = m.hazards.write(word, block, thread, None)
+        if conflict is not None:
+            _race(m, place, conflict, positions, word, "written by an asynchronous copy", "read or written")
+        m.hazards.begin_copy(word, thread)
+
+
+def end_copy(m: Batch, offset: Array, data: Array, size: int, lanes: Array) -> None:
+    """The bytes of a copy appear."""
+    m.changes += 1
+    unit = _unit(size)
+    m.view("shared", unit)[offset // size] = np.ascontiguousarray(data).reshape(-1).view(unit)
+    if m.check_written:
+        m.view("shared-shadow", unit)[offset // size] = _PATTERN[size]
+    if m.hazards is not None:
+        for step in range(0, size, m.hazards.grain):
+            word = (offset + step) // m.hazards.grain
+            m.hazards.end_copy(word, m.block_of[lanes], m.thread_of[lanes])

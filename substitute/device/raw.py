@@ -1,0 +1,111 @@
+"""One dispatch at a time, on buffers that the caller lays out byte by byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DeviceError
+from .drivers import open_device
+from .transfer import bytes_to_host
+
+Bytes = NDArray[np.uint8]
+"""The contents of a buffer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """One launch: which buffers its bindings lie in, and its integers."""
+
+    buffers: tuple[Bytes, ...]
+    """Contents before the launch, each in a buffer of its own."""
+    bindings: tuple[tuple[int, int, int], ...]
+    """(buffer, byte offset, byte length) of each binding; several may lie in one buffer."""
+    constants: tuple[int, ...] = ()
+    """Push constants, as 32-bit words."""
+    workload: tuple[int, ...] = ()
+
+
+class RawModule:
+    """A module of `validate.harness`, loaded on a device. Raises `DeviceError`."""
+
+    def __init__(self, vmfb: bytes, *, device: str = "local-task") -> None:
+        from iree.runtime import VmContext, VmInstance, VmModule, create_hal_module
+
+        self.device = device
+        self._device: Any = open_device(device)
+        self._instance: Any = VmInstance()
+        try:
+            self._module: Any = VmModule.copy_buffer(self._instance, vmfb)
+            self._context: Any = VmContext(
+                self._instance, [create_hal_module(self._instance, self._device), self._module]
+            )
+        except (RuntimeError, ValueError) as error:
+            raise DeviceError(f"the dispatches cannot be loaded on {device}", details=str(error)) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the module."""
+        self._context = self._module = self._instance = self._device = None
+
+    def launch(self, entry: str, *grids: Grid) -> list[tuple[Bytes, ...]]:
+        """Launches one grid, or several at once where `entry` takes several; the buffers' contents afterwards.
+
+        Raises `DeviceError`.
+        """
+        from iree.runtime import VmVariantList
+
+        held = [[self._allocate(contents) for contents in grid.buffers] for grid in grids]
+        packed = VmVariantList(16)
+        for grid, buffers in zip(grids, held, strict=True):
+            for buffer, offset, length in grid.bindings:
+                packed.push_ref(buffers[buffer].ref)
+                packed.push_int(offset)
+                packed.push_int(length)
+            for value in (*grid.constants, *grid.workload):
+                packed.push_int(value)
+        results = VmVariantList(1)
+        try:
+            self._context.invoke(self._module.lookup_function(entry), packed, results)
+        except (RuntimeError, ValueError) as error:
+            raise DeviceError(f"{entry} failed on {self.device}", details=str(error)) from error
+        return [tuple(bytes_to_host(self._device, buffer) for buffer in buffers) for buffers in held]
+
+    def _allocate(self, contents: Bytes) -> Any:
+        """A buffer with these contents, which nobody but the launch touches on the device if that can be had."""
+        from iree.runtime import BufferUsage, MemoryType
+
+        allocator = self._device.allocator
+        try:
+            buffer = allocator.allocate_buffer(
+                memory_type=int(MemoryType.HOST_LOCAL | MemoryType.DEVICE_VISIBLE),
+                allowed_usage=int(BufferUsage.DEFAULT | BufferUsage.MAPPING),
+                allocation_size=contents.size,
+            )
+            # (copies through the device's queue would take longer than all the rest)
+            buffer.map().asarray((contents.size,), np.dtype(np.uint8))[:] = contents
+            return buffer
+        except (RuntimeError, ValueError):
+            pass  # a device without such memory
+        try:
+            return allocator.allocate_buffer_copy(
+                memory_type=MemoryType.DEVICE_LOCAL,
+                allowed_usage=BufferUsage.DEFAULT,
+                device=self._device,
+                buffer=np.ascontiguousarray(contents),
+            )
+        except (RuntimeError, ValueError) as error:
+            raise DeviceError(
+                f"{contents.size} bytes cannot be allocated on {self.device}", details=str(error)
+            ) from error

@@ -1,0 +1,106 @@
+"""The filter without a worker: all of it in this process, the compiler in a child of it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import CompilerCrash
+from ..isolate import Progress, isolated
+from .client import RAW, Arguments, cache_folder, fail, finish, identity, private_folder, read_all, write_report
+from .options import Options, parse_options
+
+if TYPE_CHECKING:
+    from .work import Outcome
+
+SLOT_S = 0.01
+"""How often to look whether another process has left a slot."""
+
+
+def run(arguments: Arguments, options: Options, data: bytes) -> Outcome:
+    """The outcome for one executable, kept in the cache. Raises `SubstituteError`."""
+    folder = os.getcwd()
+
+    def work(_report: Progress) -> Outcome:
+        from . import job
+        from .store import keep_result, keep_stamp
+
+        signal.setitimer(signal.ITIMER_REAL, options.timeout_s)
+        desk = job.Desk()
+        knowledge = desk.knowledge(folder, arguments.words)
+        outcome = desk.work(data, knowledge)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if options.cache and knowledge.stamp is not None:
+            cache = cache_folder()
+            output = outcome.text.encode() if outcome.text is not None else None
+            keep_result(
+                cache, knowledge.digest, data, output, outcome.report_name, outcome.report, outcome.objects
+            )  # fmt: skip
+            keep_stamp(cache, identity(arguments.words), knowledge.stamp)
+        return outcome
+
+    with a_slot(options.jobs):
+        return isolated(work, lambda _what, _share: None)
+
+
+@contextmanager
+def a_slot(jobs: int) -> Iterator[None]:
+    """Waits until fewer than `jobs` processes of this user are at work; the slot goes with this process."""
+    try:
+        folder = os.fsdecode(private_folder())
+    except OSError:
+        yield  # no place to meet the others
+        return
+    files = [os.open(f"{folder}/slot-{n}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) for n in range(jobs)]
+    try:
+        while not any(_locked(file) for file in files):
+            time.sleep(SLOT_S)
+        yield
+    finally:
+        for file in files:
+            fcntl.flock(file, fcntl.LOCK_UN)
+            os.close(file)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def main() -> int:
+    """Reads standard input, writes standard output; the exit status."""
+    words = [os.fsencode(word).decode(*RAW) for word in sys.argv[1:]]
+    arguments = Arguments(words)
+    data = b"" if arguments.help else read_all(0)
+    try:
+        options = parse_options(words, Path.cwd())
+        outcome = run(arguments, options, data)
+        if arguments.report_dir:
+            write_report(arguments, outcome.report_name, outcome.report)
+    except CompilerCrash as crash:
+        from .worker import death_message
+
+        status = signal.SIGALRM if "SIGALRM" in crash.found else 0
+        return fail(arguments, death_message(status, crash.found, crash.details), data)
+    except OSError as error:
+        return fail(arguments, f"{error.filename or arguments.report_dir}: {error.strerror or error}", data)
+    except Exception as error:
+        from .work import words_of
+
+        status, message = words_of(error)
+        return fail(arguments, message, data, status)
+    return finish(arguments, data, data if outcome.text is None else outcome.text.encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

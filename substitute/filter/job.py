@@ -1,0 +1,192 @@
+"""What a worker's process does with one connection: read the request, find or make the answer, send it, keep it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import SubstituteError
+from .client import (
+    CHANGED,
+    FAILED,
+    OUTDATED,
+    PROTOCOL,
+    RAW,
+    UNCHANGED,
+    Arguments,
+    cache_folder,
+    entry_path,
+    identity,
+    read_entry,
+    write_report,
+)
+from .options import Options, parse_options
+from .store import keep_result, keep_stamp, objects_folder
+from .work import Knowledge, Outcome, new_context, process, words_of
+
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
+MOST_BYTES = 64 << 20
+"""A process that has parsed so much is replaced: a context never forgets a constant."""
+MOST_REQUESTS = 500
+
+
+@dataclass(slots=True)
+class Desk:
+    """What is at hand for every request."""
+
+    known: dict[tuple[str, ...], Knowledge] = field(default_factory=dict)
+    """By the working directory and the arguments."""
+    context: ir.Context | None = None
+    bytes_seen: int = 0
+    requests: int = 0
+
+    @property
+    def worn(self) -> bool:
+        """True if a fresh process should go on."""
+        return self.bytes_seen > MOST_BYTES or self.requests >= MOST_REQUESTS
+
+    def knowledge(self, folder: str, words: list[str]) -> Knowledge:
+        """The kernels for these arguments. Raises `SubstituteError`."""
+        key = (folder, *words)
+        if key not in self.known:
+            knowledge = Knowledge(parse_options(words, Path(folder)))
+            knowledge.read()
+            self.known[key] = knowledge
+        return self.known[key]
+
+    def work(self, data: bytes, knowledge: Knowledge) -> Outcome:
+        """Plans and rewrites. Raises `SubstituteError`."""
+        if self.context is None:
+            self.context = new_context()
+        cache = _cache(knowledge.options)
+        return process(data, knowledge, self.context, lambda: objects_folder(cache))
+
+
+def _cache(options: Options) -> bytes:
+    return cache_folder() if options.cache else b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A client's request."""
+
+    folder: str
+    """Its working directory."""
+    catalog: bytes
+    """The digest of the kernels, where the client could tell it."""
+    words: list[str]
+    data: bytes
+
+
+def read_request(line: socket.socket) -> Ask | None:
+    """None for a client that went away, or is of another release."""
+    head = _exactly(line, 25)
+    if head is None or head[:1] != PROTOCOL:
+        return None
+    fields = _exactly(line, int(head[1:9], 16))
+    data = _exactly(line, int(head[9:25], 16))
+    if fields is None or data is None:
+        return None
+    folder, catalog, *words = fields.split(b"\0")
+    return Ask(folder=folder.decode(*RAW), catalog=catalog, words=[w.decode(*RAW) for w in words], data=data)
+
+
+def _exactly(line: socket.socket, size: int) -> bytes | None:
+    body = bytearray(size)
+    view = memoryview(body)
+    while view:
+        got = line.recv_into(view)
+        if not got:
+            return None
+        view = view[got:]
+    return bytes(body)
+
+
+def send(line: socket.socket, kind: bytes, body: bytes = b"") -> None:
+    """A reply; a client that has gone does not need it."""
+    try:
+        line.sendall(b"%b%016x" % (kind, len(body)))
+        line.sendall(body)
+    except OSError:
+        pass
+
+
+def send_failure(line: socket.socket, status: int, message: str) -> None:
+    """An error in words."""
+    send(line, FAILED, b"%02x" % status + message.encode("utf-8", "replace"))
+
+
+def serve(line: socket.socket, desk: Desk) -> bool:
+    """Answers one client; False if the kernels have changed, so that the whole worker is of no use any more."""
+    ask = read_request(line)
+    if ask is None:
+        return True
+    desk.requests += 1
+    keep: Callable[[], None] | None = None
+    try:
+        knowledge = desk.knowledge(ask.folder, ask.words)
+        # what stops code outside of Python as well; the process dies, and the worker tells the client why
+        signal.setitimer(signal.ITIMER_REAL, knowledge.options.timeout_s)
+        stamp = knowledge.stamp
+        if stamp is not None and stamp.digest != ask.catalog and not stamp.current():
+            send(line, OUTDATED)
+            return False
+        keep = _answer(line, ask, desk, knowledge)
+    except Exception as error:
+        send_failure(line, *words_of(error))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        line.close()
+    if keep is not None:
+        keep()
+    return True
+
+
+def _answer(line: socket.socket, ask: Ask, desk: Desk, knowledge: Knowledge) -> Callable[[], None] | None:
+    """Sends the answer; what is left to do when the client has gone on."""
+    options, data = knowledge.options, ask.data
+    cache = _cache(options)
+    entry = None
+    if cache and knowledge.digest and knowledge.digest != ask.catalog:  # else the client has looked there itself
+        entry = read_entry(entry_path(cache, knowledge.digest, data))
+    if entry is not None:
+        _report(ask, entry.report_name, entry.report)
+        send(line, entry.kind, entry.body)
+    else:
+        desk.bytes_seen += len(data)
+        outcome = desk.work(data, knowledge)
+        _report(ask, outcome.report_name, outcome.report)
+        output = outcome.text.encode() if outcome.text is not None else None
+        send(line, UNCHANGED if output is None else CHANGED, output or b"")
+
+    def keep() -> None:
+        if not cache or not knowledge.stamp:
+            return
+        if entry is None:
+            keep_result(cache, knowledge.digest, data, output, outcome.report_name, outcome.report, outcome.objects)
+        if knowledge.digest != ask.catalog:
+            os.chdir(ask.folder)
+            keep_stamp(cache, identity(ask.words), knowledge.stamp)
+
+    return keep
+
+
+def _report(ask: Ask, name: bytes, report: bytes) -> None:
+    arguments = Arguments(ask.words)
+    if arguments.report_dir:
+        os.chdir(ask.folder)
+        try:
+            write_report(arguments, name, report)
+        except OSError as error:
+            raise SubstituteError(
+                "the report cannot be written", where=arguments.report_dir,
+                expected="a folder that can be written, with room in it", found=error.strerror or str(error),
+                next_step="choose another --report-dir",
+            ) from None  # fmt: skip

@@ -1,0 +1,102 @@
+"""The filter's arguments, read and checked."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from ..errors import UsageError
+from .client import NAME, TIMEOUT_S
+
+DESCRIPTION = """\
+Reads one hal.executable from standard input and writes it to standard output, with kernels in the place of the
+dispatches that they match. Give it to IREE's compiler:
+
+  iree-compile model.mlir --iree-hal-preprocess-executables-with="iree-substitute-executable --kernels DIR" ...
+"""
+EPILOG = """\
+Where nothing matches the output is the input, byte for byte. The filter sees one executable at a time and nothing of
+the program that launches it; `iree-substitute compile` sees everything.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the filter is asked to do."""
+
+    kernels: tuple[Path, ...]
+    builtin: bool
+    plan: Path | None
+    report_dir: Path | None
+    timeout_s: float
+    """How long one executable may take."""
+    jobs: int
+    """How many executables this user's compilations may have at work at once, all together."""
+    cache: bool
+    worker: bool
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(
+            f"the arguments are wrong: {message}", where=NAME, expected="the options that --help lists",
+            next_step=f"{NAME} --help",
+        )  # fmt: skip
+
+
+def parse_options(words: Sequence[str], folder: Path) -> Options:
+    """The arguments of a filter that was started in `folder`. Raises `UsageError`; `--help` exits."""
+    found = _parser().parse_args(list(words))
+    if found.timeout <= 0:
+        raise _not_positive("--timeout", found.timeout)
+    if found.jobs < 1:
+        raise _not_positive("--jobs", found.jobs)
+    return Options(
+        kernels=tuple(folder / path for path in found.kernels),
+        builtin=found.builtin,
+        plan=folder / found.plan if found.plan else None,
+        report_dir=folder / found.report_dir if found.report_dir else None,
+        timeout_s=found.timeout,
+        jobs=found.jobs,
+        cache=found.cache,
+        worker=found.worker,
+    )
+
+
+def _not_positive(option: str, value: float) -> UsageError:
+    return UsageError("the number is too small", where=f"{NAME} {option}", expected="more than 0", found=str(value))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=NAME, description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = parser.add_argument
+    add("--kernels", action="append", default=[], type=Path, metavar="DIR",
+        help="a kernel's folder, or a folder of kernels; may be given several times")  # fmt: skip
+    add("--no-builtin", dest="builtin", action="store_false",
+        help="use only the kernels of --kernels, not the built-in ones or those of installed packs")  # fmt: skip
+    add("--plan", type=Path, metavar="FILE", help="substitute what this plan says for the executable, and nothing else")
+    add("--report-dir", type=Path, metavar="DIR",
+        help="write what became of each executable there, as JSON, and errors as text")  # fmt: skip
+    add("--timeout", type=float, default=TIMEOUT_S, metavar="S",
+        help="how many seconds one executable may take (default: %(default)g)")  # fmt: skip
+    add("--jobs", type=int, default=len(os.sched_getaffinity(0)), metavar="N",
+        help="how many executables may be at work at once, in all of this user's compilations together "
+             "(default: one per CPU)")  # fmt: skip
+    add("--no-cache", dest="cache", action="store_false", help="neither use nor keep results of earlier runs")
+    add("--no-worker", dest="worker", action="store_false",
+        help="do the work in this process, without a worker that serves the whole compilation")  # fmt: skip
+    add("--version", action="version", version=_version())
+    return parser
+
+
+def _version() -> str:
+    from .. import __version__
+
+    return f"{NAME} {__version__}"

@@ -1,0 +1,227 @@
+"""One executable as text, from the filter's input to its output: the pipeline's planner and rewriter, and checks."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..catalog.catalog import builtin_folders, load_catalog, load_manifests, pack_folders
+from ..catalog.manifest import Manifest
+from ..errors import ModelError, SubstituteError
+from ..match.planner import Chosen
+from ..model.kernel import Kernel
+from ..model.plan import Payload, Plan
+from ..pipeline import Clock, load_plan, plan_executables, silent, substitute_dispatches
+from .client import file_name
+from .options import Options
+from .store import Stamp, make_stamp
+
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
+T = TypeVar("T")
+
+DEBUG_VARIABLE = "IREE_SUBSTITUTE_DEBUG"
+INLINE_FLAG = "--iree-flow-inline-constants-max-byte-length=0"
+NOT_SEEN = (
+    "the program that launches the dispatches: how often, in which order, with which sizes and on which devices",
+    "other executables: whether a plan names dispatches that do not exist, whether a kernel is used anywhere",
+    "the launches themselves: a variant of another name cannot be added, since no launch would refer to it",
+    "the data of `dense_resource` constants, which IREE leaves out of the text",
+)
+"""What a filter cannot know; `iree-substitute compile` knows all of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one executable."""
+
+    name: str
+    text: str | None
+    """The changed executable; None if it stays as it is."""
+    report: bytes
+    """As JSON."""
+    objects: tuple[Path, ...] = ()
+    """Files that the text refers to."""
+
+    @property
+    def report_name(self) -> bytes:
+        """Of the report's file."""
+        return f"{file_name(self.name)}.json".encode()
+
+
+@dataclass(slots=True)
+class Knowledge:
+    """The kernels and the plan of one set of options, read once."""
+
+    options: Options
+    manifests: list[Manifest] = field(default_factory=list)
+    chosen: Chosen | None = None
+    stamp: Stamp | None = None
+    _kernels: dict[frozenset[str], Sequence[Kernel]] = field(default_factory=dict)
+
+    def read(self) -> None:
+        """Reads manifests and plan. Raises `SubstituteError`."""
+        options = self.options
+        sys.dont_write_bytecode = True  # what Python keeps beside a generator would change its folder, which is watched
+        self.chosen = load_plan(options.plan) if options.plan else None
+        self.manifests = load_manifests(options.kernels, builtin=options.builtin)
+        folders = [*options.kernels, *((*builtin_folders(), *pack_folders()) if options.builtin else ())]
+        self.stamp = make_stamp(self.manifests, [folder.resolve() for folder in folders], options)
+
+    def kernels(self, backends: frozenset[str]) -> Sequence[Kernel]:
+        """Those for these backends, with what they compute."""
+        if backends not in self._kernels:
+            from ..read.definition import read_forms
+
+            options = self.options
+            catalog = load_catalog(options.kernels, builtin=options.builtin, backends=backends, read_forms=read_forms)
+            self._kernels[backends] = catalog.kernels
+        return self._kernels[backends]
+
+    @property
+    def digest(self) -> bytes:
+        """Of all that is known; empty if that cannot be said, so that nothing may be kept."""
+        return self.stamp.digest if self.stamp else b""
+
+
+class AtOnce(Executor):
+    """Does what it is given in this thread: a filter's process has one core."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Calls it."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def new_context() -> ir.Context:
+    """A context without threads, which a forked process would wait for."""
+    from iree.compiler import ir
+
+    context = ir.Context()
+    context.enable_multithreading(False)
+    return context
+
+
+def process(data: bytes, knowledge: Knowledge, context: ir.Context, objects: Callable[[], Path]) -> Outcome:
+    """Plans and rewrites one executable. `objects` gives the folder for object files.
+
+    Raises `SubstituteError` for input that is no executable and for everything that a person can mend.
+    """
+    from iree.compiler import ir
+
+    text = _text(data)
+    with context, ir.Location.unknown():
+        module = parse(text, where="standard input").operation
+        executable = _only_executable(module)
+        clock = Clock(silent)
+        plan, sites = plan_executables(module, clock, knowledge.kernels, chosen=knowledge.chosen, whole=False)
+        name = str(ir.StringAttr(executable.attributes["sym_name"]).value)
+        if not plan.substitutions:
+            return Outcome(name=name, text=None, report=_report(name, plan, {}))
+        folder = objects() if any(s.kernel.payload.kind == "object" for s in plan.substitutions) else Path()
+        payloads = substitute_dispatches(plan, sites, clock, AtOnce(), folder)
+        del sites
+        if not module.verify():
+            raise AssertionError(f"the rewritten executable {name} does not verify")
+        changed = executable.get_asm(enable_debug_info=True, use_local_scope=True) + "\n"
+        parse(changed, where=f"what was made of {name}")
+        files = tuple(folder / n for n in os.listdir(folder) if n in changed) if folder != Path() else ()
+        return Outcome(name=name, text=changed, report=_report(name, plan, payloads), objects=files)
+
+
+def parse(text: str, *, where: str) -> ir.Module:
+    """Parses MLIR in the current context. Raises `ModelError` with the parser's words."""
+    from iree.compiler import ir
+
+    try:
+        return ir.Module.parse(text)
+    except ir.MLIRError as error:
+        diagnostics = error.error_diagnostics
+        words = [f"{d.location}: {d.message}" for d in diagnostics] or [str(error)]
+        raise ModelError(
+            "this is not valid MLIR", where=where, expected="one hal.executable as IREE prints it",
+            found=_printable(words[0]), next_step="see what the command before this one wrote, or what was cut off",
+            details="\n".join(_printable(word) for word in words[1:6]),
+        ) from None  # fmt: skip
+
+
+def _printable(words: str) -> str:
+    return "".join(c if c.isprintable() else "." for c in words[:300].replace("\n", " "))
+
+
+def _text(data: bytes) -> str:
+    """The input as text. Raises `ModelError` for what cannot be an executable at all."""
+    expected, next_step = "one hal.executable as IREE prints it", "see what the command before this one wrote"
+    if not data.strip():
+        raise ModelError(
+            "there is no input", where="standard input", expected=expected, found="nothing",
+            next_step="this command is a filter: give it to --iree-hal-preprocess-executables-with=",
+        )  # fmt: skip
+    found = ""
+    if data.startswith(b"ML\xefR"):
+        found = "MLIR bytecode"
+    elif (zero := data.find(b"\0")) >= 0:
+        found = f"binary data (a zero byte at offset {zero})"
+    if not found:
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            found = f"no UTF-8 (byte 0x{data[error.start]:02x} at offset {error.start})"
+    if found:
+        raise ModelError(
+            "the input is not text", where="standard input", expected=expected, found=found, next_step=next_step
+        )
+    at = text.find("dense_resource<")
+    if at >= 0:
+        raise ModelError(
+            "the executable holds constants whose data IREE does not give to a filter", where="standard input",
+            expected="constants in the text itself", found=_printable(text[at : at + 60].partition(">")[0] + ">"),
+            next_step=f"add {INLINE_FLAG} to the flags of iree-compile, or use `iree-substitute compile`",
+        )  # fmt: skip
+    return text
+
+
+def _only_executable(module: ir.Operation) -> ir.Operation:
+    operations = [op.operation for op in module.regions[0].blocks[0].operations]
+    if len(operations) == 1 and operations[0].name == "hal.executable":
+        return operations[0]
+    kinds = ", ".join(sorted({op.name for op in operations})) or "nothing"
+    raise ModelError(
+        "the input is not one executable", where="standard input", expected="one hal.executable",
+        found=f"{len(operations)} operations ({_printable(kinds)})",
+        next_step="this command is a filter: give it to --iree-hal-preprocess-executables-with=",
+    )  # fmt: skip
+
+
+def _report(name: str, plan: Plan, payloads: dict[str, Payload]) -> bytes:
+    from ..report.as_json import plan_to_json
+
+    content = {
+        "executable": name, "changed": bool(plan.substitutions), **plan_to_json(plan, payloads), "not_seen": NOT_SEEN,
+    }  # fmt: skip
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def words_of(error: Exception) -> tuple[int, str]:
+    """Exit status and message."""
+    if isinstance(error, SubstituteError):
+        return error.exit_status, str(error)
+    if os.environ.get(DEBUG_VARIABLE, "") not in ("", "0"):
+        import traceback
+
+        return 70, "".join(traceback.format_exception(error))
+    return 70, (
+        f"this is a bug in iree-substitute: {type(error).__name__}: {_printable(str(error))}\n"
+        f"  next:      run it again with {DEBUG_VARIABLE}=1 and report what it says with the executable"
+    )

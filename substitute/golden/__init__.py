@@ -1,0 +1,17 @@
+"""What a dispatch should compute, in float64 and exact integers, independently of IREE's code generator."""
+
+from .evaluate import Budget, describe, evaluate, evaluate_function
+from .memory import Golden, Outcome, Store, Subspan
+from .unsupported import Unsupported
+
+__all__ = [
+    "Budget",
+    "Golden",
+    "Outcome",
+    "Store",
+    "Subspan",
+    "Unsupported",
+    "describe",
+    "evaluate",
+    "evaluate_function",
+]

@@ -1,0 +1,304 @@
+"""Float operations in float64, and how far a rounded computation of each may be off."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from .numbers import Arithmetic, Array, Element, Num
+
+FloatRule = Callable[[Arithmetic, Element, list[Num]], Num]
+
+
+def _depth(operands: list[Num]) -> int:
+    return max((operand.depth for operand in operands), default=1)
+
+
+def _total(*errors: Array | None) -> Array | None:
+    known = [error for error in errors if error is not None]
+    return np.asarray(sum(known[1:], known[0])) if known else None
+
+
+def _add(sign: int) -> FloatRule:
+    def rule(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
+        a, b = operands
+        value = a.value + b.value if sign > 0 else a.value - b.value
+        return how.rounded(value, _total(a.error, b.error), element, depth=_depth(operands))
+
+    return rule
+
+
+def _multiply(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
+    a, b = operands
+    return how.rounded(a.value * b.value, product_error(a, b), element, depth=_depth(operands))
+
+
+def product_error(a: Num, b: Num) -> Array | None:
+    """The error of a·b without that of its own rounding."""
+    terms = []
+    if a.error is not None:
+        terms.append(a.error * np.abs(b.value))
+    if b.error is not None:
+        terms.append(np.abs(a.value) * b.error)
+    if a.error is not None and b.error is not None:
+        terms.append(a.error * b.error)
+    return _total(*terms)
+
+
+def _divide(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
+    a, b = operands
+    value = a.value / b.value
+    error = a.error
+    if b.error is not None:
+        error = _total(error, np.abs(value) * b.error)
+    if error is not None:
+        divisor = np.abs(b.value) - (0.0 if b.error is None else b.error)
+        error = np.where(divisor > 0, error / np.where(divisor > 0, divisor, 1.0), np.inf)
+    # GPUs divide by multiplying with an approximate reciprocal: 2.5 ULP in Vulkan, 2 in CUDA's fast mode
+    return how.rounded(value, error, element, ulps=5.0, depth=_depth(operands))
+
+
+def _remainder(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
+    a, b = operands
+    value = np.fmod(a.value, b.value)
+    error = _total(a.error, b.error)
+    if error is not None:  # a step of the quotient changes the result by b
+        near = (np.abs(value) <= error) | (np.abs(value) + error >= np.abs(b.value))
+        error = np.where(near, np.inf, error * (1 + np.abs(np.trunc(a.value / b.value))))
+    return how.rounded(value, error, element, ulps=4.0, depth=_depth(operands))
+
+
+def _extremum(function: Callable[[Array, Array], Array]) -> FloatRule:
+    def rule(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
+        a, b = operands
+        error = None
+        if a.error is not None or b.error is not None:
+            error = np.maximum(a.errors(), b.errors())
+        return how.rounded(function(a.value, b.value), error, element, ulps=0.0, depth=_depth(operands))
+
+    return rule
+
+
+def monotone(
+    function: Callable[[Array], Array], ulps: float, domain: tuple[float, float] = (-np.inf, np.inf)
+) -> FloatRule:
+    """A function that rises or falls throughout its domain: its error is found at both ends of the operand's."""
+
+    def rule(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
+        (x,) = operands
+        value = function(x.value)
+        error = None
+        if x.error is not None:
+            with np.errstate(all="ignore"):
+                above = function(np.clip(x.value + x.error, *domain))
+                below = function(np.clip(x.value - x.error, *domain))
+                error = np.maximum(np.abs(above - value), np.abs(value - below))
+        return how.rounded(value, error, element, ulps=ulps, depth=x.depth)
+
+    return rule
+
+
+def _exponential(function: Callable[[Array], Array], base: float) -> FloatRule:
+    """Computed as 2^(x·log2 base) with a rounded product, so that the relative error grows with |x|."""
+
+    def rule(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
+        (x,) = operands
+        value = function(x.value)
+        if not how.bounds:
+            return how.rounded(value, None, element, depth=x.depth)
+        spread = (1.5 * np.abs(x.value) * how.unit(element)) + x.errors()
+        error = value * np.expm1(np.minimum(spread * math.log(base), 700.0))
+        return how.rounded(value, error, element, ulps=4.0, depth=x.depth)
+
+    return rule
+
+
+def lipschitz(function: Callable[[Array], Array], ulps: float, slope: float, absolute: float = 0.0) -> FloatRule:
+    """A function whose slope is bounded; `absolute` is what implementations may be off by, in unit roundoffs of 1."""
+
+    def rule(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
+        (x,) = operands
+        error = None if x.error is None else slope * x.error
+        if absolute and how.bounds:
+            error = _total(error, np.asarray(absolute * how.unit(element)))
+        return how.rounded(function(x.value), error, element, ulps=ulps, depth=x.depth)
+
+    return rule
+
+
+def _trigonometric(function: Callable[[Array], Array]) -> FloatRule:
+    """Bounded by 1; reducing a large argument costs accuracy on devices with approximate instructions."""
+
+    def rule(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
+        (x,) = operands
+        error = None
+        if how.bounds:
+            error = np.minimum(x.errors() + how.unit(element) * (8.0 + np.abs(x.value)), 2.0)
+        return how.rounded(function(x.value), error, element, ulps=4.0, depth=x.depth)
+
+    return rule
+
+
+def _bent(function: Callable[[Array], Array], ulps: float) -> FloatRule:
+    """An even function that rises with |x|."""
+
+    def rule(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
+        (x,) = operands
+        value = function(x.value)
+        error = None
+        if x.error is not None:
+            error = (
+                function(np.abs(x.value) + x.error)
+                - value
+                + np.abs(value - function(np.maximum(np.abs(x.value) - x.error, 0)))
+            )
+        return how.rounded(value, error, element, ulps=ulps, depth=x.depth)
+
+    return rule
+
+
+def _power(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
+    a, b = operands
+    exponent = b.value.astype(np.float64)
+    value = np.power(a.value, exponent)
+    error = None
+    if how.bounds:
+        with np.errstate(all="ignore"):
+            # 2^(b·log2 a), where the product is rounded
+            spread = np.abs(exponent * np.log(np.abs(np.where(a.value == 0, 1.0, a.value))))
+            relative = 2.0 * how.unit(element) * spread
+            if a.error is not None:
+                room = np.abs(a.value) - a.error
+                relative = relative + np.abs(exponent) * np.where(room > 0, a.error / room, np.inf)
+            if b.error is not None:
+                relative = relative + b.error * np.abs(np.log(np.abs(a.value)))
+            error = np.abs(value) * np.expm1(np.minimum(relative, 700.0))
+            if a.error is not None:
+                at_zero = np.abs(a.value) <= a.error
+                error = np.where(
+                    at_zero & (exponent > 0), np.power(np.abs(a.value) + a.error, exponent) + np.abs(value), error
+                )
+    return how.rounded(value, error, element, ulps=16.0, depth=_depth(operands))
+
+
+def _arc_tangent2(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
+    y, x = operands
+    error = None
+    if y.error is not None or x.error is not None:
+        radius = np.hypot(x.value, y.value) - x.errors() - y.errors()
+        error = np.where(radius > 0, (x.errors() + y.errors()) / np.where(radius > 0, radius, 1.0), np.inf)
+        cut = (np.abs(y.value) <= y.errors()) & (x.value - x.errors() < 0)
+        error = np.where(cut, np.inf, error)
+    return how.rounded(np.arctan2(y.value, x.value), error, element, ulps=4096.0, depth=_depth(operands))
+
+
+def _fused(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
+    a, b, c = operands
+    error = _total(product_error(a, b), c.error, np.abs(a.value * b.value) * how.unit(element) if how.bounds else None)
+    return how.rounded(a.value * b.value + c.value, error, element, depth=_depth(operands))
+
+
+def _copysign(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
+    a, b = operands
+    error = a.error
+    if b.error is not None:
+        error = np.where(np.abs(b.value) <= b.error, np.inf, a.errors())
+    return how.rounded(np.copysign(a.value, b.value), error, element, ulps=0.0, depth=_depth(operands))
+
+
+def _clamp(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
+    x, low, high = operands
+    inner = _extremum(np.maximum)(how, element, [x, low])
+    return _extremum(np.minimum)(how, element, [inner, high])
+
+
+def _each(function: Callable[[float], float]) -> Callable[[Array], Array]:
+    """A function of Python's `math`, applied to every element."""
+
+    def apply(x: Array) -> Array:
+        x = np.asarray(x, np.float64)
+        return np.fromiter(map(function, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)
+
+    return apply
+
+
+def _round_half_away(x: Array) -> Array:
+    # adding ½ would round 0.49999999999999994 up
+    whole = np.trunc(x)
+    return whole + np.where(np.abs(x - whole) >= 0.5, np.copysign(1.0, x), 0.0)
+
+
+FLOATS: tuple[tuple[str, FloatRule], ...] = (
+    ("arith.addf", _add(1)),
+    ("arith.subf", _add(-1)),
+    ("arith.mulf", _multiply),
+    ("arith.divf", _divide),
+    ("arith.remf", _remainder),
+    ("arith.negf", lipschitz(np.negative, 0.0, 1.0)),
+    ("arith.maximumf", _extremum(np.maximum)),
+    ("arith.minimumf", _extremum(np.minimum)),
+    ("arith.maxnumf", _extremum(np.fmax)),
+    ("arith.minnumf", _extremum(np.fmin)),
+    ("math.absf", lipschitz(np.abs, 0.0, 1.0)),
+    ("math.exp", _exponential(np.exp, math.e)),
+    ("math.exp2", _exponential(np.exp2, 2.0)),
+    ("math.expm1", monotone(np.expm1, 32.0)),
+    ("math.log", monotone(np.log, 8.0, (0.0, np.inf))),
+    ("math.log2", monotone(np.log2, 8.0, (0.0, np.inf))),
+    ("math.log10", monotone(np.log10, 8.0, (0.0, np.inf))),
+    ("math.log1p", monotone(np.log1p, 32.0, (-1.0, np.inf))),
+    ("math.sqrt", monotone(np.sqrt, 4.0, (0.0, np.inf))),
+    ("math.rsqrt", monotone(lambda x: 1.0 / np.sqrt(x), 8.0, (0.0, np.inf))),
+    ("math.cbrt", monotone(np.cbrt, 16.0)),
+    ("math.tanh", lipschitz(np.tanh, 32.0, 1.0, absolute=4.0)),
+    ("math.erf", lipschitz(_each(math.erf), 32.0, 2 / math.sqrt(math.pi), absolute=4.0)),
+    ("math.erfc", lipschitz(_each(math.erfc), 32.0, 2 / math.sqrt(math.pi), absolute=8.0)),
+    ("math.sin", _trigonometric(np.sin)),
+    ("math.cos", _trigonometric(np.cos)),
+    ("math.tan", monotone(np.tan, 64.0)),
+    ("math.asin", monotone(np.arcsin, 4096.0, (-1.0, 1.0))),
+    ("math.acos", monotone(np.arccos, 4096.0, (-1.0, 1.0))),
+    ("math.atan", lipschitz(np.arctan, 4096.0, 1.0)),
+    ("math.atan2", _arc_tangent2),
+    ("math.sinh", monotone(np.sinh, 64.0)),
+    ("math.cosh", _bent(np.cosh, 64.0)),
+    ("math.asinh", monotone(np.arcsinh, 64.0)),
+    ("math.acosh", monotone(np.arccosh, 64.0, (1.0, np.inf))),
+    ("math.atanh", monotone(np.arctanh, 64.0, (-1.0, 1.0))),
+    ("math.floor", monotone(np.floor, 0.0)),
+    ("math.ceil", monotone(np.ceil, 0.0)),
+    ("math.trunc", monotone(np.trunc, 0.0)),
+    ("math.round", monotone(_round_half_away, 0.0)),
+    ("math.roundeven", monotone(np.rint, 0.0)),
+    ("math.powf", _power),
+    ("math.fpowi", _power),
+    ("math.fma", _fused),
+    ("math.copysign", _copysign),
+    ("math.clampf", _clamp),
+)
+"""Operation → result. The ULPs: what Vulkan's precision table allows, or twice what CUDA's and LLVM's libraries say."""
+
+PREDICATES = (
+    "false", "oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno", "true",
+)  # fmt: skip
+"""Of `arith.cmpf`, by their number."""
+_ORDER: dict[str, Callable[[Array, Array], Array]] = {
+    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
+}  # fmt: skip
+
+
+def compare(predicate: int, a: Array, b: Array) -> Array:
+    """`arith.cmpf`: ordered predicates are false where an operand is NaN, unordered ones true."""
+    name = PREDICATES[predicate]
+    nan = np.isnan(a) | np.isnan(b)
+    match name:
+        case "false" | "true":
+            return np.full(nan.shape, name == "true")
+        case "ord":
+            return ~nan
+        case "uno":
+            return nan
+    found = _ORDER[name[1:]](a, b)
+    return found | nan if name[0] == "u" else found & ~nan

@@ -1,0 +1,182 @@
+"""What a dispatch sees of its bindings, and what it stores there."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UsageError
+from .numbers import Array, element_of, to_storage
+from .unsupported import Unsupported
+
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
+Access = Literal["readonly", "writeonly", "readwrite"]
+_TENSOR = re.compile(r"!iree_tensor_ext\.dispatch\.tensor<(readonly|writeonly|readwrite):(.*)>$", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subspan:
+    """A tensor in a binding."""
+
+    binding: int
+    """The binding's position in the layout."""
+    byte_offset: int
+    element: str
+    """As MLIR spells it."""
+    shape: tuple[int, ...]
+    access: Access
+    index_limit: int | None = None
+    """Integers that are used as an index, or bytes that stand for Booleans: at least 0 and less than this."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes it takes in memory."""
+        return math.prod(self.shape) * element_of(self.element).storage.itemsize
+
+    def view(self, buffer: NDArray[np.uint8]) -> Array:
+        """The tensor in the binding's bytes, in its storage type. Raises `UsageError` where it does not fit."""
+        stop = self.byte_offset + self.size_bytes
+        if self.byte_offset < 0 or stop > buffer.size:
+            raise UsageError(
+                "a tensor does not fit into its binding", where=f"binding {self.binding}",
+                expected=f"at least {stop} bytes", found=f"{buffer.size} bytes",
+                next_step="make the buffer larger, or check the push constants",
+            )  # fmt: skip
+        raw = buffer[self.byte_offset : stop]
+        return raw.view(element_of(self.element).storage).reshape(self.shape)
+
+
+def dispatch_tensor(type_: ir.Type) -> tuple[Access, ir.RankedTensorType]:
+    """`!iree_tensor_ext.dispatch.tensor<readonly:tensor<4x?xf32>>`. Raises `Unsupported` for any other type."""
+    from iree.compiler import ir
+
+    found = _TENSOR.match(str(type_))
+    if not found:
+        raise Unsupported(f"a binding of type {str(type_).partition('<')[0]}")
+    tensor = ir.RankedTensorType(ir.Type.parse(found[2], type_.context))
+    check_plain(tensor)
+    return found[1], tensor  # type: ignore[return-value]
+
+
+def check_plain(tensor: ir.RankedTensorType) -> None:
+    """Raises `Unsupported` for a tensor whose layout in memory is only decided later."""
+    if tensor.encoding is not None:
+        raise Unsupported(f"the encoding {re.split(r'[<,]', str(tensor.encoding))[0]}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Golden:
+    """What the elements of a result should be."""
+
+    value: Array
+    """float64, or integers in their own width, or Booleans."""
+    error: NDArray[np.float64]
+    """How far a computation may be off whose operations are each rounded in their own type, the store included.
+    Infinite where nothing can be said."""
+    depth: int
+    """The longest reduction on the way."""
+    element: str
+    """The storage type."""
+
+    def rounded(self) -> Array:
+        """The values in the storage type, rounded to nearest even; what is too large becomes infinite."""
+        return to_storage(self.value, element_of(self.element))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """One store of a dispatch: a slice of a tensor in a binding, and what should be there afterwards."""
+
+    subspan: Subspan
+    offsets: tuple[int, ...]
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+    coordinates: tuple[NDArray[np.int64], ...] | None
+    """Where the elements of `golden` are in the slice; None: all of it is there."""
+    golden: Golden
+    """Shape `sizes`, or one dimension of samples."""
+
+    def read(self, buffer: NDArray[np.uint8]) -> Array:
+        """The same elements out of the binding's bytes, in the storage type."""
+        place = tuple(
+            slice(o, o + (n - 1) * s + 1, s) if n else slice(0, 0)
+            for o, n, s in zip(self.offsets, self.sizes, self.strides, strict=True)
+        )
+        window = self.subspan.view(buffer)[place]
+        return window if self.coordinates is None else window[self.coordinates]
+
+    def rounded(self) -> Array:
+        """The golden values in the storage type."""
+        return self.golden.rounded()
+
+    def elements(self) -> NDArray[np.int64]:
+        """The positions of all stored elements, counted in elements from the subspan's start, in order."""
+        return _places(self.offsets, self.sizes, self.strides, self.subspan.shape)
+
+    def ranges(self) -> NDArray[np.int64]:
+        """The bytes that are written, as [n, 2] starts and ends in the binding, merged and sorted."""
+        width = element_of(self.subspan.element).storage.itemsize
+        if self.sizes == self.subspan.shape:
+            start = self.subspan.byte_offset
+            return np.array([[start, start + self.subspan.size_bytes]], np.int64)
+        # the innermost dimensions that are stored whole, and the one around them, lie together
+        split, run = len(self.sizes), 1
+        while split and self.sizes[split - 1] == self.subspan.shape[split - 1]:
+            split -= 1
+            run *= self.sizes[split]
+        inner = self.subspan.shape[split:]
+        if split and self.strides[split - 1] == 1:
+            split -= 1
+            run *= self.sizes[split]
+            inner = self.subspan.shape[split:]
+            first = self.offsets[split] * math.prod(inner[1:])
+        else:
+            first = 0
+        starts = _places(self.offsets[:split], self.sizes[:split], self.strides[:split], self.subspan.shape[:split])
+        starts = starts * math.prod(inner) + first
+        return np.stack([starts, starts + run], 1) * width + self.subspan.byte_offset
+
+
+def _places(
+    offsets: Sequence[int], sizes: Sequence[int], strides: Sequence[int], shape: Sequence[int]
+) -> NDArray[np.int64]:
+    """The row-major positions of a slice's elements in a tensor, in order."""
+    flat = np.zeros((), np.int64)
+    for o, n, s, whole in zip(offsets, sizes, strides, shape, strict=True):
+        flat = flat[..., None] * whole + (o + np.arange(n, dtype=np.int64) * s)
+    return flat.ravel()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a dispatch should do to its bindings."""
+
+    stores: tuple[Store, ...]
+    """In the order of the body; a later one wins where two write the same bytes."""
+    subspans: tuple[Subspan, ...]
+    seconds: float
+    """What the evaluation took."""
+
+    def written(self, binding: int) -> NDArray[np.int64]:
+        """The bytes of a binding that are written, as [n, 2] starts and ends, merged and sorted."""
+        parts = [store.ranges() for store in self.stores if store.subspan.binding == binding]
+        if not parts:
+            return np.zeros((0, 2), np.int64)
+        rows = np.concatenate(parts)
+        rows = rows[np.argsort(rows[:, 0], kind="stable")]
+        rows = rows[rows[:, 0] < rows[:, 1]]
+        if not len(rows):
+            return rows
+        # a range begins a new one where it starts behind the furthest end so far
+        reach = np.maximum.accumulate(rows[:, 1])
+        new = np.r_[True, rows[1:, 0] > reach[:-1]]
+        last = np.r_[np.flatnonzero(new)[1:] - 1, len(rows) - 1]
+        return np.stack([rows[new, 0], reach[last]], 1)

@@ -1,0 +1,184 @@
+"""What a value is while a dispatch is evaluated: exact numbers, and how far a rounded computation may be from them.
+
+Floats of every width are held in float64, integers in their own width (so that they wrap), `i1` as a Boolean,
+`index` in 64 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .unsupported import Unsupported
+
+Array = NDArray[Any]
+Rounding = Literal["ideal", "as written"]
+Growth = Literal["certain", "probable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Element:
+    """An element type of MLIR."""
+
+    name: str
+    """As MLIR spells it: `f32`, `i1`, `index`."""
+    kind: Literal["float", "integer", "boolean", "index"]
+    bits: int
+    compute: np.dtype[Any]
+    """What it is evaluated in."""
+    storage: np.dtype[Any]
+    """What it is in memory."""
+    unit: float = 0.0
+    """The largest relative error of one rounding."""
+    smallest: float = 0.0
+    """The smallest normal number: hardware may flush what is below to zero."""
+    largest: float = np.inf
+    """The largest finite number."""
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it rounds."""
+        return self.kind == "float"
+
+
+_ML_FLOATS = {
+    "bf16": "bfloat16", "f8E4M3FN": "float8_e4m3fn", "f8E5M2": "float8_e5m2",
+    "f8E4M3FNUZ": "float8_e4m3fnuz", "f8E5M2FNUZ": "float8_e5m2fnuz",
+}  # fmt: skip
+_NUMPY_FLOATS = {"f16": np.float16, "f32": np.float32, "f64": np.float64}
+
+
+@lru_cache(maxsize=64)
+def element_of(name: str) -> Element:
+    """The element type of this name. Raises `Unsupported`."""
+    if name in _NUMPY_FLOATS or name in _ML_FLOATS:
+        return _float(name)
+    if name == "i1":
+        return Element(name=name, kind="boolean", bits=1, compute=np.dtype(bool), storage=np.dtype(np.int8))
+    if name == "index":
+        return Element(name=name, kind="index", bits=64, compute=np.dtype(np.int64), storage=np.dtype(np.int64))
+    digits = name.removeprefix("u").removeprefix("s").removeprefix("i")
+    if (digits.isdigit() and 0 < int(digits) <= 64 and name[0] in "iu") or name.startswith("si"):
+        bits = int(digits)
+        width = next(w for w in (8, 16, 32, 64) if w >= bits)
+        dtype = np.dtype(f"int{width}")
+        return Element(name=name, kind="integer", bits=bits, compute=dtype, storage=dtype)
+    raise Unsupported(f"element type {name}")
+
+
+def _float(name: str) -> Element:
+    import ml_dtypes
+
+    storage = np.dtype(_NUMPY_FLOATS[name] if name in _NUMPY_FLOATS else getattr(ml_dtypes, _ML_FLOATS[name]))
+    info: Any = ml_dtypes.finfo(storage)  # type: ignore[no-untyped-call]
+    return Element(
+        name=name, kind="float", bits=storage.itemsize * 8, compute=np.dtype(np.float64), storage=storage,
+        unit=float(info.eps) / 2, smallest=float(info.smallest_normal), largest=float(info.max),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Num:
+    """Numbers with an absolute bound on what a rounded computation of them may be off by."""
+
+    value: Array
+    error: Array | None = None
+    """Same shape as `value` or broadcastable to it; None: exact. Infinite: nothing is known."""
+    depth: int = 1
+    """The longest reduction on the way here."""
+
+    def map(self, change: Any) -> Num:
+        """The same change of layout for value and error, which must have one shape."""
+        error = None if self.error is None else change(np.broadcast_to(self.error, self.value.shape))
+        return Num(change(self.value), error, self.depth)
+
+    def errors(self) -> Array:
+        """The bound as an array."""
+        return np.zeros(1) if self.error is None else self.error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arithmetic:
+    """How to compute."""
+
+    bounds: bool = True
+    """Whether errors are propagated."""
+    rounding: Rounding = "ideal"
+    """`as written`: every float result is rounded to its own type; `ideal`: none is."""
+    units: Mapping[str, float] = field(default_factory=dict)
+    """Unit roundoffs that replace those of element types."""
+    growth: Growth = "certain"
+    """How errors of a sum of n terms grow: with n, or (with overwhelming probability) with its root."""
+
+    def unit(self, element: Element) -> float:
+        """The relative error of one rounding in this type."""
+        return self.units.get(element.name, element.unit)
+
+    def sum_factor(self, count: int, element: Element) -> float:
+        """γ: the relative error of a sum of so many terms.
+
+        Higham, Accuracy and Stability of Numerical Algorithms, §3.1; for `probable`: Higham and Mary 2019.
+        """
+        steps = float(count)
+        if self.growth == "probable":
+            steps = min(steps, 6.0 * np.sqrt(count))
+        product = steps * self.unit(element)
+        return product / (1 - product) if product < 0.5 else np.inf
+
+    def flushed(self, magnitude: Array, count: int, element: Element) -> Array:
+        """What a sum of so many terms may lose to subnormal numbers that are taken for zero."""
+        return np.minimum(magnitude, count * element.smallest)
+
+    def rounded(self, value: Array, error: Array | None, element: Element, *, ulps: float = 1.0, depth: int = 1) -> Num:
+        """The float result of an operation, with the error of its own rounding added."""
+        if self.rounding == "as written" and element.name != "f64":
+            value = value.astype(element.storage).astype(np.float64)
+        if not self.bounds:
+            return Num(value, None, depth)
+        if ulps == 0.0:
+            return Num(value, error, depth)
+        size = np.abs(value)
+        own = size * (ulps * self.unit(element))
+        low = size < element.smallest
+        if low.any():  # such numbers may be flushed to zero, and are spaced evenly
+            own = own + np.where(low, size + element.smallest * self.unit(element), 0.0)
+        if error is not None:
+            own = own + error
+        own = np.asarray(own)
+        peak = size.max(initial=0.0)
+        if not peak <= element.largest or error is not None:
+            own = _settled(own, size, element)
+        return Num(value, own, depth)
+
+
+def _settled(error: Array, size: Array, element: Element) -> Array:
+    """Nothing is known beyond the type's range, nor where an error is no number."""
+    with np.errstate(invalid="ignore"):
+        lost = np.isnan(error) | ((size + error) > element.largest)
+    return np.where(lost, np.inf, error) if lost.any() else error
+
+
+def from_storage(raw: Array, element: Element) -> Array:
+    """Elements as they lie in memory, exactly, in the type they are evaluated in."""
+    if element.kind == "boolean":
+        return (raw.view(np.int8) & 1).astype(bool) if raw.dtype != np.dtype(bool) else raw
+    return raw.astype(element.compute) if raw.dtype != element.compute else raw
+
+
+def to_storage(value: Array, element: Element) -> Array:
+    """Elements as they would lie in memory, rounded to nearest even."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return value.astype(element.storage)
+
+
+def wrap(value: Array, element: Element) -> Array:
+    """Integers of a width that NumPy does not have, wrapped to it."""
+    if element.kind != "integer" or element.bits == element.compute.itemsize * 8:
+        return value
+    shift = element.compute.itemsize * 8 - element.bits
+    return np.right_shift(np.left_shift(value, shift), shift)

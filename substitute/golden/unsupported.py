@@ -1,0 +1,20 @@
+"""What the evaluator does not know."""
+
+from __future__ import annotations
+
+from ..errors import SubstituteError
+
+
+class Unsupported(SubstituteError):
+    """The golden of this function cannot be computed; `operation` names what is in the way."""
+
+    def __init__(self, operation: str, where: str = "") -> None:
+        super().__init__(
+            f"no golden: {operation} is not known to the evaluator", where=where,
+            next_step="compile without the option that brings it in, or report it",
+        )  # fmt: skip
+        self.operation = operation
+
+    def __reduce__(self) -> tuple[type[Unsupported], tuple[str, str]]:
+        """Errors travel between processes."""
+        return Unsupported, (self.operation, self.where)

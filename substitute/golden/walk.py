@@ -1,0 +1,294 @@
+"""Walks the operations of a function in order and keeps what each value is: a scalar or a (lazy) tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .affine import read_map
+from .body import Body, BodyCompiler, scalar_of
+from .constants import constant_num
+from .memory import Subspan, check_plain, dispatch_tensor
+from .numbers import Arithmetic, Array, Element, Num, element_of, from_storage
+from .rules import RULES
+from .tensors import Eager, Empty, Filled, Known, Loaded, Tensor, kept_dimensions, sliced
+from .unsupported import Unsupported
+
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
+Value = Num | Tensor
+Handler = Callable[["Walker", "ir.Operation"], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A `dispatch.tensor.store`."""
+
+    value: Tensor
+    subspan: Subspan
+    offsets: tuple[int, ...]
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class Walker:
+    """What is known while a function is walked. Without buffers (None) only sizes and offsets are."""
+
+    def __init__(self, how: Arithmetic, buffers: Sequence[NDArray[np.uint8]] | None, constants: Sequence[int]) -> None:
+        self.how, self.buffers, self.constants = how, buffers, tuple(constants)
+        self.values: dict[ir.Value, Value] = {}
+        self.places: dict[ir.Value, int] = {}
+        """Which subspan a value is, by its number."""
+        self.subspans: list[Subspan] = []
+        self.stores: list[Stored] = []
+
+    def run(self, function: ir.Operation) -> list[Value]:
+        """Walks the function; what it returns. Raises `Unsupported`."""
+        blocks = list(function.regions[0].blocks)
+        if len(blocks) != 1:
+            raise Unsupported("cf.cond_br")
+        return self.block(blocks[0])
+
+    def block(self, block: ir.Block) -> list[Value]:
+        """Walks one block; what its last operation returns or yields."""
+        from .operations import HANDLERS, RETURNS
+
+        for item in block.operations:
+            op = item.operation
+            if op.name in RETURNS:
+                return [self.value(operand) for operand in op.operands]
+            handler = HANDLERS.get(op.name)
+            if handler is not None:
+                self._guarded(handler, op)
+            elif op.name.startswith("linalg.") and len(op.regions) == 1:
+                self._guarded(HANDLERS["linalg.generic"], op)
+            elif op.name in RULES and len(op.results) == 1:
+                self._scalar(op)
+            else:
+                raise Unsupported(op.name)
+        return []
+
+    def _guarded(self, handler: Handler, op: ir.Operation) -> None:
+        try:
+            handler(self, op)
+        except IndexError as error:
+            raise Unsupported(f"{op.name} ({error})") from error
+
+    def value(self, value: ir.Value) -> Value:
+        """What a value is."""
+        if value not in self.values:
+            raise Unsupported(f"a value of type {str(value.type).partition('<')[0]}")
+        return self.values[value]
+
+    def tensor(self, value: ir.Value) -> Tensor:
+        """A tensor value."""
+        found = self.value(value)
+        if not isinstance(found, Tensor):
+            raise Unsupported("a scalar in the place of a tensor")
+        return found
+
+    def scalar(self, value: ir.Value) -> Num:
+        """A scalar value."""
+        found = self.value(value)
+        if not isinstance(found, Num):
+            raise Unsupported("a tensor in the place of a scalar")
+        return found
+
+    def integer(self, value: ir.Value) -> int:
+        """A scalar integer as a number."""
+        return int(self.scalar(value).value)
+
+    def shape(self, type_: ir.Type, dynamic: Sequence[ir.Value]) -> tuple[int, ...]:
+        """The sizes of a tensor type whose dynamic ones are these operands."""
+        from iree.compiler import ir
+
+        tensor = ir.RankedTensorType(type_)
+        check_plain(tensor)
+        sizes = iter(dynamic)
+        return tuple(
+            self.integer(next(sizes)) if tensor.is_dynamic_dim(d) else tensor.get_dim_size(d)
+            for d in range(tensor.rank)
+        )
+
+    def mixed(self, static: Sequence[int], dynamic: Sequence[ir.Value]) -> tuple[int, ...]:
+        """A list in which some numbers are operands."""
+        from iree.compiler import ir
+
+        operands = iter(dynamic)
+        marker = ir.ShapedType.get_dynamic_size()
+        return tuple(self.integer(next(operands)) if n == marker else n for n in static)
+
+    def slice(self, op: ir.Operation, first: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """Offsets, sizes and strides of an operation whose operand segments from `first` on are these."""
+        segments, operands = integers(op.attributes["operandSegmentSizes"]), list(op.operands)
+        at = sum(segments[:first])
+        lists = []
+        for segment, key in enumerate(("static_offsets", "static_sizes", "static_strides"), first):
+            lists.append(self.mixed(integers(op.attributes[key]), operands[at : at + segments[segment]]))
+            at += segments[segment]
+        return lists[0], lists[1], lists[2]
+
+    def _scalar(self, op: ir.Operation) -> None:
+        """One scalar operation, or one on all elements of tensors."""
+        operands = [self.value(operand) for operand in op.operands]
+        rule, scalar = RULES[op.name], scalar_of(op)
+        if not any(isinstance(operand, Tensor) for operand in operands):
+            with np.errstate(all="ignore"):
+                self.values[op.results[0]] = rule(self.how, scalar, [o for o in operands if isinstance(o, Num)])
+            return
+        shape = next(o.shape for o in operands if isinstance(o, Tensor))
+
+        def compute() -> Num:
+            with np.errstate(all="ignore"):
+                found = rule(self.how, scalar, [o.whole() if isinstance(o, Tensor) else o for o in operands])
+            return Num(np.broadcast_to(found.value, shape), found.error, found.depth)
+
+        work = 4.0 * np.prod(shape) + sum(o.whole_work() for o in operands if isinstance(o, Tensor))
+        self.values[op.results[0]] = Eager(shape, scalar.result, compute, float(work))
+
+
+def integers(attribute: ir.Attribute) -> list[int]:
+    """`array<i64: 1, 2>`, `dense<…>` or `[1, 2]` as numbers."""
+    from iree.compiler import ir
+
+    if isinstance(attribute, ir.DenseIntElementsAttr):
+        return [int(n) for n in np.array(attribute).ravel()]
+    if isinstance(attribute, ir.ArrayAttr):
+        return [int(ir.IntegerAttr(n).value) for n in attribute]
+    return [int(n) for n in attribute]
+
+
+def constant(walker: Walker, op: ir.Operation) -> None:
+    """`arith.constant`."""
+    from iree.compiler import ir
+
+    result = op.results[0]
+    if isinstance(result.type, ir.RankedTensorType):
+        shape = walker.shape(result.type, ())
+        element = element_of(str(ir.RankedTensorType(result.type).element_type))
+        num = constant_num(op.attributes["value"], shape, element)
+        walker.values[result] = Filled(shape, element, num) if num.value.ndim == 0 else Known(num, element)
+    else:
+        walker.values[result] = constant_num(op.attributes["value"], (), element_of(str(result.type)))
+
+
+def push_constant(walker: Walker, op: ir.Operation) -> None:
+    """`hal.interface.constant.load`: one word of 32 bits."""
+    ordinal = int(op.attributes["ordinal"].value)
+    if ordinal >= len(walker.constants):
+        raise Unsupported(f"push constant {ordinal} of {len(walker.constants)}")
+    word = np.array([walker.constants[ordinal] & 0xFFFFFFFF], np.uint32)
+    element = element_of(str(op.results[0].type))
+    if element.kind == "index":
+        walker.values[op.results[0]] = Num(word.astype(np.int64)[0:1].reshape(()))
+    else:
+        raw = word.view(element.storage)[:1].reshape(())
+        walker.values[op.results[0]] = Num(from_storage(raw, element))
+
+
+def same(walker: Walker, op: ir.Operation) -> None:
+    """Operations that say something about values and do not change them."""
+    for operand, result in zip(op.operands, op.results, strict=False):
+        walker.values[result] = walker.value(operand)
+
+
+def subspan(walker: Walker, op: ir.Operation) -> None:
+    """`hal.interface.binding.subspan`."""
+    access, tensor = dispatch_tensor(op.results[0].type)
+    offsets, _ = integers(op.attributes["operandSegmentSizes"])
+    operands = list(op.operands)
+    walker.places[op.results[0]] = len(walker.subspans)
+    walker.subspans.append(
+        Subspan(
+            binding=int(op.attributes["binding"].value),
+            byte_offset=walker.integer(operands[0]) if offsets else 0,
+            element=str(tensor.element_type), shape=walker.shape(tensor, operands[offsets:]), access=access,
+        )
+    )  # fmt: skip
+
+
+def load(walker: Walker, op: ir.Operation) -> None:
+    """`dispatch.tensor.load`."""
+    place = walker.subspans[_place(walker, op.operands[0])]
+    offsets, sizes, strides = walker.slice(op, 2)  # segments: source, its sizes, offsets, sizes, strides
+    element = element_of(place.element)
+    if any(_overlap(stored.subspan, place) for stored in walker.stores):
+        raise Unsupported("a load of what was stored before")
+    source: Tensor
+    if walker.buffers is None:
+        source = Filled(place.shape, element, Num(np.zeros((), element.compute)))
+    else:
+        source = Loaded(place.view(walker.buffers[place.binding]), element, _converter(element))
+    kept = kept_dimensions(integers(op.attributes["static_sizes"]), static_shape(op.results[0].type))
+    if offsets == (0,) * len(sizes) and sizes == place.shape and len(kept) == len(sizes):
+        walker.values[op.results[0]] = source
+    else:
+        walker.values[op.results[0]] = sliced(source, offsets, sizes, strides, kept)
+
+
+def _converter(element: Element) -> Callable[[Array], Array]:
+    return lambda raw: from_storage(raw, element)
+
+
+def _overlap(a: Subspan, b: Subspan) -> bool:
+    return (
+        a.binding == b.binding and a.byte_offset < b.byte_offset + b.size_bytes
+        and b.byte_offset < a.byte_offset + a.size_bytes
+    )  # fmt: skip
+
+
+def store(walker: Walker, op: ir.Operation) -> None:
+    """`dispatch.tensor.store`."""
+    place = walker.subspans[_place(walker, op.operands[1])]
+    offsets, sizes, strides = walker.slice(op, 3)  # segments: value, target, its sizes, offsets, sizes, strides
+    walker.stores.append(
+        Stored(value=walker.tensor(op.operands[0]), subspan=place, offsets=offsets, sizes=sizes, strides=strides)
+    )
+
+
+def _place(walker: Walker, value: ir.Value) -> int:
+    if value not in walker.places:
+        raise Unsupported(f"an access through {str(value.type).partition('<')[0]}")
+    return walker.places[value]
+
+
+def static_shape(type_: ir.Type) -> list[int]:
+    """The sizes of a tensor type, with MLIR's marker for dynamic ones."""
+    from iree.compiler import ir
+
+    tensor = ir.RankedTensorType(type_)
+    return [tensor.get_dim_size(d) for d in range(tensor.rank)]
+
+
+def empty(walker: Walker, op: ir.Operation) -> None:
+    """`tensor.empty`."""
+    from iree.compiler import ir
+
+    type_ = op.results[0].type
+    element = element_of(str(ir.RankedTensorType(type_).element_type))
+    walker.values[op.results[0]] = Empty(walker.shape(type_, list(op.operands)), element)
+
+
+def affine(walker: Walker, op: ir.Operation) -> None:
+    """`affine.apply`, `.min` and `.max`."""
+    map_ = read_map(op.attributes["map"].value)
+    operands = [walker.integer(operand) for operand in op.operands]
+    results = [int(r(operands[: map_.dimensions], operands[map_.dimensions :])) for r in map_.results]
+    total = min(results) if op.name == "affine.min" else max(results)
+    walker.values[op.results[0]] = Num(np.array(total, np.int64))
+
+
+def region(walker: Walker, block: ir.Block) -> Body:
+    """A scalar region that may use values from outside."""
+
+    def outer(value: ir.Value) -> Value:
+        if value not in walker.values and value.owner.name == "arith.constant":
+            constant(walker, value.owner.operation if hasattr(value.owner, "operation") else value.owner)
+        return walker.value(value)
+
+    return BodyCompiler(walker.how, outer).compile(block)

@@ -1,0 +1,95 @@
+"""What a device is asked when the module is loaded, and what follows from its answers for a kernel's code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..model.dispatch import Target
+from ..model.kernel import DeviceTest, TargetRule
+from .target import fits
+
+_SPIRV_WORDS = {
+    "shader_float16": ("compute", "fp16"), "shader_float64": ("compute", "fp64"), "shader_int8": ("compute", "int8"),
+    "shader_int16": ("compute", "int16"), "shader_int64": ("compute", "int64"),
+    "storage_buffer_8bit_access": ("storage", "b8"), "storage_buffer_16bit_access": ("storage", "b16"),
+}  # fmt: skip
+"""The word of a Vulkan target's configuration that each `vulkan.feature` stands for."""
+
+
+def ways_in(rules: Sequence[TargetRule], target: Target) -> tuple[TargetRule, ...]:
+    """The target rules by which a kernel gets into a variant: one that asks the device nothing, else all that fit."""
+    fitting = [rule for rule in rules if fits(rule, target)]
+    certain = [rule for rule in fitting if not rule.device]
+    return tuple(certain[:1] or fitting)
+
+
+def promised(target: Target, rule: TargetRule) -> Target:
+    """The target that the kernel's code may count on: the variant's own, and what the device was asked for."""
+    if not rule.device:
+        return target
+    config = dict(target.config)
+    info = config.get("iree_codegen.target_info", "")
+    if rule.variant:
+        info = re.sub(r'arch = "[^"]*"', f'arch = "{rule.variant}"', info, count=1)
+    for test in rule.device:
+        if not _is_there(test):
+            continue
+        if test.category == "hal.cpu":
+            config["cpu_features"] = ",".join(filter(None, (config.get("cpu_features", ""), f"+{test.key}")))
+        elif test.category == "vulkan.feature" and test.key in _SPIRV_WORDS:
+            info = _with_word(info, *_SPIRV_WORDS[test.key])
+    if info:
+        config["iree_codegen.target_info"] = info
+    return replace(target, config=tuple(config.items()))
+
+
+def features_asked(rule: TargetRule) -> tuple[str, ...]:
+    """CPU features that a device has where the rule's tests hold."""
+    return tuple(test.key for test in rule.device if test.category == "hal.cpu" and _is_there(test))
+
+
+def _is_there(test: DeviceTest) -> bool:
+    """True for a test that 0 fails and 1 passes: a feature that has to be there."""
+    return not holds(test, 0) and holds(test, 1)
+
+
+def _with_word(info: str, key: str, word: str) -> str:
+    def add(found: re.Match[str]) -> str:
+        words = [w for w in found[2].split("|") if w != "none"]
+        return found[1] + "|".join(words if word in words else [*words, word])
+
+    return re.sub(rf"(\b{key} = )([\w|]+)", add, info, count=1)
+
+
+def holds(test: DeviceTest, answer: int) -> bool:
+    """Whether a device that gives this answer passes."""
+    match test.relation:
+        case "==":
+            return answer == test.value
+        case "!=":
+            return answer != test.value
+        case "<":
+            return answer < test.value
+        case "<=":
+            return answer <= test.value
+        case ">":
+            return answer > test.value
+        case ">=":
+            return answer >= test.value
+
+
+def exclude_each_other(some: Sequence[TargetRule], others: Sequence[TargetRule]) -> bool:
+    """True if no device passes a rule of both: then it does not matter which kernel is asked first."""
+    return all(_disjoint(a, b) for a in some for b in others)
+
+
+def _disjoint(a: TargetRule, b: TargetRule) -> bool:
+    for key in {(t.category, t.key) for t in a.device}:
+        tests = [t for t in (*a.device, *b.device) if (t.category, t.key) == key]
+        # an answer that passes all of them is one of the compared numbers, or next to one
+        near = {t.value + step for t in tests for step in (-1, 0, 1)}
+        if not any(all(holds(t, answer) for t in tests) for answer in near):
+            return True
+    return False

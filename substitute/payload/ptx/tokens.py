@@ -1,0 +1,98 @@
+"""PTX as tokens with their places, and errors that point at one.
+
+Source: PTX ISA 9.0, chapter 4 "Syntax".
+"""
+
+from __future__ import annotations
+
+import re
+
+from ...errors import PayloadError
+from .syntax import Span, place
+
+_TOKEN = re.compile(
+    r"""(?:\s++|//[^\n]*+|/\*(?s:.*?)\*/)*+
+    ( [A-Za-z_$%.][\w$.%]*+(?:::[\w$.]++)*+         # names, directives, opcodes: cp.async.bulk.shared::cta
+    | 0[fF][0-9a-fA-F]{8}(?![\w$]) | 0[dD][0-9a-fA-F]{16}(?![\w$])
+    | 0[xX][0-9a-fA-F]++U?(?![\w$]) | 0[bB][01]++U?(?![\w$])
+    | \d++(?:\.\d*+)?(?:[eE][+-]?\d++)?U?(?![\w$])
+    | "[^"\n]*+"
+    | [{}()\[\]<>,;:=+\-*!|&^~?@\#\\] | /(?!\*)
+    | \Z )""",
+    re.VERBOSE | re.ASCII,
+)
+
+
+class Tokens:
+    """All tokens of a text: `texts[i]` begins at `starts[i]`. The last ones are empty and stand for the end.
+
+    Raises `PayloadError` for what no PTX holds.
+    """
+
+    __slots__ = ("name", "starts", "text", "texts")
+
+    def __init__(self, text: str, name: str) -> None:
+        self.text, self.name = text, name
+        self.texts: list[str] = []
+        self.starts: list[int] = []
+        add_text, add_start = self.texts.append, self.starts.append
+        end = 0
+        for match in _TOKEN.finditer(text):
+            if match.start() != end:
+                break
+            add_text(match[1])
+            add_start(match.start(1))
+            end = match.end()
+        if not self.texts or self.texts[-1]:
+            raise self._strange(end)
+        self.texts += [""] * 4  # so that looking a few tokens ahead needs no care
+        self.starts += [len(text)] * 4
+
+    def end(self, at: int) -> int:
+        """Where token `at` ends."""
+        return self.starts[at] + len(self.texts[at])
+
+    def span(self, first: int, last: int) -> Span:
+        """From the beginning of token `first` to the end of token `last`."""
+        return Span(self.starts[first], self.end(last))
+
+    def error(self, what: str, at: int, expected: str, found: str = "", next_step: str = "") -> PayloadError:
+        """An error that points at token `at`; without `found` it says the token."""
+        at = min(at, len(self.texts) - 1)
+        here = self.texts[at]
+        position = self.starts[at] if here else max(0, len(self.text.rstrip()) - 1)
+        if not here and not found:
+            what, found = f"the PTX is cut off: {what}", "the end of the file"
+        return PayloadError(
+            what,
+            where=self.name,
+            source=place(self.text, position),
+            expected=expected,
+            found=found or here,
+            next_step=next_step or "check that the file is whole; `ptxas` says more",
+        )
+
+    def _strange(self, at: int) -> PayloadError:
+        """What stands at `at` is no token."""
+        skipped = re.compile(r"(?:\s++|//[^\n]*+|/\*(?s:.*?)\*/)*+").match(self.text, at)
+        at = skipped.end() if skipped else at
+        character = self.text[at]
+        what = {'"': ("a string never ends", '"'), "/": ("a comment never ends", "*/")}.get(character)
+        if what:
+            return PayloadError(
+                what[0], where=self.name, source=place(self.text, at), expected=what[1],
+                found="the end of the line" if character == '"' else "the end of the file",
+                next_step="check that the file is whole",
+            )  # fmt: skip
+        if character.isdigit():
+            return PayloadError(
+                "a number cannot be read", where=self.name, source=place(self.text, at),
+                expected="12, 0xC, 0f41400000, 0d4028000000000000 or 12.0",
+                found=re.compile(r"[\w$.]*").match(self.text, at)[0],  # type: ignore[index]
+                next_step="write it as one of these",
+            )  # fmt: skip
+        return PayloadError(
+            f"{character!r} stands where PTX has nothing like it", where=self.name, source=place(self.text, at),
+            expected="PTX text", found=f"character U+{ord(character):04X}",
+            next_step="check that the file is whole, and text",
+        )  # fmt: skip

@@ -1,0 +1,91 @@
+"""A validation as JSON. Field names are fixed: programs rely on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..validate.kernel_verdict import KernelVerdict
+    from ..validate.validation import Validation
+    from ..validate.verdict import CaseVerdict, DispatchVerdict
+
+VALIDATION_SCHEMA = 1
+
+
+def validation_to_json(validation: Validation) -> dict[str, Any]:
+    """The whole validation; numbers that JSON lacks are the strings `inf`, `-inf` and `nan`."""
+    return {
+        "schema": VALIDATION_SCHEMA,
+        "title": validation.title,
+        "passed": validation.passed,
+        "device": validation.device,
+        "seed": validation.seed,
+        "command": validation.command,
+        "started": validation.started,
+        "versions": dict(validation.versions),
+        "seconds": dict(validation.seconds),
+        "results": [{"name": r.name, "passed": r.passed, "detail": r.detail} for r in validation.results],
+        "dispatches": [dispatch_verdict_to_json(d) for d in validation.dispatches],
+    }
+
+
+def kernel_verdict_to_json(verdict: KernelVerdict) -> dict[str, Any]:
+    """What became of one kernel on one device."""
+    return {
+        "kernel": verdict.kernel,
+        "folder": verdict.folder,
+        "device": verdict.device,
+        "seed": verdict.seed,
+        "quick": verdict.quick,
+        "passed": verdict.passed,
+        "message": verdict.message,
+        "seconds": dict(verdict.seconds),
+        "dispatches": [dispatch_verdict_to_json(d) for d in verdict.dispatches],
+    }
+
+
+def dispatch_verdict_to_json(verdict: DispatchVerdict) -> dict[str, Any]:
+    """What became of one dispatch, case by case."""
+    return {
+        "name": verdict.name,
+        "kernel": verdict.kernel,
+        "passed": None if verdict.skipped else verdict.passed,
+        "skipped": verdict.skipped,
+        "stage": verdict.stage,
+        "message": verdict.message,
+        "notes": list(verdict.notes),
+        "worst": plain(verdict.worst),
+        "cases": [_case(c) for c in verdict.cases],
+    }
+
+
+def _case(case: CaseVerdict) -> dict[str, Any]:
+    return {
+        "label": case.label,
+        "inputs": case.inputs,
+        "seed": case.seed,
+        "passed": case.passed,
+        "stage": case.stage,
+        "message": case.message,
+        "place": None if case.place is None else plain(dataclasses.asdict(case.place)),
+        "worst": plain(case.worst),
+        "judged": case.judged,
+        "errors": plain(dataclasses.asdict(case.errors)),
+        "baseline": None if case.baseline is None else plain(dataclasses.asdict(case.baseline)),
+        "notes": list(case.notes),
+        "blind": list(case.blind),
+        "picture": None if case.picture is None else plain(dataclasses.asdict(case.picture)),
+    }
+
+
+def plain(value: Any) -> Any:
+    """The value with lists for tuples, and words for numbers that JSON cannot say."""
+    if isinstance(value, dict):
+        return {key: plain(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

@@ -1,0 +1,82 @@
+"""When a kernel is the one: what the device answers, and what the sizes of a launch are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..catalog.constraints import Comparison, Condition, Logic
+from ..model.index import Index
+from ..model.kernel import DeviceTest
+from ..model.plan import Payload, Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Every:
+    """True where all parts are."""
+
+    parts: tuple[Gate, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neither:
+    """True where no part is."""
+
+    parts: tuple[Gate, ...]
+
+
+Gate = Condition | DeviceTest | Every | Neither
+"""A truth value that the host computes when it launches a dispatch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One of the kernels for a dispatch."""
+
+    request: Request
+    payload: Payload
+    device: tuple[DeviceTest, ...] = ()
+    run_time: Condition = True
+    """Over the push constants of the dispatch."""
+    variant: str = ""
+    """The architecture that the payload is for, where it is not the module's."""
+
+    @property
+    def gate(self) -> Gate:
+        """When it takes the dispatch, if it is asked."""
+        return every((*self.device, self.run_time))
+
+    @property
+    def total(self) -> bool:
+        """True if it takes every device and every size."""
+        return self.gate is True
+
+
+def every(parts: Sequence[Gate]) -> Gate:
+    """All of them, folded."""
+    unknown = tuple(part for part in parts if part is not True)
+    if any(part is False for part in unknown):
+        return False
+    if not unknown:
+        return True
+    return unknown[0] if len(unknown) == 1 else Every(parts=unknown)
+
+
+def neither(parts: Sequence[Gate]) -> Gate:
+    """None of them, folded."""
+    unknown = tuple(part for part in parts if part is not False)
+    if any(part is True for part in unknown):
+        return False
+    return Neither(parts=unknown) if unknown else True
+
+
+def sides(gate: Gate) -> Iterator[Index]:
+    """All integers that a gate compares."""
+    if isinstance(gate, Comparison):
+        yield from (gate.left, gate.right)
+    elif isinstance(gate, Logic):
+        for argument in gate.args:
+            yield from sides(argument)
+    elif isinstance(gate, Every | Neither):
+        for part in gate.parts:
+            yield from sides(part)

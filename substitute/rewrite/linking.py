@@ -1,0 +1,52 @@
+"""What IREE's linker cannot do, said before it does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from ..read.attributes import read_target
+from ..read.module import children
+
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
+NO_LINKING = "--iree-hal-link-executables=false"
+
+
+def check_linking(module: ir.Operation, flags: Sequence[str]) -> None:
+    """Refuses to link where some executables are for the CPU and some variants are not. Raises `UsageError`.
+
+    IREE 3.13 links the CPU's variants of several executables and forgets the others, so that the module loads on the
+    CPU alone; and where the module holds an external object as well, it crashes. Source: `linkExecutablesInto` in
+    `compiler/src/iree/compiler/Codegen/Utils/LinkingUtils.cpp`, and what the LLVMCPU linking pipeline does to every
+    variant afterwards.
+    """
+    if NO_LINKING in flags:
+        return
+    executables = [list(_variants(op)) for op in children(module) if op.name == "hal.executable"]
+    backends = [{_backend(variant) for variant in variants} for variants in executables]
+    on_cpu = sum("llvm-cpu" in found for found in backends)
+    mixed = on_cpu > 1 and any(len(found) > 1 for found in backends if "llvm-cpu" in found)
+    external = on_cpu and any(not _has_body(v) for variants in executables for v in variants)
+    if not mixed and not external:
+        return
+    raise UsageError(
+        "IREE cannot link executables for the CPU and for other devices",
+        expected=NO_LINKING,
+        found=f"variants for {', '.join(sorted(set().union(*backends)))}{' (external objects)' if external else ''}",
+        next_step=f"add {NO_LINKING}: the linker would {'crash' if external else 'forget all devices but the CPU'}",
+    )
+
+
+def _variants(executable: ir.Operation) -> list[ir.Operation]:
+    return [op for op in children(executable) if op.name == "hal.executable.variant"]
+
+
+def _has_body(variant: ir.Operation) -> bool:
+    return any(op.name == "builtin.module" for op in children(variant))
+
+
+def _backend(variant: ir.Operation) -> str:
+    return read_target(variant.attributes["target"]).backend

@@ -1,0 +1,1 @@
+"""Rules: kernels that give IREE another body to compile."""

@@ -1,0 +1,299 @@
+"""Runs every dispatch of stock IREE by itself against its golden: finds what IREE itself computes wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ..device.raw import RawModule
+from ..errors import CompilerCrash, CompilerError, SubstituteError
+from ..isolate import Call, isolated
+from ..pipeline import Clock, Progress, silent
+from .case import Case
+from .judge import Options, judge_case
+from .prepare import make_case
+from .sites import CallSite, find_call_sites
+from .targets import flags_for
+from .verdict import CaseVerdict, Place
+
+if TYPE_CHECKING:
+    from ..compiler import Compilation
+    from ..model.dispatch import Dispatch
+    from ..read.module import Site
+
+Outcome = Literal["right", "wrong", "not compiled", "not judged"]
+Key = tuple[str, str, str]
+"""Executable, variant, export."""
+RUN = "run "
+"""What the progress says before the name of a dispatch."""
+INPUTS = ("normal", "special")
+"""Classes of inputs that every dispatch is run with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audited:
+    """What became of one dispatch."""
+
+    name: str
+    kind: str
+    """What it computes, in a word."""
+    outcome: Outcome
+    reason: str = ""
+    """What is wrong, or why nothing can be said."""
+    inputs: str = ""
+    """The class of inputs at which it failed; all of them where it did not."""
+    place: Place | None = None
+    """The first wrong element."""
+    largest_absolute: float = 0.0
+    largest_ulp: float = 0.0
+    share: float = 0.0
+    """The largest error as a share of what rounding explains (the analytic bound)."""
+    golden_seconds: float = 0.0
+    """What drawing inputs and evaluating the golden took, all classes together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """All dispatches of a model, as IREE compiles them for a device."""
+
+    device: str
+    seed: int
+    dispatches: tuple[Audited, ...]
+    seconds: dict[str, float]
+    """Wall-clock time of each step."""
+
+    @property
+    def passed(self) -> bool:
+        """True if nothing is wrong and every dispatch was compiled."""
+        return all(d.outcome in ("right", "not judged") for d in self.dispatches)
+
+    @property
+    def compile_seconds(self) -> float:
+        """What IREE's compiler took."""
+        return sum(seconds for step, seconds in self.seconds.items() if step.startswith("compile"))
+
+    def count(self, outcome: Outcome) -> int:
+        """How many dispatches became this."""
+        return sum(d.outcome == outcome for d in self.dispatches)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A dispatch with its cases."""
+
+    name: str
+    kind: str
+    cases: tuple[Case, ...]
+    skipped: str
+    """Why there are none; empty if there are."""
+    golden_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A module of single dispatches with the cases for them, and what could not be prepared."""
+
+    module: bytes
+    subjects: tuple[Subject, ...]
+    refused: tuple[Audited, ...]
+    """The dispatches that IREE does not compile."""
+    order: tuple[str, ...]
+    """All dispatches, as they stand in the module."""
+    seconds: dict[str, float]
+
+
+def audit_model(
+    model: Path | bytes, *, device: str = "local-task", flags: Sequence[str] = (), seed: int = 0,
+    inputs: Sequence[str] = INPUTS, only: str = "", isolate: bool = False, progress: Progress = silent,
+) -> Audit:  # fmt: skip
+    """Compiles a model with IREE alone and runs each dispatch on a device against its golden.
+
+    Each is run as its first launch in the host program launches it, on drawn operands; with `only`, those whose name
+    holds that text. With `isolate` compiler and dispatches run in child processes, so that a crash is the fault of one
+    dispatch. Raises `SubstituteError` for what cannot be compiled at all.
+    """
+    call = Call(
+        prepare_audit, {"model": model, "device": device, "flags": flags, "seed": seed, "inputs": inputs, "only": only}
+    )
+    prepared: Prepared = isolated(call, progress) if isolate else call(progress)
+    start = time.perf_counter()
+    judged = [s for s in prepared.subjects if s.cases]
+    found = {refused.name: refused for refused in prepared.refused}
+    found |= {s.name: Audited(name=s.name, kind=s.kind, outcome="not judged", reason=s.skipped)
+              for s in prepared.subjects if not s.cases}  # fmt: skip
+    while judged:
+        call = Call(judge_subjects, {"module": prepared.module, "subjects": judged, "device": device})
+        try:
+            done = isolated(call, progress) if isolate else call(progress)
+        except CompilerCrash as crash:
+            done = [crashed(judged, crash)]
+        found |= {audited.name: audited for audited in done}
+        judged = [s for s in judged if s.name not in found]
+    seconds = {**prepared.seconds, "run": time.perf_counter() - start}
+    return Audit(device=device, seed=seed, dispatches=tuple(found[n] for n in prepared.order), seconds=seconds)
+
+
+def judge_subjects(
+    *, module: bytes, subjects: Sequence[Subject], device: str, progress: Progress = silent
+) -> list[Audited]:
+    """Runs and judges all cases. Raises `DeviceError` if the module cannot be loaded."""
+    found = []
+    with RawModule(module, device=device) as raw:
+        for number, subject in enumerate(subjects):
+            progress(RUN + subject.name, number / len(subjects))
+            verdicts = [judge_case(raw, case, options=Options(in_flight=False)) for case in subject.cases]
+            found.append(audited(subject, verdicts))
+    return found
+
+
+def audited(subject: Subject, verdicts: Sequence[CaseVerdict]) -> Audited:
+    """What the verdicts on its cases say of a dispatch."""
+    first = next((verdict for verdict in verdicts if not verdict.passed), None)
+    weak = not any(verdict.judged for verdict in verdicts)
+    outcome: Outcome = "wrong" if first is not None else "not judged" if weak else "right"
+    reason = "no element of its results can be judged" if weak else ""
+    return Audited(
+        name=subject.name, kind=subject.kind, outcome=outcome,
+        reason=f"{first.stage}: {first.message}" if first is not None else reason,
+        inputs=first.inputs if first is not None else ", ".join(verdict.inputs for verdict in verdicts),
+        place=first.place if first is not None else None,
+        largest_absolute=max((v.errors.largest_absolute for v in verdicts), default=0.0),
+        largest_ulp=max((v.errors.largest_ulp for v in verdicts), default=0.0),
+        share=max((verdict.worst for verdict in verdicts), default=0.0), golden_seconds=subject.golden_seconds,
+    )  # fmt: skip
+
+
+def crashed(subjects: Sequence[Subject], crash: CompilerCrash) -> Audited:
+    """The dispatch that was running when its process died."""
+    name = crash.where.removeprefix(RUN)
+    subject = next((s for s in subjects if s.name == name), None)
+    if subject is None:
+        raise crash
+    return Audited(
+        name=name, kind=subject.kind, outcome="wrong", reason=f"the process that ran it died: {crash.found}",
+        golden_seconds=subject.golden_seconds,
+    )  # fmt: skip
+
+
+def prepare_audit(
+    *, model: Path | bytes, device: str, flags: Sequence[str], seed: int, inputs: Sequence[str], only: str = "",
+    progress: Progress = silent,
+) -> Prepared:  # fmt: skip
+    """Compiles the dispatches of a model one by one and evaluates their goldens. Raises `SubstituteError`."""
+    from ..compiler import Compilation, load_model, with_default_target
+    from ..read.module import read_module
+
+    clock = Clock(progress)
+    chosen = with_default_target(flags_for(device, flags))
+    with Compilation(chosen, name=str(model) if isinstance(model, Path) else "model") as compilation:
+        with clock.step("compile to dispatches"):
+            compilation.parse(load_model(model) if isinstance(model, Path) else model)
+            compilation.run("start", "executable-sources")
+        assert compilation.module is not None
+        sites = [site for site in read_module(compilation.module) if only in site.dispatch.name]
+        launches = _launches(compilation, sites)
+        with clock.step("compile the dispatches"):
+            module, refused = _compiled(compilation, sites)
+        taken = [site for site in sites if _key(site.dispatch) not in refused]
+        subjects = []
+        with clock.step("evaluate the golden"):
+            for number, site in enumerate(taken):
+                progress("evaluate the golden", number / len(taken))
+                known = launches.get(_key(site.dispatch), [])
+                subjects.append(_subject(site, known, inputs, seed, _entry(number), device))
+    return Prepared(
+        module=module, subjects=tuple(subjects), refused=tuple(refused.values()),
+        order=tuple(site.dispatch.name for site in sites), seconds=dict(clock.seconds),
+    )  # fmt: skip
+
+
+def _key(dispatch: Dispatch) -> Key:
+    return dispatch.executable, dispatch.variant, dispatch.name
+
+
+def _launches(compilation: Compilation, sites: Sequence[Site]) -> dict[Key, list[CallSite]]:
+    assert compilation.module is not None
+    found: dict[Key, list[CallSite]] = {}
+    flags = {_key(site.dispatch): site.dispatch.layout.bindings for site in sites}
+    for site in find_call_sites(compilation.module, flags):
+        found.setdefault(site.dispatch, []).append(site)
+    return found
+
+
+def _entry(number: int) -> str:
+    """The function that launches a dispatch by itself."""
+    return f"run_{number}"
+
+
+def _isolated(compilation: Compilation, dispatches: Sequence[Dispatch]) -> bytes:
+    """A module that launches each dispatch by itself; the compilation's own module stays as it is."""
+    from .harness import isolate_dispatches
+
+    original = compilation.module
+    assert original is not None
+    copy = original.clone().operation
+    try:
+        isolate_dispatches(copy, {_entry(i): dispatch for i, dispatch in enumerate(dispatches)})
+        compilation.module = copy
+        compilation.run("executable-sources", "end")
+        return compilation.bytecode()
+    finally:
+        compilation.module = original
+
+
+def _compiled(compilation: Compilation, sites: Sequence[Site]) -> tuple[bytes, dict[Key, Audited]]:
+    """The module of all dispatches that IREE compiles, and those that it does not."""
+    try:
+        return _isolated(compilation, [site.dispatch for site in sites]), {}
+    except CompilerError:
+        refused = _refused(compilation, sites)
+    taken = [site.dispatch for site in sites if _key(site.dispatch) not in refused]
+    return _isolated(compilation, taken) if taken else b"", refused
+
+
+def _refused(compilation: Compilation, sites: Sequence[Site]) -> dict[Key, Audited]:
+    """The dispatches that IREE's code generator does not take, each with its words."""
+    found: dict[Key, Audited] = {}
+    for site in sites:
+        try:
+            _isolated(compilation, [site.dispatch])
+        except CompilerError as error:
+            words = error.details.strip().splitlines()
+            found[_key(site.dispatch)] = Audited(
+                name=site.dispatch.name, kind=site.dispatch.kind, outcome="not compiled",
+                reason=words[0].strip() if words else error.found,
+            )  # fmt: skip
+    return found
+
+
+def _subject(
+    site: Site, sites: Sequence[CallSite], inputs: Sequence[str], seed: int, entry: str, device: str
+) -> Subject:
+    """The cases of one dispatch at its first launch that is known."""
+    dispatch = site.dispatch
+    launch = next((s.launch for s in sites if s.launch is not None), None)
+    cases: tuple[Case, ...] = ()
+    skipped = ""
+    start = time.perf_counter()
+    if launch is None:
+        skipped = f"its launch is not known: {sites[0].reason}" if sites else "the host program never launches it"
+    elif site.function is None:
+        skipped = "it has no body"
+    else:
+        try:
+            cases = tuple(
+                make_case(
+                    site.function, dispatch, launch, entry=entry, label=dispatch.name, inputs=kind, seed=seed,
+                    local=device.startswith("local"),
+                )
+                for kind in inputs
+            )  # fmt: skip
+        except SubstituteError as error:
+            skipped = str(error).partition("\n")[0]
+    return Subject(
+        name=dispatch.name, kind=dispatch.kind, cases=cases, skipped=skipped,
+        golden_seconds=time.perf_counter() - start,
+    )  # fmt: skip

@@ -1,0 +1,289 @@
+"""Compiles a model twice into modules of single dispatches, with kernels and without, and makes the cases for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..compiler import Compilation, load_model, with_default_target
+from ..errors import CompilerError, SubstituteError
+from ..match.planner import Chosen
+from ..model.dispatch import Dispatch
+from ..pipeline import (
+    Clock,
+    Progress,
+    load_plan,
+    plan_executables,
+    plan_module,
+    scratch_folder,
+    silent,
+    substitute_dispatches,
+    worker_threads,
+)
+from .bundle import Bundle, Subject
+from .case import Launch
+from .harness import isolate_dispatches
+from .inputs import classes_for
+from .prepare import make_case, responds
+from .sites import CallSite, Shapes, find_call_sites
+
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
+    from ..model.kernel import Kernel
+    from ..model.plan import Plan
+    from ..read.module import Site
+
+QUICK_BASELINES = 3
+"""For how many dispatches of a quick validation IREE's own code is compiled too: it takes longer than all the rest."""
+Key = tuple[str, str, str]
+"""Executable, variant, export."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which dispatches to take, and how many cases of each."""
+
+    quick: bool = False
+    seed: int = 0
+    seeds: int = 3
+    """How many draws of normal numbers, for statistics (one where `quick`)."""
+    case: str = ""
+    """Only cases whose label and class, as `label [class]`, hold this text."""
+    launches: int = 4
+    """How many different launches of a dispatch get cases."""
+    shapes: tuple[Shapes, ...] = ({},)
+    """Several sets of sizes for open dimensions: each is a launch of its own."""
+    labels: Mapping[str, str] | None = None
+    """What to call the dispatches of a function of the model, by its name; None: by the export's name."""
+
+
+def build_bundle(
+    model: Path | bytes,
+    *,
+    device: str,
+    kernels: Sequence[Path] = (),
+    builtin: bool = True,
+    flags: Sequence[str] = (),
+    plan: Path | None = None,
+    chosen: Chosen | None = None,
+    only: str = "",
+    wanted: Wanted = Wanted(),
+    progress: Progress = silent,
+) -> tuple[Bundle, Plan]:
+    """Both modules and the cases of every substituted dispatch. `flags` name the target of `device` already.
+
+    `chosen` (dispatch → kernel) is a plan in memory. `only` names the one kernel that may be used. Raises
+    `SubstituteError`.
+    """
+    clock = Clock(progress)
+    chosen = load_plan(plan) if plan else chosen
+    with (
+        worker_threads() as workers,
+        scratch_folder() as folder,
+        Compilation(with_default_target(flags), name=str(model) if isinstance(model, Path) else "cases") as compilation,
+    ):
+        with clock.step("import"):
+            source = load_model(model) if isinstance(model, Path) else model
+        with clock.step("parse"):
+            compilation.parse(source)
+        with clock.step("compile to dispatches"):
+            compilation.run("start", "executable-sources")
+        stock = compilation.module
+        assert stock is not None
+        ours = stock.clone().operation
+        compilation.module = ours
+        made, sites = _planned(compilation, clock, kernels, builtin=builtin, chosen=chosen, only=only)
+        dispatches = tuple(_kernels_of(made))
+        subjects = _subjects(stock, made, clock, wanted, local=device.startswith("local"))
+        by_name = {d.name: d for d in dispatches}
+        taken = {s.cases[0].entry: by_name[s.name] for s in subjects if s.cases}
+        candidate = b""
+        if taken:
+            substitute_dispatches(made, sites, clock, workers, folder)
+        del sites
+        if taken:
+            with clock.step("compile the kernels"):
+                candidate = _compiled(compilation, ours, taken)
+        beside = _with_baseline(subjects, wanted)
+        baseline, missing = _baseline(compilation, stock, {e: d for e, d in taken.items() if e in beside}, clock)
+        del ours, stock
+    bundle = Bundle(
+        device=device, candidate=candidate, baseline=baseline, missing_baseline=missing, subjects=subjects,
+        beside=beside if baseline is not None else frozenset(),        seconds=clock.seconds,
+    )  # fmt: skip
+    return bundle, made
+
+
+def only_bundle(*, progress: Progress, **arguments: Any) -> Bundle:
+    """`build_bundle` without the plan, which need not travel between processes."""
+    return build_bundle(**arguments, progress=progress)[0]
+
+
+def _planned(
+    compilation: Compilation, clock: Clock, kernels: Sequence[Path], *, builtin: bool, chosen: Chosen | None, only: str
+) -> tuple[Plan, list[Any]]:
+    if not only:
+        return plan_module(compilation, clock, kernels, builtin=builtin, chosen=chosen, require=())
+    from ..catalog.catalog import load_catalog
+
+    def load(backends: frozenset[str]) -> Sequence[Kernel]:
+        return [k for k in load_catalog(kernels, builtin=builtin, backends=backends).kernels if k.name == only]
+
+    return plan_executables(compilation.module, clock, load, chosen=chosen)
+
+
+def _with_baseline(subjects: Sequence[Subject], wanted: Wanted) -> frozenset[str]:
+    """The entries that are compared with IREE's own code as well: the largest ones where there is little time."""
+
+    def size(subject: Subject) -> int:
+        return sum(e.values.size * e.depth for e in subject.cases[0].expected)
+
+    judged = sorted((s for s in subjects if s.cases), key=size, reverse=True)
+    return frozenset(s.cases[0].entry for s in (judged[:QUICK_BASELINES] if wanted.quick else judged))
+
+
+def _compiled(compilation: Compilation, module: ir.Operation, dispatches: Mapping[str, Dispatch]) -> bytes:
+    isolate_dispatches(module, dispatches)
+    compilation.module = module
+    compilation.run("executable-sources", "end")
+    return compilation.bytecode()
+
+
+def _baseline(
+    compilation: Compilation, stock: ir.Operation, dispatches: Mapping[str, Dispatch], clock: Clock
+) -> tuple[bytes | None, str]:
+    """IREE's own code for the same dispatches; where it has none, the reason."""
+    if not dispatches:
+        return None, "nothing was substituted"
+    try:
+        with clock.step("compile IREE's own code"):
+            return _compiled(compilation, stock, dispatches), ""
+    except CompilerError as error:
+        return None, str(error).partition("\n")[0]
+
+
+def _subjects(stock: ir.Operation, plan: Plan, clock: Clock, wanted: Wanted, *, local: bool) -> tuple[Subject, ...]:
+    from ..read.module import read_module
+
+    sites = {_key(s.dispatch): s for s in read_module(stock)}
+    flags = {key: site.dispatch.layout.bindings for key, site in sites.items()}
+    launches: dict[Key, list[CallSite]] = {}
+    for shapes in wanted.shapes:
+        for found in find_call_sites(stock, flags, shapes):
+            launches.setdefault(found.dispatch, []).append(found)
+    subjects = []
+    with clock.step("evaluate the golden"):
+        taken = _kernels_of(plan)
+        for number, (dispatch, kernels) in enumerate(taken.items()):
+            clock.progress("evaluate the golden", number / len(taken))
+            subjects.append(
+                _subject(
+                    sites[_key(dispatch)], launches.get(_key(dispatch), []), wanted,
+                    entry=f"run_{number}", kernels=kernels, local=local,
+                )
+            )  # fmt: skip
+    if wanted.case:
+        subjects = [s for s in subjects if s.cases]
+    return _renumbered(subjects)
+
+
+def _kernels_of(plan: Plan) -> dict[Dispatch, list[Kernel]]:
+    """Every substituted dispatch and the kernels it is given, one or several to choose from."""
+    found: dict[Dispatch, list[Kernel]] = {}
+    for substitution in plan.substitutions:
+        found.setdefault(substitution.dispatch, []).append(substitution.kernel)
+    return found
+
+
+def _renumbered(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
+    """Entries are numbered over the dispatches that have cases, as the harness numbers them."""
+    from dataclasses import replace
+
+    done, number = [], 0
+    for subject in subjects:
+        if subject.cases:
+            cases = tuple(replace(case, entry=f"run_{number}") for case in subject.cases)
+            subject, number = replace(subject, cases=cases), number + 1
+        done.append(subject)
+    return tuple(done)
+
+
+def _subject(
+    site: Site, sites: Sequence[CallSite], wanted: Wanted, *, entry: str, kernels: Sequence[Kernel], local: bool
+) -> Subject:
+    """The cases of one dispatch: all classes of inputs where it is launched first, some at its other launches."""
+    dispatch = site.dispatch
+    launches, reasons = _different(sites)
+    text, cases, notes = str(site.executable), [], list(reasons)
+    notes += [f"two launches may differ: {k.not_repeatable} ({k.name})" for k in kernels if k.not_repeatable]
+    skipped = "" if launches else (reasons[0] if reasons else "the host program never launches it")
+    assert site.function is not None
+    places = _places([number for number, _ in launches])
+    for at, (_, launch) in enumerate(launches[: wanted.launches]):
+        for inputs, seed in _draws(dispatch, wanted, first=at == 0):
+            label = _label(dispatch.name, wanted) + (f", {places[at]}" if len(launches) > 1 else "")
+            if wanted.case not in f"{label} [{inputs}]":
+                continue
+            try:
+                case = make_case(
+                    site.function, dispatch, launch, entry=entry, label=label, inputs=inputs, seed=seed,
+                    local=local, repeatable=not any(k.not_repeatable for k in kernels),
+                )  # fmt: skip
+            except SubstituteError as error:
+                skipped = str(error).partition("\n")[0]
+                notes.append(f"{inputs}: {skipped}")
+                continue
+            cases.append(case)
+            if at == 0 and inputs == classes_for(dispatch.kind, quick=True)[0]:
+                notes += [f"the golden does not depend on {where}" for where in responds(site.function, case)]
+    return Subject(
+        name=dispatch.name, kernel=", ".join(k.name for k in kernels), kind=dispatch.kind, cases=tuple(cases),
+        skipped="" if cases else skipped, notes=tuple(dict.fromkeys(notes)), text=text,
+    )  # fmt: skip
+
+
+def _places(numbers: Sequence[int]) -> list[str]:
+    """What to call launches, by their positions in the program; one may be launched at several sizes."""
+    return [
+        f"launch {number}" + (f", sizes {numbers[:at].count(number)}" if numbers.count(number) > 1 else "")
+        for at, number in enumerate(numbers)
+    ]
+
+
+def _label(name: str, wanted: Wanted) -> str:
+    """The dispatch, and what its function is."""
+    function = next((f for f in (wanted.labels or {}) if name.startswith(f"{f}_dispatch")), None)
+    return name if function is None else f"{name}: {(wanted.labels or {})[function]}"
+
+
+def _different(sites: Sequence[CallSite]) -> tuple[list[tuple[int, Launch]], list[str]]:
+    """Launches that differ in anything, each with its position in the program, and why others are not known."""
+    launches: dict[Launch, int] = {}
+    reasons: dict[str, None] = {}
+    for site in sites:
+        if site.launch is None:
+            reasons[f"launch {site.number} is not known: {site.reason}"] = None
+        else:
+            launches.setdefault(site.launch, site.number)
+    # the largest first: it gets all classes of inputs
+    ordered = sorted(launches.items(), key=lambda item: -sum(b.length for b in item[0].bindings))
+    return [(number, launch) for launch, number in ordered], list(reasons)
+
+
+def _draws(dispatch: Dispatch, wanted: Wanted, *, first: bool) -> list[tuple[str, int]]:
+    """Class and seed of each case of one launch."""
+    classes = classes_for(dispatch.kind, quick=wanted.quick)
+    if not first:
+        classes = classes[:1] if wanted.quick else classes[:2]
+    draws = []
+    for inputs in classes:
+        count = wanted.seeds if inputs == "normal" and not wanted.quick and first else 1
+        draws += [(inputs, wanted.seed + i) for i in range(count)]
+    return draws
+
+
+def _key(dispatch: Dispatch) -> Key:
+    return dispatch.executable, dispatch.variant, dispatch.name

@@ -1,0 +1,42 @@
+"""What can be run and judged without a compiler: modules, and the cases of every dispatch in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .case import Case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A dispatch with the kernel that took it, and its cases."""
+
+    name: str
+    """The export's symbol."""
+    kernel: str
+    kind: str
+    cases: tuple[Case, ...]
+    skipped: str = ""
+    """Why it has no golden; empty if it has."""
+    notes: tuple[str, ...] = ()
+    text: str = ""
+    """The stock executable as MLIR, for people and for reproducers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """Modules of single dispatches and all that is needed to judge them on a device."""
+
+    device: str
+    """What it was compiled for, as the runtime names it."""
+    candidate: bytes
+    """The module with the kernels."""
+    baseline: bytes | None
+    """The module with IREE's own code."""
+    beside: frozenset[str]
+    """The entries that it has."""
+    subjects: tuple[Subject, ...]
+    missing_baseline: str = ""
+    """Why there is none."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall-clock time of each step of building it."""

@@ -1,0 +1,150 @@
+"""One launch of one dispatch with its inputs and its golden: plain data, to be judged on any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .elements import storage_type
+
+Array = NDArray[Any]
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindingRange:
+    """A binding of a launch: a range of a buffer."""
+
+    resource: int
+    """Bindings with equal numbers lie in the same buffer, as they do in the host program."""
+    offset: int
+    """In bytes, from the buffer's start."""
+    length: int
+    """In bytes."""
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What the host program gives a dispatch."""
+
+    bindings: tuple[BindingRange, ...]
+    constants: tuple[int, ...]
+    """Push constants, as 32-bit words without sign."""
+    workload: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Area:
+    """A tensor in a binding, as the dispatch's body sees it."""
+
+    binding: int
+    offset: int
+    """In bytes, from the binding's start."""
+    shape: tuple[int, ...]
+    element: str
+    """IREE's name, such as `f32`."""
+    access: str
+    """`readonly`, `writeonly` or `readwrite`."""
+    index_limit: int | None = None
+    """For integers that are used as indices: valid ones are below this."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes from its first element to its last."""
+        return int(np.prod(self.shape, dtype=np.int64)) * storage_type(self.element).itemsize
+
+    def view(self, binding: Bytes) -> Array:
+        """The tensor, in the memory of the binding."""
+        return binding[self.offset : self.offset + self.size_bytes].view(storage_type(self.element)).reshape(self.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What a dispatch has to store into one slice of one tensor."""
+
+    area: Area
+    offsets: tuple[int, ...]
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+    coordinates: tuple[NDArray[np.int64], ...] | None
+    """Which elements of the slice are known, where it was too large to work out whole; None: all."""
+    values: Array
+    """The golden, float64 (integers as int64): of the slice's sizes, or one per coordinate."""
+    allowed: NDArray[np.float64]
+    """How far a result may be from the golden, fixed before any result is seen; infinite: cannot be judged."""
+    depth: int
+    """Length of the last reduction."""
+
+    def read(self, binding: Bytes) -> Array:
+        """The same elements out of a binding after a launch, in their own type."""
+        window = tuple(
+            slice(o, o + (n - 1) * s + 1 if n else o, s)
+            for o, n, s in zip(self.offsets, self.sizes, self.strides, strict=True)
+        )
+        values = self.area.view(binding)[window]
+        return values[self.coordinates] if self.coordinates is not None else values
+
+    def position(self, flat: int) -> tuple[int, ...]:
+        """Coordinates, in the tensor, of one of these elements."""
+        if self.coordinates is not None:
+            inside = tuple(int(c[flat]) for c in self.coordinates)
+        else:
+            inside = tuple(int(c) for c in np.unravel_index(flat, self.sizes)) if self.sizes else ()
+        return tuple(o + i * s for o, i, s in zip(self.offsets, inside, self.strides, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """Bytes of a buffer that hold something before the launch."""
+
+    resource: int
+    start: int
+    data: Bytes
+
+    @property
+    def stop(self) -> int:
+        """The first byte behind."""
+        return self.start + self.data.size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A launch with inputs, and what has to come out."""
+
+    label: str
+    """For people: the dispatch, and where it is launched."""
+    entry: str
+    """The harness's function that launches it."""
+    launch: Launch
+    areas: tuple[Area, ...]
+    sizes: tuple[int, ...]
+    """Of the buffers, in bytes."""
+    filled: tuple[Filled, ...]
+    """What the dispatch may read; everything else is poison when it is launched."""
+    written: tuple[tuple[int, int, int], ...]
+    """(resource, start, stop) of all bytes that it may write."""
+    expected: tuple[Expected, ...]
+    inputs: str
+    """The class of inputs, such as `normal` or `exact`."""
+    seed: int
+    repeatable: bool = True
+    """Two launches give the same bits."""
+    copies: bool = False
+    """Nothing is computed, so that the signs of zeros have to be right as well."""
+
+    def contents(self, fill: int = 0) -> tuple[Bytes, ...]:
+        """The buffers before a launch."""
+        buffers = tuple(np.full(size, fill, np.uint8) if fill else np.zeros(size, np.uint8) for size in self.sizes)
+        for part in self.filled:
+            buffers[part.resource][part.start : part.stop] = part.data
+        return buffers
+
+    def binding(self, contents: Sequence[Bytes], number: int) -> Bytes:
+        """The bytes of one binding, out of the buffers' contents."""
+        found = self.launch.bindings[number]
+        return contents[found.resource][found.offset : found.offset + found.length]

@@ -1,0 +1,63 @@
+"""IREE's element types in memory, and what their rounding is."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIGNIFICANT_BITS = {"f64": 53, "f32": 24, "f16": 11, "bf16": 8, "f8E4M3FN": 4, "f8E4M3FNUZ": 4, "f8E5M2": 3}
+"""Integers up to two to this power are all representable."""
+INTEGERS = {"i1": np.int8, "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64, "index": np.int64}
+
+
+@cache
+def storage_type(element: str) -> np.dtype[Any]:
+    """How an element type lies in memory: an i1 is a byte. Raises `KeyError` for one that NumPy cannot hold."""
+    if element in INTEGERS:
+        return np.dtype(INTEGERS[element])
+    if element in ("f16", "f32", "f64"):
+        return np.dtype(f"f{int(element[1:]) // 8}")
+    import ml_dtypes
+
+    name = {"bf16": "bfloat16", "f8E4M3FN": "float8_e4m3fn", "f8E4M3FNUZ": "float8_e4m3fnuz", "f8E5M2": "float8_e5m2"}
+    found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name[element]))
+    return found
+
+
+def is_float(element: str) -> bool:
+    """True for floating-point types."""
+    return element in SIGNIFICANT_BITS
+
+
+def ulp(values: NDArray[Any], element: str) -> NDArray[np.float64]:
+    """The distance between neighbours of the element type around each value; 1 for integers."""
+    if not is_float(element):
+        return np.ones(np.shape(values))
+    bits = SIGNIFICANT_BITS[element]
+    smallest = float(smallest_normal(element))
+    size = np.where(np.isfinite(values), np.abs(values.astype(np.float64)), 0.0)
+    _, exponent = np.frexp(np.maximum(size, smallest))
+    return np.asarray(np.ldexp(1.0, exponent - bits), np.float64)
+
+
+def smallest_normal(element: str) -> float:
+    """The smallest number with all its significant bits."""
+    kind = storage_type(element)
+    if element in ("f16", "f32", "f64"):
+        return float(np.finfo(kind).tiny)
+    import ml_dtypes
+
+    return float(ml_dtypes.finfo(kind).smallest_normal)  # type: ignore[no-untyped-call]
+
+
+def largest(element: str) -> float:
+    """The largest finite number."""
+    kind = storage_type(element)
+    if element in ("f16", "f32", "f64"):
+        return float(np.finfo(kind).max)
+    import ml_dtypes
+
+    return float(ml_dtypes.finfo(kind).max)  # type: ignore[no-untyped-call]

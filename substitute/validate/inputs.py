@@ -1,0 +1,149 @@
+"""Inputs, drawn by class: what each class is good at finding is in its docstring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .case import Area, Array
+from .elements import SIGNIFICANT_BITS, is_float, largest, smallest_normal, storage_type
+
+Draw = Callable[[tuple[int, ...], str, np.random.Generator], NDArray[Any]]
+
+
+def draw(area: Area, inputs: str, random: np.random.Generator) -> Array:
+    """An operand's contents, of a class of `CLASSES`, in its own type."""
+    kind = storage_type(area.element)
+    if area.element == "i1":
+        return random.integers(0, 2, area.shape).astype(kind)
+    if not is_float(area.element):
+        return _integers(area, inputs, random)
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(CLASSES[inputs](area.shape, area.element, random)).astype(kind).reshape(area.shape)
+
+
+def _integers(area: Area, inputs: str, random: np.random.Generator) -> Array:
+    kind = storage_type(area.element)
+    if area.index_limit is not None:
+        return random.integers(0, max(area.index_limit, 1), area.shape).astype(kind)
+    if inputs == "distinct":
+        start = int(random.integers(-100, 100))
+        return (np.arange(start, start + int(np.prod(area.shape)))).reshape(area.shape).astype(kind)
+    if inputs in ("large", "special"):
+        info = np.iinfo(kind)
+        return random.integers(info.min, info.max, area.shape, dtype=kind, endpoint=True)
+    if inputs == "ones":
+        return _ones(area.shape, area.element, random).astype(kind)
+    most = 100 if kind.itemsize == 1 else 1000
+    return random.integers(-most, most + 1, area.shape).astype(kind)
+
+
+def _normal(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
+    """What networks hold."""
+    return random.standard_normal(shape)
+
+
+def _exact(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
+    """Small integers: every partial sum is representable, so that a contraction has to be right to the last bit."""
+    most = 3 if SIGNIFICANT_BITS[element] > 11 else 1
+    return random.integers(-most, most + 1, shape)
+
+
+def _ones(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
+    """A block of ones in zeros: faults of indexing, at the block's edges."""
+    values = np.zeros(shape)
+    block = []
+    for size in shape:
+        first = int(random.integers(0, max(size, 1)))
+        block.append(slice(first, first + 1 + int(random.integers(0, max(size - first, 1)))))
+    values[tuple(block)] = 1
+    return values
+
+
+def _distinct(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
+    """Every element another number: permutations and copies."""
+    count = int(np.prod(shape))
+    order = random.permutation(count)
+    return np.asarray(order % (2 ** SIGNIFICANT_BITS[element] - 1) + 1).reshape(shape)
+
+
+def _tiny(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
+    """Far below one: thresholds that should not be there, sums that vanish in narrow types."""
+    lowest = max(-30.0, np.log10(smallest_normal(element)) + 1)
+    return random.standard_normal(shape) * 10 ** random.uniform(lowest, lowest / 4, shape)
+
+
+def _large(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
+    """Far above one: exponentials overflow where a maximum was not subtracted."""
+    highest = min(5.0, np.log10(largest(element)) / 3)
+    return random.standard_normal(shape) * 10 ** random.uniform(highest / 2, highest, shape)
+
+
+def _rows(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
+    """Rows of very different size: what leaks from one row into the next."""
+    reach = min(6.0, np.log10(largest(element)) / 4)
+    scale = 10 ** random.uniform(-reach, reach, (*shape[:-1], 1)) if shape else 1.0
+    return random.standard_normal(shape) * scale
+
+
+def _skewed(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
+    """All of one sign, a few far larger: sums that lose small terms, and a bias."""
+    return np.exp(random.standard_normal(shape) * 1.5) + 1
+
+
+def _special(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
+    """NaN, infinities and zeros of both signs, in a few places among normal numbers."""
+    values = random.standard_normal(shape)
+    flat = values.reshape(-1)
+    if not flat.size:
+        return values
+    for number in (np.nan, np.inf, -np.inf, 0.0, -0.0):
+        count = min(max(flat.size // 64, 1), 3)
+        flat[random.integers(0, flat.size, count)] = number
+    return values
+
+
+def _subnormal(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
+    """Zeros of both signs and numbers below the smallest normal one, for what computes nothing."""
+    return random.choice(np.array([0.0, -0.0, 0.5, -0.25, 0.75]), shape) * smallest_normal(element)
+
+
+CLASSES: dict[str, Draw] = {
+    "normal": _normal,
+    "exact": _exact,
+    "ones": _ones,
+    "distinct": _distinct,
+    "tiny": _tiny,
+    "large": _large,
+    "rows": _rows,
+    "skewed": _skewed,
+    "special": _special,
+    "subnormal": _subnormal,
+}
+
+QUICK: dict[str, tuple[str, ...]] = {
+    "contraction": ("exact", "normal", "special"),
+    "convolution": ("exact", "normal", "special"),
+    "copy": ("distinct", "special"),
+    "gather": ("distinct", "special"),
+    "softmax": ("normal", "large", "special"),
+}
+"""By kind of dispatch; see `classes_for`."""
+QUICK_OTHERWISE = ("normal", "exact", "special")
+THOROUGH: dict[str, tuple[str, ...]] = {
+    "contraction": ("exact", "normal", "ones", "special", "rows", "tiny", "large", "skewed"),
+    "convolution": ("exact", "normal", "ones", "special", "rows", "tiny", "large", "skewed"),
+    "copy": ("distinct", "special", "subnormal"),
+    "gather": ("distinct", "special", "subnormal"),
+}
+THOROUGH_OTHERWISE = ("normal", "exact", "special", "large", "rows", "tiny", "skewed", "ones")
+
+
+def classes_for(kind: str, *, quick: bool) -> tuple[str, ...]:
+    """The classes of inputs for a kind of dispatch, the one that says most first."""
+    if quick:
+        return QUICK.get(kind, QUICK_OTHERWISE)
+    return THOROUGH.get(kind, THOROUGH_OTHERWISE)

@@ -1,0 +1,136 @@
+"""Is a kernel right? Its definition at many sizes, and programs of the kinds that it takes, dispatch by dispatch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UsageError
+from ..isolate import Call
+from ..model.kernel import Kernel
+from ..pipeline import Progress, silent
+from .build import Wanted, build_bundle
+from .bundle import Bundle
+from .kernel_verdict import KernelVerdict
+from .run import build_and_judge
+from .targets import backend_of, flags_for
+
+FUSED = ("--iree-opt-level=O2",)
+"""What makes IREE fuse several reductions into one dispatch, for definitions that have several."""
+
+
+def validate_kernel(
+    kernel: Kernel,
+    *,
+    device: str = "local-task",
+    quick: bool = False,
+    seed: int = 0,
+    case: str = "",
+    flags: Sequence[str] = (),
+    isolate: bool = False,
+    progress: Progress = silent,
+) -> KernelVerdict:
+    """One kernel of the catalog (with its forms read) on one device. `case`: only cases that hold this text.
+
+    Raises `SubstituteError` for what cannot be compiled or run; a wrong result is a verdict.
+    """
+    check_device(kernel, device, flags)
+    start = time.perf_counter()
+    arguments = {
+        "folder": kernel.folder, "name": kernel.name, "device": device, "quick": quick, "seed": seed, "case": case,
+        "flags": tuple(flags),
+    }  # fmt: skip
+    seconds, verdicts = build_and_judge(Call(bundle_kernel, arguments), isolate=isolate, progress=progress)
+    seconds = {**seconds, "all": time.perf_counter() - start}
+    message = ""
+    if not verdicts:
+        message = f"no case holds {case!r}" if case else "it took no dispatch of the programs that were drawn for it"
+    elif all(v.skipped for v in verdicts):
+        message = "no dispatch that it took could be judged"
+    return KernelVerdict(
+        kernel=kernel.name, folder=str(kernel.folder), device=device, seed=seed, quick=quick, dispatches=verdicts,
+        message=message, seconds=seconds,
+    )  # fmt: skip
+
+
+def bundle_kernel(
+    folder: Path,
+    name: str,
+    device: str,
+    *,
+    quick: bool,
+    seed: int,
+    case: str = "",
+    flags: Sequence[str] = (),
+    progress: Progress = silent,
+) -> Bundle:
+    """The programs for a kernel, compiled for a device, with their cases."""
+    from ..catalog.catalog import load_catalog
+    from .kinds import functions_of_kinds
+    from .programs import definition_file, definition_functions, definition_parts, module_text, shape_sets
+
+    kernel = load_catalog([folder], builtin=False).kernel(name)
+    functions, parts = [], []
+    if kernel.forms:
+        functions = definition_functions(kernel, quick=quick, random=np.random.default_rng(seed))
+        parts = [definition_parts(definition_file(kernel))]
+    functions += functions_of_kinds(_kinds(kernel), first=len(functions), quick=quick)
+    if not functions:
+        raise UsageError(
+            f"{name} has neither a definition nor kinds, so that there is nothing to draw", where=str(folder),
+            expected="[definition], or kinds in kernel.toml", found="a kernel that is chosen by name",
+            next_step="validate a model in which it is used: iree-substitute validate MODEL --kernels DIR",
+        )  # fmt: skip
+    if any(len(form.program.cores) > 1 for form in kernel.forms):
+        flags = (*flags, *FUSED)
+    wanted = Wanted(
+        quick=quick, seed=seed, case=case, launches=8, shapes=shape_sets(functions),
+        labels={f.name: f.label for f in functions},
+    )  # fmt: skip
+    bundle, _ = build_bundle(
+        module_text([*parts, *(f.text for f in functions)]), device=device, kernels=[folder], builtin=False,
+        only=name, flags=flags_for(device, flags), wanted=wanted, progress=progress,
+    )  # fmt: skip
+    return bundle
+
+
+def check_device(kernel: Kernel, device: str, flags: Sequence[str] = ()) -> None:
+    """Raises `UsageError` for a kernel that is not for this device's backend."""
+    backend = backend_of(device)
+    known = sorted({target.backend for target in kernel.targets})
+    if backend is not None and backend not in known:
+        raise UsageError(
+            f"{kernel.name} is not for {device}", where=str(kernel.folder),
+            expected=f"a device for {' or '.join(known)}", found=f"{device}, which is {backend}",
+            next_step="choose another --device",
+        )  # fmt: skip
+
+
+def find_kernels(what: Sequence[str], *, folders: Sequence[Path] = (), builtin: bool = True) -> list[Kernel]:
+    """Kernels by name, of the catalog, or by folder (all that are in it), each once. Raises `UsageError`."""
+    from ..catalog.catalog import load_catalog
+
+    found: dict[str, Kernel] = {}
+    names = [word for word in what if not Path(word).is_dir()]
+    for word in what:
+        if word not in names:
+            found |= {k.name: k for k in load_catalog([Path(word)], builtin=False).kernels}
+    if names:
+        catalog = load_catalog(folders, builtin=builtin)
+        found |= {name: catalog.kernel(name) for name in names}
+    return list(found.values())
+
+
+def _kinds(kernel: Kernel) -> tuple[str, ...]:
+    """Kinds that it selects by, or whose programs may have more loops than the definition has axes."""
+    from ..read.kind import kind_of
+
+    if kernel.kinds:
+        return kernel.kinds
+    found = dict.fromkeys(kind_of(form.program) for form in kernel.forms) if kernel.groups or kernel.slots else {}
+    if "reduction" in found:
+        found["normalization"] = None
+    return tuple(found)

@@ -1,0 +1,30 @@
+"""The verdict on a kernel: frozen data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .verdict import DispatchVerdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelVerdict:
+    """A kernel on a device."""
+
+    kernel: str
+    folder: str
+    device: str
+    seed: int
+    quick: bool
+    dispatches: tuple[DispatchVerdict, ...]
+    message: str = ""
+    """Why nothing could be judged; empty if something was."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall-clock time of each step."""
+
+    @property
+    def passed(self) -> bool:
+        """True if some dispatch was judged, and all that were passed."""
+        judged = [d for d in self.dispatches if not d.skipped]
+        return not self.message and bool(judged) and all(d.passed for d in judged)

@@ -1,0 +1,120 @@
+"""A case on a device: buffers between guard zones, poison in what has to be written, and what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..device.raw import Grid, RawModule
+from .case import Bytes, Case
+
+GUARD_BYTES = 4096
+"""Before and after every buffer; a multiple of every alignment that a device asks of a binding."""
+PATTERNS = (0xFF, 0x5A)
+"""NaN in every floating-point type, and a large number: what poison and guards are filled with."""
+IN_FLIGHT = "_twice"
+"""Suffix of the harness's function that launches two grids at once (see `harness`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrangement:
+    """How the buffers of one launch lie."""
+
+    pattern: int = PATTERNS[0]
+    shift: int = 0
+    """Bytes by which every binding is moved inside its buffer; a multiple of what the device asks for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Bytes that changed and should not have."""
+
+    where: str
+    """`before its buffer`, `behind its buffer`, `in what is only read` or `between its results`."""
+    resource: int
+    offset: int
+    """Of the first such byte, in bytes from the buffer's start."""
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.count} bytes changed {self.where} (buffer {self.resource}, first at byte {self.offset})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """A case after one launch."""
+
+    arrangement: Arrangement
+    contents: tuple[Bytes, ...]
+    """The buffers, without their guards."""
+    faults: tuple[Fault, ...]
+
+
+def run_case(module: RawModule, case: Case, *arrangements: Arrangement) -> tuple[Ran, ...]:
+    """Launches a case once per arrangement; two arrangements are in flight together. Raises `DeviceError`."""
+    grids = [lay_out(case, arrangement) for arrangement in arrangements]
+    entry = case.entry + (IN_FLIGHT if len(grids) > 1 else "")
+    after = module.launch(entry, *grids)
+    return tuple(
+        look_at(case, arrangement, grid.buffers, buffers)
+        for arrangement, grid, buffers in zip(arrangements, grids, after, strict=True)
+    )
+
+
+def lay_out(case: Case, arrangement: Arrangement) -> Grid:
+    """The buffers of a launch: guard, the buffer's contents with poison, guard."""
+    start = GUARD_BYTES + arrangement.shift
+    buffers = []
+    for number, size in enumerate(case.sizes):
+        buffer = np.full(start + size + GUARD_BYTES, arrangement.pattern, np.uint8)
+        for part in case.filled:
+            if part.resource == number:
+                buffer[start + part.start : start + part.stop] = part.data
+        buffers.append(buffer)
+    return Grid(
+        buffers=tuple(buffers),
+        bindings=tuple((b.resource, start + b.offset, b.length) for b in case.launch.bindings),
+        constants=case.launch.constants,
+        workload=case.launch.workload,
+    )
+
+
+def look_at(case: Case, arrangement: Arrangement, before: Iterable[Bytes], after: Iterable[Bytes]) -> Ran:
+    """What became of the buffers of one launch."""
+    start = GUARD_BYTES + arrangement.shift
+    faults: list[Fault] = []
+    contents = []
+    for number, (old, new) in enumerate(zip(before, after, strict=True)):
+        size = case.sizes[number]
+        faults += _faults(case, number, old, new, start, size)
+        contents.append(new[start : start + size])
+    return Ran(arrangement=arrangement, contents=tuple(contents), faults=tuple(faults))
+
+
+def _faults(case: Case, number: int, old: Bytes, new: Bytes, start: int, size: int) -> Iterable[Fault]:
+    changed = old != new
+    for resource, first, last in case.written:
+        if resource == number:
+            changed[start + first : start + last] = False
+    if not changed.any():
+        return
+    read = np.zeros(changed.size, bool)
+    for part in case.filled:
+        if part.resource == number:
+            read[start + part.start : start + part.stop] = True
+    inside = np.zeros(changed.size, bool)
+    inside[start : start + size] = True
+    before, behind = np.zeros(changed.size, bool), np.zeros(changed.size, bool)
+    before[:start], behind[start + size :] = True, True
+    kinds = (
+        ("before its buffer", before), ("behind its buffer", behind),
+        ("in what is only read", inside & read), ("between its results", inside & ~read),
+    )  # fmt: skip
+    for where, mask in kinds:
+        wrong: NDArray[np.bool_] = changed & mask
+        if wrong.any():
+            first = int(np.argmax(wrong)) - start
+            yield Fault(where=where, resource=number, offset=first, count=int(np.count_nonzero(wrong)))

@@ -1,0 +1,86 @@
+"""How the errors of one case are spread and where they sit: small enough to be kept with a verdict and drawn later."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .elements import ulp
+
+ULP_EDGES = (-1024.0, -256.0, -64.0, -16.0, -4.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 4.0, 16.0, 64.0, 256.0, 1024.0)
+"""Bounds of the histogram's bins, in units of the last place of the golden; the outermost bins are open."""
+
+ROWS, COLUMNS = 24, 64
+"""The most cells of a map."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """Signed errors in units of the last place: how many lie in each bin of `ULP_EDGES`, open bins at both ends."""
+
+    counts: tuple[int, ...]
+    not_finite: int
+    """Elements where the result or the golden is infinite or not a number."""
+
+    @property
+    def total(self) -> int:
+        """Elements counted."""
+        return sum(self.counts) + self.not_finite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorMap:
+    """The largest |error| ÷ allowed in each cell of a grid laid over a result.
+
+    Columns run along the result's last dimension, rows along all others together, row-major.
+    """
+
+    cells: tuple[tuple[float, ...], ...]
+    """Infinite where one of result and golden is finite and the other is not, or where an exact result differs."""
+    shape: tuple[int, ...]
+    """The result's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What is drawn of one result of one case."""
+
+    case: str
+    result: str
+    candidate: Histogram
+    baseline: Histogram | None
+    map: ErrorMap | None
+    """None where only some elements were judged."""
+
+
+def histogram(found: NDArray[Any], golden: NDArray[Any], element: str) -> Histogram:
+    """Counts the signed errors of `found` in units of the golden's last place."""
+    a, b = np.asarray(found).astype(np.float64).reshape(-1), np.asarray(golden).astype(np.float64).reshape(-1)
+    finite = np.isfinite(a) & np.isfinite(b)
+    errors = (a[finite] - b[finite]) / ulp(b[finite], element)
+    bins = np.searchsorted(np.asarray(ULP_EDGES), errors, side="right")
+    counts = np.bincount(bins, minlength=len(ULP_EDGES) + 1)
+    return Histogram(counts=tuple(int(c) for c in counts), not_finite=int(np.count_nonzero(~finite)))
+
+
+def error_map(share: NDArray[np.float64]) -> ErrorMap:
+    """Lays a grid over |error| ÷ allowed, `share` of the result's shape, and keeps each cell's largest value."""
+    shape = tuple(int(s) for s in share.shape)
+    flat = share.reshape(math.prod(shape[:-1]), shape[-1] if shape else 1)
+    cells = []
+    for rows in _split(flat.shape[0], ROWS):
+        band = flat[rows]
+        cells.append(tuple(float(band[:, columns].max(initial=0.0)) for columns in _split(flat.shape[1], COLUMNS)))
+    return ErrorMap(cells=tuple(cells), shape=shape)
+
+
+def _split(size: int, most: int) -> list[slice]:
+    """Up to `most` neighbouring slices that cover `size` elements."""
+    count = min(size, most)
+    bounds = [round(i * size / count) for i in range(count + 1)] if count else []
+    return [slice(a, b) for a, b in itertools.pairwise(bounds)]

@@ -1,0 +1,223 @@
+"""Programs whose dispatches a kernel should take: its definition at many sizes, alone and among other work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UsageError
+from ..model.kernel import Form, Kernel, OperandSpec
+from .shapes import draw_sizes
+from .sites import Shapes
+
+Sizes = Mapping[str, int]
+PARALLEL = ['"parallel"']
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """One public function of a program."""
+
+    name: str
+    text: str
+    label: str
+    """For people: what it is, and at which sizes."""
+    shapes: tuple[tuple[tuple[int, ...], ...], ...] = ()
+    """For a function of open sizes: the shapes of its arguments, one set per launch."""
+
+
+def module_text(parts: Sequence[str]) -> bytes:
+    """A module of function texts."""
+    return ("module {\n" + "\n".join(parts) + "\n}\n").encode()
+
+
+def shape_sets(functions: Sequence[Function]) -> tuple[Shapes, ...]:
+    """What every launch of the functions of open sizes gets: set i of each."""
+    most = max((len(f.shapes) for f in functions), default=0)
+    return tuple({f.name: f.shapes[i] for f in functions if i < len(f.shapes)} for i in range(most)) or ({},)
+
+
+def definition_parts(path: Path) -> str:
+    """The definition's functions, private and under names of their own."""
+    from iree.compiler import ir
+
+    text = path.read_text(encoding="utf-8")
+    with ir.Context() as context, ir.Location.unknown():
+        module = ir.Module.parse(text, context)
+        for op in module.body.operations:
+            if op.operation.name == "func.func":
+                name = ir.StringAttr(op.operation.attributes["sym_name"]).value
+                op.operation.attributes["sym_name"] = ir.StringAttr.get(_inner(name))
+                op.operation.attributes["sym_visibility"] = ir.StringAttr.get("private")
+        printed = [op.operation.get_asm(use_local_scope=True) for op in module.body.operations]
+    return "\n".join(printed)
+
+
+def definition_file(kernel: Kernel) -> Path:
+    """Where the kernel's definition is. Raises `UsageError` for a kernel without one."""
+    from ..catalog.manifest import MANIFEST_NAME, read_manifest
+
+    found = read_manifest(kernel.folder / MANIFEST_NAME).definition
+    if found is None:
+        raise UsageError(f"{kernel.name} has no definition", where=str(kernel.folder))
+    return found
+
+
+def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Generator) -> list[Function]:
+    """Every form of a kernel's definition: static sizes, open sizes, and between other work where it has slots."""
+    functions: list[Function] = []
+    share = len(kernel.forms)
+    most = 2**18 if quick else 2**22
+    for form in kernel.forms:
+        count = (6 if form is kernel.forms[0] else max(2, 6 // share)) if quick else max(8, 24 // share)
+        drawn = draw_sizes(kernel, form, count=count, random=random, most=most)
+        functions += [_function(kernel, form, sizes, len(functions) + i) for i, sizes in enumerate(drawn)]
+        functions.append(_open_function(kernel, form, drawn, len(functions)))
+        for wrapping in _wrappings(kernel, first=form is kernel.forms[0], quick=quick):
+            usable = [s for s in drawn if all(size > 1 for size in s.values())] or drawn
+            sizes = usable[int(random.integers(len(usable)))]
+            functions.append(_function(kernel, form, sizes, len(functions), wrapping))
+    return functions
+
+
+def _wrappings(kernel: Kernel, *, first: bool, quick: bool) -> list[str]:
+    """What stands around a call of the definition."""
+    found = ["shared"] if first or not quick else []
+    if "epilogue" in kernel.slots and (first or not quick):
+        found += ["epilogue"] if quick else ["epilogue", "residual"]
+    if "prologue" in kernel.slots and (first or not quick):
+        found.append("prologue")
+    return found
+
+
+def _inner(name: str) -> str:
+    return f"definition_{name}"
+
+
+def _type(shape: Sequence[int | None], element: str) -> str:
+    return f"tensor<{''.join('?x' if s is None else f'{s}x' for s in shape)}{element}>"
+
+
+def _operands(kernel: Kernel, form: Form) -> tuple[list[tuple[OperandSpec, str]], list[tuple[OperandSpec, str]]]:
+    """Arguments and results with their element types as the definition spells them."""
+    pairs = list(zip(kernel.operands, form.program.operands, strict=True))
+    arguments = [(spec, o.type.element) for spec, o in pairs if o.kind == "argument"]
+    return arguments, [(spec, o.type.element) for spec, o in pairs if o.kind != "argument"]
+
+
+def _function(kernel: Kernel, form: Form, sizes: Sizes, number: int, wrapping: str = "") -> Function:
+    """The definition at fixed sizes, as a function of its own."""
+    arguments, results = _operands(kernel, form)
+    name = f"case_{number}"
+    lines, names = [], []
+    signature = []
+    for i, (spec, element) in enumerate(arguments):
+        fixed = _type([sizes[a] for a in spec.axes], element)
+        signature.append(f"%in{i}: {fixed}")
+        value = f"%in{i}"
+        if wrapping == "shared" or (wrapping == "prologue" and i == 0):
+            lines.append(_elementwise(f"%p{i}", [value], fixed, len(spec.axes), _double(element)))
+            value = f"%p{i}"
+        if wrapping == "shared":  # a barrier keeps it from being fused, so that it goes through a shared buffer
+            lines.append(f"%q{i} = util.optimization_barrier {value} : {fixed}")
+            value = f"%q{i}"
+        lines.append(f"%a{i} = tensor.cast {value} : {fixed} to {_type([None] * len(spec.axes), element)}")
+        names.append(f"%a{i}")
+    lines += _call(form, names, arguments, results)
+    returned, types = [], []
+    for i, (spec, element) in enumerate(results):
+        fixed = _type([sizes[a] for a in spec.axes], element)
+        open_ = _type([None] * len(spec.axes), element)
+        lines.append(f"%y{i} = tensor.cast %r{_of(i, results)} : {open_} to {fixed}")
+        value = f"%y{i}"
+        if wrapping == "shared":
+            lines.append(f"%z{i} = util.optimization_barrier {value} : {fixed}")
+            value = f"%z{i}"
+        if wrapping in ("shared", "epilogue"):
+            lines.append(_elementwise(f"%e{i}", [value], fixed, len(spec.axes), _double(element)))
+            value = f"%e{i}"
+        if wrapping == "residual":
+            signature.append(f"%more{i}: {fixed}")
+            lines.append(_elementwise(f"%e{i}", [value, f"%more{i}"], fixed, len(spec.axes), _joined(element)))
+            value = f"%e{i}"
+        returned.append(value)
+        types.append(fixed)
+    text = _func(name, signature, lines, returned, types)
+    described = ", ".join(f"{a}={s}" for a, s in sizes.items())
+    return Function(name=name, text=text, label=f"@{form.name} {described}" + (f", {wrapping}" if wrapping else ""))
+
+
+def _open_function(kernel: Kernel, form: Form, drawn: Sequence[Sizes], number: int) -> Function:
+    """The definition with its open sizes, launched at several of them, and at none of an axis."""
+    arguments, results = _operands(kernel, form)
+    signature = [f"%a{i}: {_type([None] * len(s.axes), e)}" for i, (s, e) in enumerate(arguments)]
+    lines = _call(form, [f"%a{i}" for i in range(len(arguments))], arguments, results)
+    returned = [f"%r{_of(i, results)}" for i in range(len(results))]
+    types = [_type([None] * len(s.axes), e) for s, e in results]
+    drawn = [*drawn[:6], *({**sizes, axis: 0} for sizes in drawn[1:2] for axis in (results[0][0].axes[:1]))]
+    shapes = [tuple(tuple(sizes[a] for a in spec.axes) for spec, _ in arguments) for sizes in drawn]
+    return Function(
+        name=f"case_{number}", text=_func(f"case_{number}", signature, lines, returned, types),
+        label=f"@{form.name} of open sizes", shapes=tuple(shapes),
+    )  # fmt: skip
+
+
+def _of(number: int, results: Sequence[object]) -> str:
+    return f"#{number}" if len(results) > 1 else ""
+
+
+def _call(
+    form: Form,
+    names: Sequence[str],
+    arguments: Sequence[tuple[OperandSpec, str]],
+    results: Sequence[tuple[OperandSpec, str]],
+) -> list[str]:
+    types = ", ".join(_type([None] * len(s.axes), e) for s, e in arguments)
+    given = ", ".join(_type([None] * len(s.axes), e) for s, e in results)
+    many = f":{len(results)}" if len(results) > 1 else ""
+    return [f"%r{many} = func.call @{_inner(form.name)}({', '.join(names)}) : ({types}) -> ({given})"]
+
+
+def _func(
+    name: str, signature: Sequence[str], lines: Sequence[str], returned: Sequence[str], types: Sequence[str]
+) -> str:
+    body = "\n".join(f"  {line}" for line in lines)
+    joined = ", ".join(types)
+    return (
+        f"func.func @{name}({', '.join(signature)}) -> ({joined}) {{\n{body}\n"
+        f"  return {', '.join(returned)} : {joined}\n}}"
+    )
+
+
+def _elementwise(result: str, values: Sequence[str], type_: str, rank: int, body: str) -> str:
+    loops = ", ".join(f"d{i}" for i in range(rank))
+    identity = f"affine_map<({loops}) -> ({loops})>"
+    element = type_.removesuffix(">").rpartition("x")[2].removeprefix("tensor<")
+    inputs = ", ".join(f"%b{i}: {element}" for i in range(len(values)))
+    return (
+        f"{result} = linalg.generic {{indexing_maps = [{', '.join([identity] * (len(values) + 1))}], "
+        f"iterator_types = [{', '.join(PARALLEL * rank)}]}} ins({', '.join(values)} : "
+        f"{', '.join([type_] * len(values))}) outs({values[0]} : {type_}) {{\n"
+        f"^bb0({inputs}, %o: {element}):\n{body}\nlinalg.yield %done : {element}\n}} -> {type_}"
+    )
+
+
+def _double(element: str) -> str:
+    """%b0 + %b0, which is exact, or its bits flipped."""
+    if element == "i1":
+        return "%one = arith.constant true\n%done = arith.xori %b0, %one : i1"
+    op = "arith.addf" if element.startswith(("f", "bf")) else "arith.addi"
+    return f"%done = {op} %b0, %b0 : {element}"
+
+
+def _joined(element: str) -> str:
+    """max(%b0 + %b1, 0)."""
+    if element.startswith(("f", "bf")):
+        return (
+            f"%s = arith.addf %b0, %b1 : {element}\n%zero = arith.constant 0.0 : {element}\n"
+            f"%done = arith.maximumf %s, %zero : {element}"
+        )
+    return f"%done = arith.{'xori' if element == 'i1' else 'addi'} %b0, %b1 : {element}"

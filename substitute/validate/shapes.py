@@ -1,0 +1,87 @@
+"""Sizes for the axes of a definition: edges first, then drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ..catalog.constraints import constraint_to_index
+from ..model.dispatch import Nest, View
+from ..model.index import Expr, Index, evaluate
+from ..model.kernel import Constraint, Form, Kernel
+
+SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 11, 13, 15, 16, 17, 23, 31, 32, 33, 37, 63, 64, 65, 67, 100, 127, 128, 129)
+"""Primes, powers of two, and their neighbours."""
+EDGES = (
+    (1,), (5, 7, 3, 2), (16, 17, 15, 3), (33, 31, 65, 2), (64,), (1, 67, 1, 5), (127, 1, 129, 1), (3, 130, 2, 63),
+)  # fmt: skip
+"""Each is repeated over the axes in order: ones, primes, about tiles, tall and flat."""
+FACTORS = (1, 2, 4, 8, 16, 32, 64)
+"""What sizes are multiplied by where constraints ask for multiples."""
+MOST_TRIES = 400
+
+
+def draw_sizes(
+    kernel: Kernel, form: Form, *, count: int, random: np.random.Generator, most: int
+) -> list[dict[str, int]]:
+    """Up to `count` sets of sizes of all axes of a definition that its constraints allow, the edges first.
+
+    `most` limits the product of the sizes.
+    """
+    axes = free_axes(form)
+    found: list[dict[str, int]] = []
+    for sizes in _candidates(axes, random):
+        sizes |= derived_axes(kernel, form, sizes)
+        product = math.prod(max(sizes[a], 1) for a in axes)
+        if product <= most and sizes not in found and allowed(kernel.constraints, sizes):
+            found.append(sizes)
+            if len(found) == count:
+                break
+    return found
+
+
+def _candidates(axes: Sequence[str], random: np.random.Generator) -> Iterator[dict[str, int]]:
+    for edge in EDGES:
+        yield {axis: edge[i % len(edge)] for i, axis in enumerate(axes)}
+    for attempt in range(MOST_TRIES):
+        factor = FACTORS[attempt % len(FACTORS)] if attempt > len(SIZES) else 1
+        yield {axis: int(random.choice(SIZES)) * (factor if random.random() < 0.7 else 1) for axis in axes}
+
+
+def free_axes(form: Form) -> tuple[str, ...]:
+    """The axes that loops run over, in order."""
+    found: dict[str, None] = {}
+    for stage in (*form.program.cores, *form.program.stores):
+        sizes: Sequence[Index] = stage.sizes if isinstance(stage, Nest) else stage.types[0].shape
+        for size in sizes:
+            if isinstance(size, Expr) and size.op == "symbol":
+                found[str(size.args[0])] = None
+    return tuple(found)
+
+
+def derived_axes(kernel: Kernel, form: Form, sizes: Mapping[str, int]) -> dict[str, int]:
+    """Axes that no loop runs over, such as a convolution's padded input: as long as what is read of them."""
+    found: dict[str, int] = {}
+    for stage in form.program.cores:
+        for read in stage.reads if isinstance(stage, Nest) else ():
+            if not isinstance(read.source, View) or not isinstance(stage, Nest):
+                continue
+            spec = kernel.operands[read.source.operand]
+            for axis, coordinate in zip(spec.axes, read.access, strict=False):
+                if axis not in sizes:
+                    reach = sum(
+                        evaluate(c, symbols=sizes) * (evaluate(stage.sizes[loop], symbols=sizes) - 1)
+                        for loop, c in coordinate.terms
+                    )
+                    found[axis] = max(found.get(axis, 0), reach + evaluate(coordinate.constant, symbols=sizes) + 1)
+    return found
+
+
+def allowed(constraints: Sequence[Constraint], sizes: Mapping[str, int]) -> bool:
+    """True if all constraints hold, as far as their axes are known."""
+    known: dict[str, Index] = dict(sizes)
+    return all(
+        constraint_to_index(c, {a: known[a] for a in c.axes}) is True for c in constraints if c.axes <= known.keys()
+    )

@@ -1,0 +1,281 @@
+"""Where a host program launches its dispatches: with which ranges of which buffers, constants and workload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from ..read.module import symbol_name
+from .case import BindingRange, Launch
+from .harness import read_only, walk
+
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
+Shapes = Mapping[str, Sequence[Sequence[int]]]
+"""The shapes of a function's tensor arguments, in order, by its name; by the empty name for every function."""
+DYNAMIC_SIZE = 8
+"""What a size that nobody gives is taken to be."""
+ALIGNMENT = 64
+MASK_32, MASK_64 = (1 << 32) - 1, (1 << 64) - 1
+
+
+class Unknown(Exception):
+    """A value of the host program that is only known while it runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSite:
+    """One launch of a dispatch in the host program."""
+
+    dispatch: tuple[str, str, str]
+    """Executable, variant, export."""
+    number: int
+    """Position among all launches of the program."""
+    launch: Launch | None
+    reason: str = ""
+    """Why the launch is not known; empty if it is."""
+
+
+def find_call_sites(
+    module: ir.Operation,
+    bindings: Mapping[tuple[str, str, str], tuple[str, ...]],
+    shapes: Shapes = MappingProxyType({}),
+) -> list[CallSite]:
+    """Every `stream.cmd.dispatch` of a module at `executable-sources`, in order.
+
+    `bindings` gives the binding flags of each dispatch. Open sizes that `shapes` does not give are `DYNAMIC_SIZE`.
+    """
+    found = []
+    launches = (op for op in walk(module) if op.name == "stream.cmd.dispatch")
+    for number, op in enumerate(launches):
+        for symbol in op.attributes["entry_points"]:
+            key = tuple(_symbols(symbol))
+            assert len(key) == 3
+            if key not in bindings:
+                continue
+            try:
+                launch, reason = _launch(op, bindings[key], Evaluator(shapes)), ""
+            except Unknown as unknown:
+                launch, reason = None, str(unknown)
+            found.append(CallSite(dispatch=key, number=number, launch=launch, reason=reason))
+    return found
+
+
+def _symbols(attribute: ir.Attribute) -> list[str]:
+    """The parts of `@a::@b::@c`."""
+    from iree.compiler import ir
+
+    return [str(part) for part in ir.SymbolRefAttr(attribute).value]
+
+
+def _launch(op: ir.Operation, flags: tuple[str, ...], values: Evaluator) -> Launch:
+    operands = _segments(op)
+    ranges = []
+    resources: dict[object, int] = {}
+    for resource, offset, length, flag in zip(operands[2], operands[4], operands[5], flags, strict=True):
+        identity, base = _resource(resource, values)
+        number = resources.setdefault(identity, len(resources))
+        ranges.append(
+            BindingRange(
+                resource=number, offset=base + values.value(offset), length=values.value(length),
+                read_only=read_only(flag),
+            )
+        )  # fmt: skip
+    return Launch(
+        bindings=tuple(ranges),
+        constants=tuple(values.value(c) & MASK_32 for c in operands[1]),
+        workload=tuple(values.value(w) for w in operands[0]),
+    )
+
+
+def _segments(op: ir.Operation) -> list[list[ir.Value]]:
+    """Operands of a `stream.cmd.dispatch`: workload, constants, resources, their sizes, offsets, lengths."""
+    from iree.compiler import ir
+
+    sizes = list(ir.DenseI32ArrayAttr(op.attributes["operandSegmentSizes"]))
+    operands = list(op.operands)
+    parts, at = [], 0
+    for size in sizes:
+        parts.append(operands[at : at + size])
+        at += size
+    return parts
+
+
+def _resource(value: ir.Value, values: Evaluator) -> tuple[object, int]:
+    """What a captured resource is outside of the regions that capture it, and at which offset it begins."""
+    from iree.compiler import ir
+
+    if isinstance(value, ir.BlockArgument):
+        argument = ir.BlockArgument(value)
+        owner = argument.owner.owner
+        if owner.name == "stream.cmd.execute":
+            count = int(next(iter(ir.DenseI32ArrayAttr(owner.attributes["operandSegmentSizes"]))))
+            captured = list(owner.operands)
+            # (resources, their sizes, what is waited for; the older order has the timepoint first)
+            resources = [o for o in captured if str(o.type).startswith("!stream.resource")]
+            assert len(resources) == count
+            return _resource(resources[argument.arg_number], values)
+        return ("argument", hash(argument.owner), argument.arg_number), 0
+    op = value.owner
+    if op.name == "stream.resource.subview":
+        identity, base = _resource(op.operands[0], values)
+        return identity, base + values.value(op.operands[2])
+    if op.name in ("stream.timepoint.await", "stream.timepoint.barrier"):
+        results = [r for r in op.results if str(r.type).startswith("!stream.resource")]
+        return _resource(op.operands[results.index(value)], values)
+    if op.name == "util.global.load":
+        return ("global", str(op.attributes["global"])), 0
+    return ("value", hash(value)), 0
+
+
+class Evaluator:
+    """Integers of the host program, worked out backwards from where they are used.
+
+    The sizes of arguments are those of `shapes`, or `DYNAMIC_SIZE`. `value` raises `Unknown` for what depends on
+    anything else that is only known while the program runs.
+    """
+
+    def __init__(self, shapes: Shapes = MappingProxyType({})) -> None:
+        self._shapes = shapes
+        self._known: dict[int, int] = {}
+
+    def value(self, value: ir.Value) -> int:
+        """The integer. Raises `Unknown`."""
+        from iree.compiler import ir
+
+        key = hash(value)
+        if key not in self._known:
+            if isinstance(value, ir.BlockArgument):
+                self._known[key] = self._argument(ir.BlockArgument(value))
+            else:
+                self._known[key] = self._result(value.owner, ir.OpResult(value).result_number)
+        return self._known[key]
+
+    def _argument(self, argument: ir.BlockArgument) -> int:
+        owner = argument.owner.owner
+        if owner.name == "scf.for" and argument.arg_number == 0:
+            return self.value(owner.operands[0])  # the first time round stands for all
+        incoming = _first_incoming(argument)
+        if incoming is not None:
+            return self.value(incoming)
+        raise Unknown(f"it depends on an argument of {owner.name}")
+
+    def _result(self, op: ir.Operation, number: int) -> int:
+        from iree.compiler import ir
+
+        if op.name == "arith.constant":
+            attribute = op.attributes["value"]
+            if isinstance(attribute, ir.IntegerAttr):
+                return int(ir.IntegerAttr(attribute).value)
+            raise Unknown("it depends on a constant that is no integer")
+        if op.name == "hal.buffer_view.dim":
+            return self._dimension(op)
+        if op.name == "util.assume.int":
+            return self.value(op.operands[number])
+        if op.name == "arith.cmpi":
+            return _compare(int(ir.IntegerAttr(op.attributes["predicate"]).value), *map(self.value, op.operands))
+        if op.name == "arith.select":
+            return self.value(op.operands[1] if self.value(op.operands[0]) else op.operands[2])
+        if op.name in ("arith.trunci", "arith.extui", "arith.index_cast", "arith.index_castui", "arith.extsi"):
+            return _converted(op, self.value(op.operands[0]))
+        function = FUNCTIONS.get(op.name)
+        if function is None:
+            raise Unknown(f"it depends on {op.name}")
+        return function(*map(self.value, op.operands))
+
+    def _dimension(self, op: ir.Operation) -> int:
+        from iree.compiler import ir
+
+        view = op.operands[0]
+        index = int(ir.IntegerAttr(op.attributes["index"]).value)
+        if isinstance(view, ir.BlockArgument):
+            argument = ir.BlockArgument(view)
+            number = argument.arg_number
+            shapes = self._shapes.get(_plain_name(symbol_name(argument.owner.owner)), self._shapes.get("", ()))
+            if number < len(shapes) and index < len(shapes[number]):
+                return int(shapes[number][index])
+        return DYNAMIC_SIZE
+
+
+def _first_incoming(argument: ir.BlockArgument) -> ir.Value | None:
+    """What a block's argument is when the block is entered from an earlier one; None for a function's own arguments."""
+    blocks = list(argument.owner.region)
+    here = blocks.index(argument.owner)
+    for block in blocks[:here]:
+        branch = list(block.operations)[-1].operation
+        operands = list(branch.operands)
+        at = 0 if branch.name == "cf.br" else 1  # a cf.cond_br's condition comes first
+        for successor in branch.successors:
+            count = len(list(successor.arguments))
+            if branch.name in ("cf.br", "cf.cond_br") and successor == argument.owner:
+                return operands[at + argument.arg_number]
+            at += count
+    return None
+
+
+def _plain_name(name: str) -> str:
+    """IREE's frontends put what a function does into one of this name with a suffix."""
+    return name.removesuffix("$async")
+
+
+def _converted(op: ir.Operation, value: int) -> int:
+    if op.name == "arith.trunci":
+        return value & ((1 << _width(op.result)) - 1)
+    if op.name in ("arith.extui", "arith.index_castui"):
+        return value & ((1 << _width(op.operands[0])) - 1)
+    width = _width(op.operands[0])
+    value &= (1 << width) - 1
+    return value - (1 << width) if value >> (width - 1) else value
+
+
+def _width(value: ir.Value) -> int:
+    text = str(value.type)
+    return 64 if text == "index" else int(text[1:])
+
+
+def _aligned(value: int, alignment: int) -> int:
+    return -(-value // alignment) * alignment
+
+
+def _compare(predicate: int, a: int, b: int) -> int:
+    """MLIR's order: eq, ne, slt, sle, sgt, sge, ult, ule, ugt, uge."""
+    if predicate >= 6:
+        a, b, predicate = a & MASK_64, b & MASK_64, predicate - 4
+    return int((a == b, a != b, a < b, a <= b, a > b, a >= b)[predicate])
+
+
+def _divided(a: int, b: int) -> int:
+    """Rounded towards zero; nobody reads the result where b is zero."""
+    return 0 if b == 0 else abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+
+
+def _remainder(a: int, b: int) -> int:
+    return a - _divided(a, b) * b
+
+
+FUNCTIONS: dict[str, Callable[..., int]] = {
+    "arith.addi": lambda a, b: a + b,
+    "arith.subi": lambda a, b: a - b,
+    "arith.muli": lambda a, b: a * b,
+    "arith.divsi": _divided,
+    "arith.divui": _divided,
+    "arith.remsi": _remainder,
+    "arith.remui": _remainder,
+    "arith.ceildivsi": lambda a, b: -_divided(-a, b) if b and a % b == 0 else _divided(a, b) + (1 if b else 0),
+    "arith.ceildivui": lambda a, b: -(-a // b) if b else 0,
+    "arith.floordivsi": lambda a, b: a // b if b else 0,
+    "arith.minsi": min,
+    "arith.minui": min,
+    "arith.maxsi": max,
+    "arith.maxui": max,
+    "arith.andi": lambda a, b: a & b,
+    "arith.ori": lambda a, b: a | b,
+    "arith.xori": lambda a, b: a ^ b,
+    "arith.shli": lambda a, b: (a << b) & MASK_64,
+    "arith.shrui": lambda a, b: (a & MASK_64) >> b,
+    "arith.shrsi": lambda a, b: a >> b,
+    "util.align": _aligned,
+}

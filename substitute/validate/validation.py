@@ -1,0 +1,44 @@
+"""One validation as a whole: what every report of it is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .verdict import DispatchVerdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultLine:
+    """One result of a whole model, in the words of the comparison that was made."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """What was validated, where, and what came out."""
+
+    title: str
+    """The model, the bundle, or the kernels."""
+    device: str
+    seed: int
+    command: str
+    """What replays it."""
+    started: str
+    """ISO 8601, UTC."""
+    versions: Mapping[str, str]
+    """Package → version."""
+    dispatches: tuple[DispatchVerdict, ...]
+    results: tuple[ResultLine, ...] = ()
+    """The whole model's results; empty where single kernels were validated."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall-clock time of each step."""
+
+    @property
+    def passed(self) -> bool:
+        """True if everything that was judged passed, and something was."""
+        judged = [d for d in self.dispatches if not d.skipped]
+        return bool(judged or self.results) and all(d.passed for d in judged) and all(r.passed for r in self.results)

@@ -1,0 +1,101 @@
+"""Verdicts on cases and on dispatches: frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .picture import Picture
+from .statistics import Errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The element that a failing case shows."""
+
+    operand: str
+    """The result it is in, such as `binding 2: 4x16xf32`."""
+    coordinates: tuple[int, ...]
+    candidate: str
+    golden: str
+    baseline: str
+    """What IREE's own code gives there; empty where it was not run."""
+    allowed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseVerdict:
+    """What became of one case."""
+
+    label: str
+    inputs: str
+    seed: int
+    stage: str = ""
+    """Of `criteria.STAGES`: where it failed; empty if it passed."""
+    message: str = ""
+    place: Place | None = None
+    worst: float = 0.0
+    """Largest |error| ÷ allowed."""
+    errors: Errors = field(default_factory=Errors)
+    baseline: Errors | None = None
+    """None where IREE's own code was not run, or is wrong itself."""
+    notes: tuple[str, ...] = ()
+    """What weakens the case, such as a baseline that is wrong itself."""
+    blind: tuple[str, ...] = ()
+    """Wrong results that this case would let pass (`zeros`, `a constant`, `left over`)."""
+    judged: int = 0
+    """Elements that were compared."""
+    picture: Picture | None = None
+    """The errors of the worst result; None where no result could be measured."""
+
+    @property
+    def passed(self) -> bool:
+        """True if nothing was found."""
+        return not self.stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchVerdict:
+    """All cases of one dispatch, or of one kernel."""
+
+    name: str
+    kernel: str
+    cases: tuple[CaseVerdict, ...]
+    stage: str = ""
+    """A failure of all cases together (`baseline`); empty if there is none."""
+    message: str = ""
+    notes: tuple[str, ...] = ()
+    skipped: str = ""
+    """Why it was not judged, such as an operation that the golden does not know; empty if it was."""
+
+    @property
+    def passed(self) -> bool:
+        """True if every case passed, and there was one."""
+        return not self.stage and not self.skipped and bool(self.cases) and all(c.passed for c in self.cases)
+
+    @property
+    def worst(self) -> float:
+        """Largest |error| ÷ allowed of all cases."""
+        return max((c.worst for c in self.cases), default=0.0)
+
+    @property
+    def failures(self) -> tuple[CaseVerdict, ...]:
+        """The cases that did not pass."""
+        return tuple(c for c in self.cases if not c.passed)
+
+
+def combine(name: str, kernel: str, cases: tuple[CaseVerdict, ...], *, notes: tuple[str, ...] = ()) -> DispatchVerdict:
+    """A verdict over cases. Without any case, or if no case can tell a wrong result, nothing is proven: it is not
+    judged, which is neither right nor wrong.
+    """
+    notes = (*notes, *dict.fromkeys(note for case in cases for note in case.notes))
+    unproven = ""
+    if not cases:
+        unproven = "there was no case that could be judged"
+    elif all(case.passed for case in cases):
+        blind = set.intersection(*(set(case.blind) for case in cases))
+        if not any(case.judged for case in cases):
+            unproven = "no element of any case could be judged"
+        elif blind:
+            what = ", ".join(sorted(blind))
+            unproven = f"no case would catch a result that is {what}: these inputs prove too little"
+    return DispatchVerdict(name=name, kernel=kernel, cases=cases, skipped=unproven, notes=notes)
