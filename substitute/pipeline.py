@@ -197,12 +197,11 @@ def plan_module(
 ) -> tuple[Plan, list[Any]]:
     """Reads all dispatches and decides on each; the sites are where they stand in the module."""
     from .catalog.catalog import load_catalog
-    from .read.definition import read_forms
 
     assert compilation.module is not None
 
     def load(backends: frozenset[str]) -> Sequence[Kernel]:
-        return load_catalog(kernels, builtin=builtin, backends=backends, read_forms=read_forms).kernels
+        return load_catalog(kernels, builtin=builtin, backends=backends, kept=True).kernels
 
     return plan_executables(compilation.module, clock, load, chosen=chosen, require=require)
 
@@ -246,12 +245,11 @@ def worker_threads() -> Iterator[Executor]:
 
 def _warm_up(flags: Sequence[str]) -> None:
     """Loads what the later steps need, while the compiler is at work and Python would wait for it."""
-    import iree.compiler.dialects.linalg
-
     from .catalog import catalog
+    from .dialects import linalg
 
     assert catalog
-    assert iree.compiler.dialects.linalg
+    assert linalg
     if not any("vulkan" in flag or "cuda" in flag for flag in flags):
         from .payload.llvm import contraction, loops, optimize
 

@@ -14,6 +14,8 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 SCRIPTS = sorted(path.parent.name for path in SAMPLES.glob("*/run.sh"))
 RUNS = [*((name, "") for name in SCRIPTS if name != "cuda_ptx"), ("raw_custom_dispatch", "vulkan")]
 """Each script, and the argument that it is called with."""
+VULKAN_AS_WELL = ("transform_spec",)
+"""Samples that need a Vulkan device, although their names do not say so."""
 FAULTS = {
     "cpu_llvmlite": ("kernels/swiglu/generator.py", "F32(1.0)", "F32(1.01)", "result 0"),
     "cpu_llvm_ir": ("kernels/row_squares/kernel.ll", "%sums, %squares", "%sums, %values", "result 0"),
@@ -34,6 +36,11 @@ FAULTS = {
     "own_tiles": ("kernels/wide_tiles/kernel.toml", "TilingExpert", "TilingExper", "compilation_info cannot be used"),
     "vulkan_variants": ("kernels/four_at_once/kernel.comp", "first + 4", "first + 3", "result 0"),
     "transform_plan": ("run.sh", "=768", "=767", "result 0"),
+    "custom_dispatch_cpu": ("functions.ll", "fmul float %va, %vb", "fmul float %va, %va", "result 0"),
+    "custom_dispatch_cuda": ("kernels/mul/kernels.ptx", "mul.rn.f32 x, x, y", "mul.rn.f32 x, x, x", "result 0"),
+    "custom_dispatch_vulkan": ("mul_inplace.comp", "b[i] *= a[i]", "b[i] += a[i]", "result 0"),
+    "ukernel": ("kernels/tiles/tile.ll", "[ 0.0, %column ]", "[ 1.0, %column ]", "result 0"),
+    "transform_spec": ("kernels/argmax/kernel.comp", "where < place[lane]", "where > place[lane]", "result 0"),
 }
 """A fault for each: file, what stands there, what is put in its place, and a part of what is said then."""
 
@@ -47,7 +54,7 @@ def run(folder: Path, argument: str = "") -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.parametrize(("name", "argument"), RUNS)
 def test_a_sample_runs(name: str, argument: str, request: pytest.FixtureRequest) -> None:
-    if "vulkan" in name + argument:
+    if "vulkan" in name + argument or name in VULKAN_AS_WELL:
         request.getfixturevalue("vulkan_device")
     finished = run(SAMPLES / name, argument)
     assert finished.returncode == 0, finished.stdout + finished.stderr
@@ -56,7 +63,7 @@ def test_a_sample_runs(name: str, argument: str, request: pytest.FixtureRequest)
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
 def test_a_sample_with_a_fault_fails(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    if "vulkan" in name:
+    if "vulkan" in name or name in VULKAN_AS_WELL:
         request.getfixturevalue("vulkan_device")
     folder = tmp_path / name
     shutil.copytree(SAMPLES / name, folder)

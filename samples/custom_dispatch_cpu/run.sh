@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Two hand-written functions of one object file, mixed with IREE's own code: found by structure, then called by the program.
+# Two functions of one object file, mixed with IREE's own code: found by structure, then called by the program.
 set -euo pipefail
 cd "$(dirname "$0")"
 out="$(mktemp -d)"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Two entries of one PTX text, mixed with IREE's own code: found by structure, then called by the program. On the simulated CUDA
-# device: this needs no GPU, and says nothing about its speed.
+# PTX mixed with IREE's own code: found by structure, then called by the program. On the simulated CUDA device: this needs no
+# GPU, and says nothing about its speed.
 set -euo pipefail
 cd "$(dirname "$0")"
 out="$(mktemp -d)"
@@ -25,5 +25,5 @@ case "$(iree-compile --version)" in *"version 3.11"* | *"version 3.12"*)
 esac
 flags=(--no-builtin --iree-hal-executable-object-search-path=kernels/mul)
 iree-substitute inspect "$out/program.mlir" "${flags[@]}"
-iree-substitute compile program.mlir -o "$out/program.vmfb" "${flags[@]}"
+iree-substitute compile "$out/program.mlir" -o "$out/program.vmfb" "${flags[@]}"
 check "$out/program.vmfb"

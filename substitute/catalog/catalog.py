@@ -9,9 +9,8 @@ from pathlib import Path
 
 from ..errors import ManifestError, SubstituteError, UsageError
 from ..model.kernel import Form, Kernel, OperandSpec
-from .manifest import MANIFEST_NAME, Manifest, read_manifest
-from .problems import did_you_mean
-from .schema import GENERATORS
+from .entry import MANIFEST_NAME, Manifest
+from .kept import Shelf, open_shelf
 
 ReadForms = Callable[[Path, str, tuple[OperandSpec, ...]], tuple[Form, ...]]
 """The forms of a definition: (its path, its text, the operands of the manifest). Raises `ManifestError`."""
@@ -38,6 +37,8 @@ class Catalog:
         for kernel in self.kernels:
             if kernel.name == name:
                 return kernel
+        from .problems import did_you_mean
+
         names = [kernel.name for kernel in self.kernels]
         raise UsageError(
             f"there is no kernel `{name}`", expected="one of " + ", ".join(names) if names else "",
@@ -52,26 +53,36 @@ def load_catalog(
     builtin: bool = True,
     backends: frozenset[str] | None = None,
     read_forms: ReadForms | None = None,
+    kept: bool = False,
 ) -> Catalog:
     """The kernels of `folders`, and with `builtin` also the built-in ones and those of installed packs.
 
     With `backends`, kernels that are for none of them are left out and their definitions are not read. `read_forms` is
-    the compiler's parser if it is left out. Raises `ManifestError`, and `UsageError` for a folder without kernels.
+    the compiler's parser if it is left out; if it is, what was read in an earlier run may be taken where it is `kept`.
+    Raises `ManifestError`, and `UsageError` for a folder without kernels.
     """
     if read_forms is None:
         from ..read import definition
 
-        read_forms = definition.read_forms
-    read: ReadForms = read_forms
-    manifests = load_manifests(folders, builtin=builtin)
+        read: ReadForms = definition.read_forms
+    else:
+        read, kept = read_forms, False
+    manifests, shelf = _manifests(folders, builtin=builtin, kept=kept)
     if backends is not None:
         manifests = [m for m in manifests if any(t.backend in backends for t in m.kernel.targets)]
-    kernels = (_with_forms(manifest, read) for manifest in manifests)
+    kernels = [_with_forms(manifest, read, shelf) for manifest in manifests]
+    shelf.keep()
     return Catalog(kernels=tuple(sorted(kernels, key=lambda k: k.name)))
 
 
-def load_manifests(folders: Sequence[Path], *, builtin: bool = True) -> list[Manifest]:
-    """Every manifest, each checked, names unique."""
+def load_manifests(folders: Sequence[Path], *, builtin: bool = True, kept: bool = False) -> list[Manifest]:
+    """Every manifest, each checked, names unique. With `kept`, what was read in an earlier run may be taken."""
+    manifests, shelf = _manifests(folders, builtin=builtin, kept=kept)
+    shelf.keep()
+    return manifests
+
+
+def _manifests(folders: Sequence[Path], *, builtin: bool, kept: bool) -> tuple[list[Manifest], Shelf]:
     files: dict[Path, None] = {}  # an ordered set: a folder may be given twice, or lie in another
     for folder in folders:
         files |= dict.fromkeys(find_manifests(folder))
@@ -79,9 +90,10 @@ def load_manifests(folders: Sequence[Path], *, builtin: bool = True) -> list[Man
         for folder in (*builtin_folders(), *pack_folders()):
             files |= dict.fromkeys(_walk(folder.resolve(), MAX_DEPTH))
     ours = builtin_folders()
+    shelf = open_shelf(files) if kept else Shelf(None)
     manifests: dict[str, Manifest] = {}
     for file in files:
-        manifest = read_manifest(file)
+        manifest = shelf.manifest(file, _read_manifest)
         if any(file.is_relative_to(folder) for folder in ours):
             manifest = replace(manifest, kernel=replace(manifest.kernel, builtin=True))
         other = manifests.setdefault(manifest.kernel.name, manifest)
@@ -91,7 +103,13 @@ def load_manifests(folders: Sequence[Path], *, builtin: bool = True) -> list[Man
                 expected="a name that no other kernel has", found=f"the same name in {other.file}",
                 next_step="rename one of them, or leave its folder out (--no-builtin leaves out the built-in ones)",
             )  # fmt: skip
-    return list(manifests.values())
+    return list(manifests.values()), shelf
+
+
+def _read_manifest(file: Path) -> Manifest:
+    from .manifest import read_manifest  # checking takes pydantic, which takes longer to load than all the rest
+
+    return read_manifest(file)
 
 
 def find_manifests(folder: Path) -> list[Path]:
@@ -173,9 +191,14 @@ def _contents(folder: Path) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _with_forms(manifest: Manifest, read_forms: ReadForms) -> Kernel:
+def _with_forms(manifest: Manifest, read_forms: ReadForms, shelf: Shelf) -> Kernel:
     if manifest.definition is None:
         return manifest.kernel
+    return replace(manifest.kernel, forms=shelf.forms(manifest, lambda: _read(manifest, read_forms)))
+
+
+def _read(manifest: Manifest, read_forms: ReadForms) -> tuple[Form, ...]:
+    assert manifest.definition is not None
     try:
         text = manifest.definition.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -183,21 +206,23 @@ def _with_forms(manifest: Manifest, read_forms: ReadForms) -> Kernel:
             "the definition cannot be read", where=str(manifest.definition), expected="MLIR as UTF-8 text",
             found=str(error), next_step="check the file",
         ) from None  # fmt: skip
-    kernel = replace(manifest.kernel, forms=read_forms(manifest.definition, text, manifest.kernel.operands))
-    if "epilogue" in kernel.slots:
-        _check_epilogue(manifest, kernel)
-    return kernel
+    forms = read_forms(manifest.definition, text, manifest.kernel.operands)
+    if "epilogue" in manifest.kernel.slots:
+        _check_epilogue(manifest, forms)
+    return forms
 
 
-def _check_epilogue(manifest: Manifest, kernel: Kernel) -> None:
+def _check_epilogue(manifest: Manifest, forms: Sequence[Form]) -> None:
     """What IREE fuses comes behind a core; shader text applies it to the core's result, and can do nothing before."""
-    for form in kernel.forms:
+    from .schema import GENERATORS
+
+    for form in forms:
         plain = all(
             isinstance(read.source, int) and not any(node.operands for node in nest.expr.nodes)
             for nest in form.program.stores
             for read in nest.reads
         )
-        if form.program.cores and (plain or kernel.payload.kind in GENERATORS):
+        if form.program.cores and (plain or manifest.kernel.payload.kind in GENERATORS):
             continue
         raise ManifestError(
             "this definition cannot have an epilogue", where=f"{manifest.file}: slots",

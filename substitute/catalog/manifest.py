@@ -18,24 +18,13 @@ from .attached import NO_FILE, attached_problems, parse_constants
 from .config_tests import config_problems, parse_config
 from .constraints import RESERVED, parse_constraint, parse_size
 from .device_tests import device_problems, parse_device, variant_problems
+from .entry import MANIFEST_NAME as MANIFEST_NAME
+from .entry import Manifest as Manifest
 from .positions import source_at
 from .problems import Problem, describe, did_you_mean, manifest_error, schema_problems
 from .schema import BACKENDS, GENERATORS, KIND_BACKENDS, SLOTS, ManifestTable
 
-MANIFEST_NAME = "kernel.toml"
-
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
-    """A kernel as its `kernel.toml` alone describes it."""
-
-    file: Path
-    kernel: Kernel
-    """Without forms."""
-    definition: Path | None
-    """None for a kernel that is selected by name alone."""
 
 
 def read_manifest(file: Path) -> Manifest:

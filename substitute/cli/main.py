@@ -23,12 +23,13 @@ COMMANDS: dict[str, str] = {
     "explain": "Say rule by rule why a kernel fits a dispatch or not.",
     "run": "Run a compiled module on a device.",
     "validate": "Compare kernels, or a model with them, with a golden.",
+    "run-bundle": "Run and judge a bundle that validate wrote, without a compiler.",
     "audit": "Run every dispatch of stock IREE against a golden in float64.",
     "kernels": "List the kernels that can be used.",
     "new": "Write a new kernel that works, to start from.",
     "simulate": "Run a program of IREE's on simulated CUDA devices.",
 }
-"""Each command is the function `command` of the module of its name, imported when it is used."""
+"""Each command is the function `command` of the module of its name (`_` for `-`), imported when it is used."""
 
 
 class _Commands(click.Group):
@@ -42,7 +43,7 @@ class _Commands(click.Group):
                 f"there is no command `{cmd_name}`", expected="one of " + ", ".join(COMMANDS),
                 next_step=f"did you mean `{PROGRAM} {close[0]}`?" if close else f"see `{PROGRAM} --help`",
             )  # fmt: skip
-        command = importlib.import_module(f"{__package__}.{cmd_name}_command").command
+        command = importlib.import_module(f"{__package__}.{cmd_name.replace('-', '_')}_command").command
         assert isinstance(command, click.Command)
         return command
 

@@ -34,3 +34,14 @@ def catalog_options(function: F) -> F:
 def json_option(function: F) -> F:
     """Output for programs."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(function)
+
+
+def report_options(function: F) -> F:
+    """Where verdicts are written besides the terminal."""
+    for name, parameter, text in (
+        ("--html", "html", "Write one page with plots (needs the extra `report`)."),
+        ("--junit", "junit", "Write JUnit XML, for continuous integration."),
+        ("--json-file", "json_file", "Write JSON with every case and its figures."),
+    ):
+        function = click.option(name, parameter, type=FILE, metavar="FILE", help=text)(function)
+    return function

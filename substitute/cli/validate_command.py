@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from ..errors import UsageError
 from .flags import MODEL_SUFFIXES, CompilerCommand
-from .options import FILE, catalog_options, json_option
+from .options import FILE, catalog_options, json_option, report_options
 from .run_command import VALUES
 from .terminal import progress, show, show_json, terminal_width
 
-if TYPE_CHECKING:
-    from ..validate.kernel_verdict import KernelVerdict
-
 REPRODUCERS = Path("reproducers")
 """Where the culprits of a wrong model are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What kernels and models have in common."""
+
+    device: str
+    quick: bool
+    seed: int
+    case: str
+    kernels: tuple[Path, ...]
+    builtin: bool
+    flags: tuple[str, ...]
+    as_json: bool
+    bundle: Path | None
+    reports: Mapping[str, Path | None]
 
 
 @click.command("validate", cls=CompilerCommand)
@@ -36,6 +51,13 @@ REPRODUCERS = Path("reproducers")
 @click.option("--reproducer", type=FILE, default=REPRODUCERS, show_default=True, metavar="DIR",
               help="MODEL: where the dispatches that make it wrong are kept.")  # fmt: skip
 @click.option("--replay", type=FILE, metavar="DIR", help="Judge a kept dispatch again, without compiling anything.")
+@click.option("--jobs", type=int, default=1, show_default=True, metavar="N",
+              help="KERNEL: how many at a time; -1: one for each core.")  # fmt: skip
+@click.option("--cluster", default="", metavar="ADDRESS", help="KERNEL: on the Dask cluster of this scheduler.")
+@click.option("--bundle", type=FILE, metavar="FILE",
+              help="Judge nothing here: pack modules, inputs and goldens for another machine. For several kernels "
+              "this is a folder.")  # fmt: skip
+@report_options
 @catalog_options
 @json_option
 def command(
@@ -50,10 +72,14 @@ def command(
     expected: tuple[str, ...],
     reproducer: Path,
     replay: Path | None,
+    jobs: int,
+    cluster: str,
+    bundle: Path | None,
     kernels: tuple[Path, ...],
     builtin: bool,
     as_json: bool,
     flags: tuple[str, ...],
+    **reports: Path | None,
 ) -> int:
     """Compare kernels with a golden in float64, on a device.
 
@@ -68,34 +94,90 @@ def command(
             "there is nothing to validate", expected="a model, or kernels by name or folder", found="neither",
             next_step="`iree-substitute kernels` lists the kernels",
         )  # fmt: skip
+    request = Request(
+        device=device or "local-task", quick=quick, seed=seed, case=case, kernels=kernels, builtin=builtin, flags=flags,
+        as_json=as_json, bundle=bundle, reports=reports,
+    )  # fmt: skip
     if not any(word.endswith(MODEL_SUFFIXES) for word in what):
-        return _kernels(what, device or "local-task", quick=quick, seed=seed, case=case, folders=kernels,
-                        builtin=builtin, flags=flags, as_json=as_json)  # fmt: skip
+        return _kernels(what, request, jobs=jobs, cluster=cluster)
     if len(what) > 1:
         raise UsageError(
             "one model at a time", expected="one model, or kernels", found=" ".join(what),
             next_step="validate them one after the other",
         )  # fmt: skip
+    return _model(
+        Path(what[0]), request, plan=plan, function=function, inputs=inputs, expected=expected, reproducer=reproducer
+    )
+
+
+def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str) -> int:
+    """Kernels by name or folder, each on the device."""
+    from ..report.validation_json import kernel_verdict_to_json
+    from ..report.validation_tables import kernel_verdicts
+    from ..validate.kernel import find_kernels
+    from ..validate.run_bundle import write_reports
+    from ..validate.several import bundle_kernels, of_kernels, validate_kernels
+    from ..validate.validation import now
+
+    chosen = find_kernels(what, folders=request.kernels, builtin=request.builtin)
+    common: Any = {
+        "device": request.device, "quick": request.quick, "seed": request.seed, "case": request.case,
+        "flags": request.flags,
+    }  # fmt: skip
+    started = now()
+    with progress() as report:
+        if request.bundle is not None:
+            places = bundle_kernels(chosen, request.bundle, progress=report, **common)
+            return _bundled(places)
+        verdicts = validate_kernels(chosen, jobs=jobs, cluster=cluster, progress=report, **common)
+    command = _repeat(" ".join(what))
+    write_reports(
+        of_kernels(verdicts, device=request.device, seed=request.seed, command=command, started=started),
+        **request.reports,
+    )
+    if request.as_json:
+        show_json({"kernels": [kernel_verdict_to_json(v) for v in verdicts]})
+    else:
+        show(kernel_verdicts(verdicts, command=_repeat, width=terminal_width()))
+    return 0 if all(v.passed for v in verdicts) else 1
+
+
+def _model(
+    model: Path,
+    request: Request,
+    *,
+    plan: Path | None,
+    function: str | None,
+    inputs: tuple[str, ...],
+    expected: tuple[str, ...],
+    reproducer: Path,
+) -> int:
+    """A model's substituted dispatches, and then the whole of it."""
     from ..device import parse_inputs
     from ..report.as_json import verdict_to_json
     from ..report.tables import verdict_table
+    from ..report.validation_tables import dispatch_verdicts
     from ..validate import validate_model
+    from ..validate.run_bundle import write_reports
+    from ..validate.several import of_model
+    from ..validate.validation import now
 
-    values = parse_inputs(inputs)
+    values, started = parse_inputs(inputs), now()
+    if request.bundle is not None:
+        return _bundle_model(model, request, plan=plan, inputs=values)
     with progress() as report:
         verdict = validate_model(
-            Path(what[0]), device=device or "local-task", kernels=kernels, builtin=builtin, flags=flags, plan=plan,
-            function=function, seed=seed, inputs=values, expected=parse_inputs(expected), quick=quick, case=case,
-            reproducer=reproducer, isolate=True, progress=report,
+            model, device=request.device, kernels=request.kernels, builtin=request.builtin, flags=request.flags,
+            plan=plan, function=function, seed=request.seed, inputs=values, expected=parse_inputs(expected),
+            quick=request.quick, case=request.case, reproducer=reproducer, isolate=True, progress=report,
         )  # fmt: skip
-    if as_json:
+    write_reports(of_model(verdict, title=str(model), command=_repeat(str(model)), started=started), **request.reports)
+    if request.as_json:
         show_json(verdict_to_json(verdict, drawn=not values))
         return 0 if verdict.passed else 1
-    from ..report.validation_tables import dispatch_verdicts
-
     if verdict.dispatches:
-        show(dispatch_verdicts(verdict.dispatches, command=_repeat(what[0]), width=terminal_width()))
-    if verdict.results or not case:
+        show(dispatch_verdicts(verdict.dispatches, command=_repeat(str(model)), width=terminal_width()))
+    if verdict.results or not request.case:
         show(verdict_table(verdict, drawn=not values, width=terminal_width()))
     for name in verdict.culprits:
         click.echo(f"what makes it wrong: {name}")
@@ -104,37 +186,32 @@ def command(
     return 0 if verdict.passed else 1
 
 
-def _kernels(
-    what: tuple[str, ...],
-    device: str,
-    *,
-    quick: bool,
-    seed: int,
-    case: str,
-    folders: tuple[Path, ...],
-    builtin: bool,
-    flags: tuple[str, ...],
-    as_json: bool,
-) -> int:
-    """Kernels by name or folder, each on the device."""
-    from ..report.validation_json import kernel_verdict_to_json
-    from ..report.validation_tables import kernel_verdicts
-    from ..validate.kernel import find_kernels, validate_kernel
-    from ..validate.model import prefixed
+def _bundle_model(model: Path, request: Request, *, plan: Path | None, inputs: Sequence[Any]) -> int:
+    """Packs every substituted dispatch of a model, with the launches that it has there."""
+    from ..isolate import Call, isolated
+    from ..validate.build import Wanted, only_bundle
+    from ..validate.several import write_bundle
+    from ..validate.targets import flags_for
 
-    chosen = find_kernels(what, folders=folders, builtin=builtin)
-    verdicts: list[KernelVerdict] = []
+    shapes = [tuple(value.shape) for value in inputs]
+    wanted = Wanted(quick=request.quick, seed=request.seed, case=request.case, shapes=({"": shapes} if shapes else {},))
+    arguments = {
+        "model": model, "device": request.device, "kernels": request.kernels, "builtin": request.builtin,
+        "flags": flags_for(request.device, request.flags), "plan": plan, "wanted": wanted,
+    }  # fmt: skip
+    assert request.bundle is not None
     with progress() as report:
-        for kernel in chosen:
-            verdicts.append(
-                validate_kernel(kernel, device=device, quick=quick, seed=seed, case=case, flags=flags, isolate=True,
-                                progress=prefixed(report, f"{kernel.name}: "))
-            )  # fmt: skip
-    if as_json:
-        show_json({"kernels": [kernel_verdict_to_json(v) for v in verdicts]})
-    else:
-        show(kernel_verdicts(verdicts, command=_repeat, width=terminal_width()))
-    return 0 if all(v.passed for v in verdicts) else 1
+        bundle = isolated(Call(only_bundle, arguments), report)
+        write_bundle(bundle, request.bundle, title=str(model), seed=request.seed)
+    return _bundled([request.bundle])
+
+
+def _bundled(places: Sequence[Path]) -> int:
+    for place in places:
+        size = place.stat().st_size
+        click.echo(f"wrote {place} ({size:,} bytes): iree-substitute run-bundle {place} --device NAME,")
+        click.echo(f"  or, with iree-base-runtime and NumPy alone, python {place} --device NAME")
+    return 0
 
 
 def _repeat(what: str) -> str:

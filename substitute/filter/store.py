@@ -15,7 +15,7 @@ from .client import CHANGED, UNCHANGED, digest_of, entry_path, make_folders, pri
 from .options import Options
 
 if TYPE_CHECKING:
-    from ..catalog.manifest import Manifest
+    from ..catalog.entry import Manifest
 
 MOST_FILES = 5_000
 """Folders of kernels with more files than this are not stamped, and what they lead to is not kept."""

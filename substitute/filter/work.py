@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..bindings import settle_bindings
 from ..catalog.catalog import builtin_folders, load_catalog, load_manifests, pack_folders
-from ..catalog.manifest import Manifest
+from ..catalog.entry import Manifest
 from ..errors import ModelError, SubstituteError
 from ..match.planner import Chosen
 from ..model.kernel import Kernel
@@ -71,17 +72,15 @@ class Knowledge:
         options = self.options
         sys.dont_write_bytecode = True  # what Python keeps beside a generator would change its folder, which is watched
         self.chosen = load_plan(options.plan) if options.plan else None
-        self.manifests = load_manifests(options.kernels, builtin=options.builtin)
+        self.manifests = load_manifests(options.kernels, builtin=options.builtin, kept=options.cache)
         folders = [*options.kernels, *((*builtin_folders(), *pack_folders()) if options.builtin else ())]
         self.stamp = make_stamp(self.manifests, [folder.resolve() for folder in folders], options)
 
     def kernels(self, backends: frozenset[str]) -> Sequence[Kernel]:
         """Those for these backends, with what they compute."""
         if backends not in self._kernels:
-            from ..read.definition import read_forms
-
             options = self.options
-            catalog = load_catalog(options.kernels, builtin=options.builtin, backends=backends, read_forms=read_forms)
+            catalog = load_catalog(options.kernels, builtin=options.builtin, backends=backends, kept=options.cache)
             self._kernels[backends] = catalog.kernels
         return self._kernels[backends]
 
@@ -108,6 +107,7 @@ def new_context() -> ir.Context:
     """A context without threads, which a forked process would wait for."""
     from iree.compiler import ir
 
+    settle_bindings()
     context = ir.Context()
     context.enable_multithreading(False)
     return context

@@ -286,9 +286,8 @@ def load(words: Sequence[str], backend: str) -> Desk:
         knowledge = desk.knowledge(os.getcwd(), list(words))
         knowledge.kernels(frozenset({backend}))
     with contextlib.suppress(Exception):
-        importlib.import_module("iree.compiler.dialects.linalg")
         desk.context = new_context()
-        for name in ("read.module", "report.as_json", "rewrite.callout", "payload.glsl", "payload.spirv"):
+        for name in ("dialects.linalg", "read.module", "report.as_json", "rewrite.callout", "payload.glsl", "payload.spirv"):
             importlib.import_module(f"substitute.{name}")
     if code is not None:
         code.join()

@@ -579,9 +579,9 @@ def _loop_sizes(inputs: list[Tensor], accesses: list[list[Linear | None]], count
 
 def _maps_and_kinds(op: ir.Operation) -> tuple[list[ir.AffineMap], list[str]]:
     from iree.compiler import ir
-    from iree.compiler.dialects import linalg
+    from iree.compiler._mlir_libs._mlirDialectsLinalg import get_indexing_maps  # `linalg` itself loads slowly
 
-    attribute = op.attributes["indexing_maps"] if "indexing_maps" in op.attributes else linalg.get_indexing_maps(op)
+    attribute = op.attributes["indexing_maps"] if "indexing_maps" in op.attributes else get_indexing_maps(op)
     if attribute is None:
         raise Unread(f"the operation {op.name}")
     maps = [ir.AffineMapAttr(a).value for a in attribute]

@@ -114,16 +114,37 @@ def _call(site: Site, request: Request, shapes: list[tuple[Index, ...]], entry: 
     type_ = ir.FunctionType(ir.TypeAttr(entry.attributes["function_type"]).value)
     placed = list(zip(request.parameters, shapes, strict=True))
     arguments = [_load(site, p, shape, values) for p, shape in placed[: len(type_.inputs)]]
-    call = ir.Operation.create(
-        "func.call",
-        operands=[_cast(a, t) for a, t in zip(arguments, type_.inputs, strict=True)],
-        results=list(type_.results),
-        attributes={"callee": ir.FlatSymbolRefAttr.get(str(ir.StringAttr(entry.attributes["sym_name"]).value))},
-    )
-    for (parameter, shape), result in zip(placed[len(type_.inputs) :], call.results, strict=True):
+    results = _moved_here(entry, [_cast(a, t) for a, t in zip(arguments, type_.inputs, strict=True)])
+    for (parameter, shape), result in zip(placed[len(type_.inputs) :], results, strict=True):
         tensor = ir.Type.parse(tensor_text(shape, parameter.operand.type.element))
         target = subspan(site, parameter.operand, _offset(parameter), "writeonly", shape, values)
         store_tensor(_cast(result, tensor), target, shape, values)
+
+
+def _moved_here(entry: ir.Operation, arguments: list[ir.Value]) -> list[ir.Value]:
+    """Moves the function's operations to where its call would stand; what it returns.
+
+    MLIR's inliner leaves functions alone that hold certain operations, `iree_codegen.ukernel.generic` for one.
+    """
+    from iree.compiler import ir
+
+    blocks = list(entry.regions[0].blocks)
+    if len(blocks) > 1:
+        name = ir.FlatSymbolRefAttr.get(str(ir.StringAttr(entry.attributes["sym_name"]).value))
+        results = list(ir.FunctionType(ir.TypeAttr(entry.attributes["function_type"]).value).results)
+        return list(
+            ir.Operation.create("func.call", operands=arguments, results=results, attributes={"callee": name}).results
+        )
+    here = ir.InsertionPoint.current.ref_operation
+    assert here is not None
+    for argument, value in zip(blocks[0].arguments, arguments, strict=True):
+        ir.Value(argument).replace_all_uses_with(value)
+    *operations, end = [op.operation for op in blocks[0].operations]
+    returned = list(end.operands)
+    for op in operations:
+        op.move_before(here)
+    entry.erase()
+    return returned
 
 
 def _values(site: Site) -> Materializer:

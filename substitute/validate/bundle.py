@@ -40,3 +40,8 @@ class Bundle:
     """Why there is none."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock time of each step of building it."""
+    title: str = ""
+    """The kernel or the model, for people."""
+    seed: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of what built it."""

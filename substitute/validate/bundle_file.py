@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,22 @@ from .bundle import Bundle, Subject
 from .case import Area, BindingRange, Case, Expected, Filled, Launch
 
 FORMAT = 1
+_MAIN = """import sys
+
+from substitute.validate.run_bundle import main
+
+sys.exit(main([sys.argv[0], *sys.argv[1:]]))
+"""
 _TEXT, _ARRAYS, _CANDIDATE, _BASELINE = "bundle.json", "arrays.npz", "candidate.vmfb", "baseline.vmfb"
 
 
-def save_bundle(bundle: Bundle, path: Path) -> None:
-    """Writes a bundle."""
+def save_bundle(bundle: Bundle, path: Path, *, runnable: bool = False) -> None:
+    """Writes a bundle. If `runnable`, Python runs the file itself where only iree-base-runtime and NumPy are."""
     arrays = _Arrays()
     text = {
+        "title": bundle.title,
+        "seed": bundle.seed,
+        "versions": bundle.versions,
         "format": FORMAT,
         "device": bundle.device,
         "beside": sorted(bundle.beside),
@@ -37,6 +47,10 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
         if bundle.baseline is not None:
             file.writestr(_BASELINE, bundle.baseline)
         file.writestr(_ARRAYS, arrays.written())
+        if runnable:
+            file.writestr("__main__.py", _MAIN)
+            for name, source in _package():
+                file.writestr(name, source)
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -59,12 +73,23 @@ def load_bundle(path: Path) -> Bundle:
                 subjects=tuple(_read_subject(s, arrays) for s in text["subjects"]),
                 missing_baseline=text["missing_baseline"],
                 seconds=text["seconds"],
+                title=text["title"],
+                seed=text["seed"],
+                versions=text["versions"],
             )
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
         raise UsageError(
             "the bundle cannot be read", where=str(path), expected="a file that `iree-substitute validate` wrote",
             found=f"{type(error).__name__}: {error}", next_step="check the path, or make it anew",
         ) from None  # fmt: skip
+
+
+def _package() -> Iterator[tuple[str, bytes]]:
+    """Our own modules, with their names in the file."""
+    root = Path(__file__).resolve().parent.parent
+    for path in sorted(root.rglob("*")):
+        if path.suffix in (".py", ".j2") and "__pycache__" not in path.parts:
+            yield str(Path(root.name, path.relative_to(root))), path.read_bytes()
 
 
 class _Arrays:

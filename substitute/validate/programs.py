@@ -74,7 +74,8 @@ def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Gener
     for form in kernel.forms:
         count = (6 if form is kernel.forms[0] else max(2, 6 // share)) if quick else max(8, 24 // share)
         drawn = draw_sizes(kernel, form, count=count, random=random, most=most)
-        functions += [_function(kernel, form, sizes, len(functions) + i) for i, sizes in enumerate(drawn)]
+        fixed = drawn if form is kernel.forms[0] or not quick else drawn[-1:]
+        functions += [_function(kernel, form, sizes, len(functions) + i) for i, sizes in enumerate(fixed)]
         functions.append(_open_function(kernel, form, drawn, len(functions)))
         for wrapping in _wrappings(kernel, first=form is kernel.forms[0], quick=quick):
             usable = [s for s in drawn if all(size > 1 for size in s.values())] or drawn

@@ -21,6 +21,8 @@ EDGES = (
 FACTORS = (1, 2, 4, 8, 16, 32, 64)
 """What sizes are multiplied by where constraints ask for multiples."""
 MOST_TRIES = 400
+INDEXED = 11
+"""Size of an axis that nothing else says the size of."""
 
 
 def draw_sizes(
@@ -76,6 +78,8 @@ def derived_axes(kernel: Kernel, form: Form, sizes: Mapping[str, int]) -> dict[s
                         for loop, c in coordinate.terms
                     )
                     found[axis] = max(found.get(axis, 0), reach + evaluate(coordinate.constant, symbols=sizes) + 1)
+    for spec in kernel.operands:  # what is only indexed into, such as the rows of a table
+        found |= {axis: INDEXED for axis in spec.axes if axis not in sizes and axis not in found}
     return found
 
 

@@ -1,17 +1,18 @@
-"""Many validations at once, through joblib: on this machine's cores, or on a Dask cluster, with the same code."""
+"""Many validations at once: through joblib on this machine's cores, or on a Dask cluster.
+
+joblib has a backend for Dask, but a call whose worker is killed never comes back from it (joblib 1.6 calls no callback
+for a future that failed), so the cluster is asked directly.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import SubstituteError, UsageError
 from ..isolate import Call
 from ..pipeline import Progress, silent
-
-Errors = tuple[type[Exception], ...]
 
 ROUNDS = 3
 """How often what is left is given out anew after a worker was lost; then every task gets workers of its own."""
@@ -24,6 +25,9 @@ class Done:
     value: Any = None
     error: SubstituteError | None = None
     """Why it has no value; None if it has."""
+
+
+Take = Callable[[str, Done], None]
 
 
 def sweep(
@@ -41,26 +45,35 @@ def sweep(
         done[name] = result
         progress(f"{len(done)} of {len(tasks)}: {name}", len(done) / len(tasks))
 
-    with _backend(cluster) as lost:
-        for _ in range(ROUNDS):
-            left = {name: call for name, call in tasks.items() if name not in done}
-            if _all(left, jobs if not cluster else -1, lost, take):
-                return {name: done[name] for name in tasks}
-        for name in [name for name in tasks if name not in done]:
-            if not _all({name: tasks[name]}, 2 if not cluster else -1, lost, take):
-                take(name, Done(error=_lost(name)))
+    if cluster:
+        _on_cluster(tasks, cluster, take)
+    else:
+        _here(tasks, jobs, take, done)
     return {name: done[name] for name in tasks}
 
 
-def _all(tasks: Mapping[str, Call], jobs: int, lost: Errors, take: Callable[[str, Done], None]) -> bool:
+def _here(tasks: Mapping[str, Call], jobs: int, take: Take, done: Mapping[str, Done]) -> None:
+    """All workers of loky end with the first that dies, and nothing says whose fault it was."""
+    for _ in range(ROUNDS):
+        if _all({name: call for name, call in tasks.items() if name not in done}, jobs, take):
+            return
+    for name in [name for name in tasks if name not in done]:
+        # (with a single job joblib would call it in this process)
+        if not _all({name: tasks[name]}, 2, take):
+            take(name, Done(error=_lost(name)))
+
+
+def _all(tasks: Mapping[str, Call], jobs: int, take: Take) -> bool:
     """Calls these at the same time; False if a worker was lost before all of them were done."""
     import joblib
+    from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
     try:
-        for name, result in parallel(joblib.delayed(_call)(name, call) for name, call in tasks.items()):
-            take(name, result)
-    except lost:
+        with joblib.parallel_config(backend="loky", n_jobs=jobs):
+            parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+            for name, result in parallel(joblib.delayed(_call)(name, call) for name, call in tasks.items()):
+                take(name, result)
+    except BrokenProcessPool:
         return False
     return True
 
@@ -72,19 +85,10 @@ def _call(name: str, call: Call) -> tuple[str, Done]:
         return name, Done(error=error)
 
 
-@contextmanager
-def _backend(cluster: str) -> Iterator[Errors]:
-    """Sets joblib up; the errors that mean that a worker was lost."""
-    import joblib
-    from joblib.externals.loky.process_executor import BrokenProcessPool
-
-    if not cluster:
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-            yield (BrokenProcessPool,)
-        return
+def _on_cluster(tasks: Mapping[str, Call], address: str, take: Take) -> None:
+    """Dask gives a task whose worker died to another one, a few times."""
     try:
-        from distributed import Client
-        from distributed.client import FutureCancelledError
+        from distributed import Client, as_completed
         from distributed.scheduler import KilledWorker
     except ImportError:
         raise UsageError(
@@ -92,14 +96,19 @@ def _backend(cluster: str) -> Iterator[Errors]:
             next_step="pip install 'iree-substitute[cluster]'",
         ) from None  # fmt: skip
     try:
-        client = Client(cluster, timeout="20s")
+        client = Client(address, timeout="20s")
     except (OSError, ValueError) as error:
         raise UsageError(
-            "the cluster does not answer", where=cluster, expected="the address of a Dask scheduler, tcp://HOST:PORT",
+            "the cluster does not answer", where=address, expected="the address of a Dask scheduler, tcp://HOST:PORT",
             found=str(error) or type(error).__name__, next_step="start one with `dask scheduler` and `dask worker`",
         ) from None  # fmt: skip
-    with client, joblib.parallel_config(backend="dask", client=client):
-        yield (KilledWorker, FutureCancelledError)
+    with client:
+        futures = {client.submit(_call, name, call, pure=False): name for name, call in tasks.items()}
+        for future in as_completed(list(futures)):
+            try:
+                take(*future.result())
+            except KilledWorker:
+                take(futures[future], Done(error=_lost(futures[future])))
 
 
 def _lost(name: str) -> SubstituteError:

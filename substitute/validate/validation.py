@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from .verdict import DispatchVerdict
+
+PACKAGES = ("iree-substitute", "iree-base-compiler", "iree-base-runtime", "numpy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +45,21 @@ class Validation:
         """True if everything that was judged passed, and something was."""
         judged = [d for d in self.dispatches if not d.skipped]
         return bool(judged or self.results) and all(d.passed for d in judged) and all(r.passed for r in self.results)
+
+
+def installed_versions() -> dict[str, str]:
+    """Package → version, of what matters to a verdict and is installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def now() -> str:
+    """ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

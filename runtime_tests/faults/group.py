@@ -1,0 +1,180 @@
+"""All variants of one definition on one device: goldens and IREE's own code once, each variant compiled into them."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from substitute.errors import SubstituteError
+from substitute.validate.bundle import Bundle, Subject
+
+from .definitions import DEFINITIONS
+from .kernel import Refused, Variant
+
+TYPICAL = "typical"
+"""The function, and the label, of the shape that people usually try."""
+DRAWS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """One variant's module, or why there is none."""
+
+    variant: str
+    module: bytes = b""
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What all variants of a group share."""
+
+    bundle: Bundle
+    """The cases of the protocol, with IREE's own code and without a candidate."""
+    typical: tuple[Subject, ...]
+    """Normal draws at one shape."""
+
+
+def build_group(variants: Sequence[Variant], folder: Path, *, quick: bool, seed: int, plain: bool = True) -> None:
+    """Writes `folder/prepared` and then one `folder/NAME` for each variant. The first variant should be a right one.
+
+    With `plain` also the draws at the typical shape.
+    """
+    from substitute.compiler import Compilation, with_default_target
+    from substitute.pipeline import Clock, scratch_folder, silent, worker_threads
+    from substitute.validate.targets import flags_for
+
+    right = variants[0]
+    kernels = folder / "kernels"
+    right.write(kernels / "right")
+    text, labels, shapes = _program(kernels / "right", right, quick=quick, seed=seed)
+    clock = Clock(silent)
+    with (
+        worker_threads() as workers,
+        scratch_folder() as scratch,
+        Compilation(with_default_target(flags_for(right.device, ())), name="cases") as compilation,
+    ):
+        compilation.parse(text)
+        compilation.run("start", "executable-sources")
+        stock = compilation.module
+        assert stock is not None
+        made, prepared, dispatches = _prepare(
+            compilation, stock, kernels / "right", right, clock, labels, shapes, quick=quick, seed=seed, plain=plain
+        )
+        _save(folder / "prepared", prepared)
+        del made
+        for number, variant in enumerate(variants):
+            place = scratch / str(number)
+            place.mkdir()
+            _save(folder / variant.name, _build(compilation, stock, variant, kernels, dispatches, workers, place))
+
+
+def _program(
+    folder: Path, right: Variant, *, quick: bool, seed: int
+) -> tuple[bytes, Mapping[str, str], tuple[Mapping[str, Any], ...]]:
+    from substitute.catalog.catalog import load_catalog
+    from substitute.validate.kernel import _kinds
+    from substitute.validate.kinds import functions_of_kinds
+    from substitute.validate.programs import (
+        _function,
+        definition_file,
+        definition_functions,
+        definition_parts,
+        module_text,
+        shape_sets,
+    )
+
+    kernel = load_catalog([folder], builtin=False).kernel("candidate")
+    functions = definition_functions(kernel, quick=quick, random=np.random.default_rng(seed))
+    functions += functions_of_kinds(_kinds(kernel), first=len(functions), quick=quick)
+    typical = _function(kernel, kernel.forms[0], DEFINITIONS[right.definition].typical, len(functions))
+    labels = {f.name: f.label for f in functions} | {typical.name: TYPICAL}
+    texts = [definition_parts(definition_file(kernel)), *(f.text for f in functions), typical.text]
+    return module_text(texts), labels, shape_sets(functions)
+
+
+def _prepare(
+    compilation: Any, stock: Any, folder: Path, right: Variant, clock: Any, labels: Mapping[str, str],
+    shapes: Sequence[Any], *, quick: bool, seed: int, plain: bool,
+) -> tuple[Any, Prepared, dict[str, Any]]:  # fmt: skip
+    """The plan, the cases, and the dispatches by the name of the harness's function."""
+    from substitute.validate.build import Wanted, _baseline, _planned, _subjects, _with_baseline
+
+    compilation.module = stock.clone().operation
+    plan, sites = _planned(compilation, clock, [folder], builtin=False, chosen=None, only="candidate")
+    del sites
+    local = right.device.startswith("local")
+    wanted = Wanted(quick=quick, seed=seed, launches=8, shapes=tuple(shapes), labels=labels)
+    subjects = [s for s in _subjects(stock, plan, clock, wanted, local=local) if s.cases]
+    judged = [s for s in subjects if not s.cases[0].label.endswith(f": {TYPICAL}")]
+    typical: Sequence[Subject] = ()
+    if plain:
+        drawn = replace(wanted, quick=False, seeds=DRAWS, seed=100, case=f": {TYPICAL} [")
+        typical = [_usual(s) for s in _subjects(stock, plan, clock, drawn, local=local) if s.cases]
+    by_name = {s.dispatch.name: s.dispatch for s in plan.substitutions}
+    names = {name: f"run_{i}" for i, name in enumerate(by_name)}
+
+    def named(subject: Subject) -> Subject:
+        cases = tuple(replace(c, entry=names[subject.name]) for c in subject.cases)
+        return replace(subject, cases=cases)
+
+    judged, typical = [named(s) for s in judged], [named(s) for s in typical]
+    dispatches = {names[s.name]: by_name[s.name] for s in (*judged, *typical)}
+    beside = _with_baseline(judged, wanted)
+    baseline: bytes | None = None
+    missing = "a fault of IREE's own code would end the simulated device's context"
+    if right.backend != "cuda":
+        ours = {e: dispatches[e] for e in beside}
+        baseline, missing = _baseline(compilation, stock.clone().operation, ours, clock)
+    bundle = Bundle(
+        device=right.device, candidate=b"", baseline=baseline, missing_baseline=missing, subjects=tuple(judged),
+        beside=beside if baseline is not None else frozenset(),
+    )  # fmt: skip
+    return plan, Prepared(bundle=bundle, typical=tuple(typical)), dispatches
+
+
+def _usual(subject: Subject) -> Subject:
+    """With the inputs that people draw; a copy is tried with numbers that all differ."""
+    usual = tuple(c for c in subject.cases if c.inputs == "normal")
+    return replace(subject, cases=usual or subject.cases[:1])
+
+
+def _build(
+    compilation: Any, stock: Any, variant: Variant, kernels: Path, dispatches: Mapping[str, Any], workers: Any,
+    scratch: Path,
+) -> Built:  # fmt: skip
+    from substitute.pipeline import Clock, silent, substitute_dispatches
+    from substitute.validate.build import _compiled, _planned
+
+    clock = Clock(silent)
+    folder = kernels / variant.name
+    try:
+        variant.write(folder)
+        module = stock.clone().operation
+        compilation.module = module
+        plan, sites = _planned(compilation, clock, [folder], builtin=False, chosen=None, only="candidate")
+        assert {s.dispatch.name for s in plan.substitutions} >= {d.name for d in dispatches.values()}
+        substitute_dispatches(plan, sites, clock, workers, scratch)
+        del sites
+        return Built(variant=variant.name, module=_compiled(compilation, module, dispatches))
+    except (SubstituteError, Refused) as error:
+        return Built(variant=variant.name, refused=str(error).strip().partition("\n")[0])
+
+
+def _save(path: Path, value: object) -> None:
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(pickle.dumps(value))
+    temporary.replace(path)
+
+
+def load_built(folder: Path, variants: Sequence[Variant]) -> tuple[Prepared | None, Iterator[Built]]:
+    """What a group's process has written, before it ended or died."""
+    if not (folder / "prepared").exists():
+        return None, iter(())
+    prepared: Prepared = pickle.loads((folder / "prepared").read_bytes())
+    return prepared, (pickle.loads((folder / v.name).read_bytes()) for v in variants if (folder / v.name).exists())

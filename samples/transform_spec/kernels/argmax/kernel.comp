@@ -1,0 +1,26 @@
+// Each of 64 invocations looks at every 64th element; then the 64 candidates are halved, six times, in shared memory.
+layout(local_size_x = 64, local_size_y = 1, local_size_z = 1) in;
+shared float best[64];
+shared uint place[64];
+
+void main() {
+  uint row = gl_WorkGroupID.x, lane = gl_LocalInvocationID.x;
+  float largest = float(load_x(int(row), int(lane)));
+  uint at = lane;
+  for (uint n = lane + 64; n < uint(N); n += 64) {
+    float value = float(load_x(int(row), int(n)));
+    if (value > largest) { largest = value; at = n; }
+  }
+  best[lane] = largest;
+  place[lane] = at;
+  for (uint width = 32; width > 0; width /= 2) {
+    barrier();
+    if (lane < width) {
+      float other = best[lane + width];
+      uint where = place[lane + width];
+      // of equal numbers the first one counts, as in the definition
+      if (other > best[lane] || (other == best[lane] && where < place[lane])) { best[lane] = other; place[lane] = where; }
+    }
+  }
+  if (lane == 0) store_at(int(row), i64_from_uint(place[0]));
+}

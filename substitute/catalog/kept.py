@@ -1,0 +1,195 @@
+"""What was read of kernels, kept from run to run: reading 20 of them takes longer than starting Python.
+
+One file per set of folders and state of this program, in the user's cache; each kernel in it goes with the time stamps
+of its files. Without a place to write, or with one that others can write to, everything is read anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from pathlib import Path
+
+from ..model.kernel import Form
+from .entry import Manifest
+
+State = tuple[str, int, int, int]
+"""Path, time of the last change in ns, size, inode; zeros for what is not there."""
+
+MOST_FILES = 200
+"""A kernel's folder with more files than this is read anew each time."""
+RACY_NS = 50_000_000
+"""A file changed so lately could change once more without a new time stamp."""
+LONGEST_UNUSED_S = 14 * 86_400.0
+OTHERS_MAY_WRITE = 0o022
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One kernel."""
+
+    files: tuple[State, ...]
+    manifest: Manifest
+    forms: tuple[Form, ...] | None = None
+    """None until they are needed."""
+
+
+@dataclass(slots=True)
+class Shelf:
+    """The kernels of some folders, as they were read."""
+
+    path: Path | None
+    """Where they are kept; None: nowhere."""
+    entries: dict[Path, Entry] = field(default_factory=dict)
+    """By the manifest's file."""
+    changed: bool = False
+
+    def manifest(self, file: Path, read: Callable[[Path], Manifest]) -> Manifest:
+        """The manifest of this file, read if it is not here or has changed. Raises what `read` raises."""
+        entry = self.entries.get(file)
+        if entry is None or _now(entry.files) != entry.files:
+            # looked at before it is read: a change in between is noticed the next time
+            below = _states(file.parent) if self.path else ()
+            manifest = read(file)
+            entry = Entry(_with_others(below, manifest), manifest)
+            self.entries[file] = entry
+            self.changed = True
+        return entry.manifest
+
+    def forms(self, manifest: Manifest, read: Callable[[], tuple[Form, ...]]) -> tuple[Form, ...]:
+        """The forms of a kernel whose manifest came from here. Raises what `read` raises."""
+        entry = self.entries[manifest.file]
+        if entry.forms is None:
+            entry = replace(entry, forms=read())
+            self.entries[manifest.file] = entry
+            self.changed = True
+        assert entry.forms is not None
+        return entry.forms
+
+    def keep(self) -> None:
+        """Writes what is new. A cache that cannot be written only costs speed."""
+        if not self.changed or self.path is None:
+            return
+        self.changed = False
+        latest = time.time_ns() - RACY_NS
+        kept = {
+            file: entry
+            for file, entry in self.entries.items()
+            if 0 < len(entry.files) <= MOST_FILES and all(state[1] < latest for state in entry.files)
+        }
+        content = pickle.dumps(kept, protocol=5)
+        with contextlib.suppress(OSError):
+            folder = self.path.parent
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            temporary = folder / f".{self.path.name}.{os.getpid()}"
+            temporary.write_bytes(_digest([content]) + content)
+            os.replace(temporary, self.path)
+            _prune(folder)
+
+
+def open_shelf(files: Iterable[Path]) -> Shelf:
+    """What is known of the kernels with these manifests."""
+    folder = cache_folder()
+    if folder is None:
+        return Shelf(None)
+    path = folder / _digest([*_program(), *(os.fsencode(file) for file in files)]).hex()
+    try:
+        with path.open("rb") as stream:
+            state = os.fstat(stream.fileno())
+            # a pickle may do anything: one that another user could have written is not read
+            if state.st_uid == os.getuid() and not state.st_mode & OTHERS_MAY_WRITE:
+                digest, content = stream.read(32), stream.read()
+                if _digest([content]) == digest:
+                    return Shelf(path, pickle.loads(content))
+    except OSError:
+        pass  # not there, or not to be read
+    return Shelf(path)
+
+
+def cache_folder() -> Path | None:
+    """Where it is kept; None if there is no such place."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    if not home.startswith("/"):
+        home = os.environ.get("HOME", "")
+        if not home.startswith("/"):
+            return None
+        home += "/.cache"
+    return Path(home) / "iree-substitute" / "kernels"
+
+
+def _program() -> list[bytes]:
+    """What the contents depend on besides the kernels: this program, Python, and all installed packages."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    checkout = os.path.isfile(os.path.join(os.path.dirname(package), "pyproject.toml"))
+    # in a checkout any source may change; an installation is replaced as a whole
+    sources = _below(package, ".py") if checkout else [os.path.join(package, "__init__.py")]
+    places = [path for path in sys.path if path]
+    compiler = [os.path.join(path, "iree", "compiler", "version.py") for path in places]
+    parts = [repr((sys.version, [_state(path) for path in (*sources, *compiler)])).encode()]
+    for path in places:
+        if path.endswith("-packages"):
+            with contextlib.suppress(OSError):
+                parts += sorted(os.fsencode(name) for name in os.listdir(path) if name.endswith(".dist-info"))
+    return parts
+
+
+def _states(folder: Path) -> tuple[State, ...]:
+    """Of a kernel's folder with all that is in it; nothing if that is too much."""
+    found = _below(os.fspath(folder))
+    return tuple(_state(path) for path in found) if len(found) <= MOST_FILES else ()
+
+
+def _with_others(below: tuple[State, ...], manifest: Manifest) -> tuple[State, ...]:
+    """Adds what a manifest names outside of its folder."""
+    if not below:
+        return ()
+    payload = manifest.kernel.payload
+    named = [manifest.file, payload.path, *payload.objects, *([manifest.definition] if manifest.definition else [])]
+    known = {state[0] for state in below}
+    return below + tuple(_state(path) for path in dict.fromkeys(map(os.fspath, named)) if path not in known)
+
+
+def _below(folder: str, suffix: str = "") -> list[str]:
+    """Files and folders below one, but what Python itself keeps there; little more than `MOST_FILES` of any folder."""
+    found: list[str] = []
+    for place, names, files in os.walk(folder):
+        names[:] = sorted(n for n in names if n != "__pycache__" and not n.startswith("."))
+        found += [] if suffix else [place]
+        found += [os.path.join(place, file) for file in sorted(files) if file.endswith(suffix)]
+        if not suffix and len(found) > MOST_FILES:
+            break
+    return found
+
+
+def _now(files: tuple[State, ...]) -> tuple[State, ...]:
+    return tuple(_state(state[0]) for state in files)
+
+
+def _state(path: str) -> State:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return path, 0, 0, 0
+    return path, found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _digest(parts: Iterable[bytes]) -> bytes:
+    state = blake2b(digest_size=32)
+    for part in parts:
+        state.update(b"%d:" % len(part))
+        state.update(part)
+    return state.digest()
+
+
+def _prune(folder: Path) -> None:
+    """Removes what was written long ago: by another state of the program, or for folders that nobody uses."""
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > LONGEST_UNUSED_S:
+                path.unlink()

@@ -1,0 +1,105 @@
+"""Runs and judges a bundle: needs iree-base-runtime and NumPy, and no compiler."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import SubstituteError
+from ..isolate import Progress
+from .bundle_file import load_bundle
+from .run import judge_bundle, judge_isolated
+from .validation import Validation, installed_versions, now
+from .words import dispatch_rows, failure_lines, note_lines
+
+
+def silent(_what: str, _share: float | None) -> None:
+    """Progress that nobody looks at."""
+
+
+def run_bundle(
+    path: Path, *, device: str | None = None, isolate: bool = True, command: str = "", progress: Progress = silent
+) -> Validation:
+    """Every dispatch of a bundle on `device` (left out: the one that it was made for).
+
+    `command` is what the reader can type to get the same again. Raises `UsageError` for a file that is no bundle,
+    `DeviceError` for a device that cannot be had.
+    """
+    bundle = load_bundle(path)
+    started, start = now(), time.perf_counter()
+    judge = judge_isolated if isolate else judge_bundle
+    verdicts = judge(bundle, device=device, progress=progress)
+    built = {f"{name} (where the bundle was made)": version for name, version in bundle.versions.items()}
+    return Validation(
+        title=bundle.title or path.name, device=device or bundle.device, seed=bundle.seed, dispatches=verdicts,
+        command=command or shlex.join(["iree-substitute", "run-bundle", str(path)]), started=started,
+        versions={**installed_versions(), **built}, seconds={"run": time.perf_counter() - start},
+    )  # fmt: skip
+
+
+def write_reports(
+    validation: Validation, *, json_file: Path | None = None, junit: Path | None = None, html: Path | None = None
+) -> None:
+    """Writes those reports that have a place. Raises `SubstituteError`."""
+    made: list[tuple[Path, bytes]] = []
+    if json_file is not None:
+        from ..report.validation_json import validation_to_json
+
+        made.append((json_file, json.dumps(validation_to_json(validation), indent=2, allow_nan=False).encode()))
+    if junit is not None:
+        from ..report.junit import validation_to_junit
+
+        made.append((junit, validation_to_junit(validation)))
+    if html is not None:
+        from ..report.page import validation_to_html
+
+        made.append((html, validation_to_html(validation).encode()))
+    for path, data in made:
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise SubstituteError(
+                "the report could not be written", where=str(path), expected="a file in a folder that can be written",
+                found=error.strerror or str(error), next_step="choose another place",
+            ) from None  # fmt: skip
+
+
+def main(argv: Sequence[str]) -> int:
+    """What `python FILE` does with a bundle; the exit status is the verdict."""
+    file, *words = argv
+    parser = argparse.ArgumentParser(prog=f"python {file}", description="Runs and judges this bundle of kernels.")
+    parser.add_argument("--device", help="as IREE names it; left out, the one that the bundle was made for")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the verdicts as JSON")
+    options = parser.parse_args(words)
+    try:
+        validation = run_bundle(
+            Path(file), device=options.device, command=shlex.join(["python", *argv]), progress=_to_stderr
+        )
+        write_reports(validation, json_file=options.json)
+    except SubstituteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    for line in lines(validation):
+        print(line)
+    return 0 if validation.passed else 1
+
+
+def lines(validation: Validation) -> list[str]:
+    """The verdicts as plain text."""
+    rows = [("dispatch", "kernel", "cases", "error ÷ allowed", "verdict"), *dispatch_rows(validation.dispatches)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    text = ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    text += note_lines(validation.dispatches)
+    for verdict in validation.dispatches:
+        text += failure_lines(verdict, validation.command)
+    return [*text, f"{'passed' if validation.passed else 'FAILED'} on {validation.device}"]
+
+
+def _to_stderr(what: str, _share: float | None) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{what[:70]}", end="" if what else "\n", file=sys.stderr, flush=True)

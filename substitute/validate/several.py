@@ -1,0 +1,147 @@
+"""Several kernels, in parallel if that is wanted; and any verdict as the `Validation` that reports are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from ..isolate import Call, isolated
+from ..model.kernel import Kernel
+from ..pipeline import Progress, silent
+from .bundle_file import save_bundle
+from .kernel import bundle_kernel, check_device, validate_kernel
+from .kernel_verdict import KernelVerdict
+from .sweep import sweep
+from .validation import ResultLine, Validation, installed_versions
+from .verdict import DispatchVerdict
+
+if TYPE_CHECKING:
+    from .model import ModelVerdict
+
+
+def validate_kernels(
+    kernels: Sequence[Kernel],
+    *,
+    device: str = "local-task",
+    quick: bool = False,
+    seed: int = 0,
+    case: str = "",
+    flags: Sequence[str] = (),
+    jobs: int = 1,
+    cluster: str = "",
+    progress: Progress = silent,
+) -> list[KernelVerdict]:
+    """Each kernel on the device, `jobs` at a time, or on the Dask cluster of this address.
+
+    With several at a time, what one kernel raises becomes its verdict. Raises `SubstituteError`.
+    """
+    for kernel in kernels:
+        check_device(kernel, device, flags)
+    common = {"device": device, "quick": quick, "seed": seed, "case": case, "flags": tuple(flags), "isolate": True}
+    if jobs == 1 and not cluster:
+        return [
+            validate_kernel(kernel, progress=_prefixed(progress, kernel.name), **common)  # type: ignore[arg-type]
+            for kernel in kernels
+        ]
+    tasks = {kernel.name: Call(validate_kernel, {"kernel": kernel, **common}) for kernel in kernels}
+    done = sweep(tasks, jobs=jobs, cluster=cluster, progress=progress)
+    return [
+        found.value
+        if found.error is None
+        else KernelVerdict(
+            kernel=kernel.name, folder=str(kernel.folder), device=device, seed=seed, quick=quick, dispatches=(),
+            message=str(found.error),
+        )
+        for kernel, found in zip(kernels, done.values(), strict=True)
+    ]  # fmt: skip
+
+
+def bundle_kernels(
+    kernels: Sequence[Kernel],
+    path: Path,
+    *,
+    device: str,
+    quick: bool,
+    seed: int,
+    case: str = "",
+    flags: Sequence[str] = (),
+    progress: Progress = silent,
+) -> list[Path]:
+    """Writes a bundle that runs itself for one kernel to `path`, or for several into the folder `path`."""
+    places = [path] if len(kernels) == 1 else [path / f"{kernel.name}.bundle" for kernel in kernels]
+    for kernel, place in zip(kernels, places, strict=True):
+        check_device(kernel, device, flags)
+        arguments = {
+            "folder": kernel.folder, "name": kernel.name, "device": device, "quick": quick, "seed": seed, "case": case,
+            "flags": tuple(flags),
+        }  # fmt: skip
+        bundle = isolated(Call(bundle_kernel, arguments), _prefixed(progress, kernel.name))
+        write_bundle(bundle, place, title=kernel.name, seed=seed)
+    return places
+
+
+def write_bundle(bundle: object, path: Path, *, title: str, seed: int) -> None:
+    """Writes a bundle that runs itself. Raises `UsageError` for one without a case, or a place that cannot be used."""
+    from dataclasses import replace
+
+    from .bundle import Bundle
+
+    assert isinstance(bundle, Bundle)
+    if not any(subject.cases for subject in bundle.subjects):
+        raise UsageError(
+            f"there is nothing to put into a bundle of {title}", where=str(path),
+            expected="a dispatch that a kernel takes and whose golden is known", found="none",
+            next_step="`iree-substitute inspect MODEL` says why no kernel fits",
+        )  # fmt: skip
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = replace(bundle, title=title, seed=seed, versions=installed_versions())
+        temporary = path.with_name(f".{path.name}.part")
+        save_bundle(whole, temporary, runnable=True)
+        temporary.replace(path)
+    except OSError as error:
+        raise UsageError(
+            "the bundle could not be written", where=str(path), expected="a file in a folder that can be written",
+            found=error.strerror or str(error), next_step="choose another place",
+        ) from None  # fmt: skip
+
+
+def of_kernels(verdicts: Sequence[KernelVerdict], *, device: str, seed: int, command: str, started: str) -> Validation:
+    """What is reported of kernels."""
+    dispatches: list[DispatchVerdict] = []
+    seconds: dict[str, float] = {}
+    for verdict in verdicts:
+        dispatches += verdict.dispatches
+        if verdict.message:
+            dispatches.append(
+                DispatchVerdict(
+                    name=verdict.kernel, kernel=verdict.kernel, cases=(), stage="golden", message=verdict.message
+                )
+            )
+        for step in ("build", "run"):
+            seconds[step] = seconds.get(step, 0.0) + verdict.seconds.get(step, 0.0)
+    return Validation(
+        title=", ".join(v.kernel for v in verdicts), device=device, seed=seed, command=command, started=started,
+        versions=installed_versions(), dispatches=tuple(dispatches), seconds=seconds,
+    )  # fmt: skip
+
+
+def of_model(verdict: ModelVerdict, *, title: str, command: str, started: str) -> Validation:
+    """What is reported of a model."""
+    results = tuple(
+        ResultLine(
+            name=f"result {r.number}: {r.type}", passed=r.passed,
+            detail=r.reason or f"{r.share:.2g} of the largest magnitude, {r.tolerance:g} is allowed",
+        )
+        for r in verdict.results
+    )  # fmt: skip
+    return Validation(
+        title=title, device=verdict.device, seed=verdict.seed, command=command, started=started,
+        versions=installed_versions(), dispatches=verdict.dispatches, results=results, seconds=verdict.seconds,
+    )  # fmt: skip
+
+
+def _prefixed(progress: Progress, name: str) -> Progress:
+    return lambda what, share: progress(f"{name}: {what}", share)
