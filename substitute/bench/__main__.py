@@ -30,6 +30,7 @@ from .measure import (
     measure_filters,
     measure_growth,
     measure_models,
+    measure_validating,
 )
 from .samples import Samples, merge
 from .selection import Selection, select_models
@@ -58,8 +59,8 @@ def command(
     quick: bool,
     json_file: Path | None,
 ) -> int:
-    """Measure coverage, results, run time and compile time, how compile time grows, what the filter costs, and how
-    fast the simulated CUDA device is.
+    """Measure coverage, results, run time and compile time, how compile time grows, what the filter and validating
+    cost, and how fast the simulated CUDA device is.
 
     Exits with 1 if a result is wrong or something could not be measured; missed goals of speed and coverage are shown.
     """
@@ -70,7 +71,7 @@ def command(
     with tempfile.TemporaryDirectory(prefix="iree-substitute-bench-") as name:
         folder = Path(name)
         chosen = Selection(subjects=(), left_out=())
-        if sections & (MODEL_SECTIONS | {"compile", "filter"}):
+        if sections & (MODEL_SECTIONS | {"compile", "filter", "validation"}):
             with progress() as report:
                 chosen = select_models(_words(models), sets, overrides, folder, report)
         click.echo("  ".join(f"{key}: {value}" for key, value in machine.items()))
@@ -109,6 +110,10 @@ def _measure(
         with progress() as report:
             samples = merge(samples, measure_filters(chosen.subjects, effort, folder, report))
         _show(filter_tables(samples.filters, samples.hooks))
+    if "validation" in sections:
+        with progress() as report:
+            samples = merge(samples, measure_validating(chosen.subjects, effort, report))
+        _show(tables.validation_tables(samples.validations, samples.goldens))
     for title, entries in (("Left out", samples.left_out), ("Could not be measured", samples.failures)):
         if entries:
             _show([tables.left_out_table(title, entries)])

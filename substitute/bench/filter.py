@@ -23,6 +23,8 @@ from .subject import Subject
 COUNTS = (1, 10, 100, 1000)
 HOOK = "--iree-hal-preprocess-executables-with="
 FIRST, AGAIN, WARM = "first time", "from the cache", "worker running, no cache"
+NEW = "new ones, kernels known"
+"""Executables that are not in the cache, of a compilation that is not the first with these kernels."""
 MATCHING, NOT_MATCHING = "matching", "not matching"
 FEWEST_RUNS = 20
 """Of `cat` and of the interpreter, whose times everything is divided by."""
@@ -70,11 +72,13 @@ def measure_filter(counts: Sequence[int], folder: Path, progress: Progress) -> l
 
 
 def _measure(case: str, argv: Sequence[str], text: bytes, count: int, folder: Path) -> FilterSample:
-    files = []
+    files: list[str] = []
+    new: list[str] = []
     for number in range(max(count, FEWEST_RUNS)):
-        path = folder / f"executable-{number}.mlir"
-        path.write_bytes(text + b"// %d\n" % number)
-        files.append(str(path))
+        for found, word in ((files, "executable"), (new, "new")):
+            path = folder / f"{word}-{number}.mlir"
+            path.write_bytes(text + f"// {word} {number}\n".encode())
+            found.append(str(path))
     with _surroundings() as environment:
         bare = [sys.executable, "-I", "-S", "-c", "pass"]
         seconds = {
@@ -82,6 +86,7 @@ def _measure(case: str, argv: Sequence[str], text: bytes, count: int, folder: Pa
             INTERPRETER: _drive(bare, files, environment),
             FIRST: _drive(argv, files[:count], environment),
             AGAIN: _drive(argv, files[:count], environment),
+            NEW: _drive(argv, new[:count], environment),
             WARM: _drive([*argv, "--no-cache"], [files[0], *files[:count]], environment)[1:],
         }
     return FilterSample(case=case, executables=count, seconds=seconds)

@@ -21,16 +21,20 @@ from .samples import (
     CompileSample,
     CoverageSample,
     FilterSample,
+    GoldenSample,
     HookSample,
     ModuleGrowth,
     ResultSample,
     Samples,
     TimeSample,
+    ValidationSample,
 )
 from .subject import LeftOut, Subject
 
-SECTIONS = ("coverage", "results", "runtime", "compile", "growth", "filter", "simulator")
+SECTIONS = ("coverage", "results", "runtime", "compile", "growth", "filter", "simulator", "validation")
 Failures = list[LeftOut]
+GOLDEN_MODELS = ("magika", "gpt2")
+"""Models whose golden is timed."""
 SMALL_MODULE = 10
 """Executables of a synthetic module that is quick enough to be compiled several times."""
 
@@ -155,6 +159,22 @@ def measure_device(effort: Effort, progress: Progress) -> Samples:
         kernels, loads = measure_simulator(quick=effort is QUICK, repeat=effort.repeat, progress=progress)
         samples = Samples(simulator=tuple(kernels), loads=tuple(loads))
     return replace(samples, failures=tuple(failures))
+
+
+def measure_validating(subjects: Sequence[Subject], effort: Effort, progress: Progress) -> Samples:
+    """Validating each built-in kernel, and the golden of some models."""
+    from .validation import measure_golden, measure_validations
+
+    failures: Failures = []
+    validations: list[ValidationSample] = []
+    goldens: list[GoldenSample] = []
+    with _noted(failures, "validating the built-in kernels"):
+        validations = measure_validations(thorough=effort is not QUICK, progress=progress)
+    for subject in subjects:
+        if subject.name.rpartition("/")[2] in GOLDEN_MODELS:
+            with _noted(failures, f"the golden of {subject.name}"):
+                goldens.append(measure_golden(subject.name, subject.path, (), _prefixed(progress, subject.name)))
+    return Samples(validations=tuple(validations), goldens=tuple(goldens), failures=tuple(failures))
 
 
 def describe_machine() -> Mapping[str, str]:

@@ -151,6 +151,31 @@ class LoadSample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationSample:
+    """A kernel that was validated."""
+
+    kernel: str
+    device: str
+    quick_s: float
+    thorough_s: float | None
+    """None where only the quick validation was run."""
+    quick_cases: int
+    thorough_cases: int
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenSample:
+    """All dispatches of a model: what their golden takes, beside what IREE takes to compile them."""
+
+    model: str
+    dispatches: int
+    golden_s: float
+    """Drawing inputs and evaluating, for all classes of inputs together."""
+    compile_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
     """Everything that one run of the benchmark measured."""
 
@@ -164,6 +189,8 @@ class Samples:
     loads: tuple[LoadSample, ...] = ()
     filters: tuple[FilterSample, ...] = ()
     hooks: tuple[HookSample, ...] = ()
+    validations: tuple[ValidationSample, ...] = ()
+    goldens: tuple[GoldenSample, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
     """Model → where its weights come from."""
     left_out: tuple[LeftOut, ...] = ()
@@ -184,6 +211,8 @@ def merge(first: Samples, second: Samples) -> Samples:
         loads=first.loads + second.loads,
         filters=first.filters + second.filters,
         hooks=first.hooks + second.hooks,
+        validations=first.validations + second.validations,
+        goldens=first.goldens + second.goldens,
         notes={**first.notes, **second.notes},
         left_out=first.left_out + second.left_out,
         failures=first.failures + second.failures,

@@ -40,11 +40,13 @@ from .samples import (
     CatalogGrowth,
     CompileSample,
     CoverageSample,
+    GoldenSample,
     LoadSample,
     ModuleGrowth,
     ResultSample,
     SimulatorSample,
     TimeSample,
+    ValidationSample,
 )
 from .subject import LeftOut
 
@@ -250,6 +252,24 @@ def simulator_tables(kernels: Sequence[SimulatorSample], loads: Sequence[LoadSam
         times = (statistics.median(load.parse_s), statistics.median(load.load_s))
         large.add_row(f"{load.ptx_bytes:,}", *(f"{seconds:.2f}" for seconds in times))
     return [table, large]
+
+
+def validation_tables(kernels: Sequence[ValidationSample], goldens: Sequence[GoldenSample]) -> list[Table]:
+    """What it takes to be sure."""
+    table = _table(
+        "Validating the built-in kernels", ["kernel", "device"], ["quick s", "cases", "all s", "cases"],
+        caption="whole commands but for Python's start; goals: 5 s and 60 s on two idle cores",
+    )  # fmt: skip
+    for sample in kernels:
+        thorough = ("–", "–") if sample.thorough_s is None else (f"{sample.thorough_s:.1f}", str(sample.thorough_cases))
+        table.add_row(sample.kernel, sample.device, f"{sample.quick_s:.1f}", str(sample.quick_cases), *thorough)
+    beside = _table("Golden", ["model"], ["dispatches", "golden s", "IREE compiles s", "golden ÷ compile"])
+    for golden in goldens:
+        ratio = golden.golden_s / golden.compile_s if golden.compile_s else float("nan")
+        beside.add_row(
+            golden.model, str(golden.dispatches), f"{golden.golden_s:.1f}", f"{golden.compile_s:.1f}", f"{ratio:.2f}"
+        )
+    return [table, beside]
 
 
 def left_out_table(title: str, entries: Sequence[LeftOut]) -> Table:
