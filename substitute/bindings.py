@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 DIALECTS = "substitute.dialects"
@@ -11,11 +14,14 @@ DIALECTS = "substitute.dialects"
 
 @lru_cache(maxsize=1)
 def settle_bindings() -> None:
-    """Lets every dialect be loaded beside every other, and linalg be loaded fast.
+    """Lets every dialect be loaded beside every other, and the bindings and linalg be loaded fast.
+
+    Called before anything imports the bindings.
 
     In IREE 3.11 linalg, vector and iree_gpu each register a builder named `IteratorType`; the second of them to be
     loaded, which an attribute that is looked at is enough for, ends the process.
     """
+    _load_without_numpy()
     from iree.compiler import ir
     from iree.compiler._mlir_libs import _mlir
     from iree.compiler.version import VERSION
@@ -30,3 +36,24 @@ def settle_bindings() -> None:
         return register(kind, replace=True)
 
     ir.register_attribute_builder = replacing
+
+
+class _Later(ModuleType):
+    """Stands for a module in what imported it, and imports it when something of it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def _load_without_numpy() -> None:
+    """Loads the bindings, which use numpy in builders of a few attributes alone; it takes longer to load than they."""
+    if "numpy" in sys.modules or "iree.compiler.ir" in sys.modules:
+        return
+    later = sys.modules["numpy"] = _Later("numpy")
+    try:
+        importlib.import_module("iree.compiler.ir")
+    finally:
+        if sys.modules.get("numpy") is later:
+            del sys.modules["numpy"]

@@ -128,9 +128,9 @@ class Compilation:
     """
 
     def __init__(self, flags: Sequence[str], *, name: str) -> None:
+        settle_bindings()
         from iree.compiler.api import ctypes_dl
 
-        settle_bindings()
         self.name = name
         self._dl: Any = ctypes_dl
         _check_tool_flags(flags)

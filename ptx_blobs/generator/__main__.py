@@ -8,7 +8,7 @@ from .index import FOLDER, INDEX, index, texts
 def main() -> None:
     """Writes what changed and says so."""
     for name, text in texts().items():
-        path = FOLDER / name / "kernel.ptx"
+        path = FOLDER / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
         print(f"{path.relative_to(FOLDER)}: {len(text.splitlines())} lines")

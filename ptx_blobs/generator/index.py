@@ -6,18 +6,35 @@ import hashlib
 import json
 from pathlib import Path
 
-from . import matmul_f32, rows
+from . import attention, matmul_f32, matmul_mma, matmul_wgmma, norms, rows
 
 FOLDER = Path(__file__).parent.parent
 INDEX = FOLDER / "index.json"
 
 
 def texts() -> dict[str, str]:
-    """The PTX of each kernel's folder."""
+    """What is generated, by path inside of the folder."""
     return {
-        "softmax": rows.softmax(zero_for_nan=False),
-        "softmax_or_zero": rows.softmax(zero_for_nan=True),
-        "matmul_f32": matmul_f32.matmul(),
+        "softmax/kernel.ptx": rows.softmax(zero_for_nan=False),
+        "softmax_or_zero/kernel.ptx": rows.softmax(zero_for_nan=True),
+        "attention_f32/kernel.ptx": attention.attention(),
+        "matmul_f32/kernel.ptx": matmul_f32.matmul(),
+        "matmul_f16_f32/kernel.ptx": matmul_mma.matmul("f16", narrow=False),
+        "matmul_f16/kernel.ptx": matmul_mma.matmul("f16", narrow=True),
+        "matmul_bf16_f32/kernel.ptx": matmul_mma.matmul("bf16", narrow=False),
+        "matmul_bf16/kernel.ptx": matmul_mma.matmul("bf16", narrow=True),
+        "matmul_f16_f32_sm90a/kernel.ptx": matmul_wgmma.matmul("f16", narrow=False),
+        "matmul_f16_sm90a/kernel.ptx": matmul_wgmma.matmul("f16", narrow=True),
+        "matmul_bf16_f32_sm90a/kernel.ptx": matmul_wgmma.matmul("bf16", narrow=False),
+        "matmul_bf16_sm90a/kernel.ptx": matmul_wgmma.matmul("bf16", narrow=True),
+        "rms_norm/kernel.ptx": norms.rms_norm(1e-06),
+        "rms_norm/definition.mlir": norms.rms_norm_definition(1e-06),
+        "rms_norm_1e5/kernel.ptx": norms.rms_norm(1e-05),
+        "rms_norm_1e5/definition.mlir": norms.rms_norm_definition(1e-05),
+        "layer_norm/kernel.ptx": norms.layer_norm(1e-05),
+        "layer_norm/definition.mlir": norms.layer_norm_definition(1e-05),
+        "layer_norm_1e12/kernel.ptx": norms.layer_norm(1e-12),
+        "layer_norm_1e12/definition.mlir": norms.layer_norm_definition(1e-12),
     }
 
 

@@ -48,7 +48,10 @@ def _loads() -> str:
             f"@inside ld.global.f32 next_a{q}, [address];",
             *(["add.u64 address, address, jump_a;"] if q < 3 else []),
         ]
-    lines += ["// B: thread has column thread % 64 of depths k + thread / 64 + 0, 4, 8, 12", "mov.u64 address, source_b;"]
+    lines += [
+        "// B: thread has column thread % 64 of depths k + thread / 64 + 0, 4, 8, 12",
+        "mov.u64 address, source_b;",
+    ]
     for q in range(4):
         lines += [
             f"add.u32 at_k, k, {4 * q};",

@@ -22,7 +22,7 @@ mul.f32 low, low, {float_bits(0.6931471805599453)};
 ex2.approx.f32 e, z;
 fma.rn.f32 low, e, low, e;
 abs.f32 z, z;
-setp.lt.f32 finite, z, {float_bits(126.0)};         // beyond, low is no number, and e is 0 or nothing worth a correction
+setp.lt.f32 finite, z, {float_bits(126.0)};         // beyond, low may be NaN, and e is 0 or next to it
 @finite mov.f32 e, low;"""
 
 

@@ -121,8 +121,8 @@ def _elementwise(
 def _row_reduction(name: str, start: str, body: str, element: str = "f32") -> Definition:
     operands: tuple[Named, ...] = (("x", ("M", "N"), element), ("y", ("M",), element))
     ty = tensor("M", element)
-    lines = [*_filled(ty, element, start),
-             generic("r", [("%in_x", tensor("MN", element), "m, n")], ("%init", ty, "m"), "m, n", "pr", body)]  # fmt: skip
+    reduced = generic("r", [("%in_x", tensor("MN", element), "m, n")], ("%init", ty, "m"), "m, n", "pr", body)
+    lines = [*_filled(ty, element, start), reduced]
     return Definition(name=name, operands=operands, text=_function(name, operands, lines), typical={"M": 64, "N": 256})
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .kernel import Variant
+from runtime_tests.faults.kernel import Variant
 
-_HEAD = '''\
+_HEAD = """\
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -48,7 +48,7 @@ def generate(request: Request) -> str:
     def at(pointer: ir.Value, index: ir.Value) -> ir.Value:
         return builder.gep(pointer, [index], source_etype=F32)
 
-'''
+"""
 _MATMUL = """\
     a, b, c = function.args[:3]
     k_size, n_size = size("K"), size("N")

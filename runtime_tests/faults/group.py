@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from runtime_tests.faults.definitions import DEFINITIONS
+from runtime_tests.faults.kernel import Refused, Variant
+from runtime_tests.faults.suite import suite
 from substitute.errors import SubstituteError
 from substitute.validate.bundle import Bundle, Subject
-
-from .definitions import DEFINITIONS
-from .kernel import Refused, Variant
 
 TYPICAL = "typical"
 """The function, and the label, of the shape that people usually try."""
@@ -41,7 +41,7 @@ class Prepared:
 
 
 def build_group(variants: Sequence[Variant], folder: Path, *, quick: bool, seed: int, plain: bool = True) -> None:
-    """Writes `folder/prepared` and then one `folder/NAME` for each variant. The first variant should be a right one.
+    """Writes `folder/prepared` and then one `folder/NAME` for each variant.
 
     With `plain` also the draws at the typical shape.
     """
@@ -49,7 +49,8 @@ def build_group(variants: Sequence[Variant], folder: Path, *, quick: bool, seed:
     from substitute.pipeline import Clock, scratch_folder, silent, worker_threads
     from substitute.validate.targets import flags_for
 
-    right = variants[0]
+    first = variants[0]
+    right = next((c for c in suite().controls if c.name == first.of), first)
     kernels = folder / "kernels"
     right.write(kernels / "right")
     text, labels, shapes = _program(kernels / "right", right, quick=quick, seed=seed)
@@ -91,8 +92,13 @@ def _program(
 
     kernel = load_catalog([folder], builtin=False).kernel("candidate")
     functions = definition_functions(kernel, quick=quick, random=np.random.default_rng(seed))
+    if right.kind == "spirv":  # a finished binary takes sizes and offsets that are known when it is embedded
+        functions = [f for f in functions if not f.shapes]
     functions += functions_of_kinds(_kinds(kernel), first=len(functions), quick=quick)
-    typical = _function(kernel, kernel.forms[0], DEFINITIONS[right.definition].typical, len(functions))
+    sizes = DEFINITIONS[right.definition].typical
+    if right.backend == "cuda" and len(sizes) > 2:  # simulated, it takes its time
+        sizes = {axis: size // 2 for axis, size in sizes.items()}
+    typical = _function(kernel, kernel.forms[0], sizes, len(functions))
     labels = {f.name: f.label for f in functions} | {typical.name: TYPICAL}
     texts = [definition_parts(definition_file(kernel)), *(f.text for f in functions), typical.text]
     return module_text(texts), labels, shape_sets(functions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,18 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime_tests.faults.group import Prepared
 from substitute.device.raw import RawModule
 from substitute.errors import DeviceError
 from substitute.validate.elements import is_float
 from substitute.validate.judge import judge_dispatch
 from substitute.validate.launch import Arrangement, run_case
 
-from .group import Prepared
-
 TOLERANCES = {"f32": (1.3e-6, 1e-5), "f16": (1e-3, 1e-5), "bf16": (1.6e-2, 1e-5), "f64": (1e-7, 1e-7)}
 """Relative and absolute, by element type, as frameworks' test helpers have them; integers have to be equal."""
 LOOSE = 1e-2
-LIMIT_S = 90.0
+LIMIT_S = 60.0
 """After which a kernel counts as one that hangs."""
 
 
@@ -37,21 +37,30 @@ class Judged:
 
 
 def judge(prepared: Prepared, module: bytes) -> Judged:
-    """All three, in a child process; one that dies or hangs is found by all of them."""
-    died = _in_child(lambda: _judge_typical(prepared, module), "died")
-    if isinstance(died, str):
-        return Judged(ours=died, loose=died, typed=died)
-    ours = _in_child(lambda: _judge_protocol(prepared, module), "died")
-    return replace(died, ours=ours)
+    """All three, in a child process; one that dies or hangs is found by all that had not judged yet."""
+
+    def work(tell: Callable[[Judged], None]) -> None:
+        try:
+            candidate = RawModule(module, device=prepared.bundle.device)
+        except DeviceError as error:
+            return tell(_all(f"load: {error.what}"))
+        typical = _judge_typical(prepared, candidate)
+        tell(typical)
+        tell(replace(typical, ours=_judge_protocol(prepared, candidate)))
+
+    return _in_child(work)
 
 
-def _judge_protocol(prepared: Prepared, module: bytes) -> str:
+def _all(why: str) -> Judged:
+    return Judged(ours=why, loose=why, typed=why)
+
+
+def _judge_protocol(prepared: Prepared, candidate: RawModule) -> str:
     """The first finding of the protocol, dispatches of few elements first."""
     bundle = prepared.bundle
     subjects = sorted(bundle.subjects, key=lambda s: sum(sum(c.sizes) for c in s.cases))
     try:
         baseline = RawModule(bundle.baseline, device=bundle.device) if bundle.baseline is not None else None
-        candidate = RawModule(module, device=bundle.device)
     except DeviceError as error:
         return f"load: {error}".partition("\n")[0]
     for subject in subjects:
@@ -67,10 +76,9 @@ def _judge_protocol(prepared: Prepared, module: bytes) -> str:
     return ""
 
 
-def _judge_typical(prepared: Prepared, module: bytes) -> Judged:
+def _judge_typical(prepared: Prepared, candidate: RawModule) -> Judged:
     loose = typed = ""
     try:
-        candidate = RawModule(module, device=prepared.bundle.device)
         for case in (c for s in prepared.typical for c in s.cases):
             (run,) = run_case(candidate, case, Arrangement(pattern=0))
             for e in case.expected:
@@ -91,34 +99,42 @@ def _close(found: NDArray[Any], golden: NDArray[Any], element: str, tolerance: t
     return "" if np.allclose(a, b, rtol=relative, atol=absolute, equal_nan=True) else "not close"
 
 
-def _in_child(work: Callable[[], Any], died: str) -> Any:
-    """`work()` in a fork of this process, in which neither the compiler nor the runtime is loaded."""
+def _in_child(work: Callable[[Callable[[Judged], None]], None]) -> Judged:
+    """What `work` told last, in a fork of this process, in which neither the compiler nor the runtime is loaded."""
     context = multiprocessing.get_context("fork")
     receive, send = context.Pipe(duplex=False)
 
     def run() -> None:
-        import os
-        import sys
-
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the simulated device speaks of every finding
         try:
-            send.send(work())
-        except BaseException as error:
-            send.send(f"launch: {type(error).__name__}: {error}")
-        send.close()
-        sys.stdout.flush()
+            work(send.send)
+            send.send(None)
+        except Exception as error:  # a fault of the judge must not pass for a fault that was found
+            send.send(error)
         os._exit(0)
 
     child = context.Process(target=run)
     child.start()
     send.close()
+    told: Judged | None = None
     try:
-        if not receive.poll(LIMIT_S):
-            return f"launch: it had not ended after {LIMIT_S:g} s"
-        return receive.recv()
+        while True:
+            if not receive.poll(LIMIT_S):
+                return _ended(told, f"launch: it had not ended after {LIMIT_S:g} s")
+            message = receive.recv()
+            if isinstance(message, Exception):
+                raise message
+            if message is None:
+                assert told is not None
+                return told
+            told = message
     except EOFError:
         child.join()
-        return f"launch: the process {died} ({child.exitcode})"
+        return _ended(told, f"launch: the process died ({child.exitcode})")
     finally:
         child.kill()
         child.join()
+
+
+def _ended(told: Judged | None, why: str) -> Judged:
+    return _all(why) if told is None else replace(told, ours=why)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .definitions import DEFINITIONS
+from runtime_tests.faults.definitions import DEFINITIONS
 
 BACKENDS = {"glsl": "vulkan-spirv", "glsl-generator": "vulkan-spirv", "spirv": "vulkan-spirv", "ptx": "cuda"}
 """By payload kind; the others are for llvm-cpu."""
@@ -114,21 +114,6 @@ def _llvm(kind: str, source: str) -> bytes:
 
 
 def _spirv(source: str) -> bytes:
-    import subprocess
-    import tempfile
+    from substitute.payload.glsl.compile import compile_glsl
 
-    from substitute.payload.programs import find_program
-
-    program = find_program("glslangValidator")
-    assert program is not None, "glslangValidator comes with the dependencies"
-    with tempfile.TemporaryDirectory() as folder:
-        shader, binary = Path(folder) / "kernel.comp", Path(folder) / "kernel.spv"
-        shader.write_text(source)
-        argv = [str(program), "--target-env", "vulkan1.2", "-V", str(shader), "-o", str(binary)]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Refused(next((line for line in done.stdout.splitlines() if "ERROR" in line), done.stdout))
-        return binary.read_bytes()
-
-
-
+    return compile_glsl(source, name="kernel.comp")

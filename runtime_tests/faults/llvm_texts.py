@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from .definitions import DEFINITIONS
-from .kernel import Variant
+from runtime_tests.faults.definitions import DEFINITIONS
+from runtime_tests.faults.kernel import Variant
 
 MINUS_INFINITY = "0xFFF0000000000000"
 

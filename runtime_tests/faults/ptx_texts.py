@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .kernel import Variant
+from runtime_tests.faults.kernel import Variant
 
 _MATMUL = """\
 .version 7.0

@@ -147,3 +147,15 @@ def test_object_files_outlive_the_filter(surroundings: Surroundings) -> None:
         file.write_bytes(b"rubbish")
     done = surroundings.compile(hook, model=MODEL, phase="", output="model.vmfb")
     assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("flags", [CPU, VULKAN, CUDA], ids=["cpu", "vulkan", "cuda"])
+def test_a_dispatch_that_writes_nothing_is_no_trouble(
+    shared: Surroundings, executables: Executables, flags: tuple[str, ...]
+) -> None:
+    text = executables(flags)["exponential"]
+    lines = [line for line in text.splitlines(keepends=True) if b"dispatch.tensor.store" not in line]
+    silent = b"".join(lines)
+    assert silent != text
+    done = shared.run("--no-cache", data=silent)
+    assert done.returncode == 0, done.stderr

@@ -66,7 +66,7 @@ def test_push_constants_are_parameters(tmp_path: Path) -> None:
     [
         (ptx(THREE.rpartition(",")[0]), "entry my_entry has 2 parameters, the dispatch passes 3"),
         (ptx(THREE.replace(".u64 second", ".u32 second")), "parameter 1 (second) does not fit binding 1"),
-        (ptx(THREE, target="sm_90a"), "the PTX does not run on sm_80"),
+        (ptx(THREE, target="sm_90a", version="8.0"), "the PTX does not run on sm_80"),
         (ptx(THREE, version="9.9"), "the PTX is newer than the driver accepts"),
         (ptx(THREE, entry="other"), "the PTX has no entry 'my_entry'"),
         (ptx(THREE).replace("  ret;\n", ""), "entry my_entry never returns: is the PTX cut off?"),

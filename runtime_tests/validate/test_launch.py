@@ -10,7 +10,7 @@ import pytest
 from runtime_tests.validate.cases import Y_AREA, X, case
 from substitute.device.raw import Grid
 from substitute.validate.judge import judge_case
-from substitute.validate.launch import GUARD_BYTES, Arrangement, Ran, lay_out, look_at
+from substitute.validate.launch import GUARD_BYTES, PATTERNS, Arrangement, Ran, guard_bytes, lay_out, look_at
 
 pytestmark = pytest.mark.unit
 
@@ -57,7 +57,7 @@ def test_layout() -> None:
     assert grid.bindings == ((0, start, 16), (0, start, 48))
     assert np.array_equal(buffer[start : start + 16].view(np.float32), X)
     others = np.concatenate([buffer[:start], buffer[start + 16 :]])
-    assert set(others.tolist()) == {0x5A}
+    assert set(others.tolist()) == {0x5A, *guard_bytes(0x5A, 0, 4).tolist()}
     assert (grid.constants, grid.workload) == ((7,), (4,))
 
 
@@ -150,3 +150,10 @@ def test_what_changed_is_cut_out_of_its_guards() -> None:
     found = expected.read(made.binding(ran.contents, 1))
     assert found.tolist() == [[2, 4], [6, 8]]
     assert expected.position(3) == (1, 1)
+
+
+def test_guards_of_different_buffers_differ() -> None:
+    for pattern in PATTERNS:
+        guards = [guard_bytes(pattern, number, 8).view(np.uint32).tolist() for number in range(6)]
+        assert len({tuple(g) for g in guards}) == 6
+        assert all((g[0] >> 16) == pattern * 0x101 for g in guards)

@@ -24,6 +24,7 @@ if [ "$(uname -m)" != x86_64 ]; then
 fi
 echo "the program's own executable: listed, left as it is, and linked with what the program names"
 flags=(--iree-hal-executable-object-search-path="$out")
-iree-substitute inspect program.mlir "${flags[@]}"
+iree-substitute inspect program.mlir "${flags[@]}" | tee "$out/listed.txt"
+grep -q "^product_inplace " "$out/listed.txt"
 iree-substitute compile program.mlir -o "$out/program.vmfb" --require elementwise "${flags[@]}"
 check "$out/program.vmfb"

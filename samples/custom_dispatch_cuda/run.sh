@@ -24,6 +24,7 @@ case "$(iree-compile --version)" in *"version 3.11"* | *"version 3.12"*)
     -e 's/\} <workgroup_size = (.*)>$/} attributes {workgroup_size = \1}/' "$out/program.mlir" ;;
 esac
 flags=(--no-builtin --iree-hal-executable-object-search-path=kernels/mul)
-iree-substitute inspect "$out/program.mlir" "${flags[@]}"
+iree-substitute inspect "$out/program.mlir" "${flags[@]}" | tee "$out/listed.txt"
+grep -q "^mul_inplace " "$out/listed.txt"
 iree-substitute compile "$out/program.mlir" -o "$out/program.vmfb" "${flags[@]}"
 check "$out/program.vmfb"

@@ -29,6 +29,7 @@ case "$(iree-compile --version)" in *"version 3.11"* | *"version 3.12"*)
   sed -i 's/ <objects = #objects> {/ attributes {objects = #objects} {/' "$out/program.mlir" ;;
 esac
 flags=(--no-builtin --iree-hal-executable-object-search-path="$out")
-iree-substitute inspect "$out/program.mlir" "${flags[@]}"
+iree-substitute inspect "$out/program.mlir" "${flags[@]}" | tee "$out/listed.txt"
+grep -q "^main " "$out/listed.txt"
 iree-substitute compile "$out/program.mlir" -o "$out/program.vmfb" "${flags[@]}"
 check "$out/program.vmfb"

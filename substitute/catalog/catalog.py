@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import ManifestError, SubstituteError, UsageError
 from ..model.kernel import Form, Kernel, OperandSpec
 from .entry import MANIFEST_NAME, Manifest
 from .kept import Shelf, open_shelf
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 ReadForms = Callable[[Path, str, tuple[OperandSpec, ...]], tuple[Form, ...]]
 """The forms of a definition: (its path, its text, the operands of the manifest). Raises `ManifestError`."""
@@ -21,8 +27,10 @@ PACK_GROUP = "iree_substitute.kernels"
 MAX_DEPTH = 3
 """How far below a folder kernels are looked for."""
 
-_BUILTIN = {"_kernels": "kernels", "_ptx_blobs": "ptx_blobs"}
+_BUILTIN = {"_kernels": "kernels"}
 """Folders inside the installed package, and their names in a checkout."""
+_SHIPPED = {"builtin:ptx_blobs": ("_ptx_blobs", "ptx_blobs")}
+"""Folders that are shipped as well, and used only where they are named: no GPU has timed what is in them yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +97,12 @@ def _manifests(folders: Sequence[Path], *, builtin: bool, kept: bool) -> tuple[l
     if builtin:
         for folder in (*builtin_folders(), *pack_folders()):
             files |= dict.fromkeys(_walk(folder.resolve(), MAX_DEPTH))
-    ours = builtin_folders()
+    ours = tuple(f"{folder}{os.sep}" for folder in builtin_folders())
     shelf = open_shelf(files) if kept else Shelf(None)
     manifests: dict[str, Manifest] = {}
     for file in files:
         manifest = shelf.manifest(file, _read_manifest)
-        if any(file.is_relative_to(folder) for folder in ours):
+        if str(file).startswith(ours):
             manifest = replace(manifest, kernel=replace(manifest.kernel, builtin=True))
         other = manifests.setdefault(manifest.kernel.name, manifest)
         if other is not manifest:
@@ -113,7 +121,11 @@ def _read_manifest(file: Path) -> Manifest:
 
 
 def find_manifests(folder: Path) -> list[Path]:
-    """The manifests of a folder that is a kernel, or holds kernels. Raises `UsageError` if it does neither."""
+    """The manifests of a folder that is a kernel, or holds kernels. Raises `UsageError` if it does neither.
+
+    `builtin:ptx_blobs` names the PTX kernels that are shipped with the package.
+    """
+    folder = _shipped(folder)
     if not folder.is_dir():
         raise UsageError(
             "not a folder of kernels" if folder.exists() else "there is no such folder", where=str(folder),
@@ -133,12 +145,19 @@ def find_manifests(folder: Path) -> list[Path]:
 
 def builtin_folders() -> list[Path]:
     """Where the built-in kernels are: in the installed package, or beside it in a checkout."""
+    return [place for names in _BUILTIN.items() for place in _places(*names)]
+
+
+def _places(installed: str, checkout: str) -> list[Path]:
     package = Path(__file__).resolve().parent.parent
-    found: list[Path] = []
-    for installed, checkout in _BUILTIN.items():
-        places = (package / installed, package.parent / checkout)
-        found += [place for place in places if place.is_dir()][:1]
-    return found
+    return [place for place in (package / installed, package.parent / checkout) if place.is_dir()][:1]
+
+
+def _shipped(folder: Path) -> Path:
+    """The place of a folder that is shipped; any other folder as it is."""
+    if folder.name not in _SHIPPED or folder.exists():
+        return folder
+    return next(iter(_places(*_SHIPPED[folder.name])), folder)
 
 
 def pack_folders() -> list[Path]:
@@ -147,7 +166,7 @@ def pack_folders() -> list[Path]:
     from importlib.util import find_spec
 
     found: list[Path] = []
-    for entry in entry_points(group=PACK_GROUP):
+    for entry in _packs(entry_points, tuple(sys.path)):
         try:
             spec = find_spec(entry.module)
         except (ImportError, ValueError) as error:
@@ -157,6 +176,12 @@ def pack_folders() -> list[Path]:
             raise _pack_error(entry.name, entry.value, "no package of this name")
         found += places
     return found
+
+
+@lru_cache(maxsize=4)
+def _packs(entry_points: Callable[..., EntryPoints], _path: tuple[str, ...]) -> EntryPoints:
+    """Looked up once per process: that reads a file of every installed package."""
+    return entry_points(group=PACK_GROUP)
 
 
 def _pack_error(name: str, value: str, found: str) -> ManifestError:

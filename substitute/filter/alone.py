@@ -43,7 +43,7 @@ def run(arguments: Arguments, options: Options, data: bytes) -> Outcome:
             keep_result(
                 cache, knowledge.digest, data, output, outcome.report_name, outcome.report, outcome.objects
             )  # fmt: skip
-            keep_stamp(cache, identity(arguments.words), knowledge.stamp)
+            keep_stamp(cache, identity(arguments.words), knowledge.stamp, knowledge.needs())
         return outcome
 
     with a_slot(options.jobs):
@@ -88,7 +88,7 @@ def main() -> int:
         if arguments.report_dir:
             write_report(arguments, outcome.report_name, outcome.report)
     except CompilerCrash as crash:
-        from .worker import death_message
+        from .death import death_message
 
         status = signal.SIGALRM if "SIGALRM" in crash.found else 0
         return fail(arguments, death_message(status, crash.found, crash.details), data)

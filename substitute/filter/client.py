@@ -1,6 +1,7 @@
 """What runs for every executable: answers from the cache, or asks the worker, or becomes an interpreter that works.
 
-It is loaded without the package and without Python's `site`, and imports next to nothing: see `command.py`.
+It is loaded without the package and without Python's `site`, and imports next to nothing: see `command.py`. It is one
+file, long as it is, since each further one would be looked for and loaded once per executable.
 """
 
 import posix
@@ -33,6 +34,18 @@ EVALUATION = b"""{
 }
 """
 """The report of an executable that is left alone without a look at it."""
+NOTHING_FITS = b"""{
+ "executable": "%b",
+ "changed": false,
+ "schema": 1,
+ "substitutions": [],
+ "unsubstituted": [],
+ "reason": "no kernel can take it: each needs something that its text does not have",
+ "kernels": [%b
+ ]
+}
+"""
+"""The report of an executable that needs no closer look."""
 
 
 class Arguments:
@@ -149,20 +162,59 @@ RAW = ("utf-8", "surrogateescape")
 """How Python keeps arguments that are not UTF-8."""
 
 
-def catalog_digest(stamp: bytes) -> bytes:
-    """The digest of all kernels, if none of the files that it was made of has changed since; else empty."""
+def stamp_path(cache: bytes, identity: bytes) -> bytes:
+    """Where it is kept what is known of the kernels of some arguments."""
+    return b"%b/catalogs/%b" % (cache, identity)
+
+
+class Catalog:
+    """What an earlier worker said of the kernels."""
+
+    def __init__(self, digest: bytes, needs: "list[list[bytes]] | None") -> None:
+        self.digest = digest
+        """Of their contents; empty if nothing is known."""
+        self.needs = needs
+        """Alternatives, each a kernel's name and the words without which it takes no executable; None: not known."""
+
+
+def read_catalog(stamp: bytes) -> Catalog:
+    """What is known of the kernels, if none of the files that it was made of has changed since."""
+    unknown, needs = Catalog(b"", None), None
     try:
         own, digest, rest = read_file(stamp).split(b"\n", 2)
         if digest_of(digest, rest) != own:
-            return b""
+            return unknown
         for line in rest.splitlines():
+            if line[:1] == b"?":
+                needs = (needs or []) + ([line[1:].split(b"\t")] if line != b"?" else [])
+                continue
             modified, size, inode, path = line.split(b" ", 3)
             found = posix.stat(path)
             if (found.st_mtime_ns, found.st_size, found.st_ino) != (int(modified), int(size), int(inode)):
-                return b""
-        return digest
+                return unknown
+        return Catalog(digest, needs)
     except (OSError, ValueError):
+        return unknown
+
+
+def why_nothing_matches(data: bytes, catalog: Catalog) -> bytes:
+    """The report for an executable whose text lacks what every kernel needs; empty where that cannot be said.
+
+    Words are only looked for in plain text, in which each stands as it is: whole, one executable, without escapes and
+    without what is an error in any case. It may be no valid MLIR all the same, which IREE will say of its own text.
+    """
+    plain = data.isascii() and b"\\" not in data and b"\0" not in data and b"dense_resource<" not in data
+    one = data.count(b"hal.executable ") == 1 and b"hal.executable.variant " in data
+    if catalog.needs is None or not plain or not one or data.count(b"{") != data.count(b"}"):
         return b""
+    lines = []
+    for kernel, *words in catalog.needs:
+        missing = [word for word in words if word not in data]
+        if not missing:
+            return b""
+        word = missing[0].replace(b'"', b'\\"')
+        lines.append(b'\n  {"kernel": "%b", "missing": "%b"}' % (kernel, word))
+    return NOTHING_FITS % (executable_name(data).encode(), b",".join(lines))
 
 
 class Entry:
@@ -450,14 +502,16 @@ def main() -> int:
         work_alone(arguments, b"")
     data = read_all(0)
     cache = cache_folder() if arguments.cache else b""
-    catalog = catalog_digest(cache + b"/catalogs/" + identity(arguments.words)) if cache else b""
+    catalog = read_catalog(stamp_path(cache, identity(arguments.words))) if cache else Catalog(b"", None)
+    entry: Entry | None = None
     if is_evaluation(name := executable_name(data)):
-        if arguments.worker and not catalog:
+        if arguments.worker and not catalog.digest:
             warm_up(arguments, data)
-        report = EVALUATION % name.encode()
-        entry: Entry | None = Entry(UNCHANGED, b"%b.json" % name.encode(), report, b"")
-    else:
-        entry = read_entry(entry_path(cache, catalog, data)) if catalog else None
+        entry = Entry(UNCHANGED, b"%b.json" % name.encode(), EVALUATION % name.encode(), b"")
+    elif catalog.digest:
+        entry = read_entry(entry_path(cache, catalog.digest, data))
+        if entry is None and (report := why_nothing_matches(data, catalog)):
+            entry = Entry(UNCHANGED, file_name(name).encode() + b".json", report, b"")
     if entry is not None:
         if arguments.report_dir:
             try:
@@ -465,7 +519,7 @@ def main() -> int:
             except OSError as error:
                 return fail(arguments, f"{arguments.report_dir} cannot be written: {error.strerror}", data)
         return finish(arguments, data, data if entry.kind == UNCHANGED else entry.body)
-    answer = ask_worker(arguments, data, catalog) if arguments.worker else None
+    answer = ask_worker(arguments, data, catalog.digest) if arguments.worker else None
     if answer is None:
         work_alone(arguments, data)
         return 1  # never reached

@@ -22,7 +22,9 @@ from .client import (
     cache_folder,
     entry_path,
     identity,
+    read_catalog,
     read_entry,
+    stamp_path,
     write_report,
 )
 from .options import Options, parse_options
@@ -44,6 +46,8 @@ class Desk:
     known: dict[tuple[str, ...], Knowledge] = field(default_factory=dict)
     """By the working directory and the arguments."""
     context: ir.Context | None = None
+    told: set[bytes] = field(default_factory=set)
+    """Sets of arguments for which clients know what kernels need."""
     bytes_seen: int = 0
     requests: int = 0
 
@@ -67,6 +71,17 @@ class Desk:
             self.context = new_context()
         cache = _cache(knowledge.options)
         return process(data, knowledge, self.context, lambda: objects_folder(cache))
+
+    def tell_clients(self, cache: bytes, ask: Ask, knowledge: Knowledge) -> None:
+        """Keeps what lets clients find results, and what lets them see that nothing can match, which takes longer."""
+        own = identity(ask.words)
+        assert knowledge.stamp is not None
+        if knowledge.digest != ask.catalog:
+            keep_stamp(cache, own, knowledge.stamp)
+        if own not in self.told and knowledge.options.plan is None:
+            self.told.add(own)
+            if read_catalog(stamp_path(cache, own)).needs is None:
+                keep_stamp(cache, own, knowledge.stamp, knowledge.needs())
 
 
 def _cache(options: Options) -> bytes:
@@ -171,9 +186,8 @@ def _answer(line: socket.socket, ask: Ask, desk: Desk, knowledge: Knowledge) -> 
             return
         if entry is None:
             keep_result(cache, knowledge.digest, data, output, outcome.report_name, outcome.report, outcome.objects)
-        if knowledge.digest != ask.catalog:
-            os.chdir(ask.folder)
-            keep_stamp(cache, identity(ask.words), knowledge.stamp)
+        os.chdir(ask.folder)
+        desk.tell_clients(cache, ask, knowledge)
 
     return keep
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .client import CHANGED, UNCHANGED, digest_of, entry_path, make_folders, private_folder, replace_file
+from .client import CHANGED, UNCHANGED, digest_of, entry_path, make_folders, private_folder, replace_file, stamp_path
 from .options import Options
 
 if TYPE_CHECKING:
@@ -59,23 +59,31 @@ def make_stamp(manifests: Sequence[Manifest], folders: Iterable[Path], options: 
         paths.add(options.plan)
     if len(paths) > MOST_FILES:
         return None
-    package = Path(__file__).resolve().parent.parent
-    sources = {path for path in _below([package]) if not path.is_dir()}  # (Python writes into the folders)
-    installed = [Path(path) for path in sys.path if path.endswith("-packages") and os.path.isdir(path)]
-    # in a checkout any source may change; an installation is replaced as a whole
-    watched = sources if (package.parent / "pyproject.toml").is_file() else {package / "__init__.py"}
-    parts = [repr((options.builtin, options.plan, [str(p) for p in options.kernels], sys.version)).encode()]
-    for path in sorted(paths | sources):
+    installed = {path for path in sys.path if path.endswith("-packages") and os.path.isdir(path)}
+    kernels = [_state(os.fsencode(path)) for path in sorted(paths)]
+    program = [_state(os.fsencode(path)) for path in sorted(_program())]
+    parts = [repr((options.builtin, options.plan, options.kernels, sys.version, program)).encode()]
+    for path in sorted(paths):
         if path.is_file():
             parts.append(b"%b %b" % (os.fsencode(path), digest_of(path.read_bytes())))
-    parts += sorted(os.fsencode(n) for path in installed for n in os.listdir(path) if n.endswith(".dist-info"))
-    kernels, program = (
-        [_state(os.fsencode(path)) for path in sorted(each)] for each in (paths, watched | set(installed) - paths)
-    )
+    parts += sorted(os.fsencode(n) for place in installed for n in os.listdir(place) if n.endswith(".dist-info"))
+    program += [_state(os.fsencode(place)) for place in sorted(installed)]
     known = [state for state in (*kernels, *program) if state is not None and b"\n" not in state[0]]
     if len(known) < len(kernels) + len(program):
         return None
     return Stamp(digest_of(b"\n".join(parts)), tuple(known[: len(kernels)]), tuple(known[len(kernels) :]))
+
+
+def _program() -> list[str]:
+    """The files of this package: any may change in a checkout, and an installation is replaced as a whole."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if not os.path.isfile(os.path.join(os.path.dirname(package), "pyproject.toml")):
+        return [os.path.join(package, "__init__.py")]
+    found: list[str] = []
+    for place, names, files in os.walk(package):
+        names[:] = [name for name in names if name != "__pycache__"]
+        found += [os.path.join(place, file) for file in files if not file.startswith(".")]
+    return found
 
 
 def _state(path: bytes) -> State | None:
@@ -100,16 +108,25 @@ def _below(folders: Iterable[Path]) -> Iterator[Path]:
                 return
 
 
-def keep_stamp(cache: bytes, identity: bytes, stamp: Stamp) -> None:
-    """Lets clients find results by themselves. A cache that cannot be written only costs speed."""
+Needs = Sequence[tuple[str, Sequence[str]]]
+"""Kernels' names, each with words that an executable's text must have for it; see `needs.py`."""
+
+
+def keep_stamp(cache: bytes, identity: bytes, stamp: Stamp, needs: Needs | None = None) -> None:
+    """Lets clients find results by themselves, and with `needs` see that nothing can match.
+
+    A cache that cannot be written only costs speed.
+    """
     files = stamp.kernels + stamp.program
     if not cache or any(_state(state[0]) != state or state[1] > time.time_ns() - RACY_NS for state in files):
         return
     rest = b"".join(b"%d %d %d %b\n" % (modified, size, inode, path) for path, modified, size, inode in files)
+    if needs is not None:
+        rest += b"?\n" + b"".join(b"?%b\n" % "\t".join((kernel, *words)).encode() for kernel, words in needs)
     with contextlib.suppress(OSError):
-        make_folders(cache + b"/catalogs")
-        text = b"%b\n%b\n%b" % (digest_of(stamp.digest, rest), stamp.digest, rest)
-        replace_file(cache + b"/catalogs/" + identity, text)
+        path = stamp_path(cache, identity)
+        make_folders(path.rpartition(b"/")[0])
+        replace_file(path, b"%b\n%b\n%b" % (digest_of(stamp.digest, rest), stamp.digest, rest))
 
 
 def keep_result(

@@ -21,7 +21,7 @@ from ..model.plan import Payload, Plan
 from ..pipeline import Clock, load_plan, plan_executables, silent, substitute_dispatches
 from .client import file_name
 from .options import Options
-from .store import Stamp, make_stamp
+from .store import Needs, Stamp, make_stamp
 
 if TYPE_CHECKING:
     from iree.compiler import ir
@@ -84,6 +84,17 @@ class Knowledge:
             self._kernels[backends] = catalog.kernels
         return self._kernels[backends]
 
+    def needs(self) -> Needs | None:
+        """What the text of an executable must have for any of the kernels; None where a plan decides."""
+        from .needs import needs
+
+        if self.options.plan:
+            return None
+        try:
+            return needs(self.kernels(frozenset(t.backend for m in self.manifests for t in m.kernel.targets)))
+        except SubstituteError:
+            return None  # a kernel for another backend is broken: whoever compiles for that one is told
+
     @property
     def digest(self) -> bytes:
         """Of all that is known; empty if that cannot be said, so that nothing may be kept."""
@@ -105,9 +116,9 @@ class AtOnce(Executor):
 
 def new_context() -> ir.Context:
     """A context without threads, which a forked process would wait for."""
+    settle_bindings()
     from iree.compiler import ir
 
-    settle_bindings()
     context = ir.Context()
     context.enable_multithreading(False)
     return context

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .client import WAIT, started_at
+from .load import load
 from .options import Options, parse_options
 
 if TYPE_CHECKING:
@@ -121,9 +122,10 @@ class Worker:
         self.children.remove(child)
         _, status = os.waitpid(child.process, 0)
         if child.client is not None and word != b"w":
+            from .death import words_of_a_death
             from .job import send_failure
 
-            send_failure(child.client, 1, _words_of_a_death(status, child.words))
+            send_failure(child.client, 1, words_of_a_death(status, child.words))
         self._release(child)
         child.channel.close()
         os.close(child.words)
@@ -237,71 +239,6 @@ class Worker:
             for kill in (os.killpg, os.kill):
                 with contextlib.suppress(OSError):
                     kill(child.process, signal.SIGKILL)
-
-
-def _words_of_a_death(status: int, words: int) -> str:
-    """How a fork ended, and the last of what it said."""
-    from ..isolate import words_of_a_crash
-
-    os.lseek(words, 0, os.SEEK_SET)
-    found, details = words_of_a_crash(status, os.read(words, 1 << 20).decode(errors="replace"))
-    return death_message(status, found, details)
-
-
-def death_message(status: int, found: str, details: str) -> str:
-    """For the person whose executable it was."""
-    from ..errors import CompilerCrash
-
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
-        return str(
-            CompilerCrash(
-                "the executable took too long", expected="a result within the time of --timeout", found="none",
-                next_step="give a longer --timeout, or leave the kernel out that takes so long",
-            )
-        )  # fmt: skip
-    return str(
-        CompilerCrash(
-            "the process that worked on the executable died", expected="a result", found=found,
-            next_step="if this is IREE's own text and not the work of a command before this one, report it with the "
-            "executable", details=details,
-        )
-    )  # fmt: skip
-
-
-def load(words: Sequence[str], backend: str) -> Desk:
-    """Everything that requests need, so that forks have it; what is wrong with the arguments is told to each client."""
-    import gc
-    import importlib
-    from threading import Thread
-
-    code: Thread | None = None
-    if backend == "llvm-cpu":
-        code = Thread(target=_load_llvm)
-        code.start()
-    from .job import Desk
-    from .work import new_context
-
-    desk = Desk()
-    with contextlib.suppress(Exception):
-        knowledge = desk.knowledge(os.getcwd(), list(words))
-        knowledge.kernels(frozenset({backend}))
-    with contextlib.suppress(Exception):
-        desk.context = new_context()
-        for name in ("dialects.linalg", "read.module", "report.as_json", "rewrite.callout", "payload.glsl", "payload.spirv"):
-            importlib.import_module(f"substitute.{name}")
-    if code is not None:
-        code.join()
-    gc.freeze()  # forks share these objects as long as nothing touches them
-    return desk
-
-
-def _load_llvm() -> None:
-    with contextlib.suppress(Exception):
-        from ..payload.llvm import contraction, loops, optimize
-
-        assert contraction
-        assert loops
-        optimize.initialize()
 
 
 def main(argv: Sequence[str]) -> int:

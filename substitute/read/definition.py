@@ -29,9 +29,9 @@ def read_forms(path: Path, text: str, operands: tuple[OperandSpec, ...]) -> tupl
     `operands` name the arguments and then the results; `?` sizes become symbols with the axis's name. Raises
     `ManifestError` for text that does not parse or a function that does not fit the operands.
     """
+    settle_bindings()
     from iree.compiler import ir
 
-    settle_bindings()
     with _context(), ir.Location.unknown():
         try:
             module = ir.Module.parse(text)

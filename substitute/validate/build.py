@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,17 +102,22 @@ def build_bundle(
         taken = {s.cases[0].entry: by_name[s.name] for s in subjects if s.cases}
         candidate = b""
         if taken:
-            substitute_dispatches(made, sites, clock, workers, folder)
+            # the launches first: where a choice between kernels stands in the host program, it is written into them
+            isolate_dispatches(ours, taken)
+            there = {d.executable for d in taken.values()}
+            kept = replace(made, substitutions=tuple(s for s in made.substitutions if s.dispatch.executable in there))
+            sites = [site for site in sites if site.dispatch.executable in there]
+            substitute_dispatches(kept, sites, clock, workers, folder)
         del sites
         if taken:
             with clock.step("compile the kernels"):
-                candidate = _compiled(compilation, ours, taken)
+                candidate = _finished(compilation, ours)
         beside = _with_baseline(subjects, wanted)
         baseline, missing = _baseline(compilation, stock, {e: d for e, d in taken.items() if e in beside}, clock)
         del ours, stock
     bundle = Bundle(
         device=device, candidate=candidate, baseline=baseline, missing_baseline=missing, subjects=subjects,
-        beside=beside if baseline is not None else frozenset(),        seconds=clock.seconds,
+        beside=beside if baseline is not None else frozenset(), seconds=clock.seconds,
     )  # fmt: skip
     return bundle, made
 
@@ -147,6 +152,10 @@ def _with_baseline(subjects: Sequence[Subject], wanted: Wanted) -> frozenset[str
 
 def _compiled(compilation: Compilation, module: ir.Operation, dispatches: Mapping[str, Dispatch]) -> bytes:
     isolate_dispatches(module, dispatches)
+    return _finished(compilation, module)
+
+
+def _finished(compilation: Compilation, module: ir.Operation) -> bytes:
     compilation.module = module
     compilation.run("executable-sources", "end")
     return compilation.bytecode()
@@ -200,8 +209,6 @@ def _kernels_of(plan: Plan) -> dict[Dispatch, list[Kernel]]:
 
 def _renumbered(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
     """Entries are numbered over the dispatches that have cases, as the harness numbers them."""
-    from dataclasses import replace
-
     done, number = [], 0
     for subject in subjects:
         if subject.cases:

@@ -16,6 +16,8 @@ def write_elementwise(shader: Shader, program: Program) -> Generated:
     """A shader whose invocations share the points of each nest. Raises `Unsupported`."""
     if program.cores:
         raise Unsupported("a reduction, where element-wise work is needed")
+    if not program.stores:
+        raise Unsupported("a dispatch that writes nothing")
     largest = max(program.stores, key=_known_points)
     body = [line for nest in program.stores for line in emit_flat_nest(shader, nest, THREADS)]
     count = len(program.stores)

@@ -1,0 +1,83 @@
+"""Softmax and the norms, in programs for CUDA on the simulated device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime_tests.ptx_blobs.programs import CUDA, FUSED, Array, Built, definition, normal
+
+pytestmark = pytest.mark.device
+
+
+def softmax(x: Array) -> Array:
+    wide = x.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        powers = np.exp(wide - wide.max(axis=-1, keepdims=True))
+    result: Array = powers / powers.sum(axis=-1, keepdims=True)
+    return result
+
+
+@pytest.mark.parametrize("columns", [2, 31, 128, 300])
+def test_softmax(tmp_path: Path, cuda_sim: str, columns: int) -> None:
+    shape = f"5x{columns}xf32"
+    text = definition("softmax", "softmax", {"R": 5, "C": columns}, {"?x?xf32": shape})
+    x = normal(5, columns) * 20
+    x[1, ::2] = -np.inf
+    built = Built(tmp_path, text)
+    assert built.kernels == ["cuda_softmax"]
+    (y,) = built.run(cuda_sim, x)
+    np.testing.assert_allclose(y, softmax(x), rtol=1e-5, atol=1e-38)  # x - max alone is rounded by up to 2^-18
+
+
+def test_softmax_of_a_row_without_anything(tmp_path: Path, cuda_sim: str) -> None:
+    text = definition("softmax_or_zero", "softmax_or_zero", {"R": 4, "C": 40}, {"?x?xf32": "4x40xf32"})
+    x = normal(4, 40)
+    x[2] = -np.inf
+    x[3, 5] = np.nan
+    built = Built(tmp_path, text)
+    assert built.kernels == ["cuda_softmax_or_zero"]
+    (y,) = built.run(cuda_sim, x)
+    np.testing.assert_allclose(y[:2], softmax(x[:2]), rtol=3e-6)
+    assert not y[2:].any()
+
+
+@pytest.mark.parametrize(("form", "kernel", "epsilon"), [
+    ("power_256", "rms_norm", 1e-6), ("square_384", "rms_norm", 1e-6), ("power_512", "rms_norm_1e5", 1e-5),
+])  # fmt: skip
+def test_rms_norm(tmp_path: Path, cuda_sim: str, form: str, kernel: str, epsilon: float) -> None:
+    width = int(form.partition("_")[2])
+    shapes = {f"?x{width}xf32": f"3x{width}xf32", "?xf32": "3xf32"}
+    built = Built(tmp_path, definition(kernel, form, {"R": 3}, shapes), flags=CUDA)
+    assert built.kernels == [f"cuda_{kernel}"]
+    x, w = normal(3, width) + 0.5, normal(width, seed=1)
+    x[0] *= 1e-3  # where ε counts
+    (y,) = built.run(cuda_sim, x, w)
+    wide = x.astype(np.float64)
+    expected = wide / np.sqrt((wide**2).mean(axis=1, keepdims=True) + epsilon) * w
+    np.testing.assert_allclose(y, expected, rtol=3e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(("width", "kernel", "epsilon"), [
+    (256, "layer_norm", 1e-5), (768, "layer_norm", 1e-5), (384, "layer_norm_1e12", 1e-12),
+])  # fmt: skip
+def test_layer_norm(tmp_path: Path, cuda_sim: str, width: int, kernel: str, epsilon: float) -> None:
+    shapes = {f"?x{width}xf32": f"3x{width}xf32", "?xf32": "3xf32"}
+    text = definition(kernel, f"layer_norm_{width}", {"R": 3}, shapes)
+    built = Built(tmp_path, text, flags=FUSED)
+    assert built.kernels == [f"cuda_{kernel}"]
+    x, w, b = normal(3, width) + 2, normal(width, seed=1), normal(width, seed=2)
+    x[0] *= 1e-3
+    (y,) = built.run(cuda_sim, x, w, b)
+    wide = x.astype(np.float64)
+    wide -= wide.mean(axis=1, keepdims=True)
+    expected = wide / np.sqrt((wide**2).mean(axis=1, keepdims=True) + epsilon) * w + b
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_another_epsilon_is_another_computation(tmp_path: Path) -> None:
+    shapes = {"?x256xf32": "3x256xf32", "?xf32": "3xf32"}
+    text = definition("rms_norm", "power_256", {"R": 3}, shapes).replace("1.0e-06", "2.0e-06")
+    assert Built(tmp_path, text).kernels == []

@@ -1,0 +1,49 @@
+"""What a worker loads before it serves, so that its forks have it."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import os
+from collections.abc import Sequence
+from threading import Thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .job import Desk
+
+
+def load(words: Sequence[str], backend: str) -> Desk:
+    """Everything that requests need, so that forks have it; what is wrong with the arguments is told to each client."""
+    gc.disable()  # nothing that is loaded becomes garbage
+    code: Thread | None = None
+    if backend == "llvm-cpu":
+        code = Thread(target=_load_llvm)
+        code.start()
+    from .job import Desk
+    from .work import new_context
+
+    desk = Desk()
+    with contextlib.suppress(Exception):
+        knowledge = desk.knowledge(os.getcwd(), list(words))
+        knowledge.kernels(frozenset({backend}))
+    with contextlib.suppress(Exception):
+        desk.context = new_context()
+        own = ("payload.glsl", "payload.spirv") if backend == "vulkan-spirv" else ("rewrite.callout",)
+        for name in ("dialects.linalg", "read.module", "report.as_json", *own):
+            importlib.import_module(f"substitute.{name}")
+    if code is not None:
+        code.join()
+    gc.enable()
+    gc.freeze()  # forks share these objects as long as nothing touches them
+    return desk
+
+
+def _load_llvm() -> None:
+    with contextlib.suppress(Exception):
+        from ..payload.llvm import contraction, loops, optimize
+
+        assert contraction
+        assert loops
+        optimize.initialize()

@@ -1,0 +1,96 @@
+"""What the text of an executable has to hold so that a kernel could take it: the client looks for that by itself.
+
+Every word here follows from a rule of the planner: where it is missing, that rule fails. A kernel of which nothing
+can be said needs its backend's name alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from re import _constants as sre  # type: ignore[attr-defined]
+from re import _parser  # type: ignore[attr-defined]
+from typing import Any
+
+from ..match.planner import CALL_OUT_BACKENDS
+from ..match.state import is_generated
+from ..model.dispatch import Named
+from ..model.kernel import REWRITES, Form, Kernel, TargetRule
+
+BODY = "func.func"
+"""Every body is one: what is lowered already has no body that can be read."""
+COMPUTED_KINDS = frozenset(
+    ("contraction", "convolution", "normalization", "pooling", "reduction", "gather", "copy", "elementwise", "unread")
+)
+"""Kinds of dispatch that are told by what loops compute; other kinds are the names of operations."""
+FLOATS = frozenset(("f16", "bf16", "f32", "f64"))
+"""Types that are printed as they are named here (`i1` lies in memory as another type)."""
+LITERAL = re.compile(r"[\w$.\-]+", re.ASCII)
+"""What is printed in a symbol as it is."""
+
+
+def needs(kernels: Iterable[Kernel]) -> list[tuple[str, tuple[str, ...]]]:
+    """For each kernel's name, alternatives: words that have to be in the text, all of them."""
+    found = {
+        (kernel.name, tuple(dict.fromkeys((*target, *name, *kind, *form, *_general(kernel, rule)))))
+        for kernel in kernels
+        for rule in kernel.targets
+        for target in [_target(rule)]
+        for name in _alternatives(_literal(pattern) for pattern in kernel.dispatches)
+        for kind in _alternatives(_kind(kind) for kind in kernel.kinds)
+        for form in _alternatives(_form(kernel, form) for form in kernel.forms)
+    }
+    return sorted(found)
+
+
+def _alternatives(words: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    found = list(words)
+    yield from found or [()]
+
+
+def _target(rule: TargetRule) -> tuple[str, ...]:
+    """`check_target` compares both with what stands in the variant's target as a string."""
+    return tuple(f'"{text}"' for text in (rule.backend, rule.format) if LITERAL.fullmatch(text))
+
+
+def _general(kernel: Kernel, rule: TargetRule) -> tuple[str, ...]:
+    """Whether a body is needed: see `_selection` and `_device` of the planner, and `_Work.accepts` for rules."""
+    blind = kernel.payload.kind in ("rule", "iree")
+    needed = (
+        bool(kernel.forms)
+        or (kernel.abi == "canonical" and not blind)
+        or kernel.payload.kind in REWRITES
+        or rule.backend in CALL_OUT_BACKENDS
+    )
+    return (BODY,) if needed else ()
+
+
+def _kind(kind: str) -> tuple[str, ...]:
+    return () if kind in COMPUTED_KINDS or not LITERAL.fullmatch(kind) else (kind,)
+
+
+def _form(kernel: Kernel, form: Form) -> tuple[str, ...]:
+    """The named operations, which a dispatch must have as well; the types, where each operand has to lie in memory.
+
+    A kernel with slots, or a generator, may see what stands in memory through work that IREE fused.
+    """
+    named = [core.op.rpartition(".")[2] for core in form.program.cores if isinstance(core, Named)]
+    words = [name for name in named if LITERAL.fullmatch(name)]
+    if not kernel.slots and not is_generated(kernel) and kernel.payload.kind not in REWRITES:
+        words += [o.type.element for o in form.program.operands if o.type.element in FLOATS]
+    return tuple(words)
+
+
+def _literal(pattern: str) -> tuple[str, ...]:
+    """The longest text that is in every name that the pattern finds."""
+    parsed = _parser.parse(pattern)
+    if parsed.state.flags & (re.IGNORECASE | re.VERBOSE):
+        return ()
+    runs = "".join(_character(operation) for operation in parsed).split("\0")
+    longest = max(LITERAL.findall(" ".join(runs)), key=len, default="")
+    return (longest,) if longest else ()
+
+
+def _character(operation: tuple[Any, Any]) -> str:
+    kind, value = operation
+    return chr(value) if kind is sre.LITERAL else "\0"
