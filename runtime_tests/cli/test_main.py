@@ -55,7 +55,8 @@ def test_help_imports_nothing_heavy() -> None:
     ("args", "message"),
     [
         (("compilee",), "error: there is no command `compilee`\n"
-                        "  expected:  one of compile, inspect, explain, run, validate, run-bundle, audit, kernels, new, simulate\n"
+                        "  expected:  one of compile, inspect, explain, run, validate, run-bundle, audit, kernels, "
+                        "new, simulate\n"
                         "  next:      did you mean `iree-substitute compile`?\n"),
         (("compile",), "error: missing argument 'MODEL'\n"
                        "  next:      `iree-substitute compile --help` lists the arguments and options\n"),
