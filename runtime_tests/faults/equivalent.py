@@ -38,5 +38,6 @@ REMAINING = {
     "narrowed.ll.hand8": "no class of inputs holds what is finite in f32 and beyond the largest f16",
     "sum_bf16.ll.7": "ties away from even lie within twice the bound of one rounding, and ties are rare",
     "sum_bf16.ll.8": "towards zero lies within twice the bound of one rounding",
+    "difference.spv.0": "not found on lavapipe; presumably it drops what is written behind the range of a descriptor",
 }
 """Faults that the protocol does not find, with the cause."""

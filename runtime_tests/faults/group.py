@@ -92,13 +92,15 @@ def _program(
 
     kernel = load_catalog([folder], builtin=False).kernel("candidate")
     functions = definition_functions(kernel, quick=quick, random=np.random.default_rng(seed))
+    number = len(functions)
     if right.kind == "spirv":  # a finished binary takes sizes and offsets that are known when it is embedded
         functions = [f for f in functions if not f.shapes]
-    functions += functions_of_kinds(_kinds(kernel), first=len(functions), quick=quick)
+    more = functions_of_kinds(_kinds(kernel), first=number, quick=quick)
+    functions += more
     sizes = DEFINITIONS[right.definition].typical
     if right.backend == "cuda" and len(sizes) > 2:  # simulated, it takes its time
         sizes = {axis: size // 2 for axis, size in sizes.items()}
-    typical = _function(kernel, kernel.forms[0], sizes, len(functions))
+    typical = _function(kernel, kernel.forms[0], sizes, number + len(more))
     labels = {f.name: f.label for f in functions} | {typical.name: TYPICAL}
     texts = [definition_parts(definition_file(kernel)), *(f.text for f in functions), typical.text]
     return module_text(texts), labels, shape_sets(functions)
