@@ -47,7 +47,7 @@ def test_attention_in_three_kernels(tmp_path: Path, cuda_sim: str) -> None:
 def test_a_transformer(tmp_path: Path, cuda_sim: str, make_model: Callable[[str], Model]) -> None:
     """An ONNX model beside onnxruntime: what the kernels take, and IREE's code around them."""
     model = make_model("transformer")
-    result = compile_model(model.path, flags=CUDA)
+    result = compile_model(model.path, flags=CUDA, kernels=[Path("builtin:ptx_blobs")], builtin=False)
     names = {s.kernel.name for s in result.plan.substitutions}
     assert names and names <= {f"cuda_{path.parent.name}" for path in BLOBS.glob("*/kernel.toml")}
     with Session(result.vmfb, device=cuda_sim) as session:
