@@ -23,7 +23,9 @@ CPU_FLAGS = (
 VULKAN_FLAGS = ("--iree-hal-target-device=vulkan",)
 
 # the same examples every time, however slow the machine is
-hypothesis.settings.register_profile("project", derandomize=True, database=None, deadline=None)
+hypothesis.settings.register_profile(
+    "project", derandomize=True, database=None, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("project")
 
 settle_bindings()
