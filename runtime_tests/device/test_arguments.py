@@ -175,6 +175,8 @@ def test_what_is_printed_can_be_read(data: st.DataObject) -> None:
     value = (raw & 1 if name == "i1" else raw).view(dtype).reshape(shape)
     read = parse_input(format_value(value))
     assert read.dtype == value.dtype and read.shape == value.shape
+    if dtype.kind == "f":  # NumPy does not know the NaN of every type
+        read, value = read.astype(np.float64), value.astype(np.float64)
     np.testing.assert_array_equal(read, value)
 
 
