@@ -131,8 +131,10 @@ def test_a_wrong_kernel_is_caught(run: Run, tmp_path: Path) -> None:
     assert run("new", folder, "--kind", "llvm-ir").status == 0
     file = folder / "kernel.ll"
     file.write_text(file.read_text().replace("fadd contract float %before, %product", "fsub float %before, %product"))
-    finished = run("validate", folder / "example.mlir", "--kernels", folder)
+    kept = tmp_path / "kept"
+    finished = run("validate", folder / "example.mlir", "--kernels", folder, "--reproducer", kept)
     assert finished.status == 1
+    assert len(list(kept.iterdir())) == 1
     assert "wrong: the error is" in finished.out
     assert "failed on local-task" in finished.out
 
