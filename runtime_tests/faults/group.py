@@ -156,8 +156,8 @@ def _build(
     compilation: Any, stock: Any, variant: Variant, kernels: Path, dispatches: Mapping[str, Any], workers: Any,
     scratch: Path,
 ) -> Built:  # fmt: skip
-    from substitute.pipeline import Clock, silent, substitute_dispatches
-    from substitute.validate.build import _compiled, _planned
+    from substitute.pipeline import Clock, silent
+    from substitute.validate.build import _planned, finish, isolate_kernels
 
     clock = Clock(silent)
     folder = kernels / variant.name
@@ -167,11 +167,16 @@ def _build(
         compilation.module = module
         plan, sites = _planned(compilation, clock, [folder], builtin=False, chosen=None, only="candidate")
         assert {s.dispatch.name for s in plan.substitutions} >= {d.name for d in dispatches.values()}
-        substitute_dispatches(plan, sites, clock, workers, scratch)
+        isolate_kernels(module, plan, sites, dispatches, clock, workers, scratch)
         del sites
-        return Built(variant=variant.name, module=_compiled(compilation, module, dispatches))
+        return Built(variant=variant.name, module=finish(compilation, module))
     except (SubstituteError, Refused) as error:
-        return Built(variant=variant.name, refused=str(error).strip().partition("\n")[0])
+        return Built(variant=variant.name, refused=_first_line(error, kernels))
+
+
+def _first_line(error: Exception, kernels: Path) -> str:
+    """What was refused, with the kernel's file named from the folder of kernels on: the rest is of one run."""
+    return str(error).strip().partition("\n")[0].replace(f"{kernels}/", "")
 
 
 def _save(path: Path, value: object) -> None:

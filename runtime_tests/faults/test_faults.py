@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runtime_tests.faults.equivalent import REMAINING
+from runtime_tests.faults.group import _first_line
 from runtime_tests.faults.judging import Judged
 from runtime_tests.faults.kernel import FILES, Variant
 from runtime_tests.faults.operators import LLVM, OPERATORS, source_mutants, tokens
 from runtime_tests.faults.results import as_json, failures, read_results, table, tables
 from runtime_tests.faults.run import Done, run_variants
 from runtime_tests.faults.suite import SEED, suite
+from substitute.errors import PayloadError
 
 GROUPS = {"difference": 9, "integers": 3}
 """Definitions that the tests run, and how many faults of each, spread over devices and kinds of payload."""
@@ -133,3 +136,9 @@ def test_mutants_of_a_line() -> None:
     assert {m.fault for m in made} == {"loop bound", "dropped tail"}
     assert all(m.change.startswith(f"{FILES['llvm-ir']}:") for m in made)
     assert len({m.source for m in made}) == len(made) == 3
+
+
+def test_what_was_refused_names_no_place_of_one_run() -> None:
+    error = PayloadError("LLVM rejects this IR", where="/somewhere/kernels/sum.ll.3/kernel.ll", found="x")
+    assert _first_line(error, Path("/somewhere/kernels")) == "sum.ll.3/kernel.ll: LLVM rejects this IR"
+    assert not [v["name"] for v in read_results()["variants"] if "/tmp" in v["refused"]]

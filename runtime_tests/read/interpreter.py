@@ -149,7 +149,7 @@ class _Run:
             return np.where(operands[0] != 0, operands[1], operands[2])
         if op in ("arith.cmpf", "arith.cmpi"):
             return COMPARE[attribute[-2:]](*operands).astype(np.int64)
-        raise NotImplementedError(op)
+        raise AssertionError(f"the interpreter has no rule for {op}")
 
     def _read(self, read: Read, loops: list[Array]) -> Array:
         return self._elements(read.source, [self._linear(a, loops) for a in read.access])

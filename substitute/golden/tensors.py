@@ -50,10 +50,10 @@ class Tensor:
         return 1.0 if self._whole is not None else self._point_work()
 
     def _compute(self) -> Num:
-        raise NotImplementedError
+        raise AssertionError(f"{type(self).__name__} knows its elements, or computes them")
 
     def _compute_at(self, indices: Sequence[Array]) -> Num:
-        raise NotImplementedError
+        raise AssertionError(f"{type(self).__name__} does not compute single elements")
 
     def _whole_work(self) -> float:
         return float(self.count)

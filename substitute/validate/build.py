@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,16 +103,11 @@ def build_bundle(
         taken = {s.cases[0].entry: by_name[s.name] for s in subjects if s.cases}
         candidate = b""
         if taken:
-            # the launches first: where a choice between kernels stands in the host program, it is written into them
-            isolate_dispatches(ours, taken)
-            there = {d.executable for d in taken.values()}
-            kept = replace(made, substitutions=tuple(s for s in made.substitutions if s.dispatch.executable in there))
-            sites = [site for site in sites if site.dispatch.executable in there]
-            substitute_dispatches(kept, sites, clock, workers, folder)
+            isolate_kernels(ours, made, sites, taken, clock, workers, folder)
         del sites
         if taken:
             with clock.step("compile the kernels"):
-                candidate = _finished(compilation, ours)
+                candidate = finish(compilation, ours)
         beside = _with_baseline(subjects, wanted)
         baseline, missing = _baseline(compilation, stock, {e: d for e, d in taken.items() if e in beside}, clock)
         del ours, stock
@@ -150,12 +146,34 @@ def _with_baseline(subjects: Sequence[Subject], wanted: Wanted) -> frozenset[str
     return frozenset(s.cases[0].entry for s in (judged[:QUICK_BASELINES] if wanted.quick else judged))
 
 
+def isolate_kernels(
+    module: ir.Operation,
+    plan: Plan,
+    sites: Sequence[Site],
+    dispatches: Mapping[str, Dispatch],
+    clock: Clock,
+    workers: Executor,
+    folder: Path,
+) -> None:
+    """Leaves the launches of `dispatches` (by the harness's function) in a module, and puts their kernels in.
+
+    `plan` and `sites` may hold more; the sites are of no use afterwards. Raises `SubstituteError`.
+    """
+    # the launches first: where a choice between kernels stands in the host program, it is written into them
+    isolate_dispatches(module, dispatches)
+    there = {d.executable for d in dispatches.values()}
+    kept = replace(plan, substitutions=tuple(s for s in plan.substitutions if s.dispatch.executable in there))
+    left = [site for site in sites if site.dispatch.executable in there]
+    substitute_dispatches(kept, left, clock, workers, folder)
+
+
 def _compiled(compilation: Compilation, module: ir.Operation, dispatches: Mapping[str, Dispatch]) -> bytes:
     isolate_dispatches(module, dispatches)
-    return _finished(compilation, module)
+    return finish(compilation, module)
 
 
-def _finished(compilation: Compilation, module: ir.Operation) -> bytes:
+def finish(compilation: Compilation, module: ir.Operation) -> bytes:
+    """Compiles a module from `executable-sources` on. Raises `CompilerError`."""
     compilation.module = module
     compilation.run("executable-sources", "end")
     return compilation.bytecode()
