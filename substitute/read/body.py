@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from ..model.dispatch import (
-    ELEMENT_BITS,
     Linear,
     LoopKind,
     Named,
@@ -23,7 +22,23 @@ from .attributes import integers, read_dispatch_tensor
 from .constants import constant_bytes, splat_value
 from .indices import IndexReader
 from .named import UNKNOWN, region_text, scalar_text
-from .nest import LoopSpace, NestBuilder, compose, constant, merge_stores
+from .nest import LoopSpace, NestBuilder, constant, merge_stores
+from .operation import (
+    NotAReduction,
+    check_element,
+    coordinates,
+    groups_of,
+    is_scalar,
+    is_tensor,
+    kept_dimensions,
+    linear,
+    loop_sizes,
+    maps_and_kinds,
+    neutral,
+    parallel,
+    producer_of,
+    split_accumulation,
+)
 from .scalars import ScalarReader
 from .tensors import (
     Collapsed,
@@ -44,15 +59,6 @@ from .unread import Unread
 
 if TYPE_CHECKING:
     from iree.compiler import ir
-
-COMBINERS = frozenset(
-    f"arith.{name}"
-    for name in (
-        "addf", "mulf", "maximumf", "minimumf", "maxnumf", "minnumf",
-        "addi", "muli", "maxsi", "minsi", "maxui", "minui", "andi", "ori", "xori",
-    )
-)  # fmt: skip
-"""Operations that a reduction may combine with: associative and commutative."""
 
 _SKIPPED = frozenset(
     {"func.return", "util.return", "return", "hal.interface.binding.subspan", "hal.interface.constant.load",
@@ -121,7 +127,7 @@ class BodyReader:
 
     def _tensor(self, value: ir.Value) -> Tensor:
         if value not in self._tensors:
-            raise Unread(f"a tensor from {_producer(value)}")
+            raise Unread(f"a tensor from {producer_of(value)}")
         return self._tensors[value]
 
     def _operation(self, op: ir.Operation) -> None:
@@ -149,7 +155,7 @@ class BodyReader:
                 self._dim(op)
             case "arith.constant":
                 self._constant(op)
-            case _ if name in _SKIPPED or _is_scalar(op):
+            case _ if name in _SKIPPED or is_scalar(op):
                 pass
             case _ if name.partition(".")[0] in ("arith", "math") and len(op.results) == 1 and not op.regions:
                 self._tensor_arithmetic(op)
@@ -171,7 +177,7 @@ class BodyReader:
         if op.name != "hal.interface.binding.subspan":
             raise Unread(f"a load or store through {op.name}")
         access, tensor = read_dispatch_tensor(value.type)
-        _check_element(str(tensor.element_type))
+        check_element(str(tensor.element_type))
         offset_count, _ = integers(op.attributes["operandSegmentSizes"])
         operands = list(op.operands)
         dims = iter(operands[offset_count:])
@@ -195,7 +201,7 @@ class BodyReader:
         number = self._subspan(source)
         operand = self.operands[number]
         offsets, sizes, strides = self._slice(op, first)
-        kept = _kept_dimensions(sizes, [tensor.get_dim_size(d) for d in range(tensor.rank)], tensor)
+        kept = kept_dimensions(sizes, [tensor.get_dim_size(d) for d in range(tensor.rank)], tensor)
         type_ = TensorType(shape=tuple(sizes[d] for d in kept), element=operand.type.element)
         whole = View(operand=number, type=operand.type, offset=0, strides=row_major(operand.type.shape))
         return slice_view(whole, type_, offsets, strides, kept)
@@ -239,7 +245,7 @@ class BodyReader:
                 type_, lambda nest: nest.graph.add("constant", type_.element, (), splat), splat
             )
             return
-        _check_element(type_.element)
+        check_element(type_.element)
         number = self.add_operand(
             Operand(kind="constant", type=type_, access="readonly", data=constant_bytes(attribute, type_))
         )
@@ -270,7 +276,7 @@ class BodyReader:
         source = self._tensor(op.operands[0])
         offsets, sizes, strides = self._slice(op, 1)
         result = ir.RankedTensorType(op.results[0].type)
-        kept = _kept_dimensions(sizes, [result.get_dim_size(d) for d in range(result.rank)], result)
+        kept = kept_dimensions(sizes, [result.get_dim_size(d) for d in range(result.rank)], result)
         type_ = TensorType(shape=tuple(sizes[d] for d in kept), element=source.type.element)
         self._tensors[op.results[0]] = (
             Loaded(slice_view(source.view, type_, offsets, strides, kept))
@@ -287,13 +293,13 @@ class BodyReader:
         elif isinstance(source, Empty):
             self._tensors[op.results[0]] = Empty(type_)
         else:
-            self._tensors[op.results[0]] = Flattened(source, type_, _groups(op))
+            self._tensors[op.results[0]] = Flattened(source, type_, groups_of(op))
 
     def _collapse(self, op: ir.Operation) -> None:
         from ..model.index import product
 
         source = self._tensor(op.operands[0])
-        groups = _groups(op)
+        groups = groups_of(op)
         shape = tuple(product(tuple(source.type.shape[d] for d in group)) for group in groups)
         type_ = TensorType(shape=shape, element=source.type.element)
         self._tensors[op.results[0]] = collapse(source, type_, groups)
@@ -305,11 +311,11 @@ class BodyReader:
             return self._fill(op)
         if op.name in ("linalg.softmax", "linalg.pack", "linalg.unpack") or op.name.startswith("iree_linalg_ext."):
             return self._named(op)
-        maps, kinds = _maps_and_kinds(op)
+        maps, kinds = maps_and_kinds(op)
         if "reduction" in kinds:
             try:
                 return self._reduction(op, maps, kinds)
-            except _NotAReduction:
+            except NotAReduction:
                 return self._named(op)
         return self._elementwise(op, maps, len(kinds))
 
@@ -344,7 +350,7 @@ class BodyReader:
                 raise Unread("an element-wise operation that writes a diagonal")
 
             def body(loops: tuple[Linear, ...], nest: NestBuilder) -> int:
-                emitted = {arguments[i]: inputs[i].element(_coordinates(accesses[i], loops), nest) for i in used}
+                emitted = {arguments[i]: inputs[i].element(coordinates(accesses[i], loops), nest) for i in used}
                 return self._scalars.body(block, emitted, loops, nest)[number]
 
             return Computed(inputs[first_output + number].type, body, tuple(loop_of_dim), loop_count)
@@ -373,17 +379,17 @@ class BodyReader:
 
     def _reduction(self, op: ir.Operation, maps: list[ir.AffineMap], kinds: list[str]) -> None:
         if len(op.results) != 1:
-            raise _NotAReduction
+            raise NotAReduction
         inputs = [self._tensor(v) for v in op.operands]
         accesses = [[linear(e) for e in m.results] for m in maps]
-        sizes = _loop_sizes(inputs, accesses, len(kinds))
+        sizes = loop_sizes(inputs, accesses, len(kinds))
         space = LoopSpace()
         loops = [constant(0)] * len(kinds)
         out_loops = [a.loop if a is not None else None for a in accesses[-1]]
         outer = [n for n in out_loops if n is not None]
         whole = all(n is not None or s == 1 for n, s in zip(out_loops, inputs[-1].type.shape, strict=True))
         if len(set(outer)) != kinds.count("parallel") or len(outer) != len(set(outer)) or not whole:
-            raise _NotAReduction
+            raise NotAReduction
         for number in [*outer, *(i for i, k in enumerate(kinds) if k == "reduction")]:
             loops[number] = space.new(sizes[number], kinds[number])
         nest = NestBuilder()
@@ -391,7 +397,7 @@ class BodyReader:
         arguments = list(block.arguments)
         at = tuple(loops)
         emitted = {
-            argument: tensor.element(_coordinates(access, at), nest)
+            argument: tensor.element(coordinates(access, at), nest)
             for argument, tensor, access in zip(arguments[:-1], inputs[:-1], accesses[:-1], strict=True)
             if any(True for _ in argument.uses)
         }
@@ -399,7 +405,7 @@ class BodyReader:
         accumulator = nest.graph.add("accumulator", type_.element)
         emitted[arguments[-1]] = accumulator
         (root,) = self._scalars.body(block, emitted, at, nest)
-        combiner, expr = _split(nest, root, accumulator)
+        combiner, expr = split_accumulation(nest, root, accumulator)
         reads, graph = nest.finish((expr,))
         # a size may be open in the result's type and one in an input's: then there is no loop, and no dimension
         kept = tuple(d for d, n in enumerate(out_loops) if n is not None and loops[n].terms)
@@ -437,7 +443,7 @@ class BodyReader:
         return self._temporaries - 1
 
     def _named(self, op: ir.Operation) -> None:
-        operands = [self._tensor(v) for v in op.operands if _is_tensor(v)]
+        operands = [self._tensor(v) for v in op.operands if is_tensor(v)]
         inputs = [t for t in operands if not isinstance(t, (Empty, Splat))]
         reads = tuple(self._materialised(t) for t in inputs)
         attributes = tuple((key, str(op.attributes[key])) for key in op.attributes if key != "operandSegmentSizes")
@@ -458,7 +464,7 @@ class BodyReader:
 
     def _operand_text(self, value: ir.Value) -> str:
         """An operand of a named operation, as far as it is no tensor in memory."""
-        if not _is_tensor(value):
+        if not is_tensor(value):
             return self._scalar_text(value)
         tensor = self._tensor(value)
         if isinstance(tensor, Splat):
@@ -466,7 +472,7 @@ class BodyReader:
         return "empty" if isinstance(tensor, Empty) else "read"
 
     def _scalar_text(self, value: ir.Value) -> str:
-        if _is_tensor(value):
+        if is_tensor(value):
             return UNKNOWN
         nest = NestBuilder()
         try:
@@ -494,143 +500,3 @@ class BodyReader:
         read = Read(source=number, access=at, type=tensor.type)
         self._whole[id(tensor)] = (tensor, read)  # the tensor is kept, so that its id stays its own
         return read
-
-
-class _NotAReduction(Exception):
-    """The operation is no reduction with one associative combiner; it is kept as a named operation."""
-
-
-def parallel(count: int) -> tuple[LoopKind, ...]:
-    """The kinds of an element-wise nest's loops."""
-    kinds: list[LoopKind] = ["parallel"] * count
-    return tuple(kinds)
-
-
-def linear(expr: ir.AffineExpr) -> Linear | None:
-    """An affine expression as a coordinate; None where it divides."""
-    from iree.compiler import ir
-
-    from .nest import loop, plus, times
-
-    if isinstance(expr, ir.AffineConstantExpr):
-        return constant(int(ir.AffineConstantExpr(expr).value))
-    if isinstance(expr, ir.AffineDimExpr):
-        return loop(ir.AffineDimExpr(expr).position)
-    if isinstance(expr, (ir.AffineAddExpr, ir.AffineMulExpr)):
-        binary = expr
-        a, b = linear(binary.lhs), linear(binary.rhs)
-        if a is None or b is None:
-            return None
-        if isinstance(expr, ir.AffineAddExpr):
-            return plus(a, b)
-        if not b.terms:
-            return times(a, b.constant)
-        return times(b, a.constant) if not a.terms else None
-    return None
-
-
-def neutral(combiner: str, element: str) -> int | float:
-    """The value that leaves a combiner's other operand as it is."""
-    name = combiner.removeprefix("arith.")
-    bits = int(element[1:]) if element[0] == "i" and element[1:].isdigit() else 64
-    table: dict[str, int | float] = {
-        "addf": -0.0, "mulf": 1.0, "maximumf": float("-inf"), "maxnumf": float("-inf"),
-        "minimumf": float("inf"), "minnumf": float("inf"), "addi": 0, "muli": 1, "ori": 0, "xori": 0, "maxui": 0,
-        "andi": -1, "minui": -1, "maxsi": -(1 << (bits - 1)), "minsi": (1 << (bits - 1)) - 1,
-    }  # fmt: skip
-    return table[name]
-
-
-def _split(nest: NestBuilder, root: int, accumulator: int) -> tuple[str, int]:
-    """A reduction's combiner, and the node that it takes in."""
-    node = nest.graph.nodes[root]
-    if node.op not in COMBINERS or accumulator not in node.operands or len(node.operands) != 2:
-        raise _NotAReduction
-    other = node.operands[1] if node.operands[0] == accumulator else node.operands[0]
-    from ..model.scalar import ScalarGraph
-
-    if accumulator in ScalarGraph(tuple(nest.graph.nodes), ()).depends_on(other):
-        raise _NotAReduction
-    return node.op, other
-
-
-def _check_element(element: str) -> None:
-    if ELEMENT_BITS.get(element, 0) < 8:
-        raise Unread(f"elements of type {element}, which cannot be addressed one by one")
-
-
-def _coordinates(access: list[Linear | None], loops: tuple[Linear, ...]) -> tuple[Linear, ...]:
-    if any(a is None for a in access):
-        raise Unread("an indexing map that divides")
-    return tuple(compose(a, loops) for a in access if a is not None)
-
-
-def _loop_sizes(inputs: list[Tensor], accesses: list[list[Linear | None]], count: int) -> list[Index]:
-    sizes: list[Index | None] = [None] * count
-    for tensor, access in zip(inputs, accesses, strict=True):
-        for size, expr in zip(tensor.type.shape, access, strict=True):
-            at = expr.loop if expr is not None else None
-            if at is not None and (sizes[at] is None or isinstance(size, int)):
-                sizes[at] = size
-    if any(s is None for s in sizes):
-        raise Unread("a loop whose size no operand tells")
-    return [s for s in sizes if s is not None]
-
-
-def _maps_and_kinds(op: ir.Operation) -> tuple[list[ir.AffineMap], list[str]]:
-    from iree.compiler import ir
-    from iree.compiler._mlir_libs._mlirDialectsLinalg import get_indexing_maps  # `linalg` itself loads slowly
-
-    attribute = op.attributes["indexing_maps"] if "indexing_maps" in op.attributes else get_indexing_maps(op)
-    if attribute is None:
-        raise Unread(f"the operation {op.name}")
-    maps = [ir.AffineMapAttr(a).value for a in attribute]
-    if "iterator_types" in op.attributes:
-        return maps, ["reduction" if "reduction" in str(a) else "parallel" for a in op.attributes["iterator_types"]]
-    written = {at.loop for e in maps[-1].results if (at := linear(e)) is not None}
-    return maps, ["parallel" if d in written else "reduction" for d in range(maps[-1].n_dims)]
-
-
-def _kept_dimensions(sizes: tuple[Index, ...], result: list[int], type_: ir.RankedTensorType) -> tuple[int, ...]:
-    """Which dimensions of a slice its (rank-reduced) result has: the others are of size one."""
-    kept: list[int] = []
-    surplus = len(sizes) - len(result)
-    for dim, size in enumerate(sizes):
-        wanted = result[len(kept)] if len(kept) < len(result) else None
-        droppable = surplus > 0 and size == 1
-        fits = wanted is not None and (type_.is_dynamic_dim(len(kept)) or wanted == size)
-        if droppable and not (fits and wanted == 1 and surplus <= sum(s == 1 for s in sizes[dim + 1 :])):
-            surplus -= 1
-            continue
-        if not fits:
-            raise Unread("a slice whose result has another shape")
-        kept.append(dim)
-    if len(kept) != len(result):
-        raise Unread("a slice whose result has another shape")
-    return tuple(kept)
-
-
-def _groups(op: ir.Operation) -> tuple[tuple[int, ...], ...]:
-    from iree.compiler import ir
-
-    return tuple(
-        tuple(int(ir.IntegerAttr(d).value) for d in ir.ArrayAttr(group))
-        for group in ir.ArrayAttr(op.attributes["reassociation"])
-    )
-
-
-def _is_tensor(value: ir.Value) -> bool:
-    from iree.compiler import ir
-
-    return isinstance(value.type, ir.RankedTensorType)
-
-
-def _is_scalar(op: ir.Operation) -> bool:
-    """Arithmetic outside of any linalg body: read on demand."""
-    return op.name.partition(".")[0] in ("arith", "math", "affine") and not any(_is_tensor(r) for r in op.results)
-
-
-def _producer(value: ir.Value) -> str:
-    from iree.compiler import ir
-
-    return "a block argument" if isinstance(value, ir.BlockArgument) else str(value.owner.operation.name)
