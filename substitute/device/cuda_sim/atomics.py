@@ -13,8 +13,9 @@ from ...payload.ptx.syntax import Instruction
 from .batch import Batch
 from .decode import Builder, Decoder, Run
 from .faults import Place, Refused
-from .memory_access import note_atomics, resolve, split_generic
+from .memory_access import resolve, split_generic
 from .movement import space_of
+from .races import note_atomics
 from .rounding import round_bf16
 from .types import DTYPES, Array, Registers, bf16_to_f32
 

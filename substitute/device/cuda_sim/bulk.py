@@ -15,7 +15,8 @@ from .batch import SHARED_WINDOW, Batch
 from .decode import Decoder, Run
 from .faults import Place, Refused
 from .mbarrier import arrive, complete_bytes, locate, tell
-from .memory_access import begin_copy, check_proxy, end_copy, load, place_copy, split_generic, store
+from .memory_access import begin_copy, end_copy, load, place_copy, split_generic, store
+from .races import check_proxy
 from .types import Array, Registers
 
 GRAIN = 16

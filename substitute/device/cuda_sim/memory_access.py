@@ -1,4 +1,4 @@
-"""Loads and stores: addresses to places, bounds, alignment, initialisation, races.
+"""Loads and stores: addresses to places, bounds, alignment, initialisation.
 
 Source: PTX ISA 5.1 "State Spaces", 6.4.1 "Addresses as Operands", 9.7.9 "Data Movement and Conversion Instructions".
 """
@@ -11,8 +11,8 @@ import numpy as np
 
 from .batch import LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW, WINDOW_BYTES, Batch
 from .faults import Place
-from .hazards import Conflict
 from .memory import NOT_ALLOCATED, UNWRITTEN, WRITTEN, Allocation
+from .races import note_atomics, note_reads, note_writes, report_race
 from .types import Array, unsigned
 
 _BLOCK = {16: np.dtype(np.complex128)}
@@ -258,53 +258,6 @@ def resolve(m: Batch, place: Place, space: str, address: Array, size: int, where
     return index, wrong
 
 
-# -- races ----------------------------------------------------------------------------------------------------------
-def _words(m: Batch, offset: Array, size: int, where: Array | None) -> tuple[list[Array], Array, Array]:
-    """Word numbers of byte ranges (one array per word of a range), blocks and threads of the lanes."""
-    assert m.hazards is not None
-    grain = m.hazards.grain
-    if where is None and m.lanes is None:
-        block, thread = m.block_of, m.thread_of
-    else:
-        lanes = m.chosen(where)
-        block, thread = m.block_of[lanes], m.thread_of[lanes]
-    if offset.shape[0] != block.shape[0]:
-        offset = np.broadcast_to(offset, block.shape)
-    first = offset >> np.int64(grain.bit_length() - 1)
-    return [first + step if step else first for step in range(max(size // grain, 1))], block, thread
-
-
-def note_reads(m: Batch, place: Place, offset: Array, size: int, where: Array | None) -> None:
-    """Race check of reads; offset: bytes from the start of all shared memories."""
-    assert m.hazards is not None
-    words, block, thread = _words(m, offset, size, where)
-    for word in words:
-        conflict = m.hazards.read(word, block, thread)
-        if conflict is not None:
-            _race(m, place, conflict, where, word, "read", "written")
-
-
-def note_writes(m: Batch, place: Place, offset: Array, size: int, where: Array | None, changes: Array | None) -> None:
-    """Race check of writes."""
-    assert m.hazards is not None
-    words, block, thread = _words(m, offset, size, where)
-    for word in words:
-        conflict = m.hazards.write(word, block, thread, changes)
-        if conflict is not None:
-            _race(m, place, conflict, where, word, "written", "read or written")
-
-
-def note_atomics(m: Batch, place: Place, offset: Array, size: int, where: Array | None, *, writes: bool = True) -> None:
-    """Race check of atomic operations and strong accesses: they conflict with plain accesses only."""
-    if m.hazards is None:
-        return
-    words, block, thread = _words(m, offset, size, where)
-    for word in words:
-        conflict = m.hazards.update(word, block, thread, writes=writes)
-        if conflict is not None:
-            _race(m, place, conflict, where, word, "updated", "read or written")
-
-
 def _store_shared(
     m: Batch, place: Place, index: Array, values: Array, size: int, where: Array | None, target: Array
 ) -> None:
@@ -330,26 +283,6 @@ def bits_differ(a: Array, b: Array) -> Array:
         return different
     plain: Array = a != b
     return plain
-
-
-def _race(m: Batch, place: Place, conflict: Conflict, where: Array | None, word: Array, now: str, before: str) -> None:
-    assert m.hazards is not None
-    first = int(conflict.where[0])
-    lane = int(m.chosen(where)[first])
-    at = int(word[first]) * m.hazards.grain - int(m.shared_base[lane])
-    other = int(conflict.thread[0])
-    if conflict.pending[0]:
-        m.fault(
-            "unfinished-copy", place, lane,
-            f"shared address {at:#x} is {now} while an asynchronous operation of thread {other} on it has not been"
-            " waited for", address=at, space="shared", count=len(conflict.where),
-        )  # fmt: skip
-        return
-    m.fault(
-        "race", place, lane,
-        f"shared address {at:#x} is {now} by thread {int(m.thread_of[lane])} and was {before} by thread {other} with"
-        " no barrier between", address=at, space="shared", count=len(conflict.where),
-    )  # fmt: skip
 
 
 # -- generic addresses ----------------------------------------------------------------------------------------------
@@ -419,19 +352,6 @@ def _load_parameter(m: Batch, place: Place, address: Array, size: int, where: Ar
     return found
 
 
-def check_proxy(m: Batch, place: Place, word: Array, lane: int, readers: Array) -> None:
-    """Asynchronous readers of shared memory see ordinary writes only behind `fence.proxy.async` (PTX ISA 8.7)."""
-    if m.hazards is None:
-        return
-    late = m.hazards.unfenced(word, int(m.block_of[lane]), readers)
-    if late.size:
-        at = int(word[int(late[0])]) * m.hazards.grain - int(m.shared_base[lane])
-        m.fault(
-            "race", place, lane, f"shared address {at:#x} was written with no fence.proxy.async before it is read here",
-            address=at, space="shared", count=int(late.size),
-        )  # fmt: skip
-
-
 # -- copies in flight -----------------------------------------------------------------------------------------------
 def place_copy(
     m: Batch, place: Place, address: Array, data: Array, size: int, lanes: Array
@@ -462,7 +382,7 @@ def begin_copy(m: Batch, place: Place, offset: Array, size: int, lanes: Array) -
         word = (offset + step) // m.hazards.grain
         conflict = m.hazards.write(word, block, thread, None)
         if conflict is not None:
-            _race(m, place, conflict, positions, word, "written by an asynchronous copy", "read or written")
+            report_race(m, place, conflict, positions, word, "written by an asynchronous copy", "read or written")
         m.hazards.begin_copy(word, thread)
 
 

@@ -18,7 +18,7 @@ from .decode import Builder, Decoder, Run, Step
 from .faults import Place, Refused, Stop
 from .matrix import INTEGERS, add_to, from_fragments, shape_of
 from .memory import WRITTEN
-from .memory_access import check_proxy, note_reads
+from .races import check_proxy, note_reads
 from .types import DTYPES, Array, Read, Registers, widen
 
 _ROW_BYTES = {0: 16, 1: 128, 2: 64, 3: 32}
