@@ -90,6 +90,16 @@ def test_a_task_that_always_kills_its_worker_is_lost_alone(where: dict[str, Any]
     assert [done[f"square {n}"].value for n in range(3)] == [0, 1, 4]
 
 
+@pytest.mark.parametrize("jobs", [0, -2])
+def test_a_number_of_jobs_that_means_nothing(jobs: int) -> None:
+    with pytest.raises(UsageError, match="so many at a time cannot be"):
+        sweep(squares(1), jobs=jobs)
+
+
+def test_one_for_each_core() -> None:
+    assert sweep(squares(2), jobs=-1)["square 1"].value == 1
+
+
 def test_no_tasks() -> None:
     assert sweep({}, jobs=2) == {}
 

@@ -13,6 +13,7 @@ from runtime_tests.kinds.test_cpu_layouts import CHAIN, matmul_folder
 from runtime_tests.kinds.test_cpu_linking import INPUTS
 from runtime_tests.kinds.test_cpu_values import OPEN
 from runtime_tests.variants.programs import CPU, marked_matmul
+from substitute.bench.compile_time import command_path
 from substitute.device import Session, run_module
 from substitute.errors import DeviceError, UsageError
 from substitute.pipeline import compile_model
@@ -146,7 +147,7 @@ def test_two_devices_in_one_program(tmp_path: Path, vulkan_device: str) -> None:
         output = tmp_path / f"{name}.npy"
         words = [f"--module={vmfb}", f"--function={name}", f"--input=@{tmp_path / 'a.npy'}", f"--output=@{output}"]
         done = subprocess.run(
-            ["iree-run-module", *words, *(f"--device={device}" for device in devices)], capture_output=True, text=True,
+            [command_path("iree-run-module"), *words, *(f"--device={device}" for device in devices)], capture_output=True, text=True,
             timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -37,8 +37,13 @@ def sweep(
 
     With `cluster`, the address of a Dask scheduler, they are called there. A task's `SubstituteError` is its result. A
     worker that dies takes nothing with it but the task that it had: all others are given out again. Raises
-    `UsageError` for a cluster that cannot be had.
+    `UsageError` for a cluster that cannot be had, and a number of jobs that means nothing.
     """
+    if jobs == 0 or jobs < -1:
+        raise UsageError(
+            "so many at a time cannot be", where="--jobs", expected="1 or more, or -1 for one on each core",
+            found=str(jobs), next_step="leave --jobs out for one at a time",
+        )  # fmt: skip
     done: dict[str, Done] = {}
 
     def take(name: str, result: Done) -> None:
