@@ -147,8 +147,8 @@ def test_two_devices_in_one_program(tmp_path: Path, vulkan_device: str) -> None:
         output = tmp_path / f"{name}.npy"
         words = [f"--module={vmfb}", f"--function={name}", f"--input=@{tmp_path / 'a.npy'}", f"--output=@{output}"]
         done = subprocess.run(
-            [command_path("iree-run-module"), *words, *(f"--device={device}" for device in devices)], capture_output=True, text=True,
-            timeout=120, check=False,
+            [command_path("iree-run-module"), *words, *(f"--device={device}" for device in devices)],
+            capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         np.testing.assert_allclose(np.load(output), a.astype(np.float64) @ a + mark, rtol=1e-4, atol=1e-4)
