@@ -14,12 +14,13 @@ func.func @attention(%q: tensor<?x?x64xf32>, %k: tensor<?x?x64xf32>, %v: tensor<
   %H = tensor.dim %q, %c1 : tensor<?x?x64xf32>
   %mask = arith.trunci %bytes : tensor<?x?x?xi8> to tensor<?x?x?xi1>
   %e = tensor.empty(%H, %M) : tensor<?x?x64xf32>
-  %heads = iree_linalg_ext.attention <indexing_maps = [#q, #k, #v, #scale, #mask, #out]>
-      ins(%q, %k, %v, %scale, %mask : tensor<?x?x64xf32>, tensor<?x?x64xf32>, tensor<?x?x64xf32>, f32, tensor<?x?x?xi1>)
-      outs(%e : tensor<?x?x64xf32>) {
+  // in the generic form, since IREE's own spelling of this operation changed between its versions
+  %heads = "iree_linalg_ext.attention"(%q, %k, %v, %scale, %mask, %e)
+      <{indexing_maps = [#q, #k, #v, #scale, #mask, #out]}> ({
   ^bb0(%score: f32):
-    iree_linalg_ext.yield %score : f32
-  } -> tensor<?x?x64xf32>
+    "iree_linalg_ext.yield"(%score) : (f32) -> ()
+  }) : (tensor<?x?x64xf32>, tensor<?x?x64xf32>, tensor<?x?x64xf32>, f32, tensor<?x?x?xi1>, tensor<?x?x64xf32>)
+      -> tensor<?x?x64xf32>
   %o = tensor.empty(%M, %H) : tensor<?x?x64xf32>
   %turned = linalg.generic {
       indexing_maps = [affine_map<(h, m, e) -> (h, m, e)>, affine_map<(h, m, e) -> (m, h, e)>],

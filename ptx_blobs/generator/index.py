@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from . import attention, matmul_f32, matmul_mma, matmul_wgmma, norms, rows
+from . import attention, elementwise, matmul_f32, matmul_mma, matmul_wgmma, matvec, norms, reductions, rows
 
 FOLDER = Path(__file__).parent.parent
 INDEX = FOLDER / "index.json"
@@ -18,6 +18,10 @@ def texts() -> dict[str, str]:
         "softmax/kernel.ptx": rows.softmax(zero_for_nan=False),
         "softmax_or_zero/kernel.ptx": rows.softmax(zero_for_nan=True),
         "attention_f32/kernel.ptx": attention.attention(),
+        "elementwise/kernel.ptx": elementwise.elementwise(),
+        "row_sum/kernel.ptx": reductions.reduction("sum"),
+        "row_max/kernel.ptx": reductions.reduction("max"),
+        "matvec_f32/kernel.ptx": matvec.matvec(),
         "matmul_f32/kernel.ptx": matmul_f32.matmul(),
         "matmul_f16_f32/kernel.ptx": matmul_mma.matmul("f16", narrow=False),
         "matmul_f16/kernel.ptx": matmul_mma.matmul("f16", narrow=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .text import module
+from .text import module, slot
 
 TILE, DEPTH, THREADS = 64, 16, 256
 ROW = 4 * (TILE + 4)
@@ -132,6 +132,7 @@ def _write() -> str:
             lines += [
                 f"add.u32 j, at_n, {n};",
                 "setp.lt.and.u32 inside, j, columns, more;",
+                slot("store c[batch, i, j]"),
                 f"@inside st.global.f32 [address], sum{4 * m + n};",
                 *(["add.u64 address, address, jump_b;"] if n < 3 else []),
             ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .text import module
+from .text import module, slot
 
 Half = Literal["f16", "bf16"]
 TILE, DEPTH, THREADS, STAGES = 128, 32, 256, 3
@@ -208,7 +208,7 @@ def _write(half: Half, narrow: bool) -> str:
     ]
     for m in range(4):
         for below in range(2):
-            lines += [f"add.u32 i, at_m, {16 * m + 8 * below};", "setp.lt.u32 in_row, i, rows;"]
+            lines += [f"add.u32 row, at_m, {16 * m + 8 * below};", "setp.lt.u32 in_row, row, rows;"]
             for n in range(4):
                 first = 4 * (4 * m + n) + 2 * below
                 lines += [f"add.u32 i, at_n, {8 * n};", "setp.lt.and.u32 inside, i, columns, in_row;"]
@@ -216,6 +216,7 @@ def _write(half: Half, narrow: bool) -> str:
                     lines.append(f"cvt.rn.{half}x2.f32 pair, sum{first + 1}, sum{first};")
                     lines.append(f"@inside st.global.b32 [result + {16 * n}], pair;")
                 else:
+                    lines.append(slot("store c[batch, row, i]"))
                     lines.append(f"@inside st.global.v2.f32 [result + {32 * n}], {{sum{first}, sum{first + 1}}};")
             lines += ["add.u64 result, result, jump_a;"] if (m, below) != (3, 1) else []
     return "\n".join(lines)

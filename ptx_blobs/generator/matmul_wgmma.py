@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .matmul_mma import Half, fragment
-from .text import module
+from .text import module, slot
 
 ROWS, COLUMNS, DEPTH, THREADS = 64, 128, 64, 128
 A_BYTES = 2 * ROWS * DEPTH
@@ -188,7 +188,7 @@ def _write(half: Half, narrow: bool) -> str:
         "add.u64 result, result, address;",
     ]
     for below in range(2):
-        lines += [f"add.u32 i, at_m, {8 * below};", "setp.lt.u32 in_row, i, rows;"]
+        lines += [f"add.u32 row, at_m, {8 * below};", "setp.lt.u32 in_row, row, rows;"]
         for n in range(COLUMNS // 8):
             first = 4 * n + 2 * below
             lines += [f"add.u32 i, at_n, {8 * n};", "setp.lt.and.u32 inside, i, columns, in_row;"]
@@ -196,6 +196,7 @@ def _write(half: Half, narrow: bool) -> str:
                 lines.append(f"cvt.rn.{half}x2.f32 pair, sum{first + 1}, sum{first};")
                 lines.append(f"@inside st.global.b32 [result + {16 * n}], pair;")
             else:
+                lines.append(slot("store c[batch, row, i]"))
                 lines.append(f"@inside st.global.v2.f32 [result + {32 * n}], {{sum{first}, sum{first + 1}}};")
         lines += ["add.u64 result, result, jump_a;"] if not below else []
     return "\n".join(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from .text import ROW_REGISTERS, ROW_START, WARPS, module, over_block, over_row
+from .text import ROW_REGISTERS, ROW_START, WARPS, module, over_block, over_row, slot
 
 THREADS = 32 * WARPS
 
@@ -40,6 +40,7 @@ The canonical ABI: pointers x and y, then the axes R and C."""
     zero = """setp.nan.f32 nan, e, e;
 @nan mov.f32 e, 0f00000000;
 """ if zero_for_nan else ""  # fmt: skip
+    mark = "" if zero_for_nan else slot("store y[row, c]") + "\n"
     body = "\n".join([
         ROW_REGISTERS.format(shared=32),
         f".reg .pred finite{', nan' if zero_for_nan else ''};",
@@ -54,7 +55,7 @@ The canonical ABI: pointers x and y, then the axes R and C."""
         over_block("add", "sum", part=1),
         "\nrcp.rn.f32 sum, sum;",
         over_row(f"add.u64 at, source, offset;\nld.global.f32 x, [at];\n{_EXPONENTIAL}\nmul.f32 e, e, sum;\n{zero}"
-                 "add.u64 at, result, offset;\nst.global.f32 [at], e;", label="write"),
+                 f"add.u64 at, result, offset;\n{mark}st.global.f32 [at], e;", label="write"),
         "ret;",
     ])  # fmt: skip
     return module(

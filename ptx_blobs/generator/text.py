@@ -7,7 +7,7 @@ from collections.abc import Sequence
 WARPS = 4
 """Warps of a block in the kernels that have a block for each row."""
 
-_NAMES = {"max": "the largest", "add": "the sum"}
+_NAMES = {"max": "the largest", "max.NaN": "the largest, or no number", "add": "the sum"}
 
 
 def module(
@@ -29,10 +29,15 @@ def indented(body: str) -> str:
     return "\n".join(line if line.endswith(":") or not line else f"  {line}" for line in lines)
 
 
-def over_block(operation: str, register: str, *, part: int) -> str:
-    """All threads get `operation` (`max`, `add`) of everyone's `register`; `part` numbers the calls of a kernel.
+def slot(words: str) -> str:
+    """A mark: what stands behind it is a place for the work that a dispatch has around the kernel's own."""
+    return f'.pragma "slot {words}";'
 
-    Each call has its own four words of `parts`, so that one barrier is enough.
+
+def over_block(operation: str, register: str, *, part: int) -> str:
+    """All threads get `operation` (`max`, `max.NaN`, `add`) of everyone's `register`.
+
+    `part` numbers the calls of a kernel: each has its own four words of `parts`, so that one barrier is enough.
     """
     lines = [
         f"// {_NAMES[operation]} of the block: over the lanes by butterfly, then over the four warps in shared memory"

@@ -1,6 +1,5 @@
 """Which kernels are found, in which folders, and what is read of them."""
 
-import importlib.metadata
 from pathlib import Path
 
 import pytest
@@ -134,16 +133,19 @@ def test_installed_copy_goes_before_the_checkout(tmp_path: Path, monkeypatch: py
     assert builtin_folders() == [package / "_kernels"]
 
 
-def add_pack(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    entry = importlib.metadata.EntryPoint(name="pack", value=value, group="iree_substitute.kernels")
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda *, group: [entry] if group == entry.group else [])
+def add_pack(monkeypatch: pytest.MonkeyPatch, place: Path, value: str) -> None:
+    """What pip leaves of an installed package with this entry point."""
+    package = place / "some_pack-1.0.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: some-pack\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text(f"[iree_substitute.kernels]\npack = {value}\n")
+    monkeypatch.syspath_prepend(str(place))
 
 
 def test_installed_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_kernel(tmp_path / "some_pack_of_kernels" / "k", "from_pack")
     (tmp_path / "some_pack_of_kernels" / "__init__.py").write_text("raise RuntimeError('a pack is not imported')")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    add_pack(monkeypatch, "some_pack_of_kernels")
+    add_pack(monkeypatch, tmp_path, "some_pack_of_kernels")
     found = {m.kernel.name: m.kernel.builtin for m in load_manifests([])}
     assert found["from_pack"] is False
     assert "from_pack" not in [
@@ -152,8 +154,8 @@ def test_installed_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("value", ["no_such_package_anywhere", "no_such_package_anywhere.kernels"])
-def test_broken_pack(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    add_pack(monkeypatch, value)
+def test_broken_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    add_pack(monkeypatch, tmp_path, value)
     with pytest.raises(ManifestError) as caught:
         load_manifests([])
     assert caught.value.what == "the installed pack of kernels `pack` is broken"

@@ -308,7 +308,7 @@ def test_slots(folder: Path) -> None:
         DIR/kernel.toml:4: slots[0]: a payload of kind `llvm-ir` has no epilogue
              4 | slots = ["epilogue"]
                |          ^
-          expected:  llvm-generator or glsl-generator or glsl
+          expected:  llvm-generator or glsl-generator or glsl or ptx
           found:     kind = "llvm-ir"
           next:      remove "epilogue": fused work would be lost""")
 

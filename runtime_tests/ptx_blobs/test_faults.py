@@ -47,7 +47,9 @@ def test_a_softmax_without_its_barrier(tmp_path: Path, cuda_sim: str) -> None:
         built.run(cuda_sim, normal(2, 200))
 
 
-@pytest.mark.parametrize("line", ["bar.sync 0;", "cp.async.wait_group 0;", "wgmma.wait_group.sync.aligned 0;"])
+@pytest.mark.parametrize("line", [
+    "bar.sync 0;", "cp.async.wait_group 0;", "wgmma.wait_group.sync.aligned 0;", "fence.proxy.async;",
+])  # fmt: skip
 def test_wgmma_without(tmp_path: Path, cuda_sim: str, line: str) -> None:
     """On the device that has it; on the other one the module runs the kernel for sm_80."""
     kernels = planted(tmp_path, "matmul_f16_f32_sm90a", line, "matmul_f16_f32")

@@ -50,8 +50,8 @@ def test_halves_on_both_architectures(
 
 
 @pytest.mark.parametrize(
-    ("size", "element"), [((1, 32, 20, 32), "f16"), ((1, 32, 32, 20), "bf16"), ((1, 8, 8, 8), "f32")]
+    ("size", "element"), [((1, 32, 20, 32), "f16"), ((1, 32, 32, 20), "bf16"), ((1, 40, 40, 8), "f32")]
 )
 def test_what_they_do_not_take(tmp_path: Path, size: tuple[int, int, int, int], element: str) -> None:
-    """Rows that are not a multiple of 16 bytes, and fewer rows than are worth a tile."""
+    """Rows that are not a multiple of 16 bytes, and fewer columns than are worth a tile."""
     assert Built(tmp_path, matmul(*size, element, "f32")).kernels == []

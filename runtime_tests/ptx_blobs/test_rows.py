@@ -77,7 +77,13 @@ def test_layer_norm(tmp_path: Path, cuda_sim: str, width: int, kernel: str, epsi
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_another_epsilon_is_another_computation(tmp_path: Path) -> None:
+def test_another_epsilon_is_another_computation(tmp_path: Path, cuda_sim: str) -> None:
+    """Which the sum of squares takes, with all that is made of it in its slots."""
     shapes = {"?x256xf32": "3x256xf32", "?xf32": "3xf32"}
-    text = definition("rms_norm", "power_256", {"R": 3}, shapes).replace("1.0e-06", "2.0e-06")
-    assert Built(tmp_path, text).kernels == []
+    text = definition("rms_norm", "power_256", {"R": 3}, shapes).replace("1.0e-06", "2.0e-03")
+    built = Built(tmp_path, text)
+    assert built.kernels == ["cuda_row_sum"]
+    x, w = normal(3, 256) * 0.01, normal(256, seed=1)
+    (y,) = built.run(cuda_sim, x, w)
+    wide = x.astype(np.float64)
+    np.testing.assert_allclose(y, wide / np.sqrt((wide**2).mean(axis=1, keepdims=True) + 2e-3) * w, rtol=3e-6)

@@ -46,7 +46,7 @@ def test_ptxas_takes_it_and_spills_nothing_much(name: str) -> None:
     assert not done.error
     assert done.resources is not None
     assert done.resources.spill_bytes <= (8 if name.startswith("attention") else 0)
-    wrong = assemble(text.replace("bar.sync 0;", "bar.sink 0;"), entry=entry.name, target=module.target, arch="")
+    wrong = assemble(text.replace("  ret;", "  rut;"), entry=entry.name, target=module.target, arch="")
     assert wrong.error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -151,6 +152,25 @@ def test_the_workgroup_count_is_over_the_workload(count: tuple[Index, Index, Ind
     module, site, _ = rewritten(DYNAMIC, payload, constants=4, workload=1)
     assert count_of(site.export) == expected
     assert named(module, "func.call")
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        ((4, 2, 1), ["4", "2", "1"]),
+        ((M, 1, 1), [f"select(cmpi(w0, 0), 0, {c})" for c in ("w0", "1", "1")]),
+        ((M, mul(M, 3), 1),
+         [f"select(ori(cmpi(w0, 0), cmpi(muli(w0, 3), 0)), 0, {c})" for c in ("w0", "muli(w0, 3)", "1")]),
+    ],
+)  # fmt: skip
+def test_none_in_one_direction_is_none_in_all_on_cuda(count: tuple[Index, Index, Index], expected: list[str]) -> None:
+    with context():
+        module = parse(executable(DYNAMIC, constants=4, workload=1))
+        (site,) = read_module(module)
+        target = replace(site.dispatch.target, backend="cuda")
+        set_workgroup_count(site.export, replace(site.dispatch, target=target), count)
+        assert count_of(site.export) == expected
+        assert module.verify()
 
 
 def test_a_count_that_the_host_does_not_know() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from .entry import MANIFEST_NAME, Manifest
 from .kept import Shelf, open_shelf
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoints
+    from importlib.metadata import EntryPoint
 
 ReadForms = Callable[[Path, str, tuple[OperandSpec, ...]], tuple[Form, ...]]
 """The forms of a definition: (its path, its text, the operands of the manifest). Raises `ManifestError`."""
@@ -69,28 +71,37 @@ def load_catalog(
     the compiler's parser if it is left out; if it is, what was read in an earlier run may be taken where it is `kept`.
     Raises `ManifestError`, and `UsageError` for a folder without kernels.
     """
-    if read_forms is None:
-        from ..read import definition
-
-        read: ReadForms = definition.read_forms
-    else:
-        read, kept = read_forms, False
-    manifests, shelf = _manifests(folders, builtin=builtin, kept=kept)
-    if backends is not None:
-        manifests = [m for m in manifests if any(t.backend in backends for t in m.kernel.targets)]
-    kernels = [_with_forms(manifest, read, shelf) for manifest in manifests]
-    shelf.keep()
-    return Catalog(kernels=tuple(sorted(kernels, key=lambda k: k.name)))
+    return open_library(folders, builtin=builtin, kept=kept and read_forms is None).catalog(backends, read_forms)
 
 
 def load_manifests(folders: Sequence[Path], *, builtin: bool = True, kept: bool = False) -> list[Manifest]:
     """Every manifest, each checked, names unique. With `kept`, what was read in an earlier run may be taken."""
-    manifests, shelf = _manifests(folders, builtin=builtin, kept=kept)
-    shelf.keep()
-    return manifests
+    library = open_library(folders, builtin=builtin, kept=kept)
+    library.shelf.keep()
+    return list(library.manifests)
 
 
-def _manifests(folders: Sequence[Path], *, builtin: bool, kept: bool) -> tuple[list[Manifest], Shelf]:
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Folders of kernels whose manifests have been read, and whose definitions are read as they are needed."""
+
+    manifests: tuple[Manifest, ...]
+    shelf: Shelf
+
+    def catalog(self, backends: frozenset[str] | None = None, read_forms: ReadForms | None = None) -> Catalog:
+        """The kernels for these backends, of all if left out; see `load_catalog`. Raises `ManifestError`."""
+        if read_forms is None:
+            from ..read import definition
+
+            read_forms = definition.read_forms
+        wanted = [m for m in self.manifests if backends is None or any(t.backend in backends for t in m.kernel.targets)]
+        kernels = [_with_forms(manifest, read_forms, self.shelf) for manifest in wanted]
+        self.shelf.keep()
+        return Catalog(kernels=tuple(sorted(kernels, key=lambda k: k.name)))
+
+
+def open_library(folders: Sequence[Path], *, builtin: bool = True, kept: bool = False) -> Library:
+    """Reads the manifests. Raises `ManifestError`, and `UsageError` for a folder without kernels."""
     files: dict[Path, None] = {}  # an ordered set: a folder may be given twice, or lie in another
     for folder in folders:
         files |= dict.fromkeys(find_manifests(folder))
@@ -111,7 +122,7 @@ def _manifests(folders: Sequence[Path], *, builtin: bool, kept: bool) -> tuple[l
                 expected="a name that no other kernel has", found=f"the same name in {other.file}",
                 next_step="rename one of them, or leave its folder out (--no-builtin leaves out the built-in ones)",
             )  # fmt: skip
-    return list(manifests.values()), shelf
+    return Library(tuple(manifests.values()), shelf)
 
 
 def _read_manifest(file: Path) -> Manifest:
@@ -162,11 +173,10 @@ def _shipped(folder: Path) -> Path:
 
 def pack_folders() -> list[Path]:
     """The folders of installed packs. Raises `ManifestError` for a pack whose folder cannot be found."""
-    from importlib.metadata import entry_points
     from importlib.util import find_spec
 
     found: list[Path] = []
-    for entry in _packs(entry_points, tuple(sys.path)):
+    for entry in _packs(tuple(sys.path)):
         try:
             spec = find_spec(entry.module)
         except (ImportError, ValueError) as error:
@@ -179,9 +189,36 @@ def pack_folders() -> list[Path]:
 
 
 @lru_cache(maxsize=4)
-def _packs(entry_points: Callable[..., EntryPoints], _path: tuple[str, ...]) -> EntryPoints:
+def _packs(path: tuple[str, ...]) -> Sequence[EntryPoint]:
     """Looked up once per process: that reads a file of every installed package."""
-    return entry_points(group=PACK_GROUP)
+    if not _may_have_packs(path):
+        return ()
+    from importlib.metadata import entry_points
+
+    return tuple(entry_points(group=PACK_GROUP))
+
+
+def _may_have_packs(path: tuple[str, ...]) -> bool:
+    """False where no installed package speaks of the group: that takes a tenth of what `importlib.metadata` takes."""
+    if any(hasattr(finder, "find_distributions") and finder is not PathFinder for finder in sys.meta_path):
+        return True
+    for place in path:
+        try:
+            names = os.listdir(place or ".")
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return True  # an archive, perhaps
+        packages = [os.path.join(place, name) for name in names if name.endswith((".dist-info", ".egg-info"))]
+        if any(name.endswith(".egg") for name in names) or any(_speaks_of_packs(package) for package in packages):
+            return True
+    return False
+
+
+def _speaks_of_packs(package: str) -> bool:
+    with contextlib.suppress(OSError), open(os.path.join(package, "entry_points.txt"), "rb") as file:
+        return PACK_GROUP.encode() in file.read()
+    return False
 
 
 def _pack_error(name: str, value: str, found: str) -> ManifestError:

@@ -28,8 +28,9 @@ GENERATORS: frozenset[PayloadKind] = frozenset(("llvm-generator", "glsl-generato
 
 SLOTS: dict[PayloadKind, tuple[Slot, ...]] = {
     "llvm-generator": ("prologue", "epilogue"), "glsl-generator": ("prologue", "epilogue"), "glsl": ("epilogue",),
+    "ptx": ("prologue", "epilogue"),
 }  # fmt: skip
-"""The slots that each kind of payload can have: one that is a finished file has none."""
+"""The slots that each kind of payload can have: a finished file has none, but for PTX, whose text marks them."""
 
 KernelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.\-]*$", max_length=100)]
 AxisName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]

@@ -13,6 +13,7 @@ from ..model.index import Index
 from ..model.kernel import FINAL_BODIES, REWRITES, Constraint, Kernel, TargetRule
 from ..model.plan import Decision, Match, Plan, Rule, Substitution
 from .devices import exclude_each_other, ways_in
+from .frozen import check_frozen
 from .structure import match_form
 from .target import check_target
 from .workload import unknown_to_host
@@ -33,7 +34,7 @@ Chosen = Mapping[str, str | Sequence[str]]
 
 
 def decide(kernel: Kernel, dispatch: Dispatch, accepts: Accepts, *, host: bool = True) -> Decision:
-    """Checks one kernel against one dispatch: target, selection, structure, constraints, generator, in this order.
+    """Checks one kernel against one dispatch: target, selection, structure, constraints, code, in this order.
 
     Without `host`, the program that launches the dispatch is out of sight, as in the filter.
     """
@@ -49,6 +50,9 @@ def decide(kernel: Kernel, dispatch: Dispatch, accepts: Accepts, *, host: bool =
         expected = "a kernel for every device and every size: no code of IREE's stays in beside this one"
         rules.append(Rule(name="choice", passed=False, expected=expected, found=asked))
         match = None
+    if match is not None and (frozen := check_frozen(kernel, match)) is not None:
+        rules.append(frozen)
+        match = match if frozen.passed else None
     if match is not None:
         reason = accepts(kernel, dispatch)
         rules.append(
@@ -226,6 +230,8 @@ def choose_all(decisions: Sequence[Decision]) -> tuple[Decision, ...]:
     accepted.sort(key=rank, reverse=True)
     chosen: list[Decision] = []
     for at, decision in enumerate(accepted):
+        if any(_always_before(first, decision) for first in chosen):
+            continue
         chosen.append(decision)
         for other in accepted[at + 1 :]:
             if rank(other) == rank(decision) and not _never_both(decision, other):
@@ -233,6 +239,13 @@ def choose_all(decisions: Sequence[Decision]) -> tuple[Decision, ...]:
         if not _leaves_over(decision):
             break
     return tuple(chosen)
+
+
+def _always_before(first: Decision, other: Decision) -> bool:
+    """True if the other never gets its turn: `first`, of any size, asks the device no more than it does."""
+    assert first.match is not None
+    asked = [frozenset(way.device) for way in _ways(first)]
+    return not first.match.fallback and all(any(a <= frozenset(w.device) for a in asked) for w in _ways(other))
 
 
 def _leaves_over(decision: Decision) -> bool:

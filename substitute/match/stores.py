@@ -8,15 +8,19 @@ from dataclasses import replace
 
 from ..model.dispatch import Nest, Program
 from ..model.kernel import Form, Kernel
-from ..model.plan import Rule
+from ..model.plan import Axis, Rule
 from ..model.scalar import ScalarGraph
+from .axes import axis_of_loops
 from .expression import unify
 from .nests import bind_nest, expression_words, place_operand
 from .state import NestMatch, State
 
 
 def match_stores(kernel: Kernel, form: Form, program: Program, state: State) -> int | Rule:
-    """What follows the cores: anything where there is an epilogue slot, else exactly what the definition stores."""
+    """What follows the cores: anything where there is an epilogue slot, else exactly what the definition stores.
+
+    Without a core, a prologue slot takes the whole of what is stored.
+    """
     if "epilogue" in kernel.slots:
         return 0
     if len(form.program.stores) != len(program.stores):
@@ -35,6 +39,8 @@ def match_stores(kernel: Kernel, form: Form, program: Program, state: State) -> 
 
 def _match_store(kernel: Kernel, form: Form, pattern: Nest, nest: Nest, state: State) -> Rule | None:
     """None where the nest stores what the pattern does; what is known of it then joins `state`."""
+    if "prologue" in kernel.slots and not form.program.cores:
+        return _whole_element(kernel, pattern, nest, state)
     best: Rule | None = None
     for ordered in _orders_of_results(nest):
         for unified in itertools.islice(unify(pattern.expr, ordered.expr, prologue=False), 16):
@@ -51,6 +57,24 @@ def _match_store(kernel: Kernel, form: Form, pattern: Nest, nest: Nest, state: S
         expected=expression_words(pattern) + " (the kernel has no epilogue slot)",
         found=expression_words(nest),
     )
+
+
+def _whole_element(kernel: Kernel, pattern: Nest, nest: Nest, state: State) -> Rule | None:
+    """A definition `y[i] = x[i]` with a prologue: any element-wise nest, whose loops are i, however it reads."""
+    names = axis_of_loops(pattern, kernel.operands)
+    if len(names) != 1 or names[0] not in kernel.groups or pattern.expr.nodes[pattern.expr.results[0]].op != "read":
+        return Rule(
+            name="structure.epilogue", passed=False, found=expression_words(pattern),
+            expected="a definition y[i] = x[i] over one axis of `groups`, for a prologue without a core",
+        )  # fmt: skip
+    wanted, found = pattern.expr.nodes[pattern.expr.results[0]].type, nest.expr.nodes[nest.expr.results[0]].type
+    if wanted != found or len(nest.writes) != 1:
+        return Rule(
+            name="structure.type", passed=False, expected=f"one result of type {wanted}",
+            found=f"{len(nest.writes)} results" if len(nest.writes) != 1 else found,
+        )  # fmt: skip
+    axis = Axis(name=names[0], loops=tuple(range(len(nest.sizes))), sizes=nest.sizes)
+    return state.add(NestMatch((axis,), {}, {}, 0))
 
 
 def _orders_of_results(nest: Nest) -> Iterator[Nest]:

@@ -101,8 +101,13 @@ def sanitized(symbol: str) -> str:
 def accepts(kernel: Kernel, dispatch: Dispatch) -> str:
     """Empty if the kernel's generator can make code for this dispatch, else why not.
 
-    A generator may define `can_generate(program) -> str`; without it, it has to take whatever matches.
+    A generator may define `can_generate(program) -> str`; without it, it has to take whatever matches. PTX with slots
+    is asked whether they can be filled.
     """
+    if kernel.payload.kind == "ptx" and kernel.slots and dispatch.program is not None:
+        from .ptx.slots import refusal
+
+        return refusal(kernel, _read(kernel).decode(errors="replace"), dispatch.program)
     if kernel.payload.kind not in GENERATOR_KINDS or dispatch.program is None:
         return ""
     function = getattr(load_generator(kernel), "can_generate", None)
@@ -111,11 +116,17 @@ def accepts(kernel: Kernel, dispatch: Dispatch) -> str:
 
 def load_generator(kernel: Kernel) -> ModuleType:
     """The module of a generator kernel. Raises `PayloadError` with the place of what is wrong in it."""
-    return _load(kernel.payload.path.resolve())
+    path = kernel.payload.path.resolve()
+    return _load(path, changed_at(path))
+
+
+def changed_at(path: Path) -> int:
+    """The time in ns at which a file was last changed, so that code is loaded anew after that; 0 if it is not there."""
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 @lru_cache(maxsize=1024)
-def _load(path: Path) -> ModuleType:
+def _load(path: Path, _changed_at: int) -> ModuleType:
     name = f"substitute_kernel_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None

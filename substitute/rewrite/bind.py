@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ..errors import PayloadError
 from ..match.layout import joint_stride
 from ..model.dispatch import Linear, Named, Nest, Operand, Program, Read, TensorType, View
 from ..model.index import Expr, Index, leaves
+from ..model.kernel import OperandSpec
 from ..model.plan import Parameter, Request, Substitution
 
 PLAIN_KINDS = frozenset(
@@ -63,7 +65,7 @@ def _plain(substitution: Substitution, entry: str) -> Request:
     kernel, match = substitution.kernel, substitution.match
     program = match.program
     assert program is not None
-    if len(match.placements) != len(kernel.operands):
+    if len(match.placements) != len(kernel.operands) and kernel.payload.kind != "ptx":
         raise PayloadError(
             f"{kernel.name} cannot be bound to {substitution.dispatch.name}", where=str(kernel.folder / "kernel.toml"),
             expected="a payload that sees fused work, for slots", found=f"kind = {kernel.payload.kind}",
@@ -74,14 +76,20 @@ def _plain(substitution: Substitution, entry: str) -> Request:
     parameters: list[Parameter] = []
     names = [a for a in dict.fromkeys(a for s in kernel.operands for a in s.axes) if a in axes]
     scalars: list[Index] = [axes[name].size for name in names]
-    for spec, operand, placed in zip(kernel.operands, form.program.operands, match.placements, strict=False):
-        strides = tuple(joint_stride(d) or 0 for d in placed.dimensions)
-        start = View(operand=placed.view.operand, type=placed.view.type, offset=placed.start, strides=strides)
-        written = operand.kind == "result"
-        parameters.append(
-            Parameter(name=spec.name, operand=program.operands[start.operand], view=start, written=written,
-                      read=not written)
-        )  # fmt: skip
+    places = {placed.name: placed for placed in match.placements}
+    for spec, operand in zip(kernel.operands, form.program.operands, strict=False):
+        placed = places.get(spec.name)
+        if placed is None:
+            parameters.append(_stand_in(spec, program))
+            strides: tuple[Index, ...] = (0,) * len(spec.axes)
+        else:
+            strides = tuple(joint_stride(d) or 0 for d in placed.dimensions)
+            start = View(operand=placed.view.operand, type=placed.view.type, offset=placed.start, strides=strides)
+            written = operand.kind == "result"
+            parameters.append(
+                Parameter(name=spec.name, operand=program.operands[start.operand], view=start, written=written,
+                          read=not written)
+            )  # fmt: skip
         if spec.strided:
             scalars += strides
             names += [f"stride_{spec.name}_{name}" for name in spec.axes]
@@ -89,6 +97,13 @@ def _plain(substitution: Substitution, entry: str) -> Request:
         entry=entry, substitution=substitution, parameters=tuple(parameters), scalars=tuple(scalars),
         scalar_names=tuple(names),
     )  # fmt: skip
+
+
+def _stand_in(spec: OperandSpec, program: Program) -> Parameter:
+    """For an operand whose every access is a slot of the PTX: the start of some binding, which nothing goes through."""
+    view = program.stores[0].writes[0].view
+    operand = replace(program.operands[view.operand], byte_offset=0)
+    return Parameter(name=spec.name, operand=operand, view=replace(view, offset=0), written=False, read=False)
 
 
 def _reads(program: Program) -> Iterator[Read]:

@@ -9,7 +9,7 @@ from ..model.plan import Payload, Request
 from ..payload.dialect import local_size, name_of, operations, parse_mlir, spec_id, spirv_binding, spirv_operations
 from .callout import call_with_pointers
 from .geometry import counts_by_code_generation
-from .tuning import set_compilation_info
+from .tuning import parse_settings, set_compilation_info
 
 if TYPE_CHECKING:
     from iree.compiler import ir
@@ -47,8 +47,6 @@ def _keep_body(site: Site, request: Request, payload: Payload) -> None:
 
 def _put_llvm(site: Site, request: Request, payload: Payload) -> None:
     """Raw: the function itself is what the runtime calls. Canonical: the body calls it with decoded operands."""
-    from iree.compiler import ir
-
     kernel, function = request.substitution.kernel, site.function
     assert function is not None
     module = parse_mlir(payload.data.decode(), str(kernel.payload.path)).operation
@@ -61,7 +59,7 @@ def _put_llvm(site: Site, request: Request, payload: Payload) -> None:
         if payload.workgroup_size is not None:
             # code generation takes the block from here, and makes it one thread otherwise
             size = ", ".join(map(str, payload.workgroup_size))
-            inserted.attributes["translation_info"] = ir.Attribute.parse(
+            inserted.attributes["translation_info"] = parse_settings(
                 f"#iree_codegen.translation_info<pipeline = #iree_gpu.pipeline<BaseLowering> workgroup_size = [{size}]>"
             )
         function.erase()

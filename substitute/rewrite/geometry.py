@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from iree.compiler import ir
 
 
+CUDA = "cuda"
+"""IREE's name of the backend that makes PTX."""
 ANSWERED_LATE = frozenset({"hal.cpu"})
 """Categories that local devices answer with zeros until the first executable of the process is loaded.
 
@@ -36,7 +38,27 @@ def set_workgroup_count(export: ir.Operation, dispatch: Dispatch, count: tuple[I
         op.operation.erase()
     with ir.InsertionPoint(block), ir.Location.unknown():
         materializer = _over_workload(dispatch, block, count)
-        ir.Operation.create("hal.return", operands=[materializer.value(c) for c in count])
+        counts = [materializer.value(c) for c in count]
+        if dispatch.target.backend == CUDA:
+            counts = _none_or_all(counts, count, materializer)
+        ir.Operation.create("hal.return", operands=counts)
+
+
+def _none_or_all(counts: list[ir.Value], of: tuple[Index, Index, Index], materializer: Materializer) -> list[ir.Value]:
+    """No workgroups in any direction where there are none in one: the runtime drops only such a dispatch by itself.
+
+    `cuLaunchKernel` refuses a grid of no blocks with CUDA_ERROR_INVALID_VALUE, and IREE's CUDA driver passes it on
+    (`stream_command_buffer.c`; its HIP driver does not).
+    """
+    from iree.compiler import ir
+
+    i1, index = ir.IntegerType.get_signless(1), ir.IndexType.get()
+    unknown = [c for c in of if not isinstance(c, int)]
+    if not unknown or (len(unknown) == 1 and all(c == unknown[0] for c in of)):
+        return counts
+    empty = reduce(lambda a, b: create("arith.ori", [a, b], [i1]), [materializer.compare("eq", c, 0) for c in unknown])
+    none = materializer.value(0)
+    return [create("arith.select", [empty, none, c], [index]) for c in counts]
 
 
 def counts_by_code_generation(export: ir.Operation) -> bool:

@@ -12,6 +12,7 @@ from .callout import replace_body
 from .choice import Choice
 from .final import put_final_body
 from .geometry import add_condition, set_workgroup_count, set_workgroup_size
+from .linking import order_exports, ordinal
 from .objects import add_object
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def put_inside(site: Site, choices: Sequence[Choice], folder: Path | None) -> No
         if choice.payload.workgroup_count is not None:
             set_workgroup_count(one.export, site.dispatch, choice.payload.workgroup_count)
         add_object(site.variant, choice.payload, folder)
+    order_exports(site.variant)
 
 
 def _copy(site: Site, after: Site, name: str) -> Site:
@@ -56,19 +58,13 @@ def _copy(site: Site, after: Site, name: str) -> Site:
     assert after.function is not None
     export = site.export.clone(ip=ir.InsertionPoint.after(after.export)).operation
     export.attributes["sym_name"] = ir.StringAttr.get(name)
-    ordinal = ir.IntegerAttr(site.export.attributes["ordinal"])
-    export.attributes["ordinal"] = ir.IntegerAttr.get(ordinal.type, _next_ordinal(site.variant, name))
+    of_type = ir.IntegerAttr(site.export.attributes["ordinal"]).type
+    export.attributes["ordinal"] = ir.IntegerAttr.get(of_type, _next_ordinal(site.variant, name))
     function = site.function.clone(ip=ir.InsertionPoint.after(after.function)).operation
     function.attributes["sym_name"] = ir.StringAttr.get(name)
     return replace(site, export=export, function=function)
 
 
 def _next_ordinal(variant: ir.Operation, new: str) -> int:
-    from iree.compiler import ir
-
-    ordinals = [
-        int(ir.IntegerAttr(op.attributes["ordinal"]).value)
-        for op in children(variant)
-        if op.name == "hal.executable.export" and symbol_name(op) != new
-    ]
-    return max(ordinals) + 1
+    exports = [op for op in children(variant) if op.name == "hal.executable.export" and symbol_name(op) != new]
+    return max(map(ordinal, exports)) + 1

@@ -1,8 +1,9 @@
-"""What IREE's linker cannot do, said before it does it."""
+"""What IREE's linker cannot do, said before it does it; and what it mends, done where it does nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
@@ -38,6 +39,33 @@ def check_linking(module: ir.Operation, flags: Sequence[str]) -> None:
         found=f"variants for {', '.join(sorted(set().union(*backends)))}{' (external objects)' if external else ''}",
         next_step=f"add {NO_LINKING}: the linker would {'crash' if external else 'forget all devices but the CPU'}",
     )
+
+
+def order_all_exports(module: ir.Operation) -> None:
+    """See `order_exports`: whether IREE's own or a person's, each executable whose exports stand in another order."""
+    for executable in children(module):
+        if executable.name == "hal.executable":
+            for variant in _variants(executable):
+                order_exports(variant)
+
+
+def order_exports(variant: ir.Operation) -> None:
+    """Puts exports in the order of their ordinals.
+
+    Where executables are not linked, IREE 3.11 writes them into the CPU's library as they stand, and dispatches by
+    ordinal: another order gives wrong results, or a launch that is refused.
+    """
+    exports = [op for op in children(variant) if op.name == "hal.executable.export"]
+    if all("ordinal" in op.attributes for op in exports):
+        for before, after in pairwise(sorted(exports, key=ordinal)):
+            after.move_after(before)
+
+
+def ordinal(export: ir.Operation) -> int:
+    """Its number in the executable."""
+    from iree.compiler import ir
+
+    return int(ir.IntegerAttr(export.attributes["ordinal"]).value)
 
 
 def _variants(executable: ir.Operation) -> list[ir.Operation]:

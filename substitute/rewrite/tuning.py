@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ..errors import PayloadError
@@ -20,7 +21,7 @@ def set_compilation_info(site: Site, text: str, where: str) -> None:
     from iree.compiler import ir
 
     try:
-        attribute = ir.Attribute.parse(text)
+        attribute = parse_settings(text)
     except ir.MLIRError as error:
         found = "; ".join(d.message for d in error.error_diagnostics) or str(error)
         raise _wrong(where, "an attribute of the released compiler", found) from None
@@ -30,6 +31,26 @@ def set_compilation_info(site: Site, text: str, where: str) -> None:
     if operation is None:
         raise _wrong(where, "a linalg operation in the body", ", ".join(site.dispatch.operations) or "none")
     operation.attributes[ATTRIBUTE] = attribute
+
+
+def parse_settings(text: str) -> ir.Attribute:
+    """An attribute that may name a pipeline of code generation, as `#iree_cpu.pipeline<…>`. Raises `MLIRError`.
+
+    IREE 3.11 has these pipelines as words of one list, without an attribute of their own.
+    """
+    from iree.compiler import ir
+    from iree.compiler.version import VERSION
+
+    return ir.Attribute.parse(_PIPELINE.sub(_word_of_3_11, text) if VERSION.startswith("3.11.") else text)
+
+
+_PIPELINE = re.compile(r"#iree_(cpu\.|gpu\.|gpu\.spirv_)pipeline<(\w+)>")
+
+
+def _word_of_3_11(pipeline: re.Match[str]) -> str:
+    if pipeline[2].startswith("Mmt4d"):
+        return pipeline[2]
+    return {"cpu.": "CPU", "gpu.": "LLVMGPU", "gpu.spirv_": "SPIRV"}[pipeline[1]] + pipeline[2]
 
 
 def main_operation(site: Site) -> ir.Operation | None:

@@ -80,10 +80,21 @@ _NAMES = ("memset", "memcpy", "memmove")
 
 
 def resolve_memory(module: Any, triple: str, machine: Any) -> None:
-    """Defines the memory functions in an optimised module that calls them, or has LLVM's intrinsics of them."""
+    """Defines the memory functions in an optimised module that calls them, or has LLVM's intrinsics of them.
+
+    Where IREE's linker does not find them, every module gets them: LLVM inside of IREE may make a call of any loop.
+    """
     declared = [f.name for f in module.functions if f.is_declaration]
-    if any(name.removeprefix("llvm.").partition(".")[0] in _NAMES for name in declared):
+    called = any(name.removeprefix("llvm.").partition(".")[0] in _NAMES for name in declared)
+    if called or not _found_by_iree():
         module.link_in(llvm.parse_bitcode(_optimised(triple, machine)))
+
+
+@lru_cache(maxsize=1)
+def _found_by_iree() -> bool:
+    from iree.compiler.version import VERSION
+
+    return not VERSION.startswith(("3.11.", "3.12."))
 
 
 @lru_cache(maxsize=16)

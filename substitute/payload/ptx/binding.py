@@ -15,6 +15,7 @@ from .memory import reachable
 from .parse import parse
 from .rename import rename
 from .signature import SCRATCH_POINTERS, canonical_signature, raw_signature
+from .slots import fill
 from .syntax import Function, Module
 from .verification import PtxFacts, check, find_entry, with_assembly
 
@@ -28,14 +29,18 @@ def bind_ptx(request: Request, text: str, *, arch: str, name: str) -> tuple[str,
     kernel, layout = request.substitution.kernel, request.substitution.dispatch.layout
     module = parse(text, name=name)
     raw = kernel.abi == "raw"
+    scratch = 0 if raw or kernel.slots else SCRATCH_POINTERS
     expected = raw_signature(len(layout.bindings), layout.constants)
     if not raw:
         expected = canonical_signature(tuple(p.name for p in request.parameters), request.scalar_names)
     facts = check(
         module, entry=kernel.payload.entry, expected=expected, target_arch=arch,
         workgroup_size=kernel.launch.workgroup_size, shared_memory_bytes=kernel.launch.shared_memory_bytes,
-        passer="the dispatch" if raw else "the canonical ABI", scratch=0 if raw else SCRATCH_POINTERS,
+        passer="the dispatch" if raw else "the canonical ABI", scratch=scratch,
     )  # fmt: skip
+    if kernel.slots:
+        filled, request = fill(request, module)
+        module = parse(filled, name=f"{name}, its slots filled for {request.substitution.dispatch.name}")
     if raw:
         assembly = assemble(text, entry=kernel.payload.entry, target=module.target, arch=arch)
         facts = with_assembly(module, facts, assembly, kernel.launch.workgroup_size)

@@ -1,0 +1,92 @@
+"""Instructions of one slot while they are written: a scope of PTX with registers of its own."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+_TYPES = {"f": "f32", "g": "f64", "w": "b32", "d": "b64", "h": "b16", "p": "pred"}
+"""Kinds of register: f32, f64, a word of 32 bits, one of 64, one of 16, a predicate."""
+
+
+class Unsupported(Exception):
+    """Fused work that has no PTX form here; its text says what."""
+
+
+class Block:
+    """Lines of a scope `{ … }`, and how many registers of each kind they need.
+
+    `prefix` begins every register's name, and may occur nowhere else in the module.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.lines: list[str] = []
+        self._counts = dict.fromkeys(_TYPES, 0)
+
+    def new(self, kind: str) -> str:
+        """A new register."""
+        number = self._counts[kind]
+        self._counts[kind] = number + 1
+        return f"%{self.prefix}_{kind}{number}"
+
+    def emit(self, kind: str, opcode: str, *operands: str) -> str:
+        """Adds an instruction with a new destination, and gives that."""
+        register = self.new(kind)
+        self.line(f"{opcode} {register}, {', '.join(operands)};")
+        return register
+
+    def single(self, opcode: str, *operands: str) -> str:
+        """An f32 from `opcode` (without its type)."""
+        return self.emit("f", f"{opcode}.f32", *operands)
+
+    def word(self, opcode: str, *operands: str) -> str:
+        """32 bits from `opcode`."""
+        return self.emit("w", opcode, *operands)
+
+    def wide(self, opcode: str, *operands: str) -> str:
+        """64 bits from `opcode`."""
+        return self.emit("d", opcode, *operands)
+
+    def test(self, opcode: str, *operands: str) -> str:
+        """A predicate from `opcode`."""
+        return self.emit("p", opcode, *operands)
+
+    def select(self, test: str, yes: str, no: str) -> str:
+        """An f32: `yes` where `test` holds."""
+        return self.single("selp", yes, no, test)
+
+    def polynomial(self, x: str, coefficients: Sequence[float]) -> str:
+        """A polynomial in f32, by Horner's rule; the highest power's coefficient stands first."""
+        value = float_literal(coefficients[0])
+        for coefficient in coefficients[1:]:
+            value = self.single("fma.rn", value, x, float_literal(coefficient))
+        return value
+
+    def line(self, text: str) -> None:
+        """Adds a line as it is."""
+        self.lines.append(text)
+
+    def text(self, remark: str) -> list[str]:
+        """The scope, with a comment in front."""
+        declared = [f".reg .{_TYPES[k]} %{self.prefix}_{k}<{n}>;" for k, n in self._counts.items() if n]
+        return [f"{{ // {remark}", *("  " + line for line in (*declared, *self.lines)), "}"]
+
+
+def float_literal(value: float) -> str:
+    """PTX's spelling of an f32, bit by bit; too large ones are infinite."""
+    try:
+        data = struct.pack(">f", value)
+    except OverflowError:
+        data = struct.pack(">f", float("inf") if value > 0 else float("-inf"))
+    return f"0f{data.hex().upper()}"
+
+
+def double_literal(value: float) -> str:
+    """PTX's spelling of an f64, bit by bit."""
+    return f"0d{struct.pack('>d', value).hex().upper()}"
+
+
+def is_literal(value: str) -> bool:
+    """False for a register."""
+    return value[0] in "0123456789-"
