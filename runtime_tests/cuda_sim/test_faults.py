@@ -5,7 +5,7 @@ import pytest
 
 from runtime_tests.cuda_sim.fault_kernels import BODIES, FAULTS, Fault, text
 from runtime_tests.cuda_sim.lane_programs import HEADER, Out, run_kernel
-from substitute.device.cuda_sim.faults import KINDS, STATUS, Report
+from substitute.device.cuda_sim.faults import KINDS, STATUS, Finding, Report
 from substitute.device.cuda_sim.launch import Limits, launch
 from substitute.device.cuda_sim.memory import Memory
 from substitute.device.cuda_sim.program import load
@@ -148,3 +148,15 @@ def test_findings_are_bounded():
     limits = Limits(findings=10)
     arguments = [np.zeros(32, "u4"), Out((32,), "u4"), np.uint32(0)]
     assert len(run_kernel(ptx, "k", arguments, target="sm_80", limits=limits)[1].findings) == 10
+
+
+@pytest.mark.parametrize(("operands", "end"), [(3, "r0, r1, r2"), (64, "…")])
+def test_a_long_instruction_is_shortened(operands: int, end: str) -> None:
+    instruction = "wgmma.mma_async " + ", ".join(f"r{n}" for n in range(operands))
+    finding = Finding(
+        kind="race", entry="k", line=3, column=1, instruction=instruction, block=(0, 0, 0), thread=(1, 0, 0),
+        address=16, space="shared", message="both write", count=2,
+    )  # fmt: skip
+    where = "k:3: race: both write; block (0, 0, 0), thread (1, 0, 0) (and 1 more)"
+    assert str(finding).startswith(f"{where}: wgmma.mma_async r0")
+    assert str(finding).endswith(end) and len(str(finding)) < 200

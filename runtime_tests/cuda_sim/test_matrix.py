@@ -248,6 +248,58 @@ def test_wgmma(type_, width, a_registers):
             assert found[thread, j] == expected[row, column]
 
 
+def stored_turned(matrix: np.ndarray, width: int) -> tuple[bytes, int, int]:
+    """Shared memory of a matrix [rows, K] whose rows' dimension is contiguous ("MN-major"), leading and stride offset.
+
+    PTX ISA 9.7.15.5.1, "Canonical layouts", in elements, with T of them in 16 bytes:
+    without swizzling ((T, 1, m), (8, k)) : ((1, T, SBO), (T, LBO)),
+    else with w = width / 16 ((T, w, m), (8, k)) : ((1, T, LBO), (w T, SBO)), and bits 4, 5, 6 of an address are xored
+    with bits 7, 8, 9 (as many of them as the mode has).
+    """
+    rows, depth = matrix.shape
+    size = matrix.itemsize
+    t, w = 16 // size, width // 16
+    atom = 8 * width  # bytes of 8 depths of one chunk of rows
+    chunks = -(-rows // (t * w))
+    # chunks of rows follow each other, then eights of depths; some bytes between them show which offset is which
+    along_rows, along_depth = atom + (1024 if w > 1 else 48), chunks * (atom + (1024 if w > 1 else 48)) + 1024
+    data = bytearray(b"\xff" * (along_depth * (depth // 8)))
+    bits = {1: 0, 2: 1, 4: 2, 8: 3}[w]
+    for row in range(rows):
+        for k in range(depth):
+            inner, chunk = row % (t * w), row // (t * w)
+            at = inner * size + chunk * along_rows + k % 8 * width + k // 8 * along_depth
+            at ^= (at >> 7 & ((1 << bits) - 1)) << 4
+            data[at : at + size] = matrix[row, k].tobytes()
+    leading, stride = (along_depth, along_rows) if w == 1 else (along_rows, along_depth)
+    return bytes(data), leading, stride
+
+
+@pytest.mark.parametrize("width", [16, 32, 64, 128])
+@pytest.mark.parametrize("turned", ["a", "b", "ab"])
+def test_wgmma_of_turned_operands(turned, width):
+    """A as [K, 64] and B as [K, N], row-major in shared memory: only 16-bit types can be read so."""
+    n, k, type_ = 80, 16, "bf16"
+    a, b = values(type_, (64, k)), values(type_, (n, k))
+    images = [(stored_turned if name in turned else stored)(m, width) for name, m in (("a", a), ("b", b))]
+    mode = {16: 0, 128: 1, 64: 2, 32: 3}[width]
+    words = [np.uint64(leading >> 4 << 16 | stride >> 4 << 32 | mode << 62) for _, leading, stride in images]
+    tail = f", 1, 1, {int('a' in turned)}, {int('b' in turned)}"
+    opcode = f"wgmma.mma_async.sync.aligned.m64n{n}k{k}.f32.{type_}.{type_}"
+    ptx = wgmma_program(opcode, "f32", n // 2, tail, False, len(images[0][0]), len(images[1][0]))
+    arguments = [np.frombuffer(data, "u1") for data, _, _ in images]
+    arguments += [np.zeros((128, 4), "u4"), *words, Out((128, n // 2), "f4")]
+    (found,), report = run_kernel(ptx, "k", arguments, block=(128, 1, 1))
+    assert not report.findings, [str(f) for f in report.findings]
+    expected = 2 * (a.astype("f8") @ b.astype("f8").T)
+    thread, j = np.indices((128, n // 2))
+    row, column = 16 * (thread // 32) + thread % 32 // 4 + 8 * (j // 2 % 2), j // 4 * 8 + 2 * (thread % 4) + j % 2
+    np.testing.assert_array_equal(found, expected[row, column])
+    # the twin: read as if it were not turned it is another matrix
+    wrong = ptx.replace(tail, ", 1, 1, 0, 0", 2)
+    assert (run_kernel(wrong, "k", arguments, block=(128, 1, 1))[0][0] != expected[row, column]).any()
+
+
 WGMMA_FAULTS = {
     "no wait": ("wgmma.wait_group.sync.aligned 0;", "", "unfinished-copy", "st.global"),
     "no commit": ("wgmma.commit_group.sync.aligned;", "", "unfinished-copy", "st.global"),
@@ -269,18 +321,50 @@ WGMMA_FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", WGMMA_FAULTS)
-def test_faults_around_wgmma(name):
-    old, new, kind, at = WGMMA_FAULTS[name]
+def wgmma_case() -> tuple[str, list[object]]:
+    """A right program, and what it is launched with."""
     a, b = values("f16", (64, 16)), values("f16", (16, 16))
     (a_data, leading, stride), (b_data, _, _) = stored(a, 32), stored(b, 32)
     descriptor = np.uint64(leading >> 4 << 16 | stride >> 4 << 32 | 3 << 62)
     opcode = "wgmma.mma_async.sync.aligned.m64n16k16.f32.f16.f16"
     ptx = wgmma_program(opcode, "f32", 8, ", 1, 1, 0, 0", False, len(a_data), len(b_data))
-    assert old in ptx
     arguments = [np.frombuffer(a_data, "u1"), np.frombuffer(b_data, "u1"), np.zeros((128, 4), "u4")]
-    arguments += [descriptor, descriptor, Out((128, 8), "f4")]
+    return ptx, [*arguments, descriptor, descriptor, Out((128, 8), "f4")]
+
+
+@pytest.mark.parametrize("name", WGMMA_FAULTS)
+def test_faults_around_wgmma(name):
+    old, new, kind, at = WGMMA_FAULTS[name]
+    ptx, arguments = wgmma_case()
+    assert old in ptx
     assert not run_kernel(ptx, "k", arguments, block=(128, 1, 1))[1].findings
     _, report = run_kernel(ptx.replace(old, new, 1), "k", arguments, block=(128, 1, 1))
     matching = [f for f in report.findings if f.kind == kind and at in f.instruction]
     assert matching, [str(f) for f in report.findings]
+
+
+COPIED = ("ld.global.b32 %v, [%p]; st.shared.b32 [%y], %v;", "cp.async.ca.shared.global [%y], [%p], 4;")
+FENCES = {
+    # behind the wait, before or behind the barrier: by those that copied, or by those that multiply
+    "by the writers": ("cp.async.wait_all; fence.proxy.async; bar.sync 0;", ""),
+    "by the readers": ("cp.async.wait_all; bar.sync 0; fence.proxy.async;", ""),
+    "in groups": ("cp.async.commit_group; cp.async.wait_group 0; fence.proxy.async; bar.sync 0;", ""),
+    "none": ("cp.async.wait_all; bar.sync 0;", "race"),
+    "of another proxy": ("cp.async.wait_all; fence.proxy.alias; bar.sync 0;", "race"),
+    "before the copies have landed": ("fence.proxy.async; cp.async.wait_all; bar.sync 0;", "race"),
+    "by half of the writers": (
+        "cp.async.wait_all; setp.lt.u32 %q, %t, 64; @%q fence.proxy.async; bar.sync 0;", "race",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FENCES)
+def test_proxy_fences_behind_asynchronous_copies(name):
+    """What cp.async wrote is as invisible to wgmma as what st.shared did, though here the numbers are right anyway."""
+    fence, kind = FENCES[name]
+    ptx, arguments = wgmma_case()
+    assert COPIED[0] in ptx and "bar.sync 0; fence.proxy.async;" in ptx
+    ptx = ptx.replace(*COPIED).replace("bar.sync 0; fence.proxy.async;", fence)
+    _, report = run_kernel(ptx, "k", arguments, block=(128, 1, 1))
+    assert {f.kind for f in report.findings} == ({kind} if kind else set()), [str(f) for f in report.findings]
+    assert all("wgmma.mma_async" in f.instruction and "fence.proxy.async" in f.message for f in report.findings)

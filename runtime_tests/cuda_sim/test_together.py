@@ -242,6 +242,35 @@ redux.sync.add.u32 %y, %x, 0xffffffff; mad.lo.u32 %x, %y, 1000, %x; st.global.u3
     assert (found[0] == np.repeat(counts.reshape(4, 32).sum(axis=1), 32) * 1000 + counts).all()
 
 
+@pytest.mark.parametrize("branch", ["@%q bra LOOP;", "@!%p bra LOOP;"])
+def test_a_loop_of_one_segment_that_lanes_leave_one_by_one(branch):
+    """Each takes its values along, those that it only copied and those that only the loop knows; nothing runs twice."""
+    turns = RANDOM.permutation(64).astype("u4") + 1
+    entry = f"""
+.visible .entry k(.param .u64 n, .param .u64 d0, .param .u64 d1) {{
+.reg .b64 %n, %a, %b, %w; .reg .b32 %t, %i, %s, %x, %y; .reg .pred %p, %q;
+mov.u32 %t, %tid.x; mul.wide.u32 %w, %t, 4;
+ld.param.u64 %n, [n]; add.u64 %n, %n, %w; ld.global.u32 %x, [%n];
+ld.param.u64 %a, [d0]; add.u64 %a, %a, %w; ld.param.u64 %b, [d1]; add.u64 %b, %b, %w;
+mov.u32 %i, 0; mov.u32 %s, %t; mov.u32 %y, %i;
+setp.gt.u32 %p, %t, 63; @%p bra END;
+LOOP: mov.u32 %y, %s; add.u32 %i, %i, 1; mad.lo.u32 %s, %s, 3, %i; setp.lt.u32 %q, %i, %x; setp.ge.u32 %p, %i, %x;
+{branch}
+END: st.global.u32 [%a], %s; st.global.u32 [%b], %y;
+ret; }}"""
+    (last, before), report = run_kernel(
+        HEADER.format(target="sm_80") + entry, "k", [turns, Out((64,), "u4"), Out((64,), "u4")], block=(64, 1, 1),
+        target="sm_80",
+    )  # fmt: skip
+    assert not report.findings
+    for thread, count in enumerate(turns.tolist()):
+        values = [thread]
+        for turn in range(1, count + 1):
+            values.append((3 * values[-1] + turn) % (1 << 32))
+        assert [int(before[thread]), int(last[thread])] == values[-2:]
+    assert report.lane_instructions == 64 * (14 + 3) + 6 * int(turns.sum())
+
+
 def test_ring_of_bulk_copies_with_two_stages():
     """A producer warp refills two stages as soon as consumers have given them back."""
     ptx = (

@@ -14,7 +14,7 @@ from ...payload.ptx.syntax import Instruction, Integer
 from .batch import Batch
 from .decode import Builder, Decoder, Run
 from .faults import Place, Refused
-from .memory_access import begin_copy, load, place_copy, split_generic
+from .memory_access import begin_copy, end_copy, load, place_copy, split_generic
 from .types import Array, Registers
 
 
@@ -210,11 +210,13 @@ def complete(m: Batch, lanes: Array, pending: int) -> None:
 
 
 def land(m: Batch, copy: Copy) -> None:
-    """The bytes appear in shared memory."""
-    from .memory_access import end_copy
+    """The bytes appear in shared memory.
 
+    Of the asynchronous copies, only those with `.bulk` are made in the async proxy (PTX ISA, "Async Proxy"): wgmma and
+    bulk copies see what these have written only behind a `fence.proxy.async`.
+    """
     size = copy.data.shape[1]
-    end_copy(m, copy.offset, copy.data, size, copy.lanes)
+    end_copy(m, copy.offset, copy.data, size, copy.lanes, generic=True)
 
 
 BUILDERS: dict[str, Builder] = {"cp": _async}

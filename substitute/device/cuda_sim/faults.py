@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -91,7 +92,9 @@ class Finding:
     def __str__(self) -> str:
         where = f"block {self.block}, thread {self.thread}"
         more = f" (and {self.count - 1} more)" if self.count > 1 else ""
-        return f"{self.entry}:{self.line}: {self.kind}: {self.message}; {where}{more}: {self.instruction}"
+        # the accumulators of one wgmma alone fill several lines
+        text = textwrap.shorten(self.instruction, 100, placeholder=" …")
+        return f"{self.entry}:{self.line}: {self.kind}: {self.message}; {where}{more}: {text}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

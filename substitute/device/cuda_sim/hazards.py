@@ -56,9 +56,11 @@ class Hazards:
     in_flight: int = 0
     """Words that copies in flight will write."""
     times: Array | None = None
-    """[words]: when each was last written in the ordinary way; None where nothing asynchronous reads shared memory."""
+    """[words]: when each was last written in the generic proxy; None where nothing asynchronous reads shared memory."""
     fenced: Array = field(init=False)
     """[blocks, threads]: when each thread last executed `fence.proxy.async`."""
+    fenced_seen: Array = field(init=False)
+    """[blocks, warps, warps]: `seen` of each warp when one of its threads last did so."""
     now: int = 0
     log: list[tuple[Array, Array, Array]] = field(default_factory=list)
     """Reads not noted yet: most are forgotten at the next barrier of everybody without ever mattering."""
@@ -71,6 +73,7 @@ class Hazards:
         self.atomic = np.zeros(self.words + 16, bool)
         self.atomics_used = False
         self.fenced = np.zeros((self.blocks, 32 * self.warps), np.int64)
+        self.fenced_seen = np.zeros((self.blocks, self.warps, self.warps), np.int64)
         self.clock = np.ones((self.blocks, self.warps), np.int64)
         self.seen = np.zeros((self.blocks, self.warps, self.warps), np.int64)
 
@@ -171,14 +174,19 @@ class Hazards:
         target = self.reader if reads else self.writer
         target[word] = (PENDING_CLOCK << _THREAD_BITS) | thread
 
-    def end_copy(self, word: Array, block: Array, thread: Array, *, reads: bool = False) -> None:
-        """The copy is done, as far as `thread` knows."""
+    def end_copy(
+        self, word: Array, block: Array, thread: Array, *, reads: bool = False, generic: bool = False
+    ) -> None:  # fmt: skip
+        """The copy is done, as far as `thread` knows; `generic`: asynchronous readers need a fence behind it."""
         self.flush()
         if not reads:
             self.dirty = True
             self.in_flight -= len(word)
         target = self.reader if reads else self.writer
         target[word] = self.stamps(block, thread)
+        if generic and self.times is not None:
+            self.now += 1
+            self.times[word] = self.now
 
     def watch_proxies(self) -> None:
         """From now on notes what asynchronous readers need to know."""
@@ -188,14 +196,20 @@ class Hazards:
         """`fence.proxy.async`: what came before is visible to asynchronous readers."""
         self.now += 1
         self.fenced[block, thread] = self.now
+        self.fenced_seen[block, thread >> 5] = self.seen[block, thread >> 5]
 
     def unfenced(self, word: Array, block: int, readers: Array) -> Array:
-        """Positions of words that neither their writer nor one of the readers has fenced since they were written."""
+        """Positions of words that were written in the generic proxy and not fenced since.
+
+        The fence is their writer's, or that of a reader to whom the write was ordered (by a barrier) before the fence.
+        """
         if self.times is None:
             return np.zeros(0, np.int64)
-        writer = self.writer[word] & _THREAD_MASK
-        fenced = np.maximum(self.fenced[block, writer], self.fenced[block, readers].max())
-        return np.flatnonzero(self.times[word] > fenced)
+        stamps = self.writer[word]
+        writer = stamps & _THREAD_MASK
+        by_writer = self.times[word] <= self.fenced[block, writer]
+        known = self.fenced_seen[block, np.unique(readers >> 5)].max(axis=0)
+        return np.flatnonzero(~by_writer & (self.times[word] > 0) & ((stamps >> _THREAD_BITS) > known[writer >> 5]))
 
     def join_all(self) -> None:
         """A barrier of all threads of all blocks."""

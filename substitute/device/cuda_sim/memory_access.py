@@ -386,8 +386,8 @@ def begin_copy(m: Batch, place: Place, offset: Array, size: int, lanes: Array) -
         m.hazards.begin_copy(word, thread)
 
 
-def end_copy(m: Batch, offset: Array, data: Array, size: int, lanes: Array) -> None:
-    """The bytes of a copy appear."""
+def end_copy(m: Batch, offset: Array, data: Array, size: int, lanes: Array, *, generic: bool = False) -> None:
+    """The bytes of a copy appear. `generic`: written in the generic proxy, as ordinary stores are."""
     m.changes += 1
     unit = _unit(size)
     m.view("shared", unit)[offset // size] = np.ascontiguousarray(data).reshape(-1).view(unit)
@@ -396,4 +396,4 @@ def end_copy(m: Batch, offset: Array, data: Array, size: int, lanes: Array) -> N
     if m.hazards is not None:
         for step in range(0, size, m.hazards.grain):
             word = (offset + step) // m.hazards.grain
-            m.hazards.end_copy(word, m.block_of[lanes], m.thread_of[lanes])
+            m.hazards.end_copy(word, m.block_of[lanes], m.thread_of[lanes], generic=generic)

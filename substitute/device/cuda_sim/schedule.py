@@ -177,31 +177,73 @@ class Run:
             self._stretch(at, lanes, running)
 
     def _stretch(self, at: int, lanes: Array, running: Array | None = None) -> None:
-        """Runs one segment for some lanes; `running`: those that could have run, which spinning keeps from it."""
+        """Runs one segment for some lanes; `running`: those that could have run, which spinning keeps from it.
+
+        A segment that is a loop of its own goes on with the lanes that stay in it: they are the lowest ones still.
+        """
         m = self.batch
         segment = self.code.segment(at, divergent=True)
+        control = segment.control
         m.activate(lanes)
         local = self._gather(segment.gathers, lanes)
-        for run in segment.runs:
-            run(m, local)
+        warps = self._count_warps(lanes)
+        others = running is None or int(np.count_nonzero(running)) > len(lanes)
+        loop = control is not None and control.kind == "branch" and control.targets[0] == at
+        turns = loop and control is not None and control.guard is not None and self.code.steps[at].members is None
+        while True:
+            self._run_segment(segment, local, len(lanes), warps)
+            if not turns:
+                break
+            assert control is not None and control.guard is not None
+            self.spins += others
+            taken = np.broadcast_to(control.guard(local), lanes.shape)
+            if self.spins > PATIENCE or not taken.any():
+                break
+            if not taken.all():
+                self._leave(segment, lanes, local, np.flatnonzero(~taken))
+                stay = np.flatnonzero(taken)
+                lanes, local = lanes[stay], self._narrowed(segment.gathers, local, stay)
+                warps, others = self._count_warps(lanes), True
+                m.activate(lanes)
         self._scatter(segment.scatters, lanes, local)
-        length = segment.end - segment.start
-        numbers = m.warp_of[lanes]
-        warps = 1 + int(np.count_nonzero(numbers[1:] != numbers[:-1]))
-        m.steps += length * warps
-        self.lane_instructions += length * len(lanes)
-        if m.steps > self.step_limit:
-            self._too_long(segment.place)
         self._decide_apart(segment, lanes, local)
-        control = segment.control
         back = control is not None and any(target <= at for target in control.targets)
         if not back:
             self.spins = 0
-        elif running is None or int(np.count_nonzero(running)) > len(lanes):
-            self.spins += 1
+        elif not turns:
+            self.spins += others
         if self.spins > PATIENCE:
             m.state[lanes[m.state[lanes] == RUNNABLE]] = YIELDED
             self.spins = 0
+
+    def _run_segment(self, segment: Segment, local: Registers, lanes: int, warps: int) -> None:
+        m = self.batch
+        for run in segment.runs:
+            run(m, local)
+        length = segment.end - segment.start
+        m.steps += length * warps
+        self.lane_instructions += length * lanes
+        if m.steps > self.step_limit:
+            self._too_long(segment.place)
+
+    def _count_warps(self, lanes: Array) -> int:
+        numbers = self.batch.warp_of[lanes]
+        return 1 + int(np.count_nonzero(numbers[1:] != numbers[:-1]))
+
+    def _leave(self, segment: Segment, lanes: Array, local: Registers, out: Array) -> None:
+        """Lanes that fall out of a loop: their registers are put back, and they wait behind it."""
+        gone = lanes[out]
+        self._scatter(segment.scatters, gone, self._narrowed(segment.scatters, local, out))
+        self.pc[gone] = segment.end
+
+    def _narrowed(self, slots: tuple[int, ...], local: Registers, keep: Array) -> Registers:
+        """Registers of some of the active lanes, by position."""
+        narrow: Registers = list(local)
+        for slot in slots:
+            value = narrow[slot]
+            if value.shape[0] != 1:
+                narrow[slot] = value[keep]
+        return narrow
 
     def _decide_apart(self, segment: Segment, lanes: Array, local: Registers) -> None:
         control, m, end = segment.control, self.batch, len(self.code.steps)

@@ -13,7 +13,7 @@ from .settings import LOG, Settings
 if TYPE_CHECKING:
     from ..faults import Finding, Report
 
-_MOST_PRINTED = 50
+_MOST_PRINTED = 10
 """Findings printed in a process's life; the file has all."""
 
 
