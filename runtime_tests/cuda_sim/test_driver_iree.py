@@ -250,6 +250,40 @@ def test_the_command_runs_modules(cuda_sim: str, program: Path) -> None:
     assert done.output.splitlines()[-2:] == ["result[0]: i32=8", "result[1]: i32=9"]
 
 
+def test_devices_that_failed_are_not_closed(cuda_sim: str, program: Path, wild: Path) -> None:
+    """IREE's driver would end the process, not at once but soon: hence several times, in a process of its own."""
+    code = f"""
+from pathlib import Path
+import numpy as np
+from substitute.cli import main
+from substitute.device import Session
+from substitute.device.drivers import kept_open
+from substitute.errors import DeviceError
+
+def run(path, function, *values):
+    with Session(Path(path), device="cuda-sim") as session:
+        return session.call(function, values)
+
+ones = np.ones(64, np.float32)
+run({str(program)!r}, "add", ones, ones)
+assert not kept_open()
+for _ in range(5):
+    try:
+        run({str(wild)!r}, "main", ones)
+    except DeviceError as error:
+        assert "out-of-bounds" in error.found
+    else:
+        raise AssertionError("no fault")
+(sum,) = run({str(program)!r}, "add", ones, ones)
+assert kept_open() == ("cuda-sim",) * 5 and (sum == 2).all()
+main.main = lambda: 7
+main.program()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 7, done.stderr
+    assert "nanobind" not in done.stderr
+
+
 def test_the_command_validates(cuda_sim: str, tmp_path: Path) -> None:
     model = tmp_path / "model.mlir"
     model.write_text(NEGATE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import difflib
 import re
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from ..errors import DeviceError, UsageError
 from .cuda_sim import driver as cuda_sim
 
+_kept_open: list[str] = []
 _SOFTWARE_VULKAN = (
     "for the software Vulkan device on Debian: apt-get install mesa-vulkan-drivers libvulkan1; or choose another device"
 )
@@ -59,8 +61,10 @@ def describe_device(device: str) -> str:
     return names[0] if names else device
 
 
-def open_device(device: str, *, workers: int | None = None) -> Any:
+def open_device(device: str, *, workers: int | None = None, fresh: bool = False) -> Any:
     """The device of this name, as `iree.runtime` knows it; opened once in a process. Raises `DeviceError`.
+
+    With `fresh` it is opened anew, as after a launch that took the other one with it.
 
     `workers` is the number of threads of `local-task`. The runtime creates them once in a process, so all of a
     process's sessions on `local-task` have the same number; None takes what there is, or IREE's own choice.
@@ -80,7 +84,7 @@ def open_device(device: str, *, workers: int | None = None) -> Any:
     if driver == cuda_sim.SIMULATED:
         return _open_simulated(device)
     try:
-        return get_device(device)
+        return get_device(device, cache=not fresh)
     except (RuntimeError, ValueError) as error:
         openable = _openable(driver)
         raise DeviceError(
@@ -108,6 +112,23 @@ def _open_simulated(device: str) -> Any:
             found=reason_of(error),
             next_step="see above for what that process said",
         ) from error
+
+
+def keep_open(device: Any, name: str) -> None:
+    """Keeps a CUDA device for as long as the process lasts, for one on which a launch has failed.
+
+    Once something has failed IREE 3.13's CUDA driver cannot close the device any more: a thread of its work queue
+    dies of a segmentation fault while the one that closes waits for it, and takes the process along.
+    """
+    if _driver_of(name) in ("cuda", cuda_sim.SIMULATED):
+        # a reference that is nobody's: one in a module would go when the interpreter ends, and close the device then
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(device))
+        _kept_open.append(name)
+
+
+def kept_open() -> tuple[str, ...]:
+    """The names of the devices that are kept open; the bindings report them as leaks when the interpreter ends."""
+    return tuple(_kept_open)
 
 
 def reason_of(error: BaseException) -> str:

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DeviceError
-from .drivers import open_device
+from .drivers import keep_open, open_device
 from .transfer import bytes_to_host
 
 Bytes = NDArray[np.uint8]
 """The contents of a buffer."""
+STICKY = frozenset({"cuda", "cuda-sim", "hip", "vulkan"})
+"""Drivers on which a launch that fails may take the device with it: everything after it fails as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,18 +36,25 @@ class RawModule:
     """A module of `validate.harness`, loaded on a device. Raises `DeviceError`."""
 
     def __init__(self, vmfb: bytes, *, device: str = "local-task") -> None:
+        self.device = device
+        self._vmfb = vmfb
+        self._sticky = device.partition("://")[0] in STICKY
+        self._failed = False
+        self._open(fresh=device.partition("://")[0] == "cuda")
+
+    def _open(self, *, fresh: bool) -> None:
+        """`fresh`: on a device that nobody else in this process holds, so that it ends with this module."""
         from iree.runtime import VmContext, VmInstance, VmModule, create_hal_module
 
-        self.device = device
-        self._device: Any = open_device(device)
+        self._device: Any = open_device(self.device, fresh=fresh)
         self._instance: Any = VmInstance()
         try:
-            self._module: Any = VmModule.copy_buffer(self._instance, vmfb)
+            self._module: Any = VmModule.copy_buffer(self._instance, self._vmfb)
             self._context: Any = VmContext(
                 self._instance, [create_hal_module(self._instance, self._device), self._module]
             )
         except (RuntimeError, ValueError) as error:
-            raise DeviceError(f"the dispatches cannot be loaded on {device}", details=str(error)) from error
+            raise DeviceError(f"the dispatches cannot be loaded on {self.device}", details=str(error)) from error
 
     def __enter__(self) -> Self:
         return self
@@ -59,6 +68,20 @@ class RawModule:
         """Lets go of the module."""
         self._context = self._module = self._instance = self._device = None
 
+    def recover(self) -> bool:
+        """Opens the device again where a launch that failed may have taken it along; False if that cannot be done.
+
+        The next launch does so by itself, and raises `DeviceError` where it cannot.
+        """
+        if self._sticky and self._failed:
+            self.close()
+            try:
+                self._open(fresh=True)
+            except DeviceError:
+                return False
+        self._failed = False
+        return True
+
     def launch(self, entry: str, *grids: Grid) -> list[tuple[Bytes, ...]]:
         """Launches one grid, or several at once where `entry` takes several; the buffers' contents afterwards.
 
@@ -66,6 +89,9 @@ class RawModule:
         """
         from iree.runtime import VmVariantList
 
+        if self._failed and not self.recover():
+            raise DeviceError(f"{entry} was not launched", details=f"a launch before it took {self.device} with it")
+        self._failed = True
         held = [[self._allocate(contents) for contents in grid.buffers] for grid in grids]
         packed = VmVariantList(16)
         for grid, buffers in zip(grids, held, strict=True):
@@ -79,8 +105,11 @@ class RawModule:
         try:
             self._context.invoke(self._module.lookup_function(entry), packed, results)
         except (RuntimeError, ValueError) as error:
+            keep_open(self._device, self.device)
             raise DeviceError(f"{entry} failed on {self.device}", details=str(error)) from error
-        return [tuple(bytes_to_host(self._device, buffer) for buffer in buffers) for buffers in held]
+        after = [tuple(bytes_to_host(self._device, buffer) for buffer in buffers) for buffers in held]
+        self._failed = False
+        return after
 
     def _allocate(self, contents: Bytes) -> Any:
         """A buffer with these contents, which nobody but the launch touches on the device if that can be had."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import DeviceError
 from .cuda_sim.driver import is_simulated, last_fault
-from .drivers import open_device, reason_of
+from .drivers import keep_open, open_device, reason_of
 from .transfer import to_device, to_host
 from .value_type import Array, Function, ValueType, element_name, parse_declaration, type_of
 
@@ -106,6 +106,7 @@ class Session:
         try:
             self._context.invoke(self._module.lookup_function(function.name), packed, results)
         except (RuntimeError, ValueError) as error:
+            keep_open(self._device, self.device)
             raise DeviceError(
                 f"function {function} failed on {self.device}",
                 where=self._where,
