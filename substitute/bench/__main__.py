@@ -34,6 +34,7 @@ from .measure import (
 )
 from .samples import Samples, merge
 from .selection import Selection, select_models
+from .simulator_tables import simulator_tables
 
 FILE = click.Path(path_type=Path)
 MODEL_SECTIONS = frozenset({"coverage", "results", "runtime"})
@@ -105,7 +106,7 @@ def _measure(
     if "simulator" in sections:
         with progress() as report:
             samples = merge(samples, measure_device(effort, report))
-        _show(tables.simulator_tables(samples.simulator, samples.loads))
+        _show(simulator_tables(samples.simulator, samples.loads, samples.simulated_models))
     if "filter" in sections:
         with progress() as report:
             samples = merge(samples, measure_filters(chosen.subjects, effort, folder, report))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import subprocess
@@ -60,6 +61,7 @@ print(json.dumps(times))
 
 def measure_filter(counts: Sequence[int], folder: Path, progress: Progress) -> list[FilterSample]:
     """Executables that a kernel takes, and executables that none takes, from 1 to many. Raises `SubstituteError`."""
+    _have_bytecode()
     text = _executable(folder)
     other = next(place / "softmax" for place in builtin_folders() if (place / "softmax").is_dir())
     words = {MATCHING: (), NOT_MATCHING: ("--no-builtin", f"--kernels={other}")}
@@ -103,6 +105,11 @@ def _drive(argv: Sequence[str], files: Sequence[str], environment: Mapping[str, 
     return tuple(json.loads(done.stdout))
 
 
+def _have_bytecode() -> None:
+    """As after an installation: a checkout may have none, or that of older sources."""
+    compileall.compile_dir(Path(__file__).parent.parent, quiet=2)
+
+
 @contextmanager
 def _surroundings() -> Iterator[Mapping[str, str]]:
     """Variables with a cache of their own, empty at first."""
@@ -133,6 +140,7 @@ def _compile(source: Path, tool: str, environment: Mapping[str, str], folder: Pa
 
 def measure_hook(subject: Subject, folder: Path, *, rounds: int, progress: Progress) -> HookSample:
     """Compiles a model with `cat` and with the filter, the cache empty and full. Raises `SubstituteError`."""
+    _have_bytecode()
     source = import_model(subject.path, folder / "hook.mlirbc")
     with _surroundings() as full:
 

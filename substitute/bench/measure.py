@@ -151,13 +151,18 @@ def measure_filters(subjects: Sequence[Subject], effort: Effort, folder: Path, p
 
 def measure_device(effort: Effort, progress: Progress) -> Samples:
     """The simulated CUDA device."""
+    from .simulated_model import measure_magika
     from .simulator import measure_simulator
 
     failures: Failures = []
     samples = Samples()
+    quick = effort is QUICK
     with _noted(failures, "the simulated CUDA device"):
-        kernels, loads = measure_simulator(quick=effort is QUICK, repeat=effort.repeat, progress=progress)
+        kernels, loads = measure_simulator(quick=quick, repeat=effort.repeat, progress=progress)
         samples = Samples(simulator=tuple(kernels), loads=tuple(loads))
+    with _noted(failures, "magika on the simulated CUDA device"):
+        models = measure_magika(quick=quick, repeat=effort.repeat, progress=progress)
+        samples = replace(samples, simulated_models=tuple(models))
     return replace(samples, failures=tuple(failures))
 
 

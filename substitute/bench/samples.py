@@ -151,6 +151,22 @@ class LoadSample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedModelSample:
+    """A whole model, from its file to a verdict on the simulated CUDA device."""
+
+    model: str
+    build: str
+    """`STOCK` or `SUBSTITUTED`."""
+    substituted: int
+    """Dispatches that a PTX kernel took."""
+    compile_s: tuple[float, ...]
+    verdict_s: tuple[float, ...]
+    """Loaded, run with all checks, and compared."""
+    largest_error: float
+    """Largest |error| beside the expected results."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationSample:
     """A kernel that was validated."""
 
@@ -187,6 +203,7 @@ class Samples:
     catalogs: tuple[CatalogGrowth, ...] = ()
     simulator: tuple[SimulatorSample, ...] = ()
     loads: tuple[LoadSample, ...] = ()
+    simulated_models: tuple[SimulatedModelSample, ...] = ()
     filters: tuple[FilterSample, ...] = ()
     hooks: tuple[HookSample, ...] = ()
     validations: tuple[ValidationSample, ...] = ()
@@ -209,6 +226,7 @@ def merge(first: Samples, second: Samples) -> Samples:
         catalogs=first.catalogs + second.catalogs,
         simulator=first.simulator + second.simulator,
         loads=first.loads + second.loads,
+        simulated_models=first.simulated_models + second.simulated_models,
         filters=first.filters + second.filters,
         hooks=first.hooks + second.hooks,
         validations=first.validations + second.validations,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 
 from rich import box
@@ -41,10 +40,8 @@ from .samples import (
     CompileSample,
     CoverageSample,
     GoldenSample,
-    LoadSample,
     ModuleGrowth,
     ResultSample,
-    SimulatorSample,
     TimeSample,
     ValidationSample,
 )
@@ -58,7 +55,7 @@ OWN_PHASES = ("read dispatches", "load kernels", "match", "make payloads")
 
 def model_table(notes: Mapping[str, str]) -> Table:
     """What is measured."""
-    table = _table("Models", ["model", "weights"], [])
+    table = new_table("Models", ["model", "weights"], [])
     for name, note in notes.items():
         table.add_row(name, note)
     return table
@@ -67,7 +64,7 @@ def model_table(notes: Mapping[str, str]) -> Table:
 def coverage_tables(samples: Sequence[CoverageSample]) -> list[Table]:
     """Per model and backend, the goal and the whole; then per kind."""
     goal = f"goal for llvm-cpu: at least {COVERAGE_GOAL:.0%} of the {', '.join(GOAL_KINDS)} dispatches"
-    summary = _table(
+    summary = new_table(
         "Substituted dispatches", ["model", "backend"],
         ["of the goal's kinds", "by count", "by time", "of all", "by count", "by time"], caption=goal,
     )  # fmt: skip
@@ -81,7 +78,7 @@ def coverage_tables(samples: Sequence[CoverageSample]) -> list[Table]:
                 _time_part(share),
             ]
         summary.add_row(sample.model, sample.backend, *cells)
-    kinds = _table(
+    kinds = new_table(
         "Substituted dispatches by kind", ["model", "backend", "kind"],
         ["taken", "by count", "part of stock time", "of that substituted", "stock ÷ substituted"],
         caption="times: dispatch by dispatch from the runtime's profiler, one thread",
@@ -111,7 +108,7 @@ def slower_table(samples: Sequence[CoverageSample]) -> list[Table]:
     slower = slower_dispatches(samples)
     if not slower:
         return []
-    table = _table(
+    table = new_table(
         "Dispatches that became slower", ["model", "dispatch", "kernel"],
         ["stock µs", "substituted µs", "cost, of the model's stock time"],
         caption="those that cost at least 1 % of their model's time",
@@ -126,7 +123,7 @@ def slower_table(samples: Sequence[CoverageSample]) -> list[Table]:
 
 def result_table(samples: Sequence[ResultSample], verdicts: Sequence[Verdict]) -> Table:
     """Largest errors; the result that is furthest off stands for a model."""
-    table = _table(
+    table = new_table(
         "Results", ["model", "expected from", "result"],
         ["largest magnitude", "stock's error", "substituted's error", "allowed", ""],
         caption=f"largest |result − expected|; allowed: {ERROR_FACTOR:g} times stock's, at least {FLOOR_ULPS:g} units "
@@ -151,7 +148,7 @@ def runtime_table(samples: Sequence[TimeSample], wrong: frozenset[str]) -> Table
     """Medians and ratios. Models whose results are `wrong` get no figures."""
     rounds = sorted({len(times) for sample in samples for times in sample.seconds.values()})
     counts = f"{rounds[0]} to {rounds[-1]}" if len(rounds) > 1 else str(rounds[0]) if rounds else "no"
-    table = _table(
+    table = new_table(
         "Run time", ["model"],
         ["stock ms", "substituted ms", "onnxruntime ms", "stock ÷ substituted", "substituted ÷ onnxruntime",
          "stock ÷ onnxruntime"],
@@ -181,7 +178,7 @@ def runtime_table(samples: Sequence[TimeSample], wrong: frozenset[str]) -> Table
 
 def compile_tables(samples: Sequence[CompileSample]) -> list[Table]:
     """Commands and calls, then the phases of a call with kernels."""
-    table = _table(
+    table = new_table(
         "Compile time", ["model"],
         ["iree-compile s", "iree-substitute s", "ratio", "stock call s", "substituted call s", "ratio"],
         caption="of imported models, interleaved, medians; commands are whole processes, calls are compile_model in a "
@@ -199,7 +196,7 @@ def compile_tables(samples: Sequence[CompileSample]) -> list[Table]:
             ]
         table.add_row(sample.model, *cells)
     names = list(dict.fromkeys(p for s in samples for case in (SUBSTITUTED, STOCK) for p in s.phases[case]))
-    phases = _table("Phases of a compiling call, seconds", ["model", "build"], names, caption="medians")
+    phases = new_table("Phases of a compiling call, seconds", ["model", "build"], names, caption="medians")
     for sample in samples:
         for case in (STOCK, SUBSTITUTED):
             medians = median_phases(sample.phases[case])
@@ -210,7 +207,7 @@ def compile_tables(samples: Sequence[CompileSample]) -> list[Table]:
 
 def growth_tables(modules: Sequence[ModuleGrowth], catalogs: Sequence[CatalogGrowth]) -> list[Table]:
     """How compile time grows with executables, and with kernels."""
-    table = _table(
+    table = new_table(
         "Compile time by executables", [],
         ["executables", "substituted", "stock s", "substituted s", "ratio", *(f"{p}, ms each" for p in OWN_PHASES)],
         caption="synthetic modules, each compilation in a new process",
@@ -224,7 +221,7 @@ def growth_tables(modules: Sequence[ModuleGrowth], catalogs: Sequence[CatalogGro
             f"{figure.ratio:.2f}",
             *(f"{figure.phases_ms.get(phase, 0.0):.2f}" for phase in OWN_PHASES),
         )
-    catalog = _table(
+    catalog = new_table(
         "Kernels in the catalog", [], ["kernels", "dispatches", "load ms", "match ms", "together ms"],
         caption="synthetic kernels with definitions of their own, none of which match; medians",
     )  # fmt: skip
@@ -234,36 +231,16 @@ def growth_tables(modules: Sequence[ModuleGrowth], catalogs: Sequence[CatalogGro
     return [table, catalog]
 
 
-def simulator_tables(kernels: Sequence[SimulatorSample], loads: Sequence[LoadSample]) -> list[Table]:
-    """How fast the simulated CUDA device is."""
-    table = _table(
-        "Simulated CUDA device", ["kernel"],
-        ["lane instructions", "all checks s", "million/s", "without races s", "million/s"],
-        caption="NumPy on one core; medians",
-    )  # fmt: skip
-    for sample in kernels:
-        cells = []
-        for seconds in (sample.checked_s, sample.unraced_s):
-            median = statistics.median(seconds)
-            cells += [f"{median:.2f}", f"{sample.lane_instructions / median / 1e6:.0f}"]
-        table.add_row(sample.kernel, f"{sample.lane_instructions:,}", *cells)
-    large = _table("A large PTX file", [], ["bytes", "parse s", "parse and decode s"])
-    for load in loads:
-        times = (statistics.median(load.parse_s), statistics.median(load.load_s))
-        large.add_row(f"{load.ptx_bytes:,}", *(f"{seconds:.2f}" for seconds in times))
-    return [table, large]
-
-
 def validation_tables(kernels: Sequence[ValidationSample], goldens: Sequence[GoldenSample]) -> list[Table]:
     """What it takes to be sure."""
-    table = _table(
+    table = new_table(
         "Validating the built-in kernels", ["kernel", "device"], ["quick s", "cases", "all s", "cases"],
         caption="whole commands but for Python's start; goals: 5 s and 60 s on two idle cores",
     )  # fmt: skip
     for sample in kernels:
         thorough = ("–", "–") if sample.thorough_s is None else (f"{sample.thorough_s:.1f}", str(sample.thorough_cases))
         table.add_row(sample.kernel, sample.device, f"{sample.quick_s:.1f}", str(sample.quick_cases), *thorough)
-    beside = _table("Golden", ["model"], ["dispatches", "golden s", "IREE compiles s", "golden ÷ compile"])
+    beside = new_table("Golden", ["model"], ["dispatches", "golden s", "IREE compiles s", "golden ÷ compile"])
     for golden in goldens:
         ratio = golden.golden_s / golden.compile_s if golden.compile_s else float("nan")
         beside.add_row(
@@ -274,7 +251,7 @@ def validation_tables(kernels: Sequence[ValidationSample], goldens: Sequence[Gol
 
 def left_out_table(title: str, entries: Sequence[LeftOut]) -> Table:
     """What was not measured."""
-    table = _table(title, ["what", "why"], [])
+    table = new_table(title, ["what", "why"], [])
     for entry in entries:
         table.add_row(entry.name, entry.reason)
     return table
@@ -282,7 +259,7 @@ def left_out_table(title: str, entries: Sequence[LeftOut]) -> Table:
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     """Every criterion for every model."""
-    table = _table("Goals", ["criterion", "model", "found", "allowed", ""], [])
+    table = new_table("Goals", ["criterion", "model", "found", "allowed", ""], [])
     for verdict in verdicts:
         table.add_row(verdict.criterion, verdict.model, verdict.found, verdict.allowed, _mark(verdict.passed))
     return table
@@ -292,7 +269,8 @@ def _mark(passed: bool) -> Text:
     return Text("ok", style=GOOD) if passed else Text("missed", style=BAD)
 
 
-def _table(title: str, texts: Sequence[str], numbers: Sequence[str], *, caption: str = "") -> Table:
+def new_table(title: str, texts: Sequence[str], numbers: Sequence[str], *, caption: str = "") -> Table:
+    """A table without rows: columns of words, then columns of numbers."""
     table = Table(
         title=title, title_justify="left", title_style="bold", caption=caption or None, caption_justify="left",
         pad_edge=False, box=box.SIMPLE_HEAD, padding=(0, 1),
