@@ -24,4 +24,4 @@ def tests(session: nox.Session, iree: str) -> None:
     session.install(
         "--quiet", f"iree-base-compiler[onnx]=={iree}.*", f"iree-base-runtime=={iree}.*", "--editable", ".[test]"
     )
-    session.run("python", "-m", "pytest", "--numprocesses=auto", *session.posargs)
+    session.run("python", "-m", "pytest", "--numprocesses=auto", "--dist=loadfile", *session.posargs)

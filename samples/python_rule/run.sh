@@ -14,7 +14,7 @@ iree-substitute compile model.mlir -o "$out/model.vmfb" --no-builtin --kernels k
   --plan-out "$out/plan.json" "${flags[@]}"
 iree-substitute run "$out/model.vmfb" --device=$device --input=16x64xf32=6 --input=16xf32=4 \
   --expected_output=16x64xf32=0.5
-iree-substitute validate model.mlir --no-builtin --kernels kernels --device=$device
+iree-substitute validate model.mlir --quick --no-builtin --kernels kernels --device=$device
 # with the built-in kernels, one of these takes what the rule left; a saved plan replays both
 iree-substitute compile model.mlir -o "$out/both.vmfb" --kernels kernels --plan-out "$out/plan.json" "${flags[@]}"
 iree-substitute compile model.mlir -o "$out/again.vmfb" --kernels kernels --plan "$out/plan.json" "${flags[@]}"

@@ -8,4 +8,4 @@ iree-substitute compile model.mlir -o "$out/model.vmfb" --no-builtin --kernels k
   --iree-hal-target-device=vulkan
 iree-substitute run "$out/model.vmfb" --device=vulkan --input=48x96xf32=1 --input=96x80xf32=0.5 --input=80xf32=-8 \
   --expected_output=48x80xf32=40
-iree-substitute validate model.mlir --device=vulkan --no-builtin --kernels kernels
+iree-substitute validate model.mlir --quick --device=vulkan --no-builtin --kernels kernels

@@ -11,4 +11,4 @@ iree-substitute compile model.mlir -o "$out/model.vmfb" --no-builtin --kernels "
   --iree-hal-target-device=vulkan
 iree-substitute run "$out/model.vmfb" --device=vulkan --input=40xf32=3 --input=72xf32=2 --input=56xf32=-0.5 \
   --expected_output=40x72xf32=6 --expected_output=40x56xf32=-1.5
-iree-substitute validate model.mlir --device=vulkan --no-builtin --kernels "$out/kernels"
+iree-substitute validate model.mlir --quick --device=vulkan --no-builtin --kernels "$out/kernels"

@@ -8,4 +8,4 @@ iree-substitute compile model.mlir -o "$out/model.vmfb" --no-builtin --kernels k
   --iree-hal-target-device=vulkan
 iree-substitute run "$out/model.vmfb" --device=vulkan --input=40x48xf32=2 --input=40x48xf32=0.5 \
   --expected_output=40x48xf32=6.5
-iree-substitute validate model.mlir --device=vulkan --no-builtin --kernels kernels
+iree-substitute validate model.mlir --quick --device=vulkan --no-builtin --kernels kernels
