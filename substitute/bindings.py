@@ -28,6 +28,7 @@ def settle_bindings() -> None:
 
     places = _mlir.globals.dialect_search_modules
     _mlir.globals.dialect_search_modules = [DIALECTS, *places]
+    _places.extend(_mlir.globals.dialect_search_modules)
     if not VERSION.startswith("3.11."):
         return
     register = ir.register_attribute_builder
@@ -36,6 +37,27 @@ def settle_bindings() -> None:
         return register(kind, replace=True)
 
     ir.register_attribute_builder = replacing
+
+
+_places: list[str] = []
+
+
+def leave_classes() -> None:
+    """Lets the bindings load no classes of operations, which is for a process that nobody else's code runs in.
+
+    This package reads and makes operations without them, and to load those of an ordinary dispatch takes 40 ms.
+    """
+    from iree.compiler._mlir_libs import _mlir
+
+    _mlir.globals.dialect_search_modules = []
+
+
+def take_classes() -> None:
+    """Lets the bindings load them again: a person's code may count on `op.lhs`."""
+    if _places:
+        from iree.compiler._mlir_libs import _mlir
+
+        _mlir.globals.dialect_search_modules = _places
 
 
 class _Later(ModuleType):

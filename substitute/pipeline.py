@@ -26,7 +26,7 @@ from .payload.build import accepts, build
 from .rewrite.apply import join, substitute_dispatch
 from .rewrite.choice import Choice
 from .rewrite.host import HostProgram, has_host
-from .rewrite.linking import check_linking
+from .rewrite.linking import check_linking, order_all_exports
 from .rule.apply import plan_with_rules
 
 TO_A_MODULE = "compile to a module"
@@ -133,6 +133,7 @@ def compile_model(
             payloads = substitute_dispatches(made, sites, clock, workers, folder)
             del sites
             check_linking(compilation.module, flags)
+            order_all_exports(compilation.module)
         with clock.step(TO_A_MODULE), _blame(made):
             compilation.run("executable-sources" if substitute else "start", "end")
             vmfb = b"" if output else compilation.bytecode()

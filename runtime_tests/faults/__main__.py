@@ -40,7 +40,8 @@ def main() -> int:
     def finished(found: Sequence[Done]) -> dict[str, Any]:
         data = as_json(found)
         made = known | {v["digest"]: v for v in data["variants"]}
-        return {**data, "variants": [made[v.digest] for v in everything if v.digest in made]}
+        kept = [{**made[v.digest], "equivalent": v.equivalent} for v in everything if v.digest in made]
+        return {**data, "variants": kept}
 
     def report(found: Sequence[Done]) -> None:
         done.extend(found)

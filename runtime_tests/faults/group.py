@@ -138,7 +138,7 @@ def _prepare(
     missing = "a fault of IREE's own code would end the simulated device's context"
     if right.backend != "cuda":
         ours = {e: dispatches[e] for e in beside}
-        baseline, missing = _baseline(compilation, stock.clone().operation, ours, clock)
+        baseline, missing = _baseline(compilation, stock.clone().operation, ours, clock, None)
     bundle = Bundle(
         device=right.device, candidate=b"", baseline=baseline, missing_baseline=missing, subjects=tuple(judged),
         beside=beside if baseline is not None else frozenset(),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime_tests.faults.group import Prepared
-from substitute.device.raw import RawModule
+from substitute.device.raw import Grid, RawModule
 from substitute.errors import DeviceError
 from substitute.validate.elements import is_float
 from substitute.validate.judge import judge_dispatch
@@ -22,7 +22,9 @@ TOLERANCES = {"f32": (1.3e-6, 1e-5), "f16": (1e-3, 1e-5), "bf16": (1.6e-2, 1e-5)
 """Relative and absolute, by element type, as frameworks' test helpers have them; integers have to be equal."""
 LOOSE = 1e-2
 LIMIT_S = 60.0
-"""After which a kernel counts as one that hangs."""
+"""After which a launch counts as one that hangs."""
+Tell = Callable[["Judged | None"], None]
+"""Takes what is known so far, or None: it goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +41,29 @@ class Judged:
 def judge(prepared: Prepared, module: bytes) -> Judged:
     """All three, in a child process; one that dies or hangs is found by all that had not judged yet."""
 
-    def work(tell: Callable[[Judged], None]) -> None:
+    def work(tell: Tell) -> None:
         try:
-            candidate = RawModule(module, device=prepared.bundle.device)
+            candidate = _Audible(module, device=prepared.bundle.device, tell=tell)
         except DeviceError as error:
             return tell(_all(f"load: {error.what}"))
         typical = _judge_typical(prepared, candidate)
         tell(typical)
         tell(replace(typical, ours=_judge_protocol(prepared, candidate)))
 
-    return _in_child(work)
+    return in_child(work)
+
+
+class _Audible(RawModule):
+    """A module that tells of every launch that ended."""
+
+    def __init__(self, module: bytes, *, device: str, tell: Tell) -> None:
+        super().__init__(module, device=device)
+        self._tell = tell
+
+    def launch(self, entry: str, *grids: Grid) -> list[tuple[NDArray[np.uint8], ...]]:
+        found = super().launch(entry, *grids)
+        self._tell(None)
+        return found
 
 
 def _all(why: str) -> Judged:
@@ -99,7 +114,7 @@ def _close(found: NDArray[Any], golden: NDArray[Any], element: str, tolerance: t
     return "" if np.allclose(a, b, rtol=relative, atol=absolute, equal_nan=True) else "not close"
 
 
-def _in_child(work: Callable[[Callable[[Judged], None]], None]) -> Judged:
+def in_child(work: Callable[[Tell], None], *, limit_s: float = LIMIT_S) -> Judged:
     """What `work` told last, in a fork of this process, in which neither the compiler nor the runtime is loaded."""
     context = multiprocessing.get_context("fork")
     receive, send = context.Pipe(duplex=False)
@@ -108,7 +123,7 @@ def _in_child(work: Callable[[Callable[[Judged], None]], None]) -> Judged:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the simulated device speaks of every finding
         try:
             work(send.send)
-            send.send(None)
+            send.send("done")
         except Exception as error:  # a fault of the judge must not pass for a fault that was found
             send.send(error)
         os._exit(0)
@@ -119,15 +134,15 @@ def _in_child(work: Callable[[Callable[[Judged], None]], None]) -> Judged:
     told: Judged | None = None
     try:
         while True:
-            if not receive.poll(LIMIT_S):
-                return _ended(told, f"launch: it had not ended after {LIMIT_S:g} s")
+            if not receive.poll(limit_s):
+                return _ended(told, f"launch: it had not ended after {limit_s:g} s")
             message = receive.recv()
             if isinstance(message, Exception):
                 raise message
-            if message is None:
+            if message == "done":
                 assert told is not None
                 return told
-            told = message
+            told = message or told
     except EOFError:
         child.join()
         return _ended(told, f"launch: the process died ({child.exitcode})")

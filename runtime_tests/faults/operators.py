@@ -109,8 +109,8 @@ LLVM = (
             r"\1\3_old = load float, ptr \3\n\1\3_none = fmul float \3_old, 0.0\n"
             r"\1\3_new = fadd float \2, \3_none\n\1store float \3_new, ptr \3"),
     rewrite("half a launch", r"^entry:$",
-            r"entry:\n  %late = icmp sge i64 %id_x, 64\n  br i1 %late, label %leave, label %begin\n"
-            r"leave:\n  ret void\nbegin:"),
+            r"first:\n  %late = icmp sge i64 %id_x, 64\n  br i1 %late, label %leave, label %entry\n"
+            r"leave:\n  ret void\nentry:"),
 )  # fmt: skip
 """For LLVM IR, in text, in bitcode and in objects."""
 

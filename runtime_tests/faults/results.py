@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from runtime_tests.faults.kernel import Variant
 from runtime_tests.faults.run import Done
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -49,6 +50,13 @@ def failures(data: Mapping[str, Any]) -> list[str]:
         if v["fault"] and not v["equivalent"] and not found:
             lines.append(f"not found: {v['name']}: {v['fault']}: {v['change']}")
     return lines
+
+
+def unjudged(data: Mapping[str, Any], variants: Sequence[Variant]) -> list[str]:
+    """Variants of which there is no result, or one of other code, and results of what is not among them."""
+    known = {v["name"]: v["digest"] for v in data["variants"]}
+    wanted = {v.name: v.digest for v in variants}
+    return sorted(name for name in known.keys() | wanted.keys() if known.get(name) != wanted.get(name))
 
 
 def tables(data: Mapping[str, Any]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,15 @@ import pytest
 
 from runtime_tests.faults.equivalent import REMAINING
 from runtime_tests.faults.group import _first_line
-from runtime_tests.faults.judging import Judged
+from runtime_tests.faults.judging import Judged, Tell, in_child
 from runtime_tests.faults.kernel import FILES, Variant
 from runtime_tests.faults.operators import LLVM, OPERATORS, source_mutants, tokens
-from runtime_tests.faults.results import as_json, failures, read_results, table, tables
+from runtime_tests.faults.results import as_json, failures, read_results, table, tables, unjudged
 from runtime_tests.faults.run import Done, run_variants
 from runtime_tests.faults.suite import SEED, suite
 from substitute.errors import PayloadError
 
+README = Path(__file__).parent / "README.md"
 GROUPS = {"difference": 9, "integers": 3}
 """Definitions that the tests run, and how many faults of each, spread over devices and kinds of payload."""
 
@@ -64,14 +67,23 @@ def test_the_suite_is_as_large_as_it_says() -> None:
         assert mutant.change
 
 
-def test_the_published_results_are_of_this_suite() -> None:
+def test_every_variant_has_a_published_result() -> None:
     whole = suite()
+    variants = (*whole.controls, *whole.mutants)
     data = read_results()
-    known = {v.name: v.digest for v in (*whole.controls, *whole.mutants)}
-    for v in data["variants"]:
-        assert known.get(v["name"]) == v["digest"], f"{v['name']} changed: run python -m runtime_tests.faults --missing"
+    assert unjudged(data, variants) == [], "run python -m runtime_tests.faults --missing"
     missed = {line.partition(": ")[2].partition(":")[0] for line in failures(data)}
-    assert missed <= set(REMAINING), failures(data)
+    assert missed == set(REMAINING), failures(data)
+    assert tables(data).strip() in README.read_text(), "the tables in README.md are not those of results.json"
+
+
+def test_a_variant_without_a_result_is_named() -> None:
+    control, other = suite().controls[:2]
+    data = as_json([Done(variant=control)])
+    assert unjudged(data, [control]) == []
+    assert unjudged(data, [control, other]) == [other.name]
+    assert unjudged(data, [replace(control, source=control.source + "\n")]) == [control.name]
+    assert unjudged(data, []) == [control.name]
 
 
 def _result(**changes: object) -> Mapping[str, Any]:
@@ -110,6 +122,20 @@ def test_tables_count_what_ran() -> None:
         "| **all** | 3 | 1 | 2 | 2 | 1 | 2 |",
     ]
     assert "| false alarms, of 1 right kernels |  |  |  | 0 | 0 | 0 |" in tables({"variants": variants})
+
+
+def test_a_launch_that_hangs_is_not_one_of_many() -> None:
+    def many(tell: Tell) -> None:
+        tell(Judged(loose="not close"))
+        for _ in range(3):
+            tell(None)
+
+    def one(tell: Tell) -> None:
+        many(tell)
+        time.sleep(60)
+
+    assert in_child(many) == Judged(loose="not close")
+    assert in_child(one, limit_s=0.5) == Judged(loose="not close", ours="launch: it had not ended after 0.5 s")
 
 
 def test_results_hold_everything() -> None:

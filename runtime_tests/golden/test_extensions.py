@@ -19,12 +19,11 @@ def attention_text(mask: str = "", kind: str = "f32") -> str:
 func.func @f(%q: {q}, %k: {k}, %v: {v}{extra}) -> {o} {{
   %scale = arith.constant 0.25 : {kind}
   %e = tensor.empty() : {o}
-  %r = iree_linalg_ext.attention <indexing_maps = [{maps}{masks}, [[b, m, n, k, l -> b, m, n]]]>
-      ins(%q, %k, %v, %scale{", %m" if mask else ""} : {q}, {k}, {v}, {kind}{", " + mask if mask else ""})
-      outs(%e : {o}) {{
+  %r = "iree_linalg_ext.attention"(%q, %k, %v, %scale{", %m" if mask else ""}, %e)
+      <{{indexing_maps = [{maps}{masks}, [[b, m, n, k, l -> b, m, n]]]}}> ({{
   ^bb0(%s: f32):
     iree_linalg_ext.yield %s : f32
-  }} -> {o}
+  }}) : ({q}, {k}, {v}, {kind}{", " + mask if mask else ""}, {o}) -> {o}
   return %r : {o}
 }}"""
 

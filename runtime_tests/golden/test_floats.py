@@ -157,6 +157,24 @@ def test_a_comparison_too_close_to_call_makes_the_choice_uncertain() -> None:
     assert chosen.errors().tolist() == [7.0, 0.0]
 
 
+def test_a_number_compared_with_itself_is_a_test_for_nan() -> None:
+    x = Num(np.array([1.0, np.nan, 5.0]), np.array([1e-6, 0.0, np.inf]))
+    scalar = rules.Scalar(operands=(F32, F32), result=element_of("i1"), attributes={"predicate": 13})  # une
+    odd = rules.RULES["arith.cmpf"](HOW, scalar, [x, x])
+    assert (odd.value.tolist(), odd.errors().tolist()) == ([False, True, False], [0.0, 0.0, 1.0])
+    # twin: another one that is as near is not known to be equal
+    other = rules.RULES["arith.cmpf"](HOW, scalar, [x, Num(x.value.copy(), x.error)])
+    assert other.errors().tolist() == [1.0, 0.0, 1.0]
+
+
+def test_what_is_surely_cut_off_is_certain() -> None:
+    x = Num(np.array([-3.0, -0.5, 2.0, -3.0]), np.array([1.0, 1.0, 1.0, np.inf]))
+    for name, sign in (("arith.maximumf", 1.0), ("arith.minnumf", -1.0)):
+        cut = apply(name, Num(sign * x.value, x.error), Num(np.zeros(4)))
+        assert (sign * cut.value).tolist() == [0.0, 0.0, 2.0, 0.0]
+        assert cut.errors().tolist() == [0.0, 0.5, 1.0, np.inf]
+
+
 def test_ideal_does_not_round_and_as_written_does() -> None:
     text = elementwise("arith.mulf", ("f16", "f16"), "f16", 1)
     a = np.array([1.001], np.float16)

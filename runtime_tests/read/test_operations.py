@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from iree.compiler.version import VERSION
 
 from runtime_tests.read.executables import CUDA, VULKAN, core_of, dispatch_of, executable, program_of, sites
 from runtime_tests.read.programs import elementwise, filled, generic, matmul
@@ -240,15 +239,13 @@ def attention(scale: str = "0.125") -> str:
   %c = input 2 !2x6x3xf32
   %scale = arith.constant {scale} : f32
   %e = tensor.empty() : !2x4x3xf32
-  %r = iree_linalg_ext.attention <indexing_maps = [{maps}]>
-      ins(%a, %b, %c, %scale : !2x4x8xf32, !2x6x8xf32, !2x6x3xf32, f32) outs(%e : !2x4x3xf32) {{
+  %r = "iree_linalg_ext.attention"(%a, %b, %c, %scale, %e) <{{indexing_maps = [{maps}]}}> ({{
   ^bb0(%s: f32):
     iree_linalg_ext.yield %s : f32
-  }} -> !2x4x3xf32
+  }}) : (!2x4x8xf32, !2x6x8xf32, !2x6x3xf32, f32, !2x4x3xf32) -> !2x4x3xf32
   output 3 %r !2x4x3xf32"""
 
 
-@pytest.mark.skipif(VERSION.startswith("3.11."), reason="IREE 3.11 writes attention in another way")
 def test_attention_is_named_with_its_scale() -> None:
     dispatch = dispatch_of(attention(), bindings=4)
     assert dispatch.kind == "attention"
@@ -260,7 +257,6 @@ def test_attention_is_named_with_its_scale() -> None:
     assert core.region == "(%0: f32):\n  iree_linalg_ext.yield(%0)"
 
 
-@pytest.mark.skipif(VERSION.startswith("3.11."), reason="IREE 3.11 writes attention in another way")
 def test_twin_another_scale_is_another_operation() -> None:
     assert program_of(attention("0.25"), bindings=4).cores != program_of(attention(), bindings=4).cores
 
@@ -367,7 +363,35 @@ def test_an_export_without_a_body() -> None:
     start, end = text.index("    builtin.module {"), text.rindex("    }\n  }\n}")
     (site,) = sites(text[:start] + text[end + 6 :])
     assert site.function is None
-    assert site.dispatch.reason == "the export has no body here (an external object, or code in its final form)"
+    assert (site.dispatch.kind, site.dispatch.reason) == ("external", "it has neither a body nor an object")
+    assert with_objects(text[:start] + text[end + 6 :]) == (
+        "external", "its code is an object that the program brings along (add.o, sub.o)",
+    )  # fmt: skip
+
+
+def with_objects(text: str) -> tuple[str, str]:
+    """Kind and reason of the export with two objects."""
+    paths = ("some/where/add.o", "sub.o")
+    objects = ", ".join(f'#hal.executable.object<{{path = "{path}"}}>' for path in paths)
+    (site,) = sites(text.replace("}>) {", "}>) objects([" + objects + "]) {", 1))
+    return site.dispatch.kind, site.dispatch.reason
+
+
+CALL = """
+  %a = subspan 0 : memref<8xf32>
+  %c8 = arith.constant 8 : index
+  func.call @add(%a, %c8) : (memref<8xf32>, index) -> ()"""
+
+
+def test_a_body_that_calls_what_the_program_brings_along() -> None:
+    """A function that stands there as well is no reason."""
+    text = executable(CALL, bindings=1)
+    imported = "func.func private @add(memref<8xf32>, index) attributes {hal.import.static}"
+    inner = "func.func private @add(%a: memref<8xf32>, %n: index) { return }"
+    place = "      func.func @main_dispatch_0_work()"
+    reason = "its body calls add of an object that the program brings along (add.o, sub.o)"
+    assert with_objects(text.replace(place, f"{imported}\n{place}")) == ("external", reason)
+    assert with_objects(text.replace(place, f"{inner}\n{place}")) == ("unread", "it has the operation func.call")
 
 
 @pytest.mark.parametrize(

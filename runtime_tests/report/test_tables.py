@@ -104,6 +104,14 @@ def test_no_nearest_kernel_for_what_was_not_read(plan: Plan) -> None:
     assert "not read: tensor.unpack is not known" in printed
 
 
+def test_code_that_the_program_brings_along_is_not_unread(plan: Plan) -> None:
+    external = replace(plan.dispatches[2], kind="external", operations=(), reason="its code is an object")
+    printed = text(tables.dispatch_table(replace(plan, dispatches=(external,), substitutions=()), width=None), None)
+    assert "external; its code is an object " in printed
+    assert "read" not in printed
+    assert printed.splitlines()[-1] == "0 of 1 dispatches have a kernel: 1 brought along by the program"
+
+
 def test_model_without_dispatches() -> None:
     empty = Plan(substitutions=(), decisions=(), dispatches=())
     assert text(tables.dispatch_table(empty, width=None), None).splitlines()[-1] == (

@@ -105,10 +105,11 @@ def test_nothing_reads_it(tmp_path: Path) -> None:
 
 
 def test_a_size_that_only_the_launch_knows(tmp_path: Path) -> None:
-    with pytest.raises(PayloadError, match="is not known when the module is loaded"):
-        build(
-            tmp_path, elementwise(DOUBLE, "?"), [marks(tmp_path / "k", "value = 'N'", "value = 1")], flags=VULKAN_FLAGS
-        )
+    kernels = [marks(tmp_path / "k", "value = 'N'", "value = 1")]
+    refused = build(tmp_path, elementwise(DOUBLE, "?"), kernels, flags=VULKAN_FLAGS, substituted=0)
+    rule = refused.plan.decisions[0].rules[-1]
+    assert (rule.name, rule.found) == ("payload.frozen", "N, for the constant c0, is known at launch only")
+    build(tmp_path, elementwise(DOUBLE, "64"), kernels, flags=VULKAN_FLAGS)
 
 
 def refused(folder: Path, text: str) -> str:

@@ -13,10 +13,12 @@ from substitute.validate.criteria import (
     BaselineCriteria,
     check_beside,
     check_form,
+    check_kept,
     check_repeated,
     check_values,
     check_written,
     excess,
+    flushed,
 )
 from substitute.validate.statistics import Errors
 
@@ -102,6 +104,21 @@ def test_integers_have_no_sign_and_are_exact() -> None:
 def test_excess() -> None:
     shares = excess(f32(1, 2, 3, NAN), np.array([1, 4.0, 3.5, 1]), np.array([0, 1, 0, 1.0]), "f32")
     assert shares.tolist() == [0.0, 2.0, INF, 0.0]
+
+
+def test_subnormal_numbers_that_only_one_flushes() -> None:
+    low = 2.0**-20  # below the smallest normal f16
+    golden, allowed = np.array([low, low, 0.0, 1.0, low]), np.array([low, 4e-3, 0.0, 1.0, low])
+    found = np.float16([0, 0, 0, 0, low])
+    zeros = flushed(found, golden, allowed, "f16")
+    assert zeros.tolist() == [0]  # the others are zero, or may be, for another reason
+    assert flushed(np.int8([0]), np.int64([0]), np.zeros(1), "i8").tolist() == []
+    assert check_kept(zeros, np.float16([0, low, 0, 1, low])) is None
+    finding = check_kept(zeros, np.float16([low, low, 0, 1, low]))
+    assert finding is not None and (finding.stage, finding.first) == ("error", 0)
+    assert finding.message == (
+        "1 of 5 elements, below the smallest normal number, are zero, and IREE's own code keeps them"
+    )
 
 
 def test_unwritten() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from substitute.validate.case import Area
-from substitute.validate.elements import smallest_normal
+from substitute.validate.elements import smallest_normal, storage_type, ulp
 from substitute.validate.inputs import CLASSES, QUICK, THOROUGH, classes_for, draw
 
 pytestmark = pytest.mark.unit
@@ -60,9 +60,36 @@ def test_indices_are_valid() -> None:
         assert (values.min(), values.max()) == (0, 4)
 
 
+@pytest.mark.parametrize(("element", "narrow"), [("f32", "f16"), ("f32", "bf16"), ("f64", "f32"), ("f16", "bf16")])
+def test_edges_of_a_narrower_type(element: str, narrow: str) -> None:
+    area = Area(binding=0, offset=0, shape=(400,), element=element, access="readonly")
+    values = np.abs(draw(area, "edges", np.random.default_rng(1), narrow=narrow).astype(np.float64))
+    assert np.isfinite(values).all()
+    kind = storage_type(narrow)
+    with np.errstate(over="ignore"):
+        nearest = values.astype(kind).astype(np.float64)
+    ties = np.abs(values - nearest) == ulp(values, narrow) / 2
+    assert ties.sum() > 50
+    assert (ties & (nearest > values)).any() and (ties & (nearest < values)).any()
+    assert element == "f16" or np.isinf(nearest).any()
+    low = (values > 0) & (values < smallest_normal(narrow))
+    assert low.any() == (smallest_normal(narrow) > 1e9 * smallest_normal(element))
+    assert not (values < smallest_normal(element)).any()
+
+
+@pytest.mark.parametrize("element", ["f32", "bf16"])
+def test_sums_of_edges_lie_half_way(element: str) -> None:
+    random = np.random.default_rng(2)
+    area = Area(binding=0, offset=0, shape=(100,), element=element, access="readonly")
+    sums = sum(draw(area, "edges", random).astype(np.float64) for _ in range(2))
+    error = np.abs(sums - sums.astype(storage_type(element)).astype(np.float64))
+    assert (error == ulp(sums, element) / 2).sum() > 10
+
+
 def test_classes_of_kinds() -> None:
     assert classes_for("contraction", quick=True)[0] == "exact"
     assert "large" in classes_for("softmax", quick=True)  # exp overflows without its maximum
+    assert "edges" in classes_for("elementwise", quick=True)  # a wrong rounding of halves
     assert set(classes_for("anything", quick=True)) < set(classes_for("anything", quick=False))
     known = {name for classes in (*QUICK.values(), *THOROUGH.values()) for name in classes}
     assert known <= set(CLASSES)

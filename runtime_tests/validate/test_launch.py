@@ -97,6 +97,22 @@ def test_one_pattern_alone_would_miss_it() -> None:
     assert judged(kernel)[0] == "guard"
 
 
+def test_a_device_that_swallows_what_lies_behind_a_binding() -> None:
+    def kernel(grid: Grid, buffers: list[np.ndarray]) -> None:
+        right(grid, buffers)
+        _, start, length = grid.bindings[1]
+        buffers[0][start : start + length][48:52] = 0
+
+    assert judged(kernel) == ("guard", "4 bytes changed between its results (buffer 0, first at byte 48)")
+    exact = lay_out(case(), Arrangement())
+    after = [b.copy() for b in exact.buffers]
+    kernel(exact, after)
+    assert look_at(case(), Arrangement(), exact.buffers, after).faults == ()
+    wide = lay_out(case(), Arrangement(behind=GUARD_BYTES))
+    assert [w[2] - e[2] for w, e in zip(wide.bindings, exact.bindings, strict=True)] == [GUARD_BYTES] * 2
+    assert all(start + length <= wide.buffers[0].size for _, start, length in wide.bindings)
+
+
 def test_other_wrong_kernels() -> None:
     def half(grid: Grid, buffers: list[np.ndarray]) -> None:
         x, y = x_and_y(grid, buffers)

@@ -12,10 +12,12 @@ import pytest
 from substitute.cli.scaffold import scaffold
 from substitute.device.value_type import ValueType
 from substitute.errors import DeviceError
+from substitute.model.plan import Plan
 from substitute.validate import validate_model
+from substitute.validate.model import ModelVerdict, of_stock
 from substitute.validate.model_inputs import draw_inputs
 from substitute.validate.reproducer import replay
-from substitute.validate.results import TOLERANCES, compare, compare_three
+from substitute.validate.results import TOLERANCES, compare, compare_three, missing
 
 NAN, INF = float("nan"), float("inf")
 
@@ -209,6 +211,29 @@ def test_three_ways(found: Any, stock: Any, expected: Any, reason: str) -> None:
 
 @pytest.mark.compile
 @pytest.mark.device
+@pytest.mark.unit
+def test_stock_code_that_does_not_run() -> None:
+    class Broken:
+        def call(self, function: str | None, values: list[Any]) -> list[Any]:
+            raise DeviceError("main failed on gpu", details="gpu.c:1: ABORTED; unspecified launch failure")
+
+    class Works:
+        def call(self, function: str | None, values: list[Any]) -> list[Any]:
+            return values
+
+    assert of_stock(Broken(), None, [1]) == ([], "main failed on gpu: unspecified launch failure")  # type: ignore[arg-type]
+    assert of_stock(Works(), None, [1]) == ([1], "")  # type: ignore[arg-type]
+
+
+@pytest.mark.unit
+def test_nothing_that_was_judged_is_not_right() -> None:
+    right, gone = compare(0, f32(1), f32(1)), missing(0, f32(1), "the model does not run: it is gone")
+    assert (gone.passed, gone.reason, gone.type) == (False, "the model does not run: it is gone", "1xf32")
+    plan = Plan(substitutions=(), decisions=(), dispatches=())
+    for results, passed in (((right,), True), ((right, gone), False), ((), False)):
+        assert ModelVerdict(plan=plan, device="gpu", seed=0, results=results, note="").passed == passed
+
+
 def test_inputs_that_prove_little(tmp_path: Path) -> None:
     kernel = write_kernel(tmp_path / "right", "llvm-ir", wrong=False)
     zeros = [np.zeros((64, 96), np.float32), np.ones((96, 128), np.float32)]

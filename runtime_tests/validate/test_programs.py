@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from substitute.catalog.catalog import load_catalog
+from substitute.catalog.constraints import parse_constraint
 from substitute.compiler import Compilation, with_default_target
 from substitute.errors import UsageError
 from substitute.model.kernel import Kernel
@@ -19,7 +23,7 @@ from substitute.validate.programs import (
     module_text,
     shape_sets,
 )
-from substitute.validate.shapes import draw_sizes, free_axes
+from substitute.validate.shapes import LONG, draw_sizes, free_axes, repaired
 
 pytestmark = pytest.mark.compile
 
@@ -61,6 +65,36 @@ def test_a_definition_at_many_sizes() -> None:
     assert any(0 in shape for shapes in open_.shapes for shape in shapes)  # nothing to do, and nothing to be done
 
 
+def test_sizes_that_the_definition_names() -> None:
+    folder = Path(__file__).parents[2] / "ptx_blobs" / "rms_norm"
+    (kernel,) = find_kernels([str(folder)])
+    functions = definition_functions(kernel, quick=True, random=np.random.default_rng(3))
+    # of the forms that differ in nothing but their width, a few where there is little time, and all else
+    quick = {f.label.partition(" ")[0] for f in functions}
+    assert {"@square_256", "@square_4096", "@power_256", "@power_4096"} <= quick and len(quick) == 6
+    assert "%in0: tensor<5x256xf32>, %in1: tensor<256xf32>" in " / ".join(f.text for f in functions)
+    assert "tensor<?x4096xf32>, tensor<4096xf32>) -> (tensor<?x4096xf32>)" in functions[-1].text
+    assert {shape[1][0] for f in functions if f.label.startswith("@square_256 of open") for shape in f.shapes} == {256}
+    for form in kernel.forms:
+        width = int(form.name.rpartition("_")[2])
+        for sizes in draw_sizes(kernel, form, count=4, random=np.random.default_rng(1), most=2**18):
+            assert sizes["C"] == width and sizes["R"] * width <= 2**18
+    texts = [definition_parts(definition_file(kernel)).encode(), *(f.text.encode() for f in functions)]
+    assert "normalization" in kinds_in(texts)
+
+
+def test_sizes_that_constraints_ask_for() -> None:
+    axes = ("M", "N", "K")
+    made = [parse_constraint(text, axes) for text in ("K % 8 == 0 and N % 8 == 0 and M >= 16", "N <= 64", "M < K * 9")]
+    assert repaired(made, {"M": 5, "N": 31, "K": 64}) == {"M": 16, "N": 32, "K": 64}
+    # what no larger size mends stays, and is not drawn
+    assert repaired(made, {"M": 33, "N": 65, "K": 3}) == {"M": 33, "N": 72, "K": 8}
+    kernel = replace(builtin("matmul"), constraints=tuple(made))
+    drawn = draw_sizes(kernel, kernel.forms[0], count=12, random=np.random.default_rng(1), most=2**22)
+    assert len(drawn) == 12 and all(s["N"] <= 64 and s["M"] < s["K"] * 9 for s in drawn)
+    assert {s["M"] for s in drawn} > {16, 17}
+
+
 def test_axes_that_follow_from_others() -> None:
     kernel = builtin("conv")
     (form,) = kernel.forms
@@ -69,9 +103,19 @@ def test_axes_that_follow_from_others() -> None:
         assert sizes["X"] == sizes["P"] + sizes["R"] - 1
 
 
-def test_sizes_keep_to_constraints() -> None:
-    from dataclasses import replace
+def test_one_axis_alone_is_long_too() -> None:
+    kernel = builtin("matmul")
+    assert LONG > 64 * 256
+    (form, *_), random = kernel.forms, np.random.default_rng(1)
+    nest = form.program.stores[0]
+    line = replace(form, program=replace(form.program, cores=(), stores=(replace(nest, sizes=nest.sizes[:1]),)))
+    (axis,) = free_axes(line)
+    assert LONG in [sizes[axis] for sizes in draw_sizes(kernel, line, count=6, random=random, most=2**18)]
+    drawn = draw_sizes(kernel, form, count=24, random=random, most=2**40)
+    assert not any(LONG in sizes.values() for sizes in drawn)
 
+
+def test_sizes_keep_to_constraints() -> None:
     from substitute.catalog.constraints import parse_constraint
 
     kernel = builtin("matmul")

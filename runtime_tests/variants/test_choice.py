@@ -22,6 +22,8 @@ pytestmark = [pytest.mark.compile, pytest.mark.device]
 
 HERE = {"vulkan.device::subgroup_size": ">= 1"}
 NOWHERE = {"vulkan.device::subgroup_size": "> 4096"}
+NOR_THERE = {"vulkan.device::subgroup_size": "> 8192"}
+"""Another question, so that a kernel that asks it could get its turn behind one that asks the first."""
 GENERIC = (*CPU[:2], "--iree-llvmcpu-target-cpu=generic", "--iree-llvmcpu-target-cpu-features=")
 SIZES = ((4, 16), (5, 17), (3, 32), (1, 1))
 
@@ -63,7 +65,7 @@ def test_kernels_are_asked_in_order(tmp_path: Path, vulkan_device: str) -> None:
     third = marked_matmul("third", 11, priority=1)
     kernels = [first, second, third]
     assert marks(tmp_path, kernels, VULKAN, vulkan_device) == everywhere(5)
-    second.target = {"device": NOWHERE}
+    second.target = {"device": NOR_THERE}
     assert marks(tmp_path, kernels, VULKAN, vulkan_device) == everywhere(11)
 
 
@@ -79,13 +81,13 @@ def test_all_kinds_of_choices_at_once(tmp_path: Path, vulkan_device: str) -> Non
         marked_matmul("elsewhere", 3, device=NOWHERE, priority=9),
         marked_matmul("tiny", 5, constraints=["M * N < 2"], priority=8),
         marked_matmul("even", 11, device=HERE, constraints=["N % 32 == 0"], priority=7),
-        marked_matmul("odd", 13, device=NOWHERE, constraints=["N % 16 != 0"], priority=6),
+        marked_matmul("odd", 13, device=NOR_THERE, constraints=["N % 16 != 0"], priority=6),
         marked_matmul("rest", 17, device=HERE, priority=5),
         marked_matmul("never", 19, priority=4),
     ]
     expected = {(4, 16): 17, (5, 17): 17, (3, 32): 11, (1, 1): 5}
     assert marks(tmp_path, kernels, VULKAN, vulkan_device) == expected
-    kernels[4].target = {"device": NOWHERE}
+    kernels[4].target = {"device": NOR_THERE}
     assert marks(tmp_path, kernels, VULKAN, vulkan_device) == {(4, 16): 19, (5, 17): 19, (3, 32): 11, (1, 1): 5}
 
 

@@ -31,7 +31,7 @@ def load(words: Sequence[str], backend: str) -> Desk:
     with contextlib.suppress(Exception):
         desk.context = new_context()
         own = ("payload.glsl", "payload.spirv") if backend == "vulkan-spirv" else ("rewrite.callout",)
-        for name in ("dialects.linalg", "read.module", "report.as_json", *own):
+        for name in ("read.module", "report.as_json", *own):
             importlib.import_module(f"substitute.{name}")
     if code is not None:
         code.join()
@@ -42,8 +42,9 @@ def load(words: Sequence[str], backend: str) -> Desk:
 
 def _load_llvm() -> None:
     with contextlib.suppress(Exception):
-        from ..payload.llvm import contraction, loops, optimize
+        from ..payload.llvm import attributes, contraction, loops, optimize
 
+        assert attributes
         assert contraction
         assert loops
         optimize.initialize()

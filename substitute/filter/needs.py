@@ -20,8 +20,9 @@ from ..model.kernel import REWRITES, Form, Kernel, TargetRule
 BODY = "func.func"
 """Every body is one: what is lowered already has no body that can be read."""
 COMPUTED_KINDS = frozenset(
-    ("contraction", "convolution", "normalization", "pooling", "reduction", "gather", "copy", "elementwise", "unread")
-)
+    ("contraction", "convolution", "normalization", "pooling", "reduction", "gather", "copy", "elementwise", "unread",
+     "external")
+)  # fmt: skip
 """Kinds of dispatch that are told by what loops compute; other kinds are the names of operations."""
 FLOATS = frozenset(("f16", "bf16", "f32", "f64"))
 """Types that are printed as they are named here (`i1` lies in memory as another type)."""

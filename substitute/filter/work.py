@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..bindings import settle_bindings
-from ..catalog.catalog import builtin_folders, load_catalog, load_manifests, pack_folders
-from ..catalog.entry import Manifest
+from ..bindings import leave_classes, settle_bindings
+from ..catalog.catalog import Library, builtin_folders, open_library, pack_folders
 from ..errors import ModelError, SubstituteError
 from ..match.planner import Chosen
 from ..model.kernel import Kernel
@@ -62,7 +61,7 @@ class Knowledge:
     """The kernels and the plan of one set of options, read once."""
 
     options: Options
-    manifests: list[Manifest] = field(default_factory=list)
+    library: Library | None = None
     chosen: Chosen | None = None
     stamp: Stamp | None = None
     _kernels: dict[frozenset[str], Sequence[Kernel]] = field(default_factory=dict)
@@ -70,28 +69,26 @@ class Knowledge:
     def read(self) -> None:
         """Reads manifests and plan. Raises `SubstituteError`."""
         options = self.options
-        sys.dont_write_bytecode = True  # what Python keeps beside a generator would change its folder, which is watched
         self.chosen = load_plan(options.plan) if options.plan else None
-        self.manifests = load_manifests(options.kernels, builtin=options.builtin, kept=options.cache)
+        self.library = open_library(options.kernels, builtin=options.builtin, kept=options.cache)
         folders = [*options.kernels, *((*builtin_folders(), *pack_folders()) if options.builtin else ())]
-        self.stamp = make_stamp(self.manifests, [folder.resolve() for folder in folders], options)
+        self.stamp = make_stamp(self.library.manifests, [folder.resolve() for folder in folders], options)
 
     def kernels(self, backends: frozenset[str]) -> Sequence[Kernel]:
         """Those for these backends, with what they compute."""
+        assert self.library is not None
         if backends not in self._kernels:
-            options = self.options
-            catalog = load_catalog(options.kernels, builtin=options.builtin, backends=backends, kept=options.cache)
-            self._kernels[backends] = catalog.kernels
+            self._kernels[backends] = self.library.catalog(backends).kernels
         return self._kernels[backends]
 
     def needs(self) -> Needs | None:
         """What the text of an executable must have for any of the kernels; None where a plan decides."""
         from .needs import needs
 
-        if self.options.plan:
+        if self.options.plan or self.library is None:
             return None
         try:
-            return needs(self.kernels(frozenset(t.backend for m in self.manifests for t in m.kernel.targets)))
+            return needs(self.kernels(frozenset(t.backend for m in self.library.manifests for t in m.kernel.targets)))
         except SubstituteError:
             return None  # a kernel for another backend is broken: whoever compiles for that one is told
 
@@ -115,8 +112,9 @@ class AtOnce(Executor):
 
 
 def new_context() -> ir.Context:
-    """A context without threads, which a forked process would wait for."""
+    """A context without threads, which a forked process would wait for. It is the only user of the bindings here."""
     settle_bindings()
+    leave_classes()
     from iree.compiler import ir
 
     context = ir.Context()
@@ -131,6 +129,7 @@ def process(data: bytes, knowledge: Knowledge, context: ir.Context, objects: Cal
     """
     from iree.compiler import ir
 
+    sys.dont_write_bytecode = True  # what Python keeps beside a generator would change its folder, which is watched
     text = _text(data)
     with context, ir.Location.unknown():
         module = parse(text, where="standard input").operation

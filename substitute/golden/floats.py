@@ -73,10 +73,17 @@ def _remainder(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
 def _extremum(function: Callable[[Array, Array], Array]) -> FloatRule:
     def rule(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
         a, b = operands
+        value = function(a.value, b.value)
         error = None
         if a.error is not None or b.error is not None:
-            error = np.maximum(a.errors(), b.errors())
-        return how.rounded(function(a.value, b.value), error, element, ulps=0.0, depth=_depth(operands))
+            loose = np.maximum(a.errors(), b.errors())
+            with np.errstate(invalid="ignore"):
+                # it rises with both: what is surely cut off has no error left
+                above = function(a.value + a.errors(), b.value + b.errors()) - value
+                below = value - function(a.value - a.errors(), b.value - b.errors())
+                error = np.maximum(above, below)
+            error = np.where(np.isfinite(error) & np.isfinite(loose), error, loose)
+        return how.rounded(value, error, element, ulps=0.0, depth=_depth(operands))
 
     return rule
 

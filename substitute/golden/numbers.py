@@ -114,6 +114,9 @@ class Arithmetic:
     """Unit roundoffs that replace those of element types."""
     growth: Growth = "certain"
     """How errors of a sum of n terms grow: with n, or (with overwhelming probability) with its root."""
+    once: bool = False
+    """Whether sums, products and casts of exact numbers have exactly the error of one correct rounding: none where
+    their type holds the result, else half the distance of its neighbours."""
 
     def unit(self, element: Element) -> float:
         """The relative error of one rounding in this type."""
@@ -143,6 +146,8 @@ class Arithmetic:
         if ulps == 0.0:
             return Num(value, error, depth)
         size = np.abs(value)
+        if self.once and ulps == 1.0 and element.name != "f64":
+            return Num(value, _rounded_once(value, size, error, element), depth)
         own = size * (ulps * self.unit(element))
         low = size < element.smallest
         if low.any():  # such numbers may be flushed to zero, and are spaced evenly
@@ -154,6 +159,18 @@ class Arithmetic:
         if not peak <= element.largest or error is not None:
             own = _settled(own, size, element)
         return Num(value, own, depth)
+
+
+def _rounded_once(value: Array, size: Array, error: Array | None, element: Element) -> Array:
+    """The error of a correctly rounded result, that of its operands included; a subnormal one may be zero as well."""
+    before = np.zeros(1) if error is None else error
+    _, exponent = np.frexp(np.maximum(size + before, element.smallest))
+    own = np.ldexp(element.unit, exponent - 1)
+    own = np.where((before == 0) & (value.astype(element.storage).astype(np.float64) == value), 0.0, own)
+    low = (size < element.smallest) & (size > 0)
+    if low.any():
+        own = own + np.where(low, size, 0.0)
+    return np.where(np.isinf(size) & (before == 0), 0.0, _settled(np.asarray(own + before), size, element))
 
 
 def _settled(error: Array, size: Array, element: Element) -> Array:

@@ -119,12 +119,14 @@ def _compare(how: Arithmetic, scalar: Scalar, operands: list[Num]) -> Num:
         value = integers.compare(predicate, a.value, b.value, element)
     if a.error is None and b.error is None:
         return Num(value, None, _depth(operands))
+    error = a.errors() + b.errors()
+    if a is b:  # the same number, however far off it is: only whether it is one may be uncertain
+        return Num(value, np.where(np.isinf(error) & element.is_float, 1.0, 0.0), _depth(operands))
     if element.kind == "boolean":
-        return Num(value, np.where(a.errors() + b.errors() > 0, 1.0, 0.0), _depth(operands))
-    gap = np.abs(a.value.astype(np.float64) - b.value.astype(np.float64))
+        return Num(value, np.where(error > 0, 1.0, 0.0), _depth(operands))
     with np.errstate(invalid="ignore"):
-        close = gap <= a.errors() + b.errors()
-    return Num(value, np.where(close, 1.0, 0.0), _depth(operands))
+        close = np.abs(a.value.astype(np.float64) - b.value.astype(np.float64)) <= error
+    return Num(value, np.where(close | np.isinf(error), 1.0, 0.0), _depth(operands))
 
 
 def _select(how: Arithmetic, scalar: Scalar, operands: list[Num]) -> Num:

@@ -10,6 +10,8 @@ from ..model.dispatch import Dispatch, Program
 from ..model.index import Index
 from .attributes import read_layout, read_target
 from .body import BodyReader
+from .external import KIND as EXTERNAL
+from .external import external_reason
 from .kind import kind_of
 from .unread import Unread
 
@@ -80,11 +82,9 @@ def read_dispatch(
 ) -> Dispatch:
     """One export with what its body computes, or the reason why it could not be read."""
     program: Program | None = None
-    reason = ""
+    reason = external = external_reason(variant, function)
     reader = BodyReader()
-    if function is None:
-        reason = "the export has no body here (an external object, or code in its final form)"
-    else:
+    if function is not None and not external:
         try:
             blocks = list(function.regions[0].blocks)
             if len(blocks) != 1:
@@ -103,7 +103,7 @@ def read_dispatch(
         program=program,
         reason=reason,
         operations=tuple(reader.operations),
-        kind=kind_of(program) if program else "unread",
+        kind=kind_of(program) if program else EXTERNAL if external else "unread",
         siblings=sum(op.name == "hal.executable.export" for op in children(variant)) - 1,
         has_body=function is not None,
     )

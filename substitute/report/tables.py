@@ -16,6 +16,7 @@ from rich.text import Text
 
 from ..model.kernel import Kernel
 from ..model.plan import Decision, Payload, Plan, Substitution, substitution_names
+from ..read.external import KIND as EXTERNAL
 from . import words
 from .rows import DispatchRow, dispatch_rows, failed_rule
 
@@ -181,9 +182,12 @@ def _stack(lines: Sequence[Text], width: int | None) -> Text:
 
 def _computes(row: DispatchRow) -> list[Text]:
     dispatch = row.dispatch
-    lines = [Text.assemble((dispatch.kind, NAME), (f" ({words.operations(dispatch.operations)})", DIM))]
+    operations = f" ({words.operations(dispatch.operations)})" if dispatch.operations else ""
+    lines = [Text.assemble((dispatch.kind, NAME), (operations, DIM))]
     if dispatch.program:
         lines.append(Text(words.signature(dispatch.program.operands)))
+    elif dispatch.kind == EXTERNAL:
+        lines.append(Text(dispatch.reason, style=DIM))
     else:
         lines.append(Text(f"not read: {dispatch.reason}", style=BAD))
     return lines
@@ -210,8 +214,9 @@ def _totals(rows: Sequence[DispatchRow]) -> Text:
     """How many are substituted, in all and of each kind."""
     kinds = Counter(row.dispatch.kind for row in rows)
     taken = Counter(row.dispatch.kind for row in rows if row.substitution)
-    unread = sum(row.dispatch.program is None for row in rows)
-    parts = [f"{kind} {taken[kind]}/{number}" for kind, number in kinds.most_common()]
+    unread = sum(row.dispatch.program is None and row.dispatch.kind != EXTERNAL for row in rows)
+    parts = [f"{kind} {taken[kind]}/{number}" for kind, number in kinds.most_common() if kind != EXTERNAL]
+    parts += [f"{kinds[EXTERNAL]} brought along by the program"] if kinds[EXTERNAL] else []
     text = f"{taken.total()} of {len(rows)} dispatches have a kernel: {', '.join(parts) or 'the model has none'}"
     return Text(text + (f"; {unread} could not be read" if unread else ""))
 

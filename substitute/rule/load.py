@@ -10,8 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from ..bindings import take_classes
 from ..errors import PayloadError, SubstituteError
 from ..model.kernel import Kernel
+from ..payload.build import changed_at
 
 if TYPE_CHECKING:
     from ..read.module import Site
@@ -48,11 +50,14 @@ def rewrite(kernel: Kernel, site: Site) -> None:
 
 def load_rule(kernel: Kernel) -> ModuleType:
     """The module of a rule. Raises `PayloadError` with the place of what is wrong in it."""
-    return _load(kernel.payload.path.resolve(), kernel.payload.entry or DEFAULT_ENTRY)
+    if not kernel.builtin:
+        take_classes()
+    path = kernel.payload.path.resolve()
+    return _load(path, kernel.payload.entry or DEFAULT_ENTRY, changed_at(path))
 
 
 @lru_cache(maxsize=1024)
-def _load(path: Path, entry: str) -> ModuleType:
+def _load(path: Path, entry: str, _changed_at: int) -> ModuleType:
     name = f"substitute_rule_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

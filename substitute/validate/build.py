@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from .bundle import Bundle, Subject
 from .case import Launch
 from .harness import isolate_dispatches
 from .inputs import classes_for
-from .prepare import make_case, responds
+from .prepare import describe_launch, make_case, responds
 from .sites import CallSite, Shapes, find_call_sites
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ QUICK_BASELINES = 3
 """For how many dispatches of a quick validation IREE's own code is compiled too: it takes longer than all the rest."""
 Key = tuple[str, str, str]
 """Executable, variant, export."""
+Look = Callable[[Any], None]
+"""Takes a module at `executable-targets`, and changes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +74,13 @@ def build_bundle(
     chosen: Chosen | None = None,
     only: str = "",
     wanted: Wanted = Wanted(),
+    translated: Look | None = None,
     progress: Progress = silent,
 ) -> tuple[Bundle, Plan]:
     """Both modules and the cases of every substituted dispatch. `flags` name the target of `device` already.
 
-    `chosen` (dispatch → kernel) is a plan in memory. `only` names the one kernel that may be used. Raises
-    `SubstituteError`.
+    `chosen` (dispatch → kernel) is a plan in memory. `only` names the one kernel that may be used. `translated` sees
+    each module once its launches are decided, before its code is written. Raises `SubstituteError`.
     """
     clock = Clock(progress)
     chosen = load_plan(plan) if plan else chosen
@@ -107,9 +110,10 @@ def build_bundle(
         del sites
         if taken:
             with clock.step("compile the kernels"):
-                candidate = finish(compilation, ours)
+                candidate = finish(compilation, ours, translated)
         beside = _with_baseline(subjects, wanted)
-        baseline, missing = _baseline(compilation, stock, {e: d for e, d in taken.items() if e in beside}, clock)
+        compared = {e: d for e, d in taken.items() if e in beside}
+        baseline, missing = _baseline(compilation, stock, compared, clock, translated)
         del ours, stock
     bundle = Bundle(
         device=device, candidate=candidate, baseline=baseline, missing_baseline=missing, subjects=subjects,
@@ -167,27 +171,32 @@ def isolate_kernels(
     substitute_dispatches(kept, left, clock, workers, folder)
 
 
-def _compiled(compilation: Compilation, module: ir.Operation, dispatches: Mapping[str, Dispatch]) -> bytes:
-    isolate_dispatches(module, dispatches)
-    return finish(compilation, module)
-
-
-def finish(compilation: Compilation, module: ir.Operation) -> bytes:
-    """Compiles a module from `executable-sources` on. Raises `CompilerError`."""
+def finish(compilation: Compilation, module: ir.Operation, translated: Look | None = None) -> bytes:
+    """Compiles a module from `executable-sources` on, and shows it half-way. Raises `CompilerError`."""
     compilation.module = module
-    compilation.run("executable-sources", "end")
+    if translated is None:
+        compilation.run("executable-sources", "end")
+        return compilation.bytecode()
+    compilation.run("executable-sources", "executable-targets")
+    translated(compilation.module)
+    compilation.run("executable-targets", "end")
     return compilation.bytecode()
 
 
 def _baseline(
-    compilation: Compilation, stock: ir.Operation, dispatches: Mapping[str, Dispatch], clock: Clock
+    compilation: Compilation,
+    stock: ir.Operation,
+    dispatches: Mapping[str, Dispatch],
+    clock: Clock,
+    translated: Look | None,
 ) -> tuple[bytes | None, str]:
     """IREE's own code for the same dispatches; where it has none, the reason."""
     if not dispatches:
         return None, "nothing was substituted"
     try:
         with clock.step("compile IREE's own code"):
-            return _compiled(compilation, stock, dispatches), ""
+            isolate_dispatches(stock, dispatches)
+            return finish(compilation, stock, translated), ""
     except CompilerError as error:
         return None, str(error).partition("\n")[0]
 
@@ -248,14 +257,16 @@ def _subject(
     assert site.function is not None
     places = _places([number for number, _ in launches])
     for at, (_, launch) in enumerate(launches[: wanted.launches]):
+        described = None
         for inputs, seed in _draws(dispatch, wanted, first=at == 0):
             label = _label(dispatch.name, wanted) + (f", {places[at]}" if len(launches) > 1 else "")
             if wanted.case not in f"{label} [{inputs}]":
                 continue
             try:
+                described = described or describe_launch(site.function, launch)
                 case = make_case(
                     site.function, dispatch, launch, entry=entry, label=label, inputs=inputs, seed=seed,
-                    local=local, repeatable=not any(k.not_repeatable for k in kernels),
+                    local=local, repeatable=not any(k.not_repeatable for k in kernels), described=described,
                 )  # fmt: skip
             except SubstituteError as error:
                 skipped = str(error).partition("\n")[0]

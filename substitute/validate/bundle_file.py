@@ -49,7 +49,7 @@ def save_bundle(bundle: Bundle, path: Path, *, runnable: bool = False) -> None:
         file.writestr(_ARRAYS, arrays.written())
         if runnable:
             file.writestr("__main__.py", _MAIN)
-            for name, source in _package():
+            for name, source in package_files():
                 file.writestr(name, source)
 
 
@@ -84,7 +84,7 @@ def load_bundle(path: Path) -> Bundle:
         ) from None  # fmt: skip
 
 
-def _package() -> Iterator[tuple[str, bytes]]:
+def package_files() -> Iterator[tuple[str, bytes]]:
     """Our own modules, with their names in the file."""
     root = Path(__file__).resolve().parent.parent
     for path in sorted(root.rglob("*")):

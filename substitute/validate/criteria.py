@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .elements import is_float, largest, ulp
+from .elements import is_float, largest, smallest_normal, ulp
 from .statistics import Errors
 
 STAGES = ("launch", "shape", "type", "guard", "unwritten", "non-finite", "error", "repeat", "baseline")
@@ -99,6 +99,28 @@ def check_values(
             message=f"zeros with the wrong sign: {_some(wrong)}",
         )  # fmt: skip
     return None
+
+
+def flushed(found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.float64], element: str) -> NDArray[np.int64]:
+    """Positions of zeros that are allowed for one reason only: numbers below the smallest normal one may be flushed."""
+    if not is_float(element):
+        return np.zeros(0, np.int64)
+    found, golden, allowed = (np.asarray(x).reshape(-1) for x in (found, golden, allowed))
+    size = np.abs(golden.astype(np.float64))
+    low = (size > 0) & (size < smallest_normal(element)) & (allowed >= size) & (allowed <= 2 * size)
+    return np.flatnonzero(low & (found.astype(np.float64) == 0))
+
+
+def check_kept(zeros: NDArray[np.int64], theirs: NDArray[Any]) -> Finding | None:
+    """Numbers that are flushed to zero here (see `flushed`), and that IREE's own code keeps on the same device."""
+    kept = zeros[theirs.reshape(-1)[zeros].astype(np.float64) != 0]
+    if not kept.size:
+        return None
+    return Finding(
+        stage="error", wrong=int(kept.size), first=int(kept[0]),
+        message=f"{kept.size} of {theirs.size} elements, below the smallest normal number, are zero, and IREE's own "
+        "code keeps them",
+    )  # fmt: skip
 
 
 def excess(

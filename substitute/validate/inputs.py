@@ -14,13 +14,18 @@ from .elements import SIGNIFICANT_BITS, is_float, largest, smallest_normal, stor
 Draw = Callable[[tuple[int, ...], str, np.random.Generator], NDArray[Any]]
 
 
-def draw(area: Area, inputs: str, random: np.random.Generator) -> Array:
-    """An operand's contents, of a class of `CLASSES`, in its own type."""
+def draw(area: Area, inputs: str, random: np.random.Generator, *, narrow: str = "") -> Array:
+    """An operand's contents, of a class of `CLASSES`, in its own type.
+
+    `narrow`: the floating-point type of fewest bits that the dispatch reads or writes (the operand's, if empty).
+    """
     kind = storage_type(area.element)
     if area.element == "i1":
         return random.integers(0, 2, area.shape).astype(kind)
     if not is_float(area.element):
         return _integers(area, inputs, random)
+    if inputs == "edges":
+        return _edges(area.shape, area.element, random, narrow or area.element).astype(kind)
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray(CLASSES[inputs](area.shape, area.element, random)).astype(kind).reshape(area.shape)
 
@@ -111,6 +116,32 @@ def _subnormal(shape: tuple[int, ...], element: str, random: np.random.Generator
     return random.choice(np.array([0.0, -0.0, 0.5, -0.25, 0.75]), shape) * smallest_normal(element)
 
 
+def _edges(shape: tuple[int, ...], element: str, random: np.random.Generator, narrow: str = "") -> NDArray[Any]:
+    """Where roundings differ: half-way between two numbers of the narrowest type (itself, or in a sum) and beside that,
+    beyond the type's largest number, and below its smallest normal one.
+    """
+    narrow = narrow or element
+    bits, spare = SIGNIFICANT_BITS[narrow], SIGNIFICANT_BITS[element] - SIGNIFICANT_BITS[narrow]
+    signs = random.choice(np.array([-1.0, 1.0]), shape)
+    whole = random.integers(2 ** (bits - 1), 2**bits, shape).astype(np.float64)
+    if spare <= 0:
+        return np.asarray(signs * whole * 2.0 ** (1 - bits))
+    beside = 2.0**-spare if spare > 1 else 0.0
+    half = whole + 0.5 + random.choice(np.array([0.0, 0.0, beside, -beside]), shape)
+    found = half * 2.0 ** (random.integers(-3, 4, shape) - bits)
+    unit = 2.0 ** (np.floor(np.log2(largest(narrow))) + 1 - bits)
+    most = 2.0**bits - 1 + random.choice(np.array([0.0, 0.5, 0.5 - beside, 0.5 + beside]), shape)
+    kinds = random.integers(0, 8, shape)
+    if largest(element) > largest(narrow):
+        found = np.where(kinds == 0, most * unit, found)
+    if largest(element) > 4 * largest(narrow):
+        found = np.where(kinds == 1, largest(narrow) * random.uniform(1, 4, shape), found)
+    lowest = smallest_normal(narrow)
+    if lowest > 4 * smallest_normal(element) * 2.0**bits:
+        found = np.where(kinds == 2, lowest * random.uniform(2.0**-bits, 1, shape), found)
+    return np.asarray(signs * found)
+
+
 CLASSES: dict[str, Draw] = {
     "normal": _normal,
     "exact": _exact,
@@ -122,6 +153,7 @@ CLASSES: dict[str, Draw] = {
     "skewed": _skewed,
     "special": _special,
     "subnormal": _subnormal,
+    "edges": _edges,
 }
 
 QUICK: dict[str, tuple[str, ...]] = {
@@ -130,6 +162,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "copy": ("distinct", "special"),
     "gather": ("distinct", "special"),
     "softmax": ("normal", "large", "special"),
+    "elementwise": ("normal", "exact", "special", "edges"),
 }
 """By kind of dispatch; see `classes_for`."""
 QUICK_OTHERWISE = ("normal", "exact", "special")
@@ -138,6 +171,7 @@ THOROUGH: dict[str, tuple[str, ...]] = {
     "convolution": ("exact", "normal", "ones", "special", "rows", "tiny", "large", "skewed"),
     "copy": ("distinct", "special", "subnormal"),
     "gather": ("distinct", "special", "subnormal"),
+    "elementwise": ("normal", "exact", "special", "edges", "large", "rows", "tiny", "skewed", "ones"),
 }
 THOROUGH_OTHERWISE = ("normal", "exact", "special", "large", "rows", "tiny", "skewed", "ones")
 

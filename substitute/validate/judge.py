@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..device.raw import RawModule
 from ..errors import DeviceError
+from .baseline import errors_of, run_baseline, set_beside, words
 from .case import Bytes, Case, Expected
 from .criteria import (
     BaselineCriteria,
@@ -21,17 +22,20 @@ from .criteria import (
     check_values,
     check_written,
     excess,
+    flushed,
 )
 from .elements import storage_type
-from .launch import PATTERNS, Arrangement, Ran, run_case
-from .picture import Histogram, Picture, error_map, histogram
-from .statistics import Errors, measure, pool
+from .launch import GUARD_BYTES, PATTERNS, Arrangement, Ran, run_case
+from .picture import Picture, error_map, histogram
+from .statistics import Errors, pool
 from .verdict import CaseVerdict, DispatchVerdict, Place, combine
 
 SHIFTS = {"local-task": (0, 64), "local-sync": (0, 64)}
 """Bytes by which buffers are moved in the first and the second launch: IREE promises 64 on the CPU."""
 DEVICE_SHIFTS = (0, 256)
 """Elsewhere: no device asks for more of a binding."""
+BEHIND = (0, GUARD_BYTES)
+"""Bytes of the guard that bindings include in the first and the second launch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,27 +51,67 @@ STANDARD = Options()
 """What is done where nothing else is asked for."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A candidate's case beside its golden alone."""
+
+    verdict: CaseVerdict
+    at: tuple[int, int] | None = None
+    """The result, and the element of it, that the verdict's place shows."""
+    zeros: tuple[NDArray[np.int64], ...] = ()
+    """For each result: positions that hold zero because subnormal numbers may."""
+
+
 def judge_case(
     candidate: RawModule, case: Case, *, baseline: RawModule | None = None, options: Options = STANDARD
 ) -> CaseVerdict:
     """One case: launched in two arrangements, once more with two grids in flight, and compared with its golden."""
+    judged = judge_alone(candidate, case, options=options)
+    if baseline is None:
+        return judged.verdict
+    return set_beside(judged.verdict, case, run_baseline(baseline, case), at=judged.at, zeros=judged.zeros)
+
+
+def judge_alone(candidate: RawModule, case: Case, *, options: Options = STANDARD) -> Judged:
+    """The same without IREE's own code."""
     shifts = SHIFTS.get(candidate.device.partition("://")[0], DEVICE_SHIFTS)
-    arrangements = [Arrangement(pattern=p, shift=s) for p, s in zip(PATTERNS, shifts, strict=True)]
+    arrangements = [Arrangement(pattern=p, shift=s, behind=b) for p, s, b in zip(PATTERNS, shifts, BEHIND, strict=True)]
     verdict = CaseVerdict(label=case.label, inputs=case.inputs, seed=case.seed)
     try:
         runs = [run_case(candidate, case, a)[0] for a in arrangements]
         flying = run_case(candidate, case, *arrangements) if options.in_flight else ()
     except DeviceError as error:
-        return replace(verdict, stage="launch", message=_words(error))
-    theirs, notes = _baseline(baseline, case, arrangements[0])
-    verdict = replace(verdict, notes=notes)
-    finding, expected = _find(case, runs, flying)
-    verdict = _with_errors(verdict, case, runs[0], theirs)
+        return Judged(verdict=replace(verdict, stage="launch", message=words(error)))
+    finding, number = _find(case, runs, flying)
+    verdict = _with_errors(verdict, case, runs[0])
     if finding is None:
-        return replace(verdict, blind=blind_spots(case))
-    return replace(
-        verdict, stage=finding.stage, message=finding.message, place=_place(case, expected, finding, runs[0], theirs)
+        zeros = tuple(
+            flushed(e.read(_binding(case, runs[0], e)), e.values, e.allowed, e.area.element) for e in case.expected
+        )
+        return Judged(verdict=replace(verdict, blind=blind_spots(case)), zeros=zeros)
+    verdict = replace(
+        verdict, stage=finding.stage, message=finding.message, place=_place(case, number, finding, runs[0])
     )
+    return Judged(verdict=verdict, at=None if verdict.place is None else (number, finding.first))
+
+
+def judge_cases(candidate: RawModule, cases: Sequence[Case], *, options: Options = STANDARD) -> list[Judged]:
+    """All cases of a dispatch by their goldens alone, then the first once more after all others."""
+    judged = [judge_alone(candidate, case, options=options) for case in cases]
+    if judged and all(j.verdict.passed for j in judged):
+        judged[0] = replace(_again(candidate, cases[0], judged[0].verdict), zeros=judged[0].zeros)
+    return judged
+
+
+def conclude(
+    name: str, kernel: str, verdicts: Sequence[CaseVerdict], *, options: Options = STANDARD
+) -> DispatchVerdict:
+    """The verdict on a dispatch from those on its cases: all of them, then their errors beside the baseline's."""
+    verdict = combine(name, kernel, tuple(verdicts))
+    if not verdict.passed:
+        return verdict
+    finding = check_beside(*_together(verdicts), options.criteria)
+    return verdict if finding is None else replace(verdict, stage=finding.stage, message=finding.message)
 
 
 def judge_dispatch(
@@ -79,15 +123,15 @@ def judge_dispatch(
     baseline: RawModule | None = None,
     options: Options = STANDARD,
 ) -> DispatchVerdict:
-    """All cases of a dispatch, then the first once more after all others, then their errors beside the baseline's."""
-    verdicts = [judge_case(candidate, case, baseline=baseline, options=options) for case in cases]
-    if verdicts and all(v.passed for v in verdicts):
-        verdicts[0] = _again(candidate, cases[0], verdicts[0])
-    verdict = combine(name, kernel, tuple(verdicts))
-    if not verdict.passed:
-        return verdict
-    finding = check_beside(*_together(verdicts), options.criteria)
-    return verdict if finding is None else replace(verdict, stage=finding.stage, message=finding.message)
+    """All cases of a dispatch, then IREE's own code for them."""
+    judged = judge_cases(candidate, cases, options=options)
+    if baseline is None:
+        return conclude(name, kernel, [j.verdict for j in judged], options=options)
+    beside = [
+        set_beside(j.verdict, case, run_baseline(baseline, case), at=j.at, zeros=j.zeros)
+        for j, case in zip(judged, cases, strict=True)
+    ]
+    return conclude(name, kernel, beside, options=options)
 
 
 def blind_spots(case: Case) -> tuple[str, ...]:
@@ -115,13 +159,13 @@ def _would_pass(expected: Expected, fake: NDArray[Any], *, copies: bool) -> bool
     return check_values(fake, expected.values, expected.allowed, element, signs=copies) is None
 
 
-def _find(case: Case, runs: Sequence[Ran], flying: Sequence[Ran]) -> tuple[Finding | None, Expected | None]:
-    """The first stage that does not pass, in the protocol's order, and the result in which it does not."""
+def _find(case: Case, runs: Sequence[Ran], flying: Sequence[Ran]) -> tuple[Finding | None, int]:
+    """The first stage that does not pass, in the protocol's order, and the number of the result, or -1 for none."""
     for run in (*runs, *flying):
         if run.faults:
-            return Finding(stage="guard", message="; ".join(map(str, run.faults))), None
+            return Finding(stage="guard", message="; ".join(map(str, run.faults))), -1
     patterns = (runs[0].arrangement.pattern, runs[1].arrangement.pattern)
-    for e in case.expected:
+    for number, e in enumerate(case.expected):
         first, second = (e.read(_binding(case, run, e)) for run in runs)
         finding = (
             check_form(first, np.shape(e.values), storage_type(e.area.element))
@@ -130,15 +174,15 @@ def _find(case: Case, runs: Sequence[Ran], flying: Sequence[Ran]) -> tuple[Findi
             or check_values(second, e.values, e.allowed, e.area.element, signs=case.copies)
         )
         if finding is not None:
-            return finding, e
-    for e in case.expected if case.repeatable else ():
+            return finding, number
+    for number, e in enumerate(case.expected if case.repeatable else ()):
         first = e.read(_binding(case, runs[0], e))
         others = ((runs[1], "in other memory"), *((run, "with another grid in flight") for run in flying))
         for run, how in others:
             finding = check_repeated(first, e.read(_binding(case, run, e)), how)
             if finding is not None:
-                return finding, e
-    return None, None
+                return finding, number
+    return None, -1
 
 
 def _binding(case: Case, run: Ran, expected: Expected) -> Bytes:
@@ -156,72 +200,39 @@ def _poisoned(case: Case, expected: Expected) -> NDArray[np.bool_]:
     return np.asarray((found.view(np.uint8) == 0).reshape(found.size, -1).all(axis=1))
 
 
-def _baseline(module: RawModule | None, case: Case, arrangement: Arrangement) -> tuple[Ran | None, tuple[str, ...]]:
-    if module is None:
-        return None, ()
-    try:
-        (run,) = run_case(module, case, arrangement)
-    except DeviceError as error:
-        return None, (f"IREE's own code fails: {_words(error)}",)
-    finding = next(
-        (
-            f for e in case.expected
-            if (f := check_values(e.read(_binding(case, run, e)), e.values, e.allowed, e.area.element)) is not None
-        ),
-        None,
-    )  # fmt: skip
-    if finding is None and not run.faults:
-        return run, ()
-    what = finding.message if finding is not None else str(run.faults[0])
-    return run, (f"IREE's own code is wrong in case {case.label} [{case.inputs}]: {what}",)
-
-
-def _with_errors(verdict: CaseVerdict, case: Case, run: Ran, theirs: Ran | None) -> CaseVerdict:
-    def errors(ran: Ran) -> Errors:
-        return pool([
-            measure(e.read(_binding(case, ran, e)), e.values, e.allowed, e.area.element) for e in case.expected
-        ])  # fmt: skip
-
+def _with_errors(verdict: CaseVerdict, case: Case, run: Ran) -> CaseVerdict:
+    found = [e.read(_binding(case, run, e)) for e in case.expected]
     worst = max(
-        (float(excess(e.read(_binding(case, run, e)), e.values, e.allowed, e.area.element).max(initial=0.0))
-         for e in case.expected),
+        (float(excess(f, e.values, e.allowed, e.area.element).max(initial=0.0))
+         for f, e in zip(found, case.expected, strict=True)),
         default=0.0,
     )  # fmt: skip
     return replace(
-        verdict, worst=worst, errors=errors(run), picture=_picture(case, run, theirs),
-        baseline=errors(theirs) if theirs is not None and not verdict.notes else None,
+        verdict, worst=worst, errors=errors_of(case, found), picture=_picture(case, found),
         judged=sum(int(np.count_nonzero(~np.isinf(e.allowed))) for e in case.expected),
     )  # fmt: skip
 
 
-def _picture(case: Case, run: Ran, theirs: Ran | None) -> Picture | None:
+def _picture(case: Case, results: Sequence[NDArray[Any]]) -> Picture | None:
     """Of the result with the largest error."""
 
-    def share(e: Expected) -> NDArray[np.float64]:
-        found, golden = e.read(_binding(case, run, e)), np.asarray(e.values)
+    def share(e: Expected, found: NDArray[Any]) -> NDArray[np.float64]:
+        golden = np.asarray(e.values)
         flat = excess(found, golden, e.allowed, e.area.element)
         finite = [np.isfinite(np.asarray(x).reshape(-1).astype(np.float64)) for x in (found, golden)]
         return np.where(finite[0] != finite[1], np.inf, flat).reshape(golden.shape)
 
-    def counted(e: Expected, ran: Ran) -> Histogram:
-        return histogram(e.read(_binding(case, ran, e)), e.values, e.area.element)
-
-    shares = [(e, share(e)) for e in case.expected]
+    shares = [share(e, found) for e, found in zip(case.expected, results, strict=True)]
     if not shares:
         return None
-    worst, cells = max(shares, key=lambda pair: float(pair[1].max(initial=0.0)))
+    number = max(range(len(shares)), key=lambda i: float(shares[i].max(initial=0.0)))
+    worst = case.expected[number]
     area = worst.area
     return Picture(
         case=f"{case.label} [{case.inputs}]", result=f"binding {area.binding}, {area.element}",
-        candidate=counted(worst, run), baseline=counted(worst, theirs) if theirs is not None else None,
-        map=error_map(cells) if worst.coordinates is None else None,
+        candidate=histogram(results[number], worst.values, area.element), baseline=None,
+        map=error_map(shares[number]) if worst.coordinates is None else None, number=number,
     )  # fmt: skip
-
-
-def _words(error: DeviceError) -> str:
-    """What failed, and the first line of the runtime's own words."""
-    details = error.details.strip().partition("\n")[0]
-    return f"{error.what}: {details}" if details else error.what
 
 
 def _together(verdicts: Sequence[CaseVerdict]) -> tuple[Errors, Errors]:
@@ -230,27 +241,28 @@ def _together(verdicts: Sequence[CaseVerdict]) -> tuple[Errors, Errors]:
     return pool([c for c, _ in both]), pool([b for _, b in both])
 
 
-def _again(candidate: RawModule, case: Case, verdict: CaseVerdict) -> CaseVerdict:
+def _again(candidate: RawModule, case: Case, verdict: CaseVerdict) -> Judged:
     """The first case after all others: what it gives must not depend on what ran before."""
     arrangement = Arrangement(pattern=PATTERNS[1])
     try:
         (run,) = run_case(candidate, case, arrangement)
     except DeviceError as error:
-        return replace(verdict, stage="launch", message=_words(error))
-    for e in case.expected:
+        return Judged(verdict=replace(verdict, stage="launch", message=words(error)))
+    for number, e in enumerate(case.expected):
         found = e.read(_binding(case, run, e))
         finding = check_values(found, e.values, e.allowed, e.area.element, signs=case.copies)
         if finding is not None:
-            place = _place(case, e, finding, run, None)
+            place = _place(case, number, finding, run)
             message = f"after the other cases ran: {finding.message}"
-            return replace(verdict, stage="repeat", message=message, place=place)
-    return verdict
+            verdict = replace(verdict, stage="repeat", message=message, place=place)
+            return Judged(verdict=verdict, at=None if place is None else (number, finding.first))
+    return Judged(verdict=verdict)
 
 
-def _place(case: Case, expected: Expected | None, finding: Finding, run: Ran, theirs: Ran | None) -> Place | None:
-    if expected is None or finding.first < 0:
+def _place(case: Case, number: int, finding: Finding, run: Ran) -> Place | None:
+    if number < 0 or finding.first < 0:
         return None
-    at = finding.first
+    at, expected = finding.first, case.expected[number]
 
     def element(values: NDArray[Any]) -> str:
         return str(np.asarray(values).reshape(-1)[at])
@@ -262,6 +274,6 @@ def _place(case: Case, expected: Expected | None, finding: Finding, run: Ran, th
         coordinates=expected.position(at),
         candidate=element(expected.read(_binding(case, run, expected))),
         golden=element(expected.values),
-        baseline="" if theirs is None else element(expected.read(_binding(case, theirs, expected))),
+        baseline="",
         allowed=float(np.asarray(expected.allowed).reshape(-1)[at]),
     )

@@ -26,6 +26,8 @@ class Arrangement:
     pattern: int = PATTERNS[0]
     shift: int = 0
     """Bytes by which every binding is moved inside its buffer; a multiple of what the device asks for."""
+    behind: int = 0
+    """Bytes of the guard that every binding includes: a device may swallow what is written behind a binding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,7 @@ def lay_out(case: Case, arrangement: Arrangement) -> Grid:
         buffers.append(buffer)
     return Grid(
         buffers=tuple(buffers),
-        bindings=tuple((b.resource, start + b.offset, b.length) for b in case.launch.bindings),
+        bindings=tuple((b.resource, start + b.offset, b.length + arrangement.behind) for b in case.launch.bindings),
         constants=case.launch.constants,
         workload=case.launch.workload,
     )
@@ -90,7 +92,8 @@ def guard_bytes(pattern: int, number: int, size: int) -> Bytes:
     guard into another is seen. With the first pattern still NaN in f32 and f64.
     """
     own = (pattern ^ (0x11 + 0x25 * number)) & 0xFF
-    return np.resize(np.array([own, own, pattern, pattern], np.uint8), size)
+    word = np.array([own, own, pattern, pattern], np.uint8).view(np.uint32)[0]
+    return np.full(-(-size // 4), word, np.uint32).view(np.uint8)[:size]
 
 
 def look_at(case: Case, arrangement: Arrangement, before: Iterable[Bytes], after: Iterable[Bytes]) -> Ran:

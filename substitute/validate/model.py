@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -15,15 +15,19 @@ from ..errors import CompilerError, DeviceError, UsageError
 from ..isolate import Call, isolated
 from ..model.plan import Plan
 from ..pipeline import Clock, CompileResult, Progress, compile_model, silent
+from .baseline import words
 from .bisect import find_culprits
 from .build import Wanted, only_bundle
 from .bundle import Bundle
 from .model_inputs import draw_inputs, input_types
 from .reproducer import file_name, write_reproducer
-from .results import ResultVerdict, compare, compare_three
+from .results import ResultVerdict, compare, compare_three, missing
 from .run import build_and_judge
 from .targets import flags_for
 from .verdict import DispatchVerdict
+
+if TYPE_CHECKING:
+    from ..device import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +51,9 @@ class ModelVerdict:
 
     @property
     def passed(self) -> bool:
-        """True if every result and every dispatch that was judged passed."""
-        return all(r.passed for r in self.results) and all(d.passed for d in self.dispatches if not d.skipped)
+        """True if something was judged, and every result and every dispatch that was passed."""
+        judged = [d for d in self.dispatches if not d.skipped]
+        return bool(self.results or judged) and all(r.passed for r in self.results) and all(d.passed for d in judged)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,20 +113,21 @@ def validate_model(
         values = list(inputs) or draw_inputs(called.name, input_types(called, stock.signatures), seed)
         shapes = [np.shape(value) for value in values]
         with clock.step("run"):
-            theirs = [] if case else session.call(function, values)
+            theirs, broken = ([], "") if case else of_stock(session, function, values)
     alone: tuple[DispatchVerdict, ...] = ()
     if dispatches and result.plan.substitutions:
         with clock.step("dispatches"):
             wanted = Wanted(quick=quick, seed=seed, case=case, shapes=({_entry_name(called.name): shapes, "": shapes},))
             alone = judge_plan(setting, result.plan, wanted, prefixed(progress, "dispatches: "))
     verdicts: tuple[ResultVerdict, ...] = ()
-    if not case:
+    if not case and not broken:
         judge = _Judge(setting, values, theirs, list(expected))
         with clock.step("run"):
             verdicts = judge.of_module(result.vmfb)
     verdict = ModelVerdict(
         plan=result.plan, device=device, seed=seed, results=verdicts, dispatches=alone, seconds=clock.seconds,
-        note=_note(theirs),
+        note=f"the whole model was not compared: stock IREE does not run on {device}: {broken}" if broken
+        else _note(theirs),
     )  # fmt: skip
     if verdict.passed:
         return verdict
@@ -136,6 +142,14 @@ def validate_model(
             wanted = Wanted(quick=True, seed=seed, shapes=({_entry_name(called.name): shapes, "": shapes},))
             folders.append(_reproduced(setting, result.plan, name, wanted, alone, reproducer, progress))
     return replace(verdict, culprits=culprits, reproducers=tuple(folders))
+
+
+def of_stock(session: Session, function: str | None, values: list[Any]) -> tuple[list[Any], str]:
+    """The results of stock IREE; or none, and why: a fault of its own code says nothing of the kernels."""
+    try:
+        return session.call(function, values), ""
+    except DeviceError as error:
+        return [], words(error)
 
 
 def judge_plan(setting: Setting, plan: Plan, wanted: Wanted, progress: Progress) -> tuple[DispatchVerdict, ...]:
@@ -189,11 +203,15 @@ class _Judge:
             )  # fmt: skip
 
     def of_module(self, vmfb: bytes) -> tuple[ResultVerdict, ...]:
-        """The verdict on each result of a module."""
+        """The verdict on each result of a module; a module that does not run gives none that is right."""
         from ..device import Session
 
-        with Session(vmfb, device=self.setting.device) as session:
-            found = session.call(self.setting.function, self.values)
+        try:
+            with Session(vmfb, device=self.setting.device) as session:
+                found = session.call(self.setting.function, self.values)
+        except DeviceError as error:
+            reason = f"the model does not run: {words(error)}"
+            return tuple(missing(i, stock, reason) for i, stock in enumerate(self.stock))
         if not self.expected:
             return tuple(compare(i, a, b) for i, (a, b) in enumerate(zip(found, self.stock, strict=True)))
         triples = zip(found, self.stock, self.expected, strict=True)

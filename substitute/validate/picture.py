@@ -56,6 +56,8 @@ class Picture:
     baseline: Histogram | None
     map: ErrorMap | None
     """None where only some elements were judged."""
+    number: int = 0
+    """The result's, among those of its case."""
 
 
 def histogram(found: NDArray[Any], golden: NDArray[Any], element: str) -> Histogram:

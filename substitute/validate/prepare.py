@@ -10,28 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ValidationError
-from ..model.dispatch import Dispatch, Nest, Program
-from .case import Area, BindingRange, Bytes, Case, Expected, Filled, Launch
-from .elements import SIGNIFICANT_BITS, is_float, smallest_normal
+from ..model.dispatch import Dispatch
+from .allowance import Allowance, allowance
+from .case import Area, Array, BindingRange, Bytes, Case, Expected, Filled, Launch
+from .elements import SIGNIFICANT_BITS, is_float, smallest_normal, storage_type
 from .inputs import draw
 
 if TYPE_CHECKING:
     from iree.compiler import ir
 
-    from ..golden import Outcome, Store
+    from ..golden import Store
 
-_FLOAT_OPS = "addf subf mulf negf maximumf minimumf maxnumf minnumf select cmpf extf truncf sitofp uitofp"
-_OTHER_OPS = ("read", "index", "gather", "size", "constant", "math.absf", "math.fma")
-EXACT_OPS = frozenset((*_OTHER_OPS, *(f"arith.{name}" for name in _FLOAT_OPS.split())))
-"""What gives an integer that is exact for operands that are integers and small."""
-EXACT_COMBINERS = frozenset(f"arith.{name}" for name in ("addf", "maximumf", "minimumf", "maxnumf", "minnumf"))
-LARGEST_EXACT = {"exact": 3, "ones": 1}
-"""Classes of inputs that are integers, and the largest of them (1 in types of few bits)."""
-SLACK = 2.0
-"""What is allowed, in units of the golden's bound, which is for the order in which the body says things: where sums are
-short, adding a fused residual first instead of last (as IREE's own code does) may cost 1.7 of it."""
-SPARE_BITS = 3
-"""Room for what an epilogue adds to the sums."""
 SMALLEST_LENGTH = 64
 """Bytes that a binding has at least, if the host program gives it as many; an empty one gets them too, because not
 every device can bind nothing."""
@@ -49,45 +38,45 @@ def make_case(
     seed: int,
     local: bool = True,
     repeatable: bool = True,
+    described: tuple[Launch, tuple[Area, ...]] | None = None,
 ) -> Case:
     """Draws operands of a class from a seed and evaluates the golden of a stock dispatch's body.
 
-    `local`: a device that IREE runs on this machine's CPU. Raises `SubstituteError` (`Unsupported` for a body that
-    the golden does not know, `ValidationError` for a launch that does not fit the body).
+    `local`: a device that IREE runs on this machine's CPU; `described`: what `describe_launch` said of the launch, the
+    same for all classes. Raises `SubstituteError` (`Unsupported` for a body that the golden does not know,
+    `ValidationError` for a launch that does not fit the body).
     """
     from ..golden import evaluate
 
-    launch, areas = describe_launch(function, launch)
+    launch, areas = described or describe_launch(function, launch)
     sizes = _sizes(launch)
     contents = tuple(np.zeros(size, np.uint8) for size in sizes)
+    narrow = narrowest(areas)
     read: list[tuple[int, int, int]] = []
+    subnormal = False
     for number, area in enumerate(areas):
         if area.access != "writeonly":
             binding = launch.bindings[area.binding]
             window = contents[binding.resource][binding.offset : binding.offset + binding.length]
-            area.view(window)[...] = draw(area, inputs, np.random.default_rng([seed, number]))
+            operand = draw(area, inputs, np.random.default_rng([seed, number]), narrow=narrow)
+            area.view(window)[...] = operand
+            subnormal |= _has_subnormals(operand, area.element)
             start = binding.offset + area.offset
             read.append((binding.resource, start, start + area.size_bytes))
-    outcome = evaluate(
-        function,
-        [contents[b.resource][b.offset : b.offset + b.length] for b in launch.bindings],
-        launch.constants,
-    )
+    # IREE lets the CPU take subnormal numbers for zero, and others may; only there a copy keeps them
+    flushes = not local or dispatch.kind not in COPIES
+    held = allowance(dispatch.program, inputs, flushes=flushes, subnormal=subnormal)
+    outcome = evaluate(function, _windows(launch.bindings, contents), launch.constants, once=held.plain)
     written = [
         (b.resource, b.offset + start, b.offset + stop)
         for number, b in enumerate(launch.bindings)
         for start, stop in outcome.written(number).tolist()
     ]
-    # IREE lets the CPU take subnormal numbers for zero, and others may; only there a copy keeps them
-    flushes = not local or dispatch.kind not in COPIES
-    largest = 0
-    if inputs in LARGEST_EXACT and dispatch.program is not None and is_exact(dispatch.program):
-        largest = LARGEST_EXACT[inputs]
     return Case(
         label=label, entry=entry, launch=launch, areas=areas, sizes=sizes,
         filled=tuple(Filled(resource=r, start=a, data=contents[r][a:b].copy()) for r, a, b in _merged(read)),
-        written=tuple(_merged(written)), expected=_expected(outcome, largest=largest, flushes=flushes), inputs=inputs,
-        seed=seed, repeatable=repeatable, copies=dispatch.kind in COPIES and not flushes,
+        written=tuple(_merged(written)), expected=tuple(_of_store(store, held) for store in outcome.stores),
+        inputs=inputs, seed=seed, repeatable=repeatable, copies=dispatch.kind in COPIES and not flushes,
     )  # fmt: skip
 
 
@@ -116,19 +105,17 @@ def describe_launch(function: ir.Operation, launch: Launch) -> tuple[Launch, tup
     return replace(launch, bindings=bindings), areas
 
 
-def is_exact(program: Program) -> bool:
-    """True if small integers give integers: one reduction at most, and nothing that has to be rounded."""
-    cores = [core for core in program.cores if isinstance(core, Nest)]
-    if len(cores) != len(program.cores) or len(cores) > 1:
+def narrowest(areas: Iterable[Area]) -> str:
+    """The floating-point type with the fewest significant bits; empty where there is none."""
+    types = {a.element for a in areas if is_float(a.element)}
+    return min(types, key=lambda t: SIGNIFICANT_BITS[t], default="")
+
+
+def _has_subnormals(operand: Array, element: str) -> bool:
+    if not is_float(element):
         return False
-    if any(core.combiner and core.combiner not in EXACT_COMBINERS for core in cores):
-        return False
-    return all(
-        node.op in EXACT_OPS and (node.op != "constant" or float(node.attribute or 0).is_integer())  # type: ignore[arg-type]
-        for nest in (*cores, *program.stores)
-        for node in nest.expr.nodes
-        if is_float(node.type)
-    )
+    size = np.abs(operand.astype(np.float64))
+    return bool(((size > 0) & (size < smallest_normal(element))).any())
 
 
 def _sizes(launch: Launch) -> tuple[int, ...]:
@@ -139,31 +126,15 @@ def _sizes(launch: Launch) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _expected(outcome: Outcome, *, largest: int, flushes: bool) -> tuple[Expected, ...]:
-    return tuple(_of_store(store, largest=largest, flushes=flushes) for store in outcome.stores)
-
-
-def _of_store(store: Store, *, largest: int, flushes: bool) -> Expected:
+def _of_store(store: Store, held: Allowance) -> Expected:
     span, golden = store.subspan, store.golden
-    allowed = SLACK * np.broadcast_to(np.asarray(golden.error, np.float64), np.shape(golden.value))
-    if flushes and is_float(span.element):
-        allowed = allowed + 2 * (1 + golden.depth) * smallest_normal(span.element)
-    if largest and is_float(span.element):
-        exact = _representable(golden.value, golden.depth * largest**2, span.element)
-        allowed = np.where(exact & np.isfinite(allowed), 0.0, allowed)
+    values, allowed = held.of_store(store)
     return Expected(
         area=Area(binding=span.binding, offset=span.byte_offset, shape=span.shape, element=span.element,
                   access=span.access, index_limit=None),
         offsets=store.offsets, sizes=store.sizes, strides=store.strides, coordinates=store.coordinates,
-        values=golden.value, allowed=np.array(allowed), depth=golden.depth,
+        values=values, allowed=allowed, depth=golden.depth,
     )  # fmt: skip
-
-
-def _representable(value: NDArray[Any], sum_: int, element: str) -> NDArray[np.bool_]:
-    """Where every partial sum, at most `sum_`, and the result are integers that the type holds exactly."""
-    limit = 2.0 ** (SIGNIFICANT_BITS[element] - SPARE_BITS)
-    with np.errstate(invalid="ignore"):
-        return np.asarray((np.abs(value) <= limit) & (value == np.rint(value)) & (sum_ <= limit))
 
 
 def _merged(ranges: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
@@ -177,27 +148,33 @@ def _merged(ranges: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]
     return merged
 
 
-def responds(function: ir.Operation, case: Case, expected: Sequence[NDArray[Any]] | None = None) -> tuple[str, ...]:
+def responds(function: ir.Operation, case: Case) -> tuple[str, ...]:
     """The operands that the golden does not depend on: drawn anew, they change nothing.
 
     A case proves nothing about how such an operand is read.
     """
     from ..golden import evaluate
 
-    before = [e.values for e in case.expected] if expected is None else expected
-    deaf = []
+    before = [_as_float(e.values.astype(storage_type(e.area.element))) for e in case.expected]
+    narrow, deaf = narrowest(case.areas), []
     for number, area in enumerate(case.areas):
         if area.access != "readonly" or not area.size_bytes:
             continue
         contents = case.contents()
         binding = case.launch.bindings[area.binding]
         window = contents[binding.resource][binding.offset : binding.offset + binding.length]
-        area.view(window)[...] = draw(area, case.inputs, np.random.default_rng([case.seed, number, 1]))
-        outcome = evaluate(function, _windows(case.launch.bindings, contents), case.launch.constants)
-        after = [store.golden.value for store in outcome.stores]
+        random = np.random.default_rng([case.seed, number, 1])
+        area.view(window)[...] = draw(area, case.inputs, random, narrow=narrow)
+        outcome = evaluate(function, _windows(case.launch.bindings, contents), case.launch.constants, bounds=False)
+        after = [_as_float(store.rounded()) for store in outcome.stores]
         if all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(before, after, strict=True)):
             deaf.append(f"binding {area.binding} at byte {area.offset}")
     return tuple(deaf)
+
+
+def _as_float(values: NDArray[Any]) -> NDArray[Any]:
+    """In a type that NumPy compares with NaN; integers as they are."""
+    return values if values.dtype.kind in "iub" else values.astype(np.float64)
 
 
 def _windows(bindings: Sequence[BindingRange], contents: Sequence[Bytes]) -> list[Bytes]:

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UsageError
-from ..model.kernel import Form, Kernel, OperandSpec
+from ..model.dispatch import TensorType
+from ..model.kernel import Form, Kernel
 from .shapes import draw_sizes
 from .sites import Shapes
 
 Sizes = Mapping[str, int]
 PARALLEL = ['"parallel"']
+MANY_FORMS = 8
+"""A kernel with more forms than that has the same one at many sizes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,34 @@ class Function:
     """For people: what it is, and at which sizes."""
     shapes: tuple[tuple[tuple[int, ...], ...], ...] = ()
     """For a function of open sizes: the shapes of its arguments, one set per launch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operand:
+    """An argument or a result of the definition."""
+
+    axes: tuple[str, ...]
+    type: TensorType
+    """As the definition spells it; some of its sizes may be numbers."""
+
+    @property
+    def rank(self) -> int:
+        """How many axes."""
+        return len(self.axes)
+
+    @property
+    def element(self) -> str:
+        """IREE's name of the element type."""
+        return self.type.element
+
+    @property
+    def declared(self) -> str:
+        """The type in the definition."""
+        return _type([size if isinstance(size, int) else None for size in self.type.shape], self.element)
+
+    def at(self, sizes: Sizes) -> str:
+        """The type at these sizes."""
+        return _type([sizes[axis] for axis in self.axes], self.element)
 
 
 def module_text(parts: Sequence[str]) -> bytes:
@@ -69,10 +100,14 @@ def definition_file(kernel: Kernel) -> Path:
 def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Generator) -> list[Function]:
     """Every form of a kernel's definition: static sizes, open sizes, and between other work where it has slots."""
     functions: list[Function] = []
-    share = len(kernel.forms)
+    forms = _forms(kernel, quick=quick, random=random)
+    share = len(forms)
     most = 2**18 if quick else 2**22
-    for form in kernel.forms:
-        count = (6 if form is kernel.forms[0] else max(2, 6 // share)) if quick else max(8, 24 // share)
+    for form in forms:
+        if quick:
+            count = 6 if form is forms[0] else max(2, 6 // share)
+        else:
+            count = max(8 if share <= MANY_FORMS else 3, 24 // share)
         drawn = draw_sizes(kernel, form, count=count, random=random, most=most)
         fixed = drawn if form is kernel.forms[0] or not quick else drawn[-1:]
         functions += [_function(kernel, form, sizes, len(functions) + i) for i, sizes in enumerate(fixed)]
@@ -82,6 +117,21 @@ def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Gener
             sizes = usable[int(random.integers(len(usable)))]
             functions.append(_function(kernel, form, sizes, len(functions), wrapping))
     return functions
+
+
+def _forms(kernel: Kernel, *, quick: bool, random: np.random.Generator) -> Sequence[Form]:
+    """All forms; where there is little time, some of those that differ in nothing but the sizes that they name."""
+    if not quick or len(kernel.forms) <= MANY_FORMS:
+        return kernel.forms
+    alike: dict[str, list[Form]] = {}
+    for form in kernel.forms:
+        alike.setdefault(form.name.rstrip("0123456789"), []).append(form)
+    some: list[Form] = []
+    for group in alike.values():
+        others = group[1:-1]
+        drawn = [others[int(random.integers(len(others)))]] if others else []
+        some += dict.fromkeys([group[0], *drawn, group[-1]])
+    return some
 
 
 def _wrappings(kernel: Kernel, *, first: bool, quick: bool) -> list[str]:
@@ -102,11 +152,11 @@ def _type(shape: Sequence[int | None], element: str) -> str:
     return f"tensor<{''.join('?x' if s is None else f'{s}x' for s in shape)}{element}>"
 
 
-def _operands(kernel: Kernel, form: Form) -> tuple[list[tuple[OperandSpec, str]], list[tuple[OperandSpec, str]]]:
-    """Arguments and results with their element types as the definition spells them."""
+def _operands(kernel: Kernel, form: Form) -> tuple[list[Operand], list[Operand]]:
+    """Arguments and results."""
     pairs = list(zip(kernel.operands, form.program.operands, strict=True))
-    arguments = [(spec, o.type.element) for spec, o in pairs if o.kind == "argument"]
-    return arguments, [(spec, o.type.element) for spec, o in pairs if o.kind != "argument"]
+    arguments = [Operand(axes=spec.axes, type=o.type) for spec, o in pairs if o.kind == "argument"]
+    return arguments, [Operand(axes=spec.axes, type=o.type) for spec, o in pairs if o.kind != "argument"]
 
 
 def _function(kernel: Kernel, form: Form, sizes: Sizes, number: int, wrapping: str = "") -> Function:
@@ -115,34 +165,33 @@ def _function(kernel: Kernel, form: Form, sizes: Sizes, number: int, wrapping: s
     name = f"case_{number}"
     lines, names = [], []
     signature = []
-    for i, (spec, element) in enumerate(arguments):
-        fixed = _type([sizes[a] for a in spec.axes], element)
+    for i, argument in enumerate(arguments):
+        fixed, element = argument.at(sizes), argument.element
         signature.append(f"%in{i}: {fixed}")
         value = f"%in{i}"
         if wrapping == "shared" or (wrapping == "prologue" and i == 0):
-            lines.append(_elementwise(f"%p{i}", [value], fixed, len(spec.axes), _double(element)))
+            lines.append(_elementwise(f"%p{i}", [value], fixed, argument.rank, _double(element)))
             value = f"%p{i}"
         if wrapping == "shared":  # a barrier keeps it from being fused, so that it goes through a shared buffer
             lines.append(f"%q{i} = util.optimization_barrier {value} : {fixed}")
             value = f"%q{i}"
-        lines.append(f"%a{i} = tensor.cast {value} : {fixed} to {_type([None] * len(spec.axes), element)}")
+        lines.append(f"%a{i} = tensor.cast {value} : {fixed} to {argument.declared}")
         names.append(f"%a{i}")
     lines += _call(form, names, arguments, results)
     returned, types = [], []
-    for i, (spec, element) in enumerate(results):
-        fixed = _type([sizes[a] for a in spec.axes], element)
-        open_ = _type([None] * len(spec.axes), element)
-        lines.append(f"%y{i} = tensor.cast %r{_of(i, results)} : {open_} to {fixed}")
+    for i, result in enumerate(results):
+        fixed, element = result.at(sizes), result.element
+        lines.append(f"%y{i} = tensor.cast %r{_of(i, results)} : {result.declared} to {fixed}")
         value = f"%y{i}"
         if wrapping == "shared":
             lines.append(f"%z{i} = util.optimization_barrier {value} : {fixed}")
             value = f"%z{i}"
         if wrapping in ("shared", "epilogue"):
-            lines.append(_elementwise(f"%e{i}", [value], fixed, len(spec.axes), _double(element)))
+            lines.append(_elementwise(f"%e{i}", [value], fixed, result.rank, _double(element)))
             value = f"%e{i}"
         if wrapping == "residual":
             signature.append(f"%more{i}: {fixed}")
-            lines.append(_elementwise(f"%e{i}", [value, f"%more{i}"], fixed, len(spec.axes), _joined(element)))
+            lines.append(_elementwise(f"%e{i}", [value, f"%more{i}"], fixed, result.rank, _joined(element)))
             value = f"%e{i}"
         returned.append(value)
         types.append(fixed)
@@ -154,12 +203,15 @@ def _function(kernel: Kernel, form: Form, sizes: Sizes, number: int, wrapping: s
 def _open_function(kernel: Kernel, form: Form, drawn: Sequence[Sizes], number: int) -> Function:
     """The definition with its open sizes, launched at several of them, and at none of an axis."""
     arguments, results = _operands(kernel, form)
-    signature = [f"%a{i}: {_type([None] * len(s.axes), e)}" for i, (s, e) in enumerate(arguments)]
+    signature = [f"%a{i}: {argument.declared}" for i, argument in enumerate(arguments)]
     lines = _call(form, [f"%a{i}" for i in range(len(arguments))], arguments, results)
     returned = [f"%r{_of(i, results)}" for i in range(len(results))]
-    types = [_type([None] * len(s.axes), e) for s, e in results]
-    drawn = [*drawn[:6], *({**sizes, axis: 0} for sizes in drawn[1:2] for axis in (results[0][0].axes[:1]))]
-    shapes = [tuple(tuple(sizes[a] for a in spec.axes) for spec, _ in arguments) for sizes in drawn]
+    types = [result.declared for result in results]
+    # no elements: of the first axis that has no size of its own
+    pairs = zip(results[0].axes, results[0].type.shape, strict=True)
+    empty = next((axis for axis, size in pairs if not isinstance(size, int)), None)
+    drawn = [*drawn[:6], *({**sizes, empty: 0} for sizes in drawn[1:2] if empty is not None)]
+    shapes = [tuple(tuple(sizes[a] for a in argument.axes) for argument in arguments) for sizes in drawn]
     return Function(
         name=f"case_{number}", text=_func(f"case_{number}", signature, lines, returned, types),
         label=f"@{form.name} of open sizes", shapes=tuple(shapes),
@@ -170,14 +222,9 @@ def _of(number: int, results: Sequence[object]) -> str:
     return f"#{number}" if len(results) > 1 else ""
 
 
-def _call(
-    form: Form,
-    names: Sequence[str],
-    arguments: Sequence[tuple[OperandSpec, str]],
-    results: Sequence[tuple[OperandSpec, str]],
-) -> list[str]:
-    types = ", ".join(_type([None] * len(s.axes), e) for s, e in arguments)
-    given = ", ".join(_type([None] * len(s.axes), e) for s, e in results)
+def _call(form: Form, names: Sequence[str], arguments: Sequence[Operand], results: Sequence[Operand]) -> list[str]:
+    types = ", ".join(argument.declared for argument in arguments)
+    given = ", ".join(result.declared for result in results)
     many = f":{len(results)}" if len(results) > 1 else ""
     return [f"%r{many} = func.call @{_inner(form.name)}({', '.join(names)}) : ({types}) -> ({given})"]
 

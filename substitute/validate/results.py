@@ -67,6 +67,17 @@ def compare(number: int, found: np.ndarray[Any, Any], stock: np.ndarray[Any, Any
     )
 
 
+def missing(number: int, stock: np.ndarray[Any, Any], reason: str) -> ResultVerdict:
+    """The verdict on a result that there is not."""
+    from ..device.value_type import type_of
+
+    type_ = type_of(stock)
+    return ResultVerdict(
+        number=number, type=str(type_), largest_error=float("inf"), share=float("inf"),
+        tolerance=TOLERANCES.get(type_.element, 0.0), reason=reason,
+    )  # fmt: skip
+
+
 def _special(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """1 for NaN, 2 and -2 for the infinities, 0 for all other numbers."""
     return np.where(np.isnan(values), 1, np.where(np.isinf(values), np.sign(values) * 2, 0))

@@ -3,42 +3,83 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
 from ..device.raw import RawModule
-from ..errors import CompilerCrash
+from ..errors import CompilerCrash, DeviceError
 from ..isolate import Call, Progress, isolated
+from . import baseline
+from .baseline import Theirs, run_baselines, run_baselines_apart, set_beside, words
 from .bundle import Bundle, Subject
-from .judge import STANDARD, Options, judge_dispatch
+from .case import Case
+from .judge import STANDARD, Judged, Options, conclude, judge_cases
 from .verdict import CaseVerdict, DispatchVerdict
 
 RUN = "run "
 """What the progress says before the name of a dispatch."""
+APART = frozenset({"cuda", "cuda-sim"})
+"""Drivers on which IREE's own code runs in a process of its own: a fault there can only be left by ending it."""
+PATIENCE_S = 10.0
+"""How long it may take there in any case; else as long as the kernels took, since a simulated device is slow."""
 
 
 def judge_bundle(
     bundle: Bundle, *, device: str | None = None, options: Options = STANDARD, progress: Progress
 ) -> tuple[DispatchVerdict, ...]:
-    """All dispatches of a bundle, in this process. Raises `DeviceError` if the modules cannot be loaded."""
+    """All dispatches of a bundle, in this process; IREE's own code only after every candidate.
+
+    Raises `DeviceError` if the candidates cannot be loaded.
+    """
     judged = [s for s in bundle.subjects if s.cases]
     if not judged:
         return tuple(_skipped(s) for s in bundle.subjects)
     device = device or bundle.device
-    baseline = RawModule(bundle.baseline, device=device) if bundle.baseline is not None else None
-    verdicts = {}
+    alone: dict[str, list[Judged]] = {}
+    start = time.perf_counter()
     with RawModule(bundle.candidate, device=device) as candidate:
         for number, subject in enumerate(judged):
             progress(RUN + subject.name, number / len(judged))
-            verdict = judge_dispatch(
-                candidate, subject.cases, name=subject.name, kernel=subject.kernel, options=options,
-                baseline=baseline if subject.cases[0].entry in bundle.beside else None,
-            )  # fmt: skip
-            verdicts[subject.name] = replace(verdict, notes=(*verdict.notes, *subject.notes))
-    if baseline is not None:
-        baseline.close()
+            alone[subject.name] = judge_cases(candidate, subject.cases, options=options)
+    patience_s = max(PATIENCE_S, time.perf_counter() - start)
+    beside, missing = _baselines(bundle, judged, device, patience_s, progress)
+    verdicts = {}
+    for subject in judged:
+        cases = [
+            set_beside(j.verdict, case, theirs, at=j.at, zeros=j.zeros)
+            if (theirs := beside.get(id(case))) is not None
+            else j.verdict
+            for j, case in zip(alone[subject.name], subject.cases, strict=True)
+        ]
+        verdict = conclude(subject.name, subject.kernel, cases, options=options)
+        verdicts[subject.name] = replace(verdict, notes=(*verdict.notes, *subject.notes, *missing))
     return tuple(verdicts[s.name] if s.cases else _skipped(s) for s in bundle.subjects)
+
+
+def _baselines(
+    bundle: Bundle, judged: Sequence[Subject], device: str, patience_s: float, progress: Progress
+) -> tuple[dict[int, Theirs], tuple[str, ...]]:
+    """What IREE's own code gives, by the case's `id`; and why it is missing for some."""
+    cases = [case for subject in judged if subject.cases[0].entry in bundle.beside for case in subject.cases]
+    if bundle.baseline is None or not cases:
+        return {}, ()
+    if device.partition("://")[0] in APART:
+        found, why = run_baselines_apart(
+            module=bundle.baseline, device=device, cases=cases, patience_s=patience_s, progress=progress
+        )
+    else:
+        found, why = _here(bundle.baseline, device, cases, progress)
+    missing = (f"IREE's own code was not run in {len(cases) - len(found)} of {len(cases)} cases: {why}",) if why else ()
+    return {id(case): theirs for case, theirs in zip(cases, found, strict=False)}, missing
+
+
+def _here(module: bytes, device: str, cases: Sequence[Case], progress: Progress) -> tuple[tuple[Theirs, ...], str]:
+    try:
+        found = run_baselines(module=module, device=device, cases=cases, progress=progress)
+    except DeviceError as error:
+        return (), words(error)
+    return found, "" if len(found) == len(cases) else f"it took {device} with it"
 
 
 def build_and_judge(
@@ -54,7 +95,7 @@ def build_and_judge(
         done = isolated(Call(_build_and_judge, {"build": build, "options": options}), progress)
         return cast(tuple[Mapping[str, float], tuple[DispatchVerdict, ...]], done)
     except CompilerCrash as crash:
-        if not crash.where.startswith(RUN):
+        if not crash.where.startswith((RUN, baseline.RUN)):
             raise
     bundle: Bundle = isolated(build, progress)
     start = time.perf_counter()
@@ -74,7 +115,10 @@ def _build_and_judge(
 def judge_isolated(
     bundle: Bundle, *, device: str | None = None, options: Options = STANDARD, progress: Progress
 ) -> tuple[DispatchVerdict, ...]:
-    """The same in child processes: a dispatch in which one dies has failed, and the others are judged without it."""
+    """The same in child processes: a dispatch in which one dies has failed, and the others are judged without it.
+
+    One that dies of IREE's own code says nothing of the candidates, which are judged without.
+    """
     crashed: dict[str, DispatchVerdict] = {}
     while True:
         left = tuple(s for s in bundle.subjects if s.name not in crashed)
@@ -82,6 +126,9 @@ def judge_isolated(
         try:
             done = {v.name: v for v in isolated(Call(judge_bundle, arguments), progress)}
         except CompilerCrash as crash:
+            if crash.where.startswith(baseline.RUN) and bundle.baseline is not None:
+                bundle = _without_baseline(bundle, f"IREE's own code was not run: it ended its process ({crash.found})")
+                continue
             name = crash.where.removeprefix(RUN)
             subject = next((s for s in left if s.name == name), None)
             if subject is None or not crash.where.startswith(RUN):
@@ -89,6 +136,11 @@ def judge_isolated(
             crashed[name] = _crash(subject, crash.found)
             continue
         return tuple(crashed[s.name] if s.name in crashed else done[s.name] for s in bundle.subjects)
+
+
+def _without_baseline(bundle: Bundle, note: str) -> Bundle:
+    subjects = tuple(replace(s, notes=(*s.notes, note)) if s.cases else s for s in bundle.subjects)
+    return replace(bundle, baseline=None, subjects=subjects)
 
 
 def _crash(subject: Subject, found: str) -> DispatchVerdict:

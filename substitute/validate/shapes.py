@@ -9,7 +9,7 @@ import numpy as np
 
 from ..catalog.constraints import constraint_to_index
 from ..model.dispatch import Nest, View
-from ..model.index import Expr, Index, evaluate
+from ..model.index import Expr, Index, evaluate, symbol
 from ..model.kernel import Constraint, Form, Kernel
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 11, 13, 15, 16, 17, 23, 31, 32, 33, 37, 63, 64, 65, 67, 100, 127, 128, 129)
@@ -18,9 +18,13 @@ EDGES = (
     (1,), (5, 7, 3, 2), (16, 17, 15, 3), (33, 31, 65, 2), (64,), (1, 67, 1, 5), (127, 1, 129, 1), (3, 130, 2, 63),
 )  # fmt: skip
 """Each is repeated over the axes in order: ones, primes, about tiles, tall and flat."""
+LONG = 20011
+"""For what has one axis only: a prime that takes many workgroups."""
 FACTORS = (1, 2, 4, 8, 16, 32, 64)
 """What sizes are multiplied by where constraints ask for multiples."""
 MOST_TRIES = 400
+MOST_STEPS = 257
+"""How far a size is looked for that a constraint allows."""
 INDEXED = 11
 """Size of an axis that nothing else says the size of."""
 
@@ -30,13 +34,15 @@ def draw_sizes(
 ) -> list[dict[str, int]]:
     """Up to `count` sets of sizes of all axes of a definition that its constraints allow, the edges first.
 
-    `most` limits the product of the sizes.
+    `most` limits the product of the sizes, those that the definition names among them.
     """
     axes = free_axes(form)
+    fixed = math.prod(max(size, 1) for size in fixed_axes(kernel, form).values())
     found: list[dict[str, int]] = []
-    for sizes in _candidates(axes, random):
+    for candidate in _candidates(axes, random):
+        sizes = repaired(kernel.constraints, candidate)
         sizes |= derived_axes(kernel, form, sizes)
-        product = math.prod(max(sizes[a], 1) for a in axes)
+        product = fixed * math.prod(max(sizes[a], 1) for a in axes)
         if product <= most and sizes not in found and allowed(kernel.constraints, sizes):
             found.append(sizes)
             if len(found) == count:
@@ -45,7 +51,9 @@ def draw_sizes(
 
 
 def _candidates(axes: Sequence[str], random: np.random.Generator) -> Iterator[dict[str, int]]:
-    for edge in EDGES:
+    for number, edge in enumerate(EDGES):
+        if number == len(EDGES) // 2 and len(axes) == 1:
+            yield {axes[0]: LONG}
         yield {axis: edge[i % len(edge)] for i, axis in enumerate(axes)}
     for attempt in range(MOST_TRIES):
         factor = FACTORS[attempt % len(FACTORS)] if attempt > len(SIZES) else 1
@@ -64,8 +72,11 @@ def free_axes(form: Form) -> tuple[str, ...]:
 
 
 def derived_axes(kernel: Kernel, form: Form, sizes: Mapping[str, int]) -> dict[str, int]:
-    """Axes that no loop runs over, such as a convolution's padded input: as long as what is read of them."""
-    found: dict[str, int] = {}
+    """Axes that no loop runs over: fixed in the definition, or as long as what is read of them, such as a
+    convolution's padded input.
+    """
+    found = fixed_axes(kernel, form)
+    sizes = {**found, **sizes}
     for stage in form.program.cores:
         for read in stage.reads if isinstance(stage, Nest) else ():
             if not isinstance(read.source, View) or not isinstance(stage, Nest):
@@ -80,6 +91,25 @@ def derived_axes(kernel: Kernel, form: Form, sizes: Mapping[str, int]) -> dict[s
                     found[axis] = max(found.get(axis, 0), reach + evaluate(coordinate.constant, symbols=sizes) + 1)
     for spec in kernel.operands:  # what is only indexed into, such as the rows of a table
         found |= {axis: INDEXED for axis in spec.axes if axis not in sizes and axis not in found}
+    return found
+
+
+def fixed_axes(kernel: Kernel, form: Form) -> dict[str, int]:
+    """The axes whose sizes the definition names."""
+    pairs = zip(kernel.operands, form.program.operands, strict=True)
+    return {a: size for spec, o in pairs for a, size in zip(spec.axes, o.type.shape, strict=True)
+            if isinstance(size, int)}  # fmt: skip
+
+
+def repaired(constraints: Sequence[Constraint], sizes: Mapping[str, int]) -> dict[str, int]:
+    """The sizes, each as much larger as what is asked of it alone (`N % 8 == 0`, `M >= 16`) needs."""
+    found = dict(sizes)
+    for constraint in constraints:
+        unknown: dict[str, Index] = {axis: symbol(axis) for axis in constraint.axes}
+        for axis in sorted(constraint.axes & sizes.keys()):
+            steps = range(found[axis], found[axis] + MOST_STEPS)
+            fits = (n for n in steps if constraint_to_index(constraint, {**unknown, axis: n}) is not False)
+            found[axis] = next(fits, found[axis])
     return found
 
 

@@ -1,0 +1,136 @@
+"""How far each element of a result may be from its golden, decided before any result is seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..model.dispatch import Nest, Program
+from .elements import SIGNIFICANT_BITS, is_float, largest, smallest_normal, storage_type, ulp
+
+if TYPE_CHECKING:
+    from ..golden import Store
+
+ROUNDED_OPS = frozenset(f"arith.{name}" for name in ("addf", "subf", "mulf", "truncf", "sitofp", "uitofp"))
+"""What IEEE 754 rounds correctly."""
+_FLOAT_OPS = "negf maximumf minimumf maxnumf minnumf select cmpf extf"
+_UNROUNDED = ("read", "index", "gather", "size", "constant", "math.absf")
+UNROUNDED_OPS = frozenset((*_UNROUNDED, *(f"arith.{name}" for name in _FLOAT_OPS.split())))
+"""What never rounds."""
+EXACT_OPS = ROUNDED_OPS | UNROUNDED_OPS | {"math.fma"}
+"""What gives an integer that is exact for operands that are integers and small."""
+EXACT_COMBINERS = frozenset(f"arith.{name}" for name in ("addf", "maximumf", "minimumf", "maxnumf", "minnumf"))
+LARGEST_EXACT = {"exact": 3, "ones": 1}
+"""Classes of inputs that are integers, and the largest of them (1 in types of few bits)."""
+SLACK = 2.0
+"""What is allowed, in units of the golden's bound, where there are sums or functions: the bound is for the order in
+which the body says things; where sums are short, adding a fused residual first instead of last (as IREE's own code
+does) may cost 1.7 of it."""
+SPARE_BITS = 3
+"""Room for what an epilogue adds to the sums."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What the results of a program can be held to."""
+
+    roundings: tuple[str, ...] | None = None
+    """Element types of the operations that round, where nothing is done but correctly rounded operations on single
+    elements, so that the golden's bound holds without slack; None: there is more."""
+    largest: int = 0
+    """Inputs are integers up to this one and all partial sums are integers; 0: they are not."""
+    flushes: bool = True
+    """Numbers below the smallest normal one may be taken for zero."""
+    subnormal: bool = True
+    """There may be such numbers among the operands."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether the golden's bound holds without slack."""
+        return self.roundings is not None
+
+    def of_store(self, store: Store) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """The golden, and what each element may be off by: 0, with a golden that its type holds, for certain bits."""
+        golden, element = store.golden, store.subspan.element
+        values = np.asarray(golden.value)
+        error = np.broadcast_to(np.asarray(golden.error, np.float64), values.shape)
+        if not is_float(element):
+            return values, np.array(error if self.plain else SLACK * error)
+        flushed = 2 * (1 + golden.depth) * smallest_normal(element) if self.flushes else 0.0
+        if self.roundings is not None:
+            changed = flushed if self.subnormal and self.roundings else 0.0
+            return _held(values, error, element, self.roundings == (element,), changed, flushes=self.flushes)
+        allowed = SLACK * error + flushed
+        if self.largest:
+            exact = _representable(values, golden.depth * self.largest**2, element)
+            allowed = np.where(exact & np.isfinite(allowed), 0.0, allowed)
+        return values, np.array(allowed)
+
+
+def _held(
+    values: NDArray[Any], error: NDArray[np.float64], element: str, only: bool, changed: float, *, flushes: bool
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Where what is stored was rounded once, from exact numbers, it can be nothing but the nearest.
+
+    `only`: nothing else rounds; `changed`: by so much results may change where operands are flushed to zero.
+    """
+    size = np.abs(values)
+    low = flushes & (size > 0) & (size < smallest_normal(element))
+    step = ulp(values, element)
+    once = (error == 0) | (error == step / 2)
+    if only:  # beyond the largest number too, of which the golden's bound says nothing
+        once |= np.isinf(error) & (size + step >= largest(element))
+    once &= ~low & (changed == 0) & (element != "f64")
+    with np.errstate(over="ignore", invalid="ignore"):
+        nearest = values.astype(storage_type(element)).astype(np.float64)
+    allowed = np.where(low, np.maximum(error, size), error) + changed
+    return np.where(once, nearest, values), np.where(once, 0.0, allowed)
+
+
+def allowance(program: Program | None, inputs: str, *, flushes: bool, subnormal: bool = True) -> Allowance:
+    """For a program on a class of inputs; see `Allowance`."""
+    if program is None:
+        return Allowance(flushes=flushes)
+    return Allowance(
+        roundings=roundings(program), largest=LARGEST_EXACT.get(inputs, 0) if is_exact(program) else 0,
+        flushes=flushes, subnormal=subnormal,
+    )  # fmt: skip
+
+
+def is_exact(program: Program) -> bool:
+    """True if small integers give integers: one reduction at most, and nothing that has to be rounded."""
+    cores = [core for core in program.cores if isinstance(core, Nest)]
+    if len(cores) != len(program.cores) or len(cores) > 1:
+        return False
+    if any(core.combiner and core.combiner not in EXACT_COMBINERS for core in cores):
+        return False
+    return all(
+        node.op in EXACT_OPS and (node.op != "constant" or float(node.attribute or 0).is_integer())  # type: ignore[arg-type]
+        for nest in (*cores, *program.stores)
+        for node in nest.expr.nodes
+        if is_float(node.type)
+    )
+
+
+def roundings(program: Program) -> tuple[str, ...] | None:
+    """The element types of the operations that round, in a program that only computes on single elements.
+
+    None where there is a reduction, a function, or a division, which devices may approximate.
+    """
+    if any(not isinstance(core, Nest) or core.combiner for core in program.cores):
+        return None
+    cores = [core for core in program.cores if isinstance(core, Nest)]
+    nodes = [node for nest in (*cores, *program.stores) for node in nest.expr.nodes]
+    if not all(node.op in ROUNDED_OPS | UNROUNDED_OPS for node in nodes if is_float(node.type)):
+        return None
+    return tuple(node.type for node in nodes if node.op in ROUNDED_OPS)
+
+
+def _representable(value: NDArray[Any], sum_: int, element: str) -> NDArray[np.bool_]:
+    """Where every partial sum, at most `sum_`, and the result are integers that the type holds exactly."""
+    limit = 2.0 ** (SIGNIFICANT_BITS[element] - SPARE_BITS)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((np.abs(value) <= limit) & (value == np.rint(value)) & (sum_ <= limit))
