@@ -168,6 +168,14 @@ mov.u32 %x, %v;
 st.global.u32 [%out], %x;
 ret;
 """,
+    "selection": """
+setp.eq.u32 %p, %t, 5;
+@!%p mov.u32 %v, %t;
+mov.u32 %y, %v;
+selp.b32 %x, 7, %y, %p;
+st.global.u32 [%out], %x;
+ret;
+""",
     "loop": """
 .reg .b32 %z;
 mov.u32 %z, 0;
@@ -382,6 +390,22 @@ FAULTS = (
     Fault("mma by half a warp", "tiles", "mma.sync", "setp.lt.u32 %p, %t, 16;\n@%p mma.sync", "warp", "mma.sync"),
     Fault("register never written", "registers", "@%p mov.u32 %v, 9;", "", "uninitialised-register", "st.global.u32"),
     Fault("register written for others", "registers", "@%p mov", "@!%p mov", "uninitialised-register", "st.global.u32"),
+    Fault(
+        "the one that was not written selected",
+        "selection",
+        "7, %y",
+        "%y, 7",
+        "uninitialised-register",
+        "st.global.u32",
+    ),
+    Fault(
+        "selected by others",
+        "selection",
+        "setp.eq.u32 %p, %t, 5;\n@!%p",
+        "setp.eq.u32 %p, %t, 5;\n@%p",
+        "uninitialised-register",
+        "st.global.u32",
+    ),
     Fault("counter never set", "loop", "mov.u32 %z, 0;", "", "uninitialised-register", "add.u32 %z"),
     Fault("endless loop", "loop", "@%p bra LOOP", "bra LOOP", "step-limit", "LOOP"),
     Fault("trap", "loop", "st.global", "trap;\nst.global", "trap", "trap;"),

@@ -50,7 +50,7 @@ def test_open_sizes(cuda_sim: str) -> None:
     # CUDA refuses a grid of no blocks: IREE's own code fails there, and the kernel is not launched
     assert verdict.passed, verdict
     several, none = verdict.cases
-    assert several.baseline is not None and several.judged and not none.judged
+    assert several.judged and not none.judged
     assert [note.partition(": run")[0] for note in none.notes] == ["judged by the golden alone: IREE's own code fails"]
     assert "a grid of (0, 1, 1)" in none.notes[0]
 

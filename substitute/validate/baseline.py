@@ -30,7 +30,7 @@ from .verdict import CaseVerdict
 
 RUN = "beside "
 """What the progress says before the number of a case."""
-SIMULATED = {"findings": "report", "steps": "250000"}
+SIMULATED = {"findings": "report", "steps": "60000"}
 """How the simulated device runs IREE's own code: what a real device would not notice does not stop it (IREE's masked
 loads leave registers unwritten, and choose other values for them later), and what takes minutes is given up."""
 

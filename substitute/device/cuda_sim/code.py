@@ -161,6 +161,14 @@ def _watched(step: Step, reads: tuple[int, ...], writes: tuple[int, ...], names:
     inner, guard, copies, place = step.run, step.guard, tuple(step.copies), step.place
     checked = tuple(slot for slot in reads if slot not in copies or slot in step.guard_slots)
 
+    def copied(m: Batch, r: Registers, written: dict[int, Array]) -> Array:
+        """[count] whether what is copied was ever written; of a `selp` only the operand that a lane takes counts."""
+        if step.takes is None:
+            flags = [m.of_active(written[slot]) for slot in copies if slot in reads]
+            return np.logical_and.reduce(flags) if flags else np.ones(m.count, bool)
+        first, second = (m.of_active(written[slot]) if slot in reads else True for slot in step.between)
+        return np.where(step.takes(r), first, second)
+
     def run(m: Batch, r: Registers) -> None:
         written: dict[int, Array] = m.units["written"]
         keep = None if guard is None else np.broadcast_to(guard(r), (m.count,))
@@ -175,12 +183,9 @@ def _watched(step: Step, reads: tuple[int, ...], writes: tuple[int, ...], names:
                     count=int(missing.sum()),
                 )  # fmt: skip
                 written[slot][m.chosen(None)] = True
+        known = copied(m, r, written)
         if inner is not None:
             inner(m, r)
-        known = np.ones(m.count, bool)
-        for slot in copies:
-            if slot in reads:
-                known = known & m.of_active(written[slot])
         for slot in writes:
             now = m.of_active(written[slot])
             written[slot][m.chosen(None)] = known if keep is None else np.where(keep, known, now)

@@ -121,7 +121,9 @@ def _select(d: Decoder, i: Instruction) -> Run:
     type_ = i.opcode[-1]
     a, b = (d.read(o, type_) for o in i.operands[1:3])
     p = d.read(i.operands[3], "pred")
-    d.step.copies = tuple(d.slot(o) for o in i.operands[1:3] if isinstance(o, Register))
+    first, second = (d.slot(o) if isinstance(o, Register) else None for o in i.operands[1:3])
+    d.step.copies = tuple(slot for slot in (first, second) if slot is not None)
+    d.step.takes, d.step.between = p, (first, second)
     return d.pure(i.operands[0], type_, lambda r: np.where(p(r), a(r), b(r)))
 
 

@@ -72,6 +72,10 @@ class Step:
     """Registers that an asynchronous instruction writes behind the program's back."""
     copies: tuple[int, ...] = ()
     """Of a `mov`: the slots that are only copied."""
+    takes: Read | None = None
+    """Of a `selp`: the lanes that take the first of its two operands."""
+    between: tuple[int | None, int | None] = (None, None)
+    """The slots of those two; None for a constant."""
 
 
 @dataclass(slots=True)
