@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,14 @@ from substitute.catalog.catalog import load_catalog
 from substitute.catalog.constraints import parse_constraint
 from substitute.compiler import Compilation, with_default_target
 from substitute.errors import UsageError
+from substitute.model.index import Index
 from substitute.model.kernel import Kernel
 from substitute.read.module import read_module
+from substitute.validate import programs
 from substitute.validate.kernel import check_device, find_kernels
 from substitute.validate.kinds import PROGRAMS, functions_of_kinds
 from substitute.validate.programs import (
+    Function,
     definition_file,
     definition_functions,
     definition_parts,
@@ -24,6 +28,7 @@ from substitute.validate.programs import (
     shape_sets,
 )
 from substitute.validate.shapes import LONG, draw_sizes, free_axes, repaired
+from substitute.validate.targets import flags_for
 
 pytestmark = pytest.mark.compile
 
@@ -63,6 +68,48 @@ def test_a_definition_at_many_sizes() -> None:
     open_ = next(f for f in functions if f.shapes)
     assert [s[open_.name] for s in sets] == list(open_.shapes)
     assert any(0 in shape for shapes in open_.shapes for shape in shapes)  # nothing to do, and nothing to be done
+
+
+def offsets_in(kernel: Kernel, functions: Sequence[Function], device: str) -> dict[str, list[Index]]:
+    """Where the operands of each dispatch of a contraction or a softmax begin in their bindings, by its function."""
+    parts = [definition_parts(definition_file(kernel)), *(f.text for f in functions)]
+    with Compilation(with_default_target(flags_for(device, ())), name="test") as compilation:
+        compilation.parse(module_text(parts))
+        compilation.run("start", "executable-sources")
+        assert compilation.module is not None
+        found = [site.dispatch for site in read_module(compilation.module)]
+    return {
+        d.name.partition("_dispatch")[0]: [o.byte_offset for o in d.program.operands if o.kind == "binding"]
+        for d in found if d.kind in ("contraction", "softmax") and d.program is not None
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "device"), [("matmul", "local-task"), ("softmax", "local-task"), ("vulkan_matmul", "vulkan")]
+)
+def test_operands_begin_inside_of_a_shared_binding(name: str, device: str) -> None:
+    kernel = builtin(name)
+    functions = definition_functions(kernel, quick=True, random=np.random.default_rng(3))
+    (shared,) = [f for f in functions if f.label.endswith(", shared")]
+    # with the other programs: a dispatch that is also theirs would get its offsets as constants
+    found = offsets_in(kernel, functions, device)
+    assert all(isinstance(offset, int) and offset > 0 for offset in found[shared.name]), found
+    assert len(set(found[shared.name])) == len(found[shared.name]) >= 2
+    plain = [f.name for f in functions if not f.shapes and not f.label.endswith(("shared", "epilogue", "prologue"))]
+    assert len(plain) >= 5
+    assert {offset for name in plain for offset in found.get(name, ())} == {0}
+
+
+def test_a_barrier_gives_each_operand_a_buffer_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def barred(result: str, values: Sequence[str], type_: str, rank: int, body: str) -> str:
+        inner = programs._elementwise(f"{result}_inside", values, type_, rank, body)
+        return f"{inner}\n{result} = util.optimization_barrier {result}_inside : {type_}"
+
+    monkeypatch.setattr(programs, "_apart", barred)
+    kernel = builtin("matmul")
+    functions = definition_functions(kernel, quick=True, random=np.random.default_rng(3))
+    (shared,) = [f for f in functions if f.label.endswith(", shared")]
+    assert set(offsets_in(kernel, [shared], "local-task")[shared.name]) == {0}
 
 
 def test_sizes_that_the_definition_names() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import UsageError
 from ..model.dispatch import TensorType
 from ..model.kernel import Form, Kernel
-from .shapes import draw_sizes
+from .shapes import EDGES, draw_sizes
 from .sites import Shapes
 
 Sizes = Mapping[str, int]
@@ -115,6 +115,8 @@ def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Gener
         for wrapping in _wrappings(kernel, first=form is kernel.forms[0], quick=quick):
             usable = [s for s in drawn if all(size > 1 for size in s.values())] or drawn
             sizes = usable[int(random.integers(len(usable)))]
+            if wrapping == "shared":
+                sizes = _other_sizes(kernel, form, drawn, random=random.spawn(1)[0], most=most) or sizes
             functions.append(_function(kernel, form, sizes, len(functions), wrapping))
     return functions
 
@@ -144,6 +146,18 @@ def _wrappings(kernel: Kernel, *, first: bool, quick: bool) -> list[str]:
     return found
 
 
+def _other_sizes(
+    kernel: Kernel, form: Form, drawn: Sequence[Sizes], *, random: np.random.Generator, most: int
+) -> dict[str, int] | None:
+    """Sizes that no other program has; None if there are none.
+
+    IREE compiles a dispatch once for all places at which it is the same: offsets in which they differ become constants
+    of the launch, and a payload that needs them when it is embedded would not be tried.
+    """
+    more = draw_sizes(kernel, form, count=len(drawn) + len(EDGES), random=random, most=most)
+    return next((s for s in more if s not in drawn and all(size > 1 for size in s.values())), None)
+
+
 def _inner(name: str) -> str:
     return f"definition_{name}"
 
@@ -166,38 +180,56 @@ def _function(kernel: Kernel, form: Form, sizes: Sizes, number: int, wrapping: s
     lines, names = [], []
     signature = []
     for i, argument in enumerate(arguments):
-        fixed, element = argument.at(sizes), argument.element
+        fixed = argument.at(sizes)
         signature.append(f"%in{i}: {fixed}")
-        value = f"%in{i}"
-        if wrapping == "shared" or (wrapping == "prologue" and i == 0):
-            lines.append(_elementwise(f"%p{i}", [value], fixed, argument.rank, _double(element)))
-            value = f"%p{i}"
-        if wrapping == "shared":  # a barrier keeps it from being fused, so that it goes through a shared buffer
-            lines.append(f"%q{i} = util.optimization_barrier {value} : {fixed}")
-            value = f"%q{i}"
-        lines.append(f"%a{i} = tensor.cast {value} : {fixed} to {argument.declared}")
+        more, value = _prepared(i, argument, fixed, wrapping)
+        lines += [*more, f"%a{i} = tensor.cast {value} : {fixed} to {argument.declared}"]
         names.append(f"%a{i}")
     lines += _call(form, names, arguments, results)
     returned, types = [], []
     for i, result in enumerate(results):
-        fixed, element = result.at(sizes), result.element
-        lines.append(f"%y{i} = tensor.cast %r{_of(i, results)} : {result.declared} to {fixed}")
-        value = f"%y{i}"
-        if wrapping == "shared":
-            lines.append(f"%z{i} = util.optimization_barrier {value} : {fixed}")
-            value = f"%z{i}"
-        if wrapping in ("shared", "epilogue"):
-            lines.append(_elementwise(f"%e{i}", [value], fixed, result.rank, _double(element)))
-            value = f"%e{i}"
+        fixed = result.at(sizes)
         if wrapping == "residual":
             signature.append(f"%more{i}: {fixed}")
-            lines.append(_elementwise(f"%e{i}", [value, f"%more{i}"], fixed, result.rank, _joined(element)))
-            value = f"%e{i}"
+        more, value = _finished(i, result, fixed, wrapping)
+        lines += [f"%y{i} = tensor.cast %r{_of(i, results)} : {result.declared} to {fixed}", *more]
         returned.append(value)
+        types.append(fixed)
+    if wrapping == "shared" and arguments:  # what lies in front of the others is needed as long as they are
+        fixed = arguments[0].at(sizes)
+        lines.append(_apart("%behind", ["%front"], fixed, arguments[0].rank, _double(arguments[0].element)))
+        returned.append("%behind")
         types.append(fixed)
     text = _func(name, signature, lines, returned, types)
     described = ", ".join(f"{a}={s}" for a, s in sizes.items())
     return Function(name=name, text=text, label=f"@{form.name} {described}" + (f", {wrapping}" if wrapping else ""))
+
+
+def _prepared(number: int, argument: Operand, type_: str, wrapping: str) -> tuple[list[str], str]:
+    """What is done to an argument before the call, and the value that is passed.
+
+    "shared": results of other dispatches, which IREE puts into one buffer, behind one that no operand is.
+    """
+    value, passed, double = f"%in{number}", f"%p{number}", _double(argument.element)
+    if wrapping == "shared":
+        front = [_apart("%front", [value, value], type_, argument.rank, _joined(argument.element))]
+        return [*(front if number == 0 else []), _apart(passed, [value], type_, argument.rank, double)], passed
+    if wrapping == "prologue" and number == 0:
+        return [_elementwise(passed, [value], type_, argument.rank, double)], passed
+    return [], value
+
+
+def _finished(number: int, result: Operand, type_: str, wrapping: str) -> tuple[list[str], str]:
+    """What is done to a result of the call, and the value that is returned."""
+    value, returned = f"%y{number}", f"%e{number}"
+    if wrapping == "shared":
+        return [_apart(returned, [value], type_, result.rank, _double(result.element))], returned
+    if wrapping == "epilogue":
+        return [_elementwise(returned, [value], type_, result.rank, _double(result.element))], returned
+    if wrapping == "residual":
+        values = [value, f"%more{number}"]
+        return [_elementwise(returned, values, type_, result.rank, _joined(result.element))], returned
+    return [], value
 
 
 def _open_function(kernel: Kernel, form: Form, drawn: Sequence[Sizes], number: int) -> Function:
@@ -251,6 +283,15 @@ def _elementwise(result: str, values: Sequence[str], type_: str, rank: int, body
         f"{', '.join([type_] * len(values))}) outs({values[0]} : {type_}) {{\n"
         f"^bb0({inputs}, %o: {element}):\n{body}\nlinalg.yield %done : {element}\n}} -> {type_}"
     )
+
+
+def _apart(result: str, values: Sequence[str], type_: str, rank: int, body: str) -> str:
+    """In a dispatch of its own, which IREE fuses with nothing.
+
+    (An optimization barrier would do as much, but give each tensor a resource of its own.)
+    """
+    inner = _elementwise(f"{result}_inside", values, type_, rank, body)
+    return f"{result} = flow.dispatch.region -> ({type_}) {{\n{inner}\nflow.return {result}_inside : {type_}\n}}"
 
 
 def _double(element: str) -> str:

@@ -34,6 +34,7 @@ _FORMATS: dict[int, tuple[str, tuple[str, ...]]] = {
     30: ("OpTypeStruct", ("=", "id*")),
     32: ("OpTypePointer", ("=", "storage", "id")),
     59: ("OpVariable", ("id", "=", "storage", "id*")),
+    61: ("OpLoad", ("id", "=", "id", "number*")),
     71: ("OpDecorate", ("id", "decoration", "number*")),
     72: ("OpMemberDecorate", ("id", "number", "decoration", "number*")),
     224: ("OpControlBarrier", ("id", "id", "id")),

@@ -13,6 +13,7 @@ from ...model.dispatch import Target
 from ..programs import find_program, run_program
 from .barriers import check_barriers, workgroup_bytes
 from .disassembly import fault, index_of
+from .flow import check_loads
 from .module import (
     BUILT_IN_WORKGROUP_SIZE,
     CAPABILITIES,
@@ -133,6 +134,7 @@ def verify(
     check_barriers(module, name)
     words = _check_capabilities(module, capabilities, name)
     left_out = _validate(binary, name)
+    check_loads(module, name)
     return SpirvFacts(
         entry=entry,
         version=module.version,
