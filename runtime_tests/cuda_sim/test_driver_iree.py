@@ -163,9 +163,9 @@ def test_a_fault_is_told_and_the_next_session_is_well(cuda_sim: str, program: Pa
     with Session(wild, device=cuda_sim) as session:
         with pytest.raises(DeviceError) as caught:
             session.call(None, [random(64)])
-        assert re.match(
-            r"CUDA_ERROR_ILLEGAL_ADDRESS: main_dispatch_0\w*:11: out-of-bounds: .* st\.global\.u32", caught.value.found
-        )
+        # (where it writes, another session may have had memory)
+        words = r"main_dispatch_0\w*:11: (out-of-bounds|use-after-free): .* st\.global\.u32"
+        assert re.match(rf"CUDA_ERROR_ILLEGAL_ADDRESS: {words}", caught.value.found)
         # the context is lost, as on a real device
         with pytest.raises(DeviceError, match="CUDA_ERROR_ILLEGAL_ADDRESS"):
             session.call(None, [random(64)])
@@ -253,9 +253,9 @@ def test_the_command_runs_modules(cuda_sim: str, program: Path) -> None:
 def test_devices_that_failed_are_not_closed(cuda_sim: str, program: Path, wild: Path) -> None:
     """IREE's driver would end the process, not at once but soon: hence several times, in a process of its own."""
     code = f"""
+import sys
 from pathlib import Path
 import numpy as np
-from substitute.cli import main
 from substitute.device import Session
 from substitute.device.drivers import kept_open
 from substitute.errors import DeviceError
@@ -276,8 +276,7 @@ for _ in range(5):
         raise AssertionError("no fault")
 (sum,) = run({str(program)!r}, "add", ones, ones)
 assert kept_open() == ("cuda-sim",) * 5 and (sum == 2).all()
-main.main = lambda: 7
-main.program()
+sys.exit(7)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 7, done.stderr

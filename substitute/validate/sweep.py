@@ -109,11 +109,17 @@ def _on_cluster(tasks: Mapping[str, Call], address: str, take: Take) -> None:
         ) from None  # fmt: skip
     with client:
         futures = {client.submit(_call, name, call, pure=False): name for name, call in tasks.items()}
+        lost = []
         for future in as_completed(list(futures)):
             try:
                 take(*future.result())
             except KilledWorker:
-                take(futures[future], Done(error=_lost(futures[future])))
+                lost.append(futures[future])
+        for name in lost:  # alone: it may only have waited, each time, behind the task that kills
+            try:
+                take(*client.submit(_call, name, tasks[name], pure=False).result())
+            except KilledWorker:
+                take(name, Done(error=_lost(name)))
 
 
 def _lost(name: str) -> SubstituteError:
