@@ -40,19 +40,19 @@ class Call:
         return self.function(**self.arguments, progress=report)
 
 
-def isolated(work: Callable[[Progress], T], progress: Progress) -> T:
+def isolated(work: Callable[[Progress], T], progress: Progress, *, fork: bool = True) -> T:
     """`work(progress)` in a child process; its result, or its exception, comes back.
 
     The child is a fork, which costs nothing, unless the compiler or the runtime is loaded already: a fork loses their
-    threads and waits for them forever. Then it is a new interpreter, and `work` has to be a `Call`. A child that dies
-    raises `CompilerCrash` with the last step that it began and what it wrote to stderr.
+    threads and waits for them forever. Then, and without `fork`, it is a new interpreter, and `work` has to be a
+    `Call`. A child that dies raises `CompilerCrash` with the last step that it began and what it wrote to stderr.
     """
     # whatever the child and the compiler in it put into temporary files goes with this folder, however they end
     with tempfile.TemporaryFile() as words, tempfile.TemporaryDirectory(prefix="iree-substitute-") as scratch:
         receive, send = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
-        if (COMPILER in sys.modules or RUNTIME in sys.modules) and isinstance(work, Call):
+        if (not fork or COMPILER in sys.modules or RUNTIME in sys.modules) and isinstance(work, Call):
             child = _spawn(work, send, words, scratch)
         else:
             child = os.fork()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .text import module, slot
+from .text import address, module, slot
 
 TILE, DEPTH, THREADS = 64, 16, 256
 ROW = 4 * (TILE + 4)
@@ -74,20 +74,6 @@ def _products() -> str:
     return "\n".join(lines)
 
 
-def _address(pointer: str, name: str, strides: tuple[tuple[str, str], ...]) -> str:
-    """`pointer` = the operand + 4 * (index * stride, summed); `strides`: (stride's number, index)."""
-    lines = [f"ld.param.u64 {pointer}, [{name}_base];"]
-    for number, index in strides:
-        lines += [
-            f"ld.param.u64 stride, [stride_{name}_{number}];",
-            f"cvt.u64.u32 wide, {index};",
-            "mul.lo.u64 wide, wide, stride;",
-            "shl.b64 wide, wide, 2;",
-            f"add.u64 {pointer}, {pointer}, wide;",
-        ]
-    return "\n".join(lines)
-
-
 def _step(register: str, name: str, number: int, elements: int) -> str:
     return f"ld.param.u64 {register}, [stride_{name}_{number}];\nmul.lo.u64 {register}, {register}, {4 * elements};"
 
@@ -106,13 +92,13 @@ def _start() -> str:
         "add.u32 at_m, at_m, m0;",
         "setp.lt.u32 in_row0, at_m, rows;",
         *(f"add.u32 at_n, at_m, {16 * q};\nsetp.lt.u32 in_row{q}, at_n, rows;" for q in range(1, 4)),
-        _address("source_a", "a", (("0", "batch"), ("1", "at_m"), ("2", "i"))),
+        address("source_a", "a", ("batch", "at_m", "i")),
         _step("jump_a", "a", 1, 16), _step("step_a", "a", 2, DEPTH),
         "\n// what it fetches of B",
         "and.b32 at_n, thread, 63;\nshr.u32 j, thread, 6;",
         f"mad.lo.u32 put_b, j, {ROW}, base;\nmad.lo.u32 put_b, at_n, 4, put_b;",
         "add.u32 at_n, at_n, n0;\nsetp.lt.u32 in_column, at_n, columns;",
-        _address("source_b", "b", (("0", "batch"), ("1", "j"), ("2", "at_n"))),
+        address("source_b", "b", ("batch", "j", "at_n")),
         _step("jump_b", "b", 1, 4), _step("step_b", "b", 1, DEPTH),
         "\n// what it computes: rows at_m to at_m + 3, columns at_n to at_n + 3",
         "shr.u32 at_m, thread, 4;\nand.b32 at_n, thread, 15;",
@@ -124,7 +110,7 @@ def _start() -> str:
 
 
 def _write() -> str:
-    lines = [_address("result", "c", (("0", "batch"), ("1", "at_m"), ("2", "at_n")))]
+    lines = [address("result", "c", ("batch", "at_m", "at_n"))]
     lines += [_step("jump_a", "c", 1, 1), _step("jump_b", "c", 2, 1)]
     for m in range(4):
         lines += [f"add.u32 i, at_m, {m};", "setp.lt.u32 more, i, rows;", "mov.u64 address, result;"]

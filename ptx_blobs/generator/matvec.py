@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .text import module, slot
+from .text import address, module, slot
 
 WARPS = 8
 THREADS = 32 * WARPS
@@ -24,20 +24,6 @@ _REGISTERS = f""".reg .pred inside, more, first;
 """
 
 
-def _address(pointer: str, name: str, indices: tuple[str, str, str]) -> str:
-    """`pointer` = the operand + 4 * (index * stride, summed)."""
-    lines = [f"ld.param.u64 {pointer}, [{name}_base];"]
-    for number, index in enumerate(indices):
-        lines += [
-            f"ld.param.u64 stride, [stride_{name}_{number}];",
-            f"cvt.u64.u32 wide, {index};",
-            "mul.lo.u64 wide, wide, stride;",
-            "shl.b64 wide, wide, 2;",
-            f"add.u64 {pointer}, {pointer}, wide;",
-        ]
-    return "\n".join(lines)
-
-
 def matvec() -> str:
     """The text."""
     body = "\n".join([
@@ -47,7 +33,7 @@ def matvec() -> str:
         "mov.u32 row, %ctaid.y;\nmov.u32 batch, %ctaid.z;",
         "ld.param.u32 depth, [K];\nld.param.u32 columns, [N];",
         "setp.lt.u32 inside, column, columns;",
-        _address("source_a", "a", ("batch", "row", "warp")), _address("source_b", "b", ("batch", "warp", "column")),
+        address("source_a", "a", ("batch", "row", "warp")), address("source_b", "b", ("batch", "warp", "column")),
         f"ld.param.u64 step_a, [stride_a_2];\nmul.lo.u64 step_a, step_a, {4 * WARPS};",
         f"ld.param.u64 step_b, [stride_b_1];\nmul.lo.u64 step_b, step_b, {4 * WARPS};",
         "\nmov.f32 sum, 0f00000000;\nmov.u32 k, warp;\nmov.f32 y, 0f00000000;",
@@ -62,7 +48,7 @@ def matvec() -> str:
         "st.shared.f32 [put], sum;\nbar.sync 0;",
         "setp.eq.u32 first, warp, 0;\n@!first bra done;",
         *(f"ld.shared.f32 x, [put + {128 * w}];\nadd.f32 sum, sum, x;" for w in range(1, WARPS)),
-        _address("result", "c", ("batch", "row", "column")),
+        address("result", "c", ("batch", "row", "column")),
         slot("store c[batch, row, column]"), "@inside st.global.f32 [result], sum;",
         "done:", "ret;",
     ])  # fmt: skip

@@ -29,6 +29,20 @@ def indented(body: str) -> str:
     return "\n".join(line if line.endswith(":") or not line else f"  {line}" for line in lines)
 
 
+def address(pointer: str, name: str, indices: Sequence[str]) -> str:
+    """`pointer` = the operand of f32 + 4 * (index * stride, summed): a register of 32 bits for each of its strides."""
+    lines = [f"ld.param.u64 {pointer}, [{name}_base];"]
+    for number, index in enumerate(indices):
+        lines += [
+            f"ld.param.u64 stride, [stride_{name}_{number}];",
+            f"cvt.u64.u32 wide, {index};",
+            "mul.lo.u64 wide, wide, stride;",
+            "shl.b64 wide, wide, 2;",
+            f"add.u64 {pointer}, {pointer}, wide;",
+        ]
+    return "\n".join(lines)
+
+
 def slot(words: str) -> str:
     """A mark: what stands behind it is a place for the work that a dispatch has around the kernel's own."""
     return f'.pragma "slot {words}";'

@@ -26,12 +26,11 @@ from runtime_tests.gpu.package import Timed
 from runtime_tests.gpu.problems import Golden, Problem, draw, golden
 from runtime_tests.gpu.timing import (
     ROUNDS,
-    Statistics,
-    median_share,
     require_right,
     rotation_size,
     time_contenders,
 )
+from substitute.device.timing import Timing
 from substitute.errors import DeviceError, ValidationError
 
 GOAL = 0.9
@@ -44,7 +43,7 @@ class Row:
 
     name: str
     what: str
-    statistics: Statistics
+    timing: Timing
     worst: float
     """Largest |error| ÷ allowed, before and after timing; 0 for a copy."""
 
@@ -97,7 +96,7 @@ def measure(gpu: Gpu, folder: Path, timed: Timed, *, rounds: int = ROUNDS) -> Me
         for address in (a for buffers in sets for a in buffers.owned):
             gpu.free(address)
     rows = tuple(
-        Row(name=c.name, what=c.what, statistics=times[c.name], worst=max(right[c.name], again[c.name]))
+        Row(name=c.name, what=c.what, timing=times[c.name], worst=max(right[c.name], again[c.name]))
         for c in found if c.name in again
     )  # fmt: skip
     reference = CUBLAS if problem.operations else COPY
@@ -110,10 +109,10 @@ def measure(gpu: Gpu, folder: Path, timed: Timed, *, rounds: int = ROUNDS) -> Me
 
 def share_of(rows: Sequence[Row], reference: str, problem: Problem) -> float | None:
     """Our speed as a share of a library's, or our bandwidth as a share of a copy's, which reads and writes."""
-    times = {row.name: row.statistics for row in rows}
+    times = {row.name: row.timing for row in rows}
     if KERNEL not in times or reference not in times:
         return None
-    share = median_share(times[KERNEL], times[reference])
+    share = times[reference].ratio_to(times[KERNEL])
     return share * problem.moved_bytes / (2 * problem.result_bytes) if reference == COPY else share
 
 

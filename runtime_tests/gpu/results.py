@@ -12,6 +12,7 @@ from runtime_tests.gpu.bits import Compared
 from runtime_tests.gpu.device import Facts
 from runtime_tests.gpu.measure import Measured
 from runtime_tests.gpu.sanitizer import Sanitized
+from runtime_tests.gpu.timing import relative_spread
 
 SCHEMA = 1
 
@@ -154,11 +155,11 @@ def timing_to_json(timing: TimingResult) -> dict[str, Any]:
         "contenders": {
             row.name: {
                 "what": row.what,
-                "median_us": row.statistics.median_us,
-                "fastest_us": row.statistics.fastest_us,
-                "spread": row.statistics.spread,
+                "median_us": row.timing.median_us,
+                "fastest_us": min(row.timing.samples_us),
+                "spread": relative_spread(row.timing),
                 "worst": _plain(row.worst),
-                "samples_us": list(row.statistics.samples_us),
+                "samples_us": list(row.timing.samples_us),
             }
             for row in found.rows
         },

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from runtime_tests.gpu.contenders import COPY, KERNEL
 from runtime_tests.gpu.measure import GOAL, Measured
 from runtime_tests.gpu.results import ItemResult, ModelResult, Results
+from runtime_tests.gpu.timing import relative_spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +105,8 @@ def _timing(found: Measured) -> list[tuple[str, ...]]:
         if row.name == KERNEL and found.share is not None:
             share = f"{found.share:.0%} of {found.reference} (goal {GOAL:.0%})"
         rows.append((
-            found.problem, row.name, row.what, f"{row.statistics.median_us:.1f} µs", f"{row.statistics.spread:.1%}",
-            f"{amount / row.statistics.median_us:.1f} {unit}", share,
+            found.problem, row.name, row.what, f"{row.timing.median_us:.1f} µs", f"{relative_spread(row.timing):.1%}",
+            f"{amount / row.timing.median_us:.1f} {unit}", share,
         ))  # fmt: skip
     return rows
 

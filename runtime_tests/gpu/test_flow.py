@@ -152,7 +152,7 @@ def test_a_problem_is_measured(built: Path, index: Index, gpu: LibcudaGpu) -> No
     """The flow of a measurement; what its times are says nothing on a simulated device."""
     found = measure(gpu, built, index.timed[0], rounds=2)
     assert [row.name for row in found.rows] == ["kernel", "IREE's own code", "copy"]
-    assert all(len(row.statistics.samples_us) == 2 and row.worst <= 1 for row in found.rows)
+    assert all(len(row.timing.samples_us) == 2 and row.worst <= 1 for row in found.rows)
     assert found.sets == 2 and found.share is not None and found.target == "sm_80"
     assert {a.name for a in found.absent} == {"cuDNN", "PyTorch"}
 

@@ -13,7 +13,7 @@ from runtime_tests.gpu.measure import Measured, Row
 from runtime_tests.gpu.results import Dispatch, ItemResult, ModelResult, Results, TimingResult, results_to_json
 from runtime_tests.gpu.sanitizer import Sanitized
 from runtime_tests.gpu.tables import heading, notes, plain_lines, tables
-from runtime_tests.gpu.timing import Statistics
+from substitute.device.timing import Timing
 
 pytestmark = pytest.mark.unit
 
@@ -28,8 +28,8 @@ MEASURED = Measured(
     problem="softmax_f32", target="sm_80", sets=2, moved_bytes=2_000_000, copied_bytes=2_000_000, operations=0,
     reference=COPY, share=0.75, absent=(Absent(name="PyTorch", reason="it is not installed"),),
     rows=(
-        Row(name=KERNEL, what="sm_80", statistics=Statistics(samples_us=(4.0, 4.0, 4.2)), worst=0.5),
-        Row(name=COPY, what="cuMemcpyDtoDAsync", statistics=Statistics(samples_us=(3.0, 3.0, 3.0)), worst=0.0),
+        Row(name=KERNEL, what="sm_80", timing=Timing(name=KERNEL, samples_us=(4.0, 4.0, 4.2)), worst=0.5),
+        Row(name=COPY, what="cuMemcpyDtoDAsync", timing=Timing(name=COPY, samples_us=(3.0, 3.0, 3.0)), worst=0.0),
     ),
 )  # fmt: skip
 RESULTS = Results(

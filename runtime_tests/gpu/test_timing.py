@@ -11,14 +11,14 @@ from runtime_tests.gpu.measure import Row, share_of
 from runtime_tests.gpu.problems import Array, Problem, checked_rows, draw, golden
 from runtime_tests.gpu.timing import (
     MOST_LAUNCHES,
-    Statistics,
     in_turn,
     launches_per_sample,
-    median_share,
+    relative_spread,
     require_right,
     rotation_size,
     time_contenders,
 )
+from substitute.device.timing import Timing
 from substitute.errors import DeviceError, ValidationError
 from substitute.validate.case import BindingRange, Launch
 
@@ -52,17 +52,18 @@ class Clock:
         return launch
 
 
-def test_statistics() -> None:
-    found = Statistics(samples_us=(10.0, 12.0, 11.0, 30.0, 10.5))
-    assert (found.median_us, found.fastest_us) == (11.0, 10.0)
-    assert found.spread == pytest.approx((12.0 - 10.5) / 11.0)
-    assert Statistics(samples_us=(3.0,)).spread == 0.0
+def timing(*samples_us: float) -> Timing:
+    return Timing(name="", samples_us=samples_us)
+
+
+def test_relative_spread() -> None:
+    assert relative_spread(timing(10.0, 12.0, 11.0, 30.0, 10.5)) == pytest.approx((12.0 - 10.5) / 11.0)
+    assert relative_spread(timing(3.0)) == 0.0
 
 
 def test_a_share_is_of_rounds_not_of_medians() -> None:
     """A machine that was slow for half of the rounds shifts both in them."""
-    mine, other = Statistics(samples_us=(10, 20, 40)), Statistics(samples_us=(9, 18, 36))
-    assert median_share(mine, other) == pytest.approx(0.9)
+    assert share_of(rows(kernel=[10, 20, 40, 41], cublas=[9, 18, 36, 80]), CUBLAS, MATMUL) == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize(
@@ -117,9 +118,7 @@ def test_a_wrong_contender_has_no_time() -> None:
 
 def rows(**times_us: Sequence[float]) -> list[Row]:
     names = {"kernel": KERNEL, "cublas": CUBLAS, "copy": COPY}
-    return [
-        Row(name=names[n], what="", statistics=Statistics(samples_us=tuple(t)), worst=0.0) for n, t in times_us.items()
-    ]
+    return [Row(name=names[n], what="", timing=timing(*t), worst=0.0) for n, t in times_us.items()]
 
 
 def test_shares() -> None:

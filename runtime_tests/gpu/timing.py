@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from runtime_tests.gpu.device import Gpu
+from substitute.device.timing import Timing
 from substitute.errors import DeviceError, ValidationError
 
 CACHES = 3
@@ -22,35 +21,9 @@ Launch = Callable[[int], None]
 """Starts a contender on one of the sets of buffers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statistics:
-    """The samples of one contender."""
-
-    samples_us: tuple[float, ...]
-    """Microseconds per launch, one for each round."""
-
-    @property
-    def median_us(self) -> float:
-        """The middle one."""
-        return statistics.median(self.samples_us)
-
-    @property
-    def fastest_us(self) -> float:
-        """The shortest."""
-        return min(self.samples_us)
-
-    @property
-    def spread(self) -> float:
-        """Distance between the quartiles ÷ the median."""
-        if len(self.samples_us) < 2:
-            return 0.0
-        low, _, high = statistics.quantiles(self.samples_us, n=4, method="inclusive")
-        return (high - low) / self.median_us
-
-
-def median_share(mine: Statistics, other: Statistics) -> float:
-    """Speed as a share of another contender's: the median over the rounds of (its time ÷ mine)."""
-    return statistics.median(b / a for a, b in zip(mine.samples_us, other.samples_us, strict=True))
+def relative_spread(timing: Timing) -> float:
+    """Distance between the quartiles ÷ the median."""
+    return timing.spread_us / timing.median_us
 
 
 def rotation_size(set_bytes: int, cache_bytes: int, memory_bytes: int) -> int:
@@ -76,7 +49,7 @@ def launches_per_sample(launch_us: float) -> int:
 
 def time_contenders(
     gpu: Gpu, contenders: Mapping[str, Launch], *, sets: int, rounds: int = ROUNDS
-) -> dict[str, Statistics]:
+) -> dict[str, Timing]:
     """Every contender once a round, each round beginning with another one; warm-up does not count."""
     counts = {}
     for name, launch in contenders.items():
@@ -87,7 +60,7 @@ def time_contenders(
     for number in range(rounds):
         for name in in_turn(names, number):
             samples[name].append(_batch(gpu, contenders[name], sets, counts[name]))
-    return {name: Statistics(samples_us=tuple(found)) for name, found in samples.items()}
+    return {name: Timing(name=name, samples_us=tuple(found)) for name, found in samples.items()}
 
 
 def in_turn(names: Sequence[str], number: int) -> list[str]:

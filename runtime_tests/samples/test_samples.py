@@ -21,6 +21,7 @@ FAULTS = {
     "cpu_llvm_ir": ("kernels/row_squares/kernel.ll", "%sums, %squares", "%sums, %values", "result 0"),
     "vulkan_glsl": ("kernels/small_matmul/kernel.comp", "k < K", "k < K - 1", "result 0"),
     "vulkan_spirv": ("kernels/rank_one/kernel.comp", "a[A + m] * b", "a[A + m] + b", "result 0"),
+    "raw_custom_dispatch": ("kernels/raw_mul/mul.ll", "fmul float %va, %vb", "fmul float %va, %va", "result 0"),
     "cuda_ptx": ("kernels/saxpy/kernel.ptx", ".param .u64 result", ".param .f32 result", "parameter 2 (result)"),
     "cpu_llvm_dialect": ("kernels/scaled_add/kernel.mlir", "llvm.fadd %scaled", "llvm.fsub %scaled", "result 0"),
     "vulkan_spirv_dialect": (
@@ -33,12 +34,15 @@ FAULTS = {
     "linked_object": ("kernels/hard_swish/hard_swish.ll", "float %x, 3.0", "float %x, 3.5", "result 0"),
     "python_rule": ("kernels/no_division/rule.py", "1.0 / number", "1.01 / number", "result 0"),
     "own_tiles": ("kernels/wide_tiles/kernel.toml", "TilingExpert", "TilingExper", "compilation_info cannot be used"),
+    "vulkan_variants": ("kernels/four_at_once/kernel.comp", "first + 4", "first + 3", "result 0"),
     "transform_plan": ("run.sh", "=768", "=767", "result 0"),
+    "custom_dispatch_cpu": ("functions.ll", "fmul float %va, %vb", "fmul float %va, %va", "result 0"),
     "custom_dispatch_cuda": ("kernels/mul/kernels.ptx", "mul.rn.f32 x, x, y", "mul.rn.f32 x, x, x", "result 0"),
+    "custom_dispatch_vulkan": ("mul_inplace.comp", "b[i] *= a[i]", "b[i] += a[i]", "result 0"),
     "ukernel": ("kernels/tiles/tile.ll", "[ 0.0, %column ]", "[ 1.0, %column ]", "result 0"),
     "transform_spec": ("kernels/argmax/kernel.comp", "where < place[lane]", "where > place[lane]", "result 0"),
 }
-"""A fault for each kind of code: file, what stands there, what is put in its place, and a part of what is said then."""
+"""A fault for each: file, what stands there, what is put in its place, and a part of what is said then."""
 
 
 def run(folder: Path, argument: str = "") -> "subprocess.CompletedProcess[str]":

@@ -36,6 +36,15 @@ def die(mark: str, progress: Callable[[str, float | None], None]) -> str:
     return "never"
 
 
+def kill_the_worker(mark: str, progress: Callable[[str, float | None], None]) -> str:
+    """Kills the process that started it, the first time."""
+    if not Path(mark).exists():
+        Path(mark).touch()
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+    return "the second time"
+
+
 def linger(seconds: float, progress: Callable[[str, float | None], None]) -> str:
     time.sleep(seconds)
     return "slow"
@@ -50,7 +59,7 @@ def cluster() -> Iterator[str]:
     """A Dask cluster on this machine."""
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", silence_logs=50
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1", silence_logs=50
     ) as made:
         yield str(made.scheduler_address)
 
@@ -90,6 +99,23 @@ def test_a_task_that_always_kills_its_worker_is_lost_alone(where: dict[str, Any]
     assert [done[f"square {n}"].value for n in range(3)] == [0, 1, 4]
 
 
+def test_a_worker_of_a_cluster_that_is_killed(cluster: str, tmp_path: Path) -> None:
+    done = sweep(
+        {"unlucky": Call(kill_the_worker, {"mark": str(tmp_path / "mark")}), **squares(3)}, cluster=cluster
+    )  # fmt: skip
+    assert done["unlucky"].value == "the second time"
+    assert [done[f"square {n}"].value for n in range(3)] == [0, 1, 4]
+
+
+def test_a_cluster_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr("substitute.validate.sweep.PATIENCE_S", 0.5)
+    with distributed.LocalCluster(n_workers=0, dashboard_address=":0", host="127.0.0.1", silence_logs=50) as empty:
+        done = sweep(squares(2), cluster=str(empty.scheduler_address))
+    assert [str(d.error).splitlines()[0] for d in done.values()] == [f"square {n} could not be judged" for n in (0, 1)]
+    assert "the cluster had no worker left for 0.5 s" in str(done["square 0"].error)
+
+
 @pytest.mark.parametrize("jobs", [0, -2])
 def test_a_number_of_jobs_that_means_nothing(jobs: int) -> None:
     with pytest.raises(UsageError, match="so many at a time cannot be"):
@@ -104,6 +130,7 @@ def test_no_tasks() -> None:
     assert sweep({}, jobs=2) == {}
 
 
-def test_a_cluster_that_is_not_there() -> None:
+def test_a_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("substitute.validate.sweep.CONNECT_S", 1.0)
     with pytest.raises(UsageError, match="does not answer"):
         sweep(squares(1), cluster="tcp://127.0.0.1:1")

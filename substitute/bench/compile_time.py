@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ..compiler import HOST_FLAGS, load_model
 from ..errors import CompilerError, UsageError
-from ..isolate import isolated
-from ..pipeline import CompileResult, Progress, compile_model
+from ..isolate import Call, isolated
+from ..pipeline import CompileResult, Progress, compile_model, silent
 from .samples import STOCK, SUBSTITUTED, CompileSample, TimeSample
 from .subject import Subject
 
@@ -39,7 +39,8 @@ def measure_compile(
     progress(f"{subject.name}: commands", None)
     times = interleaved(cases, rounds=rounds, warmup=1, progress=progress)
     progress(f"{subject.name}: in one process", None)
-    calls, phases = isolated(lambda report: _in_process(source, kernels, rounds, report), progress)
+    work = Call(_in_process, {"source": source, "kernels": kernels, "rounds": rounds})
+    calls, phases = isolated(work, progress)
     for path in (source, folder / "stock.vmfb", folder / "substituted.vmfb"):
         path.unlink(missing_ok=True)
     return CompileSample(
@@ -69,13 +70,13 @@ def interleaved(
 
 def import_model(model: Path, target: Path) -> Path:
     """Writes the model as the compiler's own bytecode (or text, where it is text), so that no import is timed."""
-
-    def convert(_report: Progress) -> None:
-        source = load_model(model)
-        target.write_bytes(source if isinstance(source, bytes) else source.read_bytes())
-
-    isolated(convert, lambda _what, _share: None)
+    isolated(Call(_convert, {"model": model, "target": target}), silent)
     return target
+
+
+def _convert(model: Path, target: Path, progress: Progress) -> None:
+    source = load_model(model)
+    target.write_bytes(source if isinstance(source, bytes) else source.read_bytes())
 
 
 def command_path(name: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
-from ..isolate import isolated
+from ..isolate import Call, isolated
 from ..pipeline import Progress, compile_model
 from .samples import STOCK, SUBSTITUTED, CatalogGrowth, ModuleGrowth
 
@@ -169,7 +170,8 @@ def measure_catalogs(sizes: Sequence[int], folder: Path, *, repeat: int, progres
     for size in sizes:
         write_catalog(folder / f"catalog{size}", size)
     source = synthetic_module(CATALOG_EXECUTABLES).encode()
-    return isolated(lambda report: _catalogs(source, sizes, folder, repeat, report), progress)
+    work = Call(_catalogs, {"source": source, "sizes": sizes, "folder": folder, "repeat": repeat})
+    return cast(list[CatalogGrowth], isolated(work, progress))
 
 
 def _catalogs(

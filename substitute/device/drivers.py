@@ -142,6 +142,14 @@ def _end_quietly() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
+def launch_error(what: str, error: BaseException, *, device: Any, name: str, where: str = "") -> DeviceError:
+    """What to raise when a launch has failed on `device`, which is called `name`; the device is then kept open."""
+    keep_open(device, name)
+    # IREE can lose what the driver said on the way
+    found = cuda_sim.last_fault() if cuda_sim.is_simulated(name) else ""
+    return DeviceError(f"{what} failed on {name}", where=where, found=found, details=str(error))
+
+
 def reason_of(error: BaseException) -> str:
     """The sentence inside a status message of IREE, without the source positions around it."""
     text = str(error).strip()

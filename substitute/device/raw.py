@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DeviceError
-from .drivers import keep_open, open_device
+from .drivers import launch_error, open_device
 from .transfer import bytes_to_host
 
 Bytes = NDArray[np.uint8]
@@ -105,8 +105,7 @@ class RawModule:
         try:
             self._context.invoke(self._module.lookup_function(entry), packed, results)
         except (RuntimeError, ValueError) as error:
-            keep_open(self._device, self.device)
-            raise DeviceError(f"{entry} failed on {self.device}", details=str(error)) from error
+            raise launch_error(entry, error, device=self._device, name=self.device) from error
         after = [tuple(bytes_to_host(self._device, buffer) for buffer in buffers) for buffers in held]
         self._failed = False
         return after

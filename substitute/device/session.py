@@ -12,8 +12,7 @@ from typing import Any, Self, SupportsFloat, SupportsInt
 import numpy as np
 
 from ..errors import DeviceError
-from .cuda_sim.driver import is_simulated, last_fault
-from .drivers import keep_open, open_device, reason_of
+from .drivers import launch_error, open_device, reason_of
 from .transfer import to_device, to_host
 from .value_type import Array, Function, ValueType, element_name, parse_declaration, type_of
 
@@ -106,13 +105,8 @@ class Session:
         try:
             self._context.invoke(self._module.lookup_function(function.name), packed, results)
         except (RuntimeError, ValueError) as error:
-            keep_open(self._device, self.device)
-            raise DeviceError(
-                f"function {function} failed on {self.device}",
-                where=self._where,
-                # IREE can lose what the driver said on the way
-                found=last_fault() if is_simulated(self.device) else "",
-                details=str(error),
+            raise launch_error(
+                f"function {function}", error, device=self._device, name=self.device, where=self._where
             ) from error
         return results
 

@@ -32,6 +32,7 @@ def run(arguments: Arguments, options: Options, data: bytes) -> Outcome:
         from . import job
         from .store import keep_result, keep_stamp
 
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, options.timeout_s)
         desk = job.Desk()
         knowledge = desk.knowledge(folder, arguments.words)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..catalog.constraints import parse_size
 from ..model.index import Index, add, substitute
-from ..model.kernel import Kernel
+from ..model.kernel import ExecutableConstant, Kernel
 from ..model.plan import Match, Placement, Rule
 
 SPIRV_KINDS = frozenset({"spirv", "spirv-dialect"})
@@ -20,41 +20,55 @@ def check_frozen(kernel: Kernel, match: Match) -> Rule | None:
     spirv = kernel.payload.kind in SPIRV_KINDS
     if not spirv and not any(constant.value for constant in kernel.executable_constants):
         return None
-    reasons = [*_constants(kernel, match)]
+    reasons = [
+        f"{constant.value}, for the constant {constant.name}, is known at launch only"
+        for constant, value in constant_values(kernel, match) if not isinstance(value, int | None)
+    ]  # fmt: skip
     if spirv:
-        reasons += [*_sizes(kernel, match)]
+        reasons += [
+            f"{name}, for SpecId {number}, {_words(value)}"
+            for number, name, value in spec_values(kernel, match) if not isinstance(value, int)
+        ]  # fmt: skip
     if spirv and kernel.abi == "canonical":
-        reasons += [*_offsets(kernel, match)]
+        reasons += _unnamed_offsets(kernel, match)
     expected = "sizes and offsets that the model names, since they are frozen into the code"
     return Rule(name="payload.frozen", passed=not reasons, expected=expected, found="; ".join(reasons) or "it does")
 
 
-def _sizes(kernel: Kernel, match: Match) -> Iterator[str]:
-    axes = {axis.name: axis.size for axis in match.axes}
-    for number, name in kernel.payload.spec_constants:
-        if name in axes and not isinstance(axes[name], int):
-            yield f"{name}, for SpecId {number}, is known at launch only"
+def spec_values(kernel: Kernel, match: Match) -> list[tuple[int, str, Index | str]]:
+    """(SpecId, name, what it is frozen to) for each specialization constant; words for what has no value."""
+    known: dict[str, Index | str] = {axis.name: axis.size for axis in match.axes}
+    known |= {OFFSET + placed.name: _first_element(match, placed) for placed in match.placements}
+    missing = "is neither a size nor an offset of the dispatch"
+    return [(number, name, known.get(name, missing)) for number, name in kernel.payload.spec_constants]
 
 
-def _constants(kernel: Kernel, match: Match) -> Iterator[str]:
+def constant_values(kernel: Kernel, match: Match) -> list[tuple[ExecutableConstant, Index | None]]:
+    """Each executable constant with the value of its expression; None where the device answers instead."""
     sizes = {axis.name: axis.size for axis in match.axes}
-    for constant in kernel.executable_constants:
-        if constant.value:
-            value = substitute(parse_size(constant.value, sizes, where=str(kernel.folder)), sizes)
-            if not isinstance(value, int):
-                yield f"{constant.value}, for the constant {constant.name}, is known at launch only"
+    where = str(kernel.folder)
+    return [
+        (c, substitute(parse_size(c.value, sizes, where=where), sizes) if c.value else None)
+        for c in kernel.executable_constants
+    ]
 
 
-def _offsets(kernel: Kernel, match: Match) -> Iterator[str]:
+def _words(value: Index | str) -> str:
+    return value if isinstance(value, str) else "is known at launch only"
+
+
+def _unnamed_offsets(kernel: Kernel, match: Match) -> Iterator[str]:
     named = {name for _, name in kernel.payload.spec_constants}
     for placed in match.placements:
         offset = _first_element(match, placed)
-        if isinstance(offset, str):
-            yield f"{placed.name} {offset}"
-        elif not isinstance(offset, int):
-            yield f"where {placed.name} begins is known at launch only"
-        elif offset and OFFSET + placed.name not in named:
+        if OFFSET + placed.name in named or offset == 0:
+            continue
+        if isinstance(offset, int):
             yield f"{placed.name} begins at element {offset} of its binding, and no SpecId takes {OFFSET}{placed.name}"
+        elif isinstance(offset, str):
+            yield f"{placed.name} {offset}"
+        else:
+            yield f"where {placed.name} begins is known at launch only"
 
 
 def _first_element(match: Match, placed: Placement) -> Index | str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ..catalog.constraints import parse_size
 from ..errors import PayloadError
+from ..match.frozen import constant_values
 from ..model.dispatch import Target
-from ..model.index import substitute
 from ..model.kernel import ExecutableConstant, Kernel
 from ..model.plan import Payload, Request
 
@@ -94,21 +93,11 @@ def _damaged(path: Path, found: str) -> PayloadError:
 
 
 def resolve_constants(request: Request) -> tuple[ExecutableConstant, ...]:
-    """The kernel's constants, those that are expressions as numbers. Raises `PayloadError` for sizes not yet known."""
-    kernel = request.substitution.kernel
-    sizes = {axis.name: axis.size for axis in request.match.axes}
+    """The kernel's constants, those that are expressions as numbers; the match has made sure that they are."""
     resolved = []
-    for constant in kernel.executable_constants:
-        if constant.value:
-            value = substitute(parse_size(constant.value, sizes, where=str(kernel.folder)), sizes)
-            if not isinstance(value, int):
-                raise PayloadError(
-                    f"the constant {constant.name} of {kernel.name} is not known when the module is loaded",
-                    where=request.substitution.dispatch.name, expected=f"a static size in {constant.value}",
-                    found=f"{value} (known at launch only)", next_step="use GLSL source, which is told sizes at launch",
-                )  # fmt: skip
-            constant = replace(constant, value=str(value))
-        resolved.append(constant)
+    for constant, value in constant_values(request.substitution.kernel, request.match):
+        assert isinstance(value, int | None), constant.name
+        resolved.append(constant if value is None else replace(constant, value=str(value)))
     return tuple(resolved)
 
 

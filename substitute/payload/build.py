@@ -15,10 +15,11 @@ from typing import Any
 from ..catalog.constraints import parse_size
 from ..errors import PayloadError, SubstituteError
 from ..match.devices import features_asked, promised
+from ..match.frozen import spec_values
 from ..model.dispatch import Dispatch
-from ..model.index import Expr, Index, add, substitute
+from ..model.index import Index, substitute
 from ..model.kernel import Kernel
-from ..model.plan import Generated, Parameter, Payload, Request, Substitution
+from ..model.plan import Generated, Payload, Request, Substitution
 from ..rewrite.bind import bind
 from .attached import check_objects, check_spec_ids, resolve_constants
 
@@ -376,46 +377,12 @@ def _verify_spirv(
 
 
 def _spec_constants(request: Request) -> dict[int, int]:
-    """What each specialization constant is frozen to; every operand that does not start at zero needs one."""
-    kernel, match = request.substitution.kernel, request.match
-    axes = {axis.name: axis.size for axis in match.axes}
-    offsets = {parameter.name: _element_offset(request, parameter) for parameter in request.parameters}
-    values: dict[int, int] = {}
-    named = set()
-    for number, name in kernel.payload.spec_constants:
-        operand_name = name.removeprefix("offset.")
-        value = offsets.get(operand_name) if name.startswith("offset.") else axes.get(name)
-        if not isinstance(value, int):
-            raise _not_static(request, f"{name} for SpecId {number}", value)
+    """What each specialization constant is frozen to; the match has made sure that all are numbers."""
+    values = {}
+    for number, name, value in spec_values(request.substitution.kernel, request.match):
+        assert isinstance(value, int), name
         values[number] = value
-        named.add(name)
-    if kernel.abi == "canonical":
-        for name, offset in offsets.items():
-            if offset != 0 and f"offset.{name}" not in named:
-                raise _not_static(request, f"{name} at its binding's start, or a spec constant offset.{name}", offset)
     return values
-
-
-def _element_offset(request: Request, parameter: Parameter) -> Index:
-    """Elements from the start of the binding to the operand's first one."""
-    operand, size = parameter.operand, parameter.operand.type.element_bytes
-    if operand.kind != "binding":
-        raise _not_static(request, f"{parameter.name} in a binding", "a constant inside of the dispatch")
-    if not isinstance(operand.byte_offset, int):
-        return operand.byte_offset
-    if operand.byte_offset % size:
-        raise _not_static(request, f"{parameter.name} at a multiple of {size} bytes", operand.byte_offset)
-    return add(operand.byte_offset // size, parameter.view.offset)
-
-
-def _not_static(request: Request, expected: str, found: object) -> PayloadError:
-    return PayloadError(
-        f"the SPIR-V binary of {request.substitution.kernel.name} cannot be bound",
-        where=request.substitution.dispatch.name,
-        expected=expected,
-        found=f"{found} (known at launch only)" if isinstance(found, Expr) else str(found),
-        next_step="use GLSL source (kind = glsl), which the toolkit binds to any offset",
-    )
 
 
 def _glsl(request: Request) -> Payload:

@@ -87,7 +87,7 @@ def run_baselines(
                 theirs = run_baseline(raw, case)
             found.append(theirs)
             if TOO_LONG in theirs.error:
-                slow[case.entry] = theirs.error
+                slow[case.entry] = f"not launched, since in a case before {theirs.error}"
             if theirs.error and not raw.recover():
                 break
     return tuple(found)
@@ -178,6 +178,8 @@ def _fault(case: Case, theirs: Theirs) -> str:
 
 
 def words(error: DeviceError) -> str:
-    """What failed, and the first line of the runtime's own words."""
+    """What failed, and what the device said of it, or else the first line of the runtime's own words."""
+    if error.found:
+        return f"{error.what}: {error.found}"
     details = error.details.strip().partition("\n")[0]
     return f"{error.what}: {reason_of(RuntimeError(details))}" if details else error.what

@@ -1,21 +1,27 @@
 """Many validations at once: through joblib on this machine's cores, or on a Dask cluster.
 
 joblib has a backend for Dask, but a call whose worker is killed never comes back from it (joblib 1.6 calls no callback
-for a future that failed), so the cluster is asked directly.
+for a future that failed), so the cluster is asked directly. There every task runs in a child of its worker: Dask's
+nannies give up on workers that die while they start, so one deadly task could empty a cluster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from ..errors import SubstituteError, UsageError
-from ..isolate import Call
+from ..errors import CompilerCrash, SubstituteError, UsageError
+from ..isolate import Call, isolated
 from ..pipeline import Progress, silent
 
 ROUNDS = 3
-"""How often what is left is given out anew after a worker was lost; then every task gets workers of its own."""
+"""How often what is left is given out anew after a worker was lost; then every task gets workers of its own. On a
+cluster, how often a task is begun whose process dies."""
+CONNECT_S = 20.0
+PATIENCE_S = 60.0
+"""For how long a cluster may be without any worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +96,24 @@ def _call(name: str, call: Call) -> tuple[str, Done]:
         return name, Done(error=error)
 
 
+def _whole(name: str, call: Call, progress: Progress) -> tuple[str, Done]:
+    return _call(name, call)
+
+
+def _in_a_child(name: str, call: Call) -> tuple[str, Done]:
+    for _ in range(ROUNDS):
+        try:
+            # no fork: the worker has threads
+            return cast(tuple[str, Done], isolated(Call(_whole, {"name": name, "call": call}), silent, fork=False))
+        except CompilerCrash:
+            continue  # what the call itself raises is part of its result, so this was the child's end
+    return name, Done(error=_lost(name))
+
+
 def _on_cluster(tasks: Mapping[str, Call], address: str, take: Take) -> None:
     """Dask gives a task whose worker died to another one, a few times."""
     try:
-        from distributed import Client, as_completed
+        from distributed import Client
         from distributed.scheduler import KilledWorker
     except ImportError:
         raise UsageError(
@@ -101,30 +121,44 @@ def _on_cluster(tasks: Mapping[str, Call], address: str, take: Take) -> None:
             next_step="pip install 'iree-substitute[cluster]'",
         ) from None  # fmt: skip
     try:
-        client = Client(address, timeout="20s")
+        client = Client(address, timeout=CONNECT_S)
     except (OSError, ValueError) as error:
         raise UsageError(
             "the cluster does not answer", where=address, expected="the address of a Dask scheduler, tcp://HOST:PORT",
             found=str(error) or type(error).__name__, next_step="start one with `dask scheduler` and `dask worker`",
         ) from None  # fmt: skip
     with client:
-        futures = {client.submit(_call, name, call, pure=False): name for name, call in tasks.items()}
-        lost = []
-        for future in as_completed(list(futures)):
+        futures = {client.submit(_in_a_child, name, call, pure=False): name for name, call in tasks.items()}
+        for future in _completed(client, futures):
+            name = futures.pop(future)  # (a result that is held is computed again when its worker dies)
             try:
                 take(*future.result())
             except KilledWorker:
-                lost.append(futures[future])
-        for name in lost:  # alone: it may only have waited, each time, behind the task that kills
-            try:
-                take(*client.submit(_call, name, tasks[name], pure=False).result())
-            except KilledWorker:
                 take(name, Done(error=_lost(name)))
+        for name in futures.values():
+            take(name, Done(error=_lost(name, f"the cluster had no worker left for {PATIENCE_S:g} s")))
 
 
-def _lost(name: str) -> SubstituteError:
+def _completed(client: Any, futures: Mapping[Any, str]) -> Iterator[Any]:
+    """Each of the futures when it is done. It ends early when the cluster has had no worker for `PATIENCE_S`."""
+    from distributed import wait
+
+    alive = time.monotonic()
+    while futures:
+        try:
+            done = wait(list(futures), timeout=1.0, return_when="FIRST_COMPLETED").done
+        except TimeoutError:
+            now = time.monotonic()
+            if client.nthreads():
+                alive = now
+            elif now - alive > PATIENCE_S:
+                return
+            continue
+        yield from done
+
+
+def _lost(name: str, found: str = "the process that worked on it was killed, each time") -> SubstituteError:
     return SubstituteError(
-        f"{name} could not be judged", expected="a worker that lives until it is done",
-        found="the process that worked on it was killed, each time",
+        f"{name} could not be judged", expected="a worker that lives until it is done", found=found,
         next_step="look whether the machine is short of memory; fewer --jobs need less",
     )  # fmt: skip
