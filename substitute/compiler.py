@@ -94,7 +94,7 @@ def _import_onnx(path: Path) -> bytes:
             module = info.create_module(context=context).operation
             onnx_importer.NodeImporter.define_function(info.main_graph, module).import_all()
             module.verify()
-            return _bytecode(module)
+            return bytecode_of(module)
     except Exception as error:
         raise ModelError(
             "the ONNX model cannot be imported",
@@ -106,7 +106,8 @@ def _import_onnx(path: Path) -> bytes:
         ) from error
 
 
-def _bytecode(module: ir.Operation) -> bytes:
+def bytecode_of(module: ir.Operation) -> bytes:
+    """The module as MLIR bytecode."""
     import io
 
     stream = io.BytesIO()

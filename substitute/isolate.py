@@ -12,7 +12,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 from .errors import CompilerCrash, CompilerError, SubstituteError
 
@@ -47,41 +47,69 @@ def isolated(work: Callable[[Progress], T], progress: Progress, *, fork: bool = 
     threads and waits for them forever. Then, and without `fork`, it is a new interpreter, and `work` has to be a
     `Call`. A child that dies raises `CompilerCrash` with the last step that it began and what it wrote to stderr.
     """
-    # whatever the child and the compiler in it put into temporary files goes with this folder, however they end
-    with tempfile.TemporaryFile() as words, tempfile.TemporaryDirectory(prefix="iree-substitute-") as scratch:
-        receive, send = os.pipe()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        if (not fork or COMPILER in sys.modules or RUNTIME in sys.modules) and isinstance(work, Call):
-            child = _spawn(work, send, words, scratch)
-        else:
-            child = os.fork()
-            if child == 0:
-                os.close(receive)
-                _work(work, send, words.fileno(), scratch)  # never returns
-        os.close(send)
+    with Child(work, fork=fork) as child:
+        return child.result(progress)  # type: ignore[no-any-return]
+
+
+def threads_are_loaded() -> bool:
+    """True once a library is in this process whose threads a fork would lose."""
+    return COMPILER in sys.modules or RUNTIME in sys.modules
+
+
+class Child:
+    """Work in a child process that has begun; see `isolated`. It ends with the `with` block at the latest."""
+
+    def __init__(self, work: Callable[[Progress], Any], *, fork: bool = True) -> None:
+        self._stack = contextlib.ExitStack()
+        with contextlib.ExitStack() as stack:
+            # whatever the child and the compiler in it put into temporary files goes with this folder, however they end
+            self._words = stack.enter_context(tempfile.TemporaryFile())
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="iree-substitute-"))
+            receive, send = os.pipe()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            if (not fork or threads_are_loaded()) and isinstance(work, Call):
+                child = _spawn(work, send, self._words, scratch)
+            else:
+                child = os.fork()
+                if child == 0:
+                    os.close(receive)
+                    _work(work, send, self._words.fileno(), scratch)  # never returns
+            os.close(send)
+            self._running: int | None = child
+            self._stream = stack.enter_context(os.fdopen(receive, "rb"))
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._running is not None:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self._running, signal.SIGKILL)
+                self._wait()
+        self._stack.close()
+
+    def result(self, progress: Progress) -> Any:
+        """What the work gives, once it does. Raises what it raises, or `CompilerCrash`."""
         step = "start"
-        try:
-            with os.fdopen(receive, "rb") as stream:
-                for kind, value in _messages(stream):
-                    if kind == "progress":
-                        step = value[0]
-                        progress(*value)
-                    elif kind == "result":
-                        os.waitpid(child, 0)
-                        return value  # type: ignore[no-any-return]
-                    else:
-                        os.waitpid(child, 0)
-                        raise value
-        except BaseException as error:
-            if not isinstance(error, SubstituteError):
-                with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                    os.kill(child, signal.SIGKILL)
-                    os.waitpid(child, 0)
-            raise
-        _, status = os.waitpid(child, 0)
-        words.seek(0)
-        raise _crashed(step, status, words.read().decode(errors="replace"))
+        for kind, value in _messages(self._stream):
+            if kind == "progress":
+                step = value[0]
+                progress(*value)
+                continue
+            self._wait()
+            if kind == "result":
+                return value
+            raise value
+        status = self._wait()
+        self._words.seek(0)
+        raise _crashed(step, status, self._words.read().decode(errors="replace"))
+
+    def _wait(self) -> int:
+        assert self._running is not None
+        child, self._running = self._running, None
+        return os.waitpid(child, 0)[1]
 
 
 def _spawn(work: Call, send: int, words: Any, scratch: str) -> int:

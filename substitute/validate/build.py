@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from ..compiler import Compilation, load_model, with_default_target
+from ..bindings import settle_bindings
+from ..compiler import Compilation, bytecode_of, load_model, with_default_target
 from ..errors import CompilerError, SubstituteError
+from ..isolate import Child, threads_are_loaded
 from ..match.planner import Chosen
 from ..model.dispatch import Dispatch
 from ..pipeline import (
@@ -75,19 +80,23 @@ def build_bundle(
     only: str = "",
     wanted: Wanted = Wanted(),
     translated: Look | None = None,
+    own_code: Baseline | None = None,
     progress: Progress = silent,
 ) -> tuple[Bundle, Plan]:
     """Both modules and the cases of every substituted dispatch. `flags` name the target of `device` already.
 
     `chosen` (dispatch → kernel) is a plan in memory. `only` names the one kernel that may be used. `translated` sees
-    each module once its launches are decided, before its code is written. Raises `SubstituteError`.
+    each module once its launches are decided, before its code is written. `own_code` was made before the compiler was
+    loaded; else one is made now. Raises `SubstituteError`.
     """
     clock = Clock(progress)
     chosen = load_plan(plan) if plan else chosen
+    flags, name = with_default_target(flags), str(model) if isinstance(model, Path) else "cases"
     with (
         worker_threads() as workers,
         scratch_folder() as folder,
-        Compilation(with_default_target(flags), name=str(model) if isinstance(model, Path) else "cases") as compilation,
+        Baseline() if own_code is None else nullcontext(own_code) as beside_ours,
+        Compilation(flags, name=name) as compilation,
     ):
         with clock.step("import"):
             source = load_model(model) if isinstance(model, Path) else model
@@ -105,15 +114,16 @@ def build_bundle(
         by_name = {d.name: d for d in dispatches}
         taken = {s.cases[0].entry: by_name[s.name] for s in subjects if s.cases}
         candidate = b""
+        beside = _with_baseline(subjects, wanted)
+        compared = {e: d for e, d in taken.items() if e in beside}
+        beside_ours.begin(compilation, stock, compared, flags, translated)
         if taken:
             isolate_kernels(ours, made, sites, taken, clock, workers, folder)
         del sites
         if taken:
             with clock.step("compile the kernels"):
                 candidate = finish(compilation, ours, translated)
-        beside = _with_baseline(subjects, wanted)
-        compared = {e: d for e, d in taken.items() if e in beside}
-        baseline, missing = _baseline(compilation, stock, compared, clock, translated)
+        baseline, missing = beside_ours.result(compilation, stock, clock)
         del ours, stock
     bundle = Bundle(
         device=device, candidate=candidate, baseline=baseline, missing_baseline=missing, subjects=subjects,
@@ -135,7 +145,9 @@ def _planned(
     from ..catalog.catalog import load_catalog
 
     def load(backends: frozenset[str]) -> Sequence[Kernel]:
-        return [k for k in load_catalog(kernels, builtin=builtin, backends=backends).kernels if k.name == only]
+        return [
+            k for k in load_catalog(kernels, builtin=builtin, backends=backends, kept=True).kernels if k.name == only
+        ]
 
     return plan_executables(compilation.module, clock, load, chosen=chosen)
 
@@ -183,22 +195,70 @@ def finish(compilation: Compilation, module: ir.Operation, translated: Look | No
     return compilation.bytecode()
 
 
-def _baseline(
-    compilation: Compilation,
-    stock: ir.Operation,
-    dispatches: Mapping[str, Dispatch],
-    clock: Clock,
-    translated: Look | None,
-) -> tuple[bytes | None, str]:
-    """IREE's own code for the same dispatches; where it has none, the reason."""
-    if not dispatches:
-        return None, "nothing was substituted"
-    try:
-        with clock.step("compile IREE's own code"):
+class Baseline:
+    """IREE's own code for the dispatches, compiled while the kernels are, where that can be.
+
+    It is another process's work, a fork made before the compiler is loaded. Where it is loaded already, or somebody
+    looks at the modules, the code is compiled here when it is asked for.
+    """
+
+    def __init__(self) -> None:
+        self._dispatches: Mapping[str, Dispatch] = {}
+        self._translated: Look | None = None
+        self._stack = ExitStack()
+        self._child: Child | None = None
+
+    def __enter__(self) -> Self:
+        if not threads_are_loaded():
+            receive, send = os.pipe()
+            self._order = self._stack.enter_context(os.fdopen(send, "wb"))
+            with os.fdopen(receive, "rb") as order:
+                self._child = self._stack.enter_context(Child(lambda _progress: self._serve(order)))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def _serve(self, order: BinaryIO) -> bytes:
+        """What the other process does."""
+        self._order.close()
+        settle_bindings()
+        text = order.read()
+        if not text:  # nobody wants it any more
+            return b""
+        flags, name, module = pickle.loads(text)
+        with Compilation(flags, name=name) as compilation:
+            compilation.parse(module)
+            assert compilation.module is not None
+            return finish(compilation, compilation.module)
+
+    def begin(
+        self, compilation: Compilation, stock: ir.Operation, dispatches: Mapping[str, Dispatch],
+        flags: Sequence[str], translated: Look | None,
+    ) -> None:  # fmt: skip
+        """From here on `stock` holds nothing but launches of these dispatches, by the harness's function."""
+        self._dispatches, self._translated = dispatches, translated
+        if dispatches:
             isolate_dispatches(stock, dispatches)
-            return finish(compilation, stock, translated), ""
-    except CompilerError as error:
-        return None, str(error).partition("\n")[0]
+        if translated is not None:
+            self._child = None  # it sees its input's end when the stack is closed
+        if self._child is not None and dispatches:
+            order = pickle.dumps((tuple(flags), compilation.name, bytecode_of(stock)))
+            with suppress(BrokenPipeError):  # why it died is what its result says
+                self._order.write(order)
+                self._order.close()
+
+    def result(self, compilation: Compilation, stock: ir.Operation, clock: Clock) -> tuple[bytes | None, str]:
+        """The module; where there is none, the reason."""
+        if not self._dispatches:
+            return None, "nothing was substituted"
+        try:
+            with clock.step("compile IREE's own code"):
+                if self._child is not None:
+                    return self._child.result(silent), ""
+                return finish(compilation, stock, self._translated), ""
+        except CompilerError as error:
+            return None, str(error).partition("\n")[0]
 
 
 def _subjects(stock: ir.Operation, plan: Plan, clock: Clock, wanted: Wanted, *, local: bool) -> tuple[Subject, ...]:

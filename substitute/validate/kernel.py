@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..isolate import Call
 from ..model.kernel import Kernel
 from ..pipeline import Progress, silent
-from .build import Wanted, build_bundle
+from .build import Baseline, Wanted, build_bundle
 from .bundle import Bundle
 from .kernel_verdict import KernelVerdict
 from .run import build_and_judge
@@ -68,11 +68,21 @@ def bundle_kernel(
     progress: Progress = silent,
 ) -> Bundle:
     """The programs for a kernel, compiled for a device, with their cases."""
+    with Baseline() as own_code:  # before this process has the compiler's threads
+        return _bundle(
+            folder, name, device, quick=quick, seed=seed, case=case, flags=flags, own_code=own_code, progress=progress
+        )  # fmt: skip
+
+
+def _bundle(
+    folder: Path, name: str, device: str, *, quick: bool, seed: int, case: str, flags: Sequence[str],
+    own_code: Baseline, progress: Progress,
+) -> Bundle:  # fmt: skip
     from ..catalog.catalog import load_catalog
     from .kinds import functions_of_kinds
     from .programs import definition_file, definition_functions, definition_parts, module_text, shape_sets
 
-    kernel = load_catalog([folder], builtin=False).kernel(name)
+    kernel = load_catalog([folder], builtin=False, kept=True).kernel(name)
     functions, parts = [], []
     if kernel.forms:
         functions = definition_functions(kernel, quick=quick, random=np.random.default_rng(seed))
@@ -92,7 +102,7 @@ def bundle_kernel(
     )  # fmt: skip
     bundle, _ = build_bundle(
         module_text([*parts, *(f.text for f in functions)]), device=device, kernels=[folder], builtin=False,
-        only=name, flags=flags_for(device, flags), wanted=wanted, progress=progress,
+        only=name, flags=flags_for(device, flags), wanted=wanted, own_code=own_code, progress=progress,
     )  # fmt: skip
     return bundle
 
@@ -117,9 +127,9 @@ def find_kernels(what: Sequence[str], *, folders: Sequence[Path] = (), builtin: 
     names = [word for word in what if not Path(word).is_dir()]
     for word in what:
         if word not in names:
-            found |= {k.name: k for k in load_catalog([Path(word)], builtin=False).kernels}
+            found |= {k.name: k for k in load_catalog([Path(word)], builtin=False, kept=True).kernels}
     if names:
-        catalog = load_catalog(folders, builtin=builtin)
+        catalog = load_catalog(folders, builtin=builtin, kept=True)
         found |= {name: catalog.kernel(name) for name in names}
     return list(found.values())
 

