@@ -8,7 +8,10 @@ import pytest
 
 from runtime_tests.validate.faulty import MATMUL_FAULTS, write_variants
 from substitute.errors import UsageError
+from substitute.pipeline import silent
+from substitute.validate import run
 from substitute.validate.kernel import bundle_kernel, find_kernels, validate_kernel
+from substitute.validate.run import judge_bundle
 
 pytestmark = [pytest.mark.compile, pytest.mark.device]
 
@@ -42,6 +45,19 @@ def test_a_kernel_that_says_why_its_bits_change(tmp_path: Path) -> None:
     assert any(REASON in note for s in bundle.subjects for note in s.notes)
     bundle = bundle_kernel(silent, "silent", "local-task", quick=True, seed=0, case="M=5")
     assert [c.repeatable for s in bundle.subjects for c in s.cases] == [True] * 3
+
+
+def test_iree_s_own_code_has_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder,) = write_variants(tmp_path, "llvm-ir", {"right": ()})
+    bundle = bundle_kernel(folder, "right", "local-task", quick=True, seed=0, case="M=5")
+    late = ("judged by the golden alone: IREE's own code has had its time",)
+    (verdict,) = judge_bundle(bundle, progress=silent)
+    assert verdict.passed and not any(set(c.notes) & set(late) for c in verdict.cases)
+    assert any(c.baseline is not None for c in verdict.cases)
+    monkeypatch.setattr(run, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(run, "PATIENCE_SHARE", 0.0)
+    (verdict,) = judge_bundle(bundle, progress=silent)
+    assert verdict.passed and all(c.notes == late and c.baseline is None for c in verdict.cases)
 
 
 def test_a_kernel_that_nothing_can_be_drawn_for(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import cast
 
 from ..device.raw import RawModule
@@ -22,7 +23,9 @@ RUN = "run "
 APART = frozenset({"cuda", "cuda-sim"})
 """Drivers on which IREE's own code runs in a process of its own: a fault there can only be left by ending it."""
 PATIENCE_S = 10.0
-"""How long it may take there in any case; else as long as the kernels took, since a simulated device is slow."""
+PATIENCE_SHARE = 0.5
+"""How long it may take: the seconds in any case, else this share of what the kernels took, which are launched more
+often. Simulated and software devices are slow, and its part of a verdict is the smaller one."""
 
 
 def judge_bundle(
@@ -42,7 +45,7 @@ def judge_bundle(
         for number, subject in enumerate(judged):
             progress(RUN + subject.name, number / len(judged))
             alone[subject.name] = judge_cases(candidate, subject.cases, options=options)
-    patience_s = max(PATIENCE_S, time.perf_counter() - start)
+    patience_s = max(PATIENCE_S, PATIENCE_SHARE * (time.perf_counter() - start))
     beside, missing = _baselines(bundle, judged, device, patience_s, progress)
     verdicts = {}
     for subject in judged:
@@ -61,7 +64,9 @@ def _baselines(
     bundle: Bundle, judged: Sequence[Subject], device: str, patience_s: float, progress: Progress
 ) -> tuple[dict[int, Theirs], tuple[str, ...]]:
     """What IREE's own code gives, by the case's `id`; and why it is missing for some."""
-    cases = [case for subject in judged if subject.cases[0].entry in bundle.beside for case in subject.cases]
+    compared = [subject.cases for subject in judged if subject.cases[0].entry in bundle.beside]
+    # in turns, so that every dispatch has its share of the time
+    cases = [case for turn in zip_longest(*compared) for case in turn if case is not None]
     if bundle.baseline is None or not cases:
         return {}, ()
     if device.partition("://")[0] in APART:
@@ -69,14 +74,16 @@ def _baselines(
             module=bundle.baseline, device=device, cases=cases, patience_s=patience_s, progress=progress
         )
     else:
-        found, why = _here(bundle.baseline, device, cases, progress)
+        found, why = _here(bundle.baseline, device, cases, patience_s, progress)
     missing = (f"IREE's own code was not run in {len(cases) - len(found)} of {len(cases)} cases: {why}",) if why else ()
     return {id(case): theirs for case, theirs in zip(cases, found, strict=False)}, missing
 
 
-def _here(module: bytes, device: str, cases: Sequence[Case], progress: Progress) -> tuple[tuple[Theirs, ...], str]:
+def _here(
+    module: bytes, device: str, cases: Sequence[Case], patience_s: float, progress: Progress
+) -> tuple[tuple[Theirs, ...], str]:
     try:
-        found = run_baselines(module=module, device=device, cases=cases, progress=progress)
+        found = run_baselines(module=module, device=device, cases=cases, patience_s=patience_s, progress=progress)
     except DeviceError as error:
         return (), words(error)
     return found, "" if len(found) == len(cases) else f"it took {device} with it"
