@@ -111,7 +111,7 @@ def _prepare(
     shapes: Sequence[Any], *, quick: bool, seed: int, plain: bool,
 ) -> tuple[Any, Prepared, dict[str, Any]]:  # fmt: skip
     """The plan, the cases, and the dispatches by the name of the harness's function."""
-    from substitute.validate.build import Wanted, _baseline, _planned, _subjects, _with_baseline
+    from substitute.validate.build import Baseline, Wanted, _planned, _subjects, _with_baseline
 
     compilation.module = stock.clone().operation
     plan, sites = _planned(compilation, clock, [folder], builtin=False, chosen=None, only="candidate")
@@ -138,7 +138,9 @@ def _prepare(
     missing = "a fault of IREE's own code would end the simulated device's context"
     if right.backend != "cuda":
         ours = {e: dispatches[e] for e in beside}
-        baseline, missing = _baseline(compilation, stock.clone().operation, ours, clock, None)
+        module, own_code = stock.clone().operation, Baseline()
+        own_code.begin(compilation, module, ours, (), None)
+        baseline, missing = own_code.result(compilation, module, clock)
     bundle = Bundle(
         device=right.device, candidate=b"", baseline=baseline, missing_baseline=missing, subjects=tuple(judged),
         beside=beside if baseline is not None else frozenset(),
