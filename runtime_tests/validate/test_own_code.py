@@ -1,0 +1,59 @@
+"""IREE's own code, compiled in a second process while the kernels are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from runtime_tests.validate.faulty import write_variants
+from substitute.isolate import Call, Progress, isolated, threads_are_loaded
+from substitute.pipeline import silent
+from substitute.validate import build
+from substitute.validate.kernel import bundle_kernel
+from substitute.validate.run import judge_bundle
+
+pytestmark = [pytest.mark.compile, pytest.mark.device]
+
+
+def bundled(folder: Path, dies: bool, progress: Progress) -> tuple[bool, bool, bytes | None, str, list[bool]]:
+    """Whether there was a second process at first and at the end, what it made, and the verdicts."""
+    before = threads_are_loaded()
+    children = []
+    begin = build.Baseline.begin
+
+    def noted(self: build.Baseline, *arguments: object) -> None:
+        children.append(self._child is not None)
+        begin(self, *arguments)  # type: ignore[arg-type]
+
+    build.Baseline.begin = noted  # type: ignore[method-assign,assignment]
+    if dies:
+        build.Baseline._serve = lambda self, order: os._exit(3)  # type: ignore[method-assign]
+    bundle = bundle_kernel(folder, "right", "local-task", quick=True, seed=0, case="M=5")
+    verdicts = judge_bundle(bundle, progress=silent)
+    return before, children == [True], bundle.baseline, bundle.missing_baseline, [v.passed for v in verdicts]
+
+
+@pytest.fixture
+def right(tmp_path: Path) -> Path:
+    (folder,) = write_variants(tmp_path, "llvm-ir", {"right": ()})
+    return folder
+
+
+def test_it_is_what_this_process_would_have_made(right: Path) -> None:
+    loaded, apart, module, missing, passed = isolated(
+        Call(bundled, {"folder": right, "dies": False}), silent, fork=False
+    )  # fmt: skip
+    assert (loaded, apart, missing) == (False, True, "") and passed and all(passed)
+    import iree.compiler.ir
+
+    assert iree.compiler.ir and threads_are_loaded()  # so that it is compiled here
+    here = bundle_kernel(right, "right", "local-task", quick=True, seed=0, case="M=5")
+    assert module is not None and module == here.baseline
+
+
+def test_a_process_that_dies_is_told_and_blamed_on_no_kernel(right: Path) -> None:
+    _, apart, module, missing, passed = isolated(Call(bundled, {"folder": right, "dies": True}), silent, fork=False)
+    assert apart and module is None and passed and all(passed)
+    assert missing == "start: the compiler crashed"
