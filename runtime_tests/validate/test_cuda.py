@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from iree.compiler.version import VERSION
 
 from substitute.device.raw import RawModule
 from substitute.errors import DeviceError
@@ -53,7 +54,8 @@ def test_open_sizes(cuda_sim: str) -> None:
     assert several.judged and not none.judged
     alone = "judged by the golden alone: "
     assert [note.partition(": run")[0] for note in none.notes] == [f"{alone}IREE's own code fails"]
-    assert "a grid of (0, 1, 1)" in none.notes[0]
+    if not VERSION.startswith("3.11."):  # which loses what the driver said on the way
+        assert "a grid of (0, 1, 1)" in none.notes[0]
     # IREE's code for open sizes takes more steps than it gets; what took too long once is not begun again
     assert [note.partition(": run")[0] for note in several.notes] == [f"{alone}IREE's own code fails"]
     assert "step-limit" in several.notes[0]
