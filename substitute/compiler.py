@@ -133,6 +133,7 @@ class Compilation:
         from iree.compiler.api import ctypes_dl
 
         self.name = name
+        self.flags = tuple(flags)
         self._dl: Any = ctypes_dl
         _check_tool_flags(flags)
         self._session = _session(ctypes_dl, flags)

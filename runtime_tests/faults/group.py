@@ -139,7 +139,7 @@ def _prepare(
     if right.backend != "cuda":
         ours = {e: dispatches[e] for e in beside}
         module, own_code = stock.clone().operation, Baseline()
-        own_code.begin(compilation, module, ours, (), None)
+        own_code.begin(compilation, module, ours)
         baseline, missing = own_code.result(compilation, module, clock)
     bundle = Bundle(
         device=right.device, candidate=b"", baseline=baseline, missing_baseline=missing, subjects=tuple(judged),

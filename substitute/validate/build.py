@@ -91,12 +91,13 @@ def build_bundle(
     """
     clock = Clock(progress)
     chosen = load_plan(plan) if plan else chosen
-    flags, name = with_default_target(flags), str(model) if isinstance(model, Path) else "cases"
+    apart = own_code is None and translated is None
+    own_code = own_code or Baseline()
     with (
         worker_threads() as workers,
         scratch_folder() as folder,
-        Baseline() if own_code is None else nullcontext(own_code) as beside_ours,
-        Compilation(flags, name=name) as compilation,
+        own_code if apart else nullcontext(),
+        Compilation(with_default_target(flags), name=str(model) if isinstance(model, Path) else "cases") as compilation,
     ):
         with clock.step("import"):
             source = load_model(model) if isinstance(model, Path) else model
@@ -115,15 +116,14 @@ def build_bundle(
         taken = {s.cases[0].entry: by_name[s.name] for s in subjects if s.cases}
         candidate = b""
         beside = _with_baseline(subjects, wanted)
-        compared = {e: d for e, d in taken.items() if e in beside}
-        beside_ours.begin(compilation, stock, compared, flags, translated)
+        own_code.begin(compilation, stock, {e: d for e, d in taken.items() if e in beside})
         if taken:
             isolate_kernels(ours, made, sites, taken, clock, workers, folder)
         del sites
         if taken:
             with clock.step("compile the kernels"):
                 candidate = finish(compilation, ours, translated)
-        baseline, missing = beside_ours.result(compilation, stock, clock)
+        baseline, missing = own_code.result(compilation, stock, clock, translated)
         del ours, stock
     bundle = Bundle(
         device=device, candidate=candidate, baseline=baseline, missing_baseline=missing, subjects=subjects,
@@ -198,13 +198,12 @@ def finish(compilation: Compilation, module: ir.Operation, translated: Look | No
 class Baseline:
     """IREE's own code for the dispatches, compiled while the kernels are, where that can be.
 
-    It is another process's work, a fork made before the compiler is loaded. Where it is loaded already, or somebody
-    looks at the modules, the code is compiled here when it is asked for.
+    Within its `with` block it is another process's work, a fork made before the compiler is loaded. Where it is loaded
+    already, and outside of the block, the code is compiled here when it is asked for.
     """
 
     def __init__(self) -> None:
         self._dispatches: Mapping[str, Dispatch] = {}
-        self._translated: Look | None = None
         self._stack = ExitStack()
         self._child: Child | None = None
 
@@ -223,40 +222,35 @@ class Baseline:
         """What the other process does."""
         self._order.close()
         settle_bindings()
-        text = order.read()
-        if not text:  # nobody wants it any more
-            return b""
-        flags, name, module = pickle.loads(text)
+        flags, name, module = pickle.load(order)
         with Compilation(flags, name=name) as compilation:
             compilation.parse(module)
             assert compilation.module is not None
             return finish(compilation, compilation.module)
 
-    def begin(
-        self, compilation: Compilation, stock: ir.Operation, dispatches: Mapping[str, Dispatch],
-        flags: Sequence[str], translated: Look | None,
-    ) -> None:  # fmt: skip
+    def begin(self, compilation: Compilation, stock: ir.Operation, dispatches: Mapping[str, Dispatch]) -> None:
         """From here on `stock` holds nothing but launches of these dispatches, by the harness's function."""
-        self._dispatches, self._translated = dispatches, translated
-        if dispatches:
-            isolate_dispatches(stock, dispatches)
-        if translated is not None:
-            self._child = None  # it sees its input's end when the stack is closed
-        if self._child is not None and dispatches:
-            order = pickle.dumps((tuple(flags), compilation.name, bytecode_of(stock)))
+        self._dispatches = dispatches
+        if not dispatches:
+            return
+        isolate_dispatches(stock, dispatches)
+        if self._child is not None:
+            order = pickle.dumps((compilation.flags, compilation.name, bytecode_of(stock)))
             with suppress(BrokenPipeError):  # why it died is what its result says
                 self._order.write(order)
                 self._order.close()
 
-    def result(self, compilation: Compilation, stock: ir.Operation, clock: Clock) -> tuple[bytes | None, str]:
-        """The module; where there is none, the reason."""
+    def result(
+        self, compilation: Compilation, stock: ir.Operation, clock: Clock, translated: Look | None = None
+    ) -> tuple[bytes | None, str]:
+        """The module; where there is none, the reason. `translated` sees it only where it is compiled here."""
         if not self._dispatches:
             return None, "nothing was substituted"
         try:
             with clock.step("compile IREE's own code"):
                 if self._child is not None:
                     return self._child.result(silent), ""
-                return finish(compilation, stock, self._translated), ""
+                return finish(compilation, stock, translated), ""
         except CompilerError as error:
             return None, str(error).partition("\n")[0]
 

@@ -89,22 +89,18 @@ def _all(tasks: Mapping[str, Call], jobs: int, take: Take) -> bool:
     return True
 
 
-def _call(name: str, call: Call) -> tuple[str, Done]:
+def _call(name: str, call: Call, progress: Progress = silent) -> tuple[str, Done]:
     try:
-        return name, Done(value=call(silent))
+        return name, Done(value=call(progress))
     except SubstituteError as error:
         return name, Done(error=error)
-
-
-def _whole(name: str, call: Call, progress: Progress) -> tuple[str, Done]:
-    return _call(name, call)
 
 
 def _in_a_child(name: str, call: Call) -> tuple[str, Done]:
     for _ in range(ROUNDS):
         try:
             # no fork: the worker has threads
-            return cast(tuple[str, Done], isolated(Call(_whole, {"name": name, "call": call}), silent, fork=False))
+            return cast(tuple[str, Done], isolated(Call(_call, {"name": name, "call": call}), silent, fork=False))
         except CompilerCrash:
             continue  # what the call itself raises is part of its result, so this was the child's end
     return name, Done(error=_lost(name))
