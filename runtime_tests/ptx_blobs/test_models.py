@@ -10,6 +10,7 @@ import pytest
 
 from runtime_tests.models import Model
 from runtime_tests.ptx_blobs.programs import BLOBS, CUDA, Built, normal
+from substitute.cli.main import main
 from substitute.device import Session
 from substitute.pipeline import compile_model
 
@@ -42,6 +43,17 @@ def test_attention_in_three_kernels(tmp_path: Path, cuda_sim: str) -> None:
     scores = q.astype(np.float64) @ k
     powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
     np.testing.assert_allclose(found, powers / powers.sum(axis=-1, keepdims=True) @ v, atol=2e-5)
+
+
+@pytest.mark.parametrize(("kernels", "taken"), [(["--kernels", "builtin:ptx_blobs"], "3 of 3"), ([], "0 of 3")])
+def test_what_is_taken_is_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kernels: list[str], taken: str
+) -> None:
+    model = tmp_path / "block.mlir"
+    model.write_text(BLOCK)
+    target = ("--iree-hal-target-device=cuda", "--iree-cuda-target=sm_80")
+    assert main(["inspect", str(model), *target, *kernels]) == 0
+    assert f"{taken} dispatches have a kernel" in capsys.readouterr().out
 
 
 def test_a_transformer(tmp_path: Path, cuda_sim: str, make_model: Callable[[str], Model]) -> None:
