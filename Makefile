@@ -13,9 +13,11 @@ EXTRAS := test
 INSTALLED := $(VENV)/.installed
 VULKAN := $(VENV)/.vulkan
 # by file, since the tests of a file share the modules that they compile
+# with flags the page is not written: it shows a whole run
+BENCH_FLAGS ?=
 PYTEST_FLAGS ?= --numprocesses=auto --dist=loadfile
 
-.PHONY: help setup demo test lint format pytest versions bench clean
+.PHONY: help setup demo test lint format pytest versions bench docs clean
 
 help:  ## What can be made
 	@echo "make TARGET, where TARGET is one of"
@@ -48,8 +50,11 @@ format: setup  ## Rewrites the sources in the one format
 versions: setup  ## All tests on every version of IREE that the project works with
 	@$(BIN)/nox --noxfile runtime_tests/noxfile.py
 
-bench: setup  ## The project's figures, measured on this machine
-	@$(BIN)/python -m substitute.bench
+bench: setup  ## The project's figures, measured on this machine and written to docs/benchmarks.md (BENCH_FLAGS=… is passed on)
+	@$(BIN)/python -m substitute.bench $(if $(findstring --,$(BENCH_FLAGS)),,--report docs/benchmarks.md) $(BENCH_FLAGS)
+
+docs: setup  ## The generated pages of docs/
+	@$(BIN)/python -m substitute.catalog.reference > docs/manifest.md.new && mv docs/manifest.md.new docs/manifest.md
 
 clean:  ## Removes the virtual environment and every cache
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache build dist *.egg-info

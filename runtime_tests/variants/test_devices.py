@@ -99,7 +99,7 @@ def test_how_a_manifest_asks(tmp_path: Path, value: str, expected: str) -> None:
             "       |                                             ^\n"
             '  expected:  true, false, an integer, or a comparison such as ">= 9"\n'
             "  found:     the number 8.5\n"
-            "  next:      the keys of kernel.toml are explained in README.md; `iree-substitute new` writes a kernel "
+            "  next:      the keys of kernel.toml are explained in docs/manifest.md; `iree-substitute new` writes a kernel "
             "that works",
         ),
         (

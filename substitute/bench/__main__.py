@@ -32,6 +32,7 @@ from .measure import (
     measure_models,
     measure_validating,
 )
+from .report import render_report
 from .samples import Samples, merge
 from .selection import Selection, select_models
 from .simulator_tables import simulator_tables
@@ -50,6 +51,7 @@ MODEL_SECTIONS = frozenset({"coverage", "results", "runtime"})
               help="Another file for a model, or one more ONNX model.")  # fmt: skip
 @click.option("--kernels", multiple=True, type=FILE, metavar="DIR", help="Kernels besides the built-in ones.")
 @click.option("--quick", is_flag=True, help="Fewer repetitions, and small sizes for growth.")
+@click.option("--report", "report_file", type=FILE, metavar="FILE", help="Write the tables there as Markdown, too.")
 @click.option("--json", "json_file", type=FILE, metavar="FILE", help="Write everything that was measured there, too.")
 def command(
     only: str | None,
@@ -58,6 +60,7 @@ def command(
     files: tuple[str, ...],
     kernels: tuple[Path, ...],
     quick: bool,
+    report_file: Path | None,
     json_file: Path | None,
 ) -> int:
     """Measure coverage, results, run time and compile time, how compile time grows, what the filter and validating
@@ -66,6 +69,7 @@ def command(
     Exits with 1 if a result is wrong or something could not be measured; missed goals of speed and coverage are shown.
     """
     check_writable(json_file, "--json")
+    check_writable(report_file, "--report")
     sections = _sections(only)
     overrides = _overrides(files)
     machine = describe_machine()
@@ -77,60 +81,84 @@ def command(
                 chosen = select_models(_words(models), sets, overrides, folder, report)
         click.echo("  ".join(f"{key}: {value}" for key, value in machine.items()))
         samples = Samples(left_out=chosen.left_out, notes={one.name: one.note for one in chosen.subjects})
-        samples = _measure(samples, chosen, sections, kernels, QUICK if quick else THOROUGH, folder)
+        shown = Shown()
+        samples = _measure(samples, chosen, sections, kernels, QUICK if quick else THOROUGH, folder, shown)
     verdicts = judge(samples, sections)
     if verdicts:
-        _show([tables.verdict_table(verdicts)])
+        shown.add([tables.verdict_table(verdicts)])
+    if report_file is not None:
+        text = render_report(shown.tables, machine, effort="quick" if quick else "thorough")
+        write_whole(report_file, text.encode())
     if json_file is not None:
         write_whole(json_file, (json.dumps(to_json(samples, verdicts, machine), indent=1) + "\n").encode())
     wrong = [v for v in verdicts if v.criterion == "results" and not v.passed]
     return 1 if wrong or samples.failures else 0
 
 
+class Shown:
+    """The tables printed so far."""
+
+    def __init__(self) -> None:
+        self.tables: list[Table] = []
+
+    def add(self, found: Sequence[Table]) -> None:
+        """Print tables and keep them."""
+        for table in found:
+            show(table)
+            click.echo()
+        self.tables.extend(found)
+
+
 def _measure(
-    samples: Samples, chosen: Selection, sections: frozenset[str], kernels: Sequence[Path], effort: Effort, folder: Path
+    samples: Samples,
+    chosen: Selection,
+    sections: frozenset[str],
+    kernels: Sequence[Path],
+    effort: Effort,
+    folder: Path,
+    shown: Shown,
 ) -> Samples:
-    """Measures section by section, and shows each when it is done."""
+    """Measure section by section, and show each when it is done."""
     if sections & MODEL_SECTIONS:
         with progress() as report:
             samples = merge(samples, measure_models(chosen.subjects, sections, kernels, effort, report))
-        _show_models(samples, sections)
+        _show_models(samples, sections, shown)
     if "compile" in sections:
         with progress() as report:
             samples = merge(samples, measure_compiles(chosen.subjects, kernels, effort, folder, report))
-        _show(tables.compile_tables(samples.compiles))
+        shown.add(tables.compile_tables(samples.compiles))
     if "growth" in sections:
         with progress() as report:
             samples = merge(samples, measure_growth(kernels, effort, folder, report))
-        _show(tables.growth_tables(samples.modules, samples.catalogs))
+        shown.add(tables.growth_tables(samples.modules, samples.catalogs))
     if "simulator" in sections:
         with progress() as report:
             samples = merge(samples, measure_device(effort, report))
-        _show(simulator_tables(samples.simulator, samples.loads, samples.simulated_models))
+        shown.add(simulator_tables(samples.simulator, samples.loads, samples.simulated_models))
     if "filter" in sections:
         with progress() as report:
             samples = merge(samples, measure_filters(chosen.subjects, effort, folder, report))
-        _show(filter_tables(samples.filters, samples.hooks))
+        shown.add(filter_tables(samples.filters, samples.hooks))
     if "validation" in sections:
         with progress() as report:
             samples = merge(samples, measure_validating(chosen.subjects, effort, report))
-        _show(tables.validation_tables(samples.validations, samples.goldens))
+        shown.add(tables.validation_tables(samples.validations, samples.goldens))
     for title, entries in (("Left out", samples.left_out), ("Could not be measured", samples.failures)):
         if entries:
-            _show([tables.left_out_table(title, entries)])
+            shown.add([tables.left_out_table(title, entries)])
     return samples
 
 
-def _show_models(samples: Samples, sections: frozenset[str]) -> None:
+def _show_models(samples: Samples, sections: frozenset[str], shown: Shown) -> None:
     verdicts = judge_results(samples.results)
-    _show([tables.model_table(samples.notes)])
+    shown.add([tables.model_table(samples.notes)])
     if "coverage" in sections:
-        _show([*tables.coverage_tables(samples.coverage), *tables.slower_table(samples.coverage)])
+        shown.add([*tables.coverage_tables(samples.coverage), *tables.slower_table(samples.coverage)])
     if "results" in sections:
-        _show([tables.result_table(samples.results, verdicts)])
+        shown.add([tables.result_table(samples.results, verdicts)])
     if "runtime" in sections:
         wrong = frozenset(v.model for v in verdicts if not v.passed)
-        _show([tables.runtime_table(samples.runtimes, wrong)])
+        shown.add([tables.runtime_table(samples.runtimes, wrong)])
 
 
 def judge(samples: Samples, sections: frozenset[str]) -> list[Verdict]:
@@ -144,12 +172,6 @@ def judge(samples: Samples, sections: frozenset[str]) -> list[Verdict]:
 def to_json(samples: Samples, verdicts: Sequence[Verdict], machine: Mapping[str, str]) -> dict[str, Any]:
     """What was measured, as it came, and what that means."""
     return {"machine": dict(machine), **asdict(samples), "verdicts": [asdict(verdict) for verdict in verdicts]}
-
-
-def _show(found: Sequence[Table]) -> None:
-    for table in found:
-        show(table)
-        click.echo()
 
 
 def _words(text: str | None) -> list[str]:

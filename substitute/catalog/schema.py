@@ -62,74 +62,130 @@ class OperandTable(_Table):
     """One entry of `[operands]`; a bare list of axes is its short form."""
 
     axes: list[AxisName]
+    """The axis of each dimension, outermost first; the same axis in two operands means the same size."""
     strided: bool = False
+    """`true`: the kernel reads the strides (generators and GLSL), or takes one stride per dimension as arguments.
+    `false`: row-major without gaps."""
 
 
 class TargetTable(_Table):
     """One `[[target]]`."""
 
     backend: Text
+    """IREE's name of the backend: `llvm-cpu`, `vulkan-spirv`, `cuda`, …"""
     format: Text | None = None
+    """The format of the executable, such as `embedded-elf-x86_64`; without it any."""
     architectures: list[Text] = []
+    """Any of these: the first part of the target triple (`x86_64`), or an architecture (`sm_80`)."""
     features: list[FeatureName] = []
+    """CPU features that must all be on, such as `avx2`."""
     config: dict[str, Any] = {}
+    """Keys of the target's configuration. A plain value (`ukernels = false`), one with wildcards (`"x86_64-*"`), a
+    list of which one must hold, a test (`{ min = 16 }`, `{ max = 64 }`, `{ regex = "…" }`, `{ any_of = […] }`), or
+    a table of keys inside the value (arrays are indexed by `"0"`, `"1"`, …). A test on an array, or on words joined
+    by `|`, holds if it holds for one of them."""
     device: dict[str, str | bool | int] = {}
+    """Questions to the device when the module is loaded: `"category::key"` to `true`, `false`, an integer or a
+    comparison such as `">= 9"`. All must hold; see
+    [Several kernels for one dispatch](kernels.md#several-kernels-for-one-dispatch)."""
     variant: Text | None = None
+    """The architecture that the payload needs where it is not the module's (`sm_90a` beside `sm_80`); needs `device`.
+    CUDA only."""
 
 
 class DefinitionTable(_Table):
     """`[definition]`."""
 
     file: Text = "definition.mlir"
+    """The MLIR file with the definition; it may be that of the kernel in a neighbouring folder."""
 
 
 class PayloadTable(_Table):
     """`[payload]`."""
 
     kind: PayloadKind
+    """What the code is; see [What the code is called with](kernels.md#what-the-code-is-called-with)."""
     file: Text | None = None
+    """The file with the code; without it the usual name for the kind."""
     entry: EntryName | None = None
+    """The name of the function in the file; the toolkit renames it to what the export needs."""
     spec_constants: dict[Annotated[str, Field(pattern=r"^\d{1,9}$")], Text] = {}
+    """SPIR-V only: SpecId to an axis or to `offset.OPERAND` (in elements), `{ 0 = "N", 1 = "offset.a" }`."""
     objects: list[Text] = []
+    """Files linked beside the code: `.o`, `.a`, `.bc` for llvm-cpu, `.bc` for cuda. They are checked for machine,
+    undefined symbols and position independence."""
 
 
 class ExecutableConstantTable(_Table):
     """One `[[executable_constant]]`."""
 
     name: KernelName
+    """A name for messages."""
     value: Text | int | None = None
+    """A number, or an expression over static axes."""
     query: Text | None = None
+    """`"category::key"`: the device is asked when the module is loaded."""
     default: int | None = None
+    """The value on a device that does not know the key."""
 
 
 class LaunchTable(_Table):
     """`[launch]`."""
 
     workgroup_size: Annotated[list[ThreadCount], Triple] | None = None
+    """Threads of a workgroup: x, y, z."""
     workgroup_count: Annotated[list[Text], Triple] | None = None
+    """Workgroups in x, y, z: expressions over axes. Generators may return it instead."""
     shared_memory_bytes: Count = 0
+    """Dynamic shared memory of a workgroup, in bytes."""
     compilation_info: Text | None = None
+    """`kind = "iree"` only: `#iree_codegen.compilation_info<…>` for the body's main operation, so IREE's own code with
+    other tiles. Pipelines are spelled as in IREE 3.12 and later, also for 3.11."""
 
 
 class ManifestTable(_Table):
     """The whole file."""
 
     version: Annotated[Literal[1], Field(alias="schema")]
+    """The version of this schema: `1`."""
     name: KernelName
+    """A unique name."""
     summary: str = ""
+    """One line for people."""
     abi: Abi = "canonical"
+    """`"canonical"`: one pointer per operand, then sizes. `"raw"`: IREE's own layout, the start of each binding, then
+    each push constant."""
     slots: list[Slot] = []
+    """Where fused element-wise work may be lowered into the kernel: `"epilogue"`, `"prologue"` (generators, GLSL, and
+    PTX that [marks the places](../substitute/payload/ptx/README.md))."""
     constraints: list[Text] = []
+    """Conditions over axes: integers, `+ - * // %`, `min max ceildiv`, comparisons, `and or not`."""
     priority: int = 0
+    """Decides between kernels that fit equally; a person's own kernels come before built-in ones anyway, and more
+    specific ones before general ones. A tie is an error."""
     groups: list[AxisName] = []
+    """Axes that stand for any number of loops, none included (`M` for the positions of a 2-D convolution)."""
     dispatches: list[Text] = []
+    """Regular expressions over dispatch names; without them any name."""
     kinds: list[Text] = []
+    """Kinds of dispatch (`elementwise`, `copy`, …), for generators that take all that they can."""
     bindings: Count | None = None
+    """Raw ABI only: the number of bindings that the payload expects."""
     constants: Count | None = None
+    """Raw ABI only: the number of push constants that the payload expects."""
     operands: dict[AxisName, Annotated[OperandTable, BeforeValidator(_long_form)]] = {}
+    """The definition's arguments, then its results. A bare list is the short form of `axes`: `a = ["M", "K"]`."""
     definition: DefinitionTable = DefinitionTable()
+    """Where the definition stands."""
     target: Annotated[list[TargetTable], Field(min_length=1)]
+    """The targets that the kernel is for; at least one."""
     payload: PayloadTable
+    """The code."""
     launch: LaunchTable = LaunchTable()
+    """The launch geometry."""
     executable_constant: list[ExecutableConstantTable] = []
+    """A constant that is filled in when the module is loaded; number *i* is SpecId *i*. vulkan-spirv only (kinds
+    `glsl`, `glsl-generator`, `spirv`, `spirv-dialect`)."""
     not_repeatable: Text | None = None
+    """Why two launches may give different bits (`"atomics in any order"`); the validation then does not ask for equal
+    ones."""
