@@ -184,7 +184,7 @@ def test_file_in_a_folder_below(folder: Path) -> None:
                    |        ^
               expected:  a string
               found:     the integer 3
-              next:      the keys of kernel.toml are explained in docs/manifest.md; `iree-substitute new` writes a kernel \
+              next:      docs/manifest.md explains the keys of kernel.toml; `iree-substitute new` writes a kernel \
 that works"""),
         ("slots = []", 'slots = ["epilog"]', """\
             DIR/kernel.toml:4: slots[0]: not a known value
@@ -212,7 +212,7 @@ bindings, constants, operands, definition, target, payload, launch, executable_c
                    |                  ^
               expected:  three integers of at least 1, such as [64, 1, 1]
               found:     the array [64, 1]
-              next:      the keys of kernel.toml are explained in docs/manifest.md; `iree-substitute new` writes a kernel \
+              next:      docs/manifest.md explains the keys of kernel.toml; `iree-substitute new` writes a kernel \
 that works"""),
         ('"kernel.ll"', '"kernel.l"', """\
             DIR/kernel.toml:24: payload.file: there is no file `kernel.l`

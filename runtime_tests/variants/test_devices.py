@@ -99,7 +99,7 @@ def test_how_a_manifest_asks(tmp_path: Path, value: str, expected: str) -> None:
             "       |                                             ^\n"
             '  expected:  true, false, an integer, or a comparison such as ">= 9"\n'
             "  found:     the number 8.5\n"
-            "  next:      the keys of kernel.toml are explained in docs/manifest.md; `iree-substitute new` writes a kernel "
+            "  next:      docs/manifest.md explains the keys of kernel.toml; `iree-substitute new` writes a kernel "
             "that works",
         ),
         (

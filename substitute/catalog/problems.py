@@ -16,7 +16,7 @@ from .positions import positions, source_at, string_offset
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-NEXT_STEP = "the keys of kernel.toml are explained in docs/manifest.md; `iree-substitute new` writes a kernel that works"
+NEXT_STEP = "docs/manifest.md explains the keys of kernel.toml; `iree-substitute new` writes a kernel that works"
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _TYPES = {
