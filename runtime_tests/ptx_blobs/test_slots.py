@@ -18,6 +18,7 @@ MAPS = """
 #ab = affine_map<(i, j) -> (i, j)>
 #b = affine_map<(i, j) -> (j)>
 #a = affine_map<(i, j) -> (i)>
+#none = affine_map<(i, j) -> ()>
 """
 
 
@@ -98,13 +99,14 @@ def test_an_epilogue_on_the_tensor_cores(tmp_path: Path, cuda_sim: str) -> None:
 
 def test_softmax_with_a_factor(tmp_path: Path, cuda_sim: str) -> None:
     built = Built(tmp_path, f"""{MAPS}
-func.func @main(%x: tensor<6x50xf32>, %w: tensor<6xf32>) -> tensor<6x50xf32> {{
+func.func @main(%x: tensor<6x50xf32>, %w: tensor<6xf32>, %g: tensor<f32>) -> tensor<6x50xf32> {{
   %e = tensor.empty() : tensor<6x50xf32>
   %s = linalg.softmax dimension(1) ins(%x : tensor<6x50xf32>) outs(%e : tensor<6x50xf32>) -> tensor<6x50xf32>
-  %y = linalg.generic {{indexing_maps = [#ab, #a, #ab], iterator_types = ["parallel", "parallel"]}}
-      ins(%s, %w : tensor<6x50xf32>, tensor<6xf32>) outs(%e : tensor<6x50xf32>) {{
-  ^bb0(%in: f32, %f: f32, %out: f32):
-    %v = arith.mulf %in, %f : f32
+  %y = linalg.generic {{indexing_maps = [#ab, #a, #none, #ab], iterator_types = ["parallel", "parallel"]}}
+      ins(%s, %w, %g : tensor<6x50xf32>, tensor<6xf32>, tensor<f32>) outs(%e : tensor<6x50xf32>) {{
+  ^bb0(%in: f32, %f: f32, %all: f32, %out: f32):
+    %u = arith.mulf %in, %f : f32
+    %v = arith.addf %u, %all : f32
     linalg.yield %v : f32
   }} -> tensor<6x50xf32>
   return %y : tensor<6x50xf32>
@@ -112,9 +114,9 @@ func.func @main(%x: tensor<6x50xf32>, %w: tensor<6xf32>) -> tensor<6x50xf32> {{
 """)  # fmt: skip
     assert built.kernels == ["cuda_softmax"] and built.dispatches == 1
     x, w = normal(6, 50), normal(6, seed=1)
-    (y,) = built.run(cuda_sim, x, w)
+    (y,) = built.run(cuda_sim, x, w, np.float32(3).reshape(()))
     powers = np.exp(x.astype(np.float64))
-    np.testing.assert_allclose(y, powers / powers.sum(axis=1, keepdims=True) * w[:, None], rtol=3e-6)
+    np.testing.assert_allclose(y, powers / powers.sum(axis=1, keepdims=True) * w[:, None] + 3, rtol=3e-6)
 
 
 def reduced(start: str, element: str, combine: str, last: str) -> str:

@@ -123,7 +123,8 @@ class Read:
     source: View | int
     """A view, or the number of the temporary that an earlier stage produced."""
     access: tuple[Linear, ...]
-    """One coordinate per dimension of the source; empty for the source of a `gather`."""
+    """One coordinate per dimension of the source, so none for rank 0; empty for the source of a `gather` too, see
+    `Nest.gathered`."""
     type: TensorType
     """The source's type."""
 
@@ -152,6 +153,14 @@ class Nest:
     type: TensorType | None = None
     """The type of that temporary."""
     writes: tuple[Write, ...] = ()
+
+    @property
+    def gathered(self) -> frozenset[int]:
+        """Positions of the reads whose coordinates are computed: the sources of `gather`.
+
+        An empty access does not say this: a read of the one element of a tensor of rank 0 has an empty access too.
+        """
+        return frozenset(int(str(node.attribute)) for node in self.expr.nodes if node.op == "gather")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,8 @@ class NestBuilder:
 
     def gather(self, source: View | int, type: TensorType, coordinates: tuple[int, ...]) -> int:
         """The scalar node for the element at computed coordinates (nodes of type `index`)."""
+        if not coordinates:  # rank 0 has one element: nothing is computed
+            return self.read(source, (), type)
         slot = self._slot(Read(source=source, access=(), type=type))
         return self.graph.add("gather", type.element, coordinates, slot)
 

@@ -85,7 +85,7 @@ def _bytes(program: Program) -> Index:
         for at, read in enumerate(stage.reads):
             if not isinstance(read.source, View) or read.source in windows:
                 continue  # a temporary need not go through memory; a window is counted once
-            if isinstance(stage, Nest) and not read.access and _is_gathered(stage.expr, at):
+            if isinstance(stage, Nest) and at in stage.gathered:
                 picked = mul(product(stage.sizes), read.type.element_bytes)
                 total = add(total, apply("min", picked, _view_bytes(read.source)))
             else:
@@ -95,10 +95,6 @@ def _bytes(program: Program) -> Index:
         for write in nest.writes:
             total = add(total, _view_bytes(write.view))
     return total
-
-
-def _is_gathered(graph: ScalarGraph, at: int) -> bool:
-    return any(node.op == "gather" and node.attribute == at for node in graph.nodes)
 
 
 def _view_bytes(view: View) -> Index:

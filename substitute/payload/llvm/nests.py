@@ -115,7 +115,7 @@ def _check(nest: Nest) -> None:
     for element in (*(r.type.element for r in nest.reads), *(w.view.type.element for w in nest.writes)):
         if element not in REGISTER_TYPES:
             raise Unsupported(f"element type {element}")
-    gathered = {n.attribute for n in nest.expr.nodes if n.op == "gather"}
+    gathered = nest.gathered
     for at, read in enumerate(nest.reads):
         if at in gathered and not isinstance(read.source, View):
             raise Unsupported("a gather from an intermediate result")
@@ -202,7 +202,7 @@ def local_bytes(group: Group) -> int:
 def _flatten(
     nest: Nest, axes: tuple[int, ...], rows: set[int], owners: dict[int, tuple[Nest, tuple[int, ...]]]
 ) -> FlatNest:
-    gathered = {n.attribute for n in nest.expr.nodes if n.op == "gather"}
+    gathered = nest.gathered
     local = tuple(t.loop for t in nest.target if t.loop is not None and axes[t.loop] not in rows)
     used = [t.loop for t in nest.target if t.loop is not None]
     parallel = [k for k, kind in enumerate(nest.kinds) if kind == "parallel"]

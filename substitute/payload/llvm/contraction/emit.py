@@ -26,12 +26,7 @@ def can_generate(program: Program) -> str:
     contraction = read(program)
     if isinstance(contraction, str):
         return contraction
-    if any(
-        isinstance(r.nest.reads[int(str(n.attribute))].source, int)
-        for r in contraction.results
-        for n in r.nest.expr.nodes
-        if n.op == "gather"
-    ):
+    if any(isinstance(r.nest.reads[at].source, int) for r in contraction.results for at in r.nest.gathered):
         return "a result gathers from the sum"
     graphs = (contraction.core.expr, *(r.nest.expr for r in contraction.results))
     problems = [problem for graph in graphs if (problem := supported(graph))]

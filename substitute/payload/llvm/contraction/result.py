@@ -79,7 +79,7 @@ def _store(
         if node.op == "gather":
             return _gather(space, result, at, operands, lanes)
         address = result.reads[at]
-        if address is None:
+        if address is None:  # not the source of a gather, so the sum
             return value
         stride = axis.stride(address) if lanes else 0
         return space.load(space.pointer(address, position), address.view.type.element, stride, valid)

@@ -71,7 +71,7 @@ class Result:
     loops: tuple[int, ...]
     """The core's loop for each loop of the nest."""
     reads: tuple[Address | None, ...]
-    """None for the sum itself and for the source of a gather."""
+    """None for the sum itself and for the source of a gather; the element of a tensor of rank 0 has an address."""
     writes: tuple[Address, ...]
 
 
@@ -188,8 +188,10 @@ def _result(core: Nest, nest: Nest) -> Result | str:
         return "a result's loops are not those of the sum"
     if any(w.view.type.element not in READABLE for w in nest.writes):
         return "a result's elements are smaller than a byte"
+    gathered = nest.gathered
     reads = tuple(
-        linearize(r.source, r.access, loops) if isinstance(r.source, View) and r.access else None for r in nest.reads
+        linearize(r.source, r.access, loops) if isinstance(r.source, View) and at not in gathered else None
+        for at, r in enumerate(nest.reads)
     )
     return Result(
         nest=nest, loops=tuple(loops[at] for at in range(len(nest.sizes))), reads=reads,
