@@ -16,35 +16,15 @@ from typing import TYPE_CHECKING, Any
 from . import isolate
 from .bindings import settle_bindings
 from .errors import CompilerError, ModelError, UsageError
+from .flags import read_flags
 
 if TYPE_CHECKING:
     from iree.compiler import ir
 
-HOST_FLAGS = (
-    "--iree-hal-target-device=local",
-    "--iree-hal-local-target-device-backends=llvm-cpu",
-    "--iree-llvmcpu-target-cpu=host",
-)
-"""The target of a person who names none: this machine's CPU."""
-
-_TARGET_FLAGS = ("--iree-hal-target-device", "--iree-hal-target-backends", "--iree-hal-local-target-device-backends")
-_TOOL_FLAGS = {
-    "--compile-to": "the whole pipeline always runs; `iree-substitute inspect` shows the dispatches",
-    "--compile-from": "start from the model itself",
-    "--output-format": "the output is always a VM FlatBuffer",
-    "--iree-hal-preprocess-executables-with": "kernels are put in here by --kernels, with no process per executable",
-}
 MINIMUM_OPSET = 17
 """ONNX models of an older operator set are upgraded to this one, which IREE's importer knows best."""
 
 _process_flags: tuple[str, ...] = ()
-
-
-def with_default_target(flags: Sequence[str]) -> tuple[str, ...]:
-    """The flags, with this machine's CPU as the target where they name none."""
-    if any(flag.startswith(_TARGET_FLAGS) for flag in flags):
-        return tuple(flags)
-    return (*flags, *HOST_FLAGS)
 
 
 def load_model(path: Path) -> bytes | Path:
@@ -133,10 +113,9 @@ class Compilation:
         from iree.compiler.api import ctypes_dl
 
         self.name = name
-        self.flags = tuple(flags)
+        self.flags = read_flags(flags).flags
         self._dl: Any = ctypes_dl
-        _check_tool_flags(flags)
-        self._session = _session(ctypes_dl, flags)
+        self._session = _session(ctypes_dl, self.flags)
         self._context = self._session.context
         self._context.allow_unregistered_dialects = False  # the compiler crashes on operations that it does not know
         self._invocation: Any = None
@@ -203,7 +182,7 @@ class Compilation:
                 found=_found(words(), names),
                 next_step="try the same with --no-builtin and without --kernels to see whether IREE fails by itself"
                 if start != "start"
-                else "no kernel has been put in yet: iree-compile says the same of this model",
+                else f"no kernel has been put in yet; compare with `iree-compile {self.name} {' '.join(self.flags)}`",
                 details=_short(words(), 24),
             )
         if stop != "end":
@@ -276,30 +255,22 @@ def _found(words: str, names: Sequence[str]) -> str:
     return "an error; its words are below"
 
 
-def _check_tool_flags(flags: Sequence[str]) -> None:
-    for flag in flags:
-        reason = _TOOL_FLAGS.get(flag.partition("=")[0])
-        if reason:
-            raise UsageError(
-                "this flag of iree-compile makes no sense here",
-                found=flag,
-                expected="flags about the target or the optimisation",
-                next_step=reason,
-            )
-
-
 def _session(ctypes_dl: Any, flags: Sequence[str]) -> Any:
-    """A session with these flags. Those that only the whole process can have are set for it, once."""
+    """Return a session with these flags. Those that only the whole process can have are set for it, once."""
     session = ctypes_dl.Session()
     own, left = [], []
     for flag in flags:
-        try:
-            session.set_flags(flag)
-            own.append(flag)
-        except ValueError as error:
-            if "option not found" not in str(error):
-                raise _bad_flags(str(error)) from None
+        failure = ""
+        with captured_stderr() as words:
+            try:
+                session.set_flags(flag)
+                own.append(flag)
+            except ValueError as error:
+                failure = str(error)
+        if "option not found" in failure:
             left.append(flag)
+        elif failure:
+            raise _bad_flags([flag], details=_short(words()))
     if left:
         session.close()
         _set_process_flags(ctypes_dl, tuple(left))
@@ -311,10 +282,10 @@ def _session(ctypes_dl: Any, flags: Sequence[str]) -> Any:
 def _set_process_flags(ctypes_dl: Any, flags: tuple[str, ...]) -> None:
     """IREE's API knows the flags that belong to a session; iree-compile takes those of MLIR, LLVM and passes too."""
     global _process_flags
-    known = _flags_of_the_tool()
+    known = _flags_of_the_process()
     unknown = [flag for flag in flags if flag.partition("=")[0].lstrip("-") not in known]
     if unknown:
-        raise _bad_flags(f"no such flag: {', '.join(unknown)}")
+        raise _bad_flags(unknown)
     if _process_flags and _process_flags != flags:
         raise UsageError(
             "these flags can be set once per process",
@@ -327,27 +298,29 @@ def _set_process_flags(ctypes_dl: Any, flags: tuple[str, ...]) -> None:
         ctypes_dl._initializeGlobalCL("iree-substitute", *flags)
 
 
-def _flags_of_the_tool() -> frozenset[str]:
-    """The names of all flags of iree-compile, which says them faster than anything else knows them."""
-    from iree.compiler import _mlir_libs
+def _flags_of_the_process() -> frozenset[str]:
+    """Return the names of all flags that the compiler's library takes for a whole process.
 
-    tool = Path(_mlir_libs.__file__ or "").parent / "iree-compile"
+    It prints them and ends the process, so another process asks it; an unknown flag would end this one.
+    """
+    ask = "from iree.compiler.api import ctypes_dl; ctypes_dl._initializeGlobalCL('x', '--help-hidden')"
     try:
-        done = subprocess.run([tool, "--help-hidden"], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=120, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CompilerError(
-            "iree-compile cannot be asked for its flags", where=str(tool), found=str(error),
+            "the compiler cannot be asked for its flags", where=sys.executable, found=str(error),
             next_step="reinstall iree-base-compiler",
         ) from error  # fmt: skip
     return frozenset(re.findall(r"^\s+--?([A-Za-z0-9_][A-Za-z0-9_.-]*)", done.stdout, re.MULTILINE))
 
 
-def _bad_flags(found: str) -> UsageError:
+def _bad_flags(found: Sequence[str], details: str = "") -> UsageError:
     return UsageError(
         "the compiler does not take these flags",
         expected="flags of iree-compile",
-        found=found.strip(),
+        found=" ".join(found),
         next_step="iree-compile --help lists them",
+        details=details,
     )
 
 

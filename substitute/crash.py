@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .compiler import Compilation, load_model, with_default_target
+from .compiler import Compilation, load_model
 from .errors import CompilerCrash, SubstituteError
+from .flags import with_default_target
 from .isolate import Call, Progress, isolated, words_of_a_crash
 from .pipeline import Clock, plan_module, scratch_folder, substitute_dispatches, worker_threads
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from .catalog.constraints import Condition, constraint_to_index
-from .compiler import Compilation, load_model, with_default_target
+from .compiler import Compilation, load_model
 from .errors import CompilerCrash, CompilerError, ModelError, PlanError, SubstituteError, UsageError
+from .flags import add_target, with_default_target
 from .isolate import Call, isolated
 from .match.planner import Chosen
 from .model.dispatch import Dispatch
@@ -92,6 +93,7 @@ def compile_model(
     `CompilerError`. Raises `SubstituteError` for everything that a person can mend.
     """
     if isolate:
+        with_default_target(flags)  # what is wrong with the flags is said before a process is started
         arguments = {
             "model": model, "output": output, "kernels": kernels, "builtin": builtin, "flags": flags, "plan": plan,
             "require": require, "substitute": substitute,
@@ -100,7 +102,7 @@ def compile_model(
             return cast(CompileResult, isolated(Call(compile_model, arguments), progress))
         except CompilerCrash as crash:
             if crash.where != TO_A_MODULE:
-                raise _without_kernels(crash, model) from None
+                raise _without_kernels(crash, model, flags) from None
             from .crash import located
 
             raise located(crash, arguments, progress) from None
@@ -154,11 +156,12 @@ def inspect_model(
 ) -> Plan:
     """Reads all dispatches of a model and decides on each, without compiling further. See `compile_model`."""
     if isolate:
+        with_default_target(flags)
         arguments = {"model": model, "kernels": kernels, "builtin": builtin, "flags": flags}
         try:
             return cast(Plan, isolated(Call(inspect_model, arguments), progress))
         except CompilerCrash as crash:
-            raise _without_kernels(crash, model) from None
+            raise _without_kernels(crash, model, flags) from None
     clock = Clock(progress)
     with clock.step("import"):
         source = load_model(model)
@@ -172,7 +175,7 @@ def inspect_model(
     return plan
 
 
-def _without_kernels(crash: CompilerCrash, model: Path) -> SubstituteError:
+def _without_kernels(crash: CompilerCrash, model: Path, flags: Sequence[str]) -> SubstituteError:
     """A crash before any kernel was put in."""
     if crash.where == "parse":  # MLIR's parser does not survive every file that ends too early
         return ModelError(
@@ -180,9 +183,13 @@ def _without_kernels(crash: CompilerCrash, model: Path) -> SubstituteError:
             found=f"a parser that crashed ({crash.found})", next_step="check that the file is whole",
             details=crash.details,
         )  # fmt: skip
+    targeted = add_target(flags)
+    command = " ".join(("iree-compile", str(model), *targeted.flags))
+    added = f" ({' '.join(targeted.added)} was added here)" if targeted.added else ""
     return CompilerCrash(
-        crash.what, where=str(model), expected=crash.expected, found=f"{crash.found} in: {crash.where}",
-        next_step="nothing was written, and no kernel has been put in yet: iree-compile crashes on this model as well",
+        "the compiler refused to go on" if crash.found.startswith("exit status") else crash.what,
+        where=str(model), expected=crash.expected, found=f"{crash.found} in: {crash.where}",
+        next_step=f"no kernel has been put in yet, and nothing was written; compare with `{command}`{added}",
         details=crash.details,
     )  # fmt: skip
 

@@ -45,7 +45,8 @@ def build_group(variants: Sequence[Variant], folder: Path, *, quick: bool, seed:
 
     With `plain` also the draws at the typical shape.
     """
-    from substitute.compiler import Compilation, with_default_target
+    from substitute.compiler import Compilation
+    from substitute.flags import with_default_target
     from substitute.pipeline import Clock, scratch_folder, silent, worker_threads
     from substitute.validate.targets import flags_for
 

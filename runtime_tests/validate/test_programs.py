@@ -11,8 +11,9 @@ import pytest
 
 from substitute.catalog.catalog import load_catalog
 from substitute.catalog.constraints import parse_constraint
-from substitute.compiler import Compilation, with_default_target
+from substitute.compiler import Compilation
 from substitute.errors import UsageError
+from substitute.flags import with_default_target
 from substitute.model.index import Index
 from substitute.model.kernel import Kernel
 from substitute.read.module import read_module

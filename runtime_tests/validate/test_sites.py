@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from substitute.compiler import Compilation, with_default_target
+from substitute.compiler import Compilation
+from substitute.flags import with_default_target
 from substitute.model.index import evaluate
 from substitute.read.module import read_module
 from substitute.validate.sites import CallSite, Evaluator, Shapes, Unknown, find_call_sites

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ..compiler import HOST_FLAGS, load_model
+from ..compiler import load_model
 from ..errors import CompilerError, UsageError
+from ..flags import HOST_FLAGS
 from ..isolate import Call, isolated
 from ..pipeline import CompileResult, Progress, compile_model, silent
 from .samples import STOCK, SUBSTITUTED, CompileSample, TimeSample

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..catalog.catalog import builtin_folders
-from ..compiler import HOST_FLAGS
 from ..errors import CompilerError
 from ..filter.client import NAME
+from ..flags import HOST_FLAGS
 from ..pipeline import Progress
 from .compile_time import TIMEOUT_SECONDS, command_path, import_model, interleaved
 from .samples import CAT, INTERPRETER, FilterSample, HookSample

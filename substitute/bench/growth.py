@@ -178,7 +178,8 @@ def _catalogs(
     source: bytes, sizes: Sequence[int], folder: Path, repeat: int, progress: Progress
 ) -> list[CatalogGrowth]:
     from ..catalog.catalog import load_catalog
-    from ..compiler import HOST_FLAGS, Compilation
+    from ..compiler import Compilation
+    from ..flags import HOST_FLAGS
     from ..match.planner import make_plan
     from ..payload.build import accepts
     from ..read.definition import read_forms

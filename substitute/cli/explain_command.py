@@ -11,7 +11,7 @@ import click
 from ..errors import UsageError
 from .flags import CompilerCommand
 from .options import catalog_options, json_option, model_argument
-from .terminal import progress, show, show_json, terminal_width
+from .terminal import progress, settle_target, show, show_json, terminal_width
 
 if TYPE_CHECKING:
     from ..model.dispatch import Dispatch
@@ -50,7 +50,7 @@ def command(
 
     with progress() as report:
         plan = inspect_model(
-            model, kernels=kernels, builtin=builtin, flags=flags, isolate=True, progress=report
+            model, kernels=kernels, builtin=builtin, flags=settle_target(flags), isolate=True, progress=report
         )  # fmt: skip
     dispatch = find_dispatch(plan, dispatch_name) if dispatch_name is not None else None
     decisions = by_nearness(decisions_for(plan, dispatch=dispatch, kernel=kernel_name))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
@@ -44,7 +46,7 @@ class CompilerCommand(click.Command):
             if isinstance(option, click.Option)
             for name in (*option.opts, *option.secondary_opts)
         }
-        split = split_arguments(args, options)
+        split = split_arguments(expand_response_files(args, options), options)
         rest = super().parse_args(ctx, list(split.ours))
         ctx.params["flags"] = split.flags
         return rest
@@ -55,6 +57,24 @@ class CompilerCommand(click.Command):
         formatter.write_paragraph()
         for line in _EPILOG:  # not write_text, which breaks flags at their hyphens
             formatter.write(f"{line}\n")
+
+
+def expand_response_files(args: Sequence[str], options: Mapping[str, bool]) -> list[str]:
+    """Return the arguments with the words of `FILE` in the place of each `@FILE`, as iree-compile takes them.
+
+    The value of one of our options is no such file (`--input @x.npy`), nor is what names no file.
+    """
+    expanded: list[str] = []
+    value = False
+    for at, word in enumerate(args):
+        if word == "--":
+            return [*expanded, *args[at:]]
+        if word.startswith("@") and not value and Path(word[1:]).is_file():
+            expanded += expand_response_files(shlex.split(Path(word[1:]).read_text(), comments=False), options)
+        else:
+            expanded.append(word)
+        value = options.get(word, False)
+    return expanded
 
 
 def split_arguments(args: Sequence[str], options: Mapping[str, bool]) -> SplitArguments:

@@ -7,13 +7,14 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import UsageError
+from ..flags import add_target
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -70,6 +71,14 @@ def progress() -> Iterator[Progress]:
                 bars.update(task, description=phase, total=None if fraction is None else 1.0, completed=fraction or 0.0)
 
             yield update
+
+
+def settle_target(flags: Sequence[str]) -> tuple[str, ...]:
+    """Return the flags with the target that they leave open, and say on standard error what a flag made us add."""
+    targeted = add_target(flags)
+    if targeted.note:
+        click.echo(f"note: {targeted.note}", err=True)
+    return targeted.flags
 
 
 def check_writable(file: Path | None, option: str) -> None:

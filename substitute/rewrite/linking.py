@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from ..flags import read_flags
 from ..read.attributes import read_target
 from ..read.module import children
 
@@ -24,7 +25,7 @@ def check_linking(module: ir.Operation, flags: Sequence[str]) -> None:
     `compiler/src/iree/compiler/Codegen/Utils/LinkingUtils.cpp`, and what the LLVMCPU linking pipeline does to every
     variant afterwards.
     """
-    if NO_LINKING in flags:
+    if read_flags(flags).switched_off("iree-hal-link-executables"):
         return
     executables = [list(_variants(op)) for op in children(module) if op.name == "hal.executable"]
     backends = [{_backend(variant) for variant in variants} for variants in executables]

@@ -183,7 +183,8 @@ def prepare_audit(
     progress: Progress = silent,
 ) -> Prepared:  # fmt: skip
     """Compiles the dispatches of a model one by one and evaluates their goldens. Raises `SubstituteError`."""
-    from ..compiler import Compilation, load_model, with_default_target
+    from ..compiler import Compilation, load_model
+    from ..flags import with_default_target
     from ..read.module import read_module
 
     clock = Clock(progress)

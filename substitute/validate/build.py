@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from ..bindings import settle_bindings
-from ..compiler import Compilation, bytecode_of, load_model, with_default_target
+from ..compiler import Compilation, bytecode_of, load_model
 from ..errors import CompilerError, SubstituteError
+from ..flags import with_default_target
 from ..isolate import Child, threads_are_loaded
 from ..match.planner import Chosen
 from ..model.dispatch import Dispatch

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from ..device.cuda_sim.driver import is_simulated, target_flags
+from ..flags import add_target, names_target, read_flags
 
-DEVICE_FLAGS = {
-    "vulkan": ("--iree-hal-target-device=vulkan",),
-    "cuda": ("--iree-hal-target-device=cuda",),
-    "hip": ("--iree-hal-target-device=hip",),
-}
-"""The target of a device, where the flags name none; local devices get this machine's CPU."""
+TARGETS = {"local-task": "local", "local-sync": "local", "vulkan": "vulkan", "cuda": "cuda", "hip": "hip"}
+"""The compiler's name of the device that each driver runs."""
 BACKENDS = {
     "local-task": "llvm-cpu", "local-sync": "llvm-cpu", "vulkan": "vulkan-spirv", "cuda": "cuda", "hip": "rocm",
 }  # fmt: skip
@@ -20,12 +16,14 @@ BACKENDS = {
 
 
 def flags_for(device: str, flags: Sequence[str]) -> tuple[str, ...]:
-    """The flags, with the target of the device where they name none."""
-    if any(re.match(r"--iree-hal-(local-)?target-", flag) for flag in flags):
-        return tuple(flags)
+    """Return the flags, with the target of the device where they name none."""
+    read = read_flags(flags)
+    if names_target(read.flags):
+        return add_target(read.flags).flags
     if is_simulated(device):
-        return (*flags, *target_flags(device))
-    return (*flags, *DEVICE_FLAGS.get(driver_of(device), ()))
+        chosen = {name: flag for flag in target_flags(device) if (name := flag.partition("=")[0][2:]) not in read.values}
+        return (*read.flags, *chosen.values())
+    return add_target(read.flags, device=TARGETS.get(driver_of(device), "")).flags
 
 
 def backend_of(device: str) -> str | None:
