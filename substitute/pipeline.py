@@ -17,11 +17,12 @@ from typing import Any, cast
 from .catalog.constraints import Condition, constraint_to_index
 from .compiler import Compilation, load_model
 from .errors import CompilerCrash, CompilerError, ModelError, PlanError, SubstituteError, UsageError
-from .flags import add_target, with_default_target
+from .flags import add_target, read_flags, with_default_target
 from .isolate import Call, isolated
 from .match.planner import Chosen
 from .model.dispatch import Dispatch
 from .model.kernel import REWRITES, Kernel
+from .model.numerics import NumericDemand
 from .model.plan import Payload, Plan, Request, Substitution, substitution_names
 from .payload.build import accepts, build
 from .rewrite.apply import join, substitute_dispatch
@@ -211,7 +212,8 @@ def plan_module(
     def load(backends: frozenset[str]) -> Sequence[Kernel]:
         return load_catalog(kernels, builtin=builtin, backends=backends, kept=True).kernels
 
-    return plan_executables(compilation.module, clock, load, chosen=chosen, require=require)
+    demands = read_flags(compilation.flags).demands
+    return plan_executables(compilation.module, clock, load, chosen=chosen, require=require, demands=demands)
 
 
 def plan_executables(
@@ -222,8 +224,11 @@ def plan_executables(
     chosen: Chosen | None,
     require: Sequence[str] = (),
     whole: bool = True,
+    demands: Sequence[NumericDemand] = (),
 ) -> tuple[Plan, list[Any]]:
     """The same for any module that holds executables; `load` gives the kernels for some backends.
+
+    `demands` are what the compiler's flags demand of numbers.
 
     Where the module is not the `whole` model, a saved plan may name dispatches that are not in it.
     """
@@ -238,7 +243,9 @@ def plan_executables(
     with clock.step("load kernels"):
         known = load(frozenset(d.target.backend for d in dispatches))
     with clock.step("match"):
-        return plan_with_rules(sites, known, accepts, chosen=chosen, require=require, host=has_host(module))
+        return plan_with_rules(
+            sites, known, accepts, chosen=chosen, require=require, host=has_host(module), demands=demands
+        )
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from iree.compiler.version import VERSION
 from runtime_tests.pipeline.slow import CRASHING, NOT_ASSEMBLY, X86_64, broken_kernel
 from substitute.compiler import captured_stderr
 from substitute.errors import CompilerCrash, CompilerError, ModelError, UsageError
+from substitute.flags import HOST_FLAGS
 from substitute.isolate import Progress, isolated
 from substitute.pipeline import compile_model, inspect_model, silent
 
@@ -152,8 +153,8 @@ def test_a_crash_before_any_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             f"{tmp_path}/m.mlir: the compiler crashed\n"
             "  expected:  a result\n"
             "  found:     SIGSEGV in: compile to dispatches\n"
-            "  next:      nothing was written, and no kernel has been put in yet: "
-            "iree-compile crashes on this model as well"
+            "  next:      no kernel has been put in yet, and nothing was written; compare with "
+            f"`iree-compile {tmp_path}/m.mlir {' '.join(HOST_FLAGS)}` ({' '.join(HOST_FLAGS)} was added here)"
         )
 
 

@@ -105,18 +105,12 @@ def test_twin_a_good_model_is_compiled(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.mlir", "o.vmfb"]
 
 
-@pytest.mark.parametrize(
-    ("flag", "found"),
-    [
-        ("--iree-no-such-flag", "no such flag: --iree-no-such-flag"),
-        ("--iree-opt-level=O9", "option parse error for: iree-opt-level=O9"),
-    ],
-)
-def test_flags_that_the_compiler_does_not_have(tmp_path: Path, flag: str, found: str) -> None:
+@pytest.mark.parametrize("flag", ["--iree-no-such-flag", "--iree-opt-level=O9"])
+def test_flags_that_the_compiler_does_not_have(tmp_path: Path, flag: str) -> None:
     (tmp_path / "m.mlir").write_text(GOOD)
     error = failure(tmp_path, flags=(flag,))
     assert (type(error), error.what) == (UsageError, "the compiler does not take these flags")
-    assert found in error.found
+    assert error.found == flag
     assert error.next_step == "iree-compile --help lists them"
 
 
@@ -135,7 +129,8 @@ def test_a_device_that_the_compiler_does_not_know(tmp_path: Path) -> None:
     (tmp_path / "m.mlir").write_text(GOOD)
     error = failure(tmp_path, flags=("--iree-hal-target-device=nosuch",))
     assert type(error) is CompilerError
-    assert error.next_step == "no kernel has been put in yet: iree-compile says the same of this model"
+    flags = "--iree-hal-target-device=nosuch"
+    assert error.next_step == f"no kernel has been put in yet; compare with `iree-compile {tmp_path}/m.mlir {flags}`"
     assert 'unregistered device alias "nosuch"' in error.details
 
 
@@ -205,5 +200,5 @@ def test_an_operation_that_iree_cannot_compile(tmp_path: Path) -> None:
     model = onnx_model(tmp_path / "m.onnx", [node], [1, 1, 5, 5], 17, {})
     error = failure(tmp_path, model=model)
     assert type(error) is CompilerError
-    assert error.next_step == "no kernel has been put in yet: iree-compile says the same of this model"
+    assert error.next_step.startswith(f"no kernel has been put in yet; compare with `iree-compile {tmp_path}/m.onnx --")
     assert "onnx.LpPool" in error.details

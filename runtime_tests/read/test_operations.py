@@ -200,6 +200,19 @@ def test_a_modulus_of_what_may_be_negative(index: str, has: set[str]) -> None:
     assert ("arith.remsi" in used) == bool(has)
 
 
+@pytest.mark.parametrize(("rounding", "read"), [("", True), ("to_nearest_even", True), ("downward", False)])
+def test_a_rounding_mode_is_part_of_an_operation(rounding: str, read: bool) -> None:
+    """`fastmath` only permits, while a rounding mode is a demand."""
+    body = "%a = input 0 !8xf32\n%e = tensor.empty() : !8xf16" + generic(
+        "%r", "[[i -> i]], [[i -> i]]", "p", "%a", "!8xf32", "%e", "!8xf16", f"""
+    %y = arith.truncf %x {rounding} fastmath<fast> : f32 to f16
+    linalg.yield %y : f16""", "%x: f32, %o: f16",
+    ) + "\noutput 1 %r !8xf16"  # fmt: skip
+    found = dispatch_of(body, bindings=2)
+    assert (found.program is not None) == read
+    assert ("rounding mode" in found.reason) != read
+
+
 def test_a_mask_of_bytes() -> None:
     """An i1 lies in memory as a byte: IREE loads i8 and truncates whole tensors."""
     body = HEAD + """

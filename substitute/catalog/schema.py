@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..model.kernel import Abi, PayloadKind, Slot
+from ..model.numerics import Demand
 
 SCHEMA_VERSION = 1
 
@@ -186,6 +187,10 @@ class ManifestTable(_Table):
     executable_constant: list[ExecutableConstantTable] = []
     """A constant that is filled in when the module is loaded; number *i* is SpecId *i*. vulkan-spirv only (kinds
     `glsl`, `glsl-generator`, `spirv`, `spirv-dialect`)."""
+    keeps: list[Demand] = []
+    """What flags of the compiler may demand of numbers and the code does in any case, so that the kernel is taken
+    under these flags: `"order"` (float sums and products in the order of the loops), `"roundings"` (each step of a sum
+    rounded to its type), `"flushed-denormals"`, `"ieee-division"`, `"ieee-sqrt"`, `"separate-multiply-add"`."""
     not_repeatable: Text | None = None
     """Why two launches may give different bits (`"atomics in any order"`); the validation then does not ask for equal
     ones."""

@@ -42,8 +42,8 @@ def command(
 
     with progress() as report:
         result = compile_model(
-            model, output=output, kernels=kernels, builtin=builtin, flags=settle_target(flags), plan=plan, require=require,
-            substitute=substitute, isolate=True, progress=report,
+            model, output=output, kernels=kernels, builtin=builtin, flags=settle_target(flags), plan=plan,
+            require=require, substitute=substitute, isolate=True, progress=report,
         )  # fmt: skip
     if plan_out is not None:
         text = json.dumps(plan_to_json(result.plan, result.payloads), indent=2, ensure_ascii=False)

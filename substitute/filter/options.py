@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..errors import UsageError
+from ..flags import read_flags
+from ..model.numerics import NumericDemand
 from .client import NAME, TIMEOUT_S
 
 DESCRIPTION = """\
@@ -38,6 +40,8 @@ class Options:
     """How many executables this user's compilations may have at work at once, all together."""
     cache: bool
     worker: bool
+    demands: tuple[NumericDemand, ...] = ()
+    """What the compiler's flags demand of numbers, as far as the filter is told these flags."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -64,6 +68,7 @@ def parse_options(words: Sequence[str], folder: Path) -> Options:
         jobs=found.jobs,
         cache=found.cache,
         worker=found.worker,
+        demands=read_flags(found.compiler_flags).demands,
     )
 
 
@@ -89,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--jobs", type=int, default=len(os.sched_getaffinity(0)), metavar="N",
         help="how many executables may be at work at once, in all of this user's compilations together "
              "(default: one per CPU)")  # fmt: skip
+    add("--compiler-flag", dest="compiler_flags", action="append", default=[], metavar="FLAG",
+        help="a flag of iree-compile that demands something of numbers, such as "
+             "--compiler-flag=--iree-llvmcpu-reassociate-fp-reductions=false: the compiler does not tell the filter")
     add("--no-cache", dest="cache", action="store_false", help="neither use nor keep results of earlier runs")
     add("--no-worker", dest="worker", action="store_false",
         help="do the work in this process, without a worker that serves the whole compilation")  # fmt: skip

@@ -135,7 +135,9 @@ def process(data: bytes, knowledge: Knowledge, context: ir.Context, objects: Cal
         module = parse(text, where="standard input").operation
         executable = _only_executable(module)
         clock = Clock(silent)
-        plan, sites = plan_executables(module, clock, knowledge.kernels, chosen=knowledge.chosen, whole=False)
+        plan, sites = plan_executables(
+            module, clock, knowledge.kernels, chosen=knowledge.chosen, whole=False, demands=knowledge.options.demands
+        )
         name = str(ir.StringAttr(executable.attributes["sym_name"]).value)
         if not plan.substitutions:
             return Outcome(name=name, text=None, report=_report(name, plan, {}))

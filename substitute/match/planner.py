@@ -11,9 +11,11 @@ from ..errors import PlanError
 from ..model.dispatch import Dispatch
 from ..model.index import Index
 from ..model.kernel import FINAL_BODIES, REWRITES, Constraint, Kernel, TargetRule
+from ..model.numerics import NumericDemand
 from ..model.plan import Decision, Match, Plan, Rule, Substitution
 from .devices import exclude_each_other, ways_in
 from .frozen import check_frozen
+from .numerics import check_numerics
 from .structure import match_form
 from .target import check_target
 from .workload import unknown_to_host
@@ -33,10 +35,18 @@ Chosen = Mapping[str, str | Sequence[str]]
 """A saved plan: dispatch, or `variant::dispatch`, → its kernel, or its kernels in the order in which they are asked."""
 
 
-def decide(kernel: Kernel, dispatch: Dispatch, accepts: Accepts, *, host: bool = True) -> Decision:
-    """Checks one kernel against one dispatch: target, selection, structure, constraints, code, in this order.
+def decide(
+    kernel: Kernel,
+    dispatch: Dispatch,
+    accepts: Accepts,
+    *,
+    host: bool = True,
+    demands: Sequence[NumericDemand] = (),
+) -> Decision:
+    """Checks one kernel against one dispatch: target, selection, structure, constraints, numerics, code, in this order.
 
-    Without `host`, the program that launches the dispatch is out of sight, as in the filter.
+    Without `host`, the program that launches the dispatch is out of sight, as in the filter. `demands` are what the
+    compiler's flags demand of numbers.
     """
     rules = [check_target(kernel.targets, dispatch.target)]
     match: Match | None = None
@@ -53,6 +63,9 @@ def decide(kernel: Kernel, dispatch: Dispatch, accepts: Accepts, *, host: bool =
     if match is not None and (frozen := check_frozen(kernel, match)) is not None:
         rules.append(frozen)
         match = match if frozen.passed else None
+    if match is not None and (unmet := check_numerics(kernel, dispatch, demands)) is not None:
+        rules.append(unmet)
+        match = None
     if match is not None:
         reason = accepts(kernel, dispatch)
         rules.append(
@@ -280,8 +293,9 @@ def make_plan(
     chosen: Chosen | None = None,
     require: Sequence[str] = (),
     host: bool = True,
+    demands: Sequence[NumericDemand] = (),
 ) -> Plan:
-    """Decides for every dispatch. `chosen` replays a saved plan and nothing else; `host` as for `decide`.
+    """Decides for every dispatch. `chosen` replays a saved plan and nothing else; `host`, `demands` as for `decide`.
 
     Raises `PlanError` for ties, for a required kernel that took nothing, and for a saved plan that does not fit.
     """
@@ -292,7 +306,8 @@ def make_plan(
     decisions: list[Decision] = []
     substitutions: list[Substitution] = []
     for dispatch in dispatches:
-        own = [decide(k, dispatch, accepts, host=host) for k in by_backend.get(dispatch.target.backend, ())]
+        known = by_backend.get(dispatch.target.backend, ())
+        own = [decide(k, dispatch, accepts, host=host, demands=demands) for k in known]
         decisions.extend(own)
         for best in choose_all(own) if chosen is None else _replayed(dispatch, own, chosen):
             assert best.match is not None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from .dispatch import Program
+from .numerics import Demand
 
 PayloadKind = Literal[
     "llvm-generator", "llvm-ir", "llvm-bitcode", "object", "spirv", "glsl", "glsl-generator", "ptx", "cuda",
@@ -181,6 +182,8 @@ class Kernel:
     """True for those that come with the toolkit: a person's own kernels go first."""
     not_repeatable: str = ""
     """Why two launches may give other bits (`atomics add in any order`); empty: they may not."""
+    keeps: frozenset[Demand] = frozenset()
+    """What flags of the compiler may demand of numbers, and this kernel's code does in any case."""
     bindings: int | None = None
     """Raw ABI: how many bindings the payload expects."""
     constants: int | None = None

@@ -22,6 +22,9 @@ CMPF = (
     "ueq", "ugt", "uge", "ult", "ule", "une", "uno", "true",
 )  # fmt: skip
 
+NEAREST_EVEN = 0
+"""`to_nearest_even` of MLIR's `arith.roundingmode`."""
+
 ScalarMaker = Callable[[NestBuilder, tuple[Linear, ...]], int]
 
 
@@ -105,6 +108,7 @@ class ScalarReader:
         dialect = name.partition(".")[0]
         if dialect not in ("arith", "math") or len(op.results) != 1 or len(op.regions) != 0:
             raise Unread(f"{name} inside a linalg body")
+        check_rounding(op)
         operands = tuple(self._value(v, known, loops, nest) for v in op.operands)
         return nest.graph.add(name, str(op.results[0].type), operands, predicate(op))
 
@@ -173,6 +177,12 @@ def _integer(op: ir.Operation, key: str) -> int:
     from iree.compiler import ir
 
     return int(ir.IntegerAttr(op.attributes[key]).value)
+
+
+def check_rounding(op: ir.Operation) -> None:
+    """Raises `Unread` for an operation that rounds in another way than to the nearest even number."""
+    if "roundingmode" in op.attributes and _integer(op, "roundingmode") != NEAREST_EVEN:
+        raise Unread(f"{op.name} with a rounding mode of its own")
 
 
 def predicate(op: ir.Operation) -> str | None:

@@ -9,6 +9,7 @@ from ..errors import PayloadError
 from ..match.planner import Accepts, Chosen, check_required, make_plan
 from ..model.dispatch import Dispatch
 from ..model.kernel import REWRITES, Kernel
+from ..model.numerics import NumericDemand
 from ..model.plan import Decision, Plan, Substitution
 from ..payload.attached import check_objects
 from ..rewrite.objects import add_files
@@ -34,6 +35,7 @@ def plan_with_rules(
     chosen: Chosen | None = None,
     require: Sequence[str] = (),
     host: bool = True,
+    demands: Sequence[NumericDemand] = (),
 ) -> tuple[Plan, list[Site]]:
     """`make_plan`, with rules in the same ranking as kernels.
 
@@ -42,11 +44,16 @@ def plan_with_rules(
     that take what it left.
     """
     if not any(kernel.payload.kind in REWRITES for kernel in kernels):
-        plan = make_plan([s.dispatch for s in sites], kernels, accepts, chosen=chosen, require=require, host=host)
+        plan = make_plan(
+            [s.dispatch for s in sites], kernels, accepts, chosen=chosen, require=require, host=host, demands=demands
+        )
         return plan, list(sites)
     now = {_key(site.dispatch): site for site in sites}
     work = _Work(now, accepts)
-    plan = make_plan([s.dispatch for s in sites], kernels, work.accepts, chosen=work.next(chosen, kernels), host=host)
+    plan = make_plan(
+        [s.dispatch for s in sites], kernels, work.accepts, chosen=work.next(chosen, kernels), host=host,
+        demands=demands,
+    )  # fmt: skip
     substitutions, decisions = _by_dispatch(plan.substitutions), _by_dispatch(plan.decisions)
     applied: dict[Key, list[Substitution]] = {}
     used: dict[Key, list[Decision]] = {}
@@ -57,7 +64,7 @@ def plan_with_rules(
         again = [now[key].dispatch for key in rewritten]
         left = work.next(chosen, kernels)
         left = left and {name: left[name] for d in again for name in (d.name, f"{d.variant}::{d.name}") if name in left}
-        plan = make_plan(again, kernels, work.accepts, chosen=left, host=host)
+        plan = make_plan(again, kernels, work.accepts, chosen=left, host=host, demands=demands)
         for key in rewritten:
             substitutions[key], decisions[key] = [], []
         substitutions.update(_by_dispatch(plan.substitutions))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from ..bindings import settle_bindings
 from ..compiler import Compilation, bytecode_of, load_model
 from ..errors import CompilerError, SubstituteError
-from ..flags import with_default_target
+from ..flags import read_flags, with_default_target
 from ..isolate import Child, threads_are_loaded
 from ..match.planner import Chosen
 from ..model.dispatch import Dispatch
@@ -150,7 +150,8 @@ def _planned(
             k for k in load_catalog(kernels, builtin=builtin, backends=backends, kept=True).kernels if k.name == only
         ]
 
-    return plan_executables(compilation.module, clock, load, chosen=chosen)
+    demands = read_flags(compilation.flags).demands
+    return plan_executables(compilation.module, clock, load, chosen=chosen, demands=demands)
 
 
 def _with_baseline(subjects: Sequence[Subject], wanted: Wanted) -> frozenset[str]:

@@ -21,8 +21,8 @@ def flags_for(device: str, flags: Sequence[str]) -> tuple[str, ...]:
     if names_target(read.flags):
         return add_target(read.flags).flags
     if is_simulated(device):
-        chosen = {name: flag for flag in target_flags(device) if (name := flag.partition("=")[0][2:]) not in read.values}
-        return (*read.flags, *chosen.values())
+        own = (flag for flag in target_flags(device) if flag[2:].partition("=")[0] not in read.values)
+        return (*read.flags, *own)
     return add_target(read.flags, device=TARGETS.get(driver_of(device), "")).flags
 
 
