@@ -94,9 +94,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--jobs", type=int, default=len(os.sched_getaffinity(0)), metavar="N",
         help="how many executables may be at work at once, in all of this user's compilations together "
              "(default: one per CPU)")  # fmt: skip
-    add("--compiler-flag", dest="compiler_flags", action="append", default=[], metavar="FLAG",
+    add(
+        "--compiler-flag",
+        dest="compiler_flags",
+        action="append",
+        default=[],
+        metavar="FLAG",
         help="a flag of iree-compile that demands something of numbers, such as "
-             "--compiler-flag=--iree-llvmcpu-reassociate-fp-reductions=false: the compiler does not tell the filter")
+        "--compiler-flag=--iree-llvmcpu-reassociate-fp-reductions=false: the compiler does not tell the filter",
+    )
     add("--no-cache", dest="cache", action="store_false", help="neither use nor keep results of earlier runs")
     add("--no-worker", dest="worker", action="store_false",
         help="do the work in this process, without a worker that serves the whole compilation")  # fmt: skip
