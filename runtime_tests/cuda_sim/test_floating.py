@@ -138,6 +138,8 @@ def test_minimum_and_maximum(type_):
     low, high = run(f"min.{type_} %d0, %a0, %a1;", type_, [a, b]), run(f"max.{type_} %d0, %a0, %a1;", type_, [a, b])
     assert [float(x) for x in low[:5]] == [1, 0, 0, 1, 2] and np.isnan(float(low[5])) and float(low[6]) == -np.inf
     assert [bool(np.signbit(float(x))) for x in (*low[1:3], *high[1:3])] == [True, True, False, False]
+    if type_ == "f64":  # which has no .NaN
+        return
     nan = run(f"min.NaN.{type_} %d0, %a0, %a1;", type_, [a, b])
     assert [bool(np.isnan(float(x))) for x in nan] == [False, False, False, True, True, True, False]
 
@@ -196,7 +198,7 @@ def test_tests_and_signs():
     a = np.array([1, np.inf, np.nan, 1e-40, 0, -2], "f4")
     wanted = {
         "finite": [1, 0, 0, 1, 1, 1], "infinite": [0, 1, 0, 0, 0, 0], "number": [1, 1, 0, 1, 1, 1],
-        "notanumber": [0, 0, 1, 0, 0, 0], "normal": [1, 0, 0, 0, 0, 1], "subnormal": [0, 0, 0, 1, 0, 0],
+        "notanumber": [0, 0, 1, 0, 0, 0], "normal": [1, 0, 0, 0, 1, 1], "subnormal": [0, 0, 0, 1, 0, 0],
     }  # fmt: skip
     for name, expected in wanted.items():
         (found,) = apply(f"testp.{name}.f32 %p, %a0; selp.u32 %d0, 1, 0, %p;", [a], ["u4"])

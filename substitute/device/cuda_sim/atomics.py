@@ -10,21 +10,31 @@ from collections.abc import Callable
 import numpy as np
 
 from ...payload.ptx.syntax import Instruction
+from . import floating
+from .arithmetic import on_floats
 from .batch import Batch
 from .decode import Builder, Decoder, Run
 from .faults import Place, Refused
-from .memory_access import resolve, split_generic
+from .memory_access import aligned, bits_differ, resolve, split_generic
+from .modifiers import note
 from .movement import space_of
 from .races import note_atomics
-from .rounding import round_bf16
-from .types import DTYPES, Array, Registers, bf16_to_f32
+from .types import DTYPES, Array, Registers
 
 Operation = Callable[..., Array]
-_SCOPES = {
-    "relaxed", "acquire", "release", "acq_rel", "cta", "gpu", "sys", "noftz", "L2::cache_hint", "global", "shared",
-    "shared::cta",
-}  # fmt: skip
+_SCOPES = frozenset(
+    {"relaxed", "acquire", "release", "acq_rel", "cta", "gpu", "sys", "noftz", "L2::cache_hint", "global", "shared",
+     "shared::cta"}
+)  # fmt: skip
 _BITS: dict[str, np.ufunc] = {"and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
+_HALVES = ("f16", "bf16", "f16x2", "bf16x2")
+_VECTORS = {"v2": 2, "v4": 4, "v8": 8}
+_TYPES: dict[str, tuple[str, ...]] = {
+    "add": ("u32", "s32", "u64", "f32", "f64", *_HALVES), "exch": ("b32", "b64", "b128"),
+    "cas": ("b16", "b32", "b64", "b128"), **dict.fromkeys(("min", "max"), ("u32", "s32", "u64", "s64")),
+    **dict.fromkeys(("and", "or", "xor"), ("b32", "b64")), **dict.fromkeys(("inc", "dec"), ("u32",)),
+}  # fmt: skip
+"""Operation → the types that it has, as scalars."""
 
 
 def _wrap_up(old: Array, b: Array) -> Array:
@@ -36,28 +46,24 @@ def _wrap_down(old: Array, b: Array) -> Array:
 
 
 def _compare_and_swap(old: Array, b: Array, c: Array) -> Array:
-    return np.where(old == b, c, old)
+    return np.where(bits_differ(old, b), old, c)
 
 
-def _add(type_: str) -> Operation:
-    if type_ in ("f16x2", "bf16x2", "bf16"):
-
-        def packed(old: Array, b: Array) -> Array:
-            if type_ == "f16x2":
-                halves = [np.ascontiguousarray(x).view(np.float16) for x in (old, b)]
-                return (halves[0] + halves[1]).view(old.dtype)
-            parts = [bf16_to_f32(np.ascontiguousarray(x).view(np.uint16)) for x in (old, b)]
-            return round_bf16(parts[0] + parts[1]).view(old.dtype)
-
-        return packed
-    return np.add
+def _extremum(name: str) -> Operation:
+    return lambda a, b: floating.extremum(a, b, largest=name == "max", nan=False)
 
 
-def operation(name: str, type_: str) -> Operation:
-    """New value of an address from the old one and the operands. Raises `Refused`."""
+def operation(name: str, type_: str, *, flushes: bool = False) -> Operation:
+    """New value of an address from the old one and the operands.
+
+    `flushes`: subnormal float32 are zeros, as they are to additions in global memory. Raises `Refused`.
+    """
+    if name in ("add", "min", "max") and (type_ in _HALVES or type_[0] == "f"):
+        plain: Operation = np.add if name == "add" else _extremum(name)
+        return on_floats(plain, type_, ftz=flushes and type_ == "f32")
     if name == "add":
-        return _add(type_)
-    if name in ("min", "max") and type_ in ("u32", "s32", "u64", "s64"):
+        return np.add
+    if name in ("min", "max"):
         return np.minimum if name == "min" else np.maximum
     if name in _BITS:
         return _BITS[name]
@@ -65,31 +71,50 @@ def operation(name: str, type_: str) -> Operation:
         return lambda old, b: b
     if name == "cas":
         return _compare_and_swap
-    if name in ("inc", "dec") and type_ == "u32":
-        return _wrap_up if name == "inc" else _wrap_down
-    raise Refused(f"atom.{name}.{type_}")
+    return _wrap_up if name == "inc" else _wrap_down
+
+
+def _check(i: Instruction) -> tuple[str, int]:
+    """(operation, elements). Raises `Refused`."""
+    type_ = i.opcode[-1]
+    words = [word for word in i.opcode[1:-1] if word not in _SCOPES]
+    count = next((_VECTORS[word] for word in words if word in _VECTORS), 1)
+    names = [word for word in words if word not in _VECTORS]
+    for word in names:
+        if "cluster" in word:
+            raise Refused(f"clusters (.{word})")
+    if len(names) != 1 or len(words) - len(names) != (count > 1):
+        raise Refused(".".join(i.opcode))
+    name = names[0]
+    halves = type_ in _HALVES
+    fits = type_ in _TYPES.get(name, ())
+    if count > 1:
+        # vectors: additions of floats, and extrema of halves
+        fits = (name == "add" and type_ == "f32" and count < 8) or (name in ("add", "min", "max") and halves)
+    if not fits or (halves and "noftz" not in i.opcode):
+        raise Refused(".".join(i.opcode))
+    note(i.opcode, words)
+    return name, count
 
 
 def _atomic(d: Decoder, i: Instruction) -> Run:
     returns = i.opcode[0] == "atom"
-    words = [word for word in i.opcode[1:-1] if word not in _SCOPES]
     type_ = i.opcode[-1]
-    if len(words) != 1 or type_ not in DTYPES:
-        for word in words:
-            if "cluster" in word:
-                raise Refused(f"clusters (.{word})")
-        raise Refused(".".join(i.opcode))
-    name = words[0]
-    function = operation(name, type_)
+    name, elements = _check(i)
+    functions = {space: operation(name, type_, flushes=space == "global") for space in ("global", "shared")}
     first = 1 if returns else 0
     address, location = d.address(i.operands[first])
     space = space_of(i.opcode[1:], location)
     dtype = DTYPES[type_]
     if space in ("shared", "generic"):
         d.smallest_shared_access = min(d.smallest_shared_access, dtype.itemsize)
-    count = 2 if name == "cas" else 1
-    reads = [d.read(operand, type_) for operand in i.operands[first + 1 : first + 1 + count]]
-    put = d.put_some(i.operands[0], type_) if returns else None
+    if name == "cas":
+        columns = [[d.read(operand, type_) for operand in i.operands[first + 1 : first + 3]]]
+    else:
+        columns = [[d.read(part, type_)] for part in d.elements(i.operands[first + 1])]
+    puts = [d.put_some(part, type_) for part in d.elements(i.operands[0])] if returns else []
+    if len(columns) != elements or (returns and len(puts) != elements):
+        raise Refused(f"{'.'.join(i.opcode)} with {len(columns)} values")
     guard, place = d.guard, d.place
 
     def run(m: Batch, r: Registers) -> None:
@@ -101,16 +126,23 @@ def _atomic(d: Decoder, i: Instruction) -> Run:
         def of_chosen(value: Array) -> Array:
             return np.broadcast_to(value, (lanes,)) if value.shape[0] == 1 else value if where is None else value[where]
 
-        at = of_chosen(address(r))
-        values = [of_chosen(read(r)) for read in reads]
-        old = np.zeros(lanes, dtype)
+        start = of_chosen(address(r))
+        if elements > 1:
+            start = aligned(m, place, space, start, dtype.itemsize * elements, where)
         chosen = np.arange(m.count) if where is None else where
-        parts = [(space, at, None, where)] if space != "generic" else split_generic(m, at, where)
-        for inner, addresses, some_at, _ in parts:
-            picked = slice(None) if some_at is None else some_at
-            own = [value[picked] for value in values]
-            old[picked] = _update(m, place, inner, addresses, own, chosen[picked], function, name, dtype)
-        if put is not None:
+        results = []
+        for number, reads in enumerate(columns):
+            at = start + np.int64(number * dtype.itemsize) if number else start
+            values = [of_chosen(read(r)) for read in reads]
+            old = np.zeros(lanes, dtype)
+            parts = [(space, at, None, where)] if space != "generic" else split_generic(m, at, where)
+            for inner, addresses, some_at, _ in parts:
+                picked = slice(None) if some_at is None else some_at
+                own = [value[picked] for value in values]
+                function = functions["shared" if inner == "shared" else "global"]
+                old[picked] = _update(m, place, inner, addresses, own, chosen[picked], function, name, dtype)
+            results.append(old)
+        for put, old in zip(puts, results, strict=False):
             put(r, old, where, m.count)
 
     return run

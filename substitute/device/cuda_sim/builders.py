@@ -6,6 +6,8 @@ from . import (
     arithmetic,
     async_copy,
     atomics,
+    bitwise,
+    carry,
     comparison,
     control,
     conversion,
@@ -18,11 +20,22 @@ from . import (
 from .decode import Builder
 
 BUILDERS: dict[str, Builder] = {
-    **arithmetic.BUILDERS, **comparison.BUILDERS, **conversion.BUILDERS, **movement.BUILDERS, **control.BUILDERS,
+    **arithmetic.BUILDERS, **carry.BUILDERS, **bitwise.BUILDERS,
+    **comparison.BUILDERS, **conversion.BUILDERS, **movement.BUILDERS, **control.BUILDERS,
     **warp.BUILDERS,
     **atomics.BUILDERS, **async_copy.BUILDERS, **mbarrier.BUILDERS, **matrix.BUILDERS, **wgmma.BUILDERS,
 }  # fmt: skip
 """By the first part of the opcode."""
+OPERANDS: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("add", "sub", "addc", "subc", "mul", "mul24", "div", "rem", "and", "or", "xor", "shl"), (3,)),
+    **dict.fromkeys(("mad", "mad24", "madc", "fma", "sad", "prmt", "dp4a", "dp2a", "shf", "bfe", "selp", "slct"), (4,)),
+    **dict.fromkeys(("abs", "neg", "not", "cnot", "popc", "clz", "brev", "bfind", "testp", "rcp", "sqrt"), (2,)),
+    **dict.fromkeys(("rsqrt", "ex2", "lg2", "sin", "cos", "tanh", "mov"), (2,)),
+    **dict.fromkeys(("min", "max"), (3, 4)), "fns": (4,),
+    "shr": (3,), "bfi": (5,), "lop3": (5, 6), "setp": (3, 4), "set": (3, 4), "copysign": (3,), "ld": (2, 3),
+    "st": (2, 3),
+}  # fmt: skip
+"""How many operands an instruction has."""
 
 _REFUSED = {
     "tcgen05": "tensor memory (tcgen05)", "tex": "textures", "tld4": "textures", "txq": "textures", "suld": "surfaces",

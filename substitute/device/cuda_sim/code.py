@@ -176,6 +176,8 @@ def _watched(step: Step, reads: tuple[int, ...], writes: tuple[int, ...], names:
             missing = ~m.of_active(written[slot])
             if keep is not None and slot not in step.guard_slots:
                 missing = missing & keep
+            if step.needs is not None and slot in step.conditional:
+                missing = missing & step.needs(r)
             if missing.any():
                 lane = int(m.chosen(None)[int(missing.argmax())])
                 m.fault(

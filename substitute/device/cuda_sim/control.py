@@ -14,6 +14,7 @@ from .barriers import BarrierUse
 from .batch import Batch
 from .decode import Builder, Control, Decoder, Run
 from .faults import Place, Refused
+from .modifiers import note
 from .types import DTYPES, Array, Registers, resize
 
 
@@ -59,15 +60,20 @@ def _barrier(d: Decoder, i: Instruction) -> Run | None:
     words = [word for word in i.opcode[1:] if word not in ("cta", "aligned")]
     mode = words[0] if words else ""
     if mode == "warp":
+        note(i.opcode, ("warp",))
         return _warp_barrier(d, i)
     if mode in ("cluster",):
         raise Refused("clusters (barrier.cluster)")
     if mode not in ("sync", "arrive", "red"):
         raise Refused(".".join(i.opcode))
+    note(i.opcode, (mode,))
     operands = list(i.operands)
     store, reduction, predicate = None, "", None
     if mode == "red":
         reduction = words[1]
+        if reduction not in ("popc", "and", "or") or words[2:] != [("u32" if reduction == "popc" else "pred")]:
+            raise Refused(".".join(i.opcode))
+        note(i.opcode, words)
         store = _late(d, operands.pop(0), "u32" if reduction == "popc" else "pred")
         predicate = d.read(operands.pop(), "pred")
     number = d.read(operands[0], "u32") if operands else d.read(Integer(0), "u32")

@@ -15,28 +15,34 @@ from numpy.typing import NDArray
 from ...payload.ptx.syntax import Instruction, Operand
 from .decode import Builder, Decoder, Run
 from .faults import Refused
-from .floating import clamp, flush
+from .floating import canonical, clamp, flush, relu
+from .modifiers import Modifiers, note, split
 from .rounding import round_bf16, round_f64
 from .types import DTYPES, E4M3, E5M2, Array, Registers, bf16_to_f32, is_float
 
 Function = Callable[[Array], Array]
 _TO_INTEGER: dict[str, Function] = {"rni": np.rint, "rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil}
 _TABLES = {"e4m3": E4M3, "e5m2": E5M2}
-_KNOWN = {
-    "rn", "rz", "rm", "rp", "rna", "rni", "rzi", "rmi", "rpi", "ftz", "sat", "satfinite", "relu",
-}  # fmt: skip
 
 
-def to_integer(value: Array, type_: str, rounding: str) -> Array:
-    """Clamped to the type's range; NaN gives 0 (ISA: for 32-bit and wider float sources)."""
+def to_integer(value: Array, type_: str, rounding: str, *, wide: bool = False) -> Array:
+    """Clamped to the type's range.
+
+    NaN gives 0 unless the source (`wide`) or the result has 64 bits: then only the uppermost bit is set (PTX ISA,
+    "cvt").
+    """
     dtype = DTYPES[type_]
     limits = np.iinfo(dtype)
     whole = _TO_INTEGER[rounding](value.astype(np.float64))
-    high, low = whole >= float(limits.max), whole <= float(limits.min)
-    plain = np.where(high | low | np.isnan(whole), 0.0, whole)
+    high, low, nans = whole >= float(limits.max), whole <= float(limits.min), np.isnan(whole)
+    plain = np.where(high | low | nans, 0.0, whole)
     result: Array = plain.astype(dtype)
     result = np.where(high, dtype.type(limits.max), result)
-    return np.where(low, dtype.type(limits.min), result).astype(dtype)
+    result = np.where(low, dtype.type(limits.min), result)
+    if (wide or dtype.itemsize == 8) and nans.any():
+        top = np.array([1 << (8 * dtype.itemsize - 1)], f"u{dtype.itemsize}").view(dtype)
+        result = np.where(nans, top, result)
+    return result.astype(dtype)
 
 
 def to_float(value: Array, type_: str, rounding: str) -> Array:
@@ -67,11 +73,9 @@ def _integer_error(value: Array, wide: Array) -> Array:
     return np.array([int(v) - int(w) for v, w in zip(value.tolist(), wide.tolist(), strict=True)], np.float64)
 
 
-def to_tf32(value: Array, rounding: str, *, relu: bool = False) -> Array:
+def to_tf32(value: Array, rounding: str, *, relu_: bool = False, satfinite: bool = False) -> Array:
     """float32 → the bits of tf32 (10 mantissa bits), to nearest with ties away (rna), to even, or towards zero."""
-    bits = value.view(np.uint32)
-    if relu:
-        bits = np.where(value < 0, np.uint32(0), bits)
+    bits = (relu(value) if relu_ else value).view(np.uint32)
     if rounding == "rna":
         rounded = bits + np.uint32(0x1000)
     elif rounding == "rn":
@@ -79,7 +83,12 @@ def to_tf32(value: Array, rounding: str, *, relu: bool = False) -> Array:
     else:
         rounded = bits
     special = (bits & np.uint32(0x7F800000)) == np.uint32(0x7F800000)
-    return np.where(special, bits, rounded & np.uint32(0xFFFFE000))
+    result = np.where(special, bits, rounded & np.uint32(0xFFFFE000))
+    result = np.where(np.isnan(value), np.uint32(0x7FFFFFFF), result)
+    if satfinite:
+        over = (result & np.uint32(0x7FFFFFFF)) == np.uint32(0x7F800000)
+        result = np.where(over, (result & np.uint32(1 << 31)) | np.uint32(0x7F7FE000), result)
+    return result
 
 
 @cache
@@ -90,11 +99,9 @@ def _grid(type_: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return values, (values[1:] + values[:-1]) / 2
 
 
-def to_f8(value: Array, type_: str, *, relu: bool = False) -> Array:
+def to_f8(value: Array, type_: str, *, relu_: bool = False) -> Array:
     """Float → e4m3 or e5m2 codes, to nearest even, overflow to the largest finite number (.satfinite)."""
-    wide = value.astype(np.float64)
-    if relu:
-        wide = np.where(wide < 0, 0.0, wide)
+    wide = (relu(value) if relu_ else value).astype(np.float64)
     values, middles = _grid(type_)
     size = np.abs(wide)
     below = np.searchsorted(middles, size, side="left")
@@ -113,14 +120,22 @@ def _source(d: Decoder, operand: Operand, type_: str) -> Callable[[Registers], A
     return read
 
 
+_ROUNDINGS = ("rn", "rz", "rm", "rp", "rna", *_TO_INTEGER)
+
+
+def _one_rounding(modifiers: set[str]) -> str:
+    found = [word for word in _ROUNDINGS if word in modifiers]
+    if len(found) > 1:
+        raise Refused(f"cvt.{'.'.join(found)}")
+    return found[0] if found else ""
+
+
 def _convert(d: Decoder, i: Instruction) -> Run:
-    to, origin = i.opcode[-2:]
     if i.opcode[1] == "pack":
         return _pack(d, i)
-    modifiers = set(i.opcode[1:-2])
-    for modifier in modifiers - _KNOWN:
-        raise Refused(f"cvt.{modifier}")
-    if to not in DTYPES or origin not in DTYPES:
+    to, origin = i.opcode[-2:]
+    modifiers = split(i.opcode, (*_ROUNDINGS, "ftz", "sat", "satfinite", "relu"), count=2)
+    if "ftz" in modifiers and "f32" not in (to, origin):
         raise Refused(".".join(i.opcode))
     if to.endswith("x2") or origin.endswith("x2"):
         return _convert_pair(d, i, to, origin, modifiers)
@@ -129,71 +144,88 @@ def _convert(d: Decoder, i: Instruction) -> Run:
     return d.pure(i.operands[0], to, lambda r: function(read(r)))
 
 
-def _scalar(to: str, origin: str, modifiers: set[str]) -> Function:
-    rounding = next((m for m in modifiers if m[0] == "r" and m != "relu"), "")
-    ftz, sat = "ftz" in modifiers, "sat" in modifiers
-    if to == "tf32":
-        return lambda x: to_tf32(x, rounding, relu="relu" in modifiers)
+def _scalar(to: str, origin: str, modifiers: Modifiers) -> Function:
+    rounding = _one_rounding(modifiers)
+    ftz = "ftz" in modifiers
     dtype = DTYPES[to]
     if is_float(origin) and not is_float(to):
         if rounding not in _TO_INTEGER:
             raise Refused(f"cvt to .{to} without .rni, .rzi, .rmi or .rpi")
-        return lambda x: to_integer(flush(x) if ftz and x.dtype == np.float32 else x, to, rounding)
+        note(modifiers.opcode, ("sat",))  # a conversion to integers clamps by itself
+        wide = origin == "f64"
+        return lambda x: to_integer(flush(x) if ftz else x, to, rounding, wide=wide)
     if not is_float(origin) and not is_float(to):
-        if sat:
-            return lambda x: _saturated(x, dtype)
+        if "sat" in modifiers:
+            return lambda x: _saturated(x, np.iinfo(dtype)).astype(dtype)
         return lambda x: x.astype(dtype)
-    relu = "relu" in modifiers
+    sat, relu_, satfinite = "sat" in modifiers, "relu" in modifiers, "satfinite" in modifiers
+    if to == "tf32":
+        return lambda x: to_tf32(x, rounding, relu_=relu_, satfinite=satfinite)
+    whole = _TO_INTEGER.get(rounding)
+    final = "rn" if whole is not None else rounding
 
     def function(x: Array) -> Array:
         if ftz and x.dtype == np.float32:
             x = flush(x)
-        if rounding in _TO_INTEGER:
-            x = _TO_INTEGER[rounding](x)
+        if whole is not None:
+            x = whole(x)
         if sat:
             x = clamp(x)
-        if relu:
-            x = np.where(x < 0, np.zeros(1, x.dtype), x)
-        result = to_float(x, to, "rn" if rounding in _TO_INTEGER else rounding)
-        return flush(result) if ftz and to == "f32" else result
+        result = to_float(x, to, final)
+        if ftz and to == "f32":
+            result = flush(result)
+        if to in ("f16", "f32"):
+            result = canonical(result)
+        return _finished(result, to, relu_=relu_, satfinite=satfinite)
 
     return function
 
 
-def _saturated(x: Array, dtype: np.dtype[Any]) -> Array:
-    limits, own = np.iinfo(dtype), np.iinfo(x.dtype)
+def _finished(result: Array, to: str, *, relu_: bool, satfinite: bool) -> Array:
+    """.relu and .satfinite of a result as its type is held."""
+    if satfinite:
+        result = _finite(result, to)
+    if relu_:
+        return round_bf16(relu(bf16_to_f32(result))) if to == "bf16" else relu(result)
+    return result
+
+
+def _saturated(x: Array, limits: np.iinfo[Any]) -> Array:
+    """Integers clamped to a range, in their own type."""
+    own = np.iinfo(x.dtype)
     low, high = max(limits.min, own.min), min(limits.max, own.max)
-    result: Array = np.clip(x, x.dtype.type(low), x.dtype.type(high)).astype(dtype)
+    result: Array = np.clip(x, x.dtype.type(low), x.dtype.type(high))
     return result
 
 
 def _convert_pair(d: Decoder, i: Instruction, to: str, origin: str, modifiers: set[str]) -> Run:
     """Two numbers at once: `cvt.rn.f16x2.f32 d, high, low`, `cvt.rn.satfinite.e4m3x2.f32`, `cvt.rn.f16x2.e4m3x2`."""
-    relu = "relu" in modifiers
-    rounding = next((m for m in ("rz", "rna") if m in modifiers), "rn")
+    relu_, satfinite = "relu" in modifiers, "satfinite" in modifiers
+    rounding = _one_rounding(modifiers)
     element = to.removesuffix("x2")
+    if rounding not in ("rn", "rz") or (rounding == "rz" and element not in ("f16", "bf16")):
+        raise Refused(".".join(i.opcode))
     if origin in ("e4m3x2", "e5m2x2"):
-        if to != "f16x2":
+        if to != "f16x2" or rounding != "rn":
             raise Refused(".".join(i.opcode))
         table, read = _TABLES[origin[:4]], d.read(i.operands[1], "b16")
 
         def widened(r: Registers) -> Array:
             codes = np.ascontiguousarray(read(r)).view(np.uint8).reshape(-1, 2)
-            values = table[codes].astype(np.float16)
-            values = np.where(values < 0, np.float16(0), values) if relu else values
-            return np.ascontiguousarray(values).reshape(-1).view(np.uint32)
+            values = canonical(table[codes].astype(np.float16))
+            return np.ascontiguousarray(relu(values) if relu_ else values).reshape(-1).view(np.uint32)
 
         return d.pure(i.operands[0], "b32", widened)
+    if element not in ("f16", "bf16", *_TABLES) or (element in _TABLES and not satfinite):
+        raise Refused(".".join(i.opcode))
 
     def narrow(x: Array) -> Array:
         if element in _TABLES:
-            return to_f8(x, element, relu=relu)
-        if relu:
-            x = np.where(x < 0, np.zeros(1, x.dtype), x)
+            return to_f8(x, element, relu_=relu_)
         found = to_float(x, element, rounding)
-        if "satfinite" in modifiers:
-            found = _finite(found, element)
-        return found.view(np.uint16)
+        if element == "f16":
+            found = canonical(found)
+        return _finished(found, element, relu_=relu_, satfinite=satfinite).view(np.uint16)
 
     result, shift = ("b16", 8) if element in _TABLES else ("b32", 16)
     dtype = DTYPES[result]
@@ -207,6 +239,8 @@ def _convert_pair(d: Decoder, i: Instruction, to: str, origin: str, modifiers: s
             return np.ascontiguousarray(narrow(values)).view(dtype)
 
         return d.pure(i.operands[0], result, from_halves)
+    if origin != "f32":
+        raise Refused(".".join(i.opcode))
     high, low = (_source(d, operand, origin) for operand in i.operands[1:3])
     return d.pure(
         i.operands[0], result,
@@ -215,27 +249,37 @@ def _convert_pair(d: Decoder, i: Instruction, to: str, origin: str, modifiers: s
 
 
 def _finite(found: Array, element: str) -> Array:
-    bits = found.view(np.uint16)
-    infinity = np.uint16(0x7C00 if element == "f16" else 0x7F80)
-    over = (bits & np.uint16(0x7FFF)) == infinity
-    return np.where(over, bits - np.uint16(1), bits)
+    """Infinities become the largest finite number."""
+    size = found.dtype.itemsize
+    bits = found.view(f"u{size}")
+    infinity = {"f16": 0x7C00, "bf16": 0x7F80, "f32": 0x7F800000}[element]
+    one, sign = bits.dtype.type(1), bits.dtype.type(1 << (8 * size - 1))
+    over = (bits & ~sign) == infinity
+    return np.where(over, bits - one, bits).view(found.dtype)
+
+
+_PACKED_BITS = {**{f"{letter}{bits}": bits for letter in "us" for bits in (2, 4, 8, 16)}}
 
 
 def _pack(d: Decoder, i: Instruction) -> Run:
     """cvt.pack.sat: two integers, saturated and put below the bits of a third."""
-    words = [word for word in i.opcode[2:] if word != "sat"]
+    words = i.opcode[3:]
+    note(i.opcode, ("sat", *words))
+    if i.opcode[2] != "sat" or len(words) != len(i.operands) - 1 or words[1] not in ("u32", "s32"):
+        raise Refused(".".join(i.opcode))
     to, origin = words[0], words[1]
-    bits = int(to[1:])
+    bits = _PACKED_BITS.get(to)
+    if bits is None or (bits == 16) != (len(words) == 2) or words[2:] not in ((), ("b32",)):
+        raise Refused(".".join(i.opcode))
     a, b = (d.read(o, origin) for o in i.operands[1:3])
-    c = d.read(i.operands[3], "b32") if len(i.operands) > 3 else None
-    raw = np.dtype(f"u{bits // 8}")
+    c = d.read(i.operands[3], "b32") if len(words) > 2 else None
+    lowest, highest = (0, (1 << bits) - 1) if to[0] == "u" else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+    mask, shift = np.int64((1 << bits) - 1), np.uint32(bits)
 
     def compute(r: Registers) -> Array:
-        high, low = (_saturated(x(r), DTYPES[to]).view(raw).astype(np.uint32) for x in (a, b))
-        result = (high << np.uint32(bits)) | low
-        if c is not None and bits < 16:
-            result = result | (c(r) << np.uint32(2 * bits))
-        return result
+        high, low = ((np.clip(x(r).astype(np.int64), lowest, highest) & mask).astype(np.uint32) for x in (a, b))
+        result: Array = (high << shift) | low
+        return result if c is None else result | (c(r) << np.uint32(2 * bits))
 
     return d.pure(i.operands[0], "b32", compute)
 

@@ -6,7 +6,7 @@ operands and returns the closure that executes the instruction for all active la
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from ...payload.ptx.syntax import (
 )
 from .faults import Place, Refused
 from .layout import Layout, Location
+from .modifiers import Words
 from .types import DTYPES, Array, Read, Registers, is_signed, resize
 
 if TYPE_CHECKING:
@@ -37,6 +38,20 @@ Run = Callable[["Batch", Registers], None]
 Put = Callable[[Registers, Array, "Array | None"], None]
 """(registers, values of the active lanes, which lanes take them)."""
 Builder = Callable[["Decoder", Instruction], "Run | None"]
+
+
+def call(function: Callable[..., Array], reads: Sequence[Read]) -> Read:
+    """A function of operands as a reader, without a loop where there are few."""
+    if len(reads) == 1:
+        (a,) = reads
+        return lambda r: function(a(r))
+    if len(reads) == 2:
+        a, b = reads
+        return lambda r: function(a(r), b(r))
+    if len(reads) == 3:
+        a, b, c = reads
+        return lambda r: function(a(r), b(r), c(r))
+    return lambda r: function(*[read(r) for read in reads])
 
 
 @dataclass(slots=True)
@@ -72,6 +87,9 @@ class Step:
     """Registers that an asynchronous instruction writes behind the program's back."""
     copies: tuple[int, ...] = ()
     """Of a `mov`: the slots that are only copied."""
+    conditional: frozenset[int] = frozenset()
+    """Slots that are read only by the lanes for which `needs` is true."""
+    needs: Read | None = None
     takes: Read | None = None
     """Of a `selp`: the lanes that take the first of its two operands."""
     between: tuple[int | None, int | None] = (None, None)
@@ -119,7 +137,11 @@ class Decoder:
         self.step = Step(place=place)
         self._uses, self._defines = set(), set()
         self.guard, guard_slots = self._guard(instruction)
-        self.step.run = builder(self, instruction)
+        words = Words(instruction.opcode)
+        self.step.run = builder(self, Instruction(words, instruction.operands, instruction.guard, instruction.span))
+        unasked = words.unasked()
+        if unasked and words[0][0] != "<":
+            raise Refused(f"the modifier .{unasked[0]} of {'.'.join(instruction.opcode)}")
         self.step.guard, self.step.guard_slots = self.guard, guard_slots
         self.step.uses = frozenset(self._uses | guard_slots)
         self.step.defines = frozenset(self._defines)

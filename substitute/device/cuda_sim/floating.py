@@ -2,7 +2,7 @@
 
 The approximate instructions (`ex2`, `lg2`, `sin`, `cos`, `tanh`, `rcp`, `rsqrt`, `sqrt`, `div.full`) are computed in
 float64 and rounded once. A device's last bits differ: PTX ISA 9.7.3 allows it, and no simulation can say how. NaN
-payloads are NumPy's.
+results of f32, f16 and bf16 are the canonical NaN, whichever operand was one.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
 from .faults import Refused
-from .rounding import fma32, fma64, round_bf16, round_f64, round_rational, to_odd, two_product, two_sum
+from .rounding import fma32, fma64, round_bf16, round_f64, round_rational, round_root, to_odd, two_product, two_sum
 from .types import Array, bf16_to_f32, bits_of
 
 Function = Callable[..., Array]
@@ -27,17 +28,79 @@ APPROXIMATIONS: dict[str, Function] = {
 """Of float64."""
 
 
+CANONICAL: dict[int, Any] = {4: np.uint32(0x7FFFFFFF).view(np.float32), 2: np.uint16(0x7FFF).view(np.float16)}
+"""The NaN that instructions of f32 and f16 give, by bytes."""
+
+
+def canonical(value: Array) -> Array:
+    """Float32 or float16 with every NaN as the canonical one."""
+    if value.dtype == np.float32:
+        flat = value.reshape(-1)
+        # a sum of squares is NaN exactly where one of its terms is
+        total = np.dot(flat, flat)
+        if total == total:
+            return value
+    nans = np.isnan(value)
+    return np.where(nans, CANONICAL[value.dtype.itemsize], value) if nans.any() else value
+
+
+def settle_f64(function: Function) -> Function:
+    """Float64 keeps a NaN's payload: of several operands' the largest one, so that their order does not matter."""
+
+    def settled(*operands: Array) -> Array:
+        result = function(*operands)
+        nans = np.isnan(result)
+        if not nans.any():
+            return result
+        bits = result.view(np.uint64)
+        quiet = np.uint64(1 << 51)
+        best = np.zeros(1, np.uint64)
+        for operand in operands:
+            best = np.maximum(best, np.where(np.isnan(operand), operand.view(np.uint64) | quiet, np.uint64(0)))
+        whole: Array = np.where(nans & (best != 0), best, bits).view(np.float64)
+        return whole
+
+    return settled
+
+
+_TINY = {4: (np.uint32, 0x7F800000), 2: (np.uint16, 0x7C00), 8: (np.uint64, 0x7FF0 << 48)}
+
+
 def flush(value: Array) -> Array:
-    """Subnormal float32 become zeros of the same sign."""
-    small = (value.view(np.uint32) & _EXPONENT) == 0
+    """Subnormal numbers become zeros of the same sign."""
+    raw, exponent = _TINY[value.dtype.itemsize]
+    small = (value.view(raw) & raw(exponent)) == 0
     if not small.any():
         return value
-    return np.where(small, np.copysign(np.float32(0), value), value)
+    return np.where(small, np.copysign(value.dtype.type(0), value), value)
 
 
 def clamp(value: Array) -> Array:
-    """.sat: to [0, 1], NaN to 0."""
-    result: Array = np.where(np.isnan(value), 0, np.clip(value, 0, 1)).astype(value.dtype)
+    """.sat: to [0, 1]; NaN and -0 become +0."""
+    result: Array = np.where(value > 0, np.minimum(value, 1), 0).astype(value.dtype)
+    return result
+
+
+def relu(value: Array) -> Array:
+    """.relu: what is below zero, and -0, becomes +0; NaN the canonical NaN."""
+    return canonical(np.where((value > 0) | np.isnan(value), value, np.zeros(1, value.dtype)))
+
+
+def upper_half(function: Function) -> Function:
+    """rcp.approx.ftz.f64 and rsqrt: only the upper 32 bits are read and made; subnormal numbers are zeros."""
+    mask = np.uint64(0xFFFFFFFF00000000)
+
+    def upper(x: Array) -> Array:
+        result = flush(np.asarray(function(flush((x.view(np.uint64) & mask).view(np.float64)))))
+        cut: Array = np.where(np.isnan(result), np.uint64(0x7FFFFFFF00000000), result.view(np.uint64) & mask)
+        return cut.view(np.float64)
+
+    return upper
+
+
+def multiply_signs(size: Array, a: Array, b: Array) -> Array:
+    """`size` with the product of two signs."""
+    result: Array = np.copysign(size, np.where(np.signbit(a) ^ np.signbit(b), -1, 1).astype(size.dtype))
     return result
 
 
@@ -79,27 +142,40 @@ def multiply_add(a: Array, b: Array, c: Array, type_: str) -> Array:
 
 def directed(name: str, type_: str, mode: str) -> Function:
     """add, sub, mul, fma, div, rcp, sqrt with rounding towards zero or an infinity."""
-    if type_ == "f64" and name in ("mul", "fma", "div", "rcp"):
-        return _rational(name, mode)
-    if type_ == "f64" and name not in ("add", "sub"):
-        raise Refused(f"{name}.{mode}.f64")
+    if type_ not in ("f32", "f64"):
+        raise Refused(f"{name}.{mode}.{type_}")
+    if type_ == "f64" and name in ("mul", "fma", "div", "rcp", "sqrt"):
+        inner = _rational(name, mode)
+    else:
+
+        def inner(*operands: Array) -> Array:
+            value, error = _exact(name, [x.astype(np.float64) for x in operands])
+            return round_f64(value, error, type_, mode)
+
+    if mode != "rm" or name not in ("add", "sub", "fma"):
+        return inner
 
     def function(*operands: Array) -> Array:
-        value, error = _exact(name, [x.astype(np.float64) for x in operands])
-        return round_f64(value, error, type_, mode)
+        # IEEE 754, 6.3: downwards, a sum that is zero is -0 unless both of its terms are +0
+        result = inner(*operands)
+        first, last = (operands[0] * operands[1] if name == "fma" else operands[0]), operands[-1]
+        negative = np.signbit(first) | (np.signbit(last) ^ (name == "sub"))
+        return np.where((result == 0) & negative, np.copysign(result, -1), result)
 
     return function
 
 
 _RATIONAL: dict[str, Callable[..., Fraction]] = {
     "mul": lambda a, b: a * b, "fma": lambda a, b, c: a * b + c, "div": lambda a, b: a / b, "rcp": lambda a: 1 / a,
+    "sqrt": lambda a: a,
 }  # fmt: skip
 
 
 def _rational(name: str, mode: str) -> Function:
     """float64 lane by lane: exact, and slow, as hardly any kernel asks for it."""
     plain: dict[str, Function] = {
-        "mul": np.multiply, "fma": lambda a, b, c: a * b + c, "div": np.divide, "rcp": lambda a: 1.0 / a
+        "mul": np.multiply, "fma": lambda a, b, c: a * b + c, "div": np.divide, "rcp": lambda a: 1.0 / a,
+        "sqrt": np.sqrt,
     }  # fmt: skip
 
     def function(*operands: Array) -> Array:
@@ -110,7 +186,9 @@ def _rational(name: str, mode: str) -> Function:
             if not all(map(math.isfinite, lane)) or (name in ("div", "rcp") and lane[-1] == 0):
                 continue
             exact = _RATIONAL[name](*map(Fraction, lane))
-            if exact:
+            if name == "sqrt":
+                result[at] = round_root(exact, mode) if exact > 0 else result[at]
+            elif exact:
                 result[at] = round_rational(exact, mode)
         return result
 
@@ -164,7 +242,9 @@ def classify(value: Array, what: str) -> Array:
     tests: dict[str, Callable[[], Array]] = {
         "finite": lambda: np.isfinite(value), "infinite": lambda: np.isinf(value),
         "number": lambda: ~np.isnan(value), "notanumber": lambda: np.isnan(value),
-        "normal": lambda: np.isfinite(value) & (size >= tiny), "subnormal": lambda: (size < tiny) & (size > 0),
+        # zeros are normal numbers to testp
+        "normal": lambda: np.isfinite(value) & ((size >= tiny) | (size == 0)),
+        "subnormal": lambda: (size < tiny) & (size > 0),
     }  # fmt: skip
     if what not in tests:
         raise Refused(f"testp.{what}")

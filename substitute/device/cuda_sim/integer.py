@@ -5,6 +5,7 @@ Source: PTX ISA 9.7.1 "Integer Arithmetic Instructions", 9.7.2 "Extended-Precisi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,19 @@ def divide(a: Array, b: Array) -> Array:
 
 
 def remainder(a: Array, b: Array) -> Array:
-    """With the sign of the dividend."""
+    """With the sign of the dividend; of a division by zero all ones, as the code gives that ptxas makes for it."""
     rest: Array = a - divide(a, b) * b
-    return rest
+    return np.where(b == 0, ~np.zeros(1, a.dtype), rest)
+
+
+def multiply_24(dtype: np.dtype[Any], *, high: bool) -> Callable[[Array, Array], Array]:
+    """mul24: products of the low 24 bits, of which the upper or the lower 32 of 48 are kept."""
+    shift, down = np.int64(40), np.int64(16 if high else 0)
+
+    def narrow(x: Array) -> Array:
+        return (x.astype(np.int64) << shift) >> shift if dtype.kind == "i" else x.astype(np.int64) & np.int64(0xFFFFFF)
+
+    return lambda a, b: ((narrow(a) * narrow(b)) >> down).astype(np.uint32).view(dtype)
 
 
 def shift_left(a: Array, amount: Array) -> Array:
@@ -195,3 +206,20 @@ def saturate(value: Array, dtype: np.dtype[Any]) -> Array:
     limits = np.iinfo(dtype)
     result: Array = np.clip(value, limits.min, limits.max).astype(dtype)
     return result
+
+
+def find_set(mask: Array, base: Array, offset: Array) -> Array:
+    """fns: position of the set bit that is `offset` set bits away from bit `base`; all ones if there is none.
+
+    An offset of 0 stands for `base` itself, which must be set then.
+    """
+    mask, base, offset = (np.ascontiguousarray(x) for x in np.broadcast_arrays(mask, base & np.uint32(31), offset))
+    found = np.full(mask.shape, 0xFFFFFFFF, np.uint32)
+    for at, (bits, start, count) in enumerate(zip(mask.tolist(), base.tolist(), offset.tolist(), strict=True)):
+        step = -1 if count < 0 else 1
+        positions = range(start, -1 if step < 0 else 32, step)
+        set_ones = [n for n in (positions if count else range(start, start + 1)) if bits >> n & 1]
+        wanted = max(abs(count), 1) - 1
+        if wanted < len(set_ones):
+            found[at] = set_ones[wanted]
+    return found

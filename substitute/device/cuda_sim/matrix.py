@@ -16,8 +16,10 @@ from ...payload.ptx.syntax import Instruction, Integer
 from .batch import Batch
 from .decode import Builder, Decoder, Run
 from .faults import Place, Refused
+from .floating import canonical
 from .integer import saturate
 from .memory_access import load, store
+from .modifiers import note
 from .movement import space_of
 from .types import DTYPES, Array, Read, Registers, widen
 
@@ -68,22 +70,19 @@ def shape_of(i: Instruction) -> tuple[int, int, int]:
     found = next((match for word in i.opcode if (match := _SHAPE.fullmatch(word))), None)
     if found is None:
         raise Refused(".".join(i.opcode))
+    note(i.opcode, (found[0],))
     return int(found[1]), int(found[2]), int(found[3])
 
 
 def _mma(d: Decoder, i: Instruction) -> Run:
     rows, columns, depth = shape_of(i)
-    result, a_type, b_type, c_type = i.opcode[-4:]
-    words = set(i.opcode[1:-4]) - {
-        "sync",
-        "aligned",
-        "row",
-        "col",
-        "satfinite",
-        "kind::f8f6f4",
-        f"m{rows}n{columns}k{depth}",
-    }
-    if words or "row" not in i.opcode or "col" not in i.opcode:
+    # .satfinite may stand behind the types as well
+    words = [word for word in i.opcode[1:] if word != "satfinite"]
+    types = words[-4:]
+    result, a_type, b_type, c_type = types
+    note(i.opcode, types)
+    known = {"sync", "aligned", "row", "col", "kind::f8f6f4", f"m{rows}n{columns}k{depth}"}
+    if set(words[:-4]) - known or "row" not in i.opcode or "col" not in i.opcode:
         raise Refused(".".join(i.opcode))
     if (a_type, columns, depth) not in _KNOWN or b_type not in _BITS or rows not in (8, 16):
         raise Refused(".".join(i.opcode))
@@ -103,6 +102,8 @@ def _mma(d: Decoder, i: Instruction) -> Run:
     d.step.members = d.read(Integer(0xFFFFFFFF), "u32")
     guard, place = d.guard, d.place
     satfinite = "satfinite" in i.opcode
+    if satfinite and result != "s32":
+        raise Refused(".".join(i.opcode))
 
     def run(m: Batch, r: Registers) -> None:
         keep = whole_warps(m, place, None if guard is None else guard(r))
@@ -127,7 +128,7 @@ def accumulate(product: Array, old: list[Array], result: str, c_type: str, *, sa
     if result == "f16":
         for half in range(halves):
             before = np.ascontiguousarray(old[half]).view(np.float16).reshape(count, 8, 4, 2).astype(np.float32)
-            total = (product[:, half] + before).astype(np.float16)
+            total = canonical((product[:, half] + before).astype(np.float16))
             out.append(np.ascontiguousarray(total).reshape(count, 32, 2).view(np.uint32).reshape(count, 32))
         return out
     for half in range(halves):
@@ -149,7 +150,7 @@ def add_to(part: Array, before: Array, result: str, *, satfinite: bool) -> Array
         return saturate(total, np.dtype(np.int32)) if satfinite else total.astype(np.int32)
     dtype = DTYPES[result]
     whole: Array = (part + before).astype(dtype)
-    return whole
+    return canonical(whole) if result != "f64" else whole
 
 
 def whole_warps(m: Batch, place: Place, keep: Array | None) -> Array | None:
@@ -171,6 +172,7 @@ def whole_warps(m: Batch, place: Place, keep: Array | None) -> Array | None:
 def _matrix_words(i: Instruction) -> tuple[int, bool]:
     """(matrices, transposed). Raises `Refused`."""
     counts = [int(word[1]) for word in i.opcode if word in ("x1", "x2", "x4")]
+    note(i.opcode, ("b16",))
     if "m8n8" not in i.opcode or i.opcode[-1] != "b16" or not counts:
         raise Refused(".".join(i.opcode))
     return counts[0], "trans" in i.opcode

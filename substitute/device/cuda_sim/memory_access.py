@@ -172,6 +172,13 @@ def _misaligned(m: Batch, place: Place, space: str, address: Array, size: int, w
     return address & ~np.int64(size - 1)
 
 
+def aligned(m: Batch, place: Place, space: str, address: Array, size: int, where: Array | None) -> Array:
+    """Addresses of an access to several elements; those that are no multiple of its size are a finding."""
+    if not int(np.bitwise_or.reduce(address)) & (size - 1):
+        return address
+    return _misaligned(m, place, space, address, size, where, "write")
+
+
 def _out_of_bounds(
     m: Batch,
     place: Place,

@@ -1,22 +1,84 @@
-"""Checks of opcodes: what an instruction's modifiers may be."""
+"""Checks of opcodes: what an instruction's modifiers may be, and that each of them was looked at.
+
+A builder asks for the modifiers that it knows. One that nobody asked for would be dropped without a word, so the
+decoder refuses it by name (`Words.unasked`). `HARMLESS` lists those that are right to drop here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, SupportsIndex, overload
 
 from .faults import Refused
 from .types import DTYPES
 
 
-def split(opcode: tuple[str, ...], allowed: Iterable[str] = (), types: Iterable[str] | None = None) -> set[str]:
-    """The modifiers between an opcode's name and its type. Raises `Refused` for one that is not allowed."""
-    found = set(opcode[1:-1])
-    for modifier in found - set(allowed):
-        raise Refused(f"the modifier .{modifier} of {opcode[0]}")
-    if types is not None and opcode[-1] not in set(types):
-        raise Refused(f"the type .{opcode[-1]} of {opcode[0]}")
-    if types is None and opcode[-1] not in DTYPES:
-        raise Refused(f"the type .{opcode[-1]} of {opcode[0]}")
+class Words(tuple[str, ...]):
+    """An opcode's words. Asking `word in words` or `words[1]` counts as looking at it; slices and loops do not."""
+
+    asked: set[str]
+
+    def __new__(cls, words: Iterable[str]) -> Words:
+        """The words, none of them looked at but the first."""
+        self = super().__new__(cls, words)
+        self.asked = set(tuple(self)[:1])
+        return self
+
+    def __contains__(self, word: object) -> bool:
+        found = super().__contains__(word)
+        if found:
+            self.asked.add(str(word))
+        return found
+
+    @overload
+    def __getitem__(self, at: SupportsIndex) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, at: Any) -> Any:
+        found = super().__getitem__(at)
+        if isinstance(found, str):
+            self.asked.add(found)
+        return found
+
+    def unasked(self) -> list[str]:
+        """Modifiers that no builder looked at and that mean something."""
+        if len(self.asked) >= len(self):
+            return []
+        harmless = HARMLESS.get(tuple.__getitem__(self, 0), frozenset())
+        return [word for word in self if word not in self.asked and word not in harmless]
+
+
+def note(opcode: tuple[str, ...], words: Iterable[str]) -> None:
+    """Counts words as looked at."""
+    if isinstance(opcode, Words):
+        opcode.asked.update(words)
+
+
+class Modifiers(set[str]):
+    """The modifiers of an opcode; asking for one counts as looking at it."""
+
+    opcode: tuple[str, ...] = ()
+
+    def __contains__(self, word: object) -> bool:
+        found = super().__contains__(word)
+        if found:
+            note(self.opcode, (str(word),))
+        return found
+
+
+def split(
+    opcode: tuple[str, ...], allowed: Iterable[str] = (), types: Iterable[str] | None = None, *, count: int = 1
+) -> Modifiers:
+    """The modifiers between an opcode's name and its `count` types. Raises `Refused` for one that is not allowed."""
+    found = Modifiers(opcode[1:-count])
+    found.opcode = opcode
+    kinds = opcode[-count:]
+    note(opcode, kinds)
+    for modifier in sorted(set(found) - set(allowed)):
+        raise Refused(f"the modifier .{modifier} of {opcode[0]}.{'.'.join(kinds)}")
+    for kind in kinds:
+        if kind not in (DTYPES if types is None else set(types)):
+            raise Refused(f"the type .{kind} of {opcode[0]}")
     return found
 
 
@@ -24,3 +86,44 @@ INTEGERS = tuple(f"{letter}{bits}" for letter in "usb" for bits in (8, 16, 32, 6
 FLOATS = ("f16", "bf16", "f32", "f64")
 PACKED = ("f16x2", "bf16x2")
 ROUNDINGS = ("rn", "rz", "rm", "rp")
+
+
+def _of(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_APPROXIMATE = _of("approx full rn")
+"""Approximations are computed exactly and rounded to nearest, as everything is that names no other rounding."""
+_ORDER = _of("relaxed acquire release acq_rel sc weak mmio cta gpu sys volatile")
+"""The simulated memory is one and in order."""
+_CACHES = _of(
+    "ca cg cs lu cv wb wt nc unified L1::evict_normal L1::evict_unchanged L1::evict_first L1::evict_last "
+    "L1::no_allocate L2::64B L2::128B L2::256B L2::evict_first L2::evict_last L2::evict_normal L2::cache_hint"
+)
+_SPACES = _of("global shared shared::cta shared::cluster local const param param::func param::entry")
+_WHOLE_WARP = _of("sync aligned")
+"""All lanes of a warp come here together: that is checked as it runs."""
+_COPIES = _of("async ca cg async_group bulk bulk_group mbarrier mbarrier::complete_tx::bytes read b64 arrive")
+_FENCES = _of(
+    "gl proxy async alias generic sync_restrict mbarrier_init cluster async.global async::generic tensormap::generic "
+    "sync_restrict::shared::cta sync_restrict::shared::cluster async.shared::cta"
+)
+_HINTS = _of("L1 L2 fractional range cvt b64")
+HARMLESS: dict[str, frozenset[str]] = {
+    **dict.fromkeys(("add", "sub", "mul", "mad", "fma", "div", "ex2", "lg2", "sin", "cos", "tanh"), _APPROXIMATE),
+    **dict.fromkeys(("rcp", "sqrt", "rsqrt"), _APPROXIMATE),
+    **dict.fromkeys(("ld", "ldu", "st"), _ORDER | _CACHES | _SPACES | _of("v2 v4 v8")),
+    **dict.fromkeys(("atom", "red"), _ORDER | _CACHES | _SPACES | _of("noftz")),
+    **dict.fromkeys(("bra", "brx", "ret", "call"), _of("uni idx")),
+    **dict.fromkeys(("bar", "barrier"), _WHOLE_WARP | _of("cta")),
+    **dict.fromkeys(("ldmatrix", "stmatrix"), _WHOLE_WARP | _SPACES | _of("m8n8 x1 x2 x4")),
+    **dict.fromkeys(("vote", "match", "redux", "shfl", "elect"), _WHOLE_WARP),
+    **dict.fromkeys(("fence", "membar"), _ORDER | _SPACES | _FENCES),
+    **dict.fromkeys(("prefetch", "prefetchu", "discard", "applypriority"), _CACHES | _SPACES | _HINTS),
+    "createpolicy": _CACHES | _SPACES | _HINTS,
+    "mma": _WHOLE_WARP | _of("row col kind::f8f6f4"), "movmatrix": _WHOLE_WARP | _of("m8n8 trans b16"),
+    "wgmma": _WHOLE_WARP, "cp": _COPIES | _CACHES | _SPACES, "mbarrier": _ORDER | _SPACES | _of("b64 noComplete"),
+    "cvta": _SPACES, "isspacep": _SPACES, "nanosleep": _of("u32"), "setmaxnreg": _WHOLE_WARP | _of("inc dec u32"),
+    "griddepcontrol": _of("wait launch_dependents"), "activemask": _of("b32"),
+}  # fmt: skip
+"""Modifiers that change nothing here, by instruction."""

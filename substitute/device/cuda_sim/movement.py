@@ -15,6 +15,7 @@ from .decode import Builder, Decoder, Run
 from .faults import Refused
 from .layout import Location
 from .memory_access import load, store
+from .modifiers import split
 from .types import DTYPES, Array, Registers, bits_of, resize
 
 WINDOWS = {"shared": SHARED_WINDOW, "local": LOCAL_WINDOW, "param": PARAM_WINDOW, "global": 0, "const": 0}
@@ -210,6 +211,7 @@ def _assemble(d: Decoder, target: Operand, source: Vector, type_: str) -> Run:
 def _to_generic(d: Decoder, i: Instruction) -> Run:
     type_ = i.opcode[-1]
     to = "to" in i.opcode
+    split(i.opcode, ("to", *_SPACES, "shared::cta", "param::entry"), ("u64", "u32"))
     space = next((word.partition("::")[0] for word in i.opcode if word.partition("::")[0] in _SPACES), None)
     if space is None:
         raise Refused(".".join(i.opcode))

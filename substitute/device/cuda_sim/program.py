@@ -16,8 +16,7 @@ from ...errors import PayloadError
 from ...payload.ptx.parse import parse
 from ...payload.ptx.syntax import Float, Function, Initial, Instruction, Module, Variable
 from . import faults
-from .arithmetic import OPERANDS
-from .builders import BUILDERS, refusal
+from .builders import BUILDERS, OPERANDS, refusal
 from .code import Code, analyse
 from .control import switch
 from .decode import Decoder, Run, Step

@@ -175,6 +175,15 @@ def round_rational(exact: Fraction, mode: str) -> float:
     return nearest
 
 
+def round_root(exact: Fraction, mode: str) -> float:
+    """The square root of a positive float64, rounded as a directed mode asks."""
+    nearest = math.sqrt(exact)
+    square = Fraction(nearest) ** 2
+    if mode == "rp":
+        return math.nextafter(nearest, math.inf) if square < exact else nearest
+    return math.nextafter(nearest, 0.0) if square > exact else nearest
+
+
 def round_bf16(value: Array) -> Array:
     """float32 or float64 (already rounded to odd, or exact) → bf16 bits, to nearest even; NaN is 0x7FFF."""
     if value.dtype == np.float64:

@@ -15,6 +15,7 @@ from .batch import Batch
 from .control import check_members
 from .decode import Builder, Decoder, Put, Run
 from .faults import Place, Refused
+from .floating import CANONICAL
 from .types import DTYPES, Array, Read
 
 _LANE = np.arange(32)
@@ -145,7 +146,7 @@ def _vote(d: Decoder, i: Instruction) -> Run:
     mode = i.opcode[2] if "sync" in i.opcode else i.opcode[1]
     read = d.read(i.operands[1], "pred")
     masks = d.read(i.operands[2] if "sync" in i.opcode else Integer(FULL), "u32")
-    if mode not in ("all", "any", "uni", "ballot"):
+    if mode not in ("all", "any", "uni", "ballot") or i.opcode[-1] != ("b32" if mode == "ballot" else "pred"):
         raise Refused(".".join(i.opcode))
     put = d.put(i.operands[0], "b32" if mode == "ballot" else "pred")
 
@@ -162,6 +163,8 @@ def _vote(d: Decoder, i: Instruction) -> Run:
 
 def _match(d: Decoder, i: Instruction) -> Run:
     mode, type_ = i.opcode[1], i.opcode[-1]
+    if mode not in ("any", "all") or type_ not in ("b32", "b64"):
+        raise Refused(".".join(i.opcode))
     read = d.read(i.operands[1], type_)
     masks = d.read(i.operands[2], "u32")
     target, predicate = _pair(i.operands[0])
@@ -191,10 +194,16 @@ _REDUCTIONS: dict[str, tuple[np.ufunc, Callable[[np.dtype[Any]], object]]] = {
 }  # fmt: skip
 
 
+_REDUCED = {
+    "add": ("u32", "s32"), **dict.fromkeys(("and", "or", "xor"), ("b32",)),
+    **dict.fromkeys(("min", "max"), ("u32", "s32", "f32")),
+}  # fmt: skip
+
+
 def _reduce(d: Decoder, i: Instruction) -> Run:
     operation, type_ = i.opcode[2], i.opcode[-1]
-    absolute, nan = "abs" in i.opcode, "NaN" in i.opcode
-    if operation not in _REDUCTIONS:
+    absolute, nan = type_ == "f32" and "abs" in i.opcode, type_ == "f32" and "NaN" in i.opcode
+    if type_ not in _REDUCED.get(operation, ()) or i.opcode[1] != "sync":
         raise Refused(".".join(i.opcode))
     read, masks = d.read(i.operands[1], type_), d.read(i.operands[2], "u32")
     function, neutral = _REDUCTIONS[operation]
@@ -207,7 +216,13 @@ def _reduce(d: Decoder, i: Instruction) -> Run:
         values = m.warps.spread(read(r), m.count)
         if absolute:
             values = np.abs(values)
-        return [_per_lane(m, function.reduce(np.where(member, values, fill), axis=1, dtype=dtype))]
+        found: Array = function.reduce(np.where(member, values, fill), axis=1, dtype=dtype)
+        if dtype.kind == "f":
+            # where no lane has a number, the neutral element must not stand in for one
+            nans = np.isnan(values)
+            lost = np.asarray((nans & member).any(axis=1) if nan else (nans | ~member).all(axis=1))
+            found = np.where(lost, CANONICAL[4], found)
+        return [_per_lane(m, found)]
 
     return _collective(d, i, masks, compute, [d.put(i.operands[0], type_)])
 

@@ -16,8 +16,10 @@ from ...payload.ptx.syntax import Instruction, Integer, Operand, Register, Vecto
 from .batch import Batch
 from .decode import Builder, Decoder, Run, Step
 from .faults import Place, Refused, Stop
+from .floating import canonical
 from .matrix import INTEGERS, add_to, from_fragments, shape_of
 from .memory import WRITTEN
+from .modifiers import note
 from .races import check_proxy, note_reads
 from .types import DTYPES, Array, Read, Registers, widen
 
@@ -79,6 +81,7 @@ def _multiply(d: Decoder, i: Instruction) -> Run:
     if len(types) != 3 or _DEPTH.get(types[1]) != depth or types[2] not in _DEPTH or rows != 64 or columns % 8:
         raise Refused(".".join(i.opcode))
     result, a_type, b_type = types
+    note(i.opcode, types)
     if result not in ("f32", "f16", "s32"):
         raise Refused(".".join(i.opcode))
     targets = d.elements(i.operands[0])
@@ -86,10 +89,16 @@ def _multiply(d: Decoder, i: Instruction) -> Run:
     if len(targets) != columns // 8 * per_block:
         raise Refused(f"{'.'.join(i.opcode)} with {len(targets)} registers")
     held = "b32" if result == "f16" else result
-    puts, old = [d.put(t, held) for t in targets], [d.read(t, held) for t in targets]
+    puts = [d.put(t, held) for t in targets]
     accumulators = frozenset(d.slot(t) for t in targets if isinstance(t, Register))
     d.step.accumulators = accumulators
     operands = _operands(d, i.operands[1:], a_type)
+    scale = i.operands[3] if len(i.operands) > 3 else Integer(1)
+    zero = np.zeros(1, DTYPES[held])
+    # with a scale-d of 0 the accumulators are written, not read
+    reads = [d.read(t, held) for t in targets] if scale != Integer(0) else [lambda r: zero for _ in targets]
+    if not isinstance(scale, Integer):
+        d.step.conditional, d.step.needs = accumulators, operands.accumulate
     d.step.members = d.read(Integer(0xFFFFFFFF), "u32")
     d.step.width = 128
     place, guard = d.place, d.guard
@@ -105,7 +114,7 @@ def _multiply(d: Decoder, i: Instruction) -> Run:
         product = np.matmul(left, right.transpose(0, 2, 1)) * left.dtype.type(operands.a_sign * operands.b_sign)
         product = product.reshape(len(left), 4, 2, 8, columns // 8, 4, 2)
         keeps = np.broadcast_to(operands.accumulate(r), (m.count,))
-        before = [np.where(keeps, read(r), np.zeros(1, DTYPES[held])) for read in old]
+        before = [np.where(keeps, read(r), zero) for read in reads]
         for put, value in zip(puts, _results(product, before, result, satfinite=satfinite), strict=True):
             put(r, value, None)
 
@@ -238,7 +247,7 @@ def _results(product: Array, before: list[Array], result: str, *, satfinite: boo
             pair = product[:, :, half, :, block]
             if result == "f16":
                 old = np.ascontiguousarray(before[2 * block + half]).view(np.float16).reshape(-1, 2)
-                total = (pair.reshape(-1, 2) + old.astype(np.float32)).astype(np.float16)
+                total = canonical((pair.reshape(-1, 2) + old.astype(np.float32)).astype(np.float16))
                 out.append(np.ascontiguousarray(total).reshape(-1).view(np.uint32))
                 continue
             for column in range(2):
