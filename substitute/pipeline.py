@@ -14,14 +14,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
-from .catalog.constraints import Condition, constraint_to_index
 from .compiler import Compilation, load_model
 from .errors import CompilerCrash, CompilerError, ModelError, PlanError, SubstituteError, UsageError
 from .flags import add_target, read_flags, with_default_target
 from .isolate import Call, isolated
 from .match.planner import Chosen
+from .model.constraints import Condition, constraint_to_index
 from .model.dispatch import Dispatch
-from .model.kernel import REWRITES, Kernel
+from .model.kernel import Kernel
 from .model.numerics import NumericDemand
 from .model.plan import Payload, Plan, Request, Substitution, substitution_names
 from .payload.build import accepts, build
@@ -286,7 +286,9 @@ def substitute_dispatches(
     """Makes all payloads and puts them into the module; the payloads by the name of the dispatch."""
     by_name = {(s.dispatch.executable, s.dispatch.variant, s.dispatch.name): s for s in sites}
     payloads: dict[str, Payload] = {}
-    chosen = tuple(s for s in plan.substitutions if s.kernel.payload.kind not in REWRITES)  # rules are applied already
+    chosen = tuple(
+        s for s in plan.substitutions if not s.kernel.payload.kind.rewrites_body
+    )  # rules are applied already
     with clock.step("make payloads"):
         host = _host_of(plan, sites)
         built = zip(substitution_names(chosen), workers.map(build, chosen), strict=True)

@@ -148,4 +148,4 @@ def test_a_rule_has_no_launch_geometry(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"launch\.workgroup_count: IREE compiles this body"):
         parse_manifest(text, tmp_path / "kernel.toml")
     rule = parse_manifest(text.partition("[launch]")[0], tmp_path / "kernel.toml").kernel
-    assert (rule.payload.kind, rule.payload.entry, rule.payload.path) == ("rule", "", tmp_path / "rule.py")
+    assert (rule.payload.kind.name, rule.payload.entry, rule.payload.path) == ("rule", "", tmp_path / "rule.py")

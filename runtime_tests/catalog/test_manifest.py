@@ -8,6 +8,7 @@ import pytest
 from substitute.catalog.manifest import Manifest, parse_manifest, read_manifest
 from substitute.errors import ManifestError
 from substitute.model.kernel import Constraint, Launch, OperandSpec, PayloadSpec, TargetRule
+from substitute.payload.kinds import find_kind
 
 pytestmark = pytest.mark.unit
 
@@ -92,7 +93,7 @@ def test_every_field(folder: Path) -> None:
             config=(("native_vector_size", "64"), ("ukernels", "false"), ("cpu", "znver4")),
         ),
     )
-    assert kernel.payload == PayloadSpec(kind="llvm-ir", path=folder / "kernel.ll", entry="matmul")
+    assert kernel.payload == PayloadSpec(kind=find_kind("llvm-ir"), path=folder / "kernel.ll", entry="matmul")
     assert kernel.launch == Launch(
         workgroup_size=(64, 1, 1), workgroup_count=("ceildiv(N, 64)", "M", "1"), shared_memory_bytes=1024
     )
@@ -308,7 +309,7 @@ def test_slots(folder: Path) -> None:
         DIR/kernel.toml:4: slots[0]: a payload of kind `llvm-ir` has no epilogue
              4 | slots = ["epilogue"]
                |          ^
-          expected:  llvm-generator or glsl-generator or glsl or ptx
+          expected:  llvm-generator or glsl or glsl-generator or ptx
           found:     kind = "llvm-ir"
           next:      remove "epilogue": fused work would be lost""")
 

@@ -10,7 +10,9 @@ import pytest
 from substitute.cli.main import main
 from substitute.model.dispatch import Dispatch, PipelineLayout, Target
 from substitute.model.kernel import Kernel, Launch, PayloadSpec, TargetRule
+from substitute.model.payload_kind import PayloadFormat
 from substitute.model.plan import Decision, Match, Payload, Plan, Rule, Substitution
+from substitute.payload.kinds import find_kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def dispatch(number: int) -> Dispatch:
 KERNEL = Kernel(
     name="matmul", folder=Path("kernels/matmul"), summary="", abi="canonical",
     targets=(TargetRule(backend="llvm-cpu"),), forms=(), operands=(),
-    payload=PayloadSpec(kind="llvm-generator", path=Path("generator.py"), entry="matmul"), launch=Launch(),
+    payload=PayloadSpec(kind=find_kind("llvm-generator"), path=Path("generator.py"), entry="matmul"), launch=Launch(),
 )  # fmt: skip
 
 
@@ -86,7 +88,7 @@ def pretended(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Pretended:
 
     calls: list[tuple[str, Path, dict[str, Any]]] = []
     payload = Payload(
-        kind="llvm-bitcode", data=b"BC" * 50, entry="e", workgroup_count=(1, 1, 1), summary="tiles"
+        format=PayloadFormat.BITCODE, data=b"BC" * 50, entry="e", workgroup_count=(1, 1, 1), summary="tiles"
     )  # fmt: skip
 
     def compile_model(model: Path, **options: Any) -> pipeline.CompileResult:

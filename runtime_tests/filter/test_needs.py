@@ -16,6 +16,7 @@ from substitute.catalog.catalog import load_catalog
 from substitute.filter.client import Catalog, why_nothing_matches
 from substitute.filter.needs import needs
 from substitute.model.kernel import Kernel, Launch, PayloadSpec, TargetRule
+from substitute.payload.kinds import find_kind
 
 pytestmark = pytest.mark.compile
 Executables = Callable[[tuple[str, ...]], dict[str, bytes]]
@@ -30,7 +31,8 @@ def named(**changes: object) -> Kernel:
     """A kernel that is selected by name alone."""
     kernel = Kernel(
         name="mine", folder=Path(), summary="", abi="canonical", targets=(TargetRule(backend="llvm-cpu"),), forms=(),
-        operands=(), payload=PayloadSpec(kind="llvm-generator", path=Path("g.py"), entry="f"), launch=Launch(),
+        operands=(), launch=Launch(),
+        payload=PayloadSpec(kind=find_kind("llvm-generator"), path=Path("g.py"), entry="f"),
     )  # fmt: skip
     return replace(kernel, **changes)  # type: ignore[arg-type]
 
@@ -98,7 +100,7 @@ def test_each_target_and_each_pattern_is_a_way_of_its_own() -> None:
 
 
 def test_a_raw_kernel_can_take_the_place_of_an_external_object_where_nothing_has_to_be_put_into_a_body() -> None:
-    payload = PayloadSpec(kind="ptx", path=Path("k.ptx"), entry="f")
+    payload = PayloadSpec(kind=find_kind("ptx"), path=Path("k.ptx"), entry="f")
     assert needs([named(abi="raw", targets=(TargetRule(backend="cuda"),), payload=payload)]) == [("mine", ('"cuda"',))]
     assert needs([named(abi="raw")]) == [("mine", ('"llvm-cpu"', "func.func"))]
 

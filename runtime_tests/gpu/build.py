@@ -18,7 +18,7 @@ from runtime_tests.gpu.translated import Geometry, Text, geometries, matched
 from runtime_tests.ptx_blobs.programs import BLOBS, definition, matmul
 from substitute.errors import CompilerError, UsageError
 from substitute.isolate import Call, Progress, isolated
-from substitute.payload.build import sanitized
+from substitute.payload.symbols import sanitize
 from substitute.validate.case import Launch
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _started(bundle: Bundle, modules: Sequence[list[Geometry]], folder: Path) ->
     candidate = _codes(bundle.candidate, modules[0], folder)
     own = _codes(bundle.baseline, modules[1], folder) if bundle.baseline is not None else []
     for subject in bundle.subjects:
-        entry = sanitized(subject.name)
+        entry = sanitize(subject.name)
         for number, case in enumerate(subject.cases):
             yield Started(
                 dispatch=subject.name, case=number, launch=case.launch,
@@ -140,7 +140,7 @@ def _code(geometry: Geometry, text: Text, folder: Path) -> Code:
     name = f"ptx/{hashlib.sha256(text.ptx.encode()).hexdigest()[:16]}.ptx"
     (folder / name).write_text(text.ptx, encoding="utf-8")
     return Code(
-        file=name, entry=sanitized(geometry.export), target=text.target, grid=geometry.grid, block=geometry.block,
+        file=name, entry=sanitize(geometry.export), target=text.target, grid=geometry.grid, block=geometry.block,
         shared_bytes=geometry.shared_bytes,
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from runtime_tests.gpu.package import Triple
 from substitute.errors import CompilerError
-from substitute.payload.build import sanitized
+from substitute.payload.symbols import sanitize
 from substitute.read.module import children, symbol_name
 from substitute.validate.sites import Evaluator
 
@@ -116,7 +116,7 @@ def matched(vmfb: bytes, found: Sequence[Geometry]) -> list[tuple[Geometry, Text
     texts = ptx_texts(vmfb)
     pairs = []
     for geometry in found:
-        entry = re.compile(rf"\.entry\s+{sanitized(geometry.export)}\s*\(")
+        entry = re.compile(rf"\.entry\s+{sanitize(geometry.export)}\s*\(")
         fitting = {
             t.ptx: t for t in texts
             if (t.ptx == geometry.ptx if geometry.ptx else t.target == geometry.target) and entry.search(t.ptx)

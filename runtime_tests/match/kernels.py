@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runtime_tests.read.programs import expand
-from substitute.catalog.constraints import parse_constraint
 from substitute.match.planner import decide
+from substitute.model.constraints import parse_constraint
 from substitute.model.dispatch import Dispatch
 from substitute.model.kernel import (
     Kernel,
@@ -19,6 +19,7 @@ from substitute.model.kernel import (
     TargetRule,
 )
 from substitute.model.plan import Decision, Match, Rule
+from substitute.payload.kinds import find_kind
 from substitute.read.definition import read_forms
 
 CPU_RULE = TargetRule(backend="llvm-cpu")
@@ -39,7 +40,8 @@ def kernel(
         forms=read_forms(Path("definition.mlir"), expand(definition), specs) if definition else (),
         operands=specs, groups=frozenset(groups), slots=frozenset(slots),
         constraints=tuple(parse_constraint(text, axes) for text in constraints),
-        payload=PayloadSpec(kind=kind, path=Path("kernels") / name / "payload", entry="entry"), launch=Launch(),
+        payload=PayloadSpec(kind=find_kind(kind), path=Path("kernels") / name / "payload", entry="entry"),
+        launch=Launch(),
         **fields,  # type: ignore[arg-type]
     )  # fmt: skip
 

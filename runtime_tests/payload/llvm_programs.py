@@ -30,6 +30,7 @@ from substitute.model.index import Expr, Index, evaluate, mul
 from substitute.model.kernel import Kernel, Launch, PayloadSpec
 from substitute.model.plan import Match, Parameter, Request, Substitution
 from substitute.model.scalar import GraphBuilder, ScalarGraph
+from substitute.payload.kinds import find_kind
 
 NUMPY: dict[str, Any] = {
     "f64": np.float64, "f32": np.float32, "f16": np.float16, "bf16": ml_dtypes.bfloat16,
@@ -134,7 +135,7 @@ def request(prog: Program, scalars: Sequence[Index] = (), target: Target = HOST,
     )  # fmt: skip
     kernel = Kernel(
         name="k", folder=Path("."), summary="", abi="canonical", targets=(), forms=(), operands=(),
-        payload=PayloadSpec(kind="llvm-generator", path=Path("."), entry=entry), launch=Launch(),
+        payload=PayloadSpec(kind=find_kind("llvm-generator"), path=Path("."), entry=entry), launch=Launch(),
     )  # fmt: skip
     match = Match(form="", axes=(), program=prog, arguments=(), specificity=0)
     return Request(entry=entry, substitution=Substitution(dispatch=dispatch, kernel=kernel, match=match),

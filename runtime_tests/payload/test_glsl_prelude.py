@@ -9,6 +9,7 @@ import pytest
 
 from runtime_tests.payload.test_glsl_kernels import bias_relu, floats, product_nest
 from runtime_tests.payload.vulkan_run import loop, operand, read, run_spirv, type_of, view
+from substitute.abi.bind import bind
 from substitute.catalog.catalog import load_catalog
 from substitute.errors import PayloadError
 from substitute.match.planner import make_plan
@@ -18,7 +19,6 @@ from substitute.model.plan import Request
 from substitute.payload.glsl import canonical_source, compile_glsl
 from substitute.payload.spirv import verify
 from substitute.read.definition import read_forms
-from substitute.rewrite.bind import bind
 
 MANIFEST = """schema = 1
 name = "my_matmul"

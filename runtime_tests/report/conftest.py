@@ -22,6 +22,7 @@ from substitute.model.index import Index, push
 from substitute.model.kernel import Constraint, Kernel, Launch, OperandSpec, PayloadSpec, TargetRule
 from substitute.model.plan import Axis, Decision, Match, Plan, Rule, Substitution
 from substitute.model.scalar import Scalar, ScalarGraph
+from substitute.payload.kinds import find_kind
 
 TARGET = Target(backend="llvm-cpu", format="embedded-elf-x86_64", config=())
 
@@ -98,7 +99,7 @@ KERNEL = Kernel(
     ),
     slots=frozenset({"epilogue"}),
     constraints=(Constraint(text="N % 16 == 0", axes=frozenset("N")),),
-    payload=PayloadSpec(kind="llvm-generator", path=Path("kernels/matmul/generator.py"), entry="matmul"),
+    payload=PayloadSpec(kind=find_kind("llvm-generator"), path=Path("kernels/matmul/generator.py"), entry="matmul"),
     launch=Launch(),
 )
 MATMUL = dispatch("m$async_dispatch_0_matmul", "contraction", ("linalg.fill", "linalg.matmul"), matmul(64, 32, 48))

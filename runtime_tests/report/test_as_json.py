@@ -5,6 +5,7 @@ import json
 import pytest
 
 from substitute.model.index import push
+from substitute.model.payload_kind import PayloadFormat
 from substitute.model.plan import Decision, Payload, Plan
 from substitute.report.as_json import explanation_to_json, inspection_to_json, plan_to_json
 
@@ -57,7 +58,7 @@ def test_plan_without_and_with_payloads(plan: Plan) -> None:
     ]
     assert [entry["dispatch"] for entry in bare["unsubstituted"]] == [d.name for d in plan.dispatches[1:]]
     payload = Payload(
-        kind="llvm-bitcode", data=b"BC", entry="e", workgroup_count=(push(0), 2, 1), workgroup_size=(64, 1, 1),
+        format=PayloadFormat.BITCODE, data=b"BC", entry="e", workgroup_count=(push(0), 2, 1), workgroup_size=(64, 1, 1),
         summary="6×16 tiles",
     )  # fmt: skip
     full = plan_to_json(plan, {plan.dispatches[0].name: payload})

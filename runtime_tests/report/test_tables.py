@@ -7,6 +7,7 @@ from textwrap import dedent
 import pytest
 from rich.console import Console, RenderableType
 
+from substitute.model.payload_kind import PayloadFormat
 from substitute.model.plan import Decision, Payload, Plan
 from substitute.report import tables
 
@@ -122,7 +123,7 @@ def test_model_without_dispatches() -> None:
 
 def test_substitutions(plan: Plan) -> None:
     payload = Payload(
-        kind="llvm-bitcode", data=b"x" * 1234, entry="e", workgroup_count=(1, 1, 1), summary="6×16 tiles"
+        format=PayloadFormat.BITCODE, data=b"x" * 1234, entry="e", workgroup_count=(1, 1, 1), summary="6×16 tiles"
     )  # fmt: skip
     printed = text(tables.substitution_table(plan, {plan.dispatches[0].name: payload}, width=None), None)
     assert [[cell.strip() for cell in line.split("  ") if cell] for line in printed.splitlines()] == [

@@ -11,14 +11,15 @@ from runtime_tests.match.definitions import matmul_kernel
 from runtime_tests.match.kernels import accepted
 from runtime_tests.read.executables import CUDA, VULKAN, context, executable, parse
 from runtime_tests.read.programs import matmul
-from substitute.catalog.constraints import Comparison
+from substitute.abi.bind import bind
 from substitute.errors import PlanError
+from substitute.model.constraints import Comparison
 from substitute.model.index import Expr, Index, apply, mul, push
 from substitute.model.kernel import TargetRule
+from substitute.model.payload_kind import PayloadFormat
 from substitute.model.plan import Payload, Request, Substitution
 from substitute.read.module import Site, children, read_module, symbol_name
 from substitute.rewrite.apply import FALLBACK_SUFFIX, substitute_export
-from substitute.rewrite.bind import bind
 from substitute.rewrite.geometry import set_workgroup_count
 
 pytestmark = pytest.mark.compile
@@ -40,7 +41,9 @@ DYNAMIC = f"""{ZERO}
     DT.store %r, %c_s, offsets = [0, 0], sizes = [%m, 16], strides = [1, 1] : !?x16xf32 -> DT<writeonly:!?x16xf32>{{%m}}
 """
 M = Expr("u64", (push(2), push(3)))
-CPU_PAYLOAD = Payload(kind="llvm-bitcode", data=b"BC\xc0\xde" * 9, entry="entry_here", workgroup_count=(4, 1, 1))
+CPU_PAYLOAD = Payload(
+    format=PayloadFormat.BITCODE, data=b"BC\xc0\xde" * 9, entry="entry_here", workgroup_count=(4, 1, 1)
+)
 
 
 def rewritten(text: str, payload: Payload, *, condition: Any = True, **options: Any) -> tuple[Any, Site, Request]:
@@ -148,7 +151,7 @@ def count_of(export: Any) -> list[str]:
     ],
 )  # fmt: skip
 def test_the_workgroup_count_is_over_the_workload(count: tuple[Index, Index, Index], expected: list[str]) -> None:
-    payload = Payload(kind="llvm-bitcode", data=b"BC\xc0\xde", entry="entry_here", workgroup_count=count)
+    payload = Payload(format=PayloadFormat.BITCODE, data=b"BC\xc0\xde", entry="entry_here", workgroup_count=count)
     module, site, _ = rewritten(DYNAMIC, payload, constants=4, workload=1)
     assert count_of(site.export) == expected
     assert named(module, "func.call")
@@ -220,7 +223,7 @@ def test_twin_without_a_condition_nothing_is_kept() -> None:
 @pytest.mark.parametrize(("target", "kind", "backend"), [(VULKAN, "spirv", "vulkan-spirv"), (CUDA, "ptx", "cuda")])
 def test_an_external_variant(target: str, kind: str, backend: str) -> None:
     payload = Payload(
-        kind=kind, data=b"\x03\x02\x23\x07" * 4, entry="entry_here", workgroup_count=(4, 1, 1),
+        format=PayloadFormat(kind), data=b"\x03\x02\x23\x07" * 4, entry="entry_here", workgroup_count=(4, 1, 1),
         workgroup_size=(64, 2, 1), shared_memory_bytes=1024,
     )  # fmt: skip
     module, site = external(target, payload)

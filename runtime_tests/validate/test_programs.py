@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from substitute.catalog.catalog import load_catalog
-from substitute.catalog.constraints import parse_constraint
 from substitute.compiler import Compilation
 from substitute.errors import UsageError
 from substitute.flags import with_default_target
+from substitute.model.constraints import parse_constraint
 from substitute.model.index import Index
 from substitute.model.kernel import Kernel
 from substitute.read.module import read_module
@@ -164,7 +164,7 @@ def test_one_axis_alone_is_long_too() -> None:
 
 
 def test_sizes_keep_to_constraints() -> None:
-    from substitute.catalog.constraints import parse_constraint
+    from substitute.model.constraints import parse_constraint
 
     kernel = builtin("matmul")
     texts = ("N % 16 == 0", "K >= 32 and K % 4 == 0")

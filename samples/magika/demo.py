@@ -195,7 +195,7 @@ def substitution_table(outcome: Outcome, times: dict[str, DispatchTime]) -> Tabl
         payload = payloads[name]
         part = [f"{times[name].total_ns / total_ns:.1%}" if name in times else ""] if times else []
         short = name.partition("$async_")[2] or name  # all begin with the function's name
-        table.add_row(short, substitution.kernel.name, substitution.kernel.payload.kind, payload.summary, *part)
+        table.add_row(short, substitution.kernel.name, substitution.kernel.payload.kind.name, payload.summary, *part)
     return table
 
 

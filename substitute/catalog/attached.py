@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import ManifestError
-from ..model.kernel import ExecutableConstant, PayloadKind
-from .constraints import parse_size
+from ..model.constraints import parse_size
+from ..model.kernel import ExecutableConstant
+from ..payload.kinds import find_kind, list_kinds
 from .device_tests import KEYS
 from .problems import Problem, describe, did_you_mean
 from .schema import ExecutableConstantTable, ManifestTable
@@ -16,16 +17,12 @@ OBJECT_SUFFIXES = (".o", ".a", ".bc")
 LINKED: dict[str, tuple[str, ...]] = {"llvm-cpu": OBJECT_SUFFIXES, "cuda": (".bc",), "rocm": (".bc",)}
 """What each backend links; the others take one whole shader and nothing beside it."""
 
-_WHOLE: frozenset[PayloadKind] = frozenset(("ptx", "cuda", "spirv", "glsl", "glsl-generator", "spirv-dialect"))
 _NO_CONSTANTS = {
     "llvm-cpu": "the loader refuses a module with executable constants (`executable requires 0 constants`)",
     "cuda": "IREE's CUDA driver drops executable constants: PTX has nothing that they could fill in",
     "rocm": "IREE's HIP driver drops executable constants",
 }
 """What IREE 3.13 does with executable constants where it cannot use them."""
-_WITH_CONSTANTS: frozenset[PayloadKind] = frozenset(("spirv", "glsl", "glsl-generator", "spirv-dialect"))
-NO_FILE: frozenset[PayloadKind] = frozenset(("iree",))
-"""Kinds that are no file: IREE's own code stays."""
 
 
 def attached_problems(table: ManifestTable, folder: Path, axes: Sequence[str]) -> Iterator[Problem]:
@@ -53,28 +50,29 @@ def _constant(table: ExecutableConstantTable) -> ExecutableConstant:
 
 
 def _payload_keys(table: ManifestTable) -> Iterator[Problem]:
-    kind = table.payload.kind
+    kind = find_kind(table.payload.kind)
+    canonical = kind.backends if kind.canonical_backends is None else kind.canonical_backends
     for at, target in enumerate(table.target):
-        if kind == "llvm-dialect" and target.backend != "llvm-cpu" and table.abi != "raw":
+        if target.backend in kind.backends and target.backend not in canonical and table.abi != "raw":
             yield Problem(path=("target", at, "backend"), what=f"for {target.backend} this kind is raw only",
                           expected='abi = "raw": every binding as a pointer, then every push constant',
                           found='abi = "canonical"', next_step="set abi and `bindings`")  # fmt: skip
     for key in ("file", "entry"):
         value = getattr(table.payload, key)
-        if kind in NO_FILE and value is not None:
+        if not kind.has_file and value is not None:
             yield Problem(path=("payload", key), what=f"`{key}` is not for a payload of kind `{kind}`", at_key=True,
                           expected="no such key: IREE's own code stays", found=describe(value),
                           next_step=f"remove {key}, or change payload.kind")  # fmt: skip
-        elif kind not in NO_FILE and value is None and not (kind == "rule" and key == "entry"):
+        elif kind.has_file and value is None and (key == "file" or kind.needs_entry):
             yield Problem(path=("payload",), what=f"the key `{key}` is missing", expected=f"`{key} = …`",
                           missing=key)  # fmt: skip
 
 
 def _objects(table: ManifestTable, folder: Path) -> Iterator[Problem]:
-    kind, objects = table.payload.kind, table.payload.objects
-    if objects and kind in _WHOLE:
+    kind, objects = find_kind(table.payload.kind), table.payload.objects
+    if objects and not kind.linked_suffixes:
         yield Problem(path=("payload", "objects"), what=f"nothing is linked to a payload of kind `{kind}`", at_key=True,
-                      expected="llvm-ir, llvm-bitcode, llvm-generator, object, llvm-dialect, mlir, rule or iree",
+                      expected=_one_of(k.name for k in list_kinds() if k.linked_suffixes),
                       found=f'kind = "{kind}"', next_step="put all code into the one file")  # fmt: skip
         return
     for at, name in enumerate(objects):
@@ -86,8 +84,9 @@ def _objects(table: ManifestTable, folder: Path) -> Iterator[Problem]:
                 yield Problem(path=path, what=f"{target.backend} does not link `{suffix or name}` files",
                               expected=f"{links} for {target.backend}", found=describe(name),
                               next_step="give each backend a kernel with objects of its own")  # fmt: skip
-        if kind == "object" and suffix == ".bc":
-            yield Problem(path=path, what="bitcode comes too early for an object", expected=".o or .a",
+        if suffix in OBJECT_SUFFIXES and suffix not in kind.linked_suffixes:
+            yield Problem(path=path, what="bitcode comes too early for an object",
+                          expected=" or ".join(kind.linked_suffixes),
                           found="IREE links bitcode first, and only what is needed by then",
                           next_step="compile it to an object")  # fmt: skip
         file = folder / name
@@ -104,15 +103,16 @@ def _objects(table: ManifestTable, folder: Path) -> Iterator[Problem]:
 def _constants(table: ManifestTable, axes: Sequence[str]) -> Iterator[Problem]:
     if not table.executable_constant:
         return
-    kind = table.payload.kind
+    kind = find_kind(table.payload.kind)
     for target in table.target:
         if target.backend in _NO_CONSTANTS:
             yield Problem(path=("executable_constant",), what=f"{target.backend} has no executable constants",
                           expected="backend = \"vulkan-spirv\"", found=_NO_CONSTANTS[target.backend],
                           next_step="pass sizes as arguments, or generate the code for each case")  # fmt: skip
-    if kind not in _WITH_CONSTANTS:
+    if not kind.has_executable_constants:
         yield Problem(path=("executable_constant",), what=f"a payload of kind `{kind}` cannot read constants",
-                      expected=", ".join(sorted(_WITH_CONSTANTS)), found=f'kind = "{kind}"',
+                      expected=", ".join(sorted(k.name for k in list_kinds() if k.has_executable_constants)),
+                      found=f'kind = "{kind}"',
                       next_step="IREE's Vulkan code generation cannot read them either: write a shader")  # fmt: skip
     names = [constant.name for constant in table.executable_constant]
     for at, constant in enumerate(table.executable_constant):
@@ -153,8 +153,8 @@ def _constant_problems(
 
 
 def _own_code(table: ManifestTable) -> Iterator[Problem]:
-    launch, kind = table.launch, table.payload.kind
-    if kind != "iree":
+    launch, kind = table.launch, find_kind(table.payload.kind)
+    if kind.has_file:
         if launch.compilation_info is not None:
             yield Problem(path=("launch", "compilation_info"), what="`compilation_info` is for IREE's own code",
                           expected='kind = "iree"', found=f'kind = "{kind}"', at_key=True,
@@ -174,3 +174,8 @@ def _own_code(table: ManifestTable) -> Iterator[Problem]:
         yield Problem(path=("payload", "kind"), what='kind = "iree" changes nothing here',
                       expected="payload.objects, launch.workgroup_count or launch.compilation_info",
                       found="none of them", next_step="add one of them, or another kind")  # fmt: skip
+
+
+def _one_of(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last

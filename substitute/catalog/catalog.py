@@ -276,15 +276,13 @@ def _read(manifest: Manifest, read_forms: ReadForms) -> tuple[Form, ...]:
 
 def _check_epilogue(manifest: Manifest, forms: Sequence[Form]) -> None:
     """What IREE fuses comes behind a core; shader text applies it to the core's result, and can do nothing before."""
-    from .schema import GENERATORS
-
     for form in forms:
         plain = all(
             isinstance(read.source, int) and not any(node.operands for node in nest.expr.nodes)
             for nest in form.program.stores
             for read in nest.reads
         )
-        if form.program.cores and (plain or manifest.kernel.payload.kind in GENERATORS):
+        if form.program.cores and (plain or manifest.kernel.payload.kind.sees_dispatch):
             continue
         raise ManifestError(
             "this definition cannot have an epilogue", where=f"{manifest.file}: slots",

@@ -13,16 +13,19 @@ from typing import Any, TypeVar, cast
 from pydantic import ValidationError
 
 from ..errors import ManifestError
-from ..model.kernel import REWRITES, Constraint, Kernel, Launch, OperandSpec, PayloadSpec, TargetRule
-from .attached import NO_FILE, attached_problems, parse_constants
+from ..model.constraints import RESERVED, parse_constraint, parse_size
+from ..model.kernel import Constraint, Kernel, Launch, OperandSpec, PayloadSpec, TargetRule
+from ..model.payload_kind import PayloadKind
+from ..model.target import BACKENDS
+from ..payload.kinds import find_kind, list_kinds
+from .attached import attached_problems, parse_constants
 from .config_tests import config_problems, parse_config
-from .constraints import RESERVED, parse_constraint, parse_size
 from .device_tests import device_problems, parse_device, variant_problems
 from .entry import MANIFEST_NAME as MANIFEST_NAME
 from .entry import Manifest as Manifest
 from .positions import source_at
 from .problems import Problem, describe, did_you_mean, manifest_error, schema_problems
-from .schema import BACKENDS, GENERATORS, KIND_BACKENDS, SLOTS, ManifestTable
+from .schema import ManifestTable
 
 _T = TypeVar("_T")
 
@@ -90,6 +93,10 @@ class _Checks:
     definition: Path | None = None
 
     @property
+    def kind(self) -> PayloadKind:
+        return find_kind(self.table.payload.kind)
+
+    @property
     def axes(self) -> list[str]:
         return sorted({axis for operand in self.table.operands.values() for axis in operand.axes})
 
@@ -103,7 +110,7 @@ class _Checks:
         yield from attached_problems(self.table, self.folder, self.axes)
 
     def _targets(self) -> Iterator[Problem]:
-        allowed = KIND_BACKENDS[self.table.payload.kind]
+        allowed = self.kind.backends
         for at, target in enumerate(self.table.target):
             path = ("target", at, "backend")
             if target.backend not in BACKENDS:
@@ -143,7 +150,7 @@ class _Checks:
         for ordinal, value in table.payload.spec_constants.items():
             if value not in known:
                 yield _unknown(("payload", "spec_constants", ordinal), "axis or offset", value, known)
-        if table.payload.spec_constants and table.payload.kind not in ("spirv", "spirv-dialect"):
+        if table.payload.spec_constants and not self.kind.has_spec_constants:
             yield Problem(path=("payload", "spec_constants"), what="only SPIR-V has specialization constants",
                           expected='kind = "spirv"', found=f'kind = "{table.payload.kind}"', at_key=True,
                           next_step="remove spec_constants")  # fmt: skip
@@ -164,14 +171,14 @@ class _Checks:
 
     def _abi(self) -> Iterator[Problem]:
         table = self.table
-        allowed = SLOTS.get(table.payload.kind, ())
+        allowed = self.kind.slots
         for at, slot in enumerate(table.slots):
             if table.abi == "canonical" and slot not in allowed:
                 yield Problem(path=("slots", at), what=f"a payload of kind `{table.payload.kind}` has no {slot}",
-                              expected=" or ".join(k for k, slots in SLOTS.items() if slot in slots),
+                              expected=" or ".join(k.name for k in list_kinds() if slot in k.slots),
                               found=f'kind = "{table.payload.kind}"',
                               next_step=f'remove "{slot}": fused work would be lost')  # fmt: skip
-        if table.abi == "raw" and table.payload.kind in REWRITES | NO_FILE:
+        if table.abi == "raw" and not self.kind.has_raw_abi:
             yield Problem(path=("abi",), what=f"a payload of kind `{table.payload.kind}` has no raw form",
                           expected='abi = "canonical"', found='abi = "raw"', next_step="remove abi")  # fmt: skip
         if table.abi == "raw":
@@ -184,7 +191,7 @@ class _Checks:
                               found='abi = "raw"', next_step="remove slots, or abi")  # fmt: skip
             return
         for name, operand in table.operands.items():
-            if operand.strided and table.payload.kind in ("spirv", "spirv-dialect", "mlir"):
+            if operand.strided and self.kind.strides == "none":
                 yield Problem(path=("operands", name, "strided"),
                               what=f"a payload of kind `{table.payload.kind}` is not told any strides",
                               expected="strided = false", found="strided = true", at_key=True,
@@ -201,8 +208,8 @@ class _Checks:
             yield from self._inside(("payload", "file"), table.payload.file, required=True)
         path = ("definition", "file")
         # a rule looks at the dispatch by itself
-        selective = bool(table.dispatches or table.kinds) or table.payload.kind == "rule"
-        general = table.abi == "raw" or table.payload.kind in GENERATORS | NO_FILE | {"rule"}
+        selective = bool(table.dispatches or table.kinds) or self.kind.selects_by_code
+        general = table.abi == "raw" or self.kind.sees_dispatch
         optional = selective and general and "definition" not in table.model_fields_set
         # a definition may be shared with the kernel in the next folder, which is for another target
         problems = list(self._inside(path, table.definition.file, required=not optional, root=self.folder.parent))
@@ -236,18 +243,18 @@ class _Checks:
 
     def _launch(self) -> Iterator[Problem]:
         table = self.table
-        if table.payload.kind in REWRITES:
+        if self.kind.rewrites_body:
             for key in sorted(table.launch.model_fields_set - {"compilation_info"}):
                 yield Problem(
                     path=("launch", key), what="IREE compiles this body, and decides its launch geometry", at_key=True,
                     expected="no such key", found=f'{key} with kind = "{table.payload.kind}"',
                     next_step=f"remove {key}; a rule can set a compilation_info on the operations that it makes",
                 )  # fmt: skip
-        if table.payload.kind in GENERATORS | REWRITES | NO_FILE:
+        if self.kind.launch != "manifest":
             return
         missing = [("workgroup_count", '["ceildiv(N, 64)", "1", "1"]')] * (table.launch.workgroup_count is None)
-        on_cuda = table.payload.kind == "llvm-dialect" and any(t.backend == "cuda" for t in table.target)
-        if (table.payload.kind in ("ptx", "cuda") or on_cuda) and table.launch.workgroup_size is None:
+        sized = any(target.backend in self.kind.sized_backends for target in table.target)
+        if sized and table.launch.workgroup_size is None:
             missing.append(("workgroup_size", "[64, 1, 1]"))
         for key, example in missing:
             yield Problem(
@@ -303,7 +310,7 @@ def _manifest(table: ManifestTable, file: Path, checks: _Checks) -> Manifest:
         dispatches=tuple(table.dispatches),
         kinds=tuple(table.kinds),
         payload=PayloadSpec(
-            kind=table.payload.kind,
+            kind=checks.kind,
             path=file.parent / table.payload.file if table.payload.file else file,
             entry=table.payload.entry or "",
             spec_constants=tuple(sorted((int(k), v) for k, v in table.payload.spec_constants.items())),

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from ..payload.kinds import KINDS
 from . import schema
 
 _HEAD = """# The keys of `kernel.toml`
@@ -78,8 +79,14 @@ def _render_table(table: type[BaseModel]) -> str:
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for name, info in table.model_fields.items():
         meaning = descriptions[name].replace("|", "\\|")
-        rows.append(f"| `{info.alias or name}` | {_describe_type(info.annotation)} | {_default(info)} | {meaning} |")
+        rows.append(f"| `{info.alias or name}` | {_describe_values(info)} | {_default(info)} | {meaning} |")
     return "\n".join(rows) + "\n"
+
+
+def _describe_values(info: FieldInfo) -> str:
+    if schema.CHECK_KIND in info.metadata:
+        return ", ".join(f"`{json.dumps(kind.name)}`" for kind in KINDS)
+    return _describe_type(info.annotation)
 
 
 def _describe_type(annotation: object) -> str:

@@ -4,34 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
-from ..model.kernel import Abi, PayloadKind, Slot
+from ..model.kernel import Abi
 from ..model.numerics import Demand
+from ..model.payload_kind import Slot
+from ..payload.kinds import find_kind, list_kinds
 
 SCHEMA_VERSION = 1
-
-BACKENDS = ("llvm-cpu", "vulkan-spirv", "cuda", "rocm", "metal-spirv", "webgpu-spirv", "vmvx", "vmvx-inline")
-"""IREE's names of its backends."""
-
-_LLVM = ("llvm-cpu", "cuda", "rocm")
-_SPIRV = ("vulkan-spirv",)
-KIND_BACKENDS: dict[PayloadKind, tuple[str, ...]] = {
-    "llvm-generator": _LLVM, "llvm-ir": _LLVM, "llvm-bitcode": _LLVM, "object": ("llvm-cpu",),
-    "spirv": _SPIRV, "glsl": _SPIRV, "glsl-generator": _SPIRV, "ptx": ("cuda",),
-    "cuda": ("cuda",),
-    "llvm-dialect": ("llvm-cpu", "cuda"), "spirv-dialect": _SPIRV, "mlir": BACKENDS, "rule": BACKENDS, "iree": BACKENDS,
-}  # fmt: skip
-"""The backends that can take each kind of payload."""
-
-GENERATORS: frozenset[PayloadKind] = frozenset(("llvm-generator", "glsl-generator"))
-"""Payloads that decide their own launch geometry."""
-
-SLOTS: dict[PayloadKind, tuple[Slot, ...]] = {
-    "llvm-generator": ("prologue", "epilogue"), "glsl-generator": ("prologue", "epilogue"), "glsl": ("epilogue",),
-    "ptx": ("prologue", "epilogue"),
-}  # fmt: skip
-"""The slots that each kind of payload can have: a finished file has none, but for PTX, whose text marks them."""
 
 KernelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.\-]*$", max_length=100)]
 AxisName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -49,6 +30,19 @@ PATTERNS: dict[str, str] = {
     r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$": "a CPU feature's name without `+`, such as `avx2`",
 }
 """What each pattern above means, for messages."""
+
+
+def _check_kind(name: str) -> str:
+    try:
+        find_kind(name)
+    except KeyError:
+        names = ", ".join(f"'{kind}'" for kind in list_kinds())
+        raise PydanticCustomError("literal_error", "not a kind of payload", {"expected": names}) from None
+    return name
+
+
+CHECK_KIND = AfterValidator(_check_kind)
+KindName = Annotated[str, CHECK_KIND]
 
 
 def _long_form(value: object) -> object:
@@ -104,7 +98,7 @@ class DefinitionTable(_Table):
 class PayloadTable(_Table):
     """`[payload]`."""
 
-    kind: PayloadKind
+    kind: KindName
     """What the code is; see [What the code is called with](kernels.md#what-the-code-is-called-with)."""
     file: Text | None = None
     """The file with the code; without it the usual name for the kind."""

@@ -49,7 +49,7 @@ def _as_json(kernel: Kernel) -> dict[str, Any]:
         "builtin": kernel.builtin,
         "abi": kernel.abi,
         "backends": list(dict.fromkeys(target.backend for target in kernel.targets)),
-        "payload": kernel.payload.kind,
+        "payload": kernel.payload.kind.name,
         "operands": [{"name": o.name, "axes": list(o.axes), "strided": o.strided} for o in kernel.operands],
         "slots": sorted(kernel.slots),
         "constraints": [constraint.text for constraint in kernel.constraints],

@@ -15,7 +15,7 @@ from typing import Any
 from ..match.planner import CALL_OUT_BACKENDS
 from ..match.state import is_generated
 from ..model.dispatch import Named
-from ..model.kernel import REWRITES, Form, Kernel, TargetRule
+from ..model.kernel import Form, Kernel, TargetRule
 
 BODY = "func.func"
 """Every body is one: what is lowered already has no body that can be read."""
@@ -56,11 +56,10 @@ def _target(rule: TargetRule) -> tuple[str, ...]:
 
 def _general(kernel: Kernel, rule: TargetRule) -> tuple[str, ...]:
     """Whether a body is needed: see `_selection` and `_device` of the planner, and `_Work.accepts` for rules."""
-    blind = kernel.payload.kind in ("rule", "iree")
     needed = (
         bool(kernel.forms)
-        or (kernel.abi == "canonical" and not blind)
-        or kernel.payload.kind in REWRITES
+        or (kernel.abi == "canonical" and kernel.payload.kind.needs_program)
+        or kernel.payload.kind.rewrites_body
         or rule.backend in CALL_OUT_BACKENDS
     )
     return (BODY,) if needed else ()
@@ -77,7 +76,7 @@ def _form(kernel: Kernel, form: Form) -> tuple[str, ...]:
     """
     named = [core.op.rpartition(".")[2] for core in form.program.cores if isinstance(core, Named)]
     words = [name for name in named if LITERAL.fullmatch(name)]
-    if not kernel.slots and not is_generated(kernel) and kernel.payload.kind not in REWRITES:
+    if not kernel.slots and not is_generated(kernel) and not kernel.payload.kind.rewrites_body:
         words += [o.type.element for o in form.program.operands if o.type.element in FLOATS]
     return tuple(words)
 

@@ -141,7 +141,7 @@ def process(data: bytes, knowledge: Knowledge, context: ir.Context, objects: Cal
         name = str(ir.StringAttr(executable.attributes["sym_name"]).value)
         if not plan.substitutions:
             return Outcome(name=name, text=None, report=_report(name, plan, {}))
-        folder = objects() if any(s.kernel.payload.kind == "object" for s in plan.substitutions) else Path()
+        folder = objects() if any(s.kernel.payload.kind.needs_object_file for s in plan.substitutions) else Path()
         payloads = substitute_dispatches(plan, sites, clock, AtOnce(), folder)
         del sites
         if not module.verify():

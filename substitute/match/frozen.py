@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..catalog.constraints import parse_size
+from ..model.constraints import parse_size
 from ..model.index import Index, add, substitute
 from ..model.kernel import ExecutableConstant, Kernel
 from ..model.plan import Match, Placement, Rule
 
-SPIRV_KINDS = frozenset({"spirv", "spirv-dialect"})
-"""Kinds of payload whose specialization constants are frozen; GLSL source is told sizes and offsets at launch."""
 OFFSET = "offset."
 """What the name of an operand's first element begins with."""
 
 
 def check_frozen(kernel: Kernel, match: Match) -> Rule | None:
     """Whether sizes, offsets and executable constants are numbers; None for a kernel that asks for none of them."""
-    spirv = kernel.payload.kind in SPIRV_KINDS
+    spirv = kernel.payload.kind.has_spec_constants
     if not spirv and not any(constant.value for constant in kernel.executable_constants):
         return None
     reasons = [
@@ -41,6 +39,15 @@ def spec_values(kernel: Kernel, match: Match) -> list[tuple[int, str, Index | st
     known |= {OFFSET + placed.name: _first_element(match, placed) for placed in match.placements}
     missing = "is neither a size nor an offset of the dispatch"
     return [(number, name, known.get(name, missing)) for number, name in kernel.payload.spec_constants]
+
+
+def frozen_values(kernel: Kernel, match: Match) -> dict[int, int]:
+    """Return what each specialization constant is frozen to; the match has made sure that all are numbers."""
+    values = {}
+    for number, name, value in spec_values(kernel, match):
+        assert isinstance(value, int), name
+        values[number] = value
+    return values
 
 
 def constant_values(kernel: Kernel, match: Match) -> list[tuple[ExecutableConstant, Index | None]]:

@@ -14,7 +14,7 @@ def check_in_place(kernel: Kernel, program: Program) -> Rule | None:
     read everything, unless it is element-wise: then an element may take the place of the one that it was computed from.
     So may it in the element-wise work that a shader's store function applies.
     """
-    if kernel.slots and kernel.payload.kind.endswith("-generator"):
+    if kernel.slots and kernel.payload.kind.sees_dispatch:
         return None
     stores_alone = not program.cores or "epilogue" in kernel.slots
     written = {w.view.operand: (w.view, w.access) for nest in program.stores for w in nest.writes}

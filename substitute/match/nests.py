@@ -11,7 +11,7 @@ from ..model.plan import Axis, Placement, Rule
 from .axes import assign, axis_of_loops, bind_axes
 from .expression import Unified, loop_uses
 from .layout import check_contiguous, check_one_stride, place
-from .state import NestMatch, is_generated, two_tensors
+from .state import NestMatch, two_tensors
 from .temporaries import Produced, check_temporary
 
 
@@ -151,7 +151,7 @@ def place_operand(
     if isinstance(placed, Rule):
         return placed
     rule = check_one_stride(spec, placed) if spec.strided else check_contiguous(spec, placed, shape, axes)
-    if spec.strided and (is_generated(kernel) or kernel.payload.kind == "glsl"):
+    if spec.strided and kernel.payload.kind.strides == "read":
         return placed  # these walk over several loops by themselves
     return placed if rule.passed else rule
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..model.dispatch import Dispatch, Named, Nest, Program
-from ..model.kernel import REWRITES, Kernel
+from ..model.kernel import Kernel
 from ..model.numerics import MEANINGS, Demand, NumericDemand
 from ..model.plan import Rule
 from ..model.scalar import Scalar
@@ -24,7 +24,7 @@ def check_numerics(kernel: Kernel, dispatch: Dispatch, demands: Sequence[Numeric
 
     None where there is no such demand. Bodies that IREE compiles obey its flags without our help.
     """
-    if kernel.payload.kind in REWRITES or kernel.payload.kind == "iree":
+    if kernel.payload.kind.launch == "iree":  # IREE compiles the body
         return None
     for demand in demands:
         if dispatch.target.backend not in demand.backends or demand.kind in kernel.keeps:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ..catalog.constraints import constraint_to_index, describe_sizes
 from ..errors import PlanError
+from ..model.constraints import constraint_to_index, describe_sizes
 from ..model.dispatch import Dispatch
 from ..model.index import Index
-from ..model.kernel import FINAL_BODIES, REWRITES, Constraint, Kernel, TargetRule
+from ..model.kernel import Constraint, Kernel, TargetRule
 from ..model.numerics import NumericDemand
 from ..model.plan import Decision, Match, Plan, Rule, Substitution
 from .devices import exclude_each_other, ways_in
@@ -83,7 +83,7 @@ def decide(
 def _leaves_iree_behind(kernel: Kernel, dispatch: Dispatch, match: Match) -> str:
     """What would have to be asked at run time, of a kind of payload that cannot stand beside IREE's own code."""
     inside = dispatch.target.backend in CALL_OUT_BACKENDS
-    if kernel.payload.kind not in REWRITES and (inside or kernel.payload.kind not in FINAL_BODIES):
+    if not kernel.payload.kind.rewrites_body and (inside or not kernel.payload.kind.keeps_body):
         return ""
     tests = ways_in(kernel.targets, dispatch.target)[0].device
     return ", ".join((*(str(test) for test in tests), *match.fallback))
@@ -141,8 +141,8 @@ def _selection(kernel: Kernel, dispatch: Dispatch) -> list[Rule]:
                 rules.append(
                     Rule(name=f"layout.{name}", passed=wanted == found, expected=str(wanted), found=str(found))
                 )
-    blind = kernel.payload.kind in ("rule", "iree")  # needs no operands, and may look at the IR itself
-    if dispatch.program is None and (kernel.forms or (kernel.abi == "canonical" and not blind)):
+    needs_program = kernel.abi == "canonical" and kernel.payload.kind.needs_program
+    if dispatch.program is None and (kernel.forms or needs_program):
         rules.append(
             Rule(name="structure.read", passed=False, expected="a body that can be read", found=dispatch.reason)
         )
@@ -393,7 +393,7 @@ def nearest_miss(decisions: Sequence[Decision]) -> Decision | None:
     order = ("target", "select", "structure.read", "structure.cores", "structure", "layout", "constraint", "payload")
 
     def closeness(decision: Decision) -> int:
-        if decision.kernel.payload.kind == "rule" and not decision.kernel.forms:
+        if decision.kernel.payload.kind.selects_by_code and not decision.kernel.forms:
             return -1  # it was asked about everything, and nothing in its manifest came near
         name = decision.rules[-1].name
         exact = [i for i, o in enumerate(order) if name == o]

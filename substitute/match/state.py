@@ -62,4 +62,4 @@ def two_tensors(name: str) -> Rule:
 
 def is_generated(kernel: Kernel) -> bool:
     """A generator (a rule, IREE itself) sees the whole dispatch; other payloads see their operands alone."""
-    return kernel.payload.kind.endswith("-generator") or kernel.payload.kind in ("rule", "iree")
+    return kernel.payload.kind.sees_dispatch

@@ -8,21 +8,9 @@ from typing import Literal
 
 from .dispatch import Program
 from .numerics import Demand
+from .payload_kind import PayloadKind, Slot
 
-PayloadKind = Literal[
-    "llvm-generator", "llvm-ir", "llvm-bitcode", "object", "spirv", "glsl", "glsl-generator", "ptx", "cuda",
-    "llvm-dialect", "spirv-dialect", "mlir", "rule", "iree",
-]  # fmt: skip
-PAYLOAD_KINDS: tuple[PayloadKind, ...] = (
-    "llvm-generator", "llvm-ir", "llvm-bitcode", "object", "spirv", "glsl", "glsl-generator", "ptx", "cuda",
-    "llvm-dialect", "spirv-dialect", "mlir", "rule", "iree",
-)  # fmt: skip
-REWRITES: frozenset[PayloadKind] = frozenset(("mlir", "rule"))
-"""Kinds that give IREE another body to compile: applied first, and the dispatch is then read and matched again."""
-FINAL_BODIES: frozenset[PayloadKind] = frozenset(("llvm-dialect", "spirv-dialect", "iree"))
-"""Kinds that leave the variant with a body, where other kinds make it external."""
 Abi = Literal["canonical", "raw"]
-Slot = Literal["prologue", "epilogue"]
 
 
 Relation = Literal["==", "!=", "<", "<=", ">", ">="]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from .dispatch import Dispatch, Operand, Program, View
 from .index import Index
-from .kernel import REWRITES, ExecutableConstant, Kernel, TargetRule
+from .kernel import ExecutableConstant, Kernel, TargetRule
+from .payload_kind import PayloadFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +137,7 @@ def substitution_names(substitutions: Sequence[Substitution]) -> list[str]:
     names: list[str] = []
     for one in substitutions:
         name = one.dispatch.name
-        if one.kernel.payload.kind in REWRITES:  # what takes the dispatch afterwards has the name itself
+        if one.kernel.payload.kind.rewrites_body:  # what takes the dispatch afterwards has the name itself
             name += f" ({one.kernel.name})"
         more = (f" on {one.dispatch.variant}", f" ({one.kernel.name})", f" {one.rule.variant if one.rule else ''}")
         for part in more:
@@ -198,8 +199,7 @@ class Request:
 class Payload:
     """Code, ready to be verified and embedded."""
 
-    kind: str
-    """`llvm-bitcode`, `object`, `spirv`, `ptx`."""
+    format: PayloadFormat
     data: bytes
     entry: str
     workgroup_count: tuple[Index, Index, Index] | None

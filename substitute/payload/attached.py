@@ -9,6 +9,7 @@ from ..errors import PayloadError
 from ..match.frozen import constant_values
 from ..model.dispatch import Target
 from ..model.kernel import ExecutableConstant, Kernel
+from ..model.payload_kind import PayloadFormat
 from ..model.plan import Payload, Request
 
 
@@ -105,7 +106,7 @@ def check_spec_ids(payload: Payload, where: str) -> None:
     """Every constant needs a specialization constant that reads it. Raises `PayloadError`."""
     from .spirv.module import read_module
 
-    if payload.kind != "spirv":
+    if payload.format is not PayloadFormat.SPIRV:
         return  # the dialect's are checked with its text
     found = {constant.spec_id for constant in read_module(payload.data).spec_constants}
     missing = [(at, c.name) for at, c in enumerate(payload.constants) if at not in found]

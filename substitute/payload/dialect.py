@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ..errors import PayloadError
+from ..model.payload_kind import PayloadFormat
 from ..model.plan import Request
 
 if TYPE_CHECKING:
@@ -23,13 +24,13 @@ def _context() -> ir.Context:
     return ir.Context()
 
 
-def check_dialect(text: str, request: Request, where: str) -> None:
+def check_dialect(text: str, request: Request, where: str, format_: PayloadFormat) -> None:
     """Checks MLIR text in the LLVM or the SPIR-V dialect against the dispatch. Raises `PayloadError`."""
     from iree.compiler import ir
 
     with _context(), ir.Location.unknown():
         module = parse_mlir(text, where)
-        if request.substitution.kernel.payload.kind == "llvm-dialect":
+        if format_ is PayloadFormat.LLVM_DIALECT:
             _check_llvm(module.operation, request, where)
         else:
             _check_spirv(spirv_operations(module.operation), request, where)

@@ -143,13 +143,13 @@ def _substitution(substitution: Substitution, payload: Payload | None, *, severa
         "axes": _axes(match),
         "device": [str(test) for test in substitution.rule.device] if substitution.rule else [],
         "fallback": list(match.fallback),
-        "payload": _payload(payload) if payload else {"kind": kernel.payload.kind, "entry": kernel.payload.entry},
+        "payload": _payload(payload) if payload else {"kind": kernel.payload.kind.name, "entry": kernel.payload.entry},
     }
 
 
 def _payload(payload: Payload) -> dict[str, Any]:
     return {
-        "kind": payload.kind,
+        "kind": str(payload.format),
         "entry": payload.entry,
         "size_bytes": len(payload.data),
         "sha256": hashlib.sha256(payload.data).hexdigest(),

@@ -146,7 +146,7 @@ def kernels_table(kernels: Sequence[Kernel], *, width: int | None) -> Renderable
         table.add_column("summary", overflow="fold", ratio=1)
     for kernel in kernels:
         name, summary = Text(kernel.name, style=NAME), Text(kernel.summary)
-        payload = kernel.payload.kind + (" (raw)" if kernel.abi == "raw" else "")
+        payload = kernel.payload.kind.name + (" (raw)" if kernel.abi == "raw" else "")
         table.add_row(
             _stack([name, summary], width) if narrow else name,
             Text(f"{words.backends(kernel)}: {payload}"),
@@ -240,8 +240,8 @@ def _axes_and_fallback(substitution: Substitution, after: Substitution | None, w
 
 def _payload(substitution: Substitution, payload: Payload | None, width: int | None) -> Text:
     if payload is None:
-        return Text(substitution.kernel.payload.kind)
-    head = f"{payload.kind}, {words.count(len(payload.data), 'B')}" if payload.data else payload.kind
+        return Text(substitution.kernel.payload.kind.name)
+    head = f"{payload.format}, {words.count(len(payload.data), 'B')}" if payload.data else str(payload.format)
     return _stack([Text(head), Text(payload.summary, style=DIM)], width)
 
 

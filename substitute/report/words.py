@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from ..catalog.constraints import render_size
+from ..model.constraints import render_size
 from ..model.dispatch import Dispatch, Operand, TensorType
 from ..model.index import Index, leaves
 from ..model.kernel import Kernel

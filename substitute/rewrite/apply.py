@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..catalog.constraints import Condition, Logic
+from ..model.constraints import Condition, Logic
 from ..model.plan import Payload, Request
 from .choice import Choice
 from .host import HostProgram

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..catalog.constraints import Comparison, Condition, Logic
+from ..model.constraints import Comparison, Condition, Logic
 from ..model.index import Index
 from ..model.kernel import DeviceTest
 from ..model.plan import Payload, Request

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import PayloadError
+from ..model.payload_kind import PayloadFormat
 from ..model.plan import Payload, Request
 from ..payload.dialect import local_size, name_of, operations, parse_mlir, spec_id, spirv_binding, spirv_operations
 from .callout import call_with_pointers
@@ -18,16 +20,11 @@ if TYPE_CHECKING:
 
 
 def put_final_body(site: Site, request: Request, payload: Payload) -> bool:
-    """Gives the export's body its final form; False for a payload of another kind."""
-    if payload.kind == "iree":
-        _keep_body(site, request, payload)
-    elif payload.kind == "llvm-dialect":
-        _put_llvm(site, request, payload)
-    elif payload.kind == "spirv-dialect":
-        _put_spirv(site, request, payload)
-    else:
-        return False
-    return True
+    """Gives the export's body its final form; False for a payload of another format."""
+    write = _WRITERS.get(payload.format)
+    if write is not None:
+        write(site, request, payload)
+    return write is not None
 
 
 def _keep_body(site: Site, request: Request, payload: Payload) -> None:
@@ -128,3 +125,10 @@ def _insert(
             result = copy
     assert result is not None
     return result
+
+
+_WRITERS: dict[PayloadFormat, Callable[[Site, Request, Payload], None]] = {
+    PayloadFormat.OWN_CODE: _keep_body,
+    PayloadFormat.LLVM_DIALECT: _put_llvm,
+    PayloadFormat.SPIRV_DIALECT: _put_spirv,
+}

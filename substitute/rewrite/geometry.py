@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from ..catalog.constraints import Comparison, Logic
 from ..errors import PlanError
 from ..match.workload import unknown_to_host
+from ..model.constraints import Comparison, Logic
 from ..model.dispatch import Dispatch
 from ..model.index import Expr, Index
 from ..model.kernel import DeviceTest

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..model.kernel import FINAL_BODIES
+from ..model.payload_kind import BODY_FORMATS, PayloadFormat
 from ..model.plan import Payload
 from .constants import add_constants
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add_object(variant: ir.Operation, payload: Payload, folder: Path | None) -> None:
     """Adds the payload to what is linked into the variant. Object files go to `folder`."""
     add_constants(variant, payload.constants)
-    if payload.kind not in FINAL_BODIES:
+    if payload.format not in BODY_FORMATS:
         _add(variant, _own_object(payload, folder))
     add_files(variant, payload.objects)
 
@@ -34,7 +34,7 @@ def add_files(variant: ir.Operation, files: Sequence[Path]) -> None:
 
 
 def _own_object(payload: Payload, folder: Path | None) -> str:
-    if payload.kind == "object":
+    if payload.format is PayloadFormat.OBJECT:
         # IREE writes an object that stands in the module to a file that it then forgets to fill
         assert folder is not None
         file = folder / f"{hashlib.sha256(payload.data).hexdigest()[:16]}.o"
@@ -42,7 +42,7 @@ def _own_object(payload: Payload, folder: Path | None) -> str:
         temporary.write_bytes(payload.data)
         temporary.replace(file)  # another compilation may be reading the same file
         return f"path = {_quoted(str(file))}"
-    suffix = {"llvm-bitcode": "bc", "spirv": "spv", "ptx": "ptx"}[payload.kind]
+    suffix = {PayloadFormat.BITCODE: "bc", PayloadFormat.SPIRV: "spv", PayloadFormat.PTX: "ptx"}[payload.format]
     return f"path = {_quoted(f'{payload.entry}.{suffix}')}, data = {_blob(payload.data)}"
 
 

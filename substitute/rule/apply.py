@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, TypeVar
 from ..errors import PayloadError
 from ..match.planner import Accepts, Chosen, check_required, make_plan
 from ..model.dispatch import Dispatch
-from ..model.kernel import REWRITES, Kernel
+from ..model.kernel import Kernel
 from ..model.numerics import NumericDemand
 from ..model.plan import Decision, Plan, Substitution
 from ..payload.attached import check_objects
+from ..payload.kinds.rewriting import BodyRewriter
 from ..rewrite.objects import add_files
-from . import load
-from .body import replace_computation
 
 if TYPE_CHECKING:
     from iree.compiler import ir
@@ -43,7 +42,7 @@ def plan_with_rules(
     by the rules that have not changed it yet. The plan has a substitution for each rule, before those of the kernels
     that take what it left.
     """
-    if not any(kernel.payload.kind in REWRITES for kernel in kernels):
+    if not any(kernel.payload.kind.rewrites_body for kernel in kernels):
         plan = make_plan(
             [s.dispatch for s in sites], kernels, accepts, chosen=chosen, require=require, host=host, demands=demands
         )
@@ -90,20 +89,21 @@ class _Work:
 
     def accepts(self, kernel: Kernel, dispatch: Dispatch) -> str:
         """Asks a rule about the dispatch as it is now; kernels are asked as ever."""
-        if kernel.payload.kind not in REWRITES:
+        kind = kernel.payload.kind
+        if not isinstance(kind, BodyRewriter):
             return self._accepts(kernel, dispatch)
         site = self._now[_key(dispatch)]
         if kernel.name in self._used.get(_key(dispatch), ()):
             return "it has rewritten this dispatch already"
         if site.function is None:
             return "there is no body to rewrite"
-        return load.applies(kernel, site) if kernel.payload.kind == "rule" else ""
+        return kind.refuse_site(kernel, site)
 
     def next(self, chosen: Chosen | None, kernels: Sequence[Kernel]) -> Mapping[str, Sequence[str]] | None:
         """Of a saved plan, the first rule of each dispatch that is still to be applied, or else its kernels."""
         if chosen is None:
             return None
-        rules = {kernel.name for kernel in kernels if kernel.payload.kind in REWRITES}
+        rules = {kernel.name for kernel in kernels if kernel.payload.kind.rewrites_body}
         used = {name: set(done) for (_, variant, n), done in self._used.items() for name in (n, f"{variant}::{n}")}
         left: dict[str, Sequence[str]] = {}
         for name, given in chosen.items():
@@ -116,7 +116,7 @@ class _Work:
         """Applies one rule to each dispatch for which one was chosen."""
         done: dict[Key, Substitution] = {}
         for key, own in substitutions.items():
-            rule = next((s for s in own if s.kernel.payload.kind in REWRITES), None)
+            rule = next((s for s in own if s.kernel.payload.kind.rewrites_body), None)
             if rule is None:
                 continue
             for site in apply_rule(self._now[key], rule):
@@ -136,10 +136,9 @@ def apply_rule(site: Site, substitution: Substitution) -> list[Site]:
     check_objects(kernel, site.dispatch.target)
     before = _interface(site.executable)
     with ir.Location.unknown():
-        if kernel.payload.kind == "rule":
-            load.rewrite(kernel, site)
-        else:
-            replace_computation(site, substitution)
+        kind = kernel.payload.kind
+        assert isinstance(kind, BodyRewriter)
+        kind.rewrite(site, substitution)
         add_files(site.variant, kernel.payload.objects)
         _verify(site.executable, kernel, site.dispatch.name)
     after = _interface(site.executable)

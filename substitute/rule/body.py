@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..abi.bind import bind
 from ..errors import PayloadError
 from ..model.index import Index, add, mul
 from ..model.index import substitute as with_sizes
 from ..model.plan import Parameter, Request, Substitution
 from ..payload.dialect import parse_mlir
-from ..rewrite.bind import bind
 from ..rewrite.materialize import Materializer, create, push_constant
 from .tensors import constant_tensor, load_tensor, store_tensor, subspan, tensor_text
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..bindings import take_classes
 from ..errors import PayloadError, SubstituteError
 from ..model.kernel import Kernel
-from ..payload.build import changed_at
+from ..payload.generator import changed_at
 
 if TYPE_CHECKING:
     from ..read.module import Site

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ..catalog.constraints import constraint_to_index
+from ..model.constraints import constraint_to_index
 from ..model.dispatch import Nest, View
 from ..model.index import Expr, Index, evaluate, symbol
 from ..model.kernel import Constraint, Form, Kernel

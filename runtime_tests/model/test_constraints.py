@@ -5,7 +5,8 @@ from textwrap import dedent
 
 import pytest
 
-from substitute.catalog.constraints import (
+from substitute.errors import ManifestError
+from substitute.model.constraints import (
     Comparison,
     Logic,
     constraint_to_index,
@@ -15,7 +16,6 @@ from substitute.catalog.constraints import (
     parse_size,
     render_size,
 )
-from substitute.errors import ManifestError
 from substitute.model.index import Expr, evaluate, push, symbol
 
 pytestmark = pytest.mark.unit

@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Literal, NoReturn
 
 from ..errors import ManifestError, SourceText
-from ..model.index import Expr, Index, apply, symbol
-from ..model.kernel import Constraint
+from .index import Expr, Index, apply, symbol
+from .kernel import Constraint
 
 MAX_LENGTH = 400
 """Longest text that is read: keeps the recursion below far from Python's limit."""

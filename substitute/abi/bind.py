@@ -12,11 +12,6 @@ from ..model.index import Expr, Index, leaves
 from ..model.kernel import OperandSpec
 from ..model.plan import Parameter, Request, Substitution
 
-PLAIN_KINDS = frozenset(
-    {"llvm-ir", "llvm-bitcode", "object", "spirv", "ptx", "cuda", "llvm-dialect", "spirv-dialect", "mlir"}
-)
-"""Payloads that are files: they see their operands and nothing else of the dispatch."""
-
 
 def bind(substitution: Substitution, *, entry: str) -> Request:
     """What the payload of this substitution is called with.
@@ -27,9 +22,9 @@ def bind(substitution: Substitution, *, entry: str) -> Request:
     """
     if substitution.kernel.abi == "raw":
         return _raw(substitution, entry)
-    if substitution.kernel.payload.kind == "iree":
+    if substitution.kernel.payload.kind.arguments == "none":
         return Request(entry=entry, substitution=substitution, parameters=(), scalars=())
-    if substitution.kernel.payload.kind in PLAIN_KINDS and substitution.kernel.forms:
+    if substitution.kernel.payload.kind.arguments == "operands" and substitution.kernel.forms:
         return _plain(substitution, entry)
     program = substitution.match.program
     assert program is not None
@@ -65,7 +60,7 @@ def _plain(substitution: Substitution, entry: str) -> Request:
     kernel, match = substitution.kernel, substitution.match
     program = match.program
     assert program is not None
-    if len(match.placements) != len(kernel.operands) and kernel.payload.kind != "ptx":
+    if len(match.placements) != len(kernel.operands) and not kernel.payload.kind.slots:
         raise PayloadError(
             f"{kernel.name} cannot be bound to {substitution.dispatch.name}", where=str(kernel.folder / "kernel.toml"),
             expected="a payload that sees fused work, for slots", found=f"kind = {kernel.payload.kind}",

@@ -1,0 +1,1 @@
+"""How the operands, sizes and parameters of a kernel are found in a dispatch."""

@@ -1,0 +1,117 @@
+"""What a kind of payload is: the facts that a manifest and a match look up, and how its code is made."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from .dispatch import Dispatch
+    from .kernel import Kernel
+    from .plan import Payload, Request
+
+Slot = Literal["prologue", "epilogue"]
+
+
+class PayloadFormat(StrEnum):
+    """What a payload is when it is embedded: `rewrite` knows how each is put into a module."""
+
+    BITCODE = "llvm-bitcode"
+    OBJECT = "object"
+    SPIRV = "spirv"
+    PTX = "ptx"
+    LLVM_DIALECT = "llvm-dialect"
+    SPIRV_DIALECT = "spirv-dialect"
+    OWN_CODE = "iree"
+
+
+BODY_FORMATS = frozenset((PayloadFormat.LLVM_DIALECT, PayloadFormat.SPIRV_DIALECT, PayloadFormat.OWN_CODE))
+"""Formats that leave the variant with a body, where the others make it external."""
+
+
+class PayloadKind:
+    """One kind of payload: a subclass with class attributes that differ from these, and `build`.
+
+    The toolkit's own kinds are listed in `substitute.payload.kinds`; a package adds one through the entry-point group
+    `substitute.payload_kinds`, whose entry names an instance. Nothing outside the kind compares its name.
+    """
+
+    name: ClassVar[str]
+    """The value of `kind` in `[payload]`."""
+    backends: ClassVar[tuple[str, ...]]
+    """IREE's names of the backends that can take it."""
+    slots: ClassVar[tuple[Slot, ...]] = ()
+    """The slots that a kernel of this kind may offer."""
+    sees_dispatch: ClassVar[bool] = False
+    """True: the code is made for a whole dispatch, fused work included. False: it sees its operands alone."""
+    arguments: ClassVar[Literal["operands", "views", "none"]] = "operands"
+    """What the code is called with: the definition's operands with axes and strides, every view of the dispatch's
+    program, or nothing."""
+    strides: ClassVar[Literal["read", "passed", "none"]] = "passed"
+    """Strided operands: the code walks over them by itself, gets one stride for each dimension, or cannot take them."""
+    needs_program: ClassVar[bool] = True
+    """False: it can take a dispatch whose body cannot be read."""
+    selects_by_code: ClassVar[bool] = False
+    """True: the code itself says which dispatches it takes; a manifest needs no definition, name or kind."""
+    launch: ClassVar[Literal["manifest", "code", "iree"]] = "manifest"
+    """Who decides the launch geometry: `[launch]`, the generator, or IREE's code generation."""
+    sized_backends: ClassVar[tuple[str, ...]] = ()
+    """Backends for which `[launch]` has to give a workgroup size."""
+    rewrites_body: ClassVar[bool] = False
+    """True: IREE gets another body to compile; the dispatch is then read and matched again."""
+    keeps_body: ClassVar[bool] = False
+    """True: the variant keeps a body, where other kinds make it external."""
+    has_file: ClassVar[bool] = True
+    """False: there is no code to read: IREE's own stays."""
+    needs_entry: ClassVar[bool] = True
+    """True: the manifest has to name a function."""
+    has_raw_abi: ClassVar[bool] = True
+    """True: `abi = "raw"` is possible."""
+    canonical_backends: ClassVar[tuple[str, ...] | None] = None
+    """Backends on which the canonical ABI is possible; None: all of its backends."""
+    has_spec_constants: ClassVar[bool] = False
+    """True: `payload.spec_constants` are frozen into the code."""
+    has_executable_constants: ClassVar[bool] = False
+    """True: the code can read constants that are filled in when the module is loaded."""
+    linked_suffixes: ClassVar[tuple[str, ...]] = (".o", ".a", ".bc")
+    """Files that can be linked beside the code; empty: the code is a whole."""
+    needs_object_file: ClassVar[bool] = False
+    """True: IREE reads the embedded code from a file that has to outlive the tool that made it."""
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<payload kind {self.name}>"
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        from ..payload.kinds import find_kind
+
+        return find_kind, (self.name,)
+
+    def entry_name(self, kernel: Kernel, dispatch: Dispatch) -> str:
+        """Return the name that the entry point gets in the module.
+
+        On Vulkan it is the export's as it stands; on CUDA IREE replaces every character that PTX does not know. On the
+        CPU the code is linked to a shim, possibly with others, so the name has to be unique.
+        """
+        from ..payload.symbols import sanitize
+
+        match dispatch.target.backend:
+            case "vulkan-spirv":
+                return dispatch.name
+            case "llvm-cpu":
+                return sanitize(f"{dispatch.name}_{kernel.name}")
+            case _:
+                return sanitize(dispatch.name)
+
+    def refuse(self, kernel: Kernel, dispatch: Dispatch) -> str:
+        """Return why the kernel's code cannot be made for a dispatch that its definition matches; empty: it can."""
+        return ""
+
+    def build(self, request: Request, linked: frozenset[str]) -> Payload:
+        """Make the code and verify it against the dispatch; `linked` are functions that objects beside it define.
+
+        Raises `PayloadError`.
+        """
+        raise NotImplementedError(self.name)

@@ -1,0 +1,90 @@
+"""Generators: the Python files of kernels that make code for a dispatch."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import traceback
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..errors import PayloadError, SubstituteError
+from ..model.dispatch import Dispatch
+from ..model.kernel import Kernel
+from ..model.plan import Generated, Request
+from .launch import launch_count
+
+
+def refuse_dispatch(kernel: Kernel, dispatch: Dispatch) -> str:
+    """Return why a generator cannot make code for a dispatch: what its `can_generate(program)` says, if it has one."""
+    if dispatch.program is None:
+        return ""
+    function = getattr(load_generator(kernel), "can_generate", None)
+    return str(function(dispatch.program)) if function else ""
+
+
+def load_generator(kernel: Kernel) -> ModuleType:
+    """The module of a generator kernel. Raises `PayloadError` with the place of what is wrong in it."""
+    path = kernel.payload.path.resolve()
+    return _load(path, changed_at(path))
+
+
+def changed_at(path: Path) -> int:
+    """The time in ns at which a file was last changed, so that code is loaded anew after that; 0 if it is not there."""
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+@lru_cache(maxsize=1024)
+def _load(path: Path, _changed_at: int) -> ModuleType:
+    name = f"substitute_kernel_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise _generator_failed("the generator cannot be loaded", path, error) from error
+    if not callable(getattr(module, "generate", None)):
+        raise PayloadError(
+            "the generator has no function `generate`",
+            where=str(path),
+            expected="def generate(request: Request) -> str or Generated",
+            found=", ".join(n for n in vars(module) if not n.startswith("_")) or "an empty module",
+            next_step="`iree-substitute new` writes an example",
+        )
+    return module
+
+
+def _generator_failed(what: str, path: Path, error: Exception) -> PayloadError:
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    line = f":{frames[-1].lineno}" if frames else ""
+    if isinstance(error, SyntaxError) and error.lineno:
+        line = f":{error.lineno}"
+    return PayloadError(
+        what,
+        where=f"{path}{line}",
+        expected="code that runs",
+        found=f"{type(error).__name__}: {error}",
+        next_step="mend the generator; its own traceback is shown with --debug",
+    )
+
+
+def generate(request: Request) -> Generated:
+    """Call the generator of a request. Raises `PayloadError` with the line on which it failed."""
+    kernel = request.substitution.kernel
+    module = load_generator(kernel)
+    try:
+        result: Any = module.generate(request)
+    except SubstituteError:
+        raise
+    except Exception as error:
+        where = request.substitution.dispatch.name
+        raise _generator_failed(f"the generator failed for {where}", kernel.payload.path, error) from error
+    if isinstance(result, Generated):
+        return result
+    return Generated(
+        text=str(result), workgroup_count=launch_count(request), workgroup_size=kernel.launch.workgroup_size
+    )

@@ -1,0 +1,56 @@
+"""MLIR text in a final dialect, which becomes the variant's body."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ...model.payload_kind import PayloadFormat, PayloadKind
+from ...model.plan import Payload, Request
+
+
+class _DialectText(PayloadKind):
+    keeps_body = True
+    format: ClassVar[PayloadFormat]
+
+    def build(self, request: Request, linked: frozenset[str]) -> Payload:
+        from ...match.frozen import frozen_values
+        from ..dialect import check_dialect
+        from ..file import read_code
+        from ..launch import launch_count
+
+        kernel = request.substitution.kernel
+        data = read_code(kernel)
+        check_dialect(data.decode(errors="replace"), request, str(kernel.payload.path), self.format)
+        frozen = frozen_values(kernel, request.match) if self.has_spec_constants else {}
+        return Payload(
+            format=self.format,
+            data=data,
+            entry=request.entry,
+            workgroup_count=launch_count(request),
+            workgroup_size=kernel.launch.workgroup_size,
+            shared_memory_bytes=kernel.launch.shared_memory_bytes,
+            summary=kernel.payload.path.name,
+            frozen=tuple(sorted(frozen.items())),
+        )
+
+
+class LlvmDialect(_DialectText):
+    """The LLVM dialect, with NVVM operations for CUDA."""
+
+    name = "llvm-dialect"
+    backends = ("llvm-cpu", "cuda")
+    sized_backends = ("cuda",)
+    canonical_backends = ("llvm-cpu",)
+    format = PayloadFormat.LLVM_DIALECT
+
+
+class SpirvDialect(_DialectText):
+    """A `spirv.module`, which IREE serializes."""
+
+    name = "spirv-dialect"
+    backends = ("vulkan-spirv",)
+    strides = "none"
+    has_spec_constants = True
+    has_executable_constants = True
+    linked_suffixes = ()
+    format = PayloadFormat.SPIRV_DIALECT

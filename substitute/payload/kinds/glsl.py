@@ -1,0 +1,78 @@
+"""GLSL: generated, or a body that the toolkit completes for each dispatch."""
+
+from __future__ import annotations
+
+from ...model.dispatch import Dispatch
+from ...model.kernel import Kernel
+from ...model.payload_kind import PayloadFormat, PayloadKind
+from ...model.plan import Generated, Payload, Request
+from .spirv import verify_shader
+
+
+class _GlslCode(PayloadKind):
+    backends = ("vulkan-spirv",)
+    arguments = "views"
+    strides = "read"
+    has_executable_constants = True
+    linked_suffixes = ()
+
+    def shader(self, request: Request) -> Generated:
+        """Return the complete shader. Raises `PayloadError`."""
+        raise NotImplementedError
+
+    def build(self, request: Request, linked: frozenset[str]) -> Payload:
+        from ..glsl import compile_glsl, features_of
+        from ..spirv import adapt
+
+        kernel, dispatch = request.substitution.kernel, request.substitution.dispatch
+        generated = self.shader(request)
+        vulkan = features_of(dispatch.target).vulkan
+        binary = compile_glsl(generated.text, name=str(kernel.payload.path), vulkan=vulkan)
+        verify_shader(binary, request, "main", len(dispatch.layout.bindings), generated.workgroup_size)
+        return Payload(
+            format=PayloadFormat.SPIRV,
+            data=adapt(binary, entry="main", export_name=request.entry, bindings={}, spec_constants={}),
+            entry=request.entry,
+            workgroup_count=generated.workgroup_count,
+            workgroup_size=generated.workgroup_size,
+            summary=generated.summary or "generated GLSL",
+        )
+
+
+class GlslSource(_GlslCode):
+    """A body with `void main()` that uses `load_x`, `store_y` and the axes' names."""
+
+    name = "glsl"
+    slots = ("epilogue",)
+
+    def shader(self, request: Request) -> Generated:
+        from ..file import read_code
+        from ..glsl import canonical_source
+        from ..launch import launch_count
+
+        kernel = request.substitution.kernel
+        return Generated(
+            text=canonical_source(request, read_code(kernel).decode(errors="replace")),
+            workgroup_count=launch_count(request),
+            workgroup_size=kernel.launch.workgroup_size,
+            summary=f"{kernel.payload.path.name}, compiled for this dispatch",
+        )
+
+
+class GlslGenerator(_GlslCode):
+    """A Python file whose `generate(request)` returns a whole shader."""
+
+    name = "glsl-generator"
+    slots = ("prologue", "epilogue")
+    sees_dispatch = True
+    launch = "code"
+
+    def refuse(self, kernel: Kernel, dispatch: Dispatch) -> str:
+        from ..generator import refuse_dispatch
+
+        return refuse_dispatch(kernel, dispatch)
+
+    def shader(self, request: Request) -> Generated:
+        from ..generator import generate
+
+        return generate(request)

@@ -1,0 +1,113 @@
+"""LLVM IR: generated, as text, as bitcode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...model.dispatch import Dispatch
+from ...model.kernel import Kernel
+from ...model.payload_kind import PayloadFormat, PayloadKind
+from ...model.plan import Payload, Request
+
+BACKENDS = ("llvm-cpu", "cuda", "rocm")
+
+
+class LlvmGenerator(PayloadKind):
+    """A Python file whose `generate(request)` returns LLVM IR for one dispatch."""
+
+    name = "llvm-generator"
+    backends = BACKENDS
+    slots = ("prologue", "epilogue")
+    sees_dispatch = True
+    arguments = "views"
+    strides = "read"
+    launch = "code"
+
+    def refuse(self, kernel: Kernel, dispatch: Dispatch) -> str:
+        from ..generator import refuse_dispatch
+
+        return refuse_dispatch(kernel, dispatch)
+
+    def build(self, request: Request, linked: frozenset[str]) -> Payload:
+        from ..generator import generate
+        from ..llvm.optimize import to_bitcode
+
+        generated = generate(request)
+        target = request.substitution.dispatch.target
+        data = to_bitcode(
+            generated.text, target=target, entry=request.entry, finished=generated.finished, linked=linked
+        )
+        return Payload(
+            format=PayloadFormat.BITCODE,
+            data=_with_asked_features(data, request),
+            entry=request.entry,
+            workgroup_count=generated.workgroup_count,
+            summary=generated.summary or "generated LLVM IR",
+        )
+
+
+class _LlvmFile(PayloadKind):
+    """One function, compiled elsewhere or written by hand."""
+
+    backends = BACKENDS
+    content = ""
+    """What the file's content is called."""
+
+    def parse(self, data: bytes, where: str) -> Any:
+        """Parse the file's content into an LLVM module. Raises `PayloadError`."""
+        raise NotImplementedError
+
+    def build(self, request: Request, linked: frozenset[str]) -> Payload:
+        from ..file import check_content, read_code
+        from ..launch import launch_count
+        from ..llvm.optimize import to_bitcode
+        from ..llvm.signature import check_signature
+
+        kernel = request.substitution.kernel
+        data, where = read_code(kernel), str(kernel.payload.path)
+        check_content(kernel, data, self.content)
+        module = self.parse(data, where)
+        check_signature(module, request, kernel.payload.entry, where)
+        module.get_function(kernel.payload.entry).name = request.entry
+        target = request.substitution.dispatch.target
+        bitcode = to_bitcode(module, target=target, entry=request.entry, linked=linked)
+        return Payload(
+            format=PayloadFormat.BITCODE,
+            data=_with_asked_features(bitcode, request),
+            entry=request.entry,
+            workgroup_count=launch_count(request),
+            summary=f"{kernel.payload.path.name}, optimised for the target",
+        )
+
+
+class LlvmText(_LlvmFile):
+    """LLVM IR as text."""
+
+    name = "llvm-ir"
+    content = "LLVM IR"
+
+    def parse(self, data: bytes, where: str) -> Any:
+        from ..llvm.optimize import parse_ir
+
+        return parse_ir(data.decode(), where)
+
+
+class LlvmBitcode(_LlvmFile):
+    """LLVM IR as bitcode."""
+
+    name = "llvm-bitcode"
+    content = "LLVM bitcode"
+
+    def parse(self, data: bytes, where: str) -> Any:
+        from ..llvm.optimize import parse_bitcode
+
+        return parse_bitcode(data, where)
+
+
+def _with_asked_features(bitcode: bytes, request: Request) -> bytes:
+    """Let the payload use the features that the device is asked for; the rest of the executable may not."""
+    from ...match.devices import features_asked
+    from ..llvm.attributes import with_features
+
+    rule = request.substitution.rule
+    return with_features(bitcode, features_asked(rule), request.entry) if rule else bitcode
