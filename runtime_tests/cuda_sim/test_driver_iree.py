@@ -52,6 +52,30 @@ func.func @capability() -> (i32, i32) {
   return %major, %minor : i32, i32
 }
 """
+WEIGHTS = np.random.default_rng(5).standard_normal((64, 1024)).astype("<f4")
+ASYNCHRONOUS = f"""
+func.func @main(%a: !torch.vtensor<[4,64],f32>) -> !torch.vtensor<[4,1024],f32> {{
+  %none = torch.constant.none
+  %count = torch.constant.int 256
+  %f32 = torch.constant.int 6
+  %i4 = torch.constant.int 4
+  %i64 = torch.constant.int 64
+  %steps = torch.aten.arange %count, %f32, %none, %none, %none
+      : !torch.int, !torch.int, !torch.none, !torch.none, !torch.none -> !torch.vtensor<[256],f32>
+  %sines = torch.aten.sin %steps : !torch.vtensor<[256],f32> -> !torch.vtensor<[256],f32>
+  %shape = torch.prim.ListConstruct %i4, %i64 : (!torch.int, !torch.int) -> !torch.list<int>
+  %table = torch.aten.view %sines, %shape
+      : !torch.vtensor<[256],f32>, !torch.list<int> -> !torch.vtensor<[4,64],f32>
+  %b = torch.aten.mul.Tensor %a, %table
+      : !torch.vtensor<[4,64],f32>, !torch.vtensor<[4,64],f32> -> !torch.vtensor<[4,64],f32>
+  %w = torch.vtensor.literal(dense<"0x{WEIGHTS.tobytes().hex().upper()}"> : tensor<64x1024xf32>)
+      : !torch.vtensor<[64,1024],f32>
+  %r = torch.aten.mm %b, %w
+      : !torch.vtensor<[4,64],f32>, !torch.vtensor<[64,1024],f32> -> !torch.vtensor<[4,1024],f32>
+  return %r : !torch.vtensor<[4,1024],f32>
+}}
+"""
+"""Exported with an asynchronous entry point. While its weights are copied from the mapped file, a table is computed."""
 NEGATE = """
 func.func @main(%a: tensor<64xf32>) -> tensor<64xf32> {
   %r = arith.negf %a : tensor<64xf32>
@@ -129,6 +153,20 @@ def test_a_program_sees_the_compute_capability(cuda_sim: str, program: Path, nam
     with Session(program, device=f"{cuda_sim}://{name}") as session:
         assert [int(number) for number in session.call("capability", [])] == expected
     assert describe_device(f"{cuda_sim}://{name}") == f"Simulated CUDA device ({name})"
+
+
+def test_constants_are_copied_while_kernels_run(cuda_sim: str, compile_stock: Callable[..., Path]) -> None:
+    """IREE registers the pages of the module's file, which nobody can write, while the initialisers' kernels run."""
+    flags = ("--iree-input-type=torch", "--iree-opt-const-eval=false")
+    module = compile_stock(ASYNCHRONOUS, *FLAGS, *flags)
+    a = np.random.default_rng(6).standard_normal((4, 64)).astype(np.float32)
+    table = np.sin(np.arange(256, dtype=np.float32)).reshape(4, 64)
+    for _ in range(20):
+        with Session(module, device=cuda_sim) as session:
+            assert len(session.functions) == 1
+    with Session(module, device=cuda_sim) as session:
+        (result,) = session.call("main", [a])
+    np.testing.assert_allclose(result, (a * table) @ WEIGHTS, atol=1e-2)
 
 
 def test_the_compute_capability_decides_which_variant_runs(cuda_sim: str, tmp_path: Path) -> None:

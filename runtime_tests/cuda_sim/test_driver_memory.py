@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import struct
+import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from runtime_tests.cuda_sim.driver_api import Driver
+from runtime_tests.cuda_sim.driver_api import SCALE, Driver, kernel
 from substitute.device.cuda_sim.driver.architectures import ARCHITECTURES
 from substitute.device.cuda_sim.driver.entry_points import ENTRY_POINTS
 
@@ -194,6 +198,94 @@ def test_registered_host_memory(driver: Driver, context: int) -> None:
     assert driver.cuMemHostUnregister(values.ctypes.data) == OK
     assert driver.cuMemHostUnregister(values.ctypes.data) == "CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED"
     assert driver.cuMemHostRegister(0x1000, 64, 0) == "CUDA_ERROR_INVALID_VALUE"
+
+
+def test_read_only_host_memory_may_be_registered(driver: Driver, context: int, tmp_path: Path) -> None:
+    """A file that is mapped to be read: nothing is written back into it, and a kernel that writes to it is told so."""
+    path = tmp_path / "weights"
+    path.write_bytes(np.arange(2048, dtype=np.uint32).tobytes())
+    function = driver.function(SCALE, "scale")
+    target, twin = driver.upload(np.zeros(32, np.uint32)), ctypes.c_uint64()
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE) as mapped:
+        weights = np.frombuffer(mapped, np.uint32)
+        host = weights.ctypes.data
+        assert driver.cuMemHostRegister(host, weights.nbytes, 0) == OK
+        assert driver.cuMemHostGetDevicePointer(twin, host, 0) == OK
+        into = [ctypes.c_uint64(twin.value), ctypes.c_uint64(target), ctypes.c_uint32(3)]
+        assert driver.launch(function, 32, into) == OK
+        assert driver.download(target, 32).tolist() == list(range(0, 96, 3))
+        assert driver.cuMemsetD32(twin.value, 1, 4) == "CUDA_ERROR_INVALID_VALUE"
+        # copies where the host's memory cannot be written are refused as well
+        assert driver.cuMemcpyDtoH(host, target, 64) == "CUDA_ERROR_INVALID_VALUE"
+        back = [ctypes.c_uint64(target), ctypes.c_uint64(twin.value), ctypes.c_uint32(3)]
+        assert driver.launch(function, 32, back) == "CUDA_ERROR_ILLEGAL_ADDRESS"
+        assert "cannot be written" in driver.words("CUDA_ERROR_ILLEGAL_ADDRESS")
+        assert weights[:32].tolist() == list(range(32))
+        del weights
+
+
+def test_registered_memory_that_the_host_has_unmapped(driver: Driver, context: int) -> None:
+    """Its pages are the device's until they are unregistered."""
+    function = driver.function(SCALE, "scale")
+    target, twin = driver.upload(np.zeros(32, np.uint32)), ctypes.c_uint64()
+    mapped = mmap.mmap(-1, 4096)
+    values = np.frombuffer(mapped, np.uint32)
+    values[:] = 5
+    host = values.ctypes.data
+    assert driver.cuMemHostRegister(host, 4096, 0) == OK
+    assert driver.cuMemHostGetDevicePointer(twin, host, 0) == OK
+    del values
+    mapped.close()
+    arguments = [ctypes.c_uint64(twin.value), ctypes.c_uint64(target), ctypes.c_uint32(3)]
+    assert driver.launch(function, 32, arguments) == OK
+    assert driver.download(target, 32).tolist() == [15] * 32
+    assert driver.cuMemHostUnregister(host) == OK
+    # a copy between the host and the device ends with a code as well
+    assert driver.cuMemcpyHtoD(target, host, 128) == "CUDA_ERROR_INVALID_VALUE"
+
+
+MEET_HOST = kernel(
+    """
+  mov.u32 %r1, 1;
+  st.volatile.global.u32 [%rd1], %r1;
+WAIT:
+  ld.volatile.global.u32 %r2, [%rd1];
+  setp.ne.u32 %p1, %r2, 2;
+  @%p1 bra WAIT;
+  ld.param.u64 %rd2, [twin];
+  mov.u32 %r3, 77;
+  st.global.u32 [%rd2+400], %r3;
+""",
+    parameters=".param .u64 target, .param .u64 twin",
+)
+"""Says 1 to the host, waits for its 2, writes into registered memory."""
+
+
+def test_what_host_threads_write_while_a_kernel_runs_stays(driver: Driver, context: int) -> None:
+    flag, twin = ctypes.c_uint64(), ctypes.c_uint64()
+    function = driver.function(MEET_HOST, "k")
+    assert driver.cuMemAllocManaged(flag, 4, 1) == OK
+    word = ctypes.c_uint32.from_address(flag.value)
+    word.value = 0
+    values = np.zeros(1024, np.uint32)
+    assert driver.cuMemHostRegister(values.ctypes.data, values.nbytes, 0) == OK
+    assert driver.cuMemHostGetDevicePointer(twin, values.ctypes.data, 0) == OK
+    codes: list[str] = []
+
+    def launch() -> None:
+        driver.cuCtxSetCurrent(context)
+        codes.append(driver.launch(function, 1, [ctypes.c_uint64(flag.value), ctypes.c_uint64(twin.value)]))
+
+    thread = threading.Thread(target=launch)
+    thread.start()
+    while word.value != 1 and thread.is_alive():
+        time.sleep(0.001)
+    values[7] = 99
+    word.value = 2
+    thread.join()
+    assert codes == [OK]
+    assert (values[7], values[100]) == (99, 77)
+    assert driver.cuMemHostUnregister(values.ctypes.data) == OK
 
 
 def test_pools(driver: Driver, context: int) -> None:

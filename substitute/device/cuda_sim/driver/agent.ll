@@ -10,7 +10,11 @@
 ;   1  send      address, length           the bytes follow the answer
 ;   2  receive   address, length           the server sends the bytes after the answer
 ;   3  copy      destination, source, length
-; All but the first are answered by one word: 1 if the memory is there, 0 if not (then nothing is sent or copied).
+; All but the first are answered by one word: 1 if the memory is there, 0 if not (then nothing is sent, and of a copy
+; only what comes before the first byte that is not there).
+;
+; Other threads of this process may unmap or protect memory at any time, so it is the kernel that copies between it and
+; the device's memory (pread and pwrite on the file behind that): the kernel answers with an error, not with a signal.
 ;
 ; This is LLVM's assembly so that packages which the project needs anyway can build it, llvmlite and the linker inside
 ; iree-base-compiler: the user needs no C compiler and no CUDA headers. Numbers are those of Linux, any 64-bit CPU.
@@ -20,6 +24,8 @@
 @lock = internal global [64 x i8] zeroinitializer, align 16   ; a pthread_mutex_t: zeros are an unlocked one
 @connection = internal global i32 -1                          ; the socket; -1 before the first request or once lost
 @owner = internal global i32 0                                ; the process that started the server, 0 before
+@arena_file = internal global i32 -1                          ; the device's memory as a file
+@arena_base = internal global i64 0                           ; where it is mapped
 
 @arena_name = private constant [22 x i8] c"simulated CUDA memory\00"
 @null_device = private constant [10 x i8] c"/dev/null\00"
@@ -37,6 +43,9 @@ declare i32 @memfd_create(ptr, i32)
 declare i32 @ftruncate(i32, i64)
 declare ptr @mmap(ptr, i64, i32, i32, i32, i64)
 declare i32 @msync(ptr, i64, i32)
+declare i32 @madvise(ptr, i64, i32)
+declare i64 @pread64(i32, ptr, i64, i64)
+declare i64 @pwrite64(i32, ptr, i64, i64)
 declare i32 @fcntl(i32, i32, ...)
 declare i32 @close(i32)
 declare i64 @send(i32, ptr, i64, i32)
@@ -102,25 +111,20 @@ obey:
 
 probe:
   %is_copy = icmp eq i64 %kind, 3
-  %length = select i1 %is_copy, i64 %c, i64 %b
-  %a_there = call i1 @is_mapped(i64 %a, i64 %length)
-  %other = select i1 %is_copy, i64 %b, i64 %a
-  %other_there = call i1 @is_mapped(i64 %other, i64 %length)
-  %there = and i1 %a_there, %other_there
-  %word = zext i1 %there to i64
-  store i64 %word, ptr %answer
-  br i1 %there, label %copy_first, label %tell
+  br i1 %is_copy, label %copy, label %look
 
-copy_first:
-  br i1 %is_copy, label %copy, label %tell
+look:
+  %is_there = call i1 @is_mapped(i64 %a, i64 %b)
+  br label %tell
 
 copy:
-  %destination = inttoptr i64 %a to ptr
-  %source = inttoptr i64 %b to ptr
-  call void @llvm.memmove.p0.p0.i64(ptr %destination, ptr %source, i64 %c, i1 false)
+  %is_copied = call i1 @copy(i64 %a, i64 %b, i64 %c)
   br label %tell
 
 tell:
+  %there = phi i1 [ %is_there, %look ], [ %is_copied, %copy ]
+  %word = zext i1 %there to i64
+  store i64 %word, ptr %answer
   %told = call i1 @send_all(i32 %socket, ptr %answer, i64 8)
   br i1 %told, label %transfer, label %broken
 
@@ -215,6 +219,9 @@ map:
   br i1 %no_map, label %failed, label %spawn
 
 spawn:
+  store i32 %file, ptr @arena_file
+  store i64 %base_word, ptr @arena_base
+  call i32 @madvise(ptr %base, i64 ARENA_SIZE, i32 16)                   ; MADV_DONTDUMP: no core file holds it
   %ours = load i32, ptr %pair
   %theirs_slot = getelementptr i32, ptr %pair, i64 1
   %theirs = load i32, ptr %theirs_slot
@@ -232,7 +239,6 @@ spawn:
   call i32 @posix_spawn_file_actions_destroy(ptr %actions)
   call i32 @close(i32 %theirs)
   call i32 @close(i32 %socket_copy)
-  call i32 @close(i32 %file)
   call i32 @close(i32 %file_copy)
   %is_running = icmp eq i32 %spawned, 0
   br i1 %is_running, label %greet, label %not_spawned
@@ -264,6 +270,74 @@ say:
   %reason_words = call ptr @strerror(i32 %reason)
   call i32 (i32, ptr, ...) @dprintf(i32 2, ptr @failed_words, ptr %reason_words)
   ret void
+}
+
+; Copies between the device's memory and this process's, or inside of one of them; false if not all of it is there.
+define internal i1 @copy(i64 %to, i64 %from, i64 %length) {
+entry:
+  %base = load i64, ptr @arena_base
+  %to_offset = sub i64 %to, %base
+  %from_offset = sub i64 %from, %base
+  %to_device = icmp ult i64 %to_offset, ARENA_SIZE
+  %from_device = icmp ult i64 %from_offset, ARENA_SIZE
+  %one_side = xor i1 %to_device, %from_device
+  br i1 %one_side, label %across, label %inside
+
+across:
+  %here = select i1 %to_device, i64 %from, i64 %to
+  %offset = select i1 %to_device, i64 %to_offset, i64 %from_offset
+  %file = load i32, ptr @arena_file
+  br label %more
+
+more:
+  %done = phi i64 [ 0, %across ], [ %now_done, %progress ], [ %done, %stopped ]
+  %left = sub i64 %length, %done
+  %is_finished = icmp eq i64 %left, 0
+  br i1 %is_finished, label %yes, label %step
+
+step:
+  %here_now = add i64 %here, %done
+  %offset_now = add i64 %offset, %done
+  %bytes = inttoptr i64 %here_now to ptr
+  br i1 %to_device, label %put, label %get
+
+put:
+  %put_count = call i64 @pwrite64(i32 %file, ptr %bytes, i64 %left, i64 %offset_now)
+  br label %counted
+
+get:
+  %get_count = call i64 @pread64(i32 %file, ptr %bytes, i64 %left, i64 %offset_now)
+  br label %counted
+
+counted:
+  %count = phi i64 [ %put_count, %put ], [ %get_count, %get ]
+  %is_good = icmp sgt i64 %count, 0
+  br i1 %is_good, label %progress, label %stopped
+
+progress:
+  %now_done = add i64 %done, %count
+  br label %more
+
+stopped:
+  %again = call i1 @was_interrupted(i64 %count)
+  br i1 %again, label %more, label %no
+
+inside:
+  %to_there = call i1 @is_mapped(i64 %to, i64 %length)
+  %from_there = call i1 @is_mapped(i64 %from, i64 %length)
+  %both_there = and i1 %to_there, %from_there
+  br i1 %both_there, label %move, label %no
+
+move:
+  %destination = inttoptr i64 %to to ptr
+  %source = inttoptr i64 %from to ptr
+  call void @llvm.memmove.p0.p0.i64(ptr %destination, ptr %source, i64 %length, i1 false)
+  br label %yes
+
+yes:
+  ret i1 true
+no:
+  ret i1 false
 }
 
 ; True if every page of the range is mapped: msync with MS_ASYNC does nothing but look.

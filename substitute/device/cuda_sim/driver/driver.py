@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..faults import InvalidAddress, OutOfMemory
-from ..memory import Memory
+from ..memory import Bytes, Memory
 from . import codes
 from .architectures import Architecture, visible_architectures
 from .client import Client, Hello
@@ -19,6 +20,8 @@ from .settings import Settings
 from .texts import AREA_BYTES, Texts
 
 T = TypeVar("T")
+_NEAR_BYTES = 64
+"""Changes that lie so close together are given to the host at once."""
 _UNWRITTEN = 0xFF
 """What new device memory is full of."""
 
@@ -249,18 +252,48 @@ class Driver:
 
     def take_from_host(self, address: int, size_bytes: int) -> None:
         """Makes the twins in a range of device memory equal to the host's."""
-        for one in self._twins(address, size_bytes):
-            self.client.copy(one.device, one.host, one.size_bytes)
+        for one, start, size in self._twins(address, size_bytes):
+            # registered pages belong to the device until they are unregistered, also where the host has unmapped them
+            with suppress(DriverError):
+                self.client.copy(start, one.host + start - one.device, size)
 
     def give_to_host(self, address: int, size_bytes: int) -> None:
-        """Makes the host's memory equal to the twins in a range."""
-        for one in self._twins(address, size_bytes):
+        """Makes the host's memory equal to the twins in a range. Raises `DriverError` where it cannot be written."""
+        for one, start, size in self._twins(address, size_bytes):
             if not one.read_only:
-                self.client.copy(one.host, one.device, one.size_bytes)
+                self.client.copy(one.host + start - one.device, start, size)
 
-    def _twins(self, address: int, size_bytes: int) -> list[Registration]:
-        return [
-            one
+    def lend_to_kernel(self) -> list[tuple[Registration, Bytes]]:
+        """Makes all twins equal to the host's; returns what is in those that a kernel may write."""
+        self.take_from_host(self.memory.base, self.memory.size_bytes)
+        return [(one, self._bytes(one).copy()) for one in self.registrations.values() if not one.read_only]
+
+    def return_from_kernel(self, lent: list[tuple[Registration, Bytes]]) -> None:
+        """Gives the host what a kernel has changed and nothing else: the host's threads may have written meanwhile.
+
+        Raises `DriverError` where the kernel wrote what the host cannot write.
+        """
+        for one, before in lent:
+            changed = np.flatnonzero(self._bytes(one) != before)
+            if not changed.size:
+                continue
+            gaps = np.flatnonzero(np.diff(changed) > _NEAR_BYTES)
+            starts, ends = changed[np.r_[0, gaps + 1]], changed[np.r_[gaps, -1]] + 1
+            for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+                try:
+                    self.client.copy(one.host + start, one.device + start, end - start)
+                except DriverError as error:
+                    words = f"a kernel wrote registered host memory at {one.host + start:#x} that cannot be written"
+                    raise DriverError(codes.ILLEGAL_ADDRESS, words) from error
+
+    def _bytes(self, one: Registration) -> Bytes:
+        low = one.device - self.memory.base
+        return self.memory.data[low : low + one.size_bytes]
+
+    def _twins(self, address: int, size_bytes: int) -> list[tuple[Registration, int, int]]:
+        """The registrations in a range of device memory: each with the part of its twin, a start and a size."""
+        parts = [
+            (one, max(address, one.device), min(address + size_bytes, one.device + one.size_bytes))
             for one in self.registrations.values()
-            if address < one.device + one.size_bytes and one.device < address + size_bytes
         ]
+        return [(one, start, end - start) for one, start, end in parts if start < end]

@@ -113,8 +113,7 @@ def run(driver: Driver, launch: Launch) -> None:
     if context.fault is not None:
         raise context.fault
     device = context.architecture
-    whole = (driver.memory.base, driver.memory.size_bytes)
-    driver.take_from_host(*whole)
+    lent = driver.lend_to_kernel()
     try:
         driver.executing = True
         report = execute(
@@ -134,7 +133,11 @@ def run(driver: Driver, launch: Launch) -> None:
         raise context.fault from None
     finally:
         driver.executing = False
-    driver.give_to_host(*whole)
+    try:
+        driver.return_from_kernel(lent)
+    except DriverError as error:
+        context.fault = error
+        raise
     code = report.status or (codes.LAUNCH_FAILED if report.findings and driver.settings.fail_on_findings else 0)
     where = {"entry": launch.function.entry.name, "device": device.name, "grid": launch.grid, "block": launch.block}
     driver.reports.note(report, code, where)
