@@ -86,7 +86,7 @@ def test_two_kinds_of_one_name(name: str, other: str, tmp_path: Path, monkeypatc
     for package in (f"a_{suffix}", f"b_{suffix}"):
         install(tmp_path, package, name)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(PayloadError, match=f"two packages bring a payload kind `{name}`") as raised:
+    with pytest.raises(PayloadError, match="two packages bring a payload kind") as raised:
         kinds.list_kinds()
     assert raised.value.found.startswith(f"{other} and ")
 

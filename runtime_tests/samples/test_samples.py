@@ -40,6 +40,7 @@ FAULTS = {
     "custom_dispatch_cuda": ("kernels/mul/kernels.ptx", "mul.rn.f32 x, x, y", "mul.rn.f32 x, x, x", "result 0"),
     "custom_dispatch_vulkan": ("mul_inplace.comp", "b[i] *= a[i]", "b[i] += a[i]", "result 0"),
     "ukernel": ("kernels/tiles/tile.ll", "[ 0.0, %column ]", "[ 1.0, %column ]", "result 0"),
+    "own_kind": ("kernels/scaled_sum/kernel.ll.jinja", "fadd float %sum, %value", "fsub float %sum, %value", "result"),
     "transform_spec": ("kernels/argmax/kernel.comp", "where < place[lane]", "where > place[lane]", "result 0"),
 }
 """A fault for each: file, what stands there, what is put in its place, and a part of what is said then."""

@@ -56,7 +56,7 @@ def list_kinds() -> tuple[PayloadKind, ...]:
 def _installed_kinds() -> dict[str, PayloadKind]:
     found: dict[str, PayloadKind] = {}
     origins = dict.fromkeys(_BUILT_IN, "iree-substitute")
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
         origin = entry.dist.name if entry.dist else entry.value
         try:
             kind = entry.load()

@@ -59,25 +59,11 @@ class _LlvmFile(PayloadKind):
 
     def build(self, request: Request, linked: frozenset[str]) -> Payload:
         from ..file import check_content, read_code
-        from ..launch import launch_count
-        from ..llvm.optimize import to_bitcode
-        from ..llvm.signature import check_signature
 
         kernel = request.substitution.kernel
-        data, where = read_code(kernel), str(kernel.payload.path)
+        data = read_code(kernel)
         check_content(kernel, data, self.content)
-        module = self.parse(data, where)
-        check_signature(module, request, kernel.payload.entry, where)
-        module.get_function(kernel.payload.entry).name = request.entry
-        target = request.substitution.dispatch.target
-        bitcode = to_bitcode(module, target=target, entry=request.entry, linked=linked)
-        return Payload(
-            format=PayloadFormat.BITCODE,
-            data=_with_asked_features(bitcode, request),
-            entry=request.entry,
-            workgroup_count=launch_count(request),
-            summary=f"{kernel.payload.path.name}, optimised for the target",
-        )
+        return embed_module(self.parse(data, str(kernel.payload.path)), request, linked)
 
 
 class LlvmText(_LlvmFile):
@@ -102,6 +88,25 @@ class LlvmBitcode(_LlvmFile):
         from ..llvm.optimize import parse_bitcode
 
         return parse_bitcode(data, where)
+
+
+def embed_module(module: Any, request: Request, linked: frozenset[str]) -> Payload:
+    """Return the payload of an LLVM module whose entry has the canonical signature. Raises `PayloadError`."""
+    from ..launch import launch_count
+    from ..llvm.optimize import to_bitcode
+    from ..llvm.signature import check_signature
+
+    kernel = request.substitution.kernel
+    check_signature(module, request, kernel.payload.entry, str(kernel.payload.path))
+    module.get_function(kernel.payload.entry).name = request.entry
+    bitcode = to_bitcode(module, target=request.substitution.dispatch.target, entry=request.entry, linked=linked)
+    return Payload(
+        format=PayloadFormat.BITCODE,
+        data=_with_asked_features(bitcode, request),
+        entry=request.entry,
+        workgroup_count=launch_count(request),
+        summary=f"{kernel.payload.path.name}, optimised for the target",
+    )
 
 
 def _with_asked_features(bitcode: bytes, request: Request) -> bytes:
