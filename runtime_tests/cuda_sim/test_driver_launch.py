@@ -51,11 +51,10 @@ def test_host_memory_is_computed_on(driver: Driver, context: int) -> None:
         (b"\x50\xed\x55\xba\x01", "CUDA_ERROR_INVALID_IMAGE", "the image is a fat binary: machine code"),
         (b".version 7.0 \xff", "CUDA_ERROR_INVALID_IMAGE", "the image is no text: byte 13"),
         (SCALE[:-20].encode(), "CUDA_ERROR_INVALID_PTX", ""),
-        (SCALE.replace("mul.lo", "mul.high").encode(), "CUDA_ERROR_NOT_SUPPORTED", "mul.high"),
         (SCALE.replace("7.0", "9.9").encode(), "CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "9.9"),
         (SCALE.replace("sm_70", "sm_90").encode(), "CUDA_ERROR_NO_BINARY_FOR_GPU", "sm_90"),
     ],
-    ids=["rubbish", "cubin", "fatbin", "binary", "cut-off", "unknown", "version", "target"],
+    ids=["rubbish", "cubin", "fatbin", "binary", "cut-off", "version", "target"],
 )  # fmt: skip
 def test_modules_that_do_not_load(driver: Driver, context: int, image: bytes, code: str, words: str) -> None:
     module, log = c_uint64(), ctypes.create_string_buffer(4096)
@@ -66,6 +65,15 @@ def test_modules_that_do_not_load(driver: Driver, context: int, image: bytes, co
     assert words in log.value.decode()
     assert log.value.decode()[:500] in driver.words(code)
     assert driver.cuModuleLoadData(module, None) == INVALID
+
+
+def test_a_kernel_that_is_not_executed_is_refused_when_it_is_looked_up(driver: Driver, context: int) -> None:
+    module, function = c_uint64(), c_uint64()
+    other = SCALE[SCALE.index(".visible") :].replace("scale", "other").replace("mul.lo", "mul.high")
+    assert driver.cuModuleLoadData(module, ctypes.create_string_buffer((SCALE + other).encode())) == OK
+    assert driver.cuModuleGetFunction(function, module.value, ctypes.create_string_buffer(b"scale")) == OK
+    code = driver.cuModuleGetFunction(function, module.value, ctypes.create_string_buffer(b"other"))
+    assert code == "CUDA_ERROR_NOT_SUPPORTED" and "mul" in driver.words(code)
 
 
 def test_a_device_takes_older_targets_and_its_own(driver: Driver) -> None:

@@ -17,7 +17,7 @@ COPY = text(BODIES["copy"])
 
 def code_of(ptx: str | bytes, architecture: str = "sm_90a", **options) -> int:
     with pytest.raises(LoadError) as caught:
-        load(ptx, architecture, **options)
+        dict(load(ptx, architecture, **options).entries)
     return caught.value.code
 
 
@@ -59,7 +59,7 @@ REFUSED = {
 def test_what_is_out_is_refused_by_name_and_place(instruction):
     ptx = text(BODIES["copy"].replace("ld.global", f"{instruction}\nld.global"))
     with pytest.raises(LoadError) as caught:
-        load(ptx, "sm_90a")
+        load(ptx, "sm_90a").entries["k"]
     error = caught.value
     assert error.code == faults.NOT_SUPPORTED and REFUSED[instruction] in error.what
     assert error.source is not None and error.source.text == instruction
@@ -68,7 +68,7 @@ def test_what_is_out_is_refused_by_name_and_place(instruction):
 
 def test_message_of_a_refusal():
     with pytest.raises(LoadError) as caught:
-        load(text("mapa.shared::cluster.u32 %x, %s, 0;\nret;\n"), "sm_90a")
+        load(text("mapa.shared::cluster.u32 %x, %s, 0;\nret;\n"), "sm_90a").entries["k"]
     assert str(caught.value) == (
         "k:11: the simulated device does not execute clusters (mapa)\n"
         "    11 | mapa.shared::cluster.u32 %x, %s, 0;\n"
@@ -76,6 +76,15 @@ def test_message_of_a_refusal():
         "  found:     mapa.shared::cluster.u32 %x, %s, 0;\n"
         "  next:      run this kernel on a GPU, or choose a variant for an older architecture"
     )
+
+
+def test_a_kernel_that_is_refused_leaves_those_beside_it_alone():
+    other = ".visible .entry other() { .reg .b32 %r; mapa.shared::cluster.u32 %r, %r, 0; ret; }\n"
+    program = load(COPY.replace(".visible .entry k", other + ".visible .entry k"), "sm_90a")
+    assert list(program.entries) == ["other", "k"] and program.entries["k"].name == "k"
+    with pytest.raises(LoadError, match=r"clusters \(mapa\)"):
+        program.entries["other"]
+    assert "none" not in program.entries
 
 
 def test_recursion_is_refused():

@@ -169,7 +169,7 @@ def test_undeclared_names_are_marked() -> None:
         (".target sm_80", ".target gfx90", "the target cannot be read"),
         ("done:", "/* done:", "a comment never ends"),
         ("done:", '"done:', "a string never ends"),
-        ("done:", "§", "'§' stands where PTX has nothing like it"),
+        ("done:", "§", "the PTX holds a character that is not ASCII"),
         ("%rd3, %r2, 4;", "%rd3, %r2, 0x4z;", "a number cannot be read"),
         ("%rd3, %r2, 4;", "%rd3, %r2 4;", "an instruction cannot be read"),
         ("%rd3, %r2, 4;", "%rd3, %r2, ;", "an instruction cannot be read"),

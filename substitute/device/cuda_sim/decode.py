@@ -15,6 +15,7 @@ import numpy as np
 
 from ...payload.ptx.syntax import (
     Address,
+    Element,
     Float,
     Instruction,
     Integer,
@@ -201,6 +202,8 @@ class Decoder:
             return lambda r: ~r[slot]
         elif isinstance(operand, SpecialRegister):
             slot = self._special(operand)
+        elif isinstance(operand, Element):
+            return self._element(operand, dtype)
         else:
             slot = self._literal(operand, type_, dtype)
         self._uses.add(slot)
@@ -235,6 +238,16 @@ class Decoder:
         if isinstance(operand, Symbol):
             return self._symbol(operand, dtype)
         raise Refused(f"an operand of this kind: {type(operand).__name__}")
+
+    def _element(self, operand: Element, dtype: np.dtype[Any]) -> Read:
+        """The address of an element of a variable."""
+        base = operand.base
+        slot = self._symbol(Symbol(base.name, base.kind, base.offset + operand.offset), DTYPES["s64"])
+        self._uses.add(slot)
+        if operand.index is None:
+            return lambda r: resize(r[slot], dtype, signed=True)
+        index, scale = self.read(operand.index, "s" + operand.index.type[1:]), np.int64(operand.scale)
+        return lambda r: resize(r[slot] + index(r).astype(np.int64) * scale, dtype, signed=True)
 
     def _symbol(self, operand: Symbol, dtype: np.dtype[Any]) -> int:
         location = self.locate(operand.name)
@@ -318,6 +331,8 @@ class Decoder:
 
     def address(self, operand: Operand) -> tuple[Read, Location | None]:
         """Byte addresses as int64, and where they lie if a variable is named."""
+        if isinstance(operand, Element):
+            return self._element(operand, DTYPES["s64"]), self.locate(operand.base.name)
         if not isinstance(operand, Address):
             raise Refused("an operand that should be an [address]")
         if operand.coordinates is not None:

@@ -7,8 +7,9 @@ scheduler needs no stack. Recursion and calls through pointers are refused by na
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from ...payload.ptx.scopes import COMPONENTS
 from ...payload.ptx.syntax import (
     Address,
     Arguments,
@@ -141,10 +142,11 @@ def _call(
     first = len(flat.items)
     inner = len(flat.frames)
     for argument, parameter in zip(arguments, callee.parameters, strict=True):
-        _pass(flat, place, call, (inner, parameter), (frame, argument))
+        for value, part in _split(argument, parameter):
+            _pass(flat, place, call, (inner, part), (frame, value))
     _expand(module, callee, flat, lines, places, stack)
     assert len(flat.frames) > inner and first <= len(flat.items)
-    for result, parameter in zip(results, callee.results, strict=True):
+    for result, parameter in ((r, p) for pair in zip(results, callee.results, strict=True) for r, p in _split(*pair)):
         _return(flat, place, call, (frame, result), (inner, parameter))
     flat.labels[frame, after] = len(flat.items)
 
@@ -175,6 +177,17 @@ def _return(
     flat: Flat, place: Place, call: Instruction, to: tuple[int, Operand], origin: tuple[int, Parameter]
 ) -> None:  # fmt: skip
     flat.items.append(_move(call, place, to[0], to[1], origin[0], _place_of(origin[1]), origin[1]))
+
+
+def _split(value: Operand, parameter: Parameter) -> list[tuple[Operand, Parameter]]:
+    """A vector register's components, each with a parameter of its own; anything else as it is."""
+    if not parameter.register or parameter.vector == 1:
+        return [(value, parameter)]
+    parts = value.elements if isinstance(value, Vector) else ()
+    if len(parts) != parameter.vector:
+        raise Refused(f"a value of {len(parts) or 1} elements for {parameter.name}, which has {parameter.vector}")
+    names = (f"{parameter.name}.{COMPONENTS[n][0]}" for n in range(parameter.vector))
+    return [(part, replace(parameter, name=name, vector=1)) for part, name in zip(parts, names, strict=True)]
 
 
 def _place_of(parameter: Parameter) -> Operand:

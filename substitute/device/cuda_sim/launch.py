@@ -44,11 +44,11 @@ def launch(
 
     What the kernel does wrong is in the report. Raises `LaunchError` for a launch that no device would start.
     """
-    kernel = program.entries.get(entry)
-    if kernel is None:
+    if entry not in program.entries:
         raise LaunchError(
             "the module has no such kernel", code=500, expected=", ".join(program.entries) or "none", found=entry
         )  # fmt: skip
+    kernel = program.entries[entry]
     geometry = Geometry(grid=grid, block=block)
     shared_bytes = kernel.static_shared_bytes + dynamic_shared_bytes
     _check(kernel, geometry, shared_bytes, parameters, limits)

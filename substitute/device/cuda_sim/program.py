@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -73,6 +75,48 @@ class Entry:
         return bytes(space)
 
 
+class Entries(Mapping[str, Entry]):
+    """A module's kernels by name, each decoded when it is first asked for.
+
+    So a kernel that cannot be executed here leaves those beside it alone. Looking one up raises `LoadError`.
+    """
+
+    def __init__(self, module: Module, lines: Lines) -> None:
+        self._module, self._lines = module, lines
+        self._functions = {function.name: function for function in module.entries if function.body is not None}
+        self._decoded: dict[str, Entry] = {}
+        self._lock = Lock()
+
+    def __getitem__(self, name: str) -> Entry:
+        with self._lock:
+            found = self._decoded.get(name)
+            if found is None:
+                with collection_paused():
+                    found = self._decoded[name] = _entry(self._module, self._functions[name], self._lines)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._functions
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._functions)
+
+    def __len__(self) -> int:
+        return len(self._functions)
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Without Python's cyclic garbage collector, which takes most of the time where many small objects are made."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 @dataclass(slots=True)
 class Program:
     """A loaded module."""
@@ -80,7 +124,7 @@ class Program:
     module: Module
     architecture: str
     lines: Lines
-    entries: Mapping[str, Entry] = field(default_factory=dict)
+    entries: Entries
     key: str = ""
 
     def globals(self, memory: Memory) -> dict[str, tuple[int, int]]:
@@ -104,7 +148,10 @@ _lock = Lock()
 
 
 def load(ptx: str | bytes, architecture: str, *, newest_isa: tuple[int, int] = NEWEST_ISA) -> Program:
-    """Parses and decodes a module for a device such as `sm_80`. Raises `LoadError` with the driver's code."""
+    """Parses a module for a device such as `sm_80`. Raises `LoadError` with the driver's code.
+
+    Its kernels are decoded when they are asked for (`Entries`).
+    """
     if isinstance(ptx, bytes):
         try:
             ptx = ptx.rstrip(b"\0").decode()
@@ -126,7 +173,8 @@ def load(ptx: str | bytes, architecture: str, *, newest_isa: tuple[int, int] = N
 
 def _load(ptx: str, architecture: str, newest_isa: tuple[int, int]) -> Program:
     try:
-        module = parse(ptx)
+        with collection_paused():
+            module = parse(ptx)
     except PayloadError as error:
         fields = {
             name: getattr(error, name) for name in ("where", "expected", "found", "next_step", "source", "details")
@@ -134,13 +182,8 @@ def _load(ptx: str, architecture: str, newest_isa: tuple[int, int]) -> Program:
         raise LoadError(error.what, code=faults.INVALID_PTX, **fields) from None
     _check_version(module, newest_isa)
     _check_target(module, architecture)
-    program = Program(module=module, architecture=architecture, lines=Lines(ptx))
-    program.entries = {
-        function.name: _entry(module, function, program.lines)
-        for function in module.entries
-        if function.body is not None
-    }
-    return program
+    lines = Lines(ptx)
+    return Program(module=module, architecture=architecture, lines=lines, entries=Entries(module, lines))
 
 
 def _check_version(module: Module, newest: tuple[int, int]) -> None:

@@ -56,7 +56,7 @@ def read_registers(tokens: Tokens, at: int, scope: Scope, unique: UniqueNames, o
         at += 1
         count = None
         if texts[at] == "<":
-            count, at = integer(tokens, at + 1)
+            count, at = integer(tokens, at + 1, in_angles=True)
             at = expect(tokens, at, ">", "a family of registers cannot be read")
             known = unique.take(name)
             scope.families[name] = (known, type_, vector, count)
@@ -97,6 +97,7 @@ def read_variables(tokens: Tokens, at: int, scope: Scope, unique: UniqueNames, o
         else:
             known = unique.take(name) if scope.parent is not None else name  # a module's names are as they stand
             scope.add(name, Symbol(known, words.space))
+            scope.sizes[known] = TYPE_BITS.get(words.type, 64) // 8
             out.append(
                 Variable(name=known, space=words.space, type=words.type, vector=words.vector, count=count,
                          alignment=alignment, linkage=words.linkage, initial=initial, span=tokens.span(start, at - 1))
@@ -151,7 +152,7 @@ def _family(
     tokens: Tokens, at: int, name: str, scope: Scope, unique: UniqueNames, out: list[Variable], start: int,
     type_: str, alignment: int,
 ) -> int:  # fmt: skip
-    count, at = integer(tokens, at + 1)
+    count, at = integer(tokens, at + 1, in_angles=True)
     if count > 4096:
         raise tokens.error("a family of variables is too large", at - 1, "at most 4096")
     at = expect(tokens, at, ">", "a family of variables cannot be read")
@@ -236,8 +237,9 @@ def _parameter(tokens: Tokens, at: int, scope: Scope, out: list[Parameter]) -> i
     count, at, is_array = _dimensions(tokens, at + 1)
     parameter = Parameter(
         name=name, type=type_, count=count, array=is_array,
-        alignment=alignment or max(1, TYPE_BITS.get(type_, 64) // 8), register=is_register,
+        alignment=alignment or max(1, TYPE_BITS.get(type_, 64) // 8) * vector, register=is_register,
         pointer=cast("Space | None", pointer), pointer_alignment=pointer_alignment, span=tokens.span(start, at - 1),
+        vector=cast("Literal[1, 2, 4]", vector),
     )  # fmt: skip
     if name != "_":
         if name in scope.names:

@@ -74,6 +74,8 @@ class FunctionParser:
         name_at = at
         if not texts[at] or not (texts[at][0].isalpha() or texts[at][0] in "_$%"):
             raise tokens.error("a function has no name", at, ".entry NAME (…)")
+        if self._scope.parent is not None:  # known in its own body: it may call itself
+            self._scope.parent.add(texts[name_at], Symbol(texts[name_at], "function"))
         at += 1
         opened = closed = tokens.end(name_at)
         if texts[at] == "(":
@@ -174,6 +176,7 @@ class FunctionParser:
             if not text or not text[0].isalpha():
                 raise tokens.error("an instruction cannot be read", at, "an instruction such as add.s32")
             opcode = self._opcodes[text] = tuple(text.split("."))
+        self._operands.calls = opcode[0] == "call"
         operands, at, unresolved = self._operand_list(at + 1)
         if unresolved:
             self._pending[-1].statements.append(len(self._body))

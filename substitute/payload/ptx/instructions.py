@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .syntax import Address, Arguments, Instruction, Integer, Negated, Operand, Pair, Register, Symbol, Vector
+from .syntax import Address, Arguments, Element, Instruction, Integer, Negated, Operand, Pair, Register, Symbol, Vector
 
 _EVERYWHERE = """
 abs activemask add addc alloca and applypriority atom bar barrier bfe bfi bfind bmsk bra brev brkpt brx call clz cnot
@@ -70,6 +70,9 @@ def registers_of(operand: Operand) -> Iterator[Register]:
         yield from registers_of(operand.base)
         if operand.coordinates is not None:
             yield from registers_of(operand.coordinates)
+    elif isinstance(operand, Element):
+        if operand.index is not None:
+            yield operand.index
     elif isinstance(operand, Pair):
         yield from registers_of(operand.first)
         yield from registers_of(operand.second)
@@ -117,6 +120,8 @@ def symbols_of(operand: Operand) -> Iterator[Symbol]:
         yield from symbols_of(operand.base)
         if operand.coordinates is not None:
             yield from symbols_of(operand.coordinates)
+    elif isinstance(operand, Element):
+        yield operand.base
     elif isinstance(operand, Pair):
         yield from symbols_of(operand.first)
         yield from symbols_of(operand.second)

@@ -13,6 +13,7 @@ from .scopes import Scope
 from .syntax import (
     Address,
     Arguments,
+    Element,
     Float,
     Integer,
     Negated,
@@ -24,13 +25,29 @@ from .syntax import (
 )
 from .tokens import Tokens
 
+
+def _divide(a: int, b: int) -> int:
+    """Towards zero; 0 for a division by zero."""
+    if not b:
+        return 0
+    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+
+
 _BINARY: tuple[dict[str, Callable[[int, int], int]], ...] = (
+    {"||": lambda a, b: int(bool(a or b))}, {"&&": lambda a, b: int(bool(a and b))},
     {"|": lambda a, b: a | b}, {"^": lambda a, b: a ^ b}, {"&": lambda a, b: a & b},
+    {"==": lambda a, b: int(a == b), "!=": lambda a, b: int(a != b)},
+    {"<=": lambda a, b: int(a <= b), ">=": lambda a, b: int(a >= b), "<": lambda a, b: int(a < b),
+     ">": lambda a, b: int(a > b)},
     {"<<": lambda a, b: a << (b & 63), ">>": lambda a, b: a >> (b & 63)},
     {"+": lambda a, b: a + b, "-": lambda a, b: a - b},
-    {"*": lambda a, b: a * b, "/": lambda a, b: int(a / b) if b else 0, "%": lambda a, b: a % b if b else 0},
+    {"*": lambda a, b: a * b, "/": _divide, "%": lambda a, b: a - _divide(a, b) * b},
 )  # fmt: skip
 """From what binds loosest to what binds tightest."""
+_SUM = len(_BINARY) - 2
+"""The level of sums."""
+_LONG = frozenset({"||", "&&", "==", "!=", "<=", ">=", "<<", ">>"})
+_CASTS = (".s64", ".u64")
 MAX_NESTING = 32
 """Brackets inside of brackets; real PTX has two levels."""
 
@@ -60,10 +77,16 @@ def decimal(value: float) -> Float:
     return Float(value, int.from_bytes(struct.pack(">d", value), "big"), 64)
 
 
+def wrapped(value: int, type_: str) -> int:
+    """An integer as one of 64 bits holds it."""
+    value &= (1 << 64) - 1
+    return value - (1 << 64) if type_ == "s64" and value >> 63 else value
+
+
 class OperandParser:
     """Reads one operand at a time; `at` is the next token."""
 
-    __slots__ = ("_depth", "at", "scope", "tokens", "unresolved")
+    __slots__ = ("_depth", "at", "calls", "scope", "tokens", "unresolved")
 
     def __init__(self, tokens: Tokens, scope: Scope) -> None:
         self.tokens, self.scope = tokens, scope
@@ -71,6 +94,8 @@ class OperandParser:
         self.unresolved = False
         """Set where a name was met that is not declared so far."""
         self._depth = 0
+        self.calls = False
+        """Parentheses are lists of arguments rather than constants."""
 
     def operand(self) -> Operand:
         """The operand at `at`, which moves behind it."""
@@ -78,7 +103,7 @@ class OperandParser:
         text = texts[at]
         if text == "[":
             return self._address()
-        if text in ("{", "("):
+        if text == "{" or (text == "(" and self.calls):
             return self._list(text)
         if text == "!":
             return self._negated()
@@ -87,6 +112,8 @@ class OperandParser:
         if follows == "|":
             self.at += 1
             return Pair(first, self._simple())
+        if isinstance(first, Symbol) and follows == "[":
+            return self._element(first)
         if isinstance(first, Symbol) and follows in ("+", "-"):
             return Symbol(first.name, first.kind, self._offset())
         return first
@@ -128,16 +155,36 @@ class OperandParser:
         if level == len(_BINARY):
             return self._unary()
         value = self.expression(level + 1)
+        if level == 0:
+            return self._choice(value)
+        return self._chain(level, value)
+
+    def _chain(self, level: int, value: int) -> int:
+        """Further operands of operators that bind equally."""
         while True:
             operator = self._operator(level)
             if not operator:
                 return value
             value = _BINARY[level][operator](value, self.expression(level + 1))
 
+    def _choice(self, value: int) -> int:
+        """`a ? b : c` behind `a`."""
+        value = self._chain(0, value)
+        if self.tokens.texts[self.at] != "?":
+            return value
+        self._enter()
+        self.at += 1
+        chosen = self.expression()
+        self._expect(":")
+        other = self.expression()
+        self._depth -= 1
+        return chosen if value else other
+
     def _operator(self, level: int) -> str:
         texts, at = self.tokens.texts, self.at
+        first, both = texts[at], texts[at] + texts[at + 1]
         for text in _BINARY[level]:
-            if texts[at] == text[0] and (len(text) == 1 or texts[at + 1] == text[1]):
+            if text == both or (text == first and both not in _LONG):
                 self.at += len(text)
                 return text
         return ""
@@ -150,6 +197,11 @@ class OperandParser:
             value = self._unary()
             self._depth -= 1
             return {"-": -value, "~": ~value, "+": value, "!": int(not value)}[text]
+        if text == "(" and self.tokens.texts[self.at + 1] in _CASTS:
+            cast = self.tokens.texts[self.at + 1]
+            self.at += 2
+            self._expect(")")
+            return wrapped(self._unary(), cast[1:])
         if text == "(":
             self._enter()
             self.at += 1
@@ -180,6 +232,26 @@ class OperandParser:
         self._expect("]")
         return Address(base, offset, coordinates)
 
+    def _element(self, base: Symbol) -> Element:
+        """`table[2]`, `table[%r]`, `table[%r + 1]`: elements of the variable's scalar type, as ptxas counts them."""
+        size = self.scope.element_bytes(base.name)
+        if not size:
+            raise self.tokens.error(f"{base.name} has no elements", self.at, "the name of a variable")
+        self.at += 1
+        text = self.tokens.texts[self.at]
+        index = self.scope.find(text) if text[:1].isalpha() or text[:1] in ("_", "$", "%") else None
+        offset = 0
+        if isinstance(index, Register):
+            self.at += 1
+            if self.tokens.texts[self.at] in ("+", "-"):
+                offset = self._offset()
+        elif index is not None or not text:
+            raise self.tokens.error("an element's number cannot be read", self.at, "a constant or a register")
+        else:
+            offset = self.expression()
+        self._expect("]")
+        return Element(base, index if isinstance(index, Register) else None, offset * size, size)
+
     def _offset(self) -> int:
         """`+ 4`, `- 4`, `+ -4`."""
         sign = -1 if self.tokens.texts[self.at] == "-" else 1
@@ -190,6 +262,7 @@ class OperandParser:
         texts = self.tokens.texts
         closer = "}" if opened == "{" else ")"
         elements: list[Operand] = []
+        calls, self.calls = self.calls, False
         self._enter()
         self.at += 1
         while texts[self.at] != closer:
@@ -200,6 +273,7 @@ class OperandParser:
                 raise self.tokens.error("a list of operands cannot be read", self.at, f"',' or '{closer}'")
         self.at += 1
         self._depth -= 1
+        self.calls = calls
         return Vector(tuple(elements)) if opened == "{" else Arguments(tuple(elements))
 
     def _negated(self) -> Operand:
@@ -224,12 +298,12 @@ class OperandParser:
         self.at += 1
 
 
-def integer(tokens: Tokens, at: int) -> tuple[int, int]:
-    """A constant expression at token `at`, and the token behind it. Raises `PayloadError`."""
+def integer(tokens: Tokens, at: int, *, in_angles: bool = False) -> tuple[int, int]:
+    """A constant expression at token `at`, and the token behind it; in angles `>` ends it. Raises `PayloadError`."""
     parser = OperandParser(tokens, Scope())
     parser.at = at
     try:
-        return parser.expression(), parser.at
+        return parser.expression(_SUM if in_angles else 0), parser.at
     except RecursionError:
         raise tokens.error("a constant is nested too deeply", at, "an integer") from None
 

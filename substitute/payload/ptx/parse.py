@@ -9,7 +9,7 @@ from .declarations import LINKAGES, SPACES, read_directive, read_variables
 from .functions import FunctionParser, skip_line
 from .operands import integer
 from .scopes import Scope, UniqueNames
-from .syntax import Function, Module, Span, Symbol, Variable
+from .syntax import Function, Module, Span, Variable
 from .tokens import Tokens
 
 
@@ -83,7 +83,6 @@ class _ModuleParser:
             parser = FunctionParser(tokens, self._scope)
             function, self._at = parser.read(at, first)
             self._functions.append(function)
-            self._scope.add(function.name, Symbol(function.name, "function"))
         elif word.partition("::")[0] in SPACES or word in (".tex",):
             self._at = read_variables(tokens, at, self._scope, UniqueNames(), self._variables)
         elif word in (".file", ".loc"):

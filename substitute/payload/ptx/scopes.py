@@ -30,6 +30,8 @@ class Scope:
     """Text before the number → (unique name, type, vector, count)."""
     labels: dict[str, str] = field(default_factory=dict)
     """Label → unique name."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Unique names of variables → bytes of an element of their scalar type."""
     known: dict[str, Operand] = field(default_factory=dict)
     """Names that were looked up before."""
 
@@ -76,6 +78,15 @@ class Scope:
         if isinstance(vector, Vector) and at is not None and at < len(vector.elements):
             return vector.elements[at]
         return None
+
+    def element_bytes(self, name: str) -> int:
+        """Bytes of an element of a variable, by its unique name; 0 for another name."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.sizes:
+                return scope.sizes[name]
+            scope = scope.parent
+        return 0
 
     def add(self, name: str, operand: Operand) -> None:
         """Declares a name."""

@@ -89,6 +89,18 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Element:
+    """`table[2]`, `table[%r + 1]`: an element of a variable, as an address or as what a load reads."""
+
+    base: Symbol
+    index: Register | None
+    offset: int
+    """Bytes."""
+    scale: int
+    """Bytes of an element, by which the index counts."""
+
+
+@dataclass(frozen=True, slots=True)
 class Vector:
     """`{a, b, _, 0}`."""
 
@@ -123,7 +135,8 @@ class Sink:
 
 
 Operand = (
-    Register | SpecialRegister | Integer | Float | Symbol | Address | Vector | Arguments | Pair | Negated | Sink
+    Register | SpecialRegister | Integer | Float | Symbol | Address | Element | Vector | Arguments | Pair | Negated
+    | Sink
 )  # fmt: skip
 
 
@@ -225,6 +238,7 @@ class Parameter:
     """Bytes."""
     register: bool
     """`.reg` rather than `.param` (functions only)."""
+    vector: Literal[1, 2, 4] = 1
     pointer: Space | Literal["generic"] | None = None
     """The space that `.ptr` names; None without `.ptr`."""
     pointer_alignment: int = 1
@@ -234,7 +248,7 @@ class Parameter:
     @property
     def size_bytes(self) -> int:
         """Bytes in the parameter space."""
-        return max(1, TYPE_BITS.get(self.type, 64) // 8) * (self.count or 0)
+        return max(1, TYPE_BITS.get(self.type, 64) // 8) * self.vector * (self.count or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ from .syntax import Span, place
 
 _TOKEN = re.compile(
     r"""(?:\s++|//[^\n]*+|/\*(?s:.*?)\*/)*+
-    ( [A-Za-z_$%.][\w$.%]*+(?:::[\w$.]++)*+         # names, directives, opcodes: cp.async.bulk.shared::cta
+    ( [A-Za-z_$%][\w$.%]*+(?:::[\w$.]++)*+          # names and opcodes: cp.async.bulk.shared::cta
+    | \.[A-Za-z_$%][\w$%]*+(?:::\w++)*+             # directives, of which several need no space: .reg.b16
     | 0[fF][0-9a-fA-F]{8}(?![\w$]) | 0[dD][0-9a-fA-F]{16}(?![\w$])
     | 0[xX][0-9a-fA-F]++U?(?![\w$]) | 0[bB][01]++U?(?![\w$])
     | \d++(?:\.\d*+)?(?:[eE][+-]?\d++)?U?(?![\w$])
@@ -33,6 +34,8 @@ class Tokens:
 
     def __init__(self, text: str, name: str) -> None:
         self.text, self.name = text, name
+        if not text.isascii():
+            raise self._not_ascii()
         self.texts: list[str] = []
         self.starts: list[int] = []
         add_text, add_start = self.texts.append, self.starts.append
@@ -71,6 +74,15 @@ class Tokens:
             found=found or here,
             next_step=next_step or "check that the file is whole; `ptxas` says more",
         )
+
+    def _not_ascii(self) -> PayloadError:
+        """As ptxas refuses them, in comments too."""
+        at = next(n for n, character in enumerate(self.text) if ord(character) > 127)
+        return PayloadError(
+            "the PTX holds a character that is not ASCII", where=self.name, source=place(self.text, at),
+            expected="ASCII text, in comments too (PTX ISA 4.1; ptxas refuses anything else)",
+            found=f"{self.text[at]!r} (U+{ord(self.text[at]):04X})", next_step="take it out",
+        )  # fmt: skip
 
     def _strange(self, at: int) -> PayloadError:
         """What stands at `at` is no token."""

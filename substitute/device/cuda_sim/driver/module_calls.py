@@ -79,10 +79,15 @@ def function(driver: Driver, target: int, handle: int, name: int) -> None:
     """`cuModuleGetFunction`."""
     module = driver.find(handle, Module)
     text = driver.client.read_string(name, most_bytes=_LONGEST_NAME).decode(errors="replace")
-    entry = module.program.entries.get(text)
-    if entry is None:
+    if text not in module.program.entries:
         there = ", ".join(module.program.entries) or "none"
         raise DriverError(codes.NOT_FOUND, f"the module has no entry {text!r}; it has: {there}")
+    from ..faults import LoadError
+
+    try:
+        entry = module.program.entries[text]
+    except LoadError as error:
+        raise DriverError(error.code, str(error)) from error
     most = max(0, PLAIN_SHARED_BYTES - entry.static_shared_bytes)
     made = Function(context=module.context, module=module, entry=entry, most_dynamic_bytes=most)
     driver.client.write_word(target, driver.handles.add(made))
