@@ -18,10 +18,11 @@ HEADER = ".version 8.6\n.target {target}\n.address_size 64\n"
 
 @dataclass
 class Out:
-    """An output of a kernel: shape and type; never written before the launch."""
+    """An output of a kernel: shape and type; never written before the launch, or full of one byte."""
 
     shape: tuple[int, ...]
     dtype: str
+    fill: int | None = None
 
 
 def run_kernel(
@@ -47,6 +48,8 @@ def run_kernel(
         elif isinstance(argument, Out):
             size = int(np.prod(argument.shape)) * np.dtype(argument.dtype).itemsize
             address = memory.allocate(size, name="output")
+            if argument.fill is not None:
+                memory.fill(address, bytes([argument.fill]), size)
             outputs.append((address, argument, size))
             packed.append(address.to_bytes(8, "little"))
         else:

@@ -104,7 +104,8 @@ class Barriers:
         arrived = np.zeros(32 * m.warps_per_block, np.int64)
         np.add.at(arrived, np.concatenate([*pending.lanes, *pending.passed]) - start, 1)
         if pending.expected is None:
-            return bool(arrived[:threads].all())
+            # "all non-exited threads" of the block (CUDA C++ Programming Guide, "Synchronization Functions")
+            return bool(((arrived[:threads] > 0) | (m.state[start : start + threads] == EXITED)).all())
         here = arrived[:threads] > 0
         missing = ~here & (m.state[start : start + threads] != EXITED)
         padded = np.zeros(32 * m.warps_per_block, bool)
@@ -123,8 +124,9 @@ class Barriers:
         m.state[lanes] = RUNNABLE
         block = key[0]
         if m.hazards is not None:
-            everyone = np.concatenate([lanes, *pending.passed])
-            warps = np.unique(m.thread_of[everyone] >> 5)
+            # a barrier of the whole block comes after all that threads did which have exited
+            everyone = m.thread_of[np.concatenate([lanes, *pending.passed])]
+            warps = np.arange(m.warps_per_block) if pending.expected is None else np.unique(everyone >> 5)
             m.hazards.join(block, warps)
         use = pending.use
         if use is not None and use.store is not None and lanes.size:
@@ -132,8 +134,9 @@ class Barriers:
             use.store(whole, reduce_votes(use.reduction, votes), lanes, m.total)
 
     def stuck(self, m: Batch, whole: Registers) -> bool:
-        """Nobody can run: names the barriers that will never be complete, and lets their threads go on.
+        """Nobody can run: lets threads go on whose barrier waits for threads that have exited.
 
+        That is a finding where the barrier asks for a number of threads: it will never be complete on a device.
         Returns False where the missing threads wait somewhere else, so that going on makes no sense.
         """
         threads = m.geometry.threads
@@ -149,11 +152,13 @@ class Barriers:
             if not pending.lanes or pending.place is None:
                 continue
             if len(gone) == len(missing) and len(gone):
-                m.fault(
-                    "barrier", pending.place, int(pending.lanes[0][0]),
-                    f"{len(gone)} of {threads} threads have exited without arriving at barrier {key[1]},"
-                    f" the first is thread {m.thread_index(start + int(gone[0]))}",
-                )  # fmt: skip
+                if pending.expected is not None:
+                    m.fault(
+                        "barrier", pending.place, int(pending.lanes[0][0]),
+                        f"{len(gone)} of {threads} threads have exited without arriving at barrier {key[1]},"
+                        f" which waits for {pending.expected}; the first is"
+                        f" thread {m.thread_index(start + int(gone[0]))}",
+                    )  # fmt: skip
                 self.release(m, key, whole)
                 released = True
         return released

@@ -208,9 +208,8 @@ class Run:
         self._scatter(segment.scatters, lanes, local)
         self._decide_apart(segment, lanes, local)
         back = control is not None and any(target <= at for target in control.targets)
-        if not back:
-            self.spins = 0
-        elif not turns:
+        # a loop may have several segments, so that going forward is no sign of having left it
+        if back and not turns:
             self.spins += others
         if self.spins > PATIENCE:
             m.state[lanes[m.state[lanes] == RUNNABLE]] = YIELDED
@@ -331,6 +330,19 @@ class Run:
             self._stretch(at, complete)
         return False
 
+    def _gathered_late(self, waiting: Array) -> bool:
+        """Lets warps go on whose missing lanes have exited since the others came; true if there are any."""
+        m = self.batch
+        for at in np.unique(self.pc[waiting]).tolist():
+            lanes = np.flatnonzero(waiting & (self.pc == at))
+            if self._gathered(at, lanes):
+                m.state[lanes] = RUNNABLE
+                self._stretch(at, lanes)
+                return True
+            if (m.state[lanes] != AT_WARP).any():
+                return True
+        return False
+
     def _wake(self) -> None:
         """Nobody can run: lets go those that may, or says why nobody ever will."""
         m = self.batch
@@ -348,6 +360,8 @@ class Run:
             return
         warps = m.state == AT_WARP
         if warps.any():
+            if self._gathered_late(warps):
+                return
             at = int(self.pc[warps].min())
             lane = int(np.flatnonzero(warps & (self.pc == at))[0])
             m.fault(
