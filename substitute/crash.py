@@ -58,7 +58,7 @@ def find_culprit(
     progress: Progress,
 ) -> Culprit | None:  # fmt: skip
     """Compiles the model's executables one by one, those with kernels first, each in a fork of this process."""
-    from .pipeline import load_plan
+    from .plan_file import load_plan
     from .read.module import read_module
 
     clock = Clock(lambda _what, _share: progress(STEP, None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import time
@@ -14,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
+from .cache.atomic import replace_file
 from .compiler import Compilation, load_model
 from .errors import CompilerCrash, CompilerError, ModelError, PlanError, SubstituteError, UsageError
 from .flags import add_target, read_flags, with_default_target
@@ -25,6 +25,7 @@ from .model.kernel import Kernel
 from .model.numerics import NumericDemand
 from .model.plan import Payload, Plan, Request, Substitution, substitution_names
 from .payload.build import accepts, build
+from .plan_file import load_plan
 from .rewrite.apply import join, substitute_dispatch
 from .rewrite.choice import Choice
 from .rewrite.host import HostProgram, has_host
@@ -141,7 +142,7 @@ def compile_model(
             compilation.run("executable-sources" if substitute else "start", "end")
             vmfb = b"" if output else compilation.bytecode()
             if output is not None:
-                with _replacing(output) as temporary:
+                with replace_file(output) as temporary:
                     compilation.write(temporary)
     return CompileResult(vmfb=vmfb, plan=made, payloads=payloads, seconds=clock.seconds, signatures=signatures)
 
@@ -336,27 +337,6 @@ def run_time_condition(substitution: Substitution) -> Condition:
     return condition
 
 
-def load_plan(path: Path) -> dict[str, tuple[str, ...]]:
-    """What `make_plan` takes as `chosen`, from a saved plan. Raises `PlanError`."""
-    try:
-        data = json.loads(path.read_text())
-        chosen: dict[str, tuple[str, ...]] = {}
-        for entry in data["substitutions"]:
-            name, kernel = str(entry["dispatch"]), str(entry["kernel"])
-            if "variant" in entry:
-                name = f"{entry['variant']}::{name}"
-            chosen[name] = (*chosen.get(name, ()), kernel)
-        return chosen
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PlanError(
-            "the plan cannot be read",
-            where=str(path),
-            expected='JSON: {"substitutions": [{"dispatch": …, "kernel": …}, …]}',
-            found=f"{type(error).__name__}: {error}",
-            next_step="make it anew with `iree-substitute compile … --plan-out FILE`",
-        ) from None
-
-
 def _check_writable(output: Path) -> None:
     folder = output.parent
     if not folder.is_dir() or output.is_dir() or not os.access(folder, os.W_OK):
@@ -369,47 +349,6 @@ def _check_writable(output: Path) -> None:
             else f"{folder} {'is read-only' if folder.is_dir() else 'is not there'}",
             next_step="choose another -o",
         )
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all. Raises `SubstituteError`."""
-    with _replacing(path) as temporary:
-        temporary.write_bytes(data)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A file to write, which takes the place of `path` when all went well. Raises `SubstituteError`."""
-    try:
-        with _nameless(path.parent) as nameless:
-            temporary = path.parent / f".{path.name}.{os.getpid()}"
-            try:
-                yield nameless or temporary
-                if nameless is not None:
-                    # (with a folder's descriptor, which an absolute path ignores, Python follows the link in /proc)
-                    os.link(nameless, temporary, src_dir_fd=0, follow_symlinks=True)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise SubstituteError(
-            "the output could not be written", where=str(path), expected="room in a folder that can be written",
-            found=error.strerror or str(error), next_step="free some room, or choose another place",
-        ) from None  # fmt: skip
-
-
-@contextmanager
-def _nameless(folder: Path) -> Iterator[Path | None]:
-    """A file without a name, which vanishes with this process however it ends; None where there can be none."""
-    try:
-        descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666)
-    except (OSError, AttributeError):  # not every file system has them, and only Linux
-        yield None
-        return
-    try:
-        yield Path(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from runtime_tests.pipeline.slow import slow_kernel
+from substitute.cache.atomic import write_whole
 from substitute.errors import SubstituteError, UsageError
-from substitute.pipeline import compile_model, write_whole
+from substitute.pipeline import compile_model
 
 pytestmark = pytest.mark.compile
 
@@ -84,7 +85,7 @@ def limited(code: str, size_bytes: int) -> str:
 WRITE = """
 from pathlib import Path
 from substitute.errors import SubstituteError
-from substitute.pipeline import write_whole
+from substitute.cache.atomic import write_whole
 try:
     write_whole(Path({path!r}), bytes(100_000))
     print("written")

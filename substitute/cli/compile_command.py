@@ -36,7 +36,8 @@ def command(
     """Compile MODEL (.mlir, .mlirbc or .onnx) with kernels in the place of IREE's own code."""
     check_writable(output, "-o")
     check_writable(plan_out, "--plan-out")
-    from ..pipeline import compile_model, write_whole
+    from ..cache.atomic import write_whole
+    from ..pipeline import compile_model
     from ..report.as_json import plan_to_json
     from ..report.tables import substitution_table
 

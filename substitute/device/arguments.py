@@ -8,15 +8,14 @@ A tensor without values holds zeros; a single value fills it. Unlike IREE's tool
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
+from ..cache.atomic import replacement
 from ..errors import SourceText, UsageError
 from .value_type import ELEMENT_TYPES, Array, ValueType, element_dtype, parse_value_type, type_of
 
@@ -215,17 +214,8 @@ def write_output(value: Array, target: str) -> str | None:
 
 
 def _write_anew(value: Array, path: Path) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _write(value, file, path.suffix)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)  # mkstemp's own mode is for secrets
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with replacement(path) as temporary, temporary.open("wb") as file:
+        _write(value, file, path.suffix)
 
 
 def _write(value: Array, file: Any, suffix: str) -> None:

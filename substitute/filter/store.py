@@ -6,11 +6,22 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..cache.stamps import (
+    LONGEST_UNUSED_S,
+    FileState,
+    exists,
+    is_current,
+    is_settled,
+    list_installed,
+    list_tree,
+    program_files,
+    read_state,
+)
 from .client import CHANGED, UNCHANGED, digest_of, entry_path, make_folders, private_folder, replace_file, stamp_path
 from .options import Options
 
@@ -19,14 +30,7 @@ if TYPE_CHECKING:
 
 MOST_FILES = 5_000
 """Folders of kernels with more files than this are not stamped, and what they lead to is not kept."""
-RACY_NS = 50_000_000
-"""A file changed so lately could change once more without a new time stamp."""
-LONGEST_UNUSED_S = 14 * 86_400.0
 MOST_BYTES = 512 << 20
-
-
-State = tuple[bytes, int, int, int]
-"""Path, time of the last change in ns, size, inode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +39,14 @@ class Stamp:
 
     digest: bytes
     """Of the contents."""
-    kernels: tuple[State, ...]
+    kernels: tuple[FileState, ...]
     """Files and folders of kernels, and the plan."""
-    program: tuple[State, ...]
+    program: tuple[FileState, ...]
     """The program's own: a process that has loaded it is not touched by a change."""
 
     def current(self) -> bool:
         """True if no kernel has changed."""
-        return all(_state(state[0]) == state for state in self.kernels)
+        return is_current(self.kernels)
 
 
 def make_stamp(manifests: Sequence[Manifest], folders: Iterable[Path], options: Options) -> Stamp | None:
@@ -51,61 +55,30 @@ def make_stamp(manifests: Sequence[Manifest], folders: Iterable[Path], options: 
     A generator may import what lies outside of its folder and of the installed packages: nobody can know that, and a
     change there needs `--no-cache`.
     """
-    paths = set(_below(folders))
+    paths: set[str] = set()
+    for folder in folders:
+        paths.update(list_tree(folder, most=MOST_FILES - len(paths)))
+        if len(paths) > MOST_FILES:
+            return None
     for manifest in manifests:
-        paths |= {manifest.file, manifest.kernel.payload.path}
-        paths |= {manifest.definition} if manifest.definition else set()
+        paths |= {os.fspath(manifest.file), os.fspath(manifest.kernel.payload.path)}
+        paths |= {os.fspath(manifest.definition)} if manifest.definition else set()
     if options.plan:
-        paths.add(options.plan)
+        paths.add(os.fspath(options.plan))
     if len(paths) > MOST_FILES:
         return None
-    installed = {path for path in sys.path if path.endswith("-packages") and os.path.isdir(path)}
-    kernels = [_state(os.fsencode(path)) for path in sorted(paths)]
-    program = [_state(os.fsencode(path)) for path in sorted(_program())]
+    kernels = [read_state(path) for path in sorted(paths)]
+    program = [read_state(path) for path in program_files()]
     parts = [repr((options.builtin, options.plan, options.kernels, sys.version, program)).encode()]
     for path in sorted(paths):
-        if path.is_file():
-            parts.append(b"%b %b" % (os.fsencode(path), digest_of(path.read_bytes())))
-    parts += sorted(os.fsencode(n) for place in installed for n in os.listdir(place) if n.endswith(".dist-info"))
-    program += [_state(os.fsencode(place)) for place in sorted(installed)]
-    known = [state for state in (*kernels, *program) if state is not None and b"\n" not in state[0]]
-    if len(known) < len(kernels) + len(program):
+        if os.path.isfile(path):
+            parts.append(b"%b %b" % (os.fsencode(path), digest_of(Path(path).read_bytes())))
+    parts += map(os.fsencode, list_installed())
+    places = {path for path in sys.path if path.endswith("-packages") and os.path.isdir(path)}
+    program += [read_state(place) for place in sorted(places)]
+    if any(not exists(state) or "\n" in state[0] for state in (*kernels, *program)):
         return None
-    return Stamp(digest_of(b"\n".join(parts)), tuple(known[: len(kernels)]), tuple(known[len(kernels) :]))
-
-
-def _program() -> list[str]:
-    """The files of this package: any may change in a checkout, and an installation is replaced as a whole."""
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    if not os.path.isfile(os.path.join(os.path.dirname(package), "pyproject.toml")):
-        return [os.path.join(package, "__init__.py")]
-    found: list[str] = []
-    for place, names, files in os.walk(package):
-        names[:] = [name for name in names if name != "__pycache__"]
-        found += [os.path.join(place, file) for file in files if not file.startswith(".")]
-    return found
-
-
-def _state(path: bytes) -> State | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return path, found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _below(folders: Iterable[Path]) -> Iterator[Path]:
-    """All files and folders below, but what Python itself keeps there; no more than can be used."""
-    count = 0
-    for folder in folders:
-        for place, names, files in os.walk(folder):
-            names[:] = [n for n in names if n != "__pycache__" and not n.startswith(".")]
-            yield Path(place)
-            for file in files:
-                yield Path(place, file)
-            count += 1 + len(files)
-            if count > MOST_FILES:
-                return
+    return Stamp(digest_of(b"\n".join(parts)), tuple(kernels), tuple(program))
 
 
 Needs = Sequence[tuple[str, Sequence[str]]]
@@ -118,9 +91,11 @@ def keep_stamp(cache: bytes, identity: bytes, stamp: Stamp, needs: Needs | None 
     A cache that cannot be written only costs speed.
     """
     files = stamp.kernels + stamp.program
-    if not cache or any(_state(state[0]) != state or state[1] > time.time_ns() - RACY_NS for state in files):
+    if not cache or not is_current(files) or not is_settled(files):
         return
-    rest = b"".join(b"%d %d %d %b\n" % (modified, size, inode, path) for path, modified, size, inode in files)
+    rest = b"".join(
+        b"%d %d %d %b\n" % (modified, size, inode, os.fsencode(path)) for path, modified, size, inode in files
+    )
     if needs is not None:
         rest += b"?\n" + b"".join(b"?%b\n" % "\t".join((kernel, *words)).encode() for kernel, words in needs)
     with contextlib.suppress(OSError):

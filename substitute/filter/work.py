@@ -17,7 +17,8 @@ from ..errors import ModelError, SubstituteError
 from ..match.planner import Chosen
 from ..model.kernel import Kernel
 from ..model.plan import Payload, Plan
-from ..pipeline import Clock, load_plan, plan_executables, silent, substitute_dispatches
+from ..pipeline import Clock, plan_executables, silent, substitute_dispatches
+from ..plan_file import load_plan
 from .client import file_name
 from .options import Options
 from .store import Needs, Stamp, make_stamp

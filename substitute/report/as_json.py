@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..model.index import Index
 from ..model.plan import Decision, Match, Payload, Plan, Rule, Substitution, substitution_names
+from ..plan_file import PLAN_SCHEMA
 from .rows import DispatchRow, dispatch_rows
 from .words import tensor
 
 if TYPE_CHECKING:
     from ..validate import ModelVerdict
-
-PLAN_SCHEMA = 1
 
 
 def plan_to_json(plan: Plan, payloads: Mapping[str, Payload] | None = None) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from ..model.dispatch import Dispatch
 from ..pipeline import (
     Clock,
     Progress,
-    load_plan,
     plan_executables,
     plan_module,
     scratch_folder,
@@ -29,6 +28,7 @@ from ..pipeline import (
     substitute_dispatches,
     worker_threads,
 )
+from ..plan_file import load_plan
 from .bundle import Bundle, Subject
 from .case import Launch
 from .harness import isolate_dispatches

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..cache.atomic import replacement
 from ..errors import UsageError
 from ..isolate import Call, isolated
 from ..model.kernel import Kernel
@@ -98,9 +99,8 @@ def write_bundle(bundle: object, path: Path, *, title: str, seed: int) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = replace(bundle, title=title, seed=seed, versions=installed_versions())
-        temporary = path.with_name(f".{path.name}.part")
-        save_bundle(whole, temporary, runnable=True)
-        temporary.replace(path)
+        with replacement(path) as temporary:
+            save_bundle(whole, temporary, runnable=True)
     except OSError as error:
         raise UsageError(
             "the bundle could not be written", where=str(path), expected="a file in a folder that can be written",

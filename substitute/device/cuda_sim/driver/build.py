@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import platform
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from ....cache.paths import NAME, find_cache_folder
 from ....errors import DeviceError
 from .entry_points import ARGUMENT_TYPES, ENTRY_POINTS, MOST_ARGUMENTS, NUMBERS, EntryPoint
 
@@ -27,7 +27,7 @@ _LINKED_NAMES = (SONAME, "libcuda.so.1")
 def library_path() -> Path:
     """The library, built when it is first asked for and kept in the user's cache. Raises `DeviceError`."""
     text = library_text(Path(sys.executable), _package_root())
-    folder = cache_folder() / hashlib.sha256(text.encode()).hexdigest()[:16]
+    folder = library_folder() / hashlib.sha256(text.encode()).hexdigest()[:16]
     if not (folder / SONAME).is_file():
         _check_platform()
         try:
@@ -43,10 +43,8 @@ def library_path() -> Path:
     return folder / SONAME
 
 
-def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/iree-substitute/cuda-sim`, or the same below `~/.cache`."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "iree-substitute" / "cuda-sim"
+def library_folder() -> Path:
+    return find_cache_folder("cuda-sim") or Path.home() / ".cache" / NAME / "cuda-sim"
 
 
 def library_text(interpreter: Path, package_root: Path) -> str:

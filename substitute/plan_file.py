@@ -1,0 +1,73 @@
+"""Saved plans: what `--plan-out` wrote, read through a schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import PlanError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+PLAN_SCHEMA = 1
+"""The version of the format that this program writes and reads."""
+
+
+def load_plan(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the kernels that a saved plan names for each dispatch (`VARIANT::NAME` where it names the variant).
+
+    Raises `PlanError` for a file that cannot be read, is of another version, or has an entry without names.
+    """
+    from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+    class Entry(BaseModel):
+        """One substitution; `compile` writes more about it, which is for people."""
+
+        model_config = ConfigDict(strict=True)
+        dispatch: str = Field(min_length=1)
+        kernel: str = Field(min_length=1)
+        variant: str | None = None
+
+    class SavedPlan(BaseModel):
+        model_config = ConfigDict(strict=True)
+        version: int = Field(alias="schema", default=PLAN_SCHEMA)
+        substitutions: list[Entry]
+
+    try:
+        plan = SavedPlan.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from None
+    except ValidationError as error:
+        raise _unreadable(path, _describe(error)) from None
+    if plan.version != PLAN_SCHEMA:
+        raise PlanError(
+            "the plan is of another version",
+            where=f"{path}: schema",
+            expected=str(PLAN_SCHEMA),
+            found=str(plan.version),
+            next_step="upgrade iree-substitute (`pip install -U iree-substitute`)"
+            if plan.version > PLAN_SCHEMA
+            else "make it anew with `iree-substitute compile … --plan-out FILE`",
+        )
+    chosen: dict[str, tuple[str, ...]] = {}
+    for entry in plan.substitutions:
+        name = entry.dispatch if entry.variant is None else f"{entry.variant}::{entry.dispatch}"
+        chosen[name] = (*chosen.get(name, ()), entry.kernel)
+    return chosen
+
+
+def _describe(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    return f"{place}: {first['msg']}" if place else str(first["msg"])
+
+
+def _unreadable(path: Path, found: str) -> PlanError:
+    return PlanError(
+        "the plan cannot be read",
+        where=str(path),
+        expected='JSON: {"schema": 1, "substitutions": [{"dispatch": …, "kernel": …}, …]}',
+        found=found,
+        next_step="make it anew with `iree-substitute compile … --plan-out FILE`",
+    )
