@@ -12,7 +12,8 @@ from runtime_tests.match.definitions import RELU, body_of, matmul_dispatch, matm
 from runtime_tests.match.kernels import MATMUL, MATMUL_OPERANDS, accepted, decision, kernel, refused, takes_all
 from runtime_tests.read.executables import CPU, VULKAN, dispatch_of
 from substitute.errors import PlanError
-from substitute.match.planner import choose, choose_all, decide, make_plan, nearest_miss
+from substitute.match.nearness import nearest_miss
+from substitute.match.planner import choose, choose_all, decide, make_plan
 from substitute.model.dispatch import Dispatch
 from substitute.model.kernel import DeviceTest, Kernel, TargetRule
 from substitute.model.plan import Rule, substitution_names
@@ -335,8 +336,8 @@ def test_a_replayed_plan_that_does_not_fit() -> None:
         make_plan([SECOND], [matmul_kernel()], takes_all, chosen={"second_work": "mine"})
     assert str(caught.value) == (
         "structure.epilogue: the plan's kernel mine does not fit second_work\n"
-        "  expected:  in0 (the kernel has no epilogue slot)\n"
-        "  found:     maximumf(in0, 0.0)\n"
+        "  expected:  result 0 : f32 as it is (the kernel has no epilogue slot)\n"
+        "  found:     maximumf(in0, 0.0) : f32\n"
         "  next:      edit the plan, or add the kernel's folder with --kernels"
     )
     with pytest.raises(PlanError) as caught:
@@ -371,8 +372,8 @@ def test_required_kernels() -> None:
         make_plan([SECOND], [matmul_kernel()], takes_all, require=["mine"])
     assert str(caught.value) == (
         "second_work: the required kernel mine took no dispatch\n"
-        "  expected:  in0 (the kernel has no epilogue slot)\n"
-        "  found:     maximumf(in0, 0.0) (rule structure.epilogue)\n"
+        "  expected:  result 0 : f32 as it is (the kernel has no epilogue slot)\n"
+        "  found:     maximumf(in0, 0.0) : f32 (rule structure.epilogue)\n"
         "  next:      `iree-substitute explain` shows every rule for one dispatch"
     )
     with pytest.raises(PlanError) as caught:

@@ -155,8 +155,8 @@ def test_a_square_is_no_product_of_two() -> None:
     rule = refused(matmul_kernel(strided="abc"), product(A, B, C, "ppr", body=square))
     assert (rule.name, rule.expected, rule.found) == (
         "structure.body",
-        "addf of mulf(in0, in1)",
-        "addf of mulf(in0, in0)",
+        "two operands, a and b",
+        "in0 in both places",
     )
 
 
@@ -262,8 +262,8 @@ def test_element_types() -> None:
         ) + "\noutput 2 %r !8x8xf32"
     )  # fmt: skip
     assert refused(matmul_kernel(), mixed) == Rule(
-        name="structure.body", passed=False, expected="addf of mulf(in0, in1)",
-        found="addf of mulf(extf(in0), extf(in1)) (it would fit with a prologue slot)",
+        name="structure.body", passed=False, expected="a : f32 as it lies in memory, in mulf(a, b)",
+        found="extf(in0) : f32, in mulf(extf(…), extf(…)) (it would fit with a prologue slot)",
     )  # fmt: skip
     accepted(matmul_kernel(kind="llvm-generator", slots=["prologue"]), mixed)
 
@@ -315,8 +315,8 @@ def test_dynamic_sizes() -> None:
 def test_an_epilogue_needs_its_slot() -> None:
     rule = refused(matmul_kernel(), matmul_dispatch(after=RELU))
     assert rule == Rule(
-        name="structure.epilogue", passed=False, expected="in0 (the kernel has no epilogue slot)",
-        found="maximumf(in0, 0.0)",
+        name="structure.epilogue", passed=False, expected="result 0 : f32 as it is (the kernel has no epilogue slot)",
+        found="maximumf(in0, 0.0) : f32",
     )  # fmt: skip
     match = accepted(matmul_kernel(kind="glsl", slots=["epilogue"]), matmul_dispatch(after=RELU))
     assert list(placed(match)) == ["a", "b"]
@@ -351,8 +351,8 @@ def test_an_epilogue_that_the_definition_has() -> None:
     more = accepted(made, matmul_dispatch(after=RELU)).specificity
     assert more > accepted(matmul_kernel(), matmul_dispatch()).specificity
     assert refused(made, matmul_dispatch()) == Rule(
-        name="structure.epilogue", passed=False, expected="maximumf(in0, 0.0) (the kernel has no epilogue slot)",
-        found="in0",
+        name="structure.epilogue", passed=False,
+        expected="maximumf(result 0, 0.0) : f32 (the kernel has no epilogue slot)", found="in0 : f32",
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def test_reasons(tmp_path: Path) -> None:
 
 def test_a_rule_without_a_definition_is_never_the_nearest(tmp_path: Path) -> None:
     """It was asked about everything: that says nothing about what a person's kernel lacks."""
-    from substitute.match.planner import nearest_miss
+    from substitute.match.nearness import nearest_miss
 
     manifest = (
         'name = "named"\ndispatches = ["elsewhere"]\n[[target]]\nbackend = "llvm-cpu"\n[payload]\nkind = "iree"\n'

@@ -9,7 +9,7 @@ import click
 
 from .flags import CompilerCommand
 from .options import FILE, catalog_options, model_argument
-from .terminal import check_writable, progress, settle_target, show, terminal_width
+from .terminal import check_writable, progress, say_target, show, terminal_width
 
 
 @click.command("compile", cls=CompilerCommand)
@@ -41,9 +41,10 @@ def command(
     from ..report.as_json import plan_to_json
     from ..report.tables import substitution_table
 
+    say_target(flags)
     with progress() as report:
         result = compile_model(
-            model, output=output, kernels=kernels, builtin=builtin, flags=settle_target(flags), plan=plan,
+            model, output=output, kernels=kernels, builtin=builtin, flags=flags, plan=plan,
             require=require, substitute=substitute, isolate=True, progress=report,
         )  # fmt: skip
     if plan_out is not None:

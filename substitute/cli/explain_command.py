@@ -11,7 +11,7 @@ import click
 from ..errors import UsageError
 from .flags import CompilerCommand
 from .options import catalog_options, json_option, model_argument
-from .terminal import progress, settle_target, show, show_json, terminal_width
+from .terminal import progress, say_target, show, show_json, terminal_width
 
 if TYPE_CHECKING:
     from ..model.dispatch import Dispatch
@@ -48,9 +48,10 @@ def command(
     from ..report.as_json import explanation_to_json
     from ..report.rows import by_nearness, decisions_for, find_dispatch
 
+    say_target(flags)
     with progress() as report:
         plan = inspect_model(
-            model, kernels=kernels, builtin=builtin, flags=settle_target(flags), isolate=True, progress=report
+            model, kernels=kernels, builtin=builtin, flags=flags, isolate=True, progress=report
         )  # fmt: skip
     dispatch = find_dispatch(plan, dispatch_name) if dispatch_name is not None else None
     decisions = by_nearness(decisions_for(plan, dispatch=dispatch, kernel=kernel_name))

@@ -8,7 +8,7 @@ import click
 
 from .flags import CompilerCommand
 from .options import catalog_options, json_option, model_argument
-from .terminal import progress, settle_target, show, show_json, terminal_width
+from .terminal import progress, say_target, show, show_json, terminal_width
 
 
 @click.command("inspect", cls=CompilerCommand)
@@ -19,9 +19,10 @@ def command(model: Path, kernels: tuple[Path, ...], builtin: bool, as_json: bool
     """List the dispatches of MODEL: what each computes and costs, and which kernel takes it or comes nearest."""
     from ..pipeline import inspect_model
 
+    say_target(flags)
     with progress() as report:
         plan = inspect_model(
-            model, kernels=kernels, builtin=builtin, flags=settle_target(flags), isolate=True, progress=report
+            model, kernels=kernels, builtin=builtin, flags=flags, isolate=True, progress=report
         )  # fmt: skip
     if as_json:
         from ..report.as_json import inspection_to_json

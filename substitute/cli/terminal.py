@@ -73,12 +73,11 @@ def progress() -> Iterator[Progress]:
             yield update
 
 
-def settle_target(flags: Sequence[str]) -> tuple[str, ...]:
-    """Return the flags with the target that they leave open, and say on standard error what a flag made us add."""
-    targeted = add_target(flags)
-    if targeted.note:
-        click.echo(f"note: {targeted.note}", err=True)
-    return targeted.flags
+def say_target(flags: Sequence[str]) -> None:
+    """Says on standard error what a flag that leaves the target open makes us add. Raises `UsageError`."""
+    note = add_target(flags).note
+    if note:
+        click.echo(f"note: {note}", err=True)
 
 
 def check_writable(file: Path | None, option: str) -> None:

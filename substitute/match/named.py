@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ..model.dispatch import Linear, Named, Nest, Read, View
@@ -14,10 +15,12 @@ from .axes import assign, axis_of_loops, bind_axes
 from .expression import LoopUse, loop_uses
 from .nests import operand_name, place_operand
 from .state import NestMatch, two_tensors
-from .temporaries import Produced
+from .temporaries import Produced, check_temporary
 
 
-def match_named(kernel: Kernel, form: Form, pattern: Named, core: Named) -> NestMatch | Rule:
+def match_named(
+    kernel: Kernel, form: Form, pattern: Named, core: Named, produced: Mapping[int, Produced]
+) -> NestMatch | Rule:
     """Softmax is seen as loops over its input; other named operations have to agree dimension by dimension."""
     if pattern.op == "linalg.softmax":
         wanted, found = _softmax_nest(pattern), _softmax_nest(core)
@@ -35,7 +38,9 @@ def match_named(kernel: Kernel, form: Form, pattern: Named, core: Named) -> Nest
         best: Rule | None = None
         for assignment in choices:
             axes = bind_axes(wanted, axis_names, assignment, found)
-            result = axes if isinstance(axes, Rule) else _named_layouts(kernel, pattern, core, wanted, found, axes)
+            result = (
+                axes if isinstance(axes, Rule) else _named_layouts(kernel, pattern, core, wanted, found, axes, produced)
+            )
             if isinstance(result, NestMatch):
                 return result
             best = best or result
@@ -44,7 +49,7 @@ def match_named(kernel: Kernel, form: Form, pattern: Named, core: Named) -> Nest
     rule = _check_named(pattern, core)
     if rule is not None:
         return rule
-    return _match_dimensions(kernel, pattern, core)
+    return _match_dimensions(kernel, pattern, core, produced)
 
 
 def _check_named(pattern: Named, core: Named) -> Rule | None:
@@ -70,16 +75,25 @@ def _in_one_line(text: str) -> str:
 
 
 def _named_layouts(
-    kernel: Kernel, pattern: Named, core: Named, wanted: Nest, found: Nest, axes: tuple[Axis, ...]
+    kernel: Kernel,
+    pattern: Named,
+    core: Named,
+    wanted: Nest,
+    found: Nest,
+    axes: tuple[Axis, ...],
+    produced: Mapping[int, Produced],
 ) -> NestMatch | Rule:
     """The one input of an operation that is seen as loops over it."""
     source, read = pattern.reads[0].source, core.reads[0]
-    assert isinstance(source, View)
     made = Produced(
         number=core.temporaries[0], wanted=wanted.reads[0].access, found=found.reads[0].access,
         loops=tuple(axis.loops for axis in axes),
     )  # fmt: skip
-    result = NestMatch(axes, {source.operand: read}, {}, 4, ((pattern.temporaries[0], made),))
+    own = {source.operand: read} if isinstance(source, View) else {}
+    result = NestMatch(axes, own, {}, 4, ((pattern.temporaries[0], made),))
+    if not isinstance(source, View):
+        loops = tuple(axis.loops for axis in axes)
+        return check_temporary(produced, wanted.reads[0], found.reads[0], loops) or result
     if "prologue" in kernel.slots:
         return result
     if not isinstance(read.source, View):
@@ -88,7 +102,9 @@ def _named_layouts(
     return placed if isinstance(placed, Rule) else replace(result, placements={source.operand: placed})
 
 
-def _match_dimensions(kernel: Kernel, pattern: Named, core: Named) -> NestMatch | Rule:
+def _match_dimensions(
+    kernel: Kernel, pattern: Named, core: Named, produced: Mapping[int, Produced]
+) -> NestMatch | Rule:
     bound: dict[str, Axis] = {}
     sources: dict[int, Read] = {}
     placements: dict[int, Placement] = {}
@@ -103,6 +119,9 @@ def _match_dimensions(kernel: Kernel, pattern: Named, core: Named) -> NestMatch 
             if axis.size != actual or (isinstance(size, int) and size != actual):
                 return Rule(name="structure.size", passed=False, expected=f"{name} = {axis.size}", found=str(actual))
         if not isinstance(wanted.source, View):
+            rule = check_temporary(produced, wanted, found, tuple(axis.loops for axis in axes))
+            if rule is not None:
+                return rule
             continue
         sources[wanted.source.operand] = found
         if "prologue" in kernel.slots:

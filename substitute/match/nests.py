@@ -161,19 +161,3 @@ def operand_name(kernel: Kernel, form: Form, read: Read) -> str:
     if isinstance(read.source, View):
         return kernel.operands[read.source.operand].name
     return f"result {read.source}"
-
-
-def expression_words(nest: Nest) -> str:
-    """The scalar body for people: `addf(mulf(a, b))`."""
-
-    def words(at: int, depth: int) -> str:
-        node = nest.expr.nodes[at]
-        if node.op == "read":
-            return f"in{node.attribute}"
-        if not node.operands:
-            return str(node.attribute)
-        inner = ", ".join(words(o, depth + 1) for o in node.operands) if depth < 3 else "…"
-        return f"{node.op.partition('.')[2] or node.op}({inner})"
-
-    body = ", ".join(words(r, 0) for r in nest.expr.results)
-    return f"{nest.combiner.partition('.')[2]} of {body}" if nest.combiner else body

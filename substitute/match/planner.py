@@ -10,11 +10,12 @@ from ..errors import PlanError
 from ..model.constraints import constraint_to_index, describe_sizes
 from ..model.dispatch import Dispatch
 from ..model.index import Index
-from ..model.kernel import Constraint, Kernel, TargetRule
+from ..model.kernel import Constraint, Form, Kernel, TargetRule
 from ..model.numerics import NumericDemand
 from ..model.plan import Decision, Match, Plan, Rule, Substitution
 from .devices import exclude_each_other, ways_in
 from .frozen import check_frozen
+from .nearness import nearest_form, nearest_miss
 from .numerics import check_numerics
 from .structure import match_form
 from .target import check_target
@@ -150,11 +151,11 @@ def _selection(kernel: Kernel, dispatch: Dispatch) -> list[Rule]:
 
 
 def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match | None:
-    """The first form that lies on the dispatch; the nearest miss is appended to `rules` if none does."""
+    """The first form that lies on the dispatch; the nearest form's rule is appended to `rules` if none does."""
     if not kernel.forms:
         return Match(form="", axes=(), program=dispatch.program, arguments=(), specificity=0)
     assert dispatch.program is not None
-    nearest: Rule | None = None
+    failed: list[tuple[Form, Rule]] = []
     for form in kernel.forms:
         shape = match_form(kernel, form, dispatch.program)
         if not isinstance(shape, Rule):
@@ -163,10 +164,10 @@ def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match |
                 form=form.name, axes=shape.axes, program=dispatch.program, arguments=shape.arguments,
                 placements=shape.placements, specificity=shape.specificity,
             )  # fmt: skip
-        if nearest is None or (nearest.name == "structure.cores" and shape.name != "structure.cores"):
-            nearest = shape
-    assert nearest is not None
-    rules.append(nearest)
+        failed.append((form, shape))
+    same_cores = [(form, rule) for form, rule in failed if rule.name != "structure.cores"] or failed
+    form = nearest_form(kernel, (form for form, _ in same_cores), dispatch.program)
+    rules.append(next(rule for candidate, rule in same_cores if candidate is form))
     return None
 
 
@@ -386,18 +387,3 @@ def _beaten(plan: Plan, decision: Decision) -> PlanError:
         found=f"{taker} goes first" if taker else "it fits, but the plan leaves this dispatch to IREE",
         next_step="give it a higher `priority` in its kernel.toml" if taker else "edit the plan",
     )
-
-
-def nearest_miss(decisions: Sequence[Decision]) -> Decision | None:
-    """The rejected decision that got furthest: most rules passed, and a structure that differs late."""
-    order = ("target", "select", "structure.read", "structure.cores", "structure", "layout", "constraint", "payload")
-
-    def closeness(decision: Decision) -> int:
-        if decision.kernel.payload.kind.selects_by_code and not decision.kernel.forms:
-            return -1  # it was asked about everything, and nothing in its manifest came near
-        name = decision.rules[-1].name
-        exact = [i for i, o in enumerate(order) if name == o]
-        return exact[0] if exact else max((i for i, o in enumerate(order) if name.startswith(o)), default=0)
-
-    rejected = [d for d in decisions if not d.accepted]
-    return max(rejected, key=closeness, default=None)

@@ -11,8 +11,9 @@ from ..model.kernel import Form, Kernel
 from ..model.plan import Axis, Rule
 from ..model.scalar import ScalarGraph
 from .axes import axis_of_loops
+from .difference import count_agreement, expression_words, find_difference
 from .expression import unify
-from .nests import bind_nest, expression_words, place_operand
+from .nests import bind_nest, operand_name, place_operand
 from .state import NestMatch, State
 
 
@@ -51,12 +52,15 @@ def _match_store(kernel: Kernel, form: Form, pattern: Nest, nest: Nest, state: S
             if rule is None:
                 return None
             best = best or rule
-    return best or Rule(
-        name="structure.epilogue",
-        passed=False,
-        expected=expression_words(pattern) + " (the kernel has no epilogue slot)",
-        found=expression_words(nest),
-    )
+    if best is not None:
+        return best
+    nearest = max(_orders_of_results(nest), key=lambda n: count_agreement(pattern, n, prologue=False))
+    names = tuple(operand_name(kernel, form, read) for read in pattern.reads)
+    different = find_difference(pattern, nearest, names, prologue=False)
+    hint = " (the kernel has no epilogue slot)" if form.program.cores and different.at_root else ""
+    return Rule(
+        name="structure.epilogue", passed=False, expected=different.expected + hint, found=different.found
+    )  # fmt: skip
 
 
 def _whole_element(kernel: Kernel, pattern: Nest, nest: Nest, state: State) -> Rule | None:
@@ -64,7 +68,7 @@ def _whole_element(kernel: Kernel, pattern: Nest, nest: Nest, state: State) -> R
     names = axis_of_loops(pattern, kernel.operands)
     if len(names) != 1 or names[0] not in kernel.groups or pattern.expr.nodes[pattern.expr.results[0]].op != "read":
         return Rule(
-            name="structure.epilogue", passed=False, found=expression_words(pattern),
+            name="structure.epilogue", passed=False, found=expression_words(pattern, pattern.expr.results[0]),
             expected="a definition y[i] = x[i] over one axis of `groups`, for a prologue without a core",
         )  # fmt: skip
     wanted, found = pattern.expr.nodes[pattern.expr.results[0]].type, nest.expr.nodes[nest.expr.results[0]].type

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from ..model.dispatch import Named, Nest, Program, Stage, View
 from ..model.kernel import Form, Kernel
 from ..model.plan import Axis, Placement, Rule
+from .difference import find_difference
 from .expression import unify
 from .memory import check_in_place
 from .named import match_named
-from .nests import bind_nest, expression_words
+from .nests import bind_nest, operand_name
 from .state import NestMatch, State, is_generated
 from .stores import match_stores
 from .temporaries import Produced
@@ -75,7 +76,7 @@ def _match_core(
     kernel: Kernel, form: Form, pattern: Stage, core: Stage, produced: Mapping[int, Produced]
 ) -> NestMatch | Rule:
     if isinstance(pattern, Named) and isinstance(core, Named):
-        return match_named(kernel, form, pattern, core)
+        return match_named(kernel, form, pattern, core, produced)
     if not (isinstance(pattern, Nest) and isinstance(core, Nest)):
         return Rule(name="structure.cores", passed=False, expected="the same kinds of core", found="others")
     if pattern.type and core.type and pattern.type.element != core.type.element:
@@ -91,11 +92,16 @@ def _match_core(
         if isinstance(result, NestMatch):
             return result
         best = best or result  # the first order of operands is the one that people wrote
-    return best or Rule(
+    if best is not None:
+        return best
+    names = tuple(operand_name(kernel, form, read) for read in pattern.reads)
+    what = f"{pattern.combiner.partition('.')[2]} of" if pattern.combiner else ""
+    different = find_difference(pattern, core, names, prologue="prologue" in kernel.slots, what=what)
+    return Rule(
         name="structure.body",
         passed=False,
-        expected=expression_words(pattern),
-        found=expression_words(core) + _prologue_hint(kernel, pattern, core),
+        expected=different.expected,
+        found=different.found + _prologue_hint(kernel, pattern, core),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..errors import UsageError
-from ..match.planner import nearest_miss
+from ..match.nearness import nearest_miss, nearness
 from ..model.dispatch import Dispatch
 from ..model.plan import Decision, Plan, Rule, Substitution
 from .cost import Cost, cost_of
@@ -46,7 +46,7 @@ def dispatch_rows(plan: Plan) -> list[DispatchRow]:
             cost=cost_of(dispatch.program) if dispatch.program else None,
             substitution=next(iter(taken.get(_key(dispatch), ())), None),
             others=tuple(taken.get(_key(dispatch), ())[1:]),
-            nearest=None if _key(dispatch) in taken else _nearest(decisions.get(_key(dispatch), [])),
+            nearest=None if _key(dispatch) in taken else nearest_miss(decisions.get(_key(dispatch), [])),
         )
         for dispatch in plan.dispatches
     ]
@@ -58,17 +58,9 @@ def failed_rule(decision: Decision) -> Rule | None:
 
 
 def by_nearness(decisions: list[Decision]) -> list[Decision]:
-    """Kernels that fit first, then those that came near before those that did not, by name where all else is equal."""
-    named = sorted(decisions, key=lambda d: d.kernel.name)
-    ordered = [d for d in named if d.accepted]
-    # how near a kernel came is a matter of the rule that it failed, so one decision speaks for all that failed the same
-    failed: dict[str, list[Decision]] = {}
-    for decision in named:
-        if not decision.accepted:
-            failed.setdefault(decision.rules[-1].name, []).append(decision)
-    while nearest := nearest_miss([group[0] for group in failed.values()]):
-        ordered += failed.pop(nearest.rules[-1].name)
-    return ordered
+    """Return kernels that fit first, by name, then the others, those that came nearest first."""
+    fitting = sorted((d for d in decisions if d.accepted), key=lambda d: d.kernel.name)
+    return [*fitting, *sorted((d for d in decisions if not d.accepted), key=nearness, reverse=True)]
 
 
 def decisions_for(plan: Plan, *, dispatch: Dispatch | None, kernel: str | None) -> list[Decision]:
@@ -104,10 +96,6 @@ def find_dispatch(plan: Plan, text: str) -> Dispatch:
         found=shown or "a model without dispatches",
         next_step="`iree-substitute inspect MODEL` lists all dispatches",
     )
-
-
-def _nearest(decisions: list[Decision]) -> Decision | None:
-    return nearest_miss(sorted(decisions, key=lambda d: d.kernel.name))
 
 
 def _key(dispatch: Dispatch) -> tuple[str, str, str]:

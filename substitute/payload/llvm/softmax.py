@@ -57,7 +57,9 @@ class Quotient:
 
 def _statistics(core: Named, fresh: int) -> tuple[list[Nest], Quotient]:
     """Nests that compute a softmax's maximum, its exponentials (where a row of them fits the stack) and their sum."""
-    source, shape = core.reads[0], core.types[0].shape
+    shape = core.types[0].shape
+    # read whole: its own coordinates leave unit dimensions out
+    source = replace(core.reads[0], access=tuple(Linear(terms=((d, 1),)) for d in range(len(shape))))
     dimension = int(dict(core.attributes)["dimension"].split(":")[0])
     # unit dimensions are no loops in the nests that read the softmax, so they are none here
     loops = [d for d in range(len(shape)) if shape[d] != 1 or d == dimension]
@@ -66,11 +68,12 @@ def _statistics(core: Named, fresh: int) -> tuple[list[Nest], Quotient]:
     statistic = TensorType(shape=tuple(shape[d] for d in rows), element=wide)
     kinds: tuple[LoopKind, ...] = tuple("reduction" if d == dimension else "parallel" for d in loops)
     at_row = tuple(Linear(terms=((loops.index(d), 1),)) for d in rows)
+    by_loop = tuple(Linear(terms=((loops.index(d), 1),) if d in loops else ()) for d in range(len(shape)))
     graph = GraphBuilder()
     value = _widened(graph, graph.add("read", element, (), 0), element, wide)
     maximum = Nest(
         sizes=tuple(shape[d] for d in loops), kinds=kinds,
-        reads=(replace(source, access=tuple(_renumbered(c, loops) for c in source.access)),),
+        reads=(replace(source, access=by_loop),),
         expr=graph.graph((value,)), combiner="arith.maximumf", init=float("-inf"), target=at_row, temporary=fresh,
         type=statistic,
     )  # fmt: skip
@@ -100,13 +103,6 @@ def _row_fits(source: Read, dimension: int, size: Index) -> bool:
         return False
     position = [at for at, c in enumerate(source.access) if c.loop == dimension]
     return len(position) == 1 and source.source.strides[position[0]] == 1
-
-
-def _renumbered(coordinate: Linear, loops: list[int]) -> Linear:
-    if coordinate.loop is None:
-        raise Unsupported("a softmax reads its input through a window")
-    known = coordinate.loop in loops
-    return Linear(terms=((loops.index(coordinate.loop), 1),)) if known else Linear(terms=())
 
 
 def _widened(graph: GraphBuilder, value: int, element: str, wide: str) -> int:
