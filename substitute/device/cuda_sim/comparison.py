@@ -89,6 +89,8 @@ def _set_predicate(d: Decoder, i: Instruction) -> Run:
             return d.pure(first, "pred", lambda r: function(a(r), b(r)))
         both, other = combine, c
         return d.pure(first, "pred", lambda r: both(function(a(r), b(r)), other(r)))
+    if type_ in ("f16", "bf16"):
+        raise Refused(".".join(i.opcode) + " with two destinations")
     put, put_other, guard = d.put(first.first, "pred"), d.put(first.second, "pred"), d.guard
 
     def run(m: Batch, r: Registers) -> None:
@@ -109,7 +111,7 @@ def _set_predicate(d: Decoder, i: Instruction) -> Run:
 
 _SET_RESULTS = {
     **dict.fromkeys(COMPARISONS, ("u32", "s32", "f32")),
-    "f16": ("f16", "u32", "s32", "u16", "s16", "f32"), "bf16": ("bf16", "u32", "s32", "u16", "s16", "f32"),
+    "f16": ("f16", "u32", "s32", "u16", "s16"), "bf16": ("bf16", "u32", "s32", "u16", "s16"),
     "f16x2": ("f16x2", "u32", "s32"), "bf16x2": ("bf16x2", "u32", "s32"),
 }  # fmt: skip
 _ONE = {"f32": 0x3F800000, "f16": 0x3C00, "bf16": 0x3F80, "f16x2": 0x3C003C00, "bf16x2": 0x3F803F80}

@@ -65,7 +65,7 @@ def to_float(value: Array, type_: str, rounding: str) -> Array:
 
 def _bits_of_bf16(value: Array) -> Array:
     bits: Array = (value.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
-    return bits
+    return np.where(np.isnan(value), np.uint16(0x7FFF), bits)
 
 
 def _integer_error(value: Array, wide: Array) -> Array:
@@ -123,6 +123,10 @@ def _source(d: Decoder, operand: Operand, type_: str) -> Callable[[Registers], A
 _ROUNDINGS = ("rn", "rz", "rm", "rp", "rna", *_TO_INTEGER)
 
 
+_CLAMPED = frozenset({"f16", "bf16", "tf32", "f16x2", "bf16x2", "e4m3x2", "e5m2x2"})
+"""Results that .relu and .satfinite exist for."""
+
+
 def _one_rounding(modifiers: set[str]) -> str:
     found = [word for word in _ROUNDINGS if word in modifiers]
     if len(found) > 1:
@@ -136,6 +140,8 @@ def _convert(d: Decoder, i: Instruction) -> Run:
     to, origin = i.opcode[-2:]
     modifiers = split(i.opcode, (*_ROUNDINGS, "ftz", "sat", "satfinite", "relu"), count=2)
     if "ftz" in modifiers and "f32" not in (to, origin):
+        raise Refused(".".join(i.opcode))
+    if {"relu", "satfinite"} & set(modifiers) and to not in _CLAMPED:
         raise Refused(".".join(i.opcode))
     if to.endswith("x2") or origin.endswith("x2"):
         return _convert_pair(d, i, to, origin, modifiers)

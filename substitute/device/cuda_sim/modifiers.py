@@ -42,8 +42,6 @@ class Words(tuple[str, ...]):
 
     def unasked(self) -> list[str]:
         """Modifiers that no builder looked at and that mean something."""
-        if len(self.asked) >= len(self):
-            return []
         harmless = HARMLESS.get(tuple.__getitem__(self, 0), frozenset())
         return [word for word in self if word not in self.asked and word not in harmless]
 

@@ -1,0 +1,77 @@
+"""A sample of `python -m runtime_tests.ptx_semantics`; and modifiers that no instruction has."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from runtime_tests.ptx_semantics.__main__ import every_form, refused_by_ptxas
+from runtime_tests.ptx_semantics.running import HEADER, differences, kernel
+from substitute.device.cuda_sim.builders import BUILDERS
+from substitute.device.cuda_sim.faults import LoadError
+from substitute.device.cuda_sim.modifiers import HARMLESS
+from substitute.device.cuda_sim.program import load
+
+pytestmark = pytest.mark.unit
+FORMS = every_form()
+SAMPLE = random.Random(12).sample(FORMS, 250)
+
+
+def test_a_sample_of_all_forms():
+    assert not [str(one) for one in differences(SAMPLE, seed=3)]
+
+
+def test_a_wrong_result_is_seen():
+    """The twin: a reference that is wrong in one operand's sign is a difference."""
+    form = next(f for f in FORMS if f.text.startswith("max.s32"))
+    other = replace(form, reference=lambda a, b: max(a, b))  # of bits, where negative numbers are the largest
+    assert not differences([form], seed=3) and differences([other], seed=3)
+
+
+def test_ptxas_knows_every_form():
+    assert not refused_by_ptxas(FORMS)
+
+
+def _with(text: str, word: str, source: random.Random) -> str:
+    """A modifier put somewhere into an opcode."""
+    opcode, _, rest = text.partition(" ")
+    parts = opcode.split(".")
+    at = source.randrange(1, len(parts) + 1)
+    return f"{'.'.join([*parts[:at], word, *parts[at:]])} {rest}"
+
+
+def _loads(form, text: str) -> bool:
+    try:
+        load(kernel([replace(form, text=text)]), "sm_90a").entries["k"]
+    except LoadError:
+        return False
+    return True
+
+
+def test_a_modifier_that_an_instruction_has_not_is_never_dropped():
+    """Every word that means something to some instruction, put where it means nothing."""
+    source = random.Random(4)
+    words = "ftz sat relu NaN cc satfinite rm approx hi wide xorsign clamp noise and".split()  # noqa: SIM905
+    allowed = {frozenset(form.text.split(" ")[0].split(".")) for form in FORMS}
+    kept = []
+    for form in source.sample(FORMS, 150):
+        word = source.choice(words)
+        text = _with(form.text, word, source)
+        if (
+            frozenset(text.split(" ")[0].split(".")) in allowed
+            or word in HARMLESS.get(text.split(".")[0], ())
+            or word in form.text
+        ):
+            continue
+        if _loads(form, text):
+            kept.append(text)
+    assert not kept
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+def test_no_instruction_takes_a_word_that_does_not_exist(name):
+    """With operands of any kind: either it is refused, or the word is to blame."""
+    for operands in ("%a, %b, %c", "%a, [%l]", "[%l], %a", "%a, %a, %a, %a", "%p, %a, %a", "", "%a", "%l, %l"):
+        text = f"{HEADER}.visible .entry k() {{ .reg .b32 %a, %b, %c; .reg .b64 %l; .reg .pred %p;\n"
+        with pytest.raises(LoadError):
+            load(f"{text}{name}.noise.b32 {operands};\nret; }}", "sm_90a").entries["k"]
