@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from ..model.dispatch import (
@@ -17,14 +18,16 @@ from ..model.dispatch import (
     View,
     Write,
 )
-from ..model.index import Index
+from ..model.equalities import Equalities
+from ..model.index import Index, product
 from .attributes import integers, read_dispatch_tensor
 from .constants import constant_bytes, splat_value
-from .indices import IndexReader
+from .indices import IndexReader, assumed_values
 from .named import UNKNOWN, region_text, scalar_text
 from .nest import LoopSpace, NestBuilder, constant, merge_stores
 from .operation import (
     NotAReduction,
+    affine_maps,
     check_element,
     coordinates,
     groups_of,
@@ -62,15 +65,17 @@ if TYPE_CHECKING:
 
 _SKIPPED = frozenset(
     {"func.return", "util.return", "return", "hal.interface.binding.subspan", "hal.interface.constant.load",
-     "util.assume.int", "iree_tensor_ext.dispatch.workload.ordinal", "iree_codegen.null_pointer"}
+     "iree_tensor_ext.dispatch.workload.ordinal", "iree_codegen.null_pointer"}
 )  # fmt: skip
 
 
 class BodyReader:
     """Reads one block of operations. Use `read_block`, then `program`."""
 
-    def __init__(self) -> None:
-        self.indices = IndexReader()
+    def __init__(self, equal: Equalities | None = None) -> None:
+        self.indices = IndexReader(equal)
+        self.ties: list[tuple[Index, Index]] = []
+        """Sizes that have to be equal for the body to mean anything: those along one loop of an operation."""
         self.operands: list[Operand] = []
         self.operations: list[str] = []
         """The linalg-level operations met, in order."""
@@ -104,6 +109,7 @@ class BodyReader:
     def store(self, value: ir.Value, view: View) -> None:
         """The element-wise nest that stores a value."""
         tensor = self._tensor(value)
+        self._tie(tensor.type.shape, view.type.shape)
         while isinstance(tensor, Collapsed):
             view, tensor = tensor.expanded(view), tensor.source
         nest = NestBuilder()
@@ -124,6 +130,19 @@ class BodyReader:
     def tensor(self, value: ir.Value) -> Tensor:
         """What a tensor value is. Raises `Unread`."""
         return self._tensor(value)
+
+    def _tie(self, a: Sequence[Index], b: Sequence[Index]) -> None:
+        """Both are sizes of the same dimensions."""
+        if len(a) == len(b):  # (a slice may drop dimensions of size one)
+            self.ties += [(x, y) for x, y in zip(a, b, strict=True) if x != y]
+
+    def _tie_loops(self, inputs: Sequence[Tensor], accesses: Sequence[Sequence[Linear | None]]) -> None:
+        """Dimensions of the operands of one operation that the same loop runs along."""
+        first: dict[int, Index] = {}
+        for tensor, access in zip(inputs, accesses, strict=True):
+            for size, coordinate in zip(tensor.type.shape, access, strict=True):
+                if coordinate is not None and coordinate.loop is not None:
+                    self._tie((first.setdefault(coordinate.loop, size),), (size,))
 
     def _tensor(self, value: ir.Value) -> Tensor:
         if value not in self._tensors:
@@ -155,6 +174,8 @@ class BodyReader:
                 self._dim(op)
             case "arith.constant":
                 self._constant(op)
+            case "util.assume.int":
+                self._tie_assumed(op)
             case _ if name in _SKIPPED or is_scalar(op):
                 pass
             case _ if name.partition(".")[0] in ("arith", "math") and len(op.results) == 1 and not op.regions:
@@ -293,11 +314,11 @@ class BodyReader:
         elif isinstance(source, Empty):
             self._tensors[op.results[0]] = Empty(type_)
         else:
-            self._tensors[op.results[0]] = Flattened(source, type_, groups_of(op))
+            groups = groups_of(op)
+            self._tie(source.type.shape, tuple(product(tuple(shape[d] for d in group)) for group in groups))
+            self._tensors[op.results[0]] = Flattened(source, type_, groups)
 
     def _collapse(self, op: ir.Operation) -> None:
-        from ..model.index import product
-
         source = self._tensor(op.operands[0])
         groups = groups_of(op)
         shape = tuple(product(tuple(source.type.shape[d] for d in group)) for group in groups)
@@ -332,6 +353,7 @@ class BodyReader:
     def _elementwise(self, op: ir.Operation, maps: list[ir.AffineMap], loop_count: int) -> None:
         inputs = [self._tensor(v) for v in op.operands]
         accesses = [[linear(e) for e in m.results] for m in maps]
+        self._tie_loops(inputs, accesses)
         block = op.regions[0].blocks[0]
         arguments = list(block.arguments)
         used = [i for i, a in enumerate(arguments) if any(True for _ in a.uses)]
@@ -382,6 +404,7 @@ class BodyReader:
             raise NotAReduction
         inputs = [self._tensor(v) for v in op.operands]
         accesses = [[linear(e) for e in m.results] for m in maps]
+        self._tie_loops(inputs, accesses)
         sizes = loop_sizes(inputs, accesses, len(kinds))
         space = LoopSpace()
         loops = [constant(0)] * len(kinds)
@@ -444,6 +467,7 @@ class BodyReader:
 
     def _named(self, op: ir.Operation) -> None:
         operands = [self._tensor(v) for v in op.operands if is_tensor(v)]
+        self._tie_named(op, operands)
         inputs = [t for t in operands if not isinstance(t, (Empty, Splat))]
         reads = tuple(self._materialised(t) for t in inputs)
         attributes = tuple((key, str(op.attributes[key])) for key in op.attributes if key != "operandSegmentSizes")
@@ -461,6 +485,24 @@ class BodyReader:
         )  # fmt: skip
         for result, number, type_ in zip(op.results, numbers, types, strict=True):
             self._tensors[result] = Temporary(type_, number, tuple(range(len(type_.shape))))
+
+    def _tie_assumed(self, op: ir.Operation) -> None:
+        """Integers that have the same value at each call site: IREE lists what it knows of every one."""
+        first: dict[tuple[int, ...], ir.Value] = {}
+        for number, result in enumerate(op.results):
+            values = assumed_values(op, number)
+            if values and (known := first.setdefault(values, result)) != result:
+                self._tie((self.indices.read(known),), (self.indices.read(result),))
+
+    def _tie_named(self, op: ir.Operation, operands: Sequence[Tensor]) -> None:
+        """Sizes of a named operation whose operands say by maps which loops they run over, as attention's do."""
+        if op.name == "linalg.softmax":
+            self._tie(operands[0].type.shape, operands[1].type.shape)
+        elif "indexing_maps" in op.attributes:
+            maps = [[linear(e) for e in m.results] for m in affine_maps(op.attributes["indexing_maps"])]
+            of_tensors = [m for m, v in zip(maps, op.operands, strict=False) if is_tensor(v)]
+            if len(maps) == len(list(op.operands)):
+                self._tie_loops(operands, of_tensors)
 
     def _operand_text(self, value: ir.Value) -> str:
         """An operand of a named operation, as far as it is no tensor in memory."""

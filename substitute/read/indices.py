@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from ..model.equalities import Equalities
 from ..model.index import Expr, Index, add, apply, mul, push
 from .unread import Unread
 
@@ -21,6 +23,7 @@ _BINARY = {
     # sizes and offsets are never negative, so that a signed division is the same as one without sign
     "arith.divsi": "floordiv", "arith.remsi": "rem", "arith.shrsi": "shr",
 }  # fmt: skip
+_BOUND = re.compile(r"(umin|umax) = (\d+)")
 _PASS = {
     "arith.index_castui", "arith.index_cast", "arith.extui", "arith.extsi", "arith.trunci",
     "iree_tensor_ext.dispatch.workload.ordinal",
@@ -30,8 +33,9 @@ _PASS = {
 class IndexReader:
     """Reads integer SSA values of one body. Values already known (a definition's axes) are given by `know`."""
 
-    def __init__(self) -> None:
+    def __init__(self, equal: Equalities | None = None) -> None:
         self._known: dict[ir.Value, Index] = {}
+        self._equal = equal or Equalities()
         self.workload: dict[int, Index] = {}
         """Which workload operand each `workload.ordinal` of the body names."""
 
@@ -42,7 +46,7 @@ class IndexReader:
     def read(self, value: ir.Value) -> Index:
         """What `value` is. Raises `Unread` for an operation that is not integer arithmetic over constants."""
         if value not in self._known:
-            self._known[value] = self._compute(value)
+            self._known[value] = self._equal.settle(self._compute(value))
         return self._known[value]
 
     def is_known(self, value: ir.Value) -> bool:
@@ -66,7 +70,8 @@ class IndexReader:
         if name == "hal.interface.constant.load":
             return push(int(ir.IntegerAttr(op.attributes["ordinal"]).value))
         if name == "util.assume.int":
-            return self.read(op.operands[number])
+            values = set(assumed_values(op, number))
+            return values.pop() if len(values) == 1 else self.read(op.operands[number])
         if name in _PASS:
             return self._pass(op)
         if name == "arith.ori":
@@ -103,6 +108,19 @@ class IndexReader:
                 assert not isinstance(shifted, str)
                 return apply("u64", low, shifted)
         return apply("or", a, b)
+
+
+def assumed_values(op: ir.Operation, number: int) -> tuple[int, ...]:
+    """The value that a `util.assume.int` leaves to an operand at each call site; empty if it leaves several at one."""
+    from iree.compiler import ir
+
+    found = []
+    for site in ir.ArrayAttr(ir.ArrayAttr(op.attributes["assumptions"])[number]):
+        bounds = dict(_BOUND.findall(str(site)))
+        if bounds.get("umin") is None or bounds.get("umin") != bounds.get("umax"):
+            return ()
+        found.append(int(bounds["umin"]))
+    return tuple(found)
 
 
 def affine(expr: ir.AffineExpr, dims: list[Index], symbols: list[Index]) -> Index:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..model.dispatch import Dispatch, Program
+from ..model.equalities import Equalities
 from ..model.index import Index
 from .attributes import read_layout, read_target
 from .body import BodyReader
+from .call_sites import Exported, equal_constants
 from .external import KIND as EXTERNAL
 from .external import external_reason
 from .kind import kind_of
@@ -32,12 +35,18 @@ class Site:
 
 def read_module(module: ir.Operation) -> list[Site]:
     """Every export of every variant of every executable, in order."""
+    equal = equal_constants(module)
     return [
         site
         for executable in children(module)
         if executable.name in ("hal.executable", "hal.executable.source")
-        for site in read_executable(executable)
+        for site in read_executable(executable, equal if _is_private(executable) else {})
     ]
+
+
+def _is_private(op: ir.Operation) -> bool:
+    """True for an operation that no other module can name, so that all its uses are in sight."""
+    return "private" in str(op.attributes["sym_visibility"]) if "sym_visibility" in op.attributes else False
 
 
 def children(op: ir.Operation) -> Iterator[ir.Operation]:
@@ -55,15 +64,18 @@ def symbol_name(op: ir.Operation) -> str:
     return str(ir.StringAttr(op.attributes["sym_name"]).value)
 
 
-def read_executable(executable: ir.Operation) -> Iterator[Site]:
-    """Every export of every variant of one executable."""
+def read_executable(
+    executable: ir.Operation, equal: Mapping[Exported, Equalities] = MappingProxyType({})
+) -> Iterator[Site]:
+    """Every export of every variant of one executable; `equal` says what its call sites show."""
     for variant in children(executable):
         if variant.name == "hal.executable.variant":
             functions = _functions(variant)
             for export in children(variant):
                 if export.name == "hal.executable.export":
                     function = functions.get(symbol_name(export))
-                    dispatch = read_dispatch(executable, variant, export, function)
+                    known = equal.get((symbol_name(executable), symbol_name(export)))
+                    dispatch = read_dispatch(executable, variant, export, function, known)
                     yield Site(dispatch, executable, variant, export, function)
 
 
@@ -78,8 +90,9 @@ def _functions(variant: ir.Operation) -> dict[str, ir.Operation]:
 
 
 def read_dispatch(
-    executable: ir.Operation, variant: ir.Operation, export: ir.Operation, function: ir.Operation | None
-) -> Dispatch:
+    executable: ir.Operation, variant: ir.Operation, export: ir.Operation, function: ir.Operation | None,
+    equal: Equalities | None = None,
+) -> Dispatch:  # fmt: skip
     """One export with what its body computes, or the reason why it could not be read."""
     program: Program | None = None
     reason = external = external_reason(variant, function)
@@ -89,7 +102,12 @@ def read_dispatch(
             blocks = list(function.regions[0].blocks)
             if len(blocks) != 1:
                 raise Unread("a body with control flow")
-            reader.read_block(blocks[0])
+            known = Equalities(equal.pairs.items() if equal else ())
+            while True:
+                reader = BodyReader(known)
+                reader.read_block(blocks[0])
+                if not any([known.add(a, b) for a, b in reader.ties]):
+                    break  # else it is read again: a size that equals another is written like it, or is known
             program = reader.program()
         except Unread as error:
             reason = f"it has {error}"

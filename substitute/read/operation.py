@@ -115,17 +115,23 @@ def loop_sizes(inputs: list[Tensor], accesses: list[list[Linear | None]], count:
 
 def maps_and_kinds(op: ir.Operation) -> tuple[list[ir.AffineMap], list[str]]:
     """Indexing maps of the operands and kinds of the loops of a linalg operation."""
-    from iree.compiler import ir
     from iree.compiler._mlir_libs._mlirDialectsLinalg import get_indexing_maps  # `linalg` itself loads slowly
 
     attribute = op.attributes["indexing_maps"] if "indexing_maps" in op.attributes else get_indexing_maps(op)
     if attribute is None:
         raise Unread(f"the operation {op.name}")
-    maps = [ir.AffineMapAttr(a).value for a in attribute]
+    maps = affine_maps(attribute)
     if "iterator_types" in op.attributes:
         return maps, ["reduction" if "reduction" in str(a) else "parallel" for a in op.attributes["iterator_types"]]
     written = {at.loop for e in maps[-1].results if (at := linear(e)) is not None}
     return maps, ["parallel" if d in written else "reduction" for d in range(maps[-1].n_dims)]
+
+
+def affine_maps(attribute: ir.Attribute) -> list[ir.AffineMap]:
+    """The maps of an `indexing_maps` attribute."""
+    from iree.compiler import ir
+
+    return [ir.AffineMapAttr(a).value for a in attribute]
 
 
 def kept_dimensions(sizes: tuple[Index, ...], result: list[int], type_: ir.RankedTensorType) -> tuple[int, ...]:
