@@ -8,6 +8,8 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
+from . import iree_versions
+
 DIALECTS = "substitute.dialects"
 """Where the bindings look for the module of a dialect before they look among IREE's own."""
 
@@ -17,19 +19,15 @@ def settle_bindings() -> None:
     """Lets every dialect be loaded beside every other, and the bindings and linalg be loaded fast.
 
     Called before anything imports the bindings.
-
-    In IREE 3.11 linalg, vector and iree_gpu each register a builder named `IteratorType`; the second of them to be
-    loaded, which an attribute that is looked at is enough for, ends the process.
     """
     _load_without_numpy()
     from iree.compiler import ir
     from iree.compiler._mlir_libs import _mlir
-    from iree.compiler.version import VERSION
 
     places = _mlir.globals.dialect_search_modules
     _mlir.globals.dialect_search_modules = [DIALECTS, *places]
     _places.extend(_mlir.globals.dialect_search_modules)
-    if not VERSION.startswith("3.11."):
+    if not iree_versions.is_needed(iree_versions.REPLACE_BUILDERS):
         return
     register = ir.register_attribute_builder
 

@@ -120,8 +120,8 @@ def _open_simulated(device: str) -> Any:
 def keep_open(device: Any, name: str) -> None:
     """Keeps a CUDA device for as long as the process lasts, for one on which a launch has failed.
 
-    Once something has failed IREE 3.13's CUDA driver cannot close the device any more: a thread of its work queue
-    dies of a segmentation fault while the one that closes waits for it, and takes the process along.
+    The workaround `KEEP_FAILED_DEVICES_OPEN`: a thread of the driver's work queue dies of a segmentation fault while
+    the one that closes waits for it, and takes the process along.
     """
     if _driver_of(name) in ("cuda", cuda_sim.SIMULATED):
         # a reference that is nobody's: one in a module would go when the interpreter ends, and close the device then

@@ -115,7 +115,7 @@ def _pointer(site: Site, parameter: Parameter, number: int, layout: ir.Attribute
 
 
 def _subspan(known: PipelineLayout, parameter: Parameter, layout: ir.Attribute, values: Materializer) -> ir.Value:
-    """The operand's first byte, as a view of its binding: IREE 3.11 drops a rank-0 subspan's own offset."""
+    """The operand's first byte, as a view of its binding (the workaround `VIEW_WHOLE_BINDINGS`)."""
     from iree.compiler import ir
 
     operand = parameter.operand

@@ -53,8 +53,7 @@ def order_all_exports(module: ir.Operation) -> None:
 def order_exports(variant: ir.Operation) -> None:
     """Puts exports in the order of their ordinals.
 
-    Where executables are not linked, IREE 3.11 writes them into the CPU's library as they stand, and dispatches by
-    ordinal: another order gives wrong results, or a launch that is refused.
+    The workaround `ORDER_EXPORTS`; harmless where it is not needed.
     """
     exports = [op for op in children(variant) if op.name == "hal.executable.export"]
     if all("ordinal" in op.attributes for op in exports):

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..errors import PayloadError
+from ..iree_versions import SPELL_PIPELINES_AS_WORDS, is_needed
 
 if TYPE_CHECKING:
     from iree.compiler import ir
@@ -34,20 +35,16 @@ def set_compilation_info(site: Site, text: str, where: str) -> None:
 
 
 def parse_settings(text: str) -> ir.Attribute:
-    """An attribute that may name a pipeline of code generation, as `#iree_cpu.pipeline<…>`. Raises `MLIRError`.
-
-    IREE 3.11 has these pipelines as words of one list, without an attribute of their own.
-    """
+    """An attribute that may name a pipeline of code generation, as `#iree_cpu.pipeline<…>`. Raises `MLIRError`."""
     from iree.compiler import ir
-    from iree.compiler.version import VERSION
 
-    return ir.Attribute.parse(_PIPELINE.sub(_word_of_3_11, text) if VERSION.startswith("3.11.") else text)
+    return ir.Attribute.parse(_PIPELINE.sub(_spell_as_word, text) if is_needed(SPELL_PIPELINES_AS_WORDS) else text)
 
 
 _PIPELINE = re.compile(r"#iree_(cpu\.|gpu\.|gpu\.spirv_)pipeline<(\w+)>")
 
 
-def _word_of_3_11(pipeline: re.Match[str]) -> str:
+def _spell_as_word(pipeline: re.Match[str]) -> str:
     if pipeline[2].startswith("Mmt4d"):
         return pipeline[2]
     return {"cpu.": "CPU", "gpu.": "LLVMGPU", "gpu.spirv_": "SPIRV"}[pipeline[1]] + pipeline[2]

@@ -7,6 +7,8 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
+from ...iree_versions import LINK_MEMORY_FUNCTIONS, is_needed
+
 _FUNCTIONS = """
 @llvm.compiler.used = appending global [3 x ptr] [ptr @memset, ptr @memcpy, ptr @memmove], section "llvm.metadata"
 
@@ -86,15 +88,8 @@ def resolve_memory(module: Any, triple: str, machine: Any) -> None:
     """
     declared = [f.name for f in module.functions if f.is_declaration]
     called = any(name.removeprefix("llvm.").partition(".")[0] in _NAMES for name in declared)
-    if called or not _found_by_iree():
+    if called or is_needed(LINK_MEMORY_FUNCTIONS):
         module.link_in(llvm.parse_bitcode(_optimised(triple, machine)))
-
-
-@lru_cache(maxsize=1)
-def _found_by_iree() -> bool:
-    from iree.compiler.version import VERSION
-
-    return not VERSION.startswith(("3.11.", "3.12."))
 
 
 @lru_cache(maxsize=16)
