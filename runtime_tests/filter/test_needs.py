@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from runtime_tests.filter.conftest import CPU, CUDA, VULKAN, Surroundings
 from substitute.catalog.catalog import load_catalog
 from substitute.filter.client import Catalog, why_nothing_matches
-from substitute.filter.needs import needs
+from substitute.filter.needs import _literal, needs
 from substitute.model.kernel import Kernel, Launch, PayloadSpec, TargetRule
 from substitute.payload.kinds import find_kind
 
@@ -80,12 +83,26 @@ def test_a_word_that_is_missing_rules_out(executables: Executables) -> None:
         ({"dispatches": ("(?i)matmul",)}, ()),
         ({"dispatches": ("(?:matmul)?",)}, ()),
         ({"dispatches": ("naïve",)}, ("na",)),
+        ({"dispatches": (r"a\.b[xyz]cde?f{0,2}g+h",)}, ("a.b",)),
+        ({"dispatches": (r"[\]a]longer_(inside_a_group)x",)}, ("longer_",)),
+        ({"dispatches": (r"ab*",)}, ("a",)),
         ({"kinds": ("softmax",)}, ("softmax",)),
         ({"kinds": ("reduction",)}, ()),
     ],
 )
 def test_words_of_a_selection(changes: dict[str, object], words: tuple[str, ...]) -> None:
     assert needs([named(**changes)]) == [("mine", ('"llvm-cpu"', *words, "func.func"))]
+
+
+@given(st.from_regex(r"(a|b|\\.|\\d|\[ab\]|a\?|b\*|a\{0,1\}|\(ab\)|\+|\.|_x){1,8}", fullmatch=True), st.data())
+def test_the_text_of_a_pattern_is_in_all_that_it_finds(pattern: str, data: st.DataObject) -> None:
+    try:
+        re.compile(pattern)
+    except re.error:
+        assume(False)
+    found = data.draw(st.from_regex(pattern, fullmatch=True))
+    for word in _literal(pattern):
+        assert word in found
 
 
 def test_each_target_and_each_pattern_is_a_way_of_its_own() -> None:

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from re import _constants as sre  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
-from typing import Any
 
 from ..match.planner import CALL_OUT_BACKENDS
 from ..match.state import is_generated
@@ -82,15 +79,27 @@ def _form(kernel: Kernel, form: Form) -> tuple[str, ...]:
 
 
 def _literal(pattern: str) -> tuple[str, ...]:
-    """The longest text that is in every name that the pattern finds."""
-    parsed = _parser.parse(pattern)
-    if parsed.state.flags & (re.IGNORECASE | re.VERBOSE):
-        return ()
-    runs = "".join(_character(operation) for operation in parsed).split("\0")
+    """Return the longest text that is in every name that the pattern finds; nothing for a pattern hard to read."""
+    runs = _literal_runs(pattern)
     longest = max(LITERAL.findall(" ".join(runs)), key=len, default="")
     return (longest,) if longest else ()
 
 
-def _character(operation: tuple[Any, Any]) -> str:
-    kind, value = operation
-    return chr(value) if kind is sre.LITERAL else "\0"
+def _literal_runs(pattern: str) -> list[str]:
+    """Return texts outside of groups that every match holds. Alternatives and flags (`(?…`) give none."""
+    if "|" in pattern or "(?" in pattern:
+        return []
+    runs, depth = [""], 0
+    for token in _TOKEN.findall(pattern):
+        depth += (token == "(") - (token == ")")
+        if token[0] in "*?{":
+            runs[-1] = runs[-1][:-1]  # the character before it may be missing
+        if depth or token[0] in "*?{+.^$()[" or (token[0] == "\\" and token[1].isalnum()):
+            runs.append("")
+        else:
+            runs[-1] += token[-1]
+    return runs
+
+
+_TOKEN = re.compile(r"\\.|\[\^?\]?[^\]]*\]|\{[\d,]*\}|.", re.DOTALL)
+"""An escape, a class of characters, a count, or one character."""
