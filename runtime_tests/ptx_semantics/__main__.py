@@ -17,11 +17,12 @@ from substitute.payload.ptx.assembler import find_program
 from .floats import float_forms
 from .forms import Form, integer_forms
 from .running import LANES, batches, differences, kernel
+from .video import video_forms
 
 
 def every_form() -> list[Form]:
     """All of them, in a fixed order."""
-    return [*integer_forms(), *float_forms()]
+    return [*integer_forms(), *float_forms(), *video_forms()]
 
 
 def refused_by_ptxas(forms: list[Form]) -> list[str]:

@@ -370,7 +370,7 @@ def _tf32(bits: int, mode: str, *, relu: bool) -> int | None:
 
 
 _FUNCTIONS: dict[str, Callable[[float], float]] = {
-    "ex2": lambda x: math.inf if x > 1100 else 2.0**x,
+    "ex2": lambda x: math.inf if x >= 1024 else 2.0**x,
     "lg2": lambda x: -math.inf if x == 0 else math.log2(x),
     "sin": math.sin,
     "cos": math.cos,

@@ -14,14 +14,16 @@ from . import (
     matrix,
     mbarrier,
     movement,
+    stack,
+    video,
     warp,
     wgmma,
 )
 from .decode import Builder
 
 BUILDERS: dict[str, Builder] = {
-    **arithmetic.BUILDERS, **carry.BUILDERS, **bitwise.BUILDERS,
-    **comparison.BUILDERS, **conversion.BUILDERS, **movement.BUILDERS, **control.BUILDERS,
+    **arithmetic.BUILDERS, **carry.BUILDERS, **bitwise.BUILDERS, **video.BUILDERS,
+    **comparison.BUILDERS, **conversion.BUILDERS, **movement.BUILDERS, **stack.BUILDERS, **control.BUILDERS,
     **warp.BUILDERS,
     **atomics.BUILDERS, **async_copy.BUILDERS, **mbarrier.BUILDERS, **matrix.BUILDERS, **wgmma.BUILDERS,
 }  # fmt: skip
@@ -42,8 +44,7 @@ _REFUSED = {
     "sust": "surfaces", "sured": "surfaces", "suq": "surfaces", "mapa": "clusters (mapa)",
     "getctarank": "clusters (getctarank)", "multimem": "multimem (several devices)",
     "clusterlaunchcontrol": "clusters (clusterlaunchcontrol)", "tensormap": "tensor maps (tensormap.replace)",
-    "istypep": "textures", "alloca": "a stack of variable size (alloca)", "stacksave": "a stack of variable size",
-    "stackrestore": "a stack of variable size", "wmma": "wmma (use mma.sync)",
+    "istypep": "textures", "wmma": "wmma (use mma.sync)",
     "call": "calls",
 }  # fmt: skip
 

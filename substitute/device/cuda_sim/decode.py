@@ -250,6 +250,8 @@ class Decoder:
         return lambda r: resize(r[slot] + index(r).astype(np.int64) * scale, dtype, signed=True)
 
     def _symbol(self, operand: Symbol, dtype: np.dtype[Any]) -> int:
+        if operand.kind == "function" and operand.name in self.layout.functions:
+            return self.constant(self.layout.functions[operand.name], dtype)
         location = self.locate(operand.name)
         if location.space in ("global", "const"):
             slot = self.slots.new(dtype, operand.name)

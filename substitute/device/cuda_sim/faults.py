@@ -11,6 +11,7 @@ from ...errors import DeviceError, SourceText
 
 OK, INVALID_VALUE, OUT_OF_MEMORY = 0, 1, 2
 NO_BINARY_FOR_GPU, INVALID_PTX, UNSUPPORTED_PTX_VERSION = 209, 218, 222
+ASSERT = 710
 ILLEGAL_ADDRESS, LAUNCH_TIMEOUT, MISALIGNED_ADDRESS, LAUNCH_FAILED, NOT_SUPPORTED = 700, 702, 716, 719, 801
 
 STATUS = {
@@ -19,6 +20,7 @@ STATUS = {
     "read-only": ILLEGAL_ADDRESS,
     "misaligned": MISALIGNED_ADDRESS,
     "trap": LAUNCH_FAILED,
+    "assertion": ASSERT,
     "deadlock": LAUNCH_FAILED,
     "step-limit": LAUNCH_TIMEOUT,
 }
@@ -105,6 +107,8 @@ class Report:
     lane_instructions: int
     warp_instructions: int
     seconds: float
+    printed: str = ""
+    """What the kernel printed (vprintf)."""
 
     @property
     def status(self) -> int:
@@ -147,6 +151,14 @@ class Log:
     entry: str
     limit: int
     found: dict[tuple[str, int, int], Finding] = field(default_factory=dict)
+    printed: list[str] = field(default_factory=list)
+    printed_characters: int = 0
+
+    def write(self, text: str, most: int) -> None:
+        """Keeps what a kernel prints, up to `most` characters."""
+        if self.printed_characters < most:
+            self.printed.append(text[: most - self.printed_characters])
+            self.printed_characters += len(text)
 
     def add(
         self, kind: str, place: Place, *, block: tuple[int, int, int], thread: tuple[int, int, int],

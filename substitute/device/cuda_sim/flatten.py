@@ -1,7 +1,8 @@
 """One straight list of instructions per kernel: calls expanded in place, labels as positions.
 
 Functions are expanded rather than called, so that lanes in different calls of one function never share storage and the
-scheduler needs no stack. Recursion and calls through pointers are refused by name.
+scheduler needs no stack. A call through a pointer is a choice between the functions that it may mean. Recursion is
+refused by name.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from ...payload.ptx.body import SUPPLIED
 from ...payload.ptx.scopes import COMPONENTS
 from ...payload.ptx.syntax import (
     Address,
     Arguments,
     Function,
     Guard,
+    Initial,
     Instruction,
     Integer,
     Label,
@@ -83,6 +86,10 @@ class Lines:
         )
 
 
+SYSTEM = "<system>"
+"""Opcode of a call of what the driver brings: the function's name and its number of results follow."""
+
+
 def flatten(module: Module, entry: Function, lines: Lines) -> Flat:
     """The kernel's instructions in order. Raises `Refused`."""
     flat = Flat()
@@ -126,41 +133,91 @@ def _call(
     module: Module, call: Instruction, frame: int, flat: Flat, lines: Lines, places: dict[int, Place],
     stack: tuple[str, ...], place: Place,
 ) -> None:  # fmt: skip
-    results, name, arguments = _parts(call)
-    callee = module.function(name) if name else None
-    if name in ("vprintf", "__assertfail", "malloc", "free"):
-        raise Refused(f"the device runtime's function {name}")
+    _, target, _ = _parts(call)
+    after = f"<after {len(flat.items)}>"
+
+    def jump(to: str, guard: Guard | None) -> None:
+        flat.items.append(Item(Instruction(("bra",), (Symbol(to, "label"),), guard, call.span), frame, place))
+
+    if call.guard is not None:
+        jump(after, Guard(call.guard.register, not call.guard.negated))
+    if isinstance(target, Symbol):
+        _inline(module, call, target.name, frame, flat, lines, places, stack, place)
+    else:
+        for callee in _candidates(module, flat.frames[frame].function, call, target):
+            following = f"<not {callee} {len(flat.items)}>"
+            differs = Register("<differs>", "pred")
+            test = (differs, target, Symbol(callee, "function"))
+            assert target is not None
+            flat.items.append(Item(Instruction(("setp", "ne", "u64"), test, None, call.span), frame, place))  # type: ignore[arg-type]
+            jump(following, Guard(differs, False))
+            _inline(module, call, callee, frame, flat, lines, places, stack, place)
+            jump(after, None)
+            flat.labels[frame, following] = len(flat.items)
+        flat.items.append(Item(Instruction(("trap",), (), None, call.span), frame, place))
+    flat.labels[frame, after] = len(flat.items)
+
+
+def _candidates(module: Module, caller: Function, call: Instruction, target: Operand | None) -> list[str]:
+    """Functions that a call through a pointer may mean: those listed, else all of its shape whose address is taken."""
+    results, _, arguments = _parts(call)
+    last = call.operands[-1]
+    table = next((t for t in caller.tables if isinstance(last, Symbol) and t.name == last.name), None)
+    taken = set(table.targets) if table is not None and table.targets else address_taken(module)
+    found = [
+        function.name for function in module.functions
+        if function.name in taken and function.body is not None and len(function.parameters) == len(arguments)
+        and len(function.results) == len(results)
+    ]  # fmt: skip
+    if not found or target is None:
+        raise Refused("a call through a pointer, where no function of its shape has its address taken")
+    return found
+
+
+def address_taken(module: Module) -> set[str]:
+    """Functions whose address is in a variable or is moved into a register."""
+    names = {f.name for f in module.functions}
+    found = {v.symbol for variable in module.variables for v in variable.initial or () if isinstance(v, Initial)}
+    for function in module.functions:
+        for statement in function.body or ():
+            if isinstance(statement, Instruction) and statement.opcode[0] != "call":
+                found.update(o.name for o in statement.operands if isinstance(o, Symbol) and o.kind == "function")
+    return found & names
+
+
+def _inline(
+    module: Module, call: Instruction, name: str, frame: int, flat: Flat, lines: Lines, places: dict[int, Place],
+    stack: tuple[str, ...], place: Place,
+) -> None:  # fmt: skip
+    """The body of a function in the place of its call, or what stands for one of the driver's own functions."""
+    results, _, arguments = _parts(call)
+    callee = module.function(name)
     if callee is None or callee.body is None:
-        raise Refused(f"call of {name}, which has no body here" if name else "a call through a pointer (call.uni %reg)")
+        if name not in SUPPLIED:
+            raise Refused(f"call of {name}, which has no body here")
+        opcode = (SYSTEM, name, str(len(results)))
+        flat.items.append(Item(Instruction(opcode, (*results, *arguments), None, call.span), frame, place))
+        return
     if len(arguments) != len(callee.parameters) or len(results) != len(callee.results):
         raise Refused(f"call of {name} with another number of arguments than it has")
-    after = f"<after {len(flat.items)}>"
-    if call.guard is not None:
-        guard = Guard(call.guard.register, not call.guard.negated)
-        skip = Instruction(("bra",), (Symbol(after, "label"),), guard, call.span)
-        flat.items.append(Item(skip, frame, place))
-    first = len(flat.items)
     inner = len(flat.frames)
     for argument, parameter in zip(arguments, callee.parameters, strict=True):
         for value, part in _split(argument, parameter):
             _pass(flat, place, call, (inner, part), (frame, value))
     _expand(module, callee, flat, lines, places, stack)
-    assert len(flat.frames) > inner and first <= len(flat.items)
     for result, parameter in ((r, p) for pair in zip(results, callee.results, strict=True) for r, p in _split(*pair)):
         _return(flat, place, call, (frame, result), (inner, parameter))
-    flat.labels[frame, after] = len(flat.items)
 
 
-def _parts(call: Instruction) -> tuple[tuple[Operand, ...], str | None, tuple[Operand, ...]]:
-    """Results, name and arguments of `call (r), f, (a, b), prototype`."""
+def _parts(call: Instruction) -> tuple[tuple[Operand, ...], Operand | None, tuple[Operand, ...]]:
+    """Results, function and arguments of `call (r), f, (a, b), prototype`."""
     operands = list(call.operands)
     results: tuple[Operand, ...] = ()
     if operands and isinstance(operands[0], Arguments):
         results = operands.pop(0).elements  # type: ignore[union-attr]
     target = operands.pop(0) if operands else None
-    name = target.name if isinstance(target, Symbol) else None
     arguments = operands[0].elements if operands and isinstance(operands[0], Arguments) else ()
-    return results, name, arguments
+    return results, target, arguments
 
 
 MOVE = "<move>"

@@ -144,7 +144,7 @@ def directed(name: str, type_: str, mode: str) -> Function:
     """add, sub, mul, fma, div, rcp, sqrt with rounding towards zero or an infinity."""
     if type_ not in ("f32", "f64"):
         raise Refused(f"{name}.{mode}.{type_}")
-    if type_ == "f64" and name in ("mul", "fma", "div", "rcp", "sqrt"):
+    if type_ == "f64":
         inner = _rational(name, mode)
     else:
 
@@ -167,7 +167,7 @@ def directed(name: str, type_: str, mode: str) -> Function:
 
 _RATIONAL: dict[str, Callable[..., Fraction]] = {
     "mul": lambda a, b: a * b, "fma": lambda a, b, c: a * b + c, "div": lambda a, b: a / b, "rcp": lambda a: 1 / a,
-    "sqrt": lambda a: a,
+    "sqrt": lambda a: a, "add": lambda a, b: a + b, "sub": lambda a, b: a - b,
 }  # fmt: skip
 
 
@@ -175,7 +175,7 @@ def _rational(name: str, mode: str) -> Function:
     """float64 lane by lane: exact, and slow, as hardly any kernel asks for it."""
     plain: dict[str, Function] = {
         "mul": np.multiply, "fma": lambda a, b, c: a * b + c, "div": np.divide, "rcp": lambda a: 1.0 / a,
-        "sqrt": np.sqrt,
+        "sqrt": np.sqrt, "add": np.add, "sub": np.subtract,
     }  # fmt: skip
 
     def function(*operands: Array) -> Array:

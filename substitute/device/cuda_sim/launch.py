@@ -81,7 +81,7 @@ def launch(
             break
     return Report(
         findings=tuple(log.found.values()), lane_instructions=lane_instructions, warp_instructions=steps,
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - began, printed="".join(log.printed),
     )  # fmt: skip
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ...payload.ptx.syntax import Function, Module, Parameter, Variable
+from ...payload.ptx.syntax import Function, Instruction, Module, Parameter, Variable
 from .flatten import Frame
 
 DYNAMIC_ALIGNMENT = 16
+STACK_BYTES = 16384
+"""What `alloca` can take in one thread; only kernels that have it reserve this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,13 @@ class Layout:
     shared: dict[str, Location] = field(default_factory=dict)
     module: dict[str, Location] = field(default_factory=dict)
     frames: list[dict[str, Location]] = field(default_factory=list)
+    functions: dict[str, int] = field(default_factory=dict)
+    """Numbers that stand for the addresses of functions."""
     static_shared_bytes: int = 0
     """Where dynamic shared memory begins."""
     local_bytes: int = 0
+    stack: Location | None = None
+    """Where `alloca` takes memory from."""
     parameter_bytes: int = 0
     parameter_offsets: tuple[int, ...] = ()
 
@@ -58,9 +64,15 @@ def parameter_offsets(parameters: Sequence[Parameter]) -> tuple[tuple[int, ...],
     return tuple(offsets), end
 
 
+def function_addresses(module: Module) -> dict[str, int]:
+    """A number for each function, none of them zero."""
+    names = dict.fromkeys(function.name for function in module.functions)
+    return {name: 16 * (number + 1) for number, name in enumerate(names)}
+
+
 def lay_out(module: Module, frames: Sequence[Frame]) -> Layout:
     """Places every variable that the kernel's expansions can name."""
-    layout = Layout()
+    layout = Layout(functions=function_addresses(module))
     inner: dict[int, Iterable[Variable]] = {number: frame.function.variables for number, frame in enumerate(frames)}
     shared = [v for v in module.variables if v.space == "shared"]
     seen: set[str] = set()
@@ -88,6 +100,9 @@ def lay_out(module: Module, frames: Sequence[Frame]) -> Layout:
     for number, frame in enumerate(frames):
         layout.frames.append(_frame(layout, number, frame.function))
     layout.local_bytes = align(layout.local_bytes, 16)
+    if any(isinstance(s, Instruction) and s.opcode[0] == "alloca" for f in frames for s in f.function.body or ()):
+        layout.stack = Location("local", layout.local_bytes, STACK_BYTES)
+        layout.local_bytes += STACK_BYTES
     return layout
 
 

@@ -65,12 +65,16 @@ class Modifiers(set[str]):
 
 
 def split(
-    opcode: tuple[str, ...], allowed: Iterable[str] = (), types: Iterable[str] | None = None, *, count: int = 1
-) -> Modifiers:
-    """The modifiers between an opcode's name and its `count` types. Raises `Refused` for one that is not allowed."""
-    found = Modifiers(opcode[1:-count])
+    opcode: tuple[str, ...], allowed: Iterable[str] = (), types: Iterable[str] | None = None, *, count: int = 1,
+    types_first: bool = False,
+) -> Modifiers:  # fmt: skip
+    """The modifiers between an opcode's name and its `count` types, or behind these (`types_first`).
+
+    Raises `Refused` for one that is not allowed.
+    """
+    found = Modifiers(opcode[1 + count :] if types_first else opcode[1:-count])
     found.opcode = opcode
-    kinds = opcode[-count:]
+    kinds = opcode[1 : 1 + count] if types_first else opcode[-count:]
     note(opcode, kinds)
     for modifier in sorted(set(found) - set(allowed)):
         raise Refused(f"the modifier .{modifier} of {opcode[0]}.{'.'.join(kinds)}")

@@ -141,8 +141,6 @@ def _move(d: Decoder, i: Instruction) -> Run:
         return _unpack(d, target, source, type_) if not isinstance(source, Vector) else _move_each(d, target, source)
     if isinstance(source, Vector):
         return _assemble(d, target, source, type_)
-    if isinstance(source, Symbol) and source.kind == "function":
-        raise Refused("the address of a function")
     read = d.read(source, type_)
     if isinstance(source, Register):
         d.step.copies = (d.slot(source),)

@@ -23,10 +23,11 @@ from .code import Code, analyse
 from .control import switch
 from .decode import Decoder, Run, Step
 from .faults import LoadError, Place, Refused
-from .flatten import MOVE, Flat, Item, Lines, flatten
-from .layout import lay_out, parameter_offsets
+from .flatten import MOVE, SYSTEM, Flat, Item, Lines, flatten
+from .layout import function_addresses, lay_out, parameter_offsets
 from .memory import Memory
 from .movement import move_between
+from .system_calls import system_call
 from .types import DTYPES
 from .wgmma import guard_accumulators
 
@@ -296,6 +297,8 @@ def _step(decoder: Decoder, flat: Flat, item: Item) -> Step:
             return move_between(d, to, origin, type_, size, i)
 
         return decoder.decode(item.instruction, item.frame, item.place, move)
+    if opcode[0] == SYSTEM:
+        return decoder.decode(item.instruction, item.frame, item.place, system_call)
     if opcode[0] == "brx":
         function = flat.frames[item.frame].function
         name = getattr(item.instruction.operands[1], "name", "")
@@ -322,11 +325,12 @@ def _place_variables(module: Module, memory: Memory) -> dict[str, tuple[int, int
     every = [*module.variables, *(v for function in module.functions for v in function.variables)]
     variables = [v for v in every if v.space in ("global", "const") and v.linkage != "extern"]
     placed = {v.name: (memory.allocate(v.size_bytes, name=v.name), v.size_bytes) for v in variables}
+    known = {**{name: (address, 0) for name, address in function_addresses(module).items()}, **placed}
     for variable in variables:
         address, size = placed[variable.name]
         # PTX ISA 5.4.4: "variables in .global and .const state spaces are initialised to zero by default"
         if size:
-            memory.write(address, _initial(variable, placed))
+            memory.write(address, _initial(variable, known))
         if variable.space == "const":
             one = memory.find(address)
             if one is not None:

@@ -7,7 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .syntax import Address, Arguments, Element, Instruction, Integer, Negated, Operand, Pair, Register, Symbol, Vector
+from .syntax import (
+    Address,
+    Arguments,
+    Element,
+    Instruction,
+    Integer,
+    Negated,
+    Operand,
+    Pair,
+    Part,
+    Register,
+    Symbol,
+    Vector,
+)
 
 _EVERYWHERE = """
 abs activemask add addc alloca and applypriority atom bar barrier bfe bfi bfind bmsk bra brev brkpt brx call clz cnot
@@ -76,7 +89,7 @@ def registers_of(operand: Operand) -> Iterator[Register]:
     elif isinstance(operand, Pair):
         yield from registers_of(operand.first)
         yield from registers_of(operand.second)
-    elif isinstance(operand, Negated):
+    elif isinstance(operand, (Negated, Part)):
         yield operand.register
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from .syntax import Operand, Register, Sink, SpecialRegister, Symbol, SymbolKind, Vector
+from .syntax import Operand, Part, Register, Sink, SpecialRegister, Symbol, SymbolKind, Vector
 
 _SPECIAL = re.compile(
     r"%(?:(?:tid|ntid|ctaid|nctaid|clusterid|nclusterid|cluster_ctaid|cluster_nctaid)(?:\.[xyz])?"
@@ -17,6 +17,7 @@ _SPECIAL = re.compile(
     r"|reserved_smem_offset_(?:begin|end|cap|[01])|total_smem_size|aggr_smem_size|dynamic_smem_size"
     r"|current_graph_exec)"
 )
+_PARTS = ("b0", "b1", "b2", "b3", "h0", "h1")
 COMPONENTS = (("x", "r"), ("y", "g"), ("z", "b"), ("w", "a"))
 
 
@@ -74,6 +75,8 @@ class Scope:
         if not dot:
             return None
         vector = self.find(whole)
+        if isinstance(vector, Register) and part in _PARTS:
+            return Part(vector, part)
         at = next((n for n, names in enumerate(COMPONENTS) if part in names), None)
         if isinstance(vector, Vector) and at is not None and at < len(vector.elements):
             return vector.elements[at]

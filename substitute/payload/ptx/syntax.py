@@ -130,13 +130,21 @@ class Negated:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """`%r.b2` or `%r.h1`: a byte or a half of a register (video instructions)."""
+
+    register: Register
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sink:
     """`_`: a destination that is thrown away."""
 
 
 Operand = (
     Register | SpecialRegister | Integer | Float | Symbol | Address | Element | Vector | Arguments | Pair | Negated
-    | Sink
+    | Part | Sink
 )  # fmt: skip
 
 

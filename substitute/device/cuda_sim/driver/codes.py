@@ -42,6 +42,7 @@ CODES: dict[int, Code] = {
     702: Code("CUDA_ERROR_LAUNCH_TIMEOUT", "the launch timed out and was terminated"),
     708: Code("CUDA_ERROR_PRIMARY_CONTEXT_ACTIVE", "cannot set while device is active in this process"),
     709: Code("CUDA_ERROR_CONTEXT_IS_DESTROYED", "context is destroyed"),
+    710: Code("CUDA_ERROR_ASSERT", "device-side assert triggered"),
     712: Code(
         "CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED", "part or all of the requested memory range is already mapped"
     ),

@@ -26,6 +26,8 @@ class Reports:
 
     def note(self, report: Report, code: int, where: Mapping[str, Any]) -> None:
         """Tells of a launch that ended with a code; the same finding at the same place is printed once."""
+        if report.printed:
+            print(report.printed, end="", flush=True)
         for finding in report.findings:
             self._print(finding, where["device"])
         self._write({**where, "code": CODES[code].name, **report.as_dict()})
