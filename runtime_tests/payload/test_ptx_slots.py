@@ -18,11 +18,12 @@ from substitute.model.index import Index, push
 from substitute.model.kernel import Kernel
 from substitute.model.scalar import Scalar, ScalarGraph
 from substitute.payload.ptx.parse import parse
-from substitute.payload.ptx.slots.block import Block, Unsupported
+from substitute.payload.ptx.slots.block import Block
 from substitute.payload.ptx.slots.marks import marks_of
 from substitute.payload.ptx.slots.mathematics import FUNCTIONS, integer_power
 from substitute.payload.ptx.slots.scalars import KIND, constant, operation
 from substitute.payload.ptx.slots.writer import Writer
+from substitute.payload.unsupported import Unsupported
 
 pytestmark = pytest.mark.unit
 Array = np.ndarray[Any, Any]

@@ -1,9 +1,9 @@
 """GLSL kernels: compiling them, the head of a user's shader, and the built-in generators."""
 
+from ..unsupported import Unsupported
 from .compile import compile_glsl
 from .features import Features, features_of
 from .generate import WRITERS, can_generate, generate
-from .operations import Unsupported
 from .prelude import canonical_source, prelude
 
 __all__ = [

@@ -6,8 +6,9 @@ from ...model.dispatch import Linear, Nest, Program
 from ...model.index import Index, apply, product
 from ...model.plan import Generated
 from ...model.scalar import Scalar
+from ..unsupported import Unsupported
 from .lower import lower_index
-from .operations import GLSL_TYPE, Unsupported, lower_constant, lower_operation
+from .operations import GLSL_TYPE, lower_constant, lower_operation
 from .shader import FLAT_GROUP, Shader, delinearize, flat_grid, indent
 from .stores import emit_independent_stores, emit_stores, place_stores
 

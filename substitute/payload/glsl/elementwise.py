@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...model.dispatch import Nest, Program
 from ...model.index import apply, product
 from ...model.plan import Generated
-from .operations import Unsupported
+from ..unsupported import Unsupported
 from .shader import Shader, flat_grid, indent
 from .stores import emit_flat_nest
 

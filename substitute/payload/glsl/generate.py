@@ -7,10 +7,10 @@ from collections.abc import Callable
 from ...errors import PayloadError
 from ...model.dispatch import Dispatch, Named, Nest, PipelineLayout, Program
 from ...model.plan import Generated, Request
+from ..unsupported import Unsupported
 from .direct import write_direct
 from .elementwise import write_elementwise
 from .features import Features, features_of
-from .operations import Unsupported
 from .rows import write_rows
 from .shader import Shader
 from .softmax import write_softmax

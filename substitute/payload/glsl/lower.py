@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ...model.dispatch import Linear, View
 from ...model.index import Expr, Index, add, mul
 from ...model.scalar import Scalar, ScalarGraph
-from .operations import GLSL_TYPE, INT64, Unsupported, int_literal, lower_constant, lower_operation
+from ..unsupported import Unsupported
+from .operations import GLSL_TYPE, INT64, int_literal, lower_constant, lower_operation
 
 Leaf = Callable[[Scalar, tuple[str, ...]], str]
 """Says what a `read`, `gather` or `index` leaf is; a gather gets its coordinates as texts of type int."""

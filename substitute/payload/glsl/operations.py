@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable
 
 from ...model.scalar import Scalar
+from ..unsupported import Unsupported
 
 GLSL_TYPE = {
     "f32": "float", "f16": "float", "bf16": "float", "f64": "double",
@@ -20,10 +21,6 @@ GLSL_TYPE = {
 
 SMALL_FLOATS = ("f16", "bf16")
 INT_BITS = {"i8": 8, "i16": 16, "i32": 32, "index": 32}
-
-
-class Unsupported(Exception):
-    """An operation or a type that has no GLSL form here; its text says which."""
 
 
 def lower_operation(node: Scalar, operand_types: tuple[str, ...], args: tuple[str, ...]) -> str:

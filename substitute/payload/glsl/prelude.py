@@ -32,11 +32,12 @@ from ...model.dispatch import Linear, Named, Nest
 from ...model.index import Index
 from ...model.kernel import OperandSpec
 from ...model.plan import Axis, Placement, Request
+from ..unsupported import Unsupported
 from .compile import BODY_MARK
 from .direct import target_coordinates
 from .features import features_of
 from .lower import lower_index, lower_linear
-from .operations import GLSL_TYPE, Unsupported
+from .operations import GLSL_TYPE
 from .shader import Shader, delinearize, indent
 from .stores import emit_stores, place_stores, reads_temporary
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from ...model.dispatch import Named, Nest, Program
 from ...model.index import Index, product
 from ...model.plan import Generated
+from ..unsupported import Unsupported
 from .direct import combine, core_type, initial, reduction_loops, target_coordinates, write_direct
 from .groups import reduce_function, shared_stores
 from .lower import lower_index
-from .operations import GLSL_TYPE, Unsupported
+from .operations import GLSL_TYPE
 from .shader import FLAT_GROUP, Element, Shader, Temporaries, delinearize, flat_grid, indent
 from .stores import emit_independent_stores, place_stores
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from ...model.dispatch import Linear, Nest, Operand, PipelineLayout, Read, TensorType, View
 from ...model.index import Index, apply
 from ...model.scalar import Scalar
+from ..unsupported import Unsupported
 from .features import Features
 from .library import library_for
 from .lower import GraphLowering, Names, lower_index, lower_linear, view_address
-from .operations import GLSL_TYPE, Unsupported, lower_constant
+from .operations import GLSL_TYPE, lower_constant
 
 MAX_CONSTANT_ELEMENTS = 4096
 """A constant operand that is longer would make the shader slow to compile on many drivers."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ...model.dispatch import Linear, Named, Program, View
 from ...model.index import product
 from ...model.plan import Generated
+from ..unsupported import Unsupported
 from .groups import reduce_function
 from .lower import lower_index
-from .operations import Unsupported, round_to
+from .operations import round_to
 from .shader import FLAT_GROUP, Shader, delinearize, flat_grid, indent
 from .stores import emit_independent_stores, emit_stores, place_stores
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ...model.dispatch import Linear, Nest, Program
 from ...model.index import Index
 from ...model.scalar import GraphBuilder
+from ..unsupported import Unsupported
 from .lower import lower_index
-from .operations import Unsupported
 from .shader import FLAT_GROUP, Shader, Temporaries, delinearize, indent
 
 

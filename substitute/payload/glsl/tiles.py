@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from ...model.dispatch import Linear, Nest, Program
 from ...model.index import Index, apply, mul, product
 from ...model.plan import Generated
+from ..unsupported import Unsupported
 from .direct import combine, core_type, initial, only_core, parallel_loops, reduction_loops, target_coordinates
 from .lower import lower_index
-from .operations import GLSL_TYPE, Unsupported
+from .operations import GLSL_TYPE
 from .shader import FLAT_GROUP, Shader, delinearize, flat_grid, indent
 from .stores import emit_independent_stores, emit_stores, place_stores
 

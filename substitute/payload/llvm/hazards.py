@@ -7,11 +7,8 @@ from dataclasses import dataclass
 
 from substitute.model.dispatch import Linear, Nest, Program, View
 
+from ..unsupported import Unsupported
 from .function import share_memory
-
-
-class Unsupported(Exception):
-    """Why a program cannot be generated; never leaves `loops`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

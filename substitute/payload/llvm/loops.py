@@ -7,8 +7,8 @@ from substitute.model.dispatch import Program
 from substitute.model.index import Index, apply
 from substitute.model.plan import Generated, Request
 
+from ..unsupported import Unsupported
 from .function import KernelFunction
-from .hazards import Unsupported
 from .nests import Group, group_nests
 from .rows import RowEmitter
 from .schedule import Schedule, count_of_groups, plan, task_count

@@ -9,8 +9,9 @@ from substitute.model.dispatch import Linear, Nest, Program, Read, View
 from substitute.model.index import Index, add, mul
 from substitute.model.scalar import ScalarGraph
 
+from ..unsupported import Unsupported
 from .elements import REGISTER_TYPES, size_of
-from .hazards import Placed, Unsupported, check_memory
+from .hazards import Placed, check_memory
 from .lower import supported
 
 COMBINERS = frozenset((

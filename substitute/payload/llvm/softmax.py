@@ -9,7 +9,7 @@ from substitute.model.dispatch import Linear, LoopKind, Named, Nest, Program, Re
 from substitute.model.index import Index
 from substitute.model.scalar import GraphBuilder, Scalar, ScalarGraph
 
-from .hazards import Unsupported
+from ..unsupported import Unsupported
 from .nests import LOCAL_BYTES
 
 EXP_OF_NEGATIVE = "substitute.exp_of_negative"

@@ -9,10 +9,6 @@ _TYPES = {"f": "f32", "g": "f64", "w": "b32", "d": "b64", "h": "b16", "p": "pred
 """Kinds of register: f32, f64, a word of 32 bits, one of 64, one of 16, a predicate."""
 
 
-class Unsupported(Exception):
-    """Fused work that has no PTX form here; its text says what."""
-
-
 class Block:
     """Lines of a scope `{ … }`, and how many registers of each kind they need.
 

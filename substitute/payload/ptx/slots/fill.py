@@ -10,12 +10,13 @@ from ....errors import PayloadError
 from ....model.dispatch import Named, Nest, Program, View
 from ....model.kernel import Kernel
 from ....model.plan import Axis, Parameter, Request
+from ...unsupported import Unsupported
 from ..faults import fault
 from ..parse import parse
 from ..rename import Edit, edited
 from ..syntax import Function, Module, Register, Span
 from ..verification import find_entry
-from .block import Block, Unsupported
+from .block import Block
 from .marks import Mark, marks_of
 from .plain import with_plain_result
 from .writer import Writer, result_of

@@ -8,7 +8,8 @@ Every rounding is spelled (`add.rn`), so that ptxas contracts nothing.
 from __future__ import annotations
 
 from ....model.scalar import Scalar
-from .block import Block, Unsupported, float_literal
+from ...unsupported import Unsupported
+from .block import Block, float_literal
 from .mathematics import FUNCTIONS, integer_power
 
 KIND = {

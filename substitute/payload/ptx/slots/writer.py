@@ -9,10 +9,10 @@ from ....model.dispatch import Linear, Named, Nest, Program, Read, View, Write
 from ....model.index import Expr, Index, apply, product
 from ....model.scalar import Scalar
 from ...glsl.lower import view_address
-from ...glsl.operations import Unsupported as NotPlaced
 from ...glsl.stores import Placement, place_stores, reads_temporary
+from ...unsupported import Unsupported
 from ..adapt import MAX_DATA_BYTES
-from .block import Block, Unsupported, is_literal
+from .block import Block, is_literal
 from .marks import Spread
 from .scalars import KIND, constant, operation, widened
 
@@ -81,10 +81,7 @@ class Writer:
     def store_result(self, block: Block, value: str, loops: Loops, spread: Spread | None) -> None:
         """Everything that the dispatch does with one element of its core's result. Raises `Unsupported`."""
         result = result_of(self.program)
-        try:
-            placements = place_stores(self.program, {result.temporary: range(len(result.coordinates))})
-        except NotPlaced as problem:
-            raise Unsupported(str(problem)) from problem
+        placements = place_stores(self.program, {result.temporary: range(len(result.coordinates))})
         texts = [loops[loop] if loop is not None else "0" for loop in result.coordinates]
         for placement in placements:
             self._placed(block, placement, value, texts, result.sizes, spread)
@@ -284,10 +281,7 @@ class Writer:
 
 
 def _address_of(view: View, access: tuple[Linear, ...]) -> Linear:
-    try:
-        return view_address(view, access)
-    except NotPlaced as problem:
-        raise Unsupported(str(problem)) from problem
+    return view_address(view, access)
 
 
 def result_of(program: Program) -> Result:
