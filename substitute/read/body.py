@@ -149,6 +149,18 @@ class BodyReader:
             raise Unread(f"a tensor from {producer_of(value)}")
         return self._tensors[value]
 
+    def _operand(self, value: ir.Value) -> Tensor:
+        """Return an operand of a linalg operation; a scalar is a tensor of rank 0 that holds it."""
+        if is_tensor(value):
+            return self._tensor(value)
+        return self._splat(value, TensorType(shape=(), element=str(value.type)))
+
+    def _splat(self, scalar: ir.Value, type_: TensorType) -> Splat:
+        probe = NestBuilder()
+        node = probe.graph.nodes[self._scalars.captured(scalar, probe)]
+        value = node.attribute if node.op == "constant" else None
+        return Splat(type_, lambda nest: self._scalars.captured(scalar, nest), cast("int | float | None", value))
+
     def _operation(self, op: ir.Operation) -> None:
         name = op.name
         if name.startswith("linalg.") or name.startswith("iree_linalg_ext."):
@@ -176,6 +188,9 @@ class BodyReader:
                 self._constant(op)
             case "util.assume.int":
                 self._tie_assumed(op)
+            case "tensor.splat":
+                shape = list(op.operands)[1:]
+                self._tensors[op.results[0]] = self._splat(op.operands[0], self._type_with(op.results[0], shape))
             case _ if name in _SKIPPED or is_scalar(op):
                 pass
             case _ if name.partition(".")[0] in ("arith", "math") and len(op.results) == 1 and not op.regions:
@@ -341,17 +356,10 @@ class BodyReader:
         return self._elementwise(op, maps, len(kinds))
 
     def _fill(self, op: ir.Operation) -> None:
-        scalar = op.operands[0]
-        probe = NestBuilder()
-        node = probe.graph.nodes[self._scalars.captured(scalar, probe)]
-        value = node.attribute if node.op == "constant" else None
-        type_ = self._tensor(op.operands[1]).type
-        self._tensors[op.results[0]] = Splat(
-            type_, lambda nest: self._scalars.captured(scalar, nest), cast("int | float | None", value)
-        )
+        self._tensors[op.results[0]] = self._splat(op.operands[0], self._tensor(op.operands[1]).type)
 
     def _elementwise(self, op: ir.Operation, maps: list[ir.AffineMap], loop_count: int) -> None:
-        inputs = [self._tensor(v) for v in op.operands]
+        inputs = [self._operand(v) for v in op.operands]
         accesses = [[linear(e) for e in m.results] for m in maps]
         self._tie_loops(inputs, accesses)
         block = op.regions[0].blocks[0]
@@ -402,7 +410,7 @@ class BodyReader:
     def _reduction(self, op: ir.Operation, maps: list[ir.AffineMap], kinds: list[str]) -> None:
         if len(op.results) != 1:
             raise NotAReduction
-        inputs = [self._tensor(v) for v in op.operands]
+        inputs = [self._operand(v) for v in op.operands]
         accesses = [[linear(e) for e in m.results] for m in maps]
         self._tie_loops(inputs, accesses)
         sizes = loop_sizes(inputs, accesses, len(kinds))

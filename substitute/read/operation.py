@@ -172,7 +172,8 @@ def is_tensor(value: ir.Value) -> bool:
 
 def is_scalar(op: ir.Operation) -> bool:
     """Arithmetic outside of any linalg body: read on demand."""
-    return op.name.partition(".")[0] in ("arith", "math", "affine") and not any(is_tensor(r) for r in op.results)
+    scalar = op.name.partition(".")[0] in ("arith", "math", "affine") or op.name == "tensor.extract"
+    return scalar and not any(is_tensor(r) for r in op.results)
 
 
 def producer_of(value: ir.Value) -> str:

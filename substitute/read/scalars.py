@@ -120,9 +120,21 @@ class ScalarReader:
         source = self._tensor_of(op.operands[0])
         if isinstance(source, Splat):
             return source.scalar(nest)
+        places = [self._coordinate(v, loops) for v in list(op.operands)[1:]]
+        if all(place is not None for place in places):
+            return source.element(tuple(place for place in places if place is not None), nest)
         whole = self._whole(source)
         coordinates = tuple(self._value(v, known, loops, nest) for v in list(op.operands)[1:])
         return nest.gather(whole.source, whole.type, coordinates)
+
+    def _coordinate(self, value: ir.Value, loops: tuple[Linear, ...]) -> Linear | None:
+        """Return a coordinate that is known at launch or runs with a loop; None for one that is computed."""
+        from iree.compiler import ir
+
+        if not isinstance(value, ir.BlockArgument) and value.owner.operation.name == "linalg.index":
+            return loops[_integer(value.owner.operation, "dim")]
+        index = self._launch_integer(value, str(value.type))
+        return None if index is None else Linear(terms=(), constant=index)
 
     def _affine_apply(
         self, op: ir.Operation, known: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder
