@@ -313,3 +313,14 @@ def test_failure_inside_the_function(compile_stock: Compile) -> None:
     text = message(vmfb, None, np.ones(3, np.float32), np.ones(4, np.float32))
     assert text.startswith("M: function checked(?xf32, ?xf32) -> (?xf32) failed on local-sync\n")
     assert "the sizes differ" in text
+
+
+def test_small_floats_as_scalars_both_ways(compile_stock: Compile) -> None:
+    text = """
+func.func @same(%x: f16, %y: bf16, %z: f32, %n: i32) -> (f16, bf16, f32, i32) {
+  return %x, %y, %z, %n : f16, bf16, f32, i32
+}
+"""
+    values = [np.float16(0.7), ml_dtypes.bfloat16(-0.7), np.float32(1.5), np.int32(-3)]
+    with Session(compile_stock(text), device="local-sync") as session:
+        assert [v.item() for v in session.call("same", values)] == [v.item() for v in values]

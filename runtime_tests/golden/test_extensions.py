@@ -177,3 +177,41 @@ func.func @f(%a: !6x4xf32, %u: !3x4xf32, %i: !3x1xi32) -> !6x4xf32 {
     expected = a.astype(float)
     np.add.at(expected, [5, 0, 5], u.astype(float))
     np.testing.assert_allclose(value(text, a, u, np.array([[5], [0], [5]], np.int32)), expected, rtol=1e-12)
+
+
+SORT = """
+func.func @f(%a: !2x6xf32) -> !2x6xf32 {
+  %r = iree_linalg_ext.sort dimension(1) outs(%a : !2x6xf32) {
+  ^bb0(%x: f32, %y: f32):
+    %c = arith.cmpf ogt, %x, %y : f32
+    iree_linalg_ext.yield %c : i1
+  } -> !2x6xf32
+  return %r : !2x6xf32
+}"""
+
+
+def test_a_row_with_nan_has_no_order() -> None:
+    rows = normal(2, 6, seed=7).astype(np.float32)
+    (clean,) = evaluate(SORT, rows)
+    np.testing.assert_array_equal(clean.value, -np.sort(-rows, axis=1))
+    assert not clean.error.any()
+    rows[1, 2] = np.nan
+    (found,) = evaluate(SORT, rows)
+    np.testing.assert_array_equal(found.error, [[0.0] * 6, [np.inf] * 6])
+
+
+def test_a_scan_of_one_dimension() -> None:
+    text = """
+func.func @f(%a: !6xf32, %i: tensor<f32>) -> (!6xf32, tensor<f32>) {
+  %e = tensor.empty() : !6xf32
+  %r:2 = iree_linalg_ext.scan dimension(0) inclusive(true) ins(%a : !6xf32) outs(%e, %i : !6xf32, tensor<f32>) {
+  ^bb0(%x: f32, %y: f32):
+    %s = arith.addf %x, %y : f32
+    iree_linalg_ext.yield %s : f32
+  } -> !6xf32, tensor<f32>
+  return %r#0, %r#1 : !6xf32, tensor<f32>
+}"""
+    row = normal(6, seed=3).astype(np.float32)
+    running, last = evaluate(text, row, np.float32(0))
+    np.testing.assert_allclose(running.value, np.cumsum(row.astype(float)), rtol=1e-12)
+    np.testing.assert_allclose(last.value, row.astype(float).sum(), rtol=1e-12)

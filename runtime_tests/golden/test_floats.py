@@ -189,3 +189,15 @@ def test_the_bound_follows_the_type_or_what_is_given_for_it() -> None:
     (plain,), (finer,) = evaluate(text, a, a), evaluate(text, a, a, units={"f16": 2.0**-24})
     assert plain.error[0] == pytest.approx(2.25 * 2.0**-11, rel=0.05)
     assert finer.error[0] < plain.error[0] / 20
+
+
+def test_numbers_that_fast_math_excludes_are_unknown() -> None:
+    a = np.array([1.0, np.nan, np.inf, -1.0], np.float32)
+    (plain,) = evaluate(elementwise("arith.addf", ("f32", "f32"), "f32", 4), a, a)
+    assert np.isfinite(plain.error).all()
+    for flags, lost in {"nnan": [1], "ninf": [2], "fast": [1, 2], "contract": []}.items():
+        text = elementwise("arith.addf", ("f32", "f32"), "f32", 4).replace(
+            "%x0, %x1 : f32", f"%x0, %x1 fastmath<{flags}> : f32"
+        )
+        (found,) = evaluate(text, a, a)
+        assert np.flatnonzero(np.isinf(found.error)).tolist() == lost, flags

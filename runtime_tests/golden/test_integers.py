@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime_tests.golden.functions import elementwise, value
+from runtime_tests.golden.functions import elementwise, evaluate, value
 from substitute.golden import integers, rules
 from substitute.golden.numbers import Arithmetic, Num, element_of
 
@@ -168,3 +168,28 @@ def test_an_uncertain_number_makes_an_uncertain_integer() -> None:
     assert found.errors().tolist() == [1.0, 0.0]
     added = rules.RULES["arith.addi"](HOW, rules.Scalar(operands=(element, element), result=element), [found, found])
     assert added.errors().tolist() == [2.0, 0.0]
+
+
+UNDEFINED = {
+    "arith.shli": [(1, 31), (1, 32), (1, -1)],
+    "arith.shrsi": [(-8, 31), (-8, 32), (-8, 40)],
+    "arith.shrui": [(8, 31), (8, 32), (8, -3)],
+    "arith.divsi": [(7, 2), (7, 0), (-(2**31), -1)],
+    "arith.divui": [(-(2**31), -1), (7, 0), (0, 0)],
+    "arith.remsi": [(-7, -1), (7, 0), (-(2**31), -1)],
+    "arith.addi overflow<nsw>": [(2**31 - 1, -1), (2**31 - 1, 1), (-(2**31), -1)],
+    "arith.addi overflow<nuw>": [(2**31 - 1, 1), (-1, 1), (-1, -1)],
+    "arith.muli overflow<nsw>": [(2**15, 2**15), (2**16, 2**16), (2**31 - 1, 2)],
+}
+"""For each operation a pair with a result and two without."""
+
+
+@pytest.mark.parametrize("op", UNDEFINED)
+def test_what_mlir_leaves_open_is_unknown(op: str) -> None:
+    a, b = (np.array(column, np.int64).astype(np.int32) for column in zip(*UNDEFINED[op], strict=True))
+    name, _, flags = op.partition(" ")
+    text = elementwise(name, ("i32", "i32"), "i32", 3)
+    if flags:
+        text = text.replace("%x0, %x1 : i32", f"%x0, %x1 {flags} : i32")
+    (found,) = evaluate(text, a, b)
+    assert found.error.tolist() == [0.0, np.inf, np.inf]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, SupportsFloat, SupportsInt
 
 import numpy as np
@@ -26,10 +26,14 @@ class Session:
     """A module on a device, from `with Session(...)` until the block ends.
 
     `vmfb` is the module's bytes, or its path (then the file is mapped, not read, and must stay as it is).
-    `workers` is the number of threads of `local-task`, see `open_device`. Raises `DeviceError`.
+    `workers` is the number of threads of `local-task`, see `open_device`. `imports` gives functions that the module
+    calls: module → name → IREE's calling convention (`0iI_v`) and the function. Raises `DeviceError`.
     """
 
-    def __init__(self, vmfb: bytes | Path, *, device: str = "local-task", workers: int | None = None) -> None:
+    def __init__(
+        self, vmfb: bytes | Path, *, device: str = "local-task", workers: int | None = None,
+        imports: Mapping[str, Mapping[str, tuple[str, Callable[..., Any]]]] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         from iree.runtime import VmContext, VmInstance, create_hal_module
 
         self.device = device
@@ -39,7 +43,8 @@ class Session:
         self._module: Any = _load(self._instance, vmfb)
         try:
             self._context: Any = VmContext(
-                self._instance, [create_hal_module(self._instance, self._device), self._module]
+                self._instance,
+                [create_hal_module(self._instance, self._device), *_python_modules(imports), self._module],
             )
         except (RuntimeError, ValueError) as error:
             raise _load_error(error, device=device, where=self._where) from error
@@ -127,10 +132,12 @@ class Session:
             self._check_input(function, at, value, kind)
             if kind.shape is not None:
                 packed.push_ref(self._to_device(function, at, value).ref)
-            elif value.dtype.kind in "iub" and kind.element not in ("f16", "bf16", "f32", "f64"):
-                packed.push_int(int(value))
-            else:
+            elif kind.element in ("f32", "f64"):
                 packed.push_float(float(value))
+            elif value.dtype.kind in "iub" and (kind.dtype is None or kind.dtype.kind in "iub"):
+                packed.push_int(int(value))
+            else:  # IREE's virtual machine has no smaller floats: they travel as their bits
+                packed.push_int(int.from_bytes(value.astype(kind.dtype).tobytes(), "little"))
         return packed
 
     def _to_device(self, function: Function, at: int, value: Array) -> Any:
@@ -163,6 +170,9 @@ class Session:
 
         dtype = kind.dtype if kind is not None else None
         if not isinstance(value, VmRef):
+            if isinstance(value, int) and dtype is not None and dtype.kind not in "iub":
+                bits = (value & 0xFFFFFFFF).to_bytes(4, "little")[: dtype.itemsize]
+                return np.frombuffer(bits, dtype).reshape(())
             return np.asarray(value, dtype=dtype)
         view = value.deref(HalBufferView, True)
         if view is None:
@@ -178,6 +188,18 @@ def run_module(
     """Loads a module, calls one function (None: the only one) and returns its results. Raises `DeviceError`."""
     with Session(vmfb, device=device) as session:
         return session.call(function, inputs)
+
+
+def _python_modules(imports: Mapping[str, Mapping[str, tuple[str, Callable[..., Any]]]]) -> list[Any]:
+    from iree.runtime import PyModuleInterface
+
+    modules = []
+    for name, functions in imports.items():
+        interface: Any = PyModuleInterface(name, lambda module: module)
+        for function, (convention, body) in functions.items():
+            interface.export(function, convention, lambda _module, *arguments, body=body: body(*arguments))
+        modules.append(interface.create())
+    return modules
 
 
 def _load(instance: Any, vmfb: bytes | Path) -> Any:

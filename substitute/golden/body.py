@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -234,14 +235,17 @@ def _affine(op: ir.Operation) -> Any:
 
 
 def attributes_of(op: ir.Operation) -> Mapping[str, Any]:
-    """What a rule wants to know: integer attributes as numbers."""
+    """What a rule wants to know: integer attributes as numbers, flags by their names."""
     from iree.compiler import ir
 
     found: dict[str, Any] = {}
     for key in op.attributes:
-        value = op.attributes[key if isinstance(key, str) else key.name]
+        name = key if isinstance(key, str) else key.name
+        value = op.attributes[name]
         if isinstance(value, ir.IntegerAttr):
-            found[key if isinstance(key, str) else key.name] = int(value.value)
+            found[name] = int(value.value)
+        elif name in ("overflowFlags", "fastmath"):
+            found[name] = frozenset(re.findall(r"\w+", str(value).partition("<")[2]))
     return found
 
 

@@ -131,7 +131,7 @@ def _store(stored: Stored, how: Arithmetic, budget: Budget) -> Store:
 
 def _golden(num: Num, element: str, shape: tuple[int, ...]) -> Golden:
     value = np.broadcast_to(num.value, num.value.shape).reshape(shape)
-    error = np.zeros(()) if num.error is None else np.broadcast_to(num.error, num.value.shape).reshape(shape)
+    error = np.zeros(()) if num.error is None else num.full_errors().reshape(shape)
     return Golden(value=value, error=np.broadcast_to(error, shape), depth=num.depth, element=element)
 
 

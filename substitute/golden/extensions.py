@@ -48,7 +48,7 @@ def _stacked(parts: Sequence[Num], axis: int) -> Num:
     depth = max(p.depth for p in parts)
     if all(p.error is None for p in parts):
         return Num(value, None, depth)
-    return Num(value, np.stack([np.broadcast_to(p.errors(), p.value.shape) for p in parts], axis), depth)
+    return Num(value, np.stack([p.full_errors() for p in parts], axis), depth)
 
 
 def scan(walker: Walker, op: ir.Operation) -> None:
@@ -76,7 +76,25 @@ def scan(walker: Walker, op: ir.Operation) -> None:
 def _decided(body: Body, operands: Sequence[Num]) -> tuple[Array, Array]:
     """What a comparator says, and where that is uncertain."""
     (found,) = body.run(operands, ())
-    return found.value, np.broadcast_to(found.errors() > 0, found.value.shape)
+    return found.value, found.full_errors() > 0
+
+
+def _both_ways(body: Body, operands: Sequence[Num]) -> tuple[Array, Array, Array]:
+    """Return what a comparator says of pairs, of the exchanged pairs, and where that is uncertain.
+
+    Of a NaN, an ordered comparison says nothing either way: where it comes to lie depends on the algorithm.
+    """
+    forward, close = _decided(body, operands)
+    backward, _ = _decided(body, [operands[i ^ 1] for i in range(len(operands))])
+    return forward, backward, close | (_has_nan(operands, forward.shape) & (forward == backward))
+
+
+def _has_nan(operands: Sequence[Num], shape: tuple[int, ...]) -> Array:
+    found = np.zeros(shape, bool)
+    for operand in operands:
+        if operand.value.dtype.kind == "f":
+            found = found | np.isnan(operand.value)
+    return found
 
 
 def sort(walker: Walker, op: ir.Operation) -> None:
@@ -88,7 +106,7 @@ def sort(walker: Walker, op: ir.Operation) -> None:
     def compute() -> list[Num]:
         arrays = [np.moveaxis(t.whole().value, axis, -1).copy() for t in tensors]
         errors = [
-            np.moveaxis(np.broadcast_to(t.whole().errors(), t.shape), axis, -1).copy() for t in tensors
+            np.moveaxis(t.whole().full_errors(), axis, -1).copy() for t in tensors
         ]  # fmt: skip
         uncertain = _sort_rows(body, arrays, errors)
         found = []
@@ -117,8 +135,7 @@ def _sort_rows(body: Body, arrays: list[Array], errors: list[Array]) -> Array:
             Num(a[..., side], e[..., side] if e.any() else None)
             for a, e in zip(arrays, errors, strict=True) for side in (left, right)
         ]  # fmt: skip
-        keep, close = _decided(body, operands)
-        swapped = _decided(body, [operands[i ^ 1] for i in range(len(operands))])[0]
+        keep, swapped, close = _both_ways(body, operands)
         exchange = ~keep & swapped  # equal elements stay
         uncertain |= close.any(axis=-1)
         quiet = 0 if exchange.any() else quiet + 1
@@ -142,7 +159,7 @@ def topk(walker: Walker, op: ir.Operation) -> None:
     def compute() -> list[Num]:
         x = values.whole()
         rows = np.moveaxis(x.value, axis, -1)
-        row_errors = np.moveaxis(np.broadcast_to(x.errors(), x.value.shape), axis, -1)
+        row_errors = np.moveaxis(x.full_errors(), axis, -1)
         places = np.broadcast_to(np.arange(values.shape[axis]), rows.shape)
         if given is not None:
             places = np.moveaxis(given.whole().value, axis, -1)
@@ -154,9 +171,9 @@ def topk(walker: Walker, op: ir.Operation) -> None:
             for slot in range(best[0].shape[-1]):
                 a = Num(new, new_error if new_error.any() else None)
                 b = Num(best[0][..., slot], errors[..., slot] if errors.any() else None)
-                swap, close = _decided(body, [a, b])
+                swap, back, close = _both_ways(body, [a, b])
                 # of equal ones the first: one that was displaced goes before later ones
-                swap = swap | (~_decided(body, [b, a])[0] & (new_place < best[1][..., slot]))
+                swap = swap | (~back & (new_place < best[1][..., slot]))
                 uncertain |= close
                 kept, kept_place, kept_error = (
                     best[0][..., slot].copy(),
@@ -200,11 +217,11 @@ def arg_compare(walker: Walker, op: ir.Operation) -> None:
         uncertain = np.zeros(best.value.shape, bool)
         for at in range(1, values.shape[axis]):
             new = _along(x, axis, at)
-            better, close = _decided(body, [new, best])
+            better, _, close = _both_ways(body, [new, best])
             uncertain |= close
             here = np.full(place.shape, base + at, dtype) if places is None else places[at].astype(dtype)
             place = np.where(better, here, place)
-            error = None if x.error is None else np.where(better, new.errors(), best.errors())
+            error = None if x.error is None else np.where(better, new.full_errors(), best.full_errors())
             best = Num(np.where(better, new.value, best.value), error, x.depth)
         return [best, Num(place, np.where(uncertain, np.inf, 0.0) if uncertain.any() else None)]
 
@@ -280,7 +297,7 @@ def scatter(walker: Walker, op: ir.Operation) -> None:
             len(indices.shape) > batch_rank,
         )  # fmt: skip
         under, new = original.whole(), updates.whole()
-        value, error = under.value.copy(), np.broadcast_to(under.errors(), original.shape).copy()
+        value, error = under.value.copy(), under.full_errors().copy()
         coordinates = _targets(table, dimension_map, original.shape, updates.shape[batch_rank:])
         coordinates = list(np.broadcast_arrays(*coordinates))
         for at in np.ndindex(*updates.shape[:batch_rank]):
@@ -289,9 +306,9 @@ def scatter(walker: Walker, op: ir.Operation) -> None:
             place = tuple(c[at] for c in coordinates)
             if any(((c < 0) | (c >= n)).any() for c, n in zip(place, original.shape, strict=True)):
                 raise Unsupported("iree_linalg_ext.scatter outside of its tensor")
-            update = Num(new.value[at], None if new.error is None else np.broadcast_to(new.error, new.value.shape)[at])
+            update = Num(new.value[at], None if new.error is None else new.full_errors()[at])
             (found,) = body.run([update, Num(value[place], error[place] if error[place].any() else None)], ())
-            value[place], error[place] = found.value, found.errors()
+            value[place], error[place] = found.value, found.full_errors()
         return [Num(value, error if error.any() else None, max(under.depth, new.depth))]
 
     _define(walker, op, [(original.shape, original.element)], compute, updates.count * 20.0 + original.count)

@@ -69,7 +69,7 @@ def _remainder(a: Array, b: Array) -> Array:
 
 
 def _shift(function: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
-    """Shifting by the width or more is undefined; here as x86 does, modulo the width of the NumPy type."""
+    """Shifts modulo the width of the NumPy type; shifting by the width or more is `undefined`."""
 
     def apply(a: Array, b: Array) -> Array:
         return function(a, b & b.dtype.type(a.dtype.itemsize * 8 - 1))
@@ -112,6 +112,46 @@ BINARY: tuple[tuple[str, Integer], ...] = (
     ("math.ipowi", _plain(_power)),
 )
 """Operation → (a, b, element type) → result, before wrapping to a width that NumPy lacks."""
+
+_DIVISIONS = frozenset(("divsi", "divui", "floordivsi", "ceildivsi", "ceildivui", "remsi", "remui"))
+_SHIFTS = frozenset(("shli", "shrsi", "shrui"))
+
+
+def undefined(name: str, a: Array, b: Array, element: Element, flags: frozenset[str] = frozenset()) -> Array | None:
+    """Return where MLIR gives an operation no result (undefined, or poison); None: nowhere."""
+    kind = name.removeprefix("arith.")
+    if kind in _DIVISIONS:
+        bad = b == 0
+        if kind.endswith("si") and element.kind != "boolean":
+            bad = bad | ((b == -1) & (a == -(1 << (element.bits - 1))))
+        elif kind.endswith("si"):
+            bad = bad | (a & b)  # −1 ÷ −1 is 1, which a signed i1 lacks
+    elif kind in _SHIFTS:
+        bad = zero_extended(b, element).astype(np.uint64) >= np.uint64(element.bits)
+    elif name == "math.ipowi":
+        bad = (a == 0) & (b < 0)
+    else:
+        bad = np.zeros(1, bool)
+    if flags and kind in ("addi", "subi", "muli", "shli"):
+        bad = bad | _wraps(kind, a, b, element, flags)
+    return np.asarray(bad) if bad.any() else None
+
+
+def _wraps(kind: str, a: Array, b: Array, element: Element, flags: frozenset[str]) -> Array:
+    """Return where a result does not fit, in the senses that the flags exclude."""
+    bad = np.zeros(1, bool)
+    operations: dict[str, Callable[[Array, Array], Array]] = {
+        "addi": np.add, "subi": np.subtract, "muli": np.multiply,
+        "shli": lambda x, y: x * np.left_shift(1, np.clip(y, 0, element.bits - 1).astype(object)),
+    }  # fmt: skip
+    for flag, signed in (("nsw", True), ("nuw", False)):
+        if flag in flags:
+            x, y = (v if signed and element.kind != "boolean" else zero_extended(v, element) for v in (a, b))
+            exact = operations[kind](np.asarray(x).astype(object), np.asarray(y).astype(object))
+            low, high = (-(1 << (element.bits - 1)), 1 << (element.bits - 1)) if signed else (0, 1 << element.bits)
+            bad = bad | np.asarray((exact < low) | (exact >= high), bool)
+    return bad
+
 
 Count = Callable[[Array, Element], Array]
 

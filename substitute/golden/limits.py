@@ -1,4 +1,4 @@
-"""Which integer operands of a dispatch are indices into a tensor (or Booleans), and how large they may be."""
+"""Which integer operands of a dispatch are indices into a tensor, Booleans or shift amounts: how large they may be."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .memory import Subspan
+from .numbers import element_of
 from .tensors import Tensor
 from .walk import Walker
 
@@ -17,6 +18,19 @@ _THROUGH = frozenset(
     {"iree_tensor_ext.dispatch.tensor.load", "tensor.extract_slice", "tensor.expand_shape", "tensor.collapse_shape",
      "tensor.cast", "iree_tensor_ext.compute_barrier.start", "tensor.reshape", "linalg.pack", "linalg.transpose"}
 )  # fmt: skip
+_SHIFTS = frozenset({"arith.shli", "arith.shrsi", "arith.shrui"})
+_EXTENSIONS = frozenset(
+    {
+        "arith.extsi",
+        "arith.extui",
+        "arith.trunci",
+        "arith.index_cast",
+        "arith.index_castui",
+        "linalg.generic",
+        *_THROUGH,
+    }
+)
+"""Operations that leave a small number as it is."""
 _TABLES = {"iree_linalg_ext.gather": 0, "iree_linalg_ext.scatter": -1}
 """Operations that take indices as their second operand, and which operand those are for."""
 
@@ -38,6 +52,11 @@ def index_limits(function: ir.Operation, walker: Walker) -> tuple[Subspan, ...]:
             for place in _sources(op.operands[0], walker):
                 if walker.subspans[place].element == "i8":
                     found[place] = min(2, found.get(place, 2))
+        elif op.name in _SHIFTS:
+            # by the width or more is undefined
+            for place in _sources(op.operands[1], walker, through=_EXTENSIONS):
+                bits = element_of(str(getattr(op.results[0].type, "element_type", op.results[0].type))).bits
+                found[place] = min(bits, found.get(place, bits))
         elif op.name in _TABLES:
             tensor = walker.values.get(list(op.operands)[_TABLES[op.name]])
             if isinstance(tensor, Tensor):
@@ -55,8 +74,8 @@ def _operations(op: ir.Operation) -> Iterator[ir.Operation]:
                 yield from _operations(inner.operation)
 
 
-def _sources(value: ir.Value, walker: Walker) -> Iterator[int]:
-    """The integer subspans that a value is computed from."""
+def _sources(value: ir.Value, walker: Walker, *, through: frozenset[str] | None = None) -> Iterator[int]:
+    """The integer subspans that a value is computed from, by all arithmetic or by these operations alone."""
     from iree.compiler import ir
 
     pending, seen = [value], set()
@@ -76,6 +95,8 @@ def _sources(value: ir.Value, walker: Walker) -> Iterator[int]:
                 pending.append(parent.operands[ir.BlockArgument(at).arg_number])
             continue
         op = owner.operation if hasattr(owner, "operation") else owner
+        if through is not None and op.name not in through:
+            continue
         if op.name == "linalg.generic":  # what it yields
             number = ir.OpResult(at).result_number
             pending.append(list(op.regions[0].blocks[0].operations)[-1].operands[number])

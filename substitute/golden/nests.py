@@ -234,7 +234,7 @@ class Nest:
         value = np.concatenate([p.value for p in parts]).reshape(shape)
         if all(p.error is None for p in parts):
             return Num(value, None, parts[0].depth)
-        error = np.concatenate([np.broadcast_to(p.errors(), p.value.shape) for p in parts]).reshape(shape)
+        error = np.concatenate([p.full_errors() for p in parts]).reshape(shape)
         return Num(value, error, parts[0].depth)
 
     def _points(self, result: int, indices: Sequence[Array]) -> Num:

@@ -48,7 +48,7 @@ class Element:
 
 _ML_FLOATS = {
     "bf16": "bfloat16", "f8E4M3FN": "float8_e4m3fn", "f8E5M2": "float8_e5m2",
-    "f8E4M3FNUZ": "float8_e4m3fnuz", "f8E5M2FNUZ": "float8_e5m2fnuz",
+    "f8E4M3FNUZ": "float8_e4m3fnuz", "f8E5M2FNUZ": "float8_e5m2fnuz", "f8E8M0FNU": "float8_e8m0fnu",
 }  # fmt: skip
 _NUMPY_FLOATS = {"f16": np.float16, "f32": np.float32, "f64": np.float64}
 
@@ -94,12 +94,17 @@ class Num:
 
     def map(self, change: Any) -> Num:
         """The same change of layout for value and error, which must have one shape."""
-        error = None if self.error is None else change(np.broadcast_to(self.error, self.value.shape))
+        error = None if self.error is None else change(self.full_errors())
         return Num(change(self.value), error, self.depth)
 
     def errors(self) -> Array:
         """The bound as an array."""
         return np.zeros(1) if self.error is None else self.error
+
+    def full_errors(self) -> Array:
+        """The bound with the shape of the value."""
+        error, shape = self.errors(), np.shape(self.value)
+        return np.broadcast_to(error.reshape(()) if not shape and error.size == 1 else error, shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,11 +34,28 @@ _KEEP_SIGN = frozenset({"arith.addf", "arith.subf", "arith.negf", "arith.maximum
 def _float_rule(name: str, rule: floats.FloatRule) -> Rule:
     def apply(how: Arithmetic, scalar: Scalar, operands: list[Num]) -> Num:
         found = rule(how, scalar.result, operands)
-        if found.error is None or np.isfinite(found.value.sum()):
-            return found
-        return Num(found.value, _settled(found.value, found.error, operands, signs=name not in _KEEP_SIGN), found.depth)
+        error = found.error
+        if error is not None and not np.isfinite(found.value.sum()):
+            error = _settled(found.value, error, operands, signs=name not in _KEEP_SIGN)
+        excluded = _excluded(scalar.attributes.get("fastmath", frozenset()), [*operands, found])
+        if excluded is not None:
+            error = np.where(excluded, np.inf, np.zeros(1) if error is None else error)
+        return Num(found.value, error, found.depth)
 
     return apply
+
+
+def _excluded(flags: frozenset[str], numbers: list[Num]) -> Array | None:
+    """Return where `fastmath` flags make a result poison: for operands or results that are NaN or infinite."""
+    if not flags & {"fast", "nnan", "ninf"}:
+        return None
+    bad = np.zeros(1, bool)
+    for number in numbers:
+        if flags & {"fast", "nnan"}:
+            bad = bad | np.isnan(number.value)
+        if flags & {"fast", "ninf"}:
+            bad = bad | np.isinf(number.value)
+    return bad
 
 
 def _settled(value: Array, error: Array, operands: list[Num], *, signs: bool) -> Array:
@@ -96,6 +113,9 @@ def _binary(name: str, function: integers.Integer) -> Rule:
         element = scalar.result
         value = wrap(function(a.value, b.value, element), element)
         error = _boolean_error(operands, name) if element.kind == "boolean" else _integer_error(operands, value, name)
+        bad = integers.undefined(name, a.value, b.value, element, scalar.attributes.get("overflowFlags", frozenset()))
+        if bad is not None:
+            error = np.where(bad, np.inf, np.zeros(1) if error is None else error)
         return Num(value, error, _depth(operands))
 
     return rule

@@ -47,7 +47,7 @@ class Softmax(Tensor):
             rows[self.axis] = np.arange(length)[None, :]
             part = self._rows(self.source.at(rows), 1)
             values.append(np.take_along_axis(part.value, picked, 1)[:, 0])
-            errors.append(np.take_along_axis(np.broadcast_to(part.errors(), part.value.shape), picked, 1)[:, 0])
+            errors.append(np.take_along_axis(part.full_errors(), picked, 1)[:, 0])
         value = np.concatenate(values).reshape(shape)
         return Num(value, np.concatenate(errors).reshape(shape) if self._how.bounds else None, length)
 

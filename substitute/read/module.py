@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from ..errors import ModelError
 from ..model.dispatch import Dispatch, Program
 from ..model.equalities import Equalities
 from ..model.index import Index
@@ -34,7 +36,13 @@ class Site:
 
 
 def read_module(module: ir.Operation) -> list[Site]:
-    """Every export of every variant of every executable, in order."""
+    """Every export of every variant of every executable, in order.
+
+    Raises `ModelError` for a program that is assigned to a device which nothing declares.
+    """
+    for op in children(module):
+        if op.name == "stream.executable":  # which IREE leaves where it knows no target
+            raise _without_device(module, symbol_name(op))
     equal = equal_constants(module)
     return [
         site
@@ -47,6 +55,17 @@ def read_module(module: ir.Operation) -> list[Site]:
 def _is_private(op: ir.Operation) -> bool:
     """True for an operation that no other module can name, so that all its uses are in sight."""
     return "private" in str(op.attributes["sym_visibility"]) if "sym_visibility" in op.attributes else False
+
+
+def _without_device(module: ir.Operation, executable: str) -> ModelError:
+    promises = re.findall(r"#hal\.device\.promise<@[^>]*>", module.get_asm(large_elements_limit=4))
+    return ModelError(
+        "the model is for a device that is not declared",
+        where=executable,
+        expected="a flag that declares it: --iree-hal-target-device=NAME=local",
+        found=", ".join(dict.fromkeys(promises)) or "no target",
+        next_step="iree-compile says that it references a promised device that was not declared",
+    )
 
 
 def children(op: ir.Operation) -> Iterator[ir.Operation]:

@@ -15,7 +15,7 @@ from ..pipeline import Clock, Progress, silent
 from .case import Case
 from .judge import Options, judge_case
 from .prepare import make_case
-from .sites import CallSite, find_call_sites
+from .sites import CallSite
 from .targets import flags_for
 from .verdict import CaseVerdict, Place
 
@@ -186,16 +186,26 @@ def prepare_audit(
     from ..compiler import Compilation, load_model
     from ..flags import with_default_target
     from ..read.module import read_module
+    from ..read.signature import read_signatures
+    from .recording import known_call_sites
 
     clock = Clock(progress)
     chosen = with_default_target(flags_for(device, flags))
     with Compilation(chosen, name=str(model) if isinstance(model, Path) else "model") as compilation:
         with clock.step("compile to dispatches"):
             compilation.parse(load_model(model) if isinstance(model, Path) else model)
+            assert compilation.module is not None
+            signatures = read_signatures(compilation.module)
             compilation.run("start", "executable-sources")
         assert compilation.module is not None
         sites = [site for site in read_module(compilation.module) if only in site.dispatch.name]
-        launches = _launches(compilation, sites)
+        with clock.step("find the launches"):
+            launches: dict[Key, list[CallSite]] = {}
+            bindings = {_key(site.dispatch): site.dispatch.layout.bindings for site in sites}
+            for found in known_call_sites(
+                compilation, compilation.module, bindings, {}, device=device, signatures=signatures, progress=progress
+            ):
+                launches.setdefault(found.dispatch, []).append(found)
         with clock.step("compile the dispatches"):
             module, refused = _compiled(compilation, sites)
         taken = [site for site in sites if _key(site.dispatch) not in refused]
@@ -213,15 +223,6 @@ def prepare_audit(
 
 def _key(dispatch: Dispatch) -> Key:
     return dispatch.executable, dispatch.variant, dispatch.name
-
-
-def _launches(compilation: Compilation, sites: Sequence[Site]) -> dict[Key, list[CallSite]]:
-    assert compilation.module is not None
-    found: dict[Key, list[CallSite]] = {}
-    flags = {_key(site.dispatch): site.dispatch.layout.bindings for site in sites}
-    for site in find_call_sites(compilation.module, flags):
-        found.setdefault(site.dispatch, []).append(site)
-    return found
 
 
 def _entry(number: int) -> str:
@@ -294,6 +295,8 @@ def _subject(
             )  # fmt: skip
         except SubstituteError as error:
             skipped = str(error).partition("\n")[0]
+        except Exception as error:  # a fault of the golden must not take the other dispatches' verdicts with it
+            skipped = f"the golden failed, which is a bug in iree-substitute: {type(error).__name__}: {error}"
     return Subject(
         name=dispatch.name, kind=dispatch.kind, cases=cases, skipped=skipped,
         golden_seconds=time.perf_counter() - start,

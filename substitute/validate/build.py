@@ -29,12 +29,13 @@ from ..pipeline import (
     worker_threads,
 )
 from ..plan_file import load_plan
+from ..read.signature import read_signatures
 from .bundle import Bundle, Subject
 from .case import Launch
 from .harness import isolate_dispatches
 from .inputs import classes_for
 from .prepare import describe_launch, make_case, responds
-from .sites import CallSite, Shapes, find_call_sites
+from .sites import CallSite, Shapes
 
 if TYPE_CHECKING:
     from iree.compiler import ir
@@ -104,6 +105,8 @@ def build_bundle(
             source = load_model(model) if isinstance(model, Path) else model
         with clock.step("parse"):
             compilation.parse(source)
+            assert compilation.module is not None
+            signatures = read_signatures(compilation.module)
         with clock.step("compile to dispatches"):
             compilation.run("start", "executable-sources")
         stock = compilation.module
@@ -112,7 +115,8 @@ def build_bundle(
         compilation.module = ours
         made, sites = _planned(compilation, clock, kernels, builtin=builtin, chosen=chosen, only=only)
         dispatches = tuple(_kernels_of(made))
-        subjects = _subjects(stock, made, clock, wanted, local=device.startswith("local"))
+        launches = _launches(compilation, stock, wanted, device, signatures, clock)
+        subjects = _subjects(stock, made, clock, wanted, launches, local=device.startswith("local"))
         by_name = {d.name: d for d in dispatches}
         taken = {s.cases[0].entry: by_name[s.name] for s in subjects if s.cases}
         candidate = b""
@@ -257,15 +261,41 @@ class Baseline:
             return None, str(error).partition("\n")[0]
 
 
-def _subjects(stock: ir.Operation, plan: Plan, clock: Clock, wanted: Wanted, *, local: bool) -> tuple[Subject, ...]:
+def _launches(
+    compilation: Compilation,
+    stock: ir.Operation,
+    wanted: Wanted,
+    device: str,
+    signatures: Mapping[str, tuple[str, ...]],
+    clock: Clock,
+) -> dict[Key, list[CallSite]]:
+    """The launches of every dispatch, for each of the wanted shapes."""
+    from ..read.module import read_module
+    from .recording import known_call_sites
+
+    flags = {_key(s.dispatch): s.dispatch.layout.bindings for s in read_module(stock)}
+    launches: dict[Key, list[CallSite]] = {}
+    with clock.step("find the launches"):
+        for shapes in wanted.shapes:
+            for found in known_call_sites(
+                compilation, stock, flags, shapes, device=device, signatures=signatures, progress=clock.progress
+            ):
+                launches.setdefault(found.dispatch, []).append(found)
+    return launches
+
+
+def _subjects(
+    stock: ir.Operation,
+    plan: Plan,
+    clock: Clock,
+    wanted: Wanted,
+    launches: Mapping[Key, Sequence[CallSite]],
+    *,
+    local: bool,
+) -> tuple[Subject, ...]:
     from ..read.module import read_module
 
     sites = {_key(s.dispatch): s for s in read_module(stock)}
-    flags = {key: site.dispatch.layout.bindings for key, site in sites.items()}
-    launches: dict[Key, list[CallSite]] = {}
-    for shapes in wanted.shapes:
-        for found in find_call_sites(stock, flags, shapes):
-            launches.setdefault(found.dispatch, []).append(found)
     subjects = []
     with clock.step("evaluate the golden"):
         taken = _kernels_of(plan)

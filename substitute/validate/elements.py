@@ -8,22 +8,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SIGNIFICANT_BITS = {"f64": 53, "f32": 24, "f16": 11, "bf16": 8, "f8E4M3FN": 4, "f8E4M3FNUZ": 4, "f8E5M2": 3}
+from ..errors import ValidationError
+
+SIGNIFICANT_BITS = {
+    "f64": 53, "f32": 24, "f16": 11, "bf16": 8, "f8E4M3FN": 4, "f8E4M3FNUZ": 4, "f8E5M2": 3,
+    "f8E5M2FNUZ": 3, "f8E8M0FNU": 1,
+}  # fmt: skip
 """Integers up to two to this power are all representable."""
 INTEGERS = {"i1": np.int8, "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64, "index": np.int64}
+
+ML_FLOATS = {
+    "bf16": "bfloat16", "f8E4M3FN": "float8_e4m3fn", "f8E4M3FNUZ": "float8_e4m3fnuz", "f8E5M2": "float8_e5m2",
+    "f8E5M2FNUZ": "float8_e5m2fnuz", "f8E8M0FNU": "float8_e8m0fnu",
+}  # fmt: skip
+"""What ml_dtypes calls the types that NumPy lacks."""
 
 
 @cache
 def storage_type(element: str) -> np.dtype[Any]:
-    """How an element type lies in memory: an i1 is a byte. Raises `KeyError` for one that NumPy cannot hold."""
+    """How an element type lies in memory: an i1 is a byte. Raises `ValidationError` for one that NumPy cannot hold."""
     if element in INTEGERS:
         return np.dtype(INTEGERS[element])
     if element in ("f16", "f32", "f64"):
         return np.dtype(f"f{int(element[1:]) // 8}")
     import ml_dtypes
 
-    name = {"bf16": "bfloat16", "f8E4M3FN": "float8_e4m3fn", "f8E4M3FNUZ": "float8_e4m3fnuz", "f8E5M2": "float8_e5m2"}
-    found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name[element]))
+    if element not in ML_FLOATS:
+        raise ValidationError(f"elements of type {element} cannot be laid out", expected="elements of whole bytes")
+    found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, ML_FLOATS[element]))
     return found
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import ml_dtypes
+import numpy as np
+
 from ..read.module import symbol_name
 from .case import BindingRange, Launch
 from .harness import read_only, walk
@@ -16,9 +19,12 @@ if TYPE_CHECKING:
 
 Shapes = Mapping[str, Sequence[Sequence[int]]]
 """The shapes of a function's tensor arguments, in order, by its name; by the empty name for every function."""
+Recorded = Mapping[int, Sequence[int]]
+"""For launches, by their number, the integers of `launch_values` as a run of the program gave them."""
 DYNAMIC_SIZE = 8
 """What a size that nobody gives is taken to be."""
-ALIGNMENT = 64
+INTEGER, FLOAT = 3, 0.7109375
+"""What scalar arguments of a function are taken to be."""
 MASK_32, MASK_64 = (1 << 32) - 1, (1 << 64) - 1
 
 
@@ -43,32 +49,48 @@ def find_call_sites(
     module: ir.Operation,
     bindings: Mapping[tuple[str, str, str], tuple[str, ...]],
     shapes: Shapes = MappingProxyType({}),
+    recorded: Recorded = MappingProxyType({}),
 ) -> list[CallSite]:
     """Every `stream.cmd.dispatch` of a module at `executable-sources`, in order.
 
-    `bindings` gives the binding flags of each dispatch. Open sizes that `shapes` does not give are `DYNAMIC_SIZE`.
+    `bindings` gives the binding flags of each dispatch. Open sizes that `shapes` does not give are `DYNAMIC_SIZE`, scalar
+    arguments `INTEGER` or `FLOAT`. Raises `ModelError` for a program whose devices are not declared.
     """
     found = []
     launches = (op for op in walk(module) if op.name == "stream.cmd.dispatch")
     for number, op in enumerate(launches):
         for symbol in op.attributes["entry_points"]:
-            key = tuple(_symbols(symbol))
-            assert len(key) == 3
+            key = _key(symbol)
             if key not in bindings:
                 continue
+            values = Evaluator(shapes)
+            if number in recorded:
+                values.know(launch_values(op, bindings), recorded[number])
             try:
-                launch, reason = _launch(op, bindings[key], Evaluator(shapes)), ""
+                launch, reason = _launch(op, bindings[key], values), ""
             except Unknown as unknown:
                 launch, reason = None, str(unknown)
             found.append(CallSite(dispatch=key, number=number, launch=launch, reason=reason))
     return found
 
 
-def _symbols(attribute: ir.Attribute) -> list[str]:
-    """The parts of `@a::@b::@c`."""
+def _key(attribute: ir.Attribute) -> tuple[str, str, str]:
+    """The parts of `@executable::@variant::@export`; the launch of a device that is not declared has no variant."""
     from iree.compiler import ir
 
-    return [str(part) for part in ir.SymbolRefAttr(attribute).value]
+    parts = [str(part) for part in ir.SymbolRefAttr(attribute).value]
+    return parts[0], parts[1] if len(parts) == 3 else "", parts[-1]
+
+
+def launch_values(op: ir.Operation, bindings: Mapping[tuple[str, str, str], tuple[str, ...]]) -> list[ir.Value]:
+    """Return every integer that a launch is made with: workload, constants, and where its bindings lie."""
+    operands = _segments(op)
+    values = [*operands[0], *operands[1], *operands[4], *operands[5]]
+    for resource in operands[2]:
+        steps: list[ir.Value] = []
+        _resource(resource, lambda value, steps=steps: steps.append(value) or 0)  # type: ignore[misc, func-returns-value]
+        values += steps
+    return values
 
 
 def _launch(op: ir.Operation, flags: tuple[str, ...], values: Evaluator) -> Launch:
@@ -76,7 +98,7 @@ def _launch(op: ir.Operation, flags: tuple[str, ...], values: Evaluator) -> Laun
     ranges = []
     resources: dict[object, int] = {}
     for resource, offset, length, flag in zip(operands[2], operands[4], operands[5], flags, strict=True):
-        identity, base = _resource(resource, values)
+        identity, base = _resource(resource, values.value)
         number = resources.setdefault(identity, len(resources))
         ranges.append(
             BindingRange(
@@ -104,7 +126,7 @@ def _segments(op: ir.Operation) -> list[list[ir.Value]]:
     return parts
 
 
-def _resource(value: ir.Value, values: Evaluator) -> tuple[object, int]:
+def _resource(value: ir.Value, integer: Callable[[ir.Value], int]) -> tuple[object, int]:
     """What a captured resource is outside of the regions that capture it, and at which offset it begins."""
     from iree.compiler import ir
 
@@ -117,15 +139,15 @@ def _resource(value: ir.Value, values: Evaluator) -> tuple[object, int]:
             # (resources, their sizes, what is waited for; the older order has the timepoint first)
             resources = [o for o in captured if str(o.type).startswith("!stream.resource")]
             assert len(resources) == count
-            return _resource(resources[argument.arg_number], values)
+            return _resource(resources[argument.arg_number], integer)
         return ("argument", hash(argument.owner), argument.arg_number), 0
     op = value.owner
     if op.name == "stream.resource.subview":
-        identity, base = _resource(op.operands[0], values)
-        return identity, base + values.value(op.operands[2])
+        identity, base = _resource(op.operands[0], integer)
+        return identity, base + integer(op.operands[2])
     if op.name in ("stream.timepoint.await", "stream.timepoint.barrier"):
         results = [r for r in op.results if str(r.type).startswith("!stream.resource")]
-        return _resource(op.operands[results.index(value)], values)
+        return _resource(op.operands[results.index(value)], integer)
     if op.name == "util.global.load":
         return ("global", str(op.attributes["global"])), 0
     return ("value", hash(value)), 0
@@ -142,8 +164,12 @@ class Evaluator:
         self._shapes = shapes
         self._known: dict[int, int] = {}
 
+    def know(self, values: Sequence[ir.Value], integers: Sequence[int]) -> None:
+        """State what values are."""
+        self._known.update(zip(map(hash, values), integers, strict=True))
+
     def value(self, value: ir.Value) -> int:
-        """The integer. Raises `Unknown`."""
+        """The integer; the bits of a floating-point number. Raises `Unknown`."""
         from iree.compiler import ir
 
         key = hash(value)
@@ -161,6 +187,12 @@ class Evaluator:
         incoming = _first_incoming(argument)
         if incoming is not None:
             return self.value(incoming)
+        if owner.name in ("util.func", "func.func") and argument.owner == owner.regions[0].blocks[0]:
+            element = str(argument.type)
+            if element == "index" or element[0] == "i":
+                return INTEGER & ((1 << _width(argument)) - 1)
+            if element in SCALAR_FLOATS:
+                return _bits(FLOAT, element)
         raise Unknown(f"it depends on an argument of {owner.name}")
 
     def _result(self, op: ir.Operation, number: int) -> int:
@@ -170,11 +202,15 @@ class Evaluator:
             attribute = op.attributes["value"]
             if isinstance(attribute, ir.IntegerAttr):
                 return int(ir.IntegerAttr(attribute).value)
-            raise Unknown("it depends on a constant that is no integer")
+            if isinstance(attribute, ir.FloatAttr) and str(attribute.type) in SCALAR_FLOATS:
+                return _bits(float(attribute.value), str(attribute.type))
+            raise Unknown("it depends on a constant that is no number")
         if op.name == "hal.buffer_view.dim":
             return self._dimension(op)
-        if op.name == "util.assume.int":
+        if op.name in ("util.assume.int", "util.optimization_barrier"):
             return self.value(op.operands[number])
+        if op.name == "arith.bitcast":
+            return self.value(op.operands[0])
         if op.name == "arith.cmpi":
             return _compare(int(ir.IntegerAttr(op.attributes["predicate"]).value), *map(self.value, op.operands))
         if op.name == "arith.select":
@@ -234,6 +270,13 @@ def _converted(op: ir.Operation, value: int) -> int:
 def _width(value: ir.Value) -> int:
     text = str(value.type)
     return 64 if text == "index" else int(text[1:])
+
+
+SCALAR_FLOATS = {"f64": np.float64, "f32": np.float32, "f16": np.float16, "bf16": ml_dtypes.bfloat16}
+
+
+def _bits(value: float, element: str) -> int:
+    return int.from_bytes(np.array(value, SCALAR_FLOATS[element]).tobytes(), "little")
 
 
 def _aligned(value: int, alignment: int) -> int:
