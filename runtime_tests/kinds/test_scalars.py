@@ -52,7 +52,8 @@ def pointwise(name: str, scalar: str, body: str, element: str = "f32") -> str:
     return f"""
 func.func @{name}(%x: tensor<40x{element}>, %s: {scalar}) -> tensor<40x{element}> {{
   %e = tensor.empty() : tensor<40x{element}>
-  %r = linalg.generic {{indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>], iterator_types = ["parallel"]}}
+  %r = linalg.generic {{
+      indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>], iterator_types = ["parallel"]}}
       ins(%x : tensor<40x{element}>) outs(%e : tensor<40x{element}>) {{
   ^bb0(%a: {element}, %o: {element}):
     {body}

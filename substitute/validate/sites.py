@@ -53,8 +53,8 @@ def find_call_sites(
 ) -> list[CallSite]:
     """Every `stream.cmd.dispatch` of a module at `executable-sources`, in order.
 
-    `bindings` gives the binding flags of each dispatch. Open sizes that `shapes` does not give are `DYNAMIC_SIZE`, scalar
-    arguments `INTEGER` or `FLOAT`. Raises `ModelError` for a program whose devices are not declared.
+    `bindings` gives the binding flags of each dispatch. Open sizes that `shapes` does not give are `DYNAMIC_SIZE`,
+    scalar arguments `INTEGER` or `FLOAT`.
     """
     found = []
     launches = (op for op in walk(module) if op.name == "stream.cmd.dispatch")
@@ -88,7 +88,7 @@ def launch_values(op: ir.Operation, bindings: Mapping[tuple[str, str, str], tupl
     values = [*operands[0], *operands[1], *operands[4], *operands[5]]
     for resource in operands[2]:
         steps: list[ir.Value] = []
-        _resource(resource, lambda value, steps=steps: steps.append(value) or 0)  # type: ignore[misc, func-returns-value]
+        _resource(resource, lambda value, steps=steps: steps.append(value) or 0)  # type: ignore[misc]
         values += steps
     return values
 
