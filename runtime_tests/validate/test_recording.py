@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from substitute.compiler import Compilation, with_default_target
+from substitute.compiler import Compilation
+from substitute.flags import with_default_target
 from substitute.read.module import read_module
 from substitute.validate.recording import CALL_LIMIT, Recorder, known_call_sites
 from substitute.validate.sites import CallSite, find_call_sites
