@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..model.dispatch import Nest
+from ..model.ops import COMMUTATIVE
 from ..model.scalar import Scalar
-from .expression import COMMUTATIVE
 
 _DEPTH = 2
 """How many operations below the one that differs are shown."""

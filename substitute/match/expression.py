@@ -6,15 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..model.dispatch import Nest
+from ..model.ops import COMMUTATIVE
 from ..model.scalar import ScalarGraph
-
-COMMUTATIVE = frozenset(
-    f"arith.{name}"
-    for name in (
-        "addf", "mulf", "maximumf", "minimumf", "maxnumf", "minnumf",
-        "addi", "muli", "maxsi", "minsi", "maxui", "minui", "andi", "ori", "xori",
-    )
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

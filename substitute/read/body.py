@@ -20,6 +20,7 @@ from ..model.dispatch import (
 )
 from ..model.equalities import Equalities
 from ..model.index import Index, product
+from ..model.ops import neutral
 from .attributes import integers, read_dispatch_tensor
 from .constants import constant_bytes, splat_value
 from .indices import IndexReader, assumed_values
@@ -37,7 +38,6 @@ from .operation import (
     linear,
     loop_sizes,
     maps_and_kinds,
-    neutral,
     parallel,
     producer_of,
     split_accumulation,

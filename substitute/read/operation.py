@@ -10,6 +10,7 @@ from ..model.dispatch import (
     LoopKind,
 )
 from ..model.index import Index
+from ..model.ops import COMBINERS
 from .nest import NestBuilder, compose, constant
 from .tensors import (
     Tensor,
@@ -18,15 +19,6 @@ from .unread import Unread
 
 if TYPE_CHECKING:
     from iree.compiler import ir
-
-COMBINERS = frozenset(
-    f"arith.{name}"
-    for name in (
-        "addf", "mulf", "maximumf", "minimumf", "maxnumf", "minnumf",
-        "addi", "muli", "maxsi", "minsi", "maxui", "minui", "andi", "ori", "xori",
-    )
-)  # fmt: skip
-"""Operations that a reduction may combine with: associative and commutative."""
 
 
 class NotAReduction(Exception):
@@ -60,18 +52,6 @@ def linear(expr: ir.AffineExpr) -> Linear | None:
             return times(a, b.constant)
         return times(b, a.constant) if not a.terms else None
     return None
-
-
-def neutral(combiner: str, element: str) -> int | float:
-    """The value that leaves a combiner's other operand as it is."""
-    name = combiner.removeprefix("arith.")
-    bits = int(element[1:]) if element[0] == "i" and element[1:].isdigit() else 64
-    table: dict[str, int | float] = {
-        "addf": -0.0, "mulf": 1.0, "maximumf": float("-inf"), "maxnumf": float("-inf"),
-        "minimumf": float("inf"), "minnumf": float("inf"), "addi": 0, "muli": 1, "ori": 0, "xori": 0, "maxui": 0,
-        "andi": -1, "minui": -1, "maxsi": -(1 << (bits - 1)), "minsi": (1 << (bits - 1)) - 1,
-    }  # fmt: skip
-    return table[name]
 
 
 def split_accumulation(nest: NestBuilder, root: int, accumulator: int) -> tuple[str, int]:

@@ -6,19 +6,11 @@ from dataclasses import dataclass
 
 from ..model.dispatch import Named, Nest, Program, View
 from ..model.index import Index, add, apply, mul, product
+from ..model.ops import flops
 from ..model.scalar import ScalarGraph
 
 SOFTMAX_OPERATIONS = 5
 """Per element: maximum, difference, exponential, sum, quotient."""
-
-_ARITHMETIC: dict[str, int] = {
-    **dict.fromkeys((f"arith.{op}" for op in ("addf", "subf", "mulf", "divf", "remf", "negf")), 1),
-    **dict.fromkeys((f"arith.{op}" for op in ("maximumf", "minimumf", "maxnumf", "minnumf")), 1),
-    **dict.fromkeys((f"arith.{op}i" for op in ("add", "sub", "mul", "divs", "divu", "rems", "remu")), 1),
-    **dict.fromkeys((f"arith.{op}i" for op in ("maxs", "maxu", "mins", "minu")), 1),
-    "arith.ceildivsi": 1, "arith.floordivsi": 1, "math.fma": 2,
-}  # fmt: skip
-"""Operations that count; every other `math.…` counts as one, and comparisons, selections and casts as none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +25,11 @@ class Cost:
 
 def cost_of(program: Program) -> Cost:
     """The cost of a program."""
-    flops: Index | None = 0
+    total: Index | None = 0
     for stage in (*program.cores, *program.stores):
         count = _nest_flops(stage) if isinstance(stage, Nest) else _named_flops(stage)
-        flops = None if flops is None or count is None else add(flops, count)
-    return Cost(flops=flops, bytes=_bytes(program))
+        total = None if total is None or count is None else add(total, count)
+    return Cost(flops=total, bytes=_bytes(program))
 
 
 def _nest_flops(nest: Nest) -> Index:
@@ -52,7 +44,7 @@ def _graph_operations(graph: ScalarGraph) -> int:
     for at, node in enumerate(graph.nodes):
         data[at] = node.op in ("read", "gather") or any(data[o] for o in node.operands)
         if data[at] and node.type != "index":
-            count += _ARITHMETIC.get(node.op, 1 if node.op.startswith("math.") else 0)
+            count += flops(node.op)
     return count
 
 

@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.dispatch import Nest, Program
+from ..model.ops import LEAVES, OPERATIONS
 from .elements import SIGNIFICANT_BITS, is_float, largest, smallest_normal, storage_type, ulp
 
 if TYPE_CHECKING:
     from ..golden import Store
 
-ROUNDED_OPS = frozenset(f"arith.{name}" for name in ("addf", "subf", "mulf", "truncf", "sitofp", "uitofp"))
+ROUNDED_OPS = frozenset(n for n, o in OPERATIONS.items() if o.rounds == "correctly")
 """What IEEE 754 rounds correctly."""
-_FLOAT_OPS = "negf maximumf minimumf maxnumf minnumf select cmpf extf"
-_UNROUNDED = ("read", "index", "gather", "size", "constant", "math.absf")
-UNROUNDED_OPS = frozenset((*_UNROUNDED, *(f"arith.{name}" for name in _FLOAT_OPS.split())))
+UNROUNDED_OPS = LEAVES | {n for n, o in OPERATIONS.items() if o.rounds == "never"}
 """What never rounds."""
 EXACT_OPS = ROUNDED_OPS | UNROUNDED_OPS | {"math.fma"}
 """What gives an integer that is exact for operands that are integers and small."""

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from ...model.dispatch import Named, Nest, Program
 from ...model.index import Index, product
+from ...model.ops import COMBINERS, neutral
 from ...model.plan import Generated
 from ..unsupported import Unsupported
 from .direct import combine, core_type, initial, reduction_loops, target_coordinates, write_direct
 from .groups import reduce_function, shared_stores
 from .lower import lower_index
-from .operations import GLSL_TYPE
+from .operations import GLSL_TYPE, INT_BITS, lower_constant
 from .shader import FLAT_GROUP, Element, Shader, Temporaries, delinearize, flat_grid, indent
 from .stores import emit_independent_stores, place_stores
 
@@ -110,7 +111,7 @@ def _reduce(shader: Shader, row: RowCore, temporaries: Temporaries) -> list[str]
     value = lowering.value(core.expr.results[0])
     name = f"result{core.temporary}"
     step = combine(core, row.type, name, value)
-    neutral = _neutral(core, row.type)
+    start = _neutral(core, row.type)
     count = lower_index(product(tuple(sizes)))
     inner = [
         *delinearize("at", sizes, [f"r{r}" for r in reductions]),
@@ -118,7 +119,7 @@ def _reduce(shader: Shader, row: RowCore, temporaries: Temporaries) -> list[str]
         f"{name} = {step};",
     ]
     return [
-        f"{GLSL_TYPE[row.type]} {name} = {neutral};",
+        f"{GLSL_TYPE[row.type]} {name} = {start};",
         f"for (int at = int(gl_LocalInvocationIndex), count = {count}; at < count; at += {THREADS}) {{",
         indent(inner),
         "}",
@@ -127,25 +128,12 @@ def _reduce(shader: Shader, row: RowCore, temporaries: Temporaries) -> list[str]
     ]
 
 
-NEUTRAL: dict[str, float | int] = {
-    "arith.addf": 0.0, "arith.mulf": 1.0, "arith.maximumf": float("-inf"), "arith.minimumf": float("inf"),
-    "arith.maxnumf": float("-inf"), "arith.minnumf": float("inf"),
-    "arith.addi": 0, "arith.muli": 1, "arith.ori": 0, "arith.xori": 0, "arith.andi": -1,
-    "arith.maxui": 0, "arith.minui": -1,
-}  # fmt: skip
-
-
 def _neutral(core: Nest, type_: str) -> str:
     """What each invocation starts from; the reduction's own start is combined once, at the end."""
-    from .operations import INT_BITS, lower_constant
-
-    value: float | int | None = NEUTRAL.get(core.combiner)
-    if core.combiner in ("arith.maxsi", "arith.minsi") and (type_ in INT_BITS or type_ == "i64"):
-        bits = INT_BITS.get(type_, 64)
-        value = -(1 << (bits - 1)) if core.combiner == "arith.maxsi" else (1 << (bits - 1)) - 1
-    if value is None:
+    if core.combiner not in COMBINERS:
         raise Unsupported(f"a reduction by {core.combiner} of {type_}")
-    return lower_constant(value, type_)
+    held = f"i{INT_BITS[type_]}" if type_ in INT_BITS else type_  # an index has 32 bits here
+    return lower_constant(neutral(core.combiner, held), type_)
 
 
 def _function(row: RowCore) -> list[str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from llvmlite import ir
 
+from substitute.model.ops import neutral
 from substitute.model.scalar import Scalar, ScalarGraph
 
 from .arithmetic import FloatMath
@@ -22,11 +21,6 @@ from .elements import (
 from .function import I32, Hardware
 from .lower import ScalarEmitter
 
-_NEUTRAL_FLOATS = {
-    "arith.addf": -0.0, "arith.mulf": 1.0, "arith.maximumf": -math.inf, "arith.minimumf": math.inf,
-    "arith.maxnumf": math.nan, "arith.minnumf": math.nan,
-}  # fmt: skip
-
 
 class Combiner:
     """One reduction's combiner on values of the type that it accumulates in: at least f32 for floats."""
@@ -35,10 +29,10 @@ class Combiner:
         self.builder, self.name, self.hardware = builder, name, hardware
         self.element = element
         self.accumulated_in = computed_in(element) if is_float(element) else element
-        number, width = self.accumulated_in, REGISTER_TYPES[self.accumulated_in]
+        number = self.accumulated_in
         self._graph = ScalarGraph((Scalar("read", number, (), 0), Scalar("read", number, (), 1),
                                    Scalar(name, number, (0, 1))), (2,))  # fmt: skip
-        self._neutral = _NEUTRAL_FLOATS[name] if is_float(element) else _neutral_integer(name, width.width)
+        self._neutral = neutral(name, self.accumulated_in)
 
     def neutral(self, lanes: int | None) -> ir.Value:
         """What changes nothing."""
@@ -90,11 +84,3 @@ class Combiner:
     def spread(self, value: ir.Value, lanes: int | None) -> ir.Value:
         """A scalar in every lane."""
         return value if lanes is None or lanes_of(value) is not None else splat(self.builder, value, lanes)
-
-
-def _neutral_integer(name: str, width: int) -> int:
-    highest = (1 << (width - 1)) - 1
-    return {
-        "arith.addi": 0, "arith.muli": 1, "arith.andi": -1, "arith.ori": 0, "arith.xori": 0,
-        "arith.maxsi": -highest - 1, "arith.minsi": highest, "arith.maxui": 0, "arith.minui": -1,
-    }[name]  # fmt: skip

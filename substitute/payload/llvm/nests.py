@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from substitute.model.dispatch import Linear, Nest, Program, Read, View
 from substitute.model.index import Index, add, mul
+from substitute.model.ops import COMBINERS
 from substitute.model.scalar import ScalarGraph
 
 from ..unsupported import Unsupported
@@ -14,10 +15,6 @@ from .elements import REGISTER_TYPES, size_of
 from .hazards import Placed, check_memory
 from .lower import supported
 
-COMBINERS = frozenset((
-    "arith.addf", "arith.mulf", "arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf", "arith.addi",
-    "arith.muli", "arith.andi", "arith.ori", "arith.xori", "arith.maxsi", "arith.minsi", "arith.maxui", "arith.minui",
-))  # fmt: skip
 LOCAL_BYTES = 16 << 10
 """What the temporaries of one row may take on the stack (a worker's is 128 KB, and IREE asks for 32 KB at most)."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from substitute.model.index import Index, apply, mul, product
+from substitute.model.ops import is_heavy
 
 from .elements import size_of
 from .function import Hardware
@@ -111,7 +112,7 @@ def task_count(group: Group, schedule: Schedule) -> Index:
 
 def cost(nest: FlatNest) -> int:
     """Weight of one element of a nest, in light operations."""
-    heavy = sum(1 for n in nest.expr.nodes if n.op.startswith("math.") and n.op not in ("math.absf", "math.sqrt"))
+    heavy = sum(is_heavy(n.op) for n in nest.expr.nodes)
     return 1 + len(nest.reads) + len(nest.expr.nodes) // 8 + 6 * heavy + 2 * sum(r.gathered for r in nest.reads)
 
 

@@ -7,15 +7,10 @@ from dataclasses import dataclass
 
 from substitute.model.dispatch import Linear, Nest, Program, View
 from substitute.model.index import Index, add, mul, product
+from substitute.model.ops import OPERATIONS
 from substitute.model.scalar import Scalar
 
-FACTOR_OPS = frozenset((
-    "read", "constant", "index", "size", "arith.extf", "arith.truncf", "arith.addf", "arith.subf", "arith.mulf",
-    "arith.divf", "arith.negf", "arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf", "arith.cmpf",
-    "arith.cmpi", "arith.select", "arith.sitofp", "arith.uitofp", "arith.extsi", "arith.extui", "arith.trunci",
-    "arith.addi", "arith.subi", "arith.muli", "arith.andi", "arith.ori", "arith.xori", "arith.index_cast",
-    "arith.bitcast",
-))  # fmt: skip
+FACTOR_OPS = frozenset(("read", "constant", "index", "size", *(n for n, o in OPERATIONS.items() if o.is_repeatable)))
 """What a factor may be computed with: cheap operations, for a factor is computed again for every tile that uses it."""
 READABLE = frozenset(("f32", "f16", "bf16", "f64", "i1", "i8", "i16", "i32", "i64"))
 """Elements that are addressed one by one."""
