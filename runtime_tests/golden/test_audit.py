@@ -223,3 +223,44 @@ def test_json_has_no_infinities() -> None:
     data = audit_to_json(example(RIGHT, WRONG))
     json.dumps(data, allow_nan=False)
     assert data["passed"] is False and data["dispatches"][1]["share_of_bound"] is None
+
+
+@pytest.mark.unit
+def test_an_audit_that_judged_nothing_has_not_passed() -> None:
+    blind = Audited(name="d", kind="elementwise", outcome="not judged", reason="no golden")
+    for audit in (example(), example(blind)):
+        assert not audit.passed and audit.nothing_judged
+    assert summary(example(blind)).startswith("1 dispatch of stock IREE on local-sync, seed 3: 1 not judged, so that")
+    assert audit_to_json(example(RIGHT, blind))["counts"] == {
+        "right": 1, "wrong": 0, "not compiled": 0, "not judged": 1
+    }  # fmt: skip
+    both = example(RIGHT, blind)
+    assert both.passed and not both.nothing_judged and not example(WRONG).nothing_judged
+
+
+@pytest.mark.compile
+@pytest.mark.device
+def test_the_exit_status_says_that_nothing_was_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "small.mlir"
+    path.write_text("""
+func.func @f(%a: tensor<64xi8>) -> tensor<64xi4> {
+  %r = arith.trunci %a : tensor<64xi8> to tensor<64xi4>
+  return %r : tensor<64xi4>
+}
+""")
+    assert main(["audit", str(path), "--device=local-sync"]) == 3
+    assert "elements of type i4" in capsys.readouterr().out
+
+
+@pytest.mark.compile
+def test_a_device_that_is_not_declared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "promised.mlir"
+    path.write_text("""
+func.func @f(%x: tensor<4xf32> {iree.abi.affinity = #hal.device.promise<@a>}) -> tensor<4xf32> {
+  %p = arith.mulf %x, %x : tensor<4xf32>
+  return %p : tensor<4xf32>
+}
+""")
+    for command in ("audit", "inspect"):
+        assert main([command, str(path)]) == 1
+        assert "#hal.device.promise<@a>" in capsys.readouterr().err

@@ -10,6 +10,9 @@ from .flags import CompilerCommand
 from .options import json_option, model_argument
 from .terminal import progress, show, show_json, terminal_width
 
+NOTHING_JUDGED = 3
+"""The exit status where nothing is wrong because nothing could be judged."""
+
 
 @click.command("audit", cls=CompilerCommand)
 @model_argument
@@ -22,7 +25,7 @@ def command(model: Path, device: str, seed: int, only: str, as_json: bool, flags
     """Run every dispatch of MODEL, as IREE alone compiles it, against a golden in float64.
 
     No kernel is involved: what is found wrong is IREE's or the device's. The exit status is 1 if a dispatch is wrong
-    or does not compile.
+    or does not compile, and 3 if no dispatch could be judged.
     """
     from ..report.audit import audit_table, audit_to_json
     from ..validate.audit import audit_model
@@ -33,4 +36,4 @@ def command(model: Path, device: str, seed: int, only: str, as_json: bool, flags
         show_json(audit_to_json(audit))
     else:
         show(audit_table(audit, width=terminal_width()))
-    return 0 if audit.passed else 1
+    return NOTHING_JUDGED if audit.nothing_judged else 0 if audit.passed else 1

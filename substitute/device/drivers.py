@@ -147,7 +147,10 @@ def launch_error(what: str, error: BaseException, *, device: Any, name: str, whe
     keep_open(device, name)
     # IREE can lose what the driver said on the way
     found = cuda_sim.last_fault() if cuda_sim.is_simulated(name) else ""
-    return DeviceError(f"{what} failed on {name}", where=where, found=found, details=str(error))
+    next_step = ""
+    if "exceeds backing buffer" in str(error):  # IREE makes a model compute in f32, and leaves the results' types
+        next_step = "if the model has f64 results, compile it with --iree-input-demote-f64-to-f32=false"
+    return DeviceError(f"{what} failed on {name}", where=where, found=found, next_step=next_step, details=str(error))
 
 
 def reason_of(error: BaseException) -> str:

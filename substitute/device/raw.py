@@ -104,7 +104,7 @@ class RawModule:
         results = VmVariantList(1)
         try:
             self._context.invoke(self._module.lookup_function(entry), packed, results)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, IndexError) as error:  # (an IndexError is IREE's OUT_OF_RANGE)
             raise launch_error(entry, error, device=self._device, name=self.device) from error
         after = [tuple(bytes_to_host(self._device, buffer) for buffer in buffers) for buffers in held]
         self._failed = False

@@ -109,7 +109,7 @@ class Session:
         results = VmVariantList(len(function.results or ()))
         try:
             self._context.invoke(self._module.lookup_function(function.name), packed, results)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, IndexError) as error:  # (an IndexError is IREE's OUT_OF_RANGE)
             raise launch_error(
                 f"function {function}", error, device=self._device, name=self.device, where=self._where
             ) from error

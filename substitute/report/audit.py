@@ -42,9 +42,10 @@ def summary(audit: Audit) -> str:
     words = ", ".join(f"{counts[outcome]} {outcome}" for outcome in COLOURS if counts[outcome])
     total = len(audit.dispatches)
     golden = sum(audited.golden_seconds for audited in audit.dispatches)
+    doubt = ", so that nothing is known" if total and audit.nothing_judged else ""
     return (
         f"{total} dispatch{'es' * (total != 1)} of stock IREE on {audit.device}, seed {audit.seed}: "
-        f"{words or 'nothing to run'}; golden {golden:.1f} s, compiling {audit.compile_seconds:.1f} s"
+        f"{words or 'nothing to run'}{doubt}; golden {golden:.1f} s, compiling {audit.compile_seconds:.1f} s"
     )
 
 
@@ -75,6 +76,7 @@ def audit_to_json(audit: Audit) -> dict[str, Any]:
         "device": audit.device,
         "seed": audit.seed,
         "passed": audit.passed,
+        "counts": {outcome: audit.count(outcome) for outcome in COLOURS},
         "seconds": audit.seconds,
         "dispatches": [
             {

@@ -67,8 +67,13 @@ class Audit:
 
     @property
     def passed(self) -> bool:
-        """True if nothing is wrong and every dispatch was compiled."""
-        return all(d.outcome in ("right", "not judged") for d in self.dispatches)
+        """True if something was judged, nothing is wrong and every dispatch was compiled."""
+        return self.count("right") > 0 and all(d.outcome in ("right", "not judged") for d in self.dispatches)
+
+    @property
+    def nothing_judged(self) -> bool:
+        """True if nothing can be said of the model."""
+        return not any(d.outcome != "not judged" for d in self.dispatches)
 
     @property
     def compile_seconds(self) -> float:
