@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..model.elements import ML_FLOATS
 from .unsupported import Unsupported
 
 Array = NDArray[Any]
@@ -46,17 +47,13 @@ class Element:
         return self.kind == "float"
 
 
-_ML_FLOATS = {
-    "bf16": "bfloat16", "f8E4M3FN": "float8_e4m3fn", "f8E5M2": "float8_e5m2",
-    "f8E4M3FNUZ": "float8_e4m3fnuz", "f8E5M2FNUZ": "float8_e5m2fnuz", "f8E8M0FNU": "float8_e8m0fnu",
-}  # fmt: skip
 _NUMPY_FLOATS = {"f16": np.float16, "f32": np.float32, "f64": np.float64}
 
 
 @lru_cache(maxsize=64)
 def element_of(name: str) -> Element:
     """The element type of this name. Raises `Unsupported`."""
-    if name in _NUMPY_FLOATS or name in _ML_FLOATS:
+    if name in _NUMPY_FLOATS or name in ML_FLOATS:
         return _float(name)
     if name == "i1":
         return Element(name=name, kind="boolean", bits=1, compute=np.dtype(bool), storage=np.dtype(np.int8))
@@ -74,7 +71,7 @@ def element_of(name: str) -> Element:
 def _float(name: str) -> Element:
     import ml_dtypes
 
-    storage = np.dtype(_NUMPY_FLOATS[name] if name in _NUMPY_FLOATS else getattr(ml_dtypes, _ML_FLOATS[name]))
+    storage = np.dtype(_NUMPY_FLOATS[name] if name in _NUMPY_FLOATS else getattr(ml_dtypes, ML_FLOATS[name]))
     info: Any = ml_dtypes.finfo(storage)  # type: ignore[no-untyped-call]
     return Element(
         name=name, kind="float", bits=storage.itemsize * 8, compute=np.dtype(np.float64), storage=storage,

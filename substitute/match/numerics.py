@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..model.dispatch import Dispatch, Named, Nest, Program
+from ..model.elements import ELEMENTS
 from ..model.kernel import Kernel
 from ..model.numerics import MEANINGS, Demand, NumericDemand
 from ..model.plan import Rule
@@ -12,7 +13,7 @@ from ..model.scalar import Scalar
 
 ORDER_MATTERS = frozenset(("arith.addf", "arith.mulf"))
 """Combiners of floats whose result depends on the order."""
-NARROW = frozenset(("f16", "bf16", "f8E4M3FN", "f8E5M2", "f8E4M3FNUZ", "f8E5M2FNUZ"))
+NARROW = frozenset(element.name for element in ELEMENTS if element.is_narrow_float)
 DIVIDES = frozenset(("arith.divf",))
 TAKES_ROOTS = frozenset(("math.sqrt", "math.rsqrt"))
 MULTIPLIES = frozenset(("arith.mulf",))

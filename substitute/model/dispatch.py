@@ -5,18 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from .elements import ELEMENT
 from .index import Index, product
 from .scalar import ScalarGraph
 
 Access = Literal["readonly", "writeonly", "readwrite"]
 LoopKind = Literal["parallel", "reduction"]
-
-ELEMENT_BITS: dict[str, int] = {
-    "f64": 64, "f32": 32, "f16": 16, "bf16": 16,
-    "i64": 64, "i32": 32, "i16": 16, "i8": 8, "i4": 4, "i2": 2, "i1": 8,
-    "f8E4M3FN": 8, "f8E5M2": 8, "f8E4M3FNUZ": 8, "f8E5M2FNUZ": 8, "index": 64,
-}  # fmt: skip
-"""Bits that an element takes in memory: an `i1` is stored as a byte."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +25,8 @@ class TensorType:
 
     @property
     def element_bytes(self) -> int:
-        """Bytes of one element; sub-byte types count as one."""
-        return max(1, ELEMENT_BITS.get(self.element, 32) // 8)
+        """Bytes of one element; sub-byte types count as one. Raises `KeyError` for a type without a row of facts."""
+        return max(1, ELEMENT[self.element].bits // 8)
 
     @property
     def count(self) -> Index:

@@ -6,21 +6,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ..model.dispatch import TensorType
+from ..model.elements import ELEMENTS, ML_FLOATS
 
 if TYPE_CHECKING:
     from iree.compiler import ir
 
-NUMPY_NAMES = {
-    "f64": "float64", "f32": "float32", "f16": "float16", "i64": "int64", "i32": "int32", "i16": "int16",
-    "i8": "int8", "i1": "bool", "index": "int64",
-}  # fmt: skip
-
-
-_OTHER_FLOATS = {
-    "bf16": "bfloat16", "f8E4M3FN": "float8_e4m3fn", "f8E5M2": "float8_e5m2",
-    "f8E4M3FNUZ": "float8_e4m3fnuz", "f8E5M2FNUZ": "float8_e5m2fnuz",
-}  # fmt: skip
-"""Those of ml_dtypes."""
+NUMPY_NAMES = {e.name: e.numpy for e in ELEMENTS if e.numpy and e.name not in ML_FLOATS}
+"""The types that NumPy itself has."""
 
 
 def splat_value(attribute: ir.Attribute) -> int | float | None:
@@ -76,7 +68,7 @@ def _from_numbers(text: str, type_: TensorType) -> bytes:
     inner = re.search(r"dense<(.*)>\s*:", text, re.DOTALL)
     if inner is None:
         return b""
-    name = _OTHER_FLOATS.get(type_.element)
+    name = ML_FLOATS.get(type_.element)
     dtype: Any = np.dtype(getattr(ml_dtypes, name) if name else type_.element.replace("f", "float"))
     numbers = re.findall(r"0x[0-9A-Fa-f]+|-?\d+\.?\d*(?:[eE][-+]?\d+)?", inner[1])
     return b"".join(

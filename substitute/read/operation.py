@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..model.dispatch import (
-    ELEMENT_BITS,
-    Linear,
-    LoopKind,
-)
+from ..model.dispatch import Linear, LoopKind
+from ..model.elements import ELEMENT
 from ..model.index import Index
 from ..model.ops import COMBINERS
 from .nest import NestBuilder, compose, constant
@@ -69,7 +66,7 @@ def split_accumulation(nest: NestBuilder, root: int, accumulator: int) -> tuple[
 
 def check_element(element: str) -> None:
     """Raises `Unread` for elements that share a byte."""
-    if ELEMENT_BITS.get(element, 0) < 8:
+    if element not in ELEMENT or ELEMENT[element].bits < 8:
         raise Unread(f"elements of type {element}, which cannot be addressed one by one")
 
 

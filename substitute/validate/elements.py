@@ -9,19 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ValidationError
+from ..model.elements import ELEMENTS, ML_FLOATS
 
-SIGNIFICANT_BITS = {
-    "f64": 53, "f32": 24, "f16": 11, "bf16": 8, "f8E4M3FN": 4, "f8E4M3FNUZ": 4, "f8E5M2": 3,
-    "f8E5M2FNUZ": 3, "f8E8M0FNU": 1,
-}  # fmt: skip
+SIGNIFICANT_BITS = {e.name: e.format.significant_bits for e in ELEMENTS if e.format}
 """Integers up to two to this power are all representable."""
 INTEGERS = {"i1": np.int8, "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64, "index": np.int64}
-
-ML_FLOATS = {
-    "bf16": "bfloat16", "f8E4M3FN": "float8_e4m3fn", "f8E4M3FNUZ": "float8_e4m3fnuz", "f8E5M2": "float8_e5m2",
-    "f8E5M2FNUZ": "float8_e5m2fnuz", "f8E8M0FNU": "float8_e8m0fnu",
-}  # fmt: skip
-"""What ml_dtypes calls the types that NumPy lacks."""
 
 
 @cache

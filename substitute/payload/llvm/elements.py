@@ -7,10 +7,10 @@ calls of a runtime library that IREE does not link. Arithmetic on all three is d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from llvmlite import ir
 
+from ...model.elements import ELEMENTS, FloatFormat
 from .function import I1, I8, I16, I32, I64, Hardware
 
 REGISTER_TYPES: dict[str, ir.Type] = {
@@ -21,49 +21,10 @@ REGISTER_TYPES: dict[str, ir.Type] = {
 """What holds one element in a register; types that are missing here are not supported."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SmallFloat:
-    """A floating-point format below f32."""
-
-    exponent: int
-    """Bits of the exponent."""
-    mantissa: int
-    """Bits of the fraction."""
-    bias: int
-    infinities: bool = True
-    """The highest exponent means infinity and NaN, as in IEEE 754."""
-    unsigned_zero: bool = False
-    """`FNUZ`: the bit pattern of -0 is the only NaN."""
-
-    @property
-    def bits(self) -> int:
-        """Width in memory."""
-        return 1 + self.exponent + self.mantissa
-
-    @property
-    def largest(self) -> int:
-        """Bits of the largest finite number."""
-        every = (1 << (self.exponent + self.mantissa)) - 1
-        if self.infinities:
-            return every - (1 << self.mantissa)
-        return every if self.unsigned_zero else every - 1
-
-    @property
-    def nan(self) -> int:
-        """Bits of the NaN that conversions produce."""
-        if self.unsigned_zero:
-            return 1 << (self.bits - 1)
-        every = (1 << (self.exponent + self.mantissa)) - 1
-        return every - (1 << self.mantissa) + (1 << (self.mantissa - 1)) if self.infinities else every
-
-
-SMALL_FLOATS: dict[str, SmallFloat] = {
-    "f16": SmallFloat(exponent=5, mantissa=10, bias=15),
-    "f8E4M3FN": SmallFloat(exponent=4, mantissa=3, bias=7, infinities=False),
-    "f8E5M2": SmallFloat(exponent=5, mantissa=2, bias=15),
-    "f8E4M3FNUZ": SmallFloat(exponent=4, mantissa=3, bias=8, infinities=False, unsigned_zero=True),
-    "f8E5M2FNUZ": SmallFloat(exponent=5, mantissa=2, bias=16, infinities=False, unsigned_zero=True),
+SMALL_FLOATS: dict[str, FloatFormat] = {
+    e.name: e.format for e in ELEMENTS if e.format and e.name in REGISTER_TYPES and e.bits < 32 and e.name != "bf16"
 }
+"""Floats whose conversions are written out; a bf16 is the upper half of an f32."""
 
 
 def is_float(element: str) -> bool:
@@ -214,7 +175,7 @@ def _narrow_bf16(builder: ir.IRBuilder, value: ir.Value, lanes: int | None) -> i
     return builder.trunc(builder.lshr(builder.select(nan, quiet, rounded), sixteen), vector(I16, lanes))
 
 
-def _widen_small(builder: ir.IRBuilder, value: ir.Value, format_: SmallFloat, lanes: int | None) -> ir.Value:
+def _widen_small(builder: ir.IRBuilder, value: ir.Value, format_: FloatFormat, lanes: int | None) -> ir.Value:
     """Integer arithmetic only: a flush-to-zero mode, which IREE's workers turn on, must not eat subnormals."""
     word, single = vector(I32, lanes), vector(REGISTER_TYPES["f32"], lanes)
     narrow = vector(ir.IntType(format_.bits), lanes)
@@ -240,7 +201,7 @@ def _widen_small(builder: ir.IRBuilder, value: ir.Value, format_: SmallFloat, la
     return builder.bitcast(builder.or_(builder.select(beyond, special, result), sign), single)
 
 
-def _narrow_small(builder: ir.IRBuilder, value: ir.Value, format_: SmallFloat, lanes: int | None) -> ir.Value:
+def _narrow_small(builder: ir.IRBuilder, value: ir.Value, format_: FloatFormat, lanes: int | None) -> ir.Value:
     word, single = vector(I32, lanes), vector(REGISTER_TYPES["f32"], lanes)
     bits = builder.bitcast(value, word)
     magnitude = builder.and_(bits, constant(word, 0x7FFFFFFF))
