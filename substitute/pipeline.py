@@ -25,6 +25,7 @@ from .model.kernel import Kernel
 from .model.numerics import NumericDemand
 from .model.plan import Payload, Plan, Request, Substitution, substitution_names
 from .payload.build import accepts, build
+from .payload.check import reject_broken
 from .plan_file import load_plan
 from .rewrite.apply import join, substitute_dispatch
 from .rewrite.choice import Choice
@@ -156,7 +157,10 @@ def inspect_model(
     isolate: bool = False,
     progress: Progress = silent,
 ) -> Plan:
-    """Reads all dispatches of a model and decides on each, without compiling further. See `compile_model`."""
+    """Reads all dispatches of a model and decides on each, without compiling further. See `compile_model`.
+
+    A kernel that fits and whose code cannot be built, which ends `compile_model` in an error, is rejected here.
+    """
     if isolate:
         with_default_target(flags)
         arguments = {"model": model, "kernels": kernels, "builtin": builtin, "flags": flags}
@@ -174,7 +178,8 @@ def inspect_model(
             compilation.run("start", "executable-sources")
         plan, sites = plan_module(compilation, clock, kernels, builtin=builtin, chosen=None, require=())
         del sites
-    return plan
+        with clock.step("check code"):
+            return reject_broken(plan, also=run_time_condition)
 
 
 def _without_kernels(crash: CompilerCrash, model: Path, flags: Sequence[str]) -> SubstituteError:

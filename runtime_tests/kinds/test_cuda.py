@@ -9,7 +9,9 @@ import pytest
 from runtime_tests.kinds.programs import KernelFolder, build
 from runtime_tests.kinds.test_cpu_layouts import CHAIN
 from runtime_tests.kinds.test_cpu_values import OPEN
+from substitute import inspect_model
 from substitute.errors import PayloadError
+from substitute.payload.check import BROKEN
 
 pytestmark = pytest.mark.compile
 
@@ -76,3 +78,7 @@ def test_what_iree_would_not_notice(tmp_path: Path, text: str, what: str) -> Non
     with pytest.raises(PayloadError) as caught:
         build(tmp_path, CHAIN, [raw_ptx(text).write(tmp_path / "kernel")], flags=FLAGS)
     assert caught.value.what == what
+    (tmp_path / "chain.mlir").write_text(CHAIN)
+    plan = inspect_model(tmp_path / "chain.mlir", kernels=[tmp_path / "kernel"], builtin=False, flags=FLAGS)
+    assert plan.substitutions == ()
+    assert [what in d.rules[-1].found for d in plan.decisions if d.rules[-1].name == BROKEN] == [True]

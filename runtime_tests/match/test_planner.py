@@ -203,8 +203,13 @@ def test_a_saved_plan_names_kernels_and_variants() -> None:
 def test_a_constraint_over_what_is_no_loop() -> None:
     from runtime_tests.match.definitions import convolution_dispatch, convolution_kernel
 
-    rule = refused(convolution_kernel("p + k", constraints=["X % 2 == 0"]), convolution_dispatch("p + k", 6))
-    assert rule == Rule(
+    """What is read along an axis is known where the operand's place is: not where anything may stand before it."""
+    made = convolution_kernel("p + k", constraints=["X % 2 == 0"])
+    accepted(made, convolution_dispatch("p + k", 6))
+    odd = replace(made, constraints=convolution_kernel("p + k", constraints=["X % 2 == 1"]).constraints)
+    assert refused(odd, convolution_dispatch("p + k", 6)).found == "X = 6"
+    anything = replace(made, slots=frozenset({"prologue"}), payload=kernel(kind="llvm-generator").payload)
+    assert refused(anything, convolution_dispatch("p + k", 6)) == Rule(
         name="constraint", passed=False, expected="X % 2 == 0",
         found="X is the size of no loop, so that nobody knows it here",
     )  # fmt: skip

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ManifestError, SubstituteError, UsageError
 from ..model.kernel import Form, Kernel, OperandSpec
+from .consistency import check_axes, check_constraints
 from .entry import MANIFEST_NAME, Manifest
 from .kept import Shelf, open_shelf
 
@@ -269,6 +270,8 @@ def _read(manifest: Manifest, read_forms: ReadForms) -> tuple[Form, ...]:
             found=str(error), next_step="check the file",
         ) from None  # fmt: skip
     forms = read_forms(manifest.definition, text, manifest.kernel.operands)
+    check_axes(manifest, forms)
+    check_constraints(manifest)
     if "epilogue" in manifest.kernel.slots:
         _check_epilogue(manifest, forms)
     return forms

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..model.dispatch import Read
-from ..model.kernel import Kernel
+from ..model.index import product
+from ..model.kernel import Kernel, OperandSpec
 from ..model.plan import Axis, Placement, Rule
 from .temporaries import Produced
 
@@ -49,6 +51,23 @@ class State:
         self.sources.update(result.sources)
         self.placements.update(result.placements)
         self.produced.update(result.produced)
+        return None
+
+    def measure(self, operands: Sequence[OperandSpec]) -> Rule | None:
+        """Adds the axes of operands that no loop runs over, such as a window's, as long as what is read along them.
+
+        Returns the rule that fails where an axis has another size elsewhere.
+        """
+        for number, placement in sorted(self.placements.items()):
+            spec = operands[number]
+            for name, dimension in zip(spec.axes, placement.dimensions, strict=True):
+                size = product(tuple(count for count, _ in dimension))
+                axis = self.axes.setdefault(name, Axis(name=name, loops=(), sizes=(size,)))
+                if axis.size != size:
+                    return Rule(
+                        name="structure.axes", passed=False, expected=f"{name} = {axis.size} everywhere",
+                        found=f"{name} = {size} along {spec.name}",
+                    )  # fmt: skip
         return None
 
 

@@ -56,6 +56,9 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
     stored = match_stores(kernel, form, program, state)
     if isinstance(stored, Rule):
         return stored
+    conflict = state.measure(kernel.operands)
+    if conflict is not None:
+        return conflict
     placements = tuple(placement for _, placement in sorted(state.placements.items()))
     written = tuple(w.view for nest in program.stores for w in nest.writes)
     if not kernel.slots and len(placements) == len(kernel.operands):

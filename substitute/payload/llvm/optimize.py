@@ -26,6 +26,8 @@ _MATTERS_WHEN_OFF = frozenset((
     "sse4.1", "sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni",
     "avx512bf16", "avx512fp16", "neon", "sve", "v",
 ))  # fmt: skip
+DEBUG_INFO = "!llvm.dbg.cu"
+"""In the text of every module with debug information."""
 _LOCATION = re.compile(r"<string>:(\d+):(\d+): error: (.*)")
 
 
@@ -74,6 +76,8 @@ def to_bitcode(
     triple, machine = _machine(target, entry)
     module.triple = triple
     module.data_layout = str(machine.target_data)
+    if DEBUG_INFO in (source if isinstance(source, str) else str(module)):
+        _strip_debug_info(module, machine)
     _hide_all_but(module, entry)
     if not finished:
         _run_passes(module, machine)
@@ -88,6 +92,19 @@ def to_bitcode(
             next_step="define the function in the payload, or mark it static inline",
         )
     return bytes(module.as_bitcode())
+
+
+def _strip_debug_info(module: Any, machine: Any) -> None:
+    """Removes what says where in its source the code stands.
+
+    IREE inlines the code into functions with debug information of their own, where LLVM's verifier refuses calls
+    without a position, which a compiler leaves on calls that it makes itself.
+    """
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=0))
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_strip_symbols_pass()  # names of values and private functions go as well
+    passes.run(module, builder)
+    builder.close()
 
 
 def undefined_symbols(module: Any) -> tuple[str, ...]:
