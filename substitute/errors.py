@@ -91,6 +91,10 @@ class CompilerCrash(CompilerError):
     """The process that ran the compiler died; `where` is the step that it was in, or the executable."""
 
 
+class TimeOut(CompilerCrash):
+    """A child process gave no sign of life for too long, and was ended."""
+
+
 class DeviceError(SubstituteError):
     """A device is unknown or failed."""
 

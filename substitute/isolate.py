@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import math
 import os
 import pickle
 import signal
 import sys
 import tempfile
+import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, BinaryIO, Self, TypeVar
 
-from .errors import CompilerCrash, CompilerError, SubstituteError
+from .errors import CompilerCrash, CompilerError, SubstituteError, TimeOut
 
 T = TypeVar("T")
 Progress = Callable[[str, float | None], None]
@@ -22,6 +26,8 @@ Progress = Callable[[str, float | None], None]
 stderr_is_kept = False
 """True in a child process: what it writes to stderr lies in a file that both can read."""
 
+LOOK_S = 0.2
+"""How often to look whether a step takes too long."""
 COMPILER = "iree.compiler._mlir_libs._mlir"
 """The module that loads the compiler's library."""
 RUNTIME = "iree._runtime_libs._runtime"
@@ -90,12 +96,21 @@ class Child:
                 self._wait()
         self._stack.close()
 
-    def result(self, progress: Progress) -> Any:
-        """What the work gives, once it does. Raises what it raises, or `CompilerCrash`."""
+    def result(self, progress: Progress, *, limits: Mapping[str, float] = MappingProxyType({})) -> Any:
+        """What the work gives, once it does. Raises what it raises, or `CompilerCrash`.
+
+        `limits`: in a step whose name begins so, the child is ended after so many seconds without a message, and that
+        is a `TimeOut`.
+        """
+        with _Watch(self._running, limits) as watch:
+            return self._listen(progress, watch)
+
+    def _listen(self, progress: Progress, watch: _Watch) -> Any:
         step = "start"
         for kind, value in _messages(self._stream):
             if kind == "progress":
                 step = value[0]
+                watch.begin(step)
                 progress(*value)
                 continue
             self._wait()
@@ -104,12 +119,49 @@ class Child:
             raise value
         status = self._wait()
         self._words.seek(0)
+        if watch.ended:
+            raise TimeOut(
+                "a process did not end", where=step, expected="a sign of life",
+                found=f"none for {watch.limit_s:g} s", details=self._words.read().decode(errors="replace"),
+            )  # fmt: skip
         raise _crashed(step, status, self._words.read().decode(errors="replace"))
 
     def _wait(self) -> int:
         assert self._running is not None
         child, self._running = self._running, None
         return os.waitpid(child, 0)[1]
+
+
+class _Watch:
+    """Ends a process that stays in a step for longer than the limit of such steps."""
+
+    def __init__(self, process: int | None, limits: Mapping[str, float]) -> None:
+        self.limit_s = math.inf
+        self.ended = False
+        self._process, self._limits = process, limits
+        self._since = time.monotonic()
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        if self._limits:
+            threading.Thread(target=self._look, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+
+    def begin(self, step: str) -> None:
+        """Another step, or the same once more."""
+        self._since = time.monotonic()
+        self.limit_s = next((s for name, s in self._limits.items() if step.startswith(name)), math.inf)
+
+    def _look(self) -> None:
+        while not self._over.wait(LOOK_S):
+            if time.monotonic() - self._since > self.limit_s and self._process is not None:
+                self.ended = True
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._process, signal.SIGKILL)
+                return
 
 
 def _spawn(work: Call, send: int, words: Any, scratch: str) -> int:

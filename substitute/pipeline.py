@@ -7,11 +7,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .cache.atomic import replace_file
 from .compiler import Compilation, load_model
@@ -23,7 +23,7 @@ from .model.constraints import Condition, constraint_to_index
 from .model.dispatch import Dispatch
 from .model.kernel import Kernel
 from .model.numerics import NumericDemand
-from .model.plan import Payload, Plan, Request, Substitution, substitution_names
+from .model.plan import Key, Payload, Plan, Request, Substitution, dispatch_key, substitution_names
 from .payload.build import accepts, build
 from .payload.check import reject_broken
 from .plan_file import load_plan
@@ -33,6 +33,12 @@ from .rewrite.host import HostProgram, has_host
 from .rewrite.linking import check_linking, order_all_exports
 from .rule.apply import plan_with_rules
 
+if TYPE_CHECKING:
+    from .guard.guard import Guard
+    from .guard.verdict import Check, Checked
+
+PAYLOADS = "make payloads"
+CHECK = "check"
 TO_A_MODULE = "compile to a module"
 """The step in which the compiler makes code of every executable."""
 
@@ -55,6 +61,8 @@ class CompileResult:
     """By the name of the dispatch they stand in; see `substitution_names` where several stand in one."""
     seconds: Mapping[str, float]
     """Wall-clock time of each step."""
+    checked: tuple[Checked, ...] = ()
+    """The verdict on each dispatch with a kernel; those that were left out are not in the plan."""
     signatures: Mapping[str, tuple[str, ...]]
     """The model's functions and the types of their arguments, such as `4x?xf32`, where its frontend says."""
 
@@ -85,6 +93,7 @@ def compile_model(
     plan: Path | None = None,
     require: Sequence[str] = (),
     substitute: bool = True,
+    check: bool | Check | None = None,
     isolate: bool = False,
     progress: Progress = silent,
 ) -> CompileResult:
@@ -92,14 +101,15 @@ def compile_model(
 
     `flags` are iree-compile's; without a target among them the target is this machine's CPU. `plan` replays a saved
     plan. With `output` the module is written there, whole or not at all. `substitute=False` gives what IREE makes by
-    itself. With `isolate` all of it happens in a child process, so that a crash of the compiler is a
-    `CompilerError`. Raises `SubstituteError` for everything that a person can mend.
+    itself. `check`: each kernel is judged once in each dispatch that it takes, see `guard`; None: unless
+    `IREE_SUBSTITUTE_CHECK=0` stands in the environment. With `isolate` all of it happens in a child process, so that a
+    crash of the compiler is a `CompilerError`. Raises `SubstituteError` for everything that a person can mend.
     """
     if isolate:
         with_default_target(flags)  # what is wrong with the flags is said before a process is started
         arguments = {
             "model": model, "output": output, "kernels": kernels, "builtin": builtin, "flags": flags, "plan": plan,
-            "require": require, "substitute": substitute,
+            "require": require, "substitute": substitute, "check": check,
         }  # fmt: skip
         try:
             return cast(CompileResult, isolated(Call(compile_model, arguments), progress))
@@ -117,7 +127,6 @@ def compile_model(
         _check_writable(output)
     with clock.step("import"):
         source = load_model(model)
-    payloads: dict[str, Payload] = {}
     with (
         worker_threads() as workers,
         scratch_folder() as folder,
@@ -128,24 +137,131 @@ def compile_model(
             assert compilation.module is not None
             signatures = read_signatures(compilation.module)
         del source
-        made = Plan(substitutions=(), decisions=(), dispatches=())
+        done = Substituted(plan=Plan(substitutions=(), decisions=(), dispatches=()))
         if substitute:
             with clock.step("compile to dispatches"):
                 warm = workers.submit(_warm_up, flags)
                 compilation.run("start", "executable-sources")
                 warm.result()
-            made, sites = plan_module(compilation, clock, kernels, builtin=builtin, chosen=chosen, require=require)
-            payloads = substitute_dispatches(made, sites, clock, workers, folder)
-            del sites
-            check_linking(compilation.module, flags)
-            order_all_exports(compilation.module)
-        with clock.step(TO_A_MODULE), _blame(made):
-            compilation.run("executable-sources" if substitute else "start", "end")
+            selection = Selection(kernels=kernels, builtin=builtin, chosen=chosen, require=require)
+            done = _substitute(compilation, clock, selection, _checking(check), workers, folder)
+        else:
+            with clock.step(TO_A_MODULE):
+                compilation.run("start", "end")
+        with clock.step(TO_A_MODULE):
             vmfb = b"" if output else compilation.bytecode()
             if output is not None:
                 with replace_file(output) as temporary:
                     compilation.write(temporary)
-    return CompileResult(vmfb=vmfb, plan=made, payloads=payloads, seconds=clock.seconds, signatures=signatures)
+    return CompileResult(
+        vmfb=vmfb, plan=done.plan, payloads=done.payloads, checked=done.checked, seconds=clock.seconds,
+        signatures=signatures,
+    )  # fmt: skip
+
+
+def _checking(check: bool | Check | None) -> Check | None:
+    from .guard.guard import default_check
+    from .guard.verdict import Check
+
+    if check is None:
+        return default_check()
+    return check if isinstance(check, Check) else Check() if check else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which kernels there are, and which of them to take."""
+
+    kernels: Sequence[Path]
+    builtin: bool
+    chosen: Chosen | None
+    require: Sequence[str]
+
+    def without(self, plan: Plan, refused: frozenset[Key]) -> Selection:
+        """What makes this plan again, but for some dispatches."""
+        chosen: dict[str, tuple[str, ...]] = {}
+        for s in without(plan, refused).substitutions:
+            name = f"{s.dispatch.variant}::{s.dispatch.name}"
+            chosen[name] = tuple(dict.fromkeys((*chosen.get(name, ()), s.kernel.name)))
+        return replace(self, chosen=chosen, require=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Substituted:
+    """What stands in a compiled module."""
+
+    plan: Plan
+    payloads: Mapping[str, Payload] = field(default_factory=dict)
+    checked: tuple[Checked, ...] = ()
+
+
+def _substitute(
+    compilation: Compilation, clock: Clock, selection: Selection, check: Check | None, workers: Executor, folder: Path
+) -> Substituted:
+    """Compiles a module from its dispatches to the end with kernels, and again without those that the check refuses."""
+    from .guard.guard import Guard
+
+    assert compilation.module is not None
+    with ExitStack() as stack:
+        guard = None
+        if check is not None:
+            pristine = compilation.module.clone().operation
+            guard = stack.enter_context(
+                Guard(compilation, pristine, folder, check, chosen=selection.chosen is not None)
+            )
+        attempt = _put_in(compilation, clock, selection, guard, workers, folder)
+        _to_a_module(compilation, clock, attempt)
+        if guard is None:
+            return attempt
+        with clock.step(CHECK):
+            refused = guard.conclude(clock.progress)
+        if refused:
+            again = selection.without(attempt.plan, refused)
+            compilation.module = guard.pristine.clone().operation
+            attempt = _put_in(compilation, clock, again, guard, workers, folder)
+            _to_a_module(compilation, clock, attempt)
+        guard.check_required(attempt.plan, selection.require)
+        return replace(attempt, checked=guard.checked)
+
+
+def _put_in(
+    compilation: Compilation, clock: Clock, selection: Selection, guard: Guard | None, workers: Executor, folder: Path
+) -> Substituted:
+    """Plans, and puts in the place of dispatches what no verdict is against that is known already."""
+    made, sites = plan_module(
+        compilation,
+        clock,
+        selection.kernels,
+        builtin=selection.builtin,
+        chosen=selection.chosen,
+        require=selection.require,
+    )
+    built = make_payloads(made, clock, workers)
+    if guard is not None:
+        with clock.step(CHECK):
+            refused = guard.compare(made, built)
+        if any(s.kernel.payload.kind.rewrites_body for s in made.substitutions if dispatch_key(s.dispatch) in refused):
+            del sites
+            compilation.module = guard.pristine.clone().operation  # a rule has changed what is in there now
+            return _put_in(compilation, clock, selection.without(made, refused), guard, workers, folder)
+        made = without(made, refused)
+        built = [b for b in built if dispatch_key(b.substitution.dispatch) not in refused]
+    put_payloads(built, made, sites, clock, folder)
+    del sites
+    return Substituted(plan=made, payloads={one.name: one.payload for one in built})
+
+
+def _to_a_module(compilation: Compilation, clock: Clock, attempt: Substituted) -> None:
+    assert compilation.module is not None
+    check_linking(compilation.module, compilation.flags)
+    order_all_exports(compilation.module)
+    with clock.step(TO_A_MODULE), _blame(attempt.plan):
+        compilation.run("executable-sources", "end")
+
+
+def without(plan: Plan, refused: frozenset[Key]) -> Plan:
+    """The plan without the substitutions of some dispatches."""
+    return replace(plan, substitutions=tuple(s for s in plan.substitutions if dispatch_key(s.dispatch) not in refused))
 
 
 def inspect_model(
@@ -286,28 +402,48 @@ def scratch_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A substitution with its payload, made and verified."""
+
+    name: str
+    """See `substitution_names`."""
+    substitution: Substitution
+    request: Request
+    payload: Payload
+
+
 def substitute_dispatches(
     plan: Plan, sites: Sequence[Any], clock: Clock, workers: Executor, folder: Path
 ) -> dict[str, Payload]:
     """Makes all payloads and puts them into the module; the payloads by the name of the dispatch."""
+    built = make_payloads(plan, clock, workers)
+    put_payloads(built, plan, sites, clock, folder)
+    return {one.name: one.payload for one in built}
+
+
+def make_payloads(plan: Plan, clock: Clock, workers: Executor) -> list[Built]:
+    """Makes the payloads of all substitutions, in order. Raises `PayloadError`."""
+    # rules are applied already
+    chosen = tuple(s for s in plan.substitutions if not s.kernel.payload.kind.rewrites_body)
+    made: list[Built] = []
+    with clock.step(PAYLOADS):
+        for substitution, name, (request, payload) in zip(
+            chosen, substitution_names(chosen), workers.map(build, chosen), strict=True
+        ):
+            clock.progress(PAYLOADS, len(made) / len(chosen))
+            made.append(Built(name=name, substitution=substitution, request=request, payload=payload))
+    return made
+
+
+def put_payloads(built: Sequence[Built], plan: Plan, sites: Sequence[Any], clock: Clock, folder: Path) -> None:
+    """Puts payloads into the module that the sites are in, which are of no use afterwards."""
     by_name = {(s.dispatch.executable, s.dispatch.variant, s.dispatch.name): s for s in sites}
-    payloads: dict[str, Payload] = {}
-    chosen = tuple(
-        s for s in plan.substitutions if not s.kernel.payload.kind.rewrites_body
-    )  # rules are applied already
-    with clock.step("make payloads"):
+    with clock.step(PAYLOADS):
         host = _host_of(plan, sites)
-        built = zip(substitution_names(chosen), workers.map(build, chosen), strict=True)
-        grouped = groupby(chosen, key=lambda s: (s.dispatch.executable, s.dispatch.variant, s.dispatch.name))
-        for key, substitutions in grouped:
-            choices = []
-            for substitution in substitutions:
-                name, (request, payload) = next(built)
-                clock.progress("make payloads", len(payloads) / len(chosen))
-                choices.append(_choice(substitution, request, payload))
-                payloads[name] = payload
+        for key, group in groupby(built, key=lambda b: dispatch_key(b.substitution.dispatch)):
+            choices = [_choice(b.substitution, b.request, b.payload) for b in group]
             substitute_dispatch(by_name[key], choices, host=host, folder=folder)
-    return payloads
 
 
 def _host_of(plan: Plan, sites: Sequence[Any]) -> HostProgram | None:

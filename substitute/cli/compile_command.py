@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -22,6 +23,10 @@ from .terminal import check_writable, progress, say_target, show, terminal_width
               help="Fail if this kernel takes no dispatch; may be given several times.")  # fmt: skip
 @click.option("--no-substitute", "substitute", is_flag=True, flag_value=False, default=True,
               help="Leave IREE's own code everywhere, to compare with.")  # fmt: skip
+@click.option("--no-check", "check", is_flag=True, flag_value=False, default=True,
+              help="Embed kernels without judging them and timing them beside IREE's own code.")  # fmt: skip
+@click.option("--faster-only", is_flag=True,
+              help="Also leave out a kernel of your own where the check finds it slower.")  # fmt: skip
 def command(
     model: Path,
     output: Path,
@@ -31,26 +36,32 @@ def command(
     plan: Path | None,
     require: tuple[str, ...],
     substitute: bool,
+    check: bool,
+    faster_only: bool,
     flags: tuple[str, ...],
 ) -> None:
     """Compile MODEL (.mlir, .mlirbc or .onnx) with kernels in the place of IREE's own code."""
     check_writable(output, "-o")
     check_writable(plan_out, "--plan-out")
     from ..cache.atomic import write_whole
+    from ..guard.guard import default_check
     from ..pipeline import compile_model
     from ..report.as_json import plan_to_json
     from ..report.tables import substitution_table
 
     say_target(flags)
+    checking = default_check() if check else None
+    if checking is not None and faster_only:
+        checking = replace(checking, faster_only=True)
     with progress() as report:
         result = compile_model(
             model, output=output, kernels=kernels, builtin=builtin, flags=flags, plan=plan,
-            require=require, substitute=substitute, isolate=True, progress=report,
+            require=require, substitute=substitute, check=checking or False, isolate=True, progress=report,
         )  # fmt: skip
     if plan_out is not None:
-        text = json.dumps(plan_to_json(result.plan, result.payloads), indent=2, ensure_ascii=False)
+        text = json.dumps(plan_to_json(result.plan, result.payloads, result.checked), indent=2, ensure_ascii=False)
         write_whole(plan_out, f"{text}\n".encode())
-    show(substitution_table(result.plan, result.payloads, width=terminal_width()))
+    show(substitution_table(result.plan, result.payloads, result.checked, width=terminal_width()))
     phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in result.seconds.items())
     total = sum(result.seconds.values())
     click.echo(f"wrote {output} ({output.stat().st_size:,} bytes) in {total:.2f} s" + (f": {phases}" if phases else ""))

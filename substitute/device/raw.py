@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +31,8 @@ class Grid:
     constants: tuple[int, ...] = ()
     """Push constants, as 32-bit words."""
     workload: tuple[int, ...] = ()
+    touched: tuple[tuple[tuple[int, int], ...], ...] = ()
+    """For each buffer the ranges that are copied to the device and back, where that can be had; none: all of it."""
 
 
 class RawModule:
@@ -92,25 +95,46 @@ class RawModule:
         if self._failed and not self.recover():
             raise DeviceError(f"{entry} was not launched", details=f"a launch before it took {self.device} with it")
         self._failed = True
-        held = [[self._allocate(contents) for contents in grid.buffers] for grid in grids]
-        packed = VmVariantList(16)
-        for grid, buffers in zip(grids, held, strict=True):
-            for buffer, offset, length in grid.bindings:
-                packed.push_ref(buffers[buffer].ref)
-                packed.push_int(offset)
-                packed.push_int(length)
-            for value in (*grid.constants, *grid.workload):
-                packed.push_int(value)
+        held = [self._allocate_all(grid) for grid in grids]
+        packed = _packed(grids, held)
         results = VmVariantList(1)
         try:
             self._context.invoke(self._module.lookup_function(entry), packed, results)
         except (RuntimeError, ValueError, IndexError) as error:  # (an IndexError is IREE's OUT_OF_RANGE)
             raise launch_error(entry, error, device=self._device, name=self.device) from error
-        after = [tuple(bytes_to_host(self._device, buffer) for buffer in buffers) for buffers in held]
+        after = [
+            tuple(
+                bytes_to_host(self._device, buffer, ranges)
+                for buffer, ranges in zip(buffers, _ranges(grid), strict=True)
+            )
+            for grid, buffers in zip(grids, held, strict=True)
+        ]
         self._failed = False
         return after
 
-    def _allocate(self, contents: Bytes) -> Any:
+    def bind(self, entry: str, grid: Grid) -> Callable[[], None]:
+        """A launch that can be repeated on the same buffers, to be timed; what it leaves there is not looked at.
+
+        Raises `DeviceError` where the buffers cannot be had, and when it is called and fails.
+        """
+        from iree.runtime import VmVariantList
+
+        packed = _packed([grid], [self._allocate_all(grid)])
+        function, context = self._module.lookup_function(entry), self._context
+
+        def launch() -> None:
+            try:
+                context.invoke(function, packed, VmVariantList(1))
+            except (RuntimeError, ValueError) as error:
+                self._failed = True
+                raise launch_error(entry, error, device=self._device, name=self.device) from error
+
+        return launch
+
+    def _allocate_all(self, grid: Grid) -> list[Any]:
+        return [self._allocate(*one) for one in zip(grid.buffers, _ranges(grid), strict=True)]
+
+    def _allocate(self, contents: Bytes, touched: tuple[tuple[int, int], ...]) -> Any:
         """A buffer with these contents, which nobody but the launch touches on the device if that can be had."""
         from iree.runtime import BufferUsage, MemoryType
 
@@ -122,7 +146,9 @@ class RawModule:
                 allocation_size=contents.size,
             )
             # (copies through the device's queue would take longer than all the rest)
-            buffer.map().asarray((contents.size,), np.dtype(np.uint8))[:] = contents
+            mapped = buffer.map().asarray((contents.size,), np.dtype(np.uint8))
+            for first, last in touched or ((0, contents.size),):
+                mapped[first:last] = contents[first:last]
             return buffer
         except (RuntimeError, ValueError):
             pass  # a device without such memory
@@ -137,3 +163,22 @@ class RawModule:
             raise DeviceError(
                 f"{contents.size} bytes cannot be allocated on {self.device}", details=str(error)
             ) from error
+
+
+def _ranges(grid: Grid) -> Sequence[tuple[tuple[int, int], ...]]:
+    return grid.touched or [()] * len(grid.buffers)
+
+
+def _packed(grids: Sequence[Grid], held: Sequence[Sequence[Any]]) -> Any:
+    """The arguments of a harness's function, with a buffer for each of the grids' buffers."""
+    from iree.runtime import VmVariantList
+
+    packed = VmVariantList(16)
+    for grid, buffers in zip(grids, held, strict=True):
+        for buffer, offset, length in grid.bindings:
+            packed.push_ref(buffers[buffer].ref)
+            packed.push_int(offset)
+            packed.push_int(length)
+        for value in (*grid.constants, *grid.workload):
+            packed.push_int(value)
+    return packed

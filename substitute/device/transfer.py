@@ -59,14 +59,23 @@ def to_host(device: Any, view: Any) -> Array:
     return bytes_to_host(device, view.get_buffer())[:size_bytes].view(dtype).reshape(shape)
 
 
-def bytes_to_host(device: Any, buffer: Any) -> Array:
-    """A copy of all bytes of a buffer; what `map` gives is the device's own memory, gone with the buffer."""
+def bytes_to_host(device: Any, buffer: Any, ranges: tuple[tuple[int, int], ...] = ()) -> Array:
+    """A copy of all bytes of a buffer; what `map` gives is the device's own memory, gone with the buffer.
+
+    With `ranges` only these are copied, and the rest is zero.
+    """
     size = buffer.byte_length()
     if not size:
         return np.empty(0, np.uint8)
     if not _is_mappable(buffer):
         buffer = _stage(device, buffer)
-    return np.array(buffer.map().asarray((size,), np.dtype(np.uint8)), copy=True)
+    mapped = buffer.map().asarray((size,), np.dtype(np.uint8))
+    if not ranges:
+        return np.array(mapped, copy=True)
+    copied = np.zeros(size, np.uint8)
+    for first, last in ranges:
+        copied[first:last] = mapped[first:last]
+    return copied
 
 
 def _is_mappable(buffer: Any) -> bool:

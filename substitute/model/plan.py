@@ -132,6 +132,15 @@ class Plan:
     dispatches: tuple[Dispatch, ...]
 
 
+Key = tuple[str, str, str]
+"""Executable, variant and export of a dispatch."""
+
+
+def dispatch_key(dispatch: Dispatch) -> Key:
+    """Return what tells a dispatch from all others of its module."""
+    return dispatch.executable, dispatch.variant, dispatch.name
+
+
 def substitution_names(substitutions: Sequence[Substitution]) -> list[str]:
     """A name for each: its dispatch's; where an earlier one has that name, with variant, kernel and architecture."""
     names: list[str] = []

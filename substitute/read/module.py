@@ -98,6 +98,22 @@ def read_executable(
                     yield Site(dispatch, executable, variant, export, function)
 
 
+def find_sites(module: ir.Operation, known: Mapping[tuple[str, str, str], Dispatch]) -> Iterator[Site]:
+    """Yield the sites of dispatches that were read before, by executable, variant and export, in a copy of a module."""
+    for executable in children(module):
+        if executable.name not in ("hal.executable", "hal.executable.source"):
+            continue
+        for variant in children(executable):
+            if variant.name != "hal.executable.variant":
+                continue
+            functions = _functions(variant)
+            for export in children(variant):
+                if export.name == "hal.executable.export":
+                    key = symbol_name(executable), symbol_name(variant), symbol_name(export)
+                    if key in known:
+                        yield Site(known[key], executable, variant, export, functions.get(key[2]))
+
+
 def _functions(variant: ir.Operation) -> dict[str, ir.Operation]:
     return {
         symbol_name(function): function

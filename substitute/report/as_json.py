@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..model.index import Index
@@ -14,11 +14,18 @@ from .rows import DispatchRow, dispatch_rows
 from .words import tensor
 
 if TYPE_CHECKING:
+    from ..guard.verdict import Checked, Verdict
     from ..validate import ModelVerdict
 
 
-def plan_to_json(plan: Plan, payloads: Mapping[str, Payload] | None = None) -> dict[str, Any]:
-    """A plan that can be saved, edited and replayed: `payloads` (by dispatch name) adds what was embedded."""
+def plan_to_json(
+    plan: Plan, payloads: Mapping[str, Payload] | None = None, checked: Sequence[Checked] = ()
+) -> dict[str, Any]:
+    """A plan that can be saved, edited and replayed: `payloads` (by dispatch name) adds what was embedded.
+
+    `checked` adds the verdicts, and what was left out because of them.
+    """
+    verdicts = {c.key: c.verdict for c in checked}
     rows = dispatch_rows(plan)
     variants: dict[str, set[str]] = {}
     for dispatch in plan.dispatches:
@@ -27,6 +34,7 @@ def plan_to_json(plan: Plan, payloads: Mapping[str, Payload] | None = None) -> d
         "schema": PLAN_SCHEMA,
         "substitutions": [
             _substitution(s, (payloads or {}).get(name), several=len(variants[s.dispatch.name]) > 1)
+            | _check(verdicts.get((s.dispatch.executable, s.dispatch.variant, s.dispatch.name)))
             for name, s in zip(substitution_names(plan.substitutions), plan.substitutions, strict=True)
         ],
         "unsubstituted": [
@@ -34,7 +42,17 @@ def plan_to_json(plan: Plan, payloads: Mapping[str, Payload] | None = None) -> d
             for r in rows
             if r.substitution is None
         ],
+        **({"left_out": [_left_out(c) for c in checked if c.left_out]} if checked else {}),
     }
+
+
+def _check(verdict: Verdict | None) -> dict[str, Any]:
+    return {} if verdict is None else {"check": {"text": verdict.text, **verdict.to_json()}}
+
+
+def _left_out(checked: Checked) -> dict[str, Any]:
+    names = [kernel.name for kernel in checked.kernels]
+    return {"dispatch": checked.dispatch, "kernels": names} | _check(checked.verdict)
 
 
 def inspection_to_json(plan: Plan) -> dict[str, Any]:

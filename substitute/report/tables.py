@@ -15,12 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ..model.kernel import Kernel
-from ..model.plan import Decision, Payload, Plan, Substitution, substitution_names
+from ..model.plan import Decision, Payload, Plan, Substitution, dispatch_key, substitution_names
 from ..read.external import KIND as EXTERNAL
 from . import words
 from .rows import DispatchRow, dispatch_rows, failed_rule
 
 if TYPE_CHECKING:
+    from ..guard.verdict import Checked, Verdict
     from ..validate import ModelVerdict
 
 NARROW = 120
@@ -60,14 +61,19 @@ def dispatch_table(plan: Plan, *, width: int | None) -> RenderableType:
     return Group(table, *notes)
 
 
-def substitution_table(plan: Plan, payloads: Mapping[str, Payload], *, width: int | None) -> RenderableType:
-    """What was put in the place of what."""
+def substitution_table(
+    plan: Plan, payloads: Mapping[str, Payload], checked: Sequence[Checked] = (), *, width: int | None
+) -> RenderableType:
+    """What was put in the place of what, what the check said of it, and what was left out because of that."""
+    verdicts = {c.key: c.verdict for c in checked}
     prefix = "" if width is None else words.common_prefix(plan.dispatches)
     table = _table(width)
     table.add_column("dispatch", overflow="fold")
     table.add_column("kernel", overflow="fold")
     table.add_column("axes", overflow="fold")
     table.add_column("payload", overflow="fold")
+    if checked:
+        table.add_column("check", overflow="fold")
     following = (*plan.substitutions, None)[1:]
     names = substitution_names(plan.substitutions)
     for name, substitution, after in zip(names, plan.substitutions, following, strict=True):
@@ -76,9 +82,27 @@ def substitution_table(plan: Plan, payloads: Mapping[str, Payload], *, width: in
             Text(substitution.kernel.name, style=GOOD),
             _axes_and_fallback(substitution, after, width),
             _payload(substitution, payloads.get(name), width),
+            *([_check(verdicts.get(dispatch_key(substitution.dispatch)))] if checked else []),
         )
     notes = [Text(f"All names begin with {prefix}", style=DIM)] if prefix and plan.substitutions else []
-    return Group(*([table] if plan.substitutions else []), _share(plan), *notes)
+    left_out = [_left_out(c, prefix) for c in checked if c.left_out]
+    return Group(*([table] if plan.substitutions else []), _share(plan), *left_out, *notes)
+
+
+def _check(verdict: Verdict | None) -> Text:
+    if verdict is None:
+        return Text("not checked: it was put in without a verdict", style=BAD)
+    return Text(verdict.text, style={"right": GOOD, "slower": "yellow", "unjudged": DIM}.get(verdict.outcome, BAD))
+
+
+def _left_out(checked: Checked, prefix: str) -> Text:
+    """A line on a dispatch that IREE's own code keeps, and why."""
+    verdict, name = checked.verdict, checked.dispatch.removeprefix(prefix)
+    word, style = ("warning", f"{NAME} {BAD}") if verdict.outcome == "wrong" else ("left out", "yellow")
+    times = ""
+    if verdict.ours_us is not None and verdict.stock_us is not None:
+        times = f" ({verdict.ours_us:.1f} µs instead of {verdict.stock_us:.1f} µs on {verdict.device})"
+    return Text.assemble((word, style), f": {checked.names} in {name}: {verdict.text}{times}; IREE's own code stays")
 
 
 def explanation_table(decision: Decision, *, width: int | None) -> RenderableType:

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 AFFINITY = "#hal.device.affinity<@{device}>"
 
 
-def isolate_dispatches(module: ir.Operation, dispatches: Mapping[str, Dispatch]) -> None:
+def isolate_dispatches(module: ir.Operation, dispatches: Mapping[str, Dispatch], *, in_flight: bool = True) -> None:
     """Replaces the host program of a module at `executable-sources` by functions that launch one dispatch each.
 
     `dispatches` gives the functions' names; executables of other dispatches are removed. A function takes, for each
     binding, a `!hal.buffer`, a byte offset and a byte length, then the push constants, then the workload, all integers
-    as i64. Another one, whose name ends in `IN_FLIGHT`, takes all of it twice and launches two grids.
+    as i64. Another one, whose name ends in `IN_FLIGHT`, takes all of it twice and launches two grids; without
+    `in_flight` it is left out.
     """
     from iree.compiler import ir
 
@@ -31,7 +32,7 @@ def isolate_dispatches(module: ir.Operation, dispatches: Mapping[str, Dispatch])
     with module.context, ir.Location.unknown():
         for name, dispatch in dispatches.items():
             # parsed by itself, where symbols of the module need not be known yet
-            for grids in (1, 2):
+            for grids in (1, 2) if in_flight else (1,):
                 function = ir.Operation.parse(_function(name, dispatch, device, grids=grids)).operation
                 body.append(function)
                 _choose(function, choices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,16 @@ from .elements import SIGNIFICANT_BITS, is_float, largest, smallest_normal, stor
 Draw = Callable[[tuple[int, ...], str, np.random.Generator], NDArray[Any]]
 
 
-def draw(area: Area, inputs: str, random: np.random.Generator, *, narrow: str = "") -> Array:
+def draw(area: Area, inputs: str, random: np.random.Generator, *, narrow: str = "", most: int | None = None) -> Array:
     """An operand's contents, of a class of `CLASSES`, in its own type.
 
     `narrow`: the floating-point type of fewest bits that the dispatch reads or writes (the operand's, if empty).
+    `most`: so many elements are drawn, and repeated in an operand that has more.
     """
+    count = int(np.prod(area.shape, dtype=np.int64))
+    if most is not None and count > most:
+        drawn = draw(replace(area, shape=(most,)), inputs, random, narrow=narrow)
+        return np.resize(drawn, area.shape)
     kind = storage_type(area.element)
     if area.element == "i1":
         return random.integers(0, 2, area.shape).astype(kind)

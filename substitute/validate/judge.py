@@ -45,6 +45,8 @@ class Options:
     criteria: BaselineCriteria = field(default_factory=BaselineCriteria)
     in_flight: bool = True
     """Also with another grid of the same dispatch at the same time."""
+    near: bool = False
+    """See `Arrangement`."""
 
 
 STANDARD = Options()
@@ -75,7 +77,10 @@ def judge_case(
 def judge_alone(candidate: RawModule, case: Case, *, options: Options = STANDARD) -> Judged:
     """The same without IREE's own code."""
     shifts = SHIFTS.get(candidate.device.partition("://")[0], DEVICE_SHIFTS)
-    arrangements = [Arrangement(pattern=p, shift=s, behind=b) for p, s, b in zip(PATTERNS, shifts, BEHIND, strict=True)]
+    arrangements = [
+        Arrangement(pattern=p, shift=s, behind=b, near=options.near)
+        for p, s, b in zip(PATTERNS, shifts, BEHIND, strict=True)
+    ]
     verdict = CaseVerdict(label=case.label, inputs=case.inputs, seed=case.seed)
     try:
         runs = [run_case(candidate, case, a)[0] for a in arrangements]

@@ -15,6 +15,8 @@ GUARD_BYTES = 4096
 """Before and after every buffer; a multiple of every alignment that a device asks of a binding."""
 PATTERNS = (0xFF, 0x5A)
 """NaN in every floating-point type, and a large number: what poison and guards are filled with."""
+WORD = 4
+"""Bytes of the pattern that guards repeat."""
 IN_FLIGHT = "_twice"
 """Suffix of the harness's function that launches two grids at once (see `harness`)."""
 
@@ -28,6 +30,9 @@ class Arrangement:
     """Bytes by which every binding is moved inside its buffer; a multiple of what the device asks for."""
     behind: int = 0
     """Bytes of the guard that every binding includes: a device may swallow what is written behind a binding."""
+    near: bool = False
+    """Only what the launch may touch, and the guard around that, is filled and looked at: a weight in a large buffer
+    then costs no more than in a small one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +74,13 @@ def run_case(module: RawModule, case: Case, *arrangements: Arrangement) -> tuple
 def lay_out(case: Case, arrangement: Arrangement) -> Grid:
     """The buffers of a launch: guard, the buffer's contents with poison, guard."""
     start = GUARD_BYTES + arrangement.shift
-    buffers = []
+    buffers, touched = [], []
     for number, size in enumerate(case.sizes):
-        buffer = guard_bytes(arrangement.pattern, number, start + size + GUARD_BYTES)
+        buffer = np.zeros(start + size + GUARD_BYTES, np.uint8)
+        ranges = looked_at(case, number, arrangement)
+        for first, last in ranges:
+            buffer[first:last] = guard_bytes(arrangement.pattern, number, last - first)
+        touched.append(ranges if arrangement.near else ())
         for resource, first, last in case.written:
             if resource == number:
                 buffer[start + first : start + last] = arrangement.pattern
@@ -84,7 +93,28 @@ def lay_out(case: Case, arrangement: Arrangement) -> Grid:
         bindings=tuple((b.resource, start + b.offset, b.length + arrangement.behind) for b in case.launch.bindings),
         constants=case.launch.constants,
         workload=case.launch.workload,
+        touched=tuple(touched),
     )
+
+
+def looked_at(case: Case, number: int, arrangement: Arrangement) -> tuple[tuple[int, int], ...]:
+    """The bytes of buffer `number`, its guards included, that are filled before a launch and looked at after it."""
+    start = GUARD_BYTES + arrangement.shift
+    stop = start + case.sizes[number] + GUARD_BYTES
+    if not arrangement.near:
+        return ((0, stop),)
+    used = [(first, last) for resource, first, last in case.written if resource == number]
+    used += [(part.start, part.stop) for part in case.filled if part.resource == number]
+    used += [(b.offset + b.length, b.offset + b.length) for b in case.launch.bindings if b.resource == number]
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(used):
+        low = max(start + first - GUARD_BYTES, 0) // WORD * WORD
+        high = min(-(-(start + last + GUARD_BYTES) // WORD) * WORD, stop)
+        if merged and low <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], high))
+        else:
+            merged.append((low, high))
+    return tuple(merged)
 
 
 def guard_bytes(pattern: int, number: int, size: int) -> Bytes:
@@ -103,26 +133,35 @@ def look_at(case: Case, arrangement: Arrangement, before: Iterable[Bytes], after
     contents = []
     for number, (old, new) in enumerate(zip(before, after, strict=True)):
         size = case.sizes[number]
-        faults += _faults(case, number, old, new, start, size)
+        for window in looked_at(case, number, arrangement):
+            faults += _faults(case, number, old, new, start, size, window)
         contents.append(new[start : start + size])
     return Ran(arrangement=arrangement, contents=tuple(contents), faults=tuple(faults))
 
 
-def _faults(case: Case, number: int, old: Bytes, new: Bytes, start: int, size: int) -> Iterable[Fault]:
-    changed = old != new
+def _faults(
+    case: Case, number: int, old: Bytes, new: Bytes, start: int, size: int, window: tuple[int, int]
+) -> Iterable[Fault]:
+    """What changed in a window of one buffer, whose contents are the `size` bytes from `start`."""
+    low, high = window
+    changed = old[low:high] != new[low:high]
+
+    def here(first: int, last: int) -> slice:
+        return slice(max(start + first - low, 0), max(start + last - low, 0))
+
     for resource, first, last in case.written:
         if resource == number:
-            changed[start + first : start + last] = False
+            changed[here(first, last)] = False
     if not changed.any():
         return
     read = np.zeros(changed.size, bool)
     for part in case.filled:
         if part.resource == number:
-            read[start + part.start : start + part.stop] = True
+            read[here(part.start, part.stop)] = True
     inside = np.zeros(changed.size, bool)
-    inside[start : start + size] = True
+    inside[here(0, size)] = True
     before, behind = np.zeros(changed.size, bool), np.zeros(changed.size, bool)
-    before[:start], behind[start + size :] = True, True
+    before[here(-start, 0)], behind[here(size, size + len(old))] = True, True
     kinds = (
         ("before its buffer", before), ("behind its buffer", behind),
         ("in what is only read", inside & read), ("between its results", inside & ~read),
@@ -130,5 +169,5 @@ def _faults(case: Case, number: int, old: Bytes, new: Bytes, start: int, size: i
     for where, mask in kinds:
         wrong: NDArray[np.bool_] = changed & mask
         if wrong.any():
-            first = int(np.argmax(wrong)) - start
+            first = int(np.argmax(wrong)) + low - start
             yield Fault(where=where, resource=number, offset=first, count=int(np.count_nonzero(wrong)))

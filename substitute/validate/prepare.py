@@ -19,7 +19,7 @@ from .inputs import draw
 if TYPE_CHECKING:
     from iree.compiler import ir
 
-    from ..golden import Store
+    from ..golden import Budget, Store
 
 SMALLEST_LENGTH = 64
 """Bytes that a binding has at least, if the host program gives it as many; an empty one gets them too, because not
@@ -39,11 +39,14 @@ def make_case(
     local: bool = True,
     repeatable: bool = True,
     described: tuple[Launch, tuple[Area, ...]] | None = None,
+    budget: Budget | None = None,
+    most: int | None = None,
 ) -> Case:
     """Draws operands of a class from a seed and evaluates the golden of a stock dispatch's body.
 
     `local`: a device that IREE runs on this machine's CPU; `described`: what `describe_launch` said of the launch, the
-    same for all classes. Raises `SubstituteError` (`Unsupported` for a body that the golden does not know,
+    same for all classes; `budget`: what the golden may cost; `most`: elements that are drawn of an operand, and
+    repeated in one that has more. Raises `SubstituteError` (`Unsupported` for a body that the golden does not know,
     `ValidationError` for a launch that does not fit the body).
     """
     from ..golden import evaluate
@@ -58,7 +61,7 @@ def make_case(
         if area.access != "writeonly":
             binding = launch.bindings[area.binding]
             window = contents[binding.resource][binding.offset : binding.offset + binding.length]
-            operand = draw(area, inputs, np.random.default_rng([seed, number]), narrow=narrow)
+            operand = draw(area, inputs, np.random.default_rng([seed, number]), narrow=narrow, most=most)
             area.view(window)[...] = operand
             subnormal |= _has_subnormals(operand, area.element)
             start = binding.offset + area.offset
@@ -66,7 +69,7 @@ def make_case(
     # IREE lets the CPU take subnormal numbers for zero, and others may; only there a copy keeps them
     flushes = not local or dispatch.kind not in COPIES
     held = allowance(dispatch.program, inputs, flushes=flushes, subnormal=subnormal)
-    outcome = evaluate(function, _windows(launch.bindings, contents), launch.constants, once=held.plain)
+    outcome = evaluate(function, _windows(launch.bindings, contents), launch.constants, once=held.plain, budget=budget)
     written = [
         (b.resource, b.offset + start, b.offset + stop)
         for number, b in enumerate(launch.bindings)

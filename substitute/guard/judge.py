@@ -1,0 +1,344 @@
+"""Judges the pairs of a trial in a process of its own: first each against its golden, then beside IREE's own code."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..compiler import Compilation
+from ..device.raw import RawModule
+from ..errors import CompilerError, DeviceError, SubstituteError
+from ..golden import Budget
+from ..isolate import Progress
+from ..validate.baseline import run_baseline, words
+from ..validate.build import finish
+from ..validate.case import Case, Launch
+from ..validate.criteria import check_values
+from ..validate.inputs import classes_for
+from ..validate.judge import Options, judge_alone
+from ..validate.launch import PATTERNS, Arrangement, lay_out, run_case
+from ..validate.prepare import describe_launch, make_case
+from ..validate.verdict import CaseVerdict, combine
+from .pace import FEWEST_ROUNDS, MOST_ROUNDS, Pace, decide
+from .trial import Pair, Trial, functions_of
+from .verdict import Verdict, from_json
+
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
+RUN, BESIDE = "check ", "time beside IREE's code "
+"""What the progress says before the key of a pair; a process that dies then died of its kernel, or of IREE's code."""
+PREPARE = "evaluate the golden for the check"
+COMPILE_STOCK = "compile IREE's own code for the check"
+BUDGET = Budget(work=2e6, samples=768)
+MOST_DRAWN = 499_979
+"""Elements drawn of an operand; a prime, so that the repetitions in a larger one do not fall on its rows."""
+MOST_BYTES = 256 << 20
+"""Larger launches are not judged: they would take the memory that the compilation needs."""
+SAMPLE_S = 3e-4
+"""Shorter launches are repeated in a sample, of which the shortest counts, until they take so long."""
+LONGEST_SAMPLE_S = 20e-3
+"""On a busy machine a sample has fewer calls, as long as nothing looks slower."""
+LONGEST_DOUBTED_SAMPLE_S = 0.2
+LONGEST_TIMING_S = 15.0
+"""Rounds of one dispatch end after this; those of one that is not slower end much earlier."""
+LOCAL = ("local-task", "local-sync")
+INTERRUPTED = "the process that should have done it died"
+"""Why a kernel that is right has no time yet."""
+RESULTS = "verdicts.jsonl"
+"""What is finished, in the trial's folder."""
+
+
+def judge_trial(*, trial: Trial, progress: Progress) -> dict[str, Verdict]:
+    """Return the verdicts by their keys; those that an earlier process left in the folder are not made again.
+
+    Raises `SubstituteError` where nothing could be judged.
+    """
+    done = {key: v for key, v in read_results(trial.folder).items() if v.untimed != INTERRUPTED}
+    pairs = [p for p in trial.pairs if p.key not in done]
+    for pair in pairs:
+        if pair.skipped:
+            _finished(trial, done, pair, Verdict(outcome="unjudged", message=pair.skipped))
+    pairs = [p for p in pairs if not p.skipped]
+    if not pairs:
+        return done
+    with Compilation(trial.flags, name=trial.name) as compilation:
+        progress("compile the kernels for the check", None)
+        ours = _compiled(compilation, trial.ours, trial.folder / "ours.vmfb")
+        compilation.parse(trial.stock)
+        assert compilation.module is not None
+        golden = compilation.module.clone().operation
+        progress(COMPILE_STOCK, None)
+        stock, missing = _stock(compilation, trial)
+        with _Bench(trial, ours, stock, missing) as bench:
+            first: dict[str, list[Case]] = {}
+            for number, (pair, function) in enumerate(functions_of(golden, pairs)):
+                progress(PREPARE, number / len(pairs))
+                cases, reason = bench.cases(pair, function)
+                verdict, cases = bench.judge(pair, cases, reason, partial(progress, RUN + pair.key, None))
+                _finished(trial, done, pair, verdict)
+                if verdict.outcome == "right":
+                    first[pair.key] = cases
+            for pair in pairs:
+                if pair.key in first:
+                    progress(BESIDE + pair.key, None)
+                    _finished(trial, done, pair, bench.time(pair, first[pair.key], done[pair.key]))
+            for pair in pairs:  # once more, at another moment
+                if done[pair.key].outcome == "slower":
+                    progress(BESIDE + pair.key, None)
+                    _finished(trial, done, pair, bench.time(pair, first[pair.key], done[pair.key]))
+        del golden
+    return done
+
+
+def _compiled(compilation: Compilation, source: bytes, target: Path) -> bytes:
+    """Compiles one of the trial's modules, unless an earlier process did. Raises `CompilerError`."""
+    if target.is_file():
+        return target.read_bytes()
+    compilation.parse(source)
+    assert compilation.module is not None
+    vmfb = finish(compilation, compilation.module)
+    _write_whole(target, vmfb)
+    return vmfb
+
+
+def _stock(compilation: Compilation, trial: Trial) -> tuple[bytes | None, str]:
+    """IREE's own code, of what was parsed; where there is none, the reason."""
+    target = trial.folder / "stock.vmfb"
+    if not trial.timed:
+        return None, f"{trial.device} has no speed to speak of"
+    if not trial.with_stock:
+        return None, "IREE's own code ended the process that ran it"
+    if target.is_file():
+        return target.read_bytes(), ""
+    try:
+        assert compilation.module is not None
+        vmfb = finish(compilation, compilation.module)
+    except CompilerError:
+        return None, "IREE does not compile its own code"
+    _write_whole(target, vmfb)
+    return vmfb, ""
+
+
+def _write_whole(target: Path, data: bytes) -> None:
+    temporary = target.with_suffix(".part")
+    temporary.write_bytes(data)
+    temporary.replace(target)
+
+
+def read_results(folder: Path) -> dict[str, Verdict]:
+    """Return the verdicts that are finished, the last of each key; a line that was cut off is left out."""
+    found: dict[str, Verdict] = {}
+    path = folder / RESULTS
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        try:
+            entry = json.loads(line)
+            found[str(entry["key"])] = from_json(entry["verdict"])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def note_result(folder: Path, key: str, verdict: Verdict) -> None:
+    """Append a verdict to those that are finished."""
+    with (folder / RESULTS).open("a") as stream:
+        stream.write(json.dumps({"key": key, "verdict": verdict.to_json()}) + "\n")
+
+
+def _finished(trial: Trial, done: dict[str, Verdict], pair: Pair, verdict: Verdict) -> None:
+    done[pair.key] = verdict
+    note_result(trial.folder, pair.key, verdict)
+
+
+@dataclass(slots=True)
+class _Bench:
+    """Both modules on the device."""
+
+    trial: Trial
+    ours: bytes
+    stock: bytes | None
+    missing: str
+    _ours: RawModule | None = None
+    _stock: RawModule | None = None
+
+    def __enter__(self) -> _Bench:
+        self._ours = RawModule(self.ours, device=self.trial.device)
+        if self.stock is not None:
+            try:
+                self._stock = RawModule(self.stock, device=self.trial.device)
+            except DeviceError as error:
+                self.missing = f"IREE's own code cannot be loaded: {words(error)}"
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for module in (self._ours, self._stock):
+            if module is not None:
+                module.close()
+
+    @property
+    def device(self) -> str:
+        """The device, and with how many threads."""
+        if not self.trial.device.startswith("local-task"):
+            return self.trial.device
+        count = len(os.sched_getaffinity(0))
+        return f"{self.trial.device}, {count} thread{'s' * (count != 1)}"
+
+    def judge(
+        self, pair: Pair, cases: Sequence[Case], reason: str, tell: Callable[[], None]
+    ) -> tuple[Verdict, list[Case]]:
+        """The verdict without times, and the first case of each launch; `tell` is called before each that may crash."""
+        assert self._ours is not None
+        judged: list[CaseVerdict] = []
+        for case in cases:
+            tell()
+            verdict = judge_alone(self._ours, case, options=Options(in_flight=False, near=True)).verdict
+            judged.append(verdict)
+            if not verdict.passed:
+                break
+        sizes = tuple(dict.fromkeys(map(_sizes, cases)))
+        known = Verdict(outcome="unjudged", message=reason, device=self.device, sizes=sizes)
+        if not cases:
+            return known, []
+        if not judged[-1].passed:
+            found = _message(judged[-1])
+            doubt = self._doubt(cases[len(judged) - 1])
+            if doubt:
+                found = f"{doubt} (the kernel: {found})"
+            return replace(known, outcome="unjudged" if doubt else "wrong", message=found), []
+        unproven = combine(pair.dispatch.name, "", tuple(judged)).skipped
+        if unproven:
+            return replace(known, message=unproven), []
+        first = list({case.launch: case for case in reversed(cases)}.values())[::-1]
+        return replace(known, outcome="right", message="", untimed=self.missing or INTERRUPTED), first
+
+    def _doubt(self, case: Case) -> str:
+        """Why a failure may be the golden's fault: IREE's own code gives what the kernel gives."""
+        if self._stock is None:
+            return ""
+        assert self._ours is not None
+        theirs = run_baseline(self._stock, case)
+        if theirs.error or not any(
+            check_values(found, e.values, e.allowed, e.area.element)
+            for found, e in zip(theirs.values, case.expected, strict=True)
+        ):
+            return ""
+        try:
+            (run,) = run_case(self._ours, case, Arrangement(pattern=PATTERNS[0]))
+        except DeviceError:
+            return ""
+        if run.faults:
+            return ""
+        own = [e.read(case.binding(run.contents, e.area.binding)) for e in case.expected]
+        same = all(
+            check_values(a, b.astype(float) if b.dtype.kind not in "iub" else b, e.allowed, e.area.element) is None
+            for a, b, e in zip(own, theirs.values, case.expected, strict=True)
+        )
+        return "IREE's own code gives the same, and both differ from the golden" if same else ""
+
+    def cases(self, pair: Pair, function: ir.Operation | None) -> tuple[list[Case], str]:
+        """All classes of inputs for the first launch, one for the others; without any, the reason."""
+        if function is None:
+            return [], "its body is not there to be evaluated"
+        cases: list[Case] = []
+        reason = "its launch is not known"
+        classes = classes_for(pair.dispatch.kind, quick=True)
+        for launch in pair.launches:
+            try:
+                described = describe_launch(function, launch)
+                size = sum(case_bytes(described[0]))
+                if size > MOST_BYTES:
+                    reason = f"its operands take {size >> 20} MiB"
+                    continue
+                for inputs in classes if not cases else classes[:1]:
+                    cases.append(
+                        make_case(
+                            function, pair.dispatch, launch, entry=pair.entry, label=pair.dispatch.name, inputs=inputs,
+                            seed=0, local=self.trial.device in LOCAL, repeatable=pair.repeatable, described=described,
+                            budget=BUDGET, most=MOST_DRAWN,
+                        )
+                    )  # fmt: skip
+            except SubstituteError as error:
+                reason = str(error).partition("\n")[0]
+        return cases, reason
+
+    def time(self, pair: Pair, cases: Sequence[Case], before: Verdict) -> Verdict:
+        """The verdict with times: slower where it is slower in every launch that was judged."""
+        if self._stock is None or self._ours is None:
+            return before
+        paces: list[tuple[Pace, bool]] = []
+        try:
+            for case in cases:
+                grid = lay_out(case, Arrangement(pattern=PATTERNS[0], near=True))
+                paces.append(measure(self._ours.bind(case.entry, grid), self._stock.bind(case.entry, grid)))
+        except DeviceError as error:
+            return replace(before, outcome="right", untimed=words(error))
+        slower = all(slow for _, slow in paces)
+        # where it is not slower in all launches, the fastest speaks for it
+        pace = (max if slower else min)((p for p, _ in paces), key=lambda p: p.ratio)
+        ours, theirs = pace.lowest_us
+        return replace(
+            before, outcome="slower" if slower else "right", ratio=round(pace.ratio, 4), ours_us=round(ours, 2),
+            stock_us=round(theirs, 2), untimed="",
+        )  # fmt: skip
+
+
+def measure(ours: Callable[[], None], theirs: Callable[[], None]) -> tuple[Pace, bool]:
+    """Time two launches in turns until it is clear that the first is slower, or that it is not."""
+    calls = [_calls(_shortest(launch, 3, LONGEST_SAMPLE_S)) for launch in (ours, theirs)]
+    samples: tuple[list[float], list[float]] = ([], [])
+    start = time.perf_counter()
+    while True:
+        order = (0, 1) if len(samples[0]) % 2 else (1, 0)
+        for which in order:
+            limit_s = LONGEST_SAMPLE_S if len(samples[0]) < FEWEST_ROUNDS else LONGEST_DOUBTED_SAMPLE_S
+            samples[which].append(_shortest((ours, theirs)[which], calls[which], limit_s) * 1e6)
+        pace = Pace(ours_us=tuple(samples[0]), theirs_us=tuple(samples[1]))
+        last = len(samples[0]) >= MOST_ROUNDS or time.perf_counter() - start > LONGEST_TIMING_S
+        state = decide(pace, last=last)
+        if state != "more":
+            return pace, state == "slower"
+
+
+def _shortest(launch: Callable[[], None], calls: int, limit_s: float) -> float:
+    """Seconds of the shortest of some calls: what another process takes from one of them does not count."""
+    shortest, begin = math.inf, time.perf_counter()
+    for _ in range(calls):
+        start = time.perf_counter()
+        launch()
+        end = time.perf_counter()
+        shortest = min(shortest, end - start)
+        if end - begin > limit_s:
+            break
+    return shortest
+
+
+def _calls(once_s: float) -> int:
+    return min(max(1, round(SAMPLE_S / max(once_s, 1e-9))), 100)
+
+
+def case_bytes(launch: Launch) -> Iterator[int]:
+    """Yield the sizes of a launch's buffers."""
+    ends: dict[int, int] = {}
+    for binding in launch.bindings:
+        ends[binding.resource] = max(ends.get(binding.resource, 0), binding.offset + binding.length)
+    yield from ends.values()
+
+
+def _sizes(case: Case) -> str:
+    return ", ".join("x".join(map(str, (*area.shape, area.element))) for area in case.areas)
+
+
+def _message(verdict: CaseVerdict) -> str:
+    where = f"{verdict.message} (inputs: {verdict.inputs}, seed {verdict.seed}"
+    place = verdict.place
+    if place is not None:
+        at = ", ".join(map(str, place.coordinates))
+        where += f"; [{at}] of {place.operand} is {place.candidate} instead of {place.golden}"
+    return where + ")"

@@ -1,0 +1,93 @@
+"""The key of a verdict: everything that the judged code is made from, by content, without the names of a model."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..catalog.kept import program_state
+from ..model.dispatch import Dispatch
+from ..model.plan import Substitution
+
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
+    from ..pipeline import Built
+
+FORMAT = b"1"
+"""Changes with what a verdict means."""
+SHORT = 16
+"""Constants with more elements are left out of the text; their data goes into the key by itself."""
+
+
+def key_of(
+    before: ir.Operation | None, after: ir.Operation | None, applied: Sequence[Substitution], built: Sequence[Built]
+) -> str:
+    """Return the key of a dispatch with its kernels.
+
+    `before` and `after` are its function as IREE has it, and as the rules in `applied` left it; `built` are its other
+    kernels' payloads, in the order in which they are asked.
+    """
+    dispatch = (applied or [b.substitution for b in built])[0].dispatch
+    parts = [FORMAT, *_surroundings(), repr(dispatch.target).encode(), repr(dispatch.layout).encode()]
+    parts += [_text(before, dispatch), b"" if after is before else _text(after, dispatch)]
+    for rule in applied:
+        parts += map(_content, rule.kernel.payload.objects)
+    for one in built:
+        parts += _code(one)
+    return _digest(parts)
+
+
+def _code(built: Built) -> Iterable[bytes]:
+    """The payload, and all that the code around it is generated from."""
+    payload, request, substitution = built.payload, built.request, built.substitution
+    name = payload.entry.encode()
+    yield payload.data.replace(name, b"*") if name else payload.data
+    yield repr((
+        str(payload.format), payload.workgroup_count, payload.workgroup_size, payload.shared_memory_bytes,
+        payload.constants, payload.compilation_info, payload.frozen, request.parameters, request.scalars, substitution.match.fallback,
+        substitution.match.axes, substitution.rule, substitution.kernel.abi,
+    )).encode()  # fmt: skip
+    yield from map(_content, payload.objects)
+
+
+def _text(function: ir.Operation | None, dispatch: Dispatch) -> bytes:
+    if function is None:
+        return b""
+    limit = None if dispatch.program is None else SHORT
+    text = function.get_asm(
+        enable_debug_info=False, use_local_scope=True, large_elements_limit=limit, large_resource_limit=limit
+    )
+    data = b"" if dispatch.program is None else b"".join(operand.data for operand in dispatch.program.operands)
+    return str(text).replace(dispatch.name, "*").encode() + b"\0" + data
+
+
+@lru_cache(maxsize=1)
+def _surroundings() -> tuple[bytes, ...]:
+    """The program with IREE and all packages, and the machine, on whose speed a verdict depends."""
+    model = ""
+    if os.path.exists("/proc/cpuinfo"):
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+        model = next((line for line in lines if line.startswith("model name")), "")
+    machine = (platform.machine(), model, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0)
+    return (*program_state(), repr(machine).encode())
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return os.fsencode(path)
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    state = blake2b(digest_size=20)
+    for part in parts:
+        state.update(b"%d:" % len(part))
+        state.update(part)
+    return state.hexdigest()

@@ -1,0 +1,81 @@
+"""Decide from paired times whether a kernel is slower than IREE's own code: pure functions."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+MARGIN = 1.10
+"""A kernel is slower if it takes more than this share of the other's time."""
+FLOOR_US = 5.0
+"""Differences below this are lost in what a launch costs anyway."""
+FEWEST_ROUNDS = 3
+MOST_ROUNDS = 40
+ENOUGH_ROUNDS = 12
+"""Rounds without which nothing is called slower."""
+
+DOUBT = 0.002
+"""How often the interval may miss the median: there are many dispatches, and several looks at each."""
+
+State = Literal["more", "fine", "slower"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Times of two codes, measured in turns."""
+
+    ours_us: tuple[float, ...]
+    theirs_us: tuple[float, ...]
+    """One per round, the same number of both."""
+
+    @property
+    def ratios(self) -> list[float]:
+        """Round by round, which a machine that is busy for a while does not shift."""
+        return [a / max(b, 1e-9) for a, b in zip(self.ours_us, self.theirs_us, strict=True)]
+
+    @property
+    def ratio(self) -> float:
+        """The median of the ratios."""
+        return statistics.median(self.ratios)
+
+    @property
+    def lowest_us(self) -> tuple[float, float]:
+        """The shortest time of each."""
+        return min(self.ours_us), min(self.theirs_us)
+
+
+def decide(pace: Pace, *, last: bool = False) -> State:
+    """Return whether the rounds so far say that the first is slower; `more` if they do not say.
+
+    Slower means all of: the median ratio and the ratio of the shortest times are above the margin, the confidence
+    interval of the median excludes equality, and the difference is above the floor. `last`: no more rounds can be had.
+    """
+    rounds = len(pace.ours_us)
+    if rounds < FEWEST_ROUNDS:
+        return "fine" if last else "more"
+    ours, theirs = pace.lowest_us
+    if ours <= MARGIN * theirs or ours - theirs <= FLOOR_US:
+        return "fine"
+    if rounds >= ENOUGH_ROUNDS and pace.ratio > MARGIN and confidence_interval(pace.ratios)[0] > 1.0:
+        return "slower"
+    return "fine" if last or rounds >= MOST_ROUNDS else "more"
+
+
+def confidence_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return an interval that holds the median with at least 99.8 %, whatever the distribution (order statistics).
+
+    With fewer than ten values there is none: it is unbounded.
+    """
+    ordered, n = sorted(values), len(values)
+    below, rank = 0.0, 0
+    while True:  # the number of values below the median is binomial
+        below += math.comb(n, rank) / 2.0**n
+        if below > DOUBT / 2:
+            break
+        rank += 1
+    if rank == 0:
+        return -math.inf, math.inf
+    return ordered[rank - 1], ordered[n - rank]

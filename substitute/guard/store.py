@@ -1,0 +1,99 @@
+"""Verdicts kept from run to run, by content, in the user's cache: what was judged once is not judged again.
+
+One small file each. Refused ones lie in a folder of their own, whose time stamp tells the filter that there is a new
+one. A cache that cannot be written costs time only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from hashlib import blake2b
+from pathlib import Path
+
+from ..cache.atomic import replacement
+from ..cache.paths import find_cache_folder
+from .verdict import Verdict, from_json
+
+LONGEST_UNUSED_S = 60 * 86_400.0
+UNJUDGED_S = 86_400.0
+"""What could not be judged is tried again after a day: a driver may have been installed."""
+OTHERS_MAY_WRITE = 0o022
+REFUSED, ACCEPTED = "refused", "accepted"
+
+
+def verdict_folder() -> Path | None:
+    """Return the folder of kept verdicts; None if there is no place for one."""
+    return find_cache_folder("verdicts")
+
+
+def refused_folder() -> Path | None:
+    """Return the folder of the verdicts `wrong` and `slower`."""
+    folder = verdict_folder()
+    return folder and folder / REFUSED
+
+
+def look_up(key: str) -> Verdict | None:
+    """Return the verdict that was kept under a key, unless it is too old, damaged or could be another user's."""
+    folder = verdict_folder()
+    if folder is None:
+        return None
+    for place in (REFUSED, ACCEPTED):
+        path = folder / place / key
+        found = _read(path)
+        if found is None:
+            continue
+        age_s = time.time() - found[1]
+        if found[0].outcome == "unjudged" and age_s > UNJUDGED_S:
+            return None
+        if found[0].outcome != "unjudged" and age_s > LONGEST_UNUSED_S / 4:
+            with contextlib.suppress(OSError):
+                os.utime(path)
+        return found[0]
+    return None
+
+
+def _read(path: Path) -> tuple[Verdict, float] | None:
+    try:
+        with path.open("rb") as stream:
+            state = os.fstat(stream.fileno())
+            if state.st_uid != os.getuid() or state.st_mode & OTHERS_MAY_WRITE:
+                return None
+            digest, _, content = stream.read().partition(b"\n")
+        if _digest(content) != digest:
+            return None
+        return from_json(json.loads(content)), state.st_mtime
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def keep(key: str, verdict: Verdict) -> None:
+    """Keep a verdict, in the place of an earlier one."""
+    folder = verdict_folder()
+    if folder is None or not verdict.kept:
+        return
+    place, other = (REFUSED, ACCEPTED) if verdict.outcome in ("wrong", "slower") else (ACCEPTED, REFUSED)
+    content = json.dumps(verdict.to_json(), ensure_ascii=False).encode()
+    with contextlib.suppress(OSError):
+        (folder / place).mkdir(mode=0o700, parents=True, exist_ok=True)
+        with replacement(folder / place / key) as temporary:
+            temporary.write_bytes(_digest(content) + b"\n" + content)
+        (folder / other / key).unlink(missing_ok=True)
+
+
+def prune() -> None:
+    """Remove what has not been used for long."""
+    folder = verdict_folder()
+    for place in (REFUSED, ACCEPTED) if folder else ():
+        assert folder is not None
+        with contextlib.suppress(OSError):
+            for path in (folder / place).iterdir():
+                with contextlib.suppress(OSError):
+                    if time.time() - path.stat().st_mtime > LONGEST_UNUSED_S:
+                        path.unlink()
+
+
+def _digest(content: bytes) -> bytes:
+    return blake2b(content, digest_size=16).hexdigest().encode()

@@ -1,0 +1,121 @@
+"""Verdicts on a dispatch with a kernel in it, and what follows from them: frozen data and pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from ..errors import ValidationError
+from ..model.kernel import Kernel
+from ..model.plan import Key
+
+Outcome = Literal["right", "wrong", "slower", "unjudged"]
+OUTCOMES: tuple[Outcome, ...] = ("right", "wrong", "slower", "unjudged")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The judgement on one pair of dispatch and kernel."""
+
+    outcome: Outcome
+    """`slower` is right as well."""
+    message: str = ""
+    """What is wrong, or why it was not judged."""
+    device: str = ""
+    """Where it was judged, such as `local-task, 2 threads`."""
+    sizes: tuple[str, ...] = ()
+    """The operands of each launch that was judged."""
+    ratio: float | None = None
+    """Median of (its time ÷ IREE's own code's), measured in turns; None where no time was measured."""
+    ours_us: float | None = None
+    stock_us: float | None = None
+    """The shortest launch of each, in microseconds, the call included."""
+    untimed: str = ""
+    """Why there is no ratio."""
+    kept: bool = True
+    """False for what another run may decide otherwise, such as a time-out on a busy machine."""
+
+    @property
+    def text(self) -> str:
+        """The verdict in a few words, for a table."""
+        if self.outcome == "unjudged":
+            return f"not checked: {self.message}"
+        if self.outcome == "wrong":
+            return f"wrong: {self.message}"
+        if self.ratio is None:
+            return f"right; not timed: {self.untimed}" if self.untimed else "right"
+        times = self.ratio if self.ratio >= 1 else 1 / max(self.ratio, 1e-9)
+        word = "slower" if self.ratio >= 1 else "faster"
+        return f"right, {times:.2f}× {word} than IREE's code" if times >= 1.005 else "right, as fast as IREE's code"
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON has them."""
+        return {**asdict(self), "sizes": list(self.sizes)}
+
+
+def from_json(data: Mapping[str, Any]) -> Verdict:
+    """Read back what `to_json` wrote. Raises `ValueError`, `TypeError` or `KeyError` for anything else."""
+    if data["outcome"] not in OUTCOMES:
+        raise ValueError(f"no outcome of a verdict: {data['outcome']}")
+    return Verdict(**{**data, "sizes": tuple(data["sizes"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A substituted dispatch, its kernels, and the verdict on them."""
+
+    key: Key
+    kernels: tuple[Kernel, ...]
+    verdict: Verdict
+    left_out: bool = False
+    """True if IREE's own code stays instead."""
+
+    @property
+    def dispatch(self) -> str:
+        """The export's name."""
+        return self.key[2]
+
+    @property
+    def names(self) -> str:
+        """The kernels' names."""
+        return ", ".join(kernel.name for kernel in self.kernels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """How `compile` checks itself."""
+
+    faster_only: bool = False
+    """Also a person's own kernel is left out if it is slower than IREE's code."""
+    patience_s: float = 60.0
+    """Seconds without a sign of life after which a kernel counts as endless."""
+
+
+def leaves_out(check: Check, kernels: Sequence[Kernel], verdict: Verdict, *, chosen: bool = False) -> bool:
+    """Return True if IREE's own code takes the dispatch after all.
+
+    What is wrong goes. What is slower goes if all of it is built in; a person who brings a kernel, or names it in a
+    plan (`chosen`), is told, and it stays unless the check is for faster ones only.
+    """
+    if verdict.outcome == "wrong":
+        return True
+    if verdict.outcome != "slower":
+        return False
+    return check.faster_only or (not chosen and all(kernel.builtin for kernel in kernels))
+
+
+def refuse_own(checked: Sequence[Checked]) -> None:
+    """Raise `ValidationError` if a kernel that a person brought is wrong."""
+    wrong = [c for c in checked if c.verdict.outcome == "wrong" and not all(k.builtin for k in c.kernels)]
+    if not wrong:
+        return
+    first = wrong[0]
+    own = ", ".join(k.name for k in first.kernels if not k.builtin)
+    others = "" if len(wrong) == 1 else f" (and in {len(wrong) - 1} other dispatches)"
+    raise ValidationError(
+        f"{own} computes something else than the dispatch that it takes{others}", where=first.dispatch,
+        expected="what the dispatch's body says, evaluated in float64", found=first.verdict.message,
+        next_step="`iree-substitute validate` shows each case; nothing was written (--no-check embeds it unjudged)",
+        details="\n".join(f"{c.dispatch}: {c.names}: {c.verdict.message}" for c in wrong[1:12]),
+    )  # fmt: skip
