@@ -128,7 +128,7 @@ def _in_process(
 
     def case(name: str) -> Callable[[], CompileResult]:
         def compile_once() -> CompileResult:
-            result = compile_model(source, kernels=kernels, substitute=name == SUBSTITUTED)
+            result = compile_model(source, kernels=kernels, substitute=name == SUBSTITUTED, check=False)
             steps[name].append(result.seconds)
             return result
 

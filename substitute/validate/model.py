@@ -187,7 +187,7 @@ def chosen_of(plan: Plan, names: Sequence[str] | None = None) -> dict[str, tuple
 def _substituted(setting: Setting, plan: Path | None, progress: Progress) -> CompileResult:
     return compile_model(
         setting.model, kernels=setting.kernels, builtin=setting.builtin, plan=plan, flags=setting.flags,
-        isolate=setting.isolate, progress=progress,
+        check=False, isolate=setting.isolate, progress=progress,
     )  # fmt: skip
 
 
