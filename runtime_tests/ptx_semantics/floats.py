@@ -276,24 +276,27 @@ def _conversions() -> Iterator[Form]:
     for origin in ("f32", "f64", "f16", "bf16"):
         for to in every if origin != "bf16" else INTEGER_TYPES:
             for mode in ("rni", "rzi", "rmi", "rpi"):
-                for words in {"f32": ("", ".ftz", ".sat"), "bf16": ("",)}.get(origin, ("", ".sat")):
+                for words in {"f32": ("", ".ftz", ".sat", ".ftz.sat"), "bf16": ("",)}.get(origin, ("", ".sat")):
                     yield Form(
                         f"cvt.{mode}{words}.{to}.{origin} %d, %a",
                         (origin,),
                         (to,),
-                        lambda a, o=origin, t=to, m=mode, f=words == ".ftz": to_integer(
+                        lambda a, o=origin, t=to, m=mode, f=".ftz" in words: to_integer(
                             decode(a, FORMATS[o], ftz=f), t, m, wide=o == "f64"
                         ),
                     )
     for to in ("f32", "f64", "f16", "bf16"):
         for origin in every if to != "bf16" else INTEGER_TYPES:
             for mode in _ROUNDINGS:
-                yield Form(
-                    f"cvt.{mode}.{to}.{origin} %d, %a",
-                    (origin,),
-                    (to,),
-                    lambda a, o=origin, t=to, m=mode: finish(numbers.exact(Fraction(integers.read(a, o))), t, m),
-                )
+                for sat in (False, True) if to != "bf16" else (False,):
+                    yield Form(
+                        f"cvt.{mode}{'.sat' if sat else ''}.{to}.{origin} %d, %a",
+                        (origin,),
+                        (to,),
+                        lambda a, o=origin, t=to, m=mode, s=sat: finish(
+                            numbers.exact(Fraction(integers.read(a, o))), t, m, sat=s
+                        ),
+                    )
     order = ("bf16", "f16", "f32", "f64")
     for to in order:
         for origin in order:
@@ -331,25 +334,33 @@ def _between_floats(to: str, origin: str) -> Iterator[Form]:
                     sat=w == ".sat",
                     relu=w == ".relu",
                 )
-                top = FORMATS[to].infinity
-                if w == ".satfinite" and result & (top | top >> 1) == top and not value.is_nan:
-                    return result - 1
-                return result
+                return _finite(result, to, w == ".satfinite")
 
             yield Form(f"cvt{'.' if mode else ''}{mode}{words}.{to}.{origin} %d, %a", (origin,), (to,), function)
+
+
+def _finite(bits: int, type_: str, applies: bool) -> int:
+    """.satfinite: an infinity becomes the largest finite number."""
+    format_ = FORMATS[type_]
+    return bits - 1 if applies and bits & ((1 << (format_.bits - 1)) - 1) == format_.infinity else bits
 
 
 def _pairs() -> Iterator[Form]:
     for to in ("f16", "bf16"):
         for mode in ("rn", "rz"):
-            for words in ("", ".relu"):
-                one = lambda a, t=to, m=mode, w=words: finish(decode(a, FORMATS["f32"]), t, m, relu=bool(w))  # noqa: E731
+            for words in ("", ".relu", ".satfinite", ".relu.satfinite"):
+
+                def one(bits: int, t=to, m=mode, w=words) -> int:
+                    return _finite(finish(decode(bits, FORMATS["f32"]), t, m, relu="relu" in w), t, "satfinite" in w)
+
                 yield Form(
                     f"cvt.{mode}{words}.{to}x2.f32 %d, %a, %b",
                     ("f32", "f32"),
                     (f"{to}x2",),
                     lambda a, b, f=one: f(a) << 16 | f(b),
                 )
+                if words == ".relu.satfinite":
+                    yield Form(f"cvt.{mode}{words}.{to}.f32 %d, %a", ("f32",), (to,), one)
     for mode in ("rna", "rn", "rz"):
         for words in ("", ".relu") if mode != "rna" else ("",):
             yield Form(

@@ -123,8 +123,28 @@ def _source(d: Decoder, operand: Operand, type_: str) -> Callable[[Registers], A
 _ROUNDINGS = ("rn", "rz", "rm", "rp", "rna", *_TO_INTEGER)
 
 
-_CLAMPED = frozenset({"f16", "bf16", "tf32", "f16x2", "bf16x2", "e4m3x2", "e5m2x2"})
-"""Results that .relu and .satfinite exist for."""
+_SIGNIFICANT = {"bf16": 8, "f16": 11, "f32": 24, "f64": 53}
+
+
+def _roundings(to: str, origin: str) -> tuple[str, ...]:
+    """The roundings that a conversion can have; an empty one where it can be without."""
+    if not is_float(to):
+        return tuple(_TO_INTEGER) if is_float(origin) else ("",)
+    if to == "tf32":
+        return ("rna", "rn", "rz") if origin == "f32" else ()
+    if to == origin:
+        return ("", *_TO_INTEGER)
+    if is_float(origin) and _SIGNIFICANT.get(origin, 0) < _SIGNIFICANT[to] and {to, origin} != {"bf16", "f16"}:
+        return ("",)
+    return ("rn", "rz", "rm", "rp")
+
+
+def _is_unclamped(to: str, origin: str, modifiers: set[str]) -> bool:
+    """True where a modifier is named that clamps what this conversion cannot clamp."""
+    names = set(modifiers)
+    if names & {"relu", "satfinite"} and (to not in ("f16", "bf16", "tf32") or origin != "f32"):
+        return True
+    return "sat" in names and "bf16" in (to, origin)
 
 
 def _one_rounding(modifiers: set[str]) -> str:
@@ -141,10 +161,10 @@ def _convert(d: Decoder, i: Instruction) -> Run:
     modifiers = split(i.opcode, (*_ROUNDINGS, "ftz", "sat", "satfinite", "relu"), count=2)
     if "ftz" in modifiers and "f32" not in (to, origin):
         raise Refused(".".join(i.opcode))
-    if {"relu", "satfinite"} & set(modifiers) and to not in _CLAMPED:
-        raise Refused(".".join(i.opcode))
     if to.endswith("x2") or origin.endswith("x2"):
         return _convert_pair(d, i, to, origin, modifiers)
+    if _one_rounding(modifiers) not in _roundings(to, origin) or _is_unclamped(to, origin, modifiers):
+        raise Refused(".".join(i.opcode))
     function = _scalar(to, origin, modifiers)
     read = _source(d, i.operands[1], origin)
     return d.pure(i.operands[0], to, lambda r: function(read(r)))
@@ -209,6 +229,8 @@ def _convert_pair(d: Decoder, i: Instruction, to: str, origin: str, modifiers: s
     relu_, satfinite = "relu" in modifiers, "satfinite" in modifiers
     rounding = _one_rounding(modifiers)
     element = to.removesuffix("x2")
+    if {"sat", "ftz"} & set(modifiers) or (element in ("f16", "bf16") and origin[-2:] == "x2" and origin[0] != "e"):
+        raise Refused(".".join(i.opcode))
     if rounding not in ("rn", "rz") or (rounding == "rz" and element not in ("f16", "bf16")):
         raise Refused(".".join(i.opcode))
     if origin in ("e4m3x2", "e5m2x2"):

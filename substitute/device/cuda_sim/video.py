@@ -172,6 +172,8 @@ def _lanes(d: Decoder, i: Instruction) -> Run:
     function = next((f for word, f in _TESTS.items() if word in modifiers), None) if compares else _PLAIN[name]
     if function is None or len(i.operands) != 4 or any(isinstance(o, (Part, Negated)) for o in i.operands):
         raise Refused(f"{'.'.join(i.opcode)} with these operands")
+    if {"sat", "add"} <= set(modifiers):
+        raise Refused(".".join(i.opcode))
     chosen, sat, sums, signed = function, "sat" in modifiers, "add" in modifiers, types[0] == "s32"
     bits = 32 // lanes
     a, b, c = (d.read(o, "b32") for o in i.operands[1:])
