@@ -362,22 +362,22 @@ def _pairs() -> Iterator[Form]:
                 if words == ".relu.satfinite":
                     yield Form(f"cvt.{mode}{words}.{to}.f32 %d, %a", ("f32",), (to,), one)
     for mode in ("rna", "rn", "rz"):
-        for words in ("", ".relu") if mode != "rna" else ("",):
+        for words in ("", ".satfinite") if mode == "rna" else ("", ".relu", ".satfinite", ".relu.satfinite"):
             yield Form(
-                f"cvt.{mode}{words}.tf32.f32 %d, %a",
-                ("f32",),
-                ("b32",),
-                lambda a, m=mode, w=words: _tf32(a, m, relu=bool(w)),
+                f"cvt.{mode}{words}.tf32.f32 %d, %a", ("f32",), ("b32",), lambda a, m=mode, w=words: _tf32(a, m, w)
             )
 
 
-def _tf32(bits: int, mode: str, *, relu: bool) -> int | None:
+def _tf32(bits: int, mode: str, words: str) -> int | None:
     value = decode(bits, FORMATS["f32"])
     if value.is_nan:
         return None
-    if relu and value.negative:
+    if "relu" in words and value.negative:
         value = ZERO
-    return encode(value, numbers.Format(8, 10), mode) << 13
+    result = encode(value, numbers.Format(8, 10), mode)
+    if "satfinite" in words and result & 0x3FFFF == numbers.Format(8, 10).infinity:
+        result -= 1
+    return result << 13
 
 
 _FUNCTIONS: dict[str, Callable[[float], float]] = {
