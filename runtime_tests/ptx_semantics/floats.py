@@ -362,7 +362,7 @@ def _pairs() -> Iterator[Form]:
                 if words == ".relu.satfinite":
                     yield Form(f"cvt.{mode}{words}.{to}.f32 %d, %a", ("f32",), (to,), one)
     for mode in ("rna", "rn", "rz"):
-        for words in ("", ".satfinite") if mode == "rna" else ("", ".relu", ".satfinite", ".relu.satfinite"):
+        for words in ("", ".satfinite") if mode == "rna" else ("", ".relu"):
             yield Form(
                 f"cvt.{mode}{words}.tf32.f32 %d, %a", ("f32",), ("b32",), lambda a, m=mode, w=words: _tf32(a, m, w)
             )
