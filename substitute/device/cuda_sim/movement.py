@@ -15,7 +15,7 @@ from .decode import Builder, Decoder, Run
 from .faults import Refused
 from .layout import Location
 from .memory_access import load, store
-from .modifiers import split
+from .modifiers import note, split
 from .types import DTYPES, Array, Registers, bits_of, resize
 
 WINDOWS = {"shared": SHARED_WINDOW, "local": LOCAL_WINDOW, "param": PARAM_WINDOW, "global": 0, "const": 0}
@@ -133,6 +133,12 @@ def join(values: list[Array]) -> Array:
 
 
 def _move(d: Decoder, i: Instruction) -> Run:
+    if len(i.opcode) == 3 and i.opcode[1] in ("v2", "v4", "v8"):
+        parts = [operand for operand in i.operands if isinstance(operand, Vector)]
+        if len(parts) != 2 or {len(part.elements) for part in parts} != {int(i.opcode[1][1])}:
+            raise Refused(f"{'.'.join(i.opcode)} with these operands")
+        note(i.opcode, i.opcode)
+        return _move_each(d, *parts)
     if len(i.opcode) != 2 or i.opcode[1] not in DTYPES:
         raise Refused(".".join(i.opcode))
     type_ = i.opcode[1]
