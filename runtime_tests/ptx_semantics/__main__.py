@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from substitute.payload.ptx.assembler import find_program
+from substitute.payload.programs import find_program
 
 from .floats import float_forms
 from .forms import Form, integer_forms
