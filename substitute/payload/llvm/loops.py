@@ -13,15 +13,16 @@ from .nests import Group, group_nests
 from .rows import RowEmitter
 from .schedule import Schedule, count_of_groups, plan, task_count
 from .softmax import without_softmax
+from .weaknesses import weakness_of
 
 
 def can_generate(program: Program) -> str:
-    """Empty, or why `generate` cannot make code for this program."""
+    """Empty, or why `generate` cannot make code for this program, or should not."""
     try:
-        group_nests(without_softmax(program))
+        groups = group_nests(without_softmax(program))
     except Unsupported as why:
         return str(why)
-    return ""
+    return weakness_of(program, groups)
 
 
 def generate(request: Request) -> Generated:

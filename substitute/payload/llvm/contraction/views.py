@@ -114,7 +114,11 @@ def read(program: Program) -> Contraction | str:
     stored = tuple(r for r in results if isinstance(r, Result))
     if not stored:
         return "nothing is stored"
-    return Contraction(core=core, factors=factors, axes=_axes(core, factors, stored), results=stored)
+    contraction = Contraction(core=core, factors=factors, axes=_axes(core, factors, stored), results=stored)
+    parallel = [axis for axis in contraction.axes if contraction.is_parallel(axis)]
+    if all(contraction.moves(axis, 0) and contraction.moves(axis, 1) for axis in parallel):
+        return "no element is used for two results: this is a reduction of rows, and tiles of it are slow"
+    return contraction
 
 
 def linearize(view: View, access: tuple[Linear, ...], loops: Mapping[int, int] | None = None) -> Address:
