@@ -55,6 +55,7 @@ bench: setup  ## The project's figures, measured on this machine and written to 
 
 docs: setup  ## The generated pages of docs/
 	@$(BIN)/python -m substitute.catalog.reference > docs/manifest.md.new && mv docs/manifest.md.new docs/manifest.md
+	@$(BIN)/python -m runtime_tests.operation_matrix > docs/operations.md.new && mv docs/operations.md.new docs/operations.md
 
 clean:  ## Removes the virtual environment and every cache
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache build dist *.egg-info
