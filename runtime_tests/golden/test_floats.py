@@ -201,3 +201,26 @@ def test_numbers_that_fast_math_excludes_are_unknown() -> None:
         )
         (found,) = evaluate(text, a, a)
         assert np.flatnonzero(np.isinf(found.error)).tolist() == lost, flags
+
+
+def test_what_a_composed_formula_loses_is_allowed_and_no_more() -> None:
+    small = Num(np.array([0.0032698333]))
+    for op, formula in {
+        "math.sinh": lambda x: (np.exp(x) - np.exp(-x)) / np.float32(2),
+        "math.asinh": lambda x: np.log(x + np.sqrt(x * x + np.float32(1))),
+        "math.atanh": lambda x: np.float32(0.5) * np.log((1 + x) / (1 - x)),
+    }.items():
+        found = apply(op, small)
+        assert abs(float(formula(np.float32(0.0032698333))) - found.value[0]) <= found.errors()[0] < 1e-6
+    found = apply("math.tan", Num(np.array([300.0])))
+    assert 0.01 < found.errors()[0] < 1.0
+
+
+def test_outside_of_their_domain_functions_are_unknown() -> None:
+    for op in ("math.acosh", "math.asin", "math.acos", "math.atanh"):
+        outside, inside = (-1e30, 1.5) if op == "math.acosh" else (1.5, 0.5)
+        assert np.isinf(apply(op, Num(np.array([outside, inside]))).errors()).tolist() == [True, False], op
+    power = apply("math.powf", Num(np.array([-2.0, 2.0])), Num(np.array([np.inf, np.inf])))
+    assert np.isinf(power.errors()).tolist() == [True, False]
+    cut = apply("math.atan2", Num(np.array([-0.0, 1.0])), Num(np.array([-4.0, -4.0])))
+    assert np.isinf(cut.errors()).tolist() == [True, False]

@@ -36,7 +36,8 @@ def _float_rule(name: str, rule: floats.FloatRule) -> Rule:
         found = rule(how, scalar.result, operands)
         error = found.error
         if error is not None and not np.isfinite(found.value.sum()):
-            error = _settled(found.value, error, operands, signs=name not in _KEEP_SIGN)
+            settled = _settled(found.value, error, operands, signs=name not in _KEEP_SIGN)
+            error = np.where(np.isnan(error), np.inf, settled)
         excluded = _excluded(scalar.attributes.get("fastmath", frozenset()), [*operands, found])
         if excluded is not None:
             error = np.where(excluded, np.inf, np.zeros(1) if error is None else error)
