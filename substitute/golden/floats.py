@@ -165,7 +165,7 @@ def _composed(
         if not how.bounds:
             return found
         with np.errstate(all="ignore"):
-            error = _total(found.error, how.unit(element) * spread(np.asarray(x.value, np.float64)))
+            error = found.errors() + how.unit(element) * spread(np.asarray(x.value, np.float64))
             if domain is not None:
                 error = np.where((x.value < domain[0]) | (x.value > domain[1]), UNDEFINED, error)
         return Num(found.value, error, found.depth)
