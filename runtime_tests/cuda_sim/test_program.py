@@ -48,7 +48,7 @@ REFUSED = {
     "mov.u32 %x, %cluster_ctaid.x;": "clusters",
     "tcgen05.fence::before_thread_sync;": "tcgen05",
     "tex.1d.v4.f32.s32 {%x, %x, %x, %x}, [%in, {%t}];": "textures",
-    "wmma.mma.sync.aligned.row.col.m16n16k16.f32.f32 {%x}, {%x}, {%x}, {%x};": "wmma",
+    "wmma.load.a.sync.aligned.row.m8n8k32.global.s4 {%x}, [%in], 32;": "wmma",
     "wobble.u32 %x, %x;": "wobble.u32",
     "add.wobble.u32 %x, %x, %x;": ".wobble",
     "mma.sp.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%x}, {%x}, {%x}, {%x}, %x, 0;": "mma.sp",

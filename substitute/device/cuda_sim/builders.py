@@ -18,6 +18,7 @@ from . import (
     video,
     warp,
     wgmma,
+    wmma,
 )
 from .decode import Builder
 
@@ -25,7 +26,8 @@ BUILDERS: dict[str, Builder] = {
     **arithmetic.BUILDERS, **carry.BUILDERS, **bitwise.BUILDERS, **video.BUILDERS,
     **comparison.BUILDERS, **conversion.BUILDERS, **movement.BUILDERS, **stack.BUILDERS, **control.BUILDERS,
     **warp.BUILDERS,
-    **atomics.BUILDERS, **async_copy.BUILDERS, **mbarrier.BUILDERS, **matrix.BUILDERS, **wgmma.BUILDERS,
+    **atomics.BUILDERS, **async_copy.BUILDERS, **mbarrier.BUILDERS,
+    **matrix.BUILDERS, **wgmma.BUILDERS, **wmma.BUILDERS,
 }  # fmt: skip
 """By the first part of the opcode."""
 OPERANDS: dict[str, tuple[int, ...]] = {
@@ -44,7 +46,7 @@ _REFUSED = {
     "sust": "surfaces", "sured": "surfaces", "suq": "surfaces", "mapa": "clusters (mapa)",
     "getctarank": "clusters (getctarank)", "multimem": "multimem (several devices)",
     "clusterlaunchcontrol": "clusters (clusterlaunchcontrol)", "tensormap": "tensor maps (tensormap.replace)",
-    "istypep": "textures", "wmma": "wmma (use mma.sync)",
+    "istypep": "textures",
     "call": "calls",
 }  # fmt: skip
 

@@ -124,7 +124,8 @@ HARMLESS: dict[str, frozenset[str]] = {
     **dict.fromkeys(("prefetch", "prefetchu", "discard", "applypriority"), _CACHES | _SPACES | _HINTS),
     "createpolicy": _CACHES | _SPACES | _HINTS,
     "mma": _WHOLE_WARP | _of("row col kind::f8f6f4"), "movmatrix": _WHOLE_WARP | _of("m8n8 trans b16"),
-    "wgmma": _WHOLE_WARP, "cp": _COPIES | _CACHES | _SPACES, "mbarrier": _ORDER | _SPACES | _of("b64 noComplete"),
+    "wgmma": _WHOLE_WARP, "wmma": _WHOLE_WARP | _SPACES,
+    "cp": _COPIES | _CACHES | _SPACES, "mbarrier": _ORDER | _SPACES | _of("b64 noComplete"),
     "cvta": _SPACES, "isspacep": _SPACES, "nanosleep": _of("u32"), "setmaxnreg": _WHOLE_WARP | _of("inc dec u32"),
     "griddepcontrol": _of("wait launch_dependents"), "activemask": _of("b32"),
 }  # fmt: skip
