@@ -15,10 +15,10 @@ from .arithmetic import on_floats
 from .batch import Batch
 from .decode import Builder, Decoder, Run
 from .faults import Place, Refused
-from .memory_access import aligned, bits_differ, resolve, split_generic
+from .memory_access import aligned, resolve, split_generic
 from .modifiers import note
 from .movement import space_of
-from .races import note_atomics
+from .races import bits_differ, note_atomics, note_global_atomics, publish
 from .types import DTYPES, Array, Registers
 
 Operation = Callable[..., Array]
@@ -108,6 +108,11 @@ def _atomic(d: Decoder, i: Instruction) -> Run:
     dtype = DTYPES[type_]
     if space in ("shared", "generic"):
         d.smallest_shared_access = min(d.smallest_shared_access, dtype.itemsize)
+    d.note_store(space, dtype.itemsize)
+    d.step.awaits = returns
+    # read here and not while it runs: a modifier that no builder looks at is refused
+    releases = not {"release", "acq_rel"}.isdisjoint(i.opcode)
+    device = "cta" not in i.opcode
     if name == "cas":
         columns = [[d.read(operand, type_) for operand in i.operands[first + 1 : first + 3]]]
     else:
@@ -122,6 +127,8 @@ def _atomic(d: Decoder, i: Instruction) -> Run:
         if not some:
             return
         lanes = m.count if where is None else len(where)
+        if releases:
+            publish(m, where, device=device)
 
         def of_chosen(value: Array) -> Array:
             return np.broadcast_to(value, (lanes,)) if value.shape[0] == 1 else value if where is None else value[where]
@@ -164,6 +171,8 @@ def _update(
         return old
     if space == "shared":
         note_atomics(m, place, index * size, size, where[good])
+    elif space == "global" and m.globals is not None:
+        note_global_atomics(m, place, index, size, where[good])
     order = np.argsort(index, kind="stable")
     starts = np.concatenate([[True], np.diff(index[order]) != 0])
     if starts.all():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .faults import Log, Place
+from .global_hazards import GlobalHazards
 from .hazards import Hazards
 from .memory import UNWRITTEN, WRITTEN, Memory
 from .types import Array, Registers
@@ -92,6 +93,8 @@ class Batch:
     local_bytes: int
     hazards: Hazards | None
     check_written: bool
+    globals: GlobalHazards | None = None
+    """None where the launch can have no races in device memory, or they are not looked for."""
     lanes: Array | None = None
     """[active]: which lanes are active; None: all."""
     count: int = 0

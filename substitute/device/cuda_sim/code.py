@@ -11,6 +11,7 @@ from .batch import Batch
 from .decode import Control, Run, Slots, Step
 from .faults import Place
 from .layout import Layout
+from .pointers import WrittenPointers, find_written_pointers
 from .types import Array, Registers
 
 
@@ -27,6 +28,8 @@ class Segment:
     """Slots that they write and that matter afterwards."""
     control: Control | None
     place: Place
+    awaits: bool
+    """It ends a loop that looks at device memory for what others do."""
     """Of the last step."""
 
 
@@ -47,7 +50,34 @@ class Code:
     """Slots (as bits) that matter before each step; one more for the end."""
     suspects: frozenset[int] = frozenset()
     """Registers that might be read before they are written."""
+    smallest_global_access: int = 1
+    """Bytes."""
+    written: WrittenPointers | None = None
+    """Found when it is first asked for; so is `waits`."""
+    waits: bool | None = None
     segments: dict[tuple[int, bool], Segment] = field(default_factory=dict)
+
+    def written_pointers(self) -> WrittenPointers:
+        """Where the addresses come from that the kernel writes to."""
+        if self.written is None:
+            self.written = find_written_pointers(self.steps, self.slots)
+        return self.written
+
+    def waits_for_others(self) -> bool:
+        """True if there is a loop that other blocks may have to end: one that reads device memory strongly."""
+        if self.waits is None:
+            self.waits = self._waits_for_others()
+        return self.waits
+
+    def _waits_for_others(self) -> bool:
+        return any(self._awaits(at, step) for at, step in enumerate(self.steps))
+
+    def _awaits(self, at: int, step: Step) -> bool:
+        """True if a step jumps back over a strong read of device memory."""
+        if step.control is None or step.control.kind not in ("branch", "switch"):
+            return False
+        starts = [target for target in step.control.targets if target <= at]
+        return any(one.awaits for start in starts for one in self.steps[start : at + 1])
 
     def segment(self, start: int, *, divergent: bool) -> Segment:
         """The steps that run in one go from `start`.
@@ -81,6 +111,7 @@ class Code:
             runs=tuple(runs), start=start, end=end, gathers=tuple(sorted(used)),
             scatters=tuple(s for s in sorted(defined) if after >> s & 1), control=last.control if last else None,
             place=last.place if last else Place(line=0, column=0, text=""),
+            awaits=last is not None and self._awaits(end - 1, last),
         )  # fmt: skip
 
     def _live_after(self, end: int, last: Step | None) -> int:

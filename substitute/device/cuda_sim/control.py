@@ -15,6 +15,7 @@ from .batch import Batch
 from .decode import Builder, Control, Decoder, Run
 from .faults import Place, Refused
 from .modifiers import note
+from .races import publish
 from .types import DTYPES, Array, Registers, resize
 
 
@@ -42,14 +43,19 @@ def _nothing(d: Decoder, i: Instruction) -> None:
 
 
 def _fence(d: Decoder, i: Instruction) -> Run | None:
-    """Only the fence between the proxies means something here."""
-    if "proxy" not in i.opcode or not any(word.startswith("async") for word in i.opcode):
+    """`fence` and `membar`: publishes what was done before; between the proxies it is another matter."""
+    if "proxy" in i.opcode and not any(word.startswith("async") for word in i.opcode):
         return None
+    proxies, device = "proxy" in i.opcode, "cta" not in i.opcode
     guard = d.guard
 
     def run(m: Batch, r: Registers) -> None:
         where, some = m.select(None if guard is None else guard(r))
-        if some and m.hazards is not None:
+        if not some:
+            return
+        if not proxies:
+            publish(m, where, device=device)
+        elif m.hazards is not None:
             lanes = m.chosen(where)
             m.hazards.fence(m.block_of[lanes], m.thread_of[lanes])
 
@@ -134,9 +140,9 @@ def check_members(m: Batch, place: Place, masks: Array, where: Array | None) -> 
 
 
 BUILDERS: dict[str, Builder] = {
-    "fence": _fence, "bra": _branch,
+    "fence": _fence, "membar": _fence, "bra": _branch,
     "ret": _exit, "exit": _exit, "trap": _trap, "brkpt": _trap, "bar": _barrier, "barrier": _barrier,
     **dict.fromkeys(
-        ("membar", "nanosleep", "pmevent", "setmaxnreg", "griddepcontrol", "createpolicy"), _nothing
+        ("nanosleep", "pmevent", "setmaxnreg", "griddepcontrol", "createpolicy"), _nothing
     ),
 }  # fmt: skip

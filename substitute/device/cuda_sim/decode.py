@@ -91,6 +91,14 @@ class Step:
     conditional: frozenset[int] = frozenset()
     """Slots that are read only by the lanes for which `needs` is true."""
     needs: Read | None = None
+    parameter: tuple[int, int] | None = None
+    """Of a load from the kernel's parameters: offset and bytes."""
+    loads_pointer: bool = False
+    """A load from memory of a value that is wide enough to be an address."""
+    stores: frozenset[int] = frozenset()
+    """Of a store or an atomic operation on device memory: the slots that its address is made of."""
+    awaits: bool = False
+    """A strong read of device memory, or an atomic operation that returns something: what loops wait with."""
     takes: Read | None = None
     """Of a `selp`: the lanes that take the first of its two operands."""
     between: tuple[int | None, int | None] = (None, None)
@@ -131,6 +139,7 @@ class Decoder:
         self._defines: set[int] = set()
         self.guard: Read | None = None
         self.smallest_shared_access = 16
+        self.smallest_global_access = 16
 
     def decode(self, instruction: Instruction, frame: int, place: Place, builder: Builder) -> Step:
         """One step. Raises `Refused`."""
@@ -360,6 +369,12 @@ class Decoder:
         slot = self._symbol(Symbol(operand.base.name, operand.base.kind, offset), DTYPES["s64"])
         self._uses.add(slot)
         return itemgetter(slot), location
+
+    def note_store(self, space: str, size: int) -> None:
+        """Called behind `address`: the instruction writes so many bytes there."""
+        if space in ("global", "generic"):
+            self.smallest_global_access = min(self.smallest_global_access, size)
+            self.step.stores = frozenset(self._uses)
 
     def elements(self, operand: Operand) -> tuple[Operand, ...]:
         """The parts of `{a, b}`; a single operand is one part."""

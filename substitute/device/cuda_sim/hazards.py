@@ -62,6 +62,10 @@ class Hazards:
     fenced_seen: Array = field(init=False)
     """[blocks, warps, warps]: `seen` of each warp when one of its threads last did so."""
     now: int = 0
+    epoch: int = 0
+    """Changes whenever a clock does."""
+    looked: Array | None = None
+    """[blocks, warps] of `GlobalHazards`, handed on by barriers as `seen` is."""
     log: list[tuple[Array, Array, Array]] = field(default_factory=list)
     """Reads not noted yet: most are forgotten at the next barrier of everybody without ever mattering."""
 
@@ -76,6 +80,13 @@ class Hazards:
         self.fenced_seen = np.zeros((self.blocks, self.warps, self.warps), np.int64)
         self.clock = np.ones((self.blocks, self.warps), np.int64)
         self.seen = np.zeros((self.blocks, self.warps, self.warps), np.int64)
+
+    def restart(self) -> None:
+        """Other blocks run now, of a kernel without shared memory."""
+        if self.epoch:
+            self.epoch = 0
+            self.log.clear()
+            self.clock[:], self.seen[:] = 1, 0
 
     def stamps(self, block: Array, thread: Array) -> Array:
         """What accesses of threads leave now."""
@@ -217,6 +228,9 @@ class Hazards:
         self.dirty = self.in_flight > 0
         self.seen[:] = self.clock[:, None, :]
         self.clock += 1
+        self.epoch += 1
+        if self.looked is not None:
+            self.looked[:] = self.looked.max(axis=1, keepdims=True)
 
     def join(self, block: int, warps: Array) -> None:
         """A barrier of some warps of a block: all of them learn what each of them knows."""
@@ -225,12 +239,16 @@ class Hazards:
         known[warps] = np.maximum(known[warps], self.clock[block, warps])
         self.seen[block, warps] = known
         self.clock[block, warps] += 1
+        self.epoch += 1
+        if self.looked is not None:
+            self.looked[block, warps] = self.looked[block, warps].max()
 
     def sync_warps(self, block: Array, warp: Array) -> None:
         """`bar.warp.sync` of some warps."""
         self.flush()
         self.seen[block, warp, warp] = self.clock[block, warp]
         self.clock[block, warp] += 1
+        self.epoch += 1
 
     def release(self, block: int, warp: int) -> Array:
         """[warps]: what a thread of the warp passes on; what it does later is not part of it."""
@@ -239,8 +257,11 @@ class Hazards:
         known[warp] = self.clock[block, warp]
         # what other threads of the same warp did before is passed on too: one clock serves the whole warp
         self.clock[block, warp] += 1
+        self.epoch += 1
         return known
 
     def acquire(self, block: int, warp: int, known: Array) -> None:
         """The warp learns."""
         self.seen[block, warp] = np.maximum(self.seen[block, warp], known)
+        if self.looked is not None:
+            self.looked[block, warp] = self.looked[block].max()

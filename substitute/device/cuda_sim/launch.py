@@ -11,10 +11,25 @@ from . import faults
 from .batch import Batch, Geometry
 from .code import Code
 from .faults import Finding, LaunchError, Log, Report, Stop
+from .global_hazards import GlobalHazards, Trace
 from .hazards import Hazards
-from .memory import Memory
+from .memory import Allocation, Memory
 from .program import Entry, Program
 from .schedule import start
+
+_SHARED_BYTES_OF_SYSTEM = 1024
+"""Shared memory of each block that the system keeps, from sm_80 on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Multiprocessors:
+    """What decides how many blocks run at once."""
+
+    multiprocessors: int = 108
+    threads: int = 2048
+    blocks: int = 32
+    shared_bytes: int = 164 << 10
+    registers: int = 65536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +49,7 @@ class Limits:
     threads: int = 1024
     grid: tuple[int, int, int] = (2**31 - 1, 65535, 65535)
     block: tuple[int, int, int] = (1024, 1024, 64)
+    device: Multiprocessors = Multiprocessors()
 
 
 def launch(
@@ -57,11 +73,20 @@ def launch(
     began = time.perf_counter()
     lane_instructions = steps = 0
     whole: dict[int, bool] = {}
+    clocks: Hazards | None = None
+    traces = _trace_globals(kernel.code, geometry, memory, parameters, addresses, limits)
     per_batch = max(1, limits.lanes // geometry.threads)
+    if geometry.blocks > per_batch and kernel.code.waits_for_others():
+        # blocks that wait for each other must all run, as they would on the device
+        per_batch = max(per_batch, _resident_blocks(kernel, geometry, shared_bytes, limits))
     for first in range(0, geometry.blocks, per_batch):
         blocks = range(first, min(first + per_batch, geometry.blocks))
-        batch = _batch(kernel.code, geometry, blocks, memory, log, parameters, shared_bytes, limits)
+        batch = _batch(kernel.code, geometry, blocks, memory, log, parameters, shared_bytes, limits, clocks)
+        clocks = batch.hazards
         batch.whole = whole
+        if traces is not None and batch.hazards is not None:
+            batch.globals = traces
+            traces.begin(batch.hazards, blocks, batch.block_of, batch.thread_of)
         run = start(kernel.code, batch, addresses, limits.steps)
         stopped = False
         with np.errstate(all="ignore"):
@@ -87,11 +112,15 @@ def launch(
 
 def _batch(
     code: Code, geometry: Geometry, blocks: range, memory: Memory, log: Log, parameters: bytes, shared_bytes: int,
-    limits: Limits,
+    limits: Limits, before: Hazards | None,
 ) -> Batch:  # fmt: skip
     stride = -(-shared_bytes // 128) * 128
     hazards = None
-    if limits.races and shared_bytes:
+    if before is not None and not shared_bytes and before.blocks == len(blocks):
+        # without shared memory there are only the clocks, and the blocks before had as many
+        hazards = before
+        hazards.restart()
+    elif limits.races:
         grain = code.grain
         hazards = Hazards(
             blocks=len(blocks), warps=-(-geometry.threads // 32), grain=grain, words=len(blocks) * stride // grain
@@ -103,6 +132,49 @@ def _batch(
         shared_bytes=shared_bytes, static_shared_bytes=code.layout.static_shared_bytes,
         local_bytes=code.layout.local_bytes, hazards=hazards, check_written=limits.initialised,
     )  # fmt: skip
+
+
+def _trace_globals(
+    code: Code, geometry: Geometry, memory: Memory, parameters: bytes, addresses: dict[str, int], limits: Limits
+) -> GlobalHazards | None:
+    """The allocations in which races are looked for: those that the kernel may write."""
+    if not limits.races:
+        return None
+    written = code.written_pointers()
+    found: dict[int, Allocation] = {}
+    if written.anywhere:
+        found = {one.start: one for one in memory.allocations()}
+    places = [addresses[name] for name in written.variables]
+    for offset, size in written.parameters:
+        # a parameter may be a struct with several pointers
+        for at in range(offset, min(offset + size, len(parameters)) - 7, 8):
+            places.append(int.from_bytes(parameters[at : at + 8], "little"))
+    for place in places:
+        one = memory.find(place)
+        if one is not None:
+            found[one.start] = one
+    grain = code.smallest_global_access
+    traces = [
+        Trace(
+            allocation=one, first=(one.start - memory.base) // grain,
+            last=(one.start - memory.base + max(one.size_bytes, 1) - 1) // grain,
+        )
+        for one in found.values() if one.writable
+    ]  # fmt: skip
+    return GlobalHazards(grain=grain, traces=traces, blocks=geometry.blocks, warps=-(-geometry.threads // 32))
+
+
+def _resident_blocks(kernel: Entry, geometry: Geometry, shared_bytes: int, limits: Limits) -> int:
+    """How many blocks the device holds at once (CUDA C++ Programming Guide, "Multiprocessor Level")."""
+    device = limits.device
+    warps = -(-geometry.threads // 32)
+    # registers are given out to warps in units of 256
+    registers = -(-max(kernel.registers, 16) * 32 // 256) * 256 * warps
+    fits = min(
+        device.blocks, device.threads // (32 * warps), device.registers // registers,
+        device.shared_bytes // max(shared_bytes + _SHARED_BYTES_OF_SYSTEM, 1),
+    )  # fmt: skip
+    return device.multiprocessors * max(1, fits)
 
 
 def _finish(batch: Batch) -> None:

@@ -133,6 +133,10 @@ class Memory:
         one = self._live[self._starts[place]]
         return one if address < one.end else None
 
+    def allocations(self) -> list[Allocation]:
+        """All live regions."""
+        return list(self._live.values())
+
     def contains(self, address: int, size_bytes: int) -> bool:
         """Whether one live allocation holds all of it."""
         one = self.find(address)

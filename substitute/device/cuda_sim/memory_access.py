@@ -12,7 +12,16 @@ import numpy as np
 from .batch import LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW, WINDOW_BYTES, Batch
 from .faults import Place
 from .memory import NOT_ALLOCATED, UNWRITTEN, WRITTEN, Allocation
-from .races import note_atomics, note_reads, note_writes, report_race
+from .races import (
+    bits_differ,
+    note_atomics,
+    note_global_atomics,
+    note_global_reads,
+    note_reads,
+    note_writes,
+    report_race,
+    store_global,
+)
 from .types import Array, unsigned
 
 _BLOCK = {16: np.dtype(np.complex128)}
@@ -56,6 +65,8 @@ def load(
             note_atomics(m, place, index * size, size, where, writes=False)
         else:
             note_reads(m, place, index * size, size, where)
+    elif space == "global" and m.globals is not None and (strong or m.globals.traces):
+        note_global_reads(m, place, index, size, where, strong=strong)
     return result
 
 
@@ -96,6 +107,11 @@ def store(
         note_atomics(m, place, index * size, size, where)
     elif space == "shared" and m.hazards is not None:
         _store_shared(m, place, index, values, size, where, target)
+    elif space == "global" and m.globals is not None and strong:
+        target[index] = values
+        note_global_atomics(m, place, index, size, where)
+    elif space == "global" and m.globals is not None:
+        store_global(m, place, index, values, size, where)
     else:
         target[index] = values
     if bad is not WHOLE and m.check_written:
@@ -280,16 +296,6 @@ def _store_shared(
             address=at, space="shared", count=count,
         )  # fmt: skip
     note_writes(m, place, index * size, size, where, changes)
-
-
-def bits_differ(a: Array, b: Array) -> Array:
-    """[n]: where elements differ in any bit (complex128 stands for 16 bytes)."""
-    if a.dtype.itemsize == 16:
-        x, y = (v.view(np.uint64).reshape(-1, 2) for v in (a, np.ascontiguousarray(np.broadcast_to(b, a.shape))))
-        different: Array = (x != y).any(axis=1)
-        return different
-    plain: Array = a != b
-    return plain
 
 
 # -- generic addresses ----------------------------------------------------------------------------------------------

@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...payload.ptx.syntax import Instruction, Operand, Register, Sink, SpecialRegister, Symbol, Vector
+from ...payload.ptx.syntax import Address, Instruction, Operand, Register, Sink, SpecialRegister, Symbol, Vector
 from .batch import LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW, WINDOW_BYTES, Batch
 from .decode import Builder, Decoder, Run
 from .faults import Refused
 from .layout import Location
 from .memory_access import load, store
 from .modifiers import note, split
+from .races import publish
 from .types import DTYPES, Array, Registers, bits_of, resize
 
 WINDOWS = {"shared": SHARED_WINDOW, "local": LOCAL_WINDOW, "param": PARAM_WINDOW, "global": 0, "const": 0}
@@ -27,7 +28,7 @@ _HARMLESS = {
     "L2::cache_hint", "func", "entry",
 }  # fmt: skip
 """Caches and memory order: the simulated memory is one and in order."""
-_STRONG = {"volatile", "relaxed", "acquire", "release", "mmio"}
+_STRONG = {"volatile", "relaxed", "acquire", "release", "mmio", "cv", "wt"}
 """Accesses that may meet others of their kind without a barrier (PTX ISA 8.3 "morally strong")."""
 
 
@@ -69,14 +70,21 @@ def _load(d: Decoder, i: Instruction) -> Run:
     space = space_of(i.opcode[1:], location)
     dtype = DTYPES[type_]
     size = dtype.itemsize * vector
+    strong = not _STRONG.isdisjoint(i.opcode)
     if space in ("shared", "generic"):
         d.smallest_shared_access = min(d.smallest_shared_access, size)
+    if space in ("global", "generic"):
+        d.smallest_global_access = min(d.smallest_global_access, size)
+        d.step.awaits = strong
+    if space == "param" and location is not None and isinstance(i.operands[1], Address):
+        d.step.parameter = (location.offset + i.operands[1].offset, size)
+    else:
+        d.step.loads_pointer = size >= 8
     targets = d.elements(i.operands[0])
     if len(targets) != vector:
         raise Refused(f"{'.'.join(i.opcode)} with {len(targets)} destinations")
     puts = [d.put_some(target, type_) for target in targets]
     guard, place = d.guard, d.place
-    strong = not _STRONG.isdisjoint(i.opcode)
 
     def run(m: Batch, r: Registers) -> None:
         where, some = m.select(None if guard is None else guard(r))
@@ -99,6 +107,7 @@ def _store(d: Decoder, i: Instruction) -> Run:
     space = space_of(i.opcode[1:], location)
     dtype = DTYPES[type_]
     size = dtype.itemsize * vector
+    d.note_store(space, size)
     if space in ("shared", "generic"):
         d.smallest_shared_access = min(d.smallest_shared_access, size)
     sources = d.elements(i.operands[1])
@@ -107,11 +116,14 @@ def _store(d: Decoder, i: Instruction) -> Run:
     reads = [d.read(source, type_) for source in sources]
     guard, place = d.guard, d.place
     strong = not _STRONG.isdisjoint(i.opcode)
+    releases, device = "release" in i.opcode, "cta" not in i.opcode
 
     def run(m: Batch, r: Registers) -> None:
         where, some = m.select(None if guard is None else guard(r))
         if not some:
             return
+        if releases:
+            publish(m, where, device=device)
         values = [read(r) for read in reads]
         if where is not None:
             values = [value if value.shape[0] == 1 else value[where] for value in values]

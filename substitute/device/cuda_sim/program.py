@@ -268,6 +268,7 @@ def decode(module: Module, function: Function, lines: Lines) -> Code:
     leaders = set(flat.labels.values())
     code = Code(
         name=function.name, steps=steps, slots=decoder.slots, layout=layout, grain=decoder.smallest_shared_access,
+        smallest_global_access=decoder.smallest_global_access,
         leaders=frozenset(leaders), reads_asynchronously=any(_reads_asynchronously(item) for item in flat.items),
     )  # fmt: skip
     analyse(code)

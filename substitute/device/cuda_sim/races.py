@@ -1,4 +1,4 @@
-"""Races in shared memory: accesses are told to the hazards, and a conflict becomes a finding in words."""
+"""Races: accesses to shared and device memory are told to the hazards, and a conflict becomes a finding in words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from .batch import Batch
 from .faults import Place
+from .global_hazards import Clash, Trace
 from .hazards import Conflict
 from .types import Array
 
@@ -90,3 +91,176 @@ def check_proxy(m: Batch, place: Place, word: Array, lane: int, readers: Array) 
             "race", place, lane, f"shared address {at:#x} was written with no fence.proxy.async before it is read here",
             address=at, space="shared", count=int(late.size),
         )  # fmt: skip
+
+
+# -- device memory ---------------------------------------------------------------------------------------------------
+def publish(m: Batch, where: Array | None, *, device: bool) -> None:
+    """A fence, or an operation with release semantics; `device`: its scope is wider than the block."""
+    if m.globals is None:
+        return
+    warps = np.unique(m.warp_of[m.chosen(where)])
+    m.globals.publish(warps // m.warps_per_block, warps % m.warps_per_block, device=device)
+
+
+def look(m: Batch, where: Array | None) -> None:
+    """Strong reads and atomic operations: other threads' published accesses are before what follows."""
+    if m.globals is None:
+        return
+    lanes = m.chosen(where)
+    m.globals.look(m.block_of[lanes], m.thread_of[lanes] >> 5)
+
+
+def note_global_reads(m: Batch, place: Place, index: Array, size: int, where: Array | None, *, strong: bool) -> None:
+    """Race check of reads; `index`: in device memory, in units of `size` bytes."""
+    assert m.globals is not None
+    found = _trace(m, index, size)
+    if found is not None:
+        words, own, block, thread, _ = _global_words(m, found, index, size, where)
+        for word in words:
+            if strong:
+                clash = m.globals.update(found, word, own, block, thread, writes=False)
+            else:
+                clash = m.globals.read(found, word, own, block, thread)
+            if clash is not None:
+                _report_clash(m, place, found, clash, where, word, "read", "written")
+    if strong:
+        look(m, where)
+
+
+def note_global_atomics(m: Batch, place: Place, index: Array, size: int, where: Array | None) -> None:
+    """Race check of atomic operations and strong stores."""
+    assert m.globals is not None
+    found = _trace(m, index, size)
+    if found is not None:
+        words, own, block, thread, _ = _global_words(m, found, index, size, where)
+        for word in words:
+            clash = m.globals.update(found, word, own, block, thread, writes=True)
+            if clash is not None:
+                _report_clash(m, place, found, clash, where, word, "updated", "read or written")
+    look(m, where)
+
+
+def store_global(m: Batch, place: Place, index: Array, values: Array, size: int, where: Array | None) -> None:
+    """Writes to device memory with a race check."""
+    assert m.globals is not None
+    target = m.view("global", values.dtype)
+    found = _trace(m, index, size)
+    if found is None:
+        target[index] = values
+        return
+    if _store_fresh(m, found, index, values, size, where, target):
+        return
+    changes = bits_differ(target[index], values)
+    target[index] = values
+    lost = bits_differ(target[index], values)
+    if lost.any():
+        position = int(lost.argmax())
+        lane = int(m.chosen(where)[position])
+        at = int(index[position]) * size + m.memory.base
+        m.fault(
+            "race", place, lane, f"several lanes write different values to global address {at:#x} at once",
+            address=at, space="global", count=int(lost.sum()),
+        )  # fmt: skip
+    words, own, block, thread, keep = _global_words(m, found, index, size, where)
+    changes = np.broadcast_to(changes, keep.shape)[keep] if keep is not None else np.broadcast_to(changes, own.shape)
+    for word in words:
+        clash = m.globals.write(found, word, own, block, thread, changes)
+        if clash is not None:
+            _report_clash(m, place, found, clash, where, word, "written", "read or written")
+
+
+def _store_fresh(
+    m: Batch, trace: Trace, index: Array, values: Array, size: int, where: Array | None, target: Array
+) -> bool:
+    """Writes and notes what most kernels do: each place once, where nobody has been before. False: nothing is done."""
+    assert m.globals is not None
+    if len(index) != (m.count if where is None else len(where)) or not (index[1:] > index[:-1]).all():
+        return False
+    each = size // m.globals.grain
+    first, count = int(index[0]), len(index)
+    low, high = first * each - trace.first, (int(index[-1]) + 1) * each - 1 - trace.first
+    if low < 0 or high > trace.last - trace.first:
+        return False
+    if not trace.is_untouched(low, high):
+        if trace.read_range[0] <= high and low <= trace.read_range[1]:
+            return False
+        words = [index * np.int64(each) - np.int64(trace.first - step) for step in range(each)]
+        if any(trace.writer[word].any() for word in words):
+            return False
+    elif high - low + 1 == count * each:
+        target[first : first + count] = values
+        own, _, _ = _global_stamps(m, where)
+        m.globals.write_row(trace, low, own if each == 1 else np.repeat(own, each))
+        return True
+    else:
+        words = [index * np.int64(each) - np.int64(trace.first - step) for step in range(each)]
+    target[index] = values
+    m.globals.write_rows(trace, words, _global_stamps(m, where)[0], low, high)
+    return True
+
+
+def bits_differ(a: Array, b: Array) -> Array:
+    """[n]: where elements differ in any bit (complex128 stands for 16 bytes)."""
+    if a.dtype.itemsize == 16:
+        x, y = (v.view(np.uint64).reshape(-1, 2) for v in (a, np.ascontiguousarray(np.broadcast_to(b, a.shape))))
+        different: Array = (x != y).any(axis=1)
+        return different
+    plain: Array = a != b
+    return plain
+
+
+def _trace(m: Batch, index: Array, size: int) -> Trace | None:
+    """The allocation that an access is in; that of its first lane if it is in several."""
+    assert m.globals is not None
+    return m.globals.find(int(index[0]) * size // m.globals.grain)
+
+
+def _global_stamps(m: Batch, where: Array | None) -> tuple[Array, Array, Array]:
+    """Stamps, blocks and threads of lanes."""
+    assert m.globals is not None
+    if where is None and m.lanes is None:
+        return m.globals.stamps(None, m.block_of, m.thread_of), m.block_of, m.thread_of
+    lanes = m.chosen(where)
+    block, thread = m.block_of[lanes], m.thread_of[lanes]
+    return m.globals.stamps(lanes, block, thread), block, thread
+
+
+def _global_words(
+    m: Batch, trace: Trace, index: Array, size: int, where: Array | None
+) -> tuple[list[Array], Array, Array, Array, Array | None]:
+    """Words of an access counted from the trace's first (one array per word), stamps, blocks and threads of lanes.
+
+    The last is where they are in the trace's allocation, None: everywhere. Others are left out.
+    """
+    assert m.globals is not None
+    own, block, thread = _global_stamps(m, where)
+    if index.shape[0] != own.shape[0]:
+        index = np.broadcast_to(index, own.shape)
+    each = size // m.globals.grain
+    first = index * np.int64(each) - np.int64(trace.first)
+    keep: Array | None = (first >= 0) & (first <= trace.last - trace.first - each + 1)
+    assert keep is not None
+    if keep.all():
+        keep = None
+    else:
+        first, own, block, thread = first[keep], own[keep], block[keep], thread[keep]
+    return [first + step if step else first for step in range(each)], own, block, thread, keep
+
+
+def _report_clash(
+    m: Batch, place: Place, trace: Trace, clash: Clash, where: Array | None, word: Array, now: str, before: str
+) -> None:
+    assert m.globals is not None
+    first = int(clash.where[0])
+    lane = int(m.chosen(where)[min(first, len(m.chosen(where)) - 1)])
+    offset = int(word[first]) * m.globals.grain
+    one = trace.allocation
+    x, y, _ = m.geometry.grid
+    number = int(clash.block[0])
+    other = f"thread {int(clash.thread[0])} of block {(number % x, number // x % y, number // (x * y))}"
+    m.fault(
+        "race", place, lane,
+        f"global address {one.start + offset:#x} ({offset:,} bytes into {one.name or 'an allocation'}) is {now} by"
+        f" thread {int(m.thread_of[lane])} of block {m.block_index(lane)} and was {before} by {other} with nothing"
+        " that orders the two", address=one.start + offset, space="global", count=len(clash.where),
+    )  # fmt: skip

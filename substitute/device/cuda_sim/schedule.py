@@ -19,6 +19,8 @@ from .types import Array, Registers
 
 PATIENCE = 2048
 """How often lanes may jump back before others get a turn."""
+_EFFORT_OF_LOOKING = 64
+"""A turn of a loop that looks for what others do counts as so many: waiting does not help it."""
 _FAR = np.int32(2**31 - 1)
 
 
@@ -189,13 +191,14 @@ class Run:
         warps = self._count_warps(lanes)
         others = running is None or int(np.count_nonzero(running)) > len(lanes)
         loop = control is not None and control.kind == "branch" and control.targets[0] == at
+        effort = _EFFORT_OF_LOOKING if segment.awaits else 1
         turns = loop and control is not None and control.guard is not None and self.code.steps[at].members is None
         while True:
             self._run_segment(segment, local, len(lanes), warps)
             if not turns:
                 break
             assert control is not None and control.guard is not None
-            self.spins += others
+            self.spins += others * effort
             taken = np.broadcast_to(control.guard(local), lanes.shape)
             if self.spins > PATIENCE or not taken.any():
                 break
@@ -210,7 +213,7 @@ class Run:
         back = control is not None and any(target <= at for target in control.targets)
         # a loop may have several segments, so that going forward is no sign of having left it
         if back and not turns:
-            self.spins += others
+            self.spins += others * effort
         if self.spins > PATIENCE:
             m.state[lanes[m.state[lanes] == RUNNABLE]] = YIELDED
             self.spins = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from . import codes
-from .architectures import BLOCK_LIMITS, GRID_LIMITS, MOST_THREADS
+from .architectures import BLOCK_LIMITS, GRID_LIMITS, MOST_THREADS, Architecture
 from .codes import DriverError
 from .driver import Driver, Interrupted
 from .objects import Function
@@ -124,7 +124,7 @@ def run(driver: Driver, launch: Launch) -> None:
             dynamic_shared_bytes=launch.dynamic_shared_bytes,
             parameters=launch.parameters,
             memory=driver.memory,
-            limits=_limits(driver, device.shared_bytes_per_block),
+            limits=_limits(driver, device),
         )
     except LaunchError as error:
         raise DriverError(error.code, str(error)) from error
@@ -146,10 +146,18 @@ def run(driver: Driver, launch: Launch) -> None:
         raise context.fault
 
 
-def _limits(driver: Driver, shared_bytes: int) -> Limits:
-    from ..launch import Limits
+def _limits(driver: Driver, device: Architecture) -> Limits:
+    from ..launch import Limits, Multiprocessors
 
-    limits = Limits(shared_bytes=shared_bytes, threads=MOST_THREADS, grid=GRID_LIMITS)
+    residency = Multiprocessors(
+        multiprocessors=device.multiprocessors,
+        threads=device.threads_per_multiprocessor,
+        blocks=device.blocks_per_multiprocessor,
+        shared_bytes=device.shared_bytes_per_multiprocessor,
+    )
+    limits = Limits(
+        shared_bytes=device.shared_bytes_per_block, threads=MOST_THREADS, grid=GRID_LIMITS, device=residency
+    )
     return replace(limits, steps=driver.settings.steps) if driver.settings.steps else limits
 
 

@@ -1,0 +1,293 @@
+"""Races in device memory between threads of all blocks of a launch.
+
+As in shared memory (`hazards`), each word remembers the thread and the clock of its last write and of two reads, and
+threads of one block are ordered by what `Hazards.seen` says of their warps. Between blocks there is order only where
+
+- the earlier access was *published*: its warp, or one that a barrier had ordered behind it, executed a fence or an
+  operation with release semantics (at the scope of the device, or of the block for a thread of the same block), and
+- the later thread has *looked* since: it, or a warp that a barrier has ordered before it, executed an atomic operation
+  or a strong read.
+
+Which location was looked at is not asked, so that the order of right programs is always seen (locks, grid barriers,
+tickets, flags, look-back), and a race may be missed in a kernel that synchronises, but about something else.
+
+Accesses are noted only in allocations that the kernel may write (`pointers`). Blocks that do not run at the same time
+here are compared as well: on a device they may.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .hazards import Hazards
+from .memory import Allocation
+from .types import Array
+
+_CLOCK_BITS, _THREAD_BITS = 30, 10
+_CLOCK_MASK, _THREAD_MASK = (1 << _CLOCK_BITS) - 1, (1 << _THREAD_BITS) - 1
+_BLOCK_SHIFT = _CLOCK_BITS + _THREAD_BITS
+_MOST_BLOCKS = 1 << 22
+
+
+@dataclass(slots=True)
+class Clash:
+    """Accesses that are unordered with an earlier one: positions, and that one's block and thread."""
+
+    where: Array
+    block: Array
+    thread: Array
+
+
+@dataclass(slots=True)
+class Trace:
+    """What happened to one allocation, in words of `grain` bytes."""
+
+    allocation: Allocation
+    first: int
+    """Number of the first word in device memory."""
+    last: int
+    writer: Array = field(init=False)
+    reader: Array = field(init=False)
+    other_reader: Array = field(init=False)
+    atomic: Array = field(init=False)
+    """[words] bool: the last write was an atomic operation or a strong store."""
+    read_range: tuple[int, int] = (1 << 62, -1)
+    write_range: tuple[int, int] = (1 << 62, -1)
+    atomics_used: bool = False
+
+    def __post_init__(self) -> None:
+        count = self.last - self.first + 1
+        self.writer, self.reader, self.other_reader = (np.zeros(count, np.int64) for _ in range(3))
+        self.atomic = np.zeros(count, bool)
+
+    def is_untouched(self, low: int, high: int) -> bool:
+        """True if nobody has accessed the words from `low` to `high`, counted from the first."""
+        return not any(a <= high and low <= b for a, b in (self.read_range, self.write_range))
+
+
+@dataclass(slots=True)
+class Published:
+    """[blocks, warps]: up to which clock accesses are published, since when, and what the clock was before that."""
+
+    clock: Array
+    since: Array
+    before: Array
+
+    def raise_to(self, number: Array, known: Array, now: int) -> None:
+        """Fences of warps of some blocks, with the clocks that they know of."""
+        rows = np.unique(number)
+        old = self.clock[rows]
+        np.maximum.at(self.clock, number, known)
+        raised = self.clock[rows] > old
+        self.before[rows] = np.where(raised, old, self.before[rows])
+        self.since[rows] = np.where(raised, now, self.since[rows])
+
+    def covers(self, number: Array, warp: Array, clock: Array, looked: Array) -> Array:
+        """Where an access was published before somebody looked; earlier fences than the last are not told apart."""
+        late = (clock <= self.clock[number, warp]) & (looked >= self.since[number, warp])
+        covered: Array = late | ((clock <= self.before[number, warp]) & (looked > 0))
+        return covered
+
+
+@dataclass(slots=True)
+class GlobalHazards:
+    """The noted accesses of a launch."""
+
+    grain: int
+    traces: list[Trace]
+    blocks: int
+    """Of the grid."""
+    warps: int
+    """Of a block."""
+    hazards: Hazards = field(init=False)
+    """The clocks of the blocks that run now."""
+    numbers: Array = field(init=False)
+    """Their numbers in the grid."""
+    looked: Array = field(init=False)
+    """[running blocks, warps]: when each last looked; 0: never."""
+    now: int = 1
+    """Counts fences."""
+    published: Published | None = None
+    """To the device; None before the first fence."""
+    published_in_block: Published | None = None
+    _lanes: Array | None = None
+    """[lanes]: the stamps of the running blocks at clock 0."""
+    _first: int = 0
+    _stamps: tuple[int, Array] | None = None
+
+    def begin(self, hazards: Hazards, blocks: range, block_of: Array, thread_of: Array) -> None:
+        """Other blocks run now; `block_of`, `thread_of`: of all their lanes."""
+        self.hazards, self.numbers = hazards, np.asarray(blocks)
+        self.looked = np.zeros((len(blocks), self.warps), np.int64)
+        hazards.looked = self.looked
+        if self._lanes is None or len(self._lanes) != len(block_of) or blocks.stop >= _MOST_BLOCKS:
+            number = (self.numbers[block_of] % _MOST_BLOCKS + 1) << _BLOCK_SHIFT
+            self._lanes = number | (thread_of << _CLOCK_BITS)
+        else:
+            # the same lanes of later blocks
+            self._lanes = self._lanes + np.int64((blocks.start - self._first) << _BLOCK_SHIFT)
+        self._first = blocks.start
+        self._stamps = None
+
+    def find(self, word: int) -> Trace | None:
+        """The trace of the allocation that holds a word."""
+        for trace in self.traces:
+            if trace.first <= word <= trace.last:
+                return trace
+        return None
+
+    def stamps(self, lanes: Array | None, block: Array, thread: Array) -> Array:
+        """What accesses of lanes leave now (None: of all); `block`: among the running ones, and `thread` are theirs."""
+        assert self._lanes is not None
+        if lanes is None and self._stamps is not None and self._stamps[0] == self.hazards.epoch:
+            return self._stamps[1]
+        clock = self.hazards.clock
+        first = clock[0, 0]
+        now = first if (clock == first).all() else clock[block, thread >> 5]
+        made: Array = (self._lanes if lanes is None else self._lanes[lanes]) | now
+        if lanes is None:
+            self._stamps = (self.hazards.epoch, made)
+        return made
+
+    def unordered(self, stamps: Array, own: Array, block: Array, thread: Array) -> Array:
+        """Where earlier accesses are not ordered before those of threads now, which leave the stamps `own`."""
+        foreign: Array = (stamps != 0) & ((stamps ^ own) >> _CLOCK_BITS != 0)
+        if not foreign.any():
+            return foreign
+        at = np.flatnonzero(foreign)
+        before, block, thread = stamps[at], block[at], thread[at]
+        clock, warp = before & _CLOCK_MASK, (before >> (_CLOCK_BITS + 5)) & (_THREAD_MASK >> 5)
+        number = (before >> _BLOCK_SHIFT) - 1
+        same = number == self.numbers[block] % _MOST_BLOCKS
+        ordered = same & (clock <= self.hazards.seen[block, thread >> 5, warp])
+        looked = self.looked[block, thread >> 5]
+        if self.published is not None:
+            ordered |= self.published.covers(number, warp, clock, looked)
+        if self.published_in_block is not None:
+            ordered |= same & self.published_in_block.covers(number, warp, clock, looked)
+        foreign[at] = ~ordered
+        return foreign
+
+    def read(self, trace: Trace, word: Array, own: Array, block: Array, thread: Array) -> Clash | None:
+        """Notes reads of one word each (counted from the trace's first); they clash with writes."""
+        low, high = int(word.min()), int(word.max())
+        clash = None
+        if trace.write_range[0] <= high and low <= trace.write_range[1]:
+            written = trace.writer[word]
+            clash = _clash(self.unordered(written, own, block, thread), written)
+        _note_read(trace, word, own)
+        trace.read_range = _wider(trace.read_range, low, high)
+        return clash
+
+    def write(
+        self, trace: Trace, word: Array, own: Array, block: Array, thread: Array, changes: Array | None
+    ) -> Clash | None:  # fmt: skip
+        """Notes writes of one word each; they clash with reads and writes where they change anything."""
+        low, high = int(word.min()), int(word.max())
+        clash = None
+        if not trace.is_untouched(low, high):
+            clash = self._clash_of_write(trace, word, own, block, thread, changes, atomic=False)
+        if changes is not None and not changes.all():
+            word, own = word[changes], own[changes]
+        trace.writer[word] = own
+        if trace.atomics_used:
+            trace.atomic[word] = False
+        trace.write_range = _wider(trace.write_range, low, high)
+        return clash
+
+    def write_row(self, trace: Trace, low: int, own: Array) -> None:
+        """Notes writes of words that follow each other from `low` on, and that nobody has touched."""
+        trace.writer[low : low + len(own)] = own
+        trace.write_range = _wider(trace.write_range, low, low + len(own) - 1)
+
+    def write_rows(self, trace: Trace, words: list[Array], own: Array, low: int, high: int) -> None:
+        """Notes writes of words between two, that nobody has touched."""
+        for word in words:
+            trace.writer[word] = own
+        trace.write_range = _wider(trace.write_range, low, high)
+
+    def update(
+        self, trace: Trace, word: Array, own: Array, block: Array, thread: Array, *, writes: bool
+    ) -> Clash | None:  # fmt: skip
+        """Notes atomic operations and strong accesses: they clash with weak ones."""
+        low, high = int(word.min()), int(word.max())
+        clash = None
+        if not trace.is_untouched(low, high):
+            if writes:
+                clash = self._clash_of_write(trace, word, own, block, thread, None, atomic=True)
+            else:
+                written = trace.writer[word]
+                clash = _clash(self.unordered(written, own, block, thread) & ~trace.atomic[word], written)
+        if writes:
+            trace.writer[word] = own
+            trace.atomic[word] = trace.atomics_used = True
+            trace.write_range = _wider(trace.write_range, low, high)
+        return clash
+
+    def _clash_of_write(
+        self, trace: Trace, word: Array, own: Array, block: Array, thread: Array, changes: Array | None, *,
+        atomic: bool,
+    ) -> Clash | None:  # fmt: skip
+        written = trace.writer[word]
+        bad = self.unordered(written, own, block, thread)
+        if atomic:
+            bad &= ~trace.atomic[word]
+        earlier = written
+        if trace.read_range[1] >= 0:
+            for reads in (trace.reader[word], trace.other_reader[word]):
+                late = self.unordered(reads, own, block, thread) & ~bad
+                earlier = np.where(late, reads, earlier)
+                bad = bad | late
+        return _clash(bad if changes is None else bad & changes, earlier)
+
+    def publish(self, block: Array, warp: Array, *, device: bool) -> None:
+        """A fence of some warps (or an operation with release semantics): what they know of is published."""
+        hazards = self.hazards
+        hazards.flush()
+        known = hazards.seen[block, warp]
+        rows = np.arange(len(warp))
+        known[rows, warp] = hazards.clock[block, warp]
+        number = self.numbers[block] % _MOST_BLOCKS
+        if self.published_in_block is None:
+            self.published_in_block = self._nothing()
+        self.now += 1
+        self.published_in_block.raise_to(number, known, self.now)
+        if device:
+            if self.published is None:
+                self.published = self._nothing()
+            self.published.raise_to(number, known, self.now)
+        hazards.clock[block, warp] += 1
+        hazards.epoch += 1
+
+    def look(self, block: Array, warp: Array) -> None:
+        """Atomic operations and strong reads of some warps."""
+        self.looked[block, warp] = self.now
+
+    def _nothing(self) -> Published:
+        shape = (min(self.blocks, _MOST_BLOCKS), self.warps)
+        return Published(np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.int64))
+
+
+def _note_read(trace: Trace, word: Array, own: Array) -> None:
+    before = trace.reader[word]
+    different = ((before ^ own) >> _CLOCK_BITS != 0) & (before != 0)
+    if different.any():
+        trace.other_reader[word[different]] = before[different]
+    trace.reader[word] = own
+    lost = trace.reader[word] != own
+    if lost.any():
+        trace.other_reader[word[lost]] = own[lost]
+
+
+def _wider(known: tuple[int, int], low: int, high: int) -> tuple[int, int]:
+    return min(known[0], low), max(known[1], high)
+
+
+def _clash(bad: Array, earlier: Array) -> Clash | None:
+    if not bad.any():
+        return None
+    where = np.flatnonzero(bad)
+    found = earlier[where]
+    return Clash(where, (found >> _BLOCK_SHIFT) - 1, (found >> _CLOCK_BITS) & _THREAD_MASK)
