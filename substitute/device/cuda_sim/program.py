@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
 
 import numpy as np
 
 from ...errors import PayloadError
 from ...payload.ptx.parse import parse
-from ...payload.ptx.syntax import Float, Function, Initial, Instruction, Module, Variable
+from ...payload.ptx.syntax import Function, Instruction, Module
 from . import faults
 from .builders import BUILDERS, OPERANDS, refusal
 from .code import Code, analyse
@@ -24,11 +23,11 @@ from .control import switch
 from .decode import Decoder, Run, Step
 from .faults import LoadError, Place, Refused
 from .flatten import MOVE, SYSTEM, Flat, Item, Lines, flatten
-from .layout import function_addresses, lay_out, parameter_offsets
+from .layout import lay_out, parameter_offsets
 from .memory import Memory
 from .movement import move_between
 from .system_calls import system_call
-from .types import DTYPES
+from .variables import place_variables
 from .wgmma import guard_accumulators
 
 NEWEST_ISA = (9, 0)
@@ -132,7 +131,7 @@ class Program:
         """Module variables in device memory: name → (address, bytes). They are allocated on first use."""
         found: dict[str, tuple[int, int]] | None = memory.modules.get(id(self))
         if found is None:
-            found = _place_variables(self.module, memory)
+            found = place_variables(self.module, memory)
             memory.modules[id(self)] = found
             memory.modules[id(self), "program"] = self
         return found
@@ -319,47 +318,3 @@ def _step(decoder: Decoder, flat: Flat, item: Item) -> Step:
     if counts is not None and len(item.instruction.operands) not in counts:
         raise ValueError(f"{len(item.instruction.operands)} operands, where {opcode[0]} has {counts[0]}")
     return decoder.decode(item.instruction, item.frame, item.place, builder)
-
-
-# -- module variables -----------------------------------------------------------------------------------------------
-def _place_variables(module: Module, memory: Memory) -> dict[str, tuple[int, int]]:
-    every = [*module.variables, *(v for function in module.functions for v in function.variables)]
-    variables = [v for v in every if v.space in ("global", "const") and v.linkage != "extern"]
-    placed = {v.name: (memory.allocate(v.size_bytes, name=v.name), v.size_bytes) for v in variables}
-    known = {**{name: (address, 0) for name, address in function_addresses(module).items()}, **placed}
-    for variable in variables:
-        address, size = placed[variable.name]
-        # PTX ISA 5.4.4: "variables in .global and .const state spaces are initialised to zero by default"
-        if size:
-            memory.write(address, _initial(variable, known))
-        if variable.space == "const":
-            one = memory.find(address)
-            if one is not None:
-                one.writable = False
-    return placed
-
-
-def _initial(variable: Variable, placed: Mapping[str, tuple[int, int]]) -> bytes:
-    dtype = DTYPES.get(variable.type, DTYPES["u64"])
-    data = bytearray(variable.size_bytes)
-    for number, value in enumerate(variable.initial or ()):
-        raw = _element(value, dtype, placed)
-        data[number * dtype.itemsize : (number + 1) * dtype.itemsize] = raw
-    return bytes(data)
-
-
-def _element(value: int | Float | Initial, dtype: np.dtype[Any], placed: Mapping[str, tuple[int, int]]) -> bytes:
-    size = dtype.itemsize
-    if isinstance(value, Initial):
-        number = placed.get(value.symbol, (0, 0))[0] + value.offset
-        if value.mask is not None:
-            shift = (value.mask & -value.mask).bit_length() - 1
-            number = (number & value.mask) >> max(shift, 0)
-        return (number & ((1 << 8 * size) - 1)).to_bytes(size, "little")
-    if isinstance(value, Float):
-        if value.width == 8 * size:
-            return value.bits.to_bytes(size, "little")
-        return np.array([value.value], f"f{size}").tobytes()
-    if dtype.kind == "f":
-        return np.array([value], dtype).tobytes()
-    return (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
