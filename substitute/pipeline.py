@@ -179,11 +179,7 @@ class Selection:
 
     def without(self, plan: Plan, refused: frozenset[Key]) -> Selection:
         """What makes this plan again, but for some dispatches."""
-        chosen: dict[str, tuple[str, ...]] = {}
-        for s in without(plan, refused).substitutions:
-            name = f"{s.dispatch.variant}::{s.dispatch.name}"
-            chosen[name] = tuple(dict.fromkeys((*chosen.get(name, ()), s.kernel.name)))
-        return replace(self, chosen=chosen, require=())
+        return replace(self, chosen=choices(without(plan, refused)), require=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,6 +253,15 @@ def _to_a_module(compilation: Compilation, clock: Clock, attempt: Substituted) -
     order_all_exports(compilation.module)
     with clock.step(TO_A_MODULE), _blame(attempt.plan):
         compilation.run("executable-sources", "end")
+
+
+def choices(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """What `make_plan` takes as `chosen`, so that it makes this plan again."""
+    chosen: dict[str, tuple[str, ...]] = {}
+    for s in plan.substitutions:
+        name = f"{s.dispatch.variant}::{s.dispatch.name}"
+        chosen[name] = tuple(dict.fromkeys((*chosen.get(name, ()), s.kernel.name)))
+    return chosen
 
 
 def without(plan: Plan, refused: frozenset[Key]) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,16 @@ from runtime_tests.validate.faulty import MATMUL_FAULTS, MATMUL_RIGHT, matmuls
 from substitute import Session, compile_model
 from substitute.catalog import catalog
 from substitute.cli.scaffold import scaffold
+from substitute.compiler import Compilation
 from substitute.errors import PlanError, ValidationError
-from substitute.guard import guard
-from substitute.guard.verdict import Check, Checked
+from substitute.filter import work
+from substitute.filter.options import parse_options
+from substitute.filter.store import make_stamp
+from substitute.flags import with_default_target
+from substitute.guard import guard, store
+from substitute.guard.verdict import Check, Checked, Verdict
 from substitute.pipeline import CompileResult
+from substitute.read.module import children, symbol_name
 
 SLOW = (  # all of it again and again, which `volatile` keeps the optimiser from taking out
     ("kernel.ll", "entry:\n", "entry:\n  br label %again\n\nagain:\n"
@@ -96,7 +103,8 @@ def first(home: Path) -> CompileResult:
     """The first compilation, which judges."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalog, "builtin_folders", lambda: [home / "kernels"])
-        return compile_model(home / "model.mlir", check=True)
+        # (a plain kernel may well be slower than IREE's code, but not by so much)
+        return compile_model(home / "model.mlir", check=Check(margin=20))
 
 
 def test_built_in_kernels_that_are_wrong_slow_or_deadly_are_left_out(first: CompileResult) -> None:
@@ -208,3 +216,47 @@ def test_what_cannot_run_here_is_not_checked_and_says_so(home: Path, judging: Ju
     (checked,) = result.checked
     assert checked.verdict.text.startswith(f"not checked: it is compiled for {other}, and this machine is ")
     assert not checked.left_out
+
+
+def executable_of(model: Path, name: str) -> bytes:
+    """One executable of a model, as IREE gives it to a filter."""
+    with Compilation(with_default_target(()), name="model") as compilation:
+        compilation.parse(model)
+        compilation.run("start", "executable-sources")
+        for op in children(compilation.module):
+            if op.name == "hal.executable" and symbol_name(op).startswith(name):
+                return str(op.get_asm(enable_debug_info=True, use_local_scope=True)).encode()
+    raise AssertionError(name)
+
+
+@pytest.mark.parametrize(("number", "name", "kept"), [(0, "right", True), (1, "wrong", False), (2, "slow", False)])
+def test_the_filter_obeys_what_was_found_out(
+    home: Path, first: CompileResult, monkeypatch: pytest.MonkeyPatch, number: int, name: str, kept: bool
+) -> None:
+    monkeypatch.setattr(work, "builtin_folders", lambda: [home / "kernels"])
+    monkeypatch.setattr(catalog, "builtin_folders", lambda: [home / "kernels"])
+    text = executable_of(home / "model.mlir", f"f{number}_")
+    knowledge = work.Knowledge(parse_options(["--no-cache"], home))
+    knowledge.read()
+    outcome = work.process(text, knowledge, work.new_context(), lambda: home)
+    assert (outcome.text is not None) == kept
+    report = json.loads(outcome.report)
+    assert [s["kernel"] for s in report["substitutions"]] == [name] * kept
+    if not kept:
+        (left_out,) = report["left_out"]
+        assert left_out["kernels"] == [name]
+        assert left_out["check"]["outcome"] == {"wrong": "wrong", "slow": "slower"}[name]
+    # without a verdict it embeds as ever
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "nothing"))
+    assert work.process(text, knowledge, work.new_context(), lambda: home).text is not None
+
+
+def test_a_new_refusal_makes_the_filter_s_results_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    options = parse_options([], tmp_path)
+    before = make_stamp([], [], options)
+    assert before is not None and before.current()
+    store.keep("k", Verdict(outcome="slower", ratio=2.0))
+    assert not before.current()
+    after = make_stamp([], [], options)
+    assert after is not None and after.digest != before.digest

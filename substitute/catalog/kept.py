@@ -102,7 +102,7 @@ def open_shelf(files: Iterable[Path]) -> Shelf:
     folder = find_cache_folder("kernels")
     if folder is None:
         return Shelf(None)
-    path = folder / _digest([*program_state(), *(os.fsencode(file) for file in files)]).hex()
+    path = folder / _digest([*_program(), *(os.fsencode(file) for file in files)]).hex()
     try:
         with path.open("rb") as stream:
             state = os.fstat(stream.fileno())
@@ -116,7 +116,7 @@ def open_shelf(files: Iterable[Path]) -> Shelf:
     return Shelf(path)
 
 
-def program_state() -> list[bytes]:
+def _program() -> list[bytes]:
     """Return what results depend on besides their inputs: this program, Python, and all installed packages."""
     compiler = [os.path.join(path, "iree", "compiler", "version.py") for path in sys.path if path]
     states = [read_state(path) for path in (*program_files(), *compiler)]

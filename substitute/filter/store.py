@@ -22,6 +22,7 @@ from ..cache.stamps import (
     program_files,
     read_state,
 )
+from ..guard.store import refused_folder
 from .client import CHANGED, UNCHANGED, digest_of, entry_path, make_folders, private_folder, replace_file, stamp_path
 from .options import Options
 
@@ -65,6 +66,11 @@ def make_stamp(manifests: Sequence[Manifest], folders: Iterable[Path], options: 
         paths |= {os.fspath(manifest.definition)} if manifest.definition else set()
     if options.plan:
         paths.add(os.fspath(options.plan))
+    refused = refused_folder()
+    if refused is not None:  # what a compilation has found out since may leave a kernel out
+        with contextlib.suppress(OSError):
+            refused.mkdir(mode=0o700, parents=True, exist_ok=True)
+            paths.update(list_tree(refused, most=MOST_FILES))
     if len(paths) > MOST_FILES:
         return None
     kernels = [read_state(path) for path in sorted(paths)]

@@ -16,8 +16,8 @@ from ..catalog.catalog import Library, builtin_folders, open_library, pack_folde
 from ..errors import ModelError, SubstituteError
 from ..match.planner import Chosen
 from ..model.kernel import Kernel
-from ..model.plan import Payload, Plan
-from ..pipeline import Clock, plan_executables, silent, substitute_dispatches
+from ..model.plan import Payload, Plan, dispatch_key
+from ..pipeline import Built, Clock, choices, make_payloads, plan_executables, put_payloads, silent, without
 from ..plan_file import load_plan
 from .client import file_name
 from .options import Options
@@ -25,6 +25,9 @@ from .store import Needs, Stamp, make_stamp
 
 if TYPE_CHECKING:
     from iree.compiler import ir
+
+    from ..guard.verdict import Checked
+    from ..read.module import Site
 
 T = TypeVar("T")
 
@@ -123,10 +126,13 @@ def new_context() -> ir.Context:
     return context
 
 
-def process(data: bytes, knowledge: Knowledge, context: ir.Context, objects: Callable[[], Path]) -> Outcome:
+def process(
+    data: bytes, knowledge: Knowledge, context: ir.Context, objects: Callable[[], Path], *, chosen: Chosen | None = None
+) -> Outcome:
     """Plans and rewrites one executable. `objects` gives the folder for object files.
 
-    Raises `SubstituteError` for input that is no executable and for everything that a person can mend.
+    `chosen` is a plan instead of that of `knowledge`. Raises `SubstituteError` for input that is no executable and for
+    everything that a person can mend.
     """
     from iree.compiler import ir
 
@@ -137,20 +143,51 @@ def process(data: bytes, knowledge: Knowledge, context: ir.Context, objects: Cal
         executable = _only_executable(module)
         clock = Clock(silent)
         plan, sites = plan_executables(
-            module, clock, knowledge.kernels, chosen=knowledge.chosen, whole=False, demands=knowledge.options.demands
-        )
+            module, clock, knowledge.kernels, chosen=knowledge.chosen if chosen is None else chosen, whole=False,
+            demands=knowledge.options.demands,
+        )  # fmt: skip
         name = str(ir.StringAttr(executable.attributes["sym_name"]).value)
         if not plan.substitutions:
             return Outcome(name=name, text=None, report=_report(name, plan, {}))
         folder = objects() if any(s.kernel.payload.kind.needs_object_file for s in plan.substitutions) else Path()
-        payloads = substitute_dispatches(plan, sites, clock, AtOnce(), folder)
+        built = make_payloads(plan, clock, AtOnce())
+        checked = _checked(text, plan, sites, built, chosen=knowledge.chosen is not None)
+        refused = frozenset(c.key for c in checked if c.left_out)
+        if refused and chosen is None:
+            left = without(plan, refused)
+            if any(s.kernel.payload.kind.rewrites_body for s in plan.substitutions):  # they have changed the module
+                return process(data, knowledge, context, objects, chosen=choices(left))
+            plan, built = left, [b for b in built if dispatch_key(b.substitution.dispatch) not in refused]
+            if not built:
+                return Outcome(name=name, text=None, report=_report(name, plan, {}, checked))
+        put_payloads(built, plan, sites, clock, folder)
+        payloads = {one.name: one.payload for one in built}
         del sites
         if not module.verify():
             raise AssertionError(f"the rewritten executable {name} does not verify")
         changed = executable.get_asm(enable_debug_info=True, use_local_scope=True) + "\n"
         parse(changed, where=f"what was made of {name}")
         files = tuple(folder / n for n in os.listdir(folder) if n in changed) if folder != Path() else ()
-        return Outcome(name=name, text=changed, report=_report(name, plan, payloads), objects=files)
+        return Outcome(name=name, text=changed, report=_report(name, plan, payloads, checked), objects=files)
+
+
+def _checked(
+    text: str, plan: Plan, sites: Sequence[Site], built: Sequence[Built], *, chosen: bool
+) -> tuple[Checked, ...]:
+    """What compilations of models have found out about these kernels in these dispatches."""
+    from ..guard.obey import anything_refused, kept_verdicts
+
+    if not anything_refused():
+        return ()
+    from ..read.module import find_sites
+
+    after = {dispatch_key(site.dispatch): site.function for site in sites}
+    before = after
+    if any(s.kernel.payload.kind.rewrites_body for s in plan.substitutions):
+        again = parse(text, where="standard input").operation
+        taken = {dispatch_key(s.dispatch): s.dispatch for s in plan.substitutions}
+        before = {dispatch_key(site.dispatch): site.function for site in find_sites(again, taken)}
+    return kept_verdicts(plan, built, before, after, chosen=chosen)
 
 
 def parse(text: str, *, where: str) -> ir.Module:
@@ -217,11 +254,12 @@ def _only_executable(module: ir.Operation) -> ir.Operation:
     )  # fmt: skip
 
 
-def _report(name: str, plan: Plan, payloads: dict[str, Payload]) -> bytes:
+def _report(name: str, plan: Plan, payloads: dict[str, Payload], checked: Sequence[Checked] = ()) -> bytes:
     from ..report.as_json import plan_to_json
 
     content = {
-        "executable": name, "changed": bool(plan.substitutions), **plan_to_json(plan, payloads), "not_seen": NOT_SEEN,
+        "executable": name, "changed": bool(plan.substitutions),
+        **plan_to_json(plan, payloads, checked), "not_seen": NOT_SEEN,
     }  # fmt: skip
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 

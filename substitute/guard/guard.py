@@ -122,6 +122,7 @@ class Guard:
                 if self._names.get(key) in missing:
                     self._checked[key] = replace(checked, verdict=Verdict(outcome="unjudged", message=why))
             return
+        self._trial = replace(self._trial, margin=self.check.margin)
         self._child = _start(self._trial)
 
     def conclude(self, progress: Progress) -> frozenset[Key]:

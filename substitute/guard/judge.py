@@ -276,7 +276,9 @@ class _Bench:
         try:
             for case in cases:
                 grid = lay_out(case, Arrangement(pattern=PATTERNS[0], near=True))
-                paces.append(measure(self._ours.bind(case.entry, grid), self._stock.bind(case.entry, grid)))
+                paces.append(
+                    measure(self._ours.bind(case.entry, grid), self._stock.bind(case.entry, grid), self.trial.margin)
+                )
         except DeviceError as error:
             return replace(before, outcome="right", untimed=words(error))
         slower = all(slow for _, slow in paces)
@@ -289,7 +291,7 @@ class _Bench:
         )  # fmt: skip
 
 
-def measure(ours: Callable[[], None], theirs: Callable[[], None]) -> tuple[Pace, bool]:
+def measure(ours: Callable[[], None], theirs: Callable[[], None], margin: float) -> tuple[Pace, bool]:
     """Time two launches in turns until it is clear that the first is slower, or that it is not."""
     calls = [_calls(_shortest(launch, 3, LONGEST_SAMPLE_S)) for launch in (ours, theirs)]
     samples: tuple[list[float], list[float]] = ([], [])
@@ -301,7 +303,7 @@ def measure(ours: Callable[[], None], theirs: Callable[[], None]) -> tuple[Pace,
             samples[which].append(_shortest((ours, theirs)[which], calls[which], limit_s) * 1e6)
         pace = Pace(ours_us=tuple(samples[0]), theirs_us=tuple(samples[1]))
         last = len(samples[0]) >= MOST_ROUNDS or time.perf_counter() - start > LONGEST_TIMING_S
-        state = decide(pace, last=last)
+        state = decide(pace, margin=margin, last=last)
         if state != "more":
             return pace, state == "slower"
 

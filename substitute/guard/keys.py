@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..catalog.kept import program_state
+from ..cache.stamps import list_installed, program_files, read_state
 from ..model.dispatch import Dispatch
 from ..model.plan import Substitution
 
@@ -76,7 +77,10 @@ def _surroundings() -> tuple[bytes, ...]:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
         model = next((line for line in lines if line.startswith("model name")), "")
     machine = (platform.machine(), model, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0)
-    return (*program_state(), repr(machine).encode())
+    from iree.compiler.version import VERSION
+
+    states = [read_state(path) for path in program_files()]
+    return repr((sys.version, VERSION, states, sorted(set(list_installed())), machine)).encode(), b""
 
 
 def _content(path: Path) -> bytes:

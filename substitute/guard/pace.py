@@ -47,7 +47,7 @@ class Pace:
         return min(self.ours_us), min(self.theirs_us)
 
 
-def decide(pace: Pace, *, last: bool = False) -> State:
+def decide(pace: Pace, *, margin: float = MARGIN, last: bool = False) -> State:
     """Return whether the rounds so far say that the first is slower; `more` if they do not say.
 
     Slower means all of: the median ratio and the ratio of the shortest times are above the margin, the confidence
@@ -57,9 +57,9 @@ def decide(pace: Pace, *, last: bool = False) -> State:
     if rounds < FEWEST_ROUNDS:
         return "fine" if last else "more"
     ours, theirs = pace.lowest_us
-    if ours <= MARGIN * theirs or ours - theirs <= FLOOR_US:
+    if ours <= margin * theirs or ours - theirs <= FLOOR_US:
         return "fine"
-    if rounds >= ENOUGH_ROUNDS and pace.ratio > MARGIN and confidence_interval(pace.ratios)[0] > 1.0:
+    if rounds >= ENOUGH_ROUNDS and pace.ratio > margin and confidence_interval(pace.ratios)[0] > 1.0:
         return "slower"
     return "fine" if last or rounds >= MOST_ROUNDS else "more"
 

@@ -16,6 +16,7 @@ from ..read.module import children, find_sites
 from ..validate.case import Launch
 from ..validate.harness import isolate_dispatches
 from ..validate.sites import CallSite, find_call_sites
+from .pace import MARGIN
 
 if TYPE_CHECKING:
     from iree.compiler import ir
@@ -62,6 +63,8 @@ class Trial:
     timed: bool
     folder: Path
     """Where it leaves what it has finished, so that another process can go on after a crash."""
+    margin: float = MARGIN
+    """A kernel is slower if it takes more than this share of the time of IREE's own code."""
     with_stock: bool = True
     """False once IREE's own code has ended a process."""
 

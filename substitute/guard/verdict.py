@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ..errors import ValidationError
 from ..model.kernel import Kernel
 from ..model.plan import Key
+from .pace import MARGIN
 
 Outcome = Literal["right", "wrong", "slower", "unjudged"]
 OUTCOMES: tuple[Outcome, ...] = ("right", "wrong", "slower", "unjudged")
@@ -88,6 +89,8 @@ class Check:
 
     faster_only: bool = False
     """Also a person's own kernel is left out if it is slower than IREE's code."""
+    margin: float = MARGIN
+    """A kernel is slower if it takes more than this share of the time of IREE's own code."""
     patience_s: float = 60.0
     """Seconds without a sign of life after which a kernel counts as endless."""
 
