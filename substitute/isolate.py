@@ -1,4 +1,4 @@
-"""Runs work in a child process, so that a crash of the compiler is an error message and nothing more."""
+"""Runs work in a child process, so that a crash of the compiler or of a kernel is a message and nothing more."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ import faulthandler
 import math
 import os
 import pickle
+import select
 import signal
 import sys
 import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from .errors import CompilerCrash, CompilerError, SubstituteError, TimeOut
+from .errors import CompilerCrash, CompilerError, PayloadError, SubstituteError, TimeOut
 
 T = TypeVar("T")
 Progress = Callable[[str, float | None], None]
 
 stderr_is_kept = False
 """True in a child process: what it writes to stderr lies in a file that both can read."""
+_tell: Callable[[str, object], None] | None = None
+"""Sends a message to the parent; None in a process that is no child."""
+IDLE_PER_PROCESSOR_SECOND = 8.0
+"""How much longer than it may compute a child may wait without a break, with no thread that wants a processor."""
+LOOK_S = 0.1
+"""How often the parent of a child with a time limit looks at it."""
 
-LOOK_S = 0.2
-"""How often to look whether a step takes too long."""
 COMPILER = "iree.compiler._mlir_libs._mlir"
 """The module that loads the compiler's library."""
 RUNTIME = "iree._runtime_libs._runtime"
@@ -46,6 +52,22 @@ class Call:
         return self.function(**self.arguments, progress=report)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """The end of a child process that gave no result."""
+
+    step: str
+    """The last step that it began."""
+    found: str
+    """How it ended."""
+    stderr: str
+    """The last lines that it wrote there."""
+    stopped: bool = False
+    """True if it was ended because its time was up."""
+    activity: str = ""
+    """The code of a person that it was running, see `running`."""
+
+
 def isolated(work: Callable[[Progress], T], progress: Progress, *, fork: bool = True) -> T:
     """`work(progress)` in a child process; its result, or its exception, comes back.
 
@@ -60,6 +82,40 @@ def isolated(work: Callable[[Progress], T], progress: Progress, *, fork: bool = 
 def threads_are_loaded() -> bool:
     """True once a library is in this process whose threads a fork would lose."""
     return COMPILER in sys.modules or RUNTIME in sys.modules
+
+
+def send_part(value: object) -> None:
+    """Sends a part of the result to the parent of this process, which takes it while the work goes on."""
+    assert _tell is not None
+    _tell("part", value)
+
+
+def notify(text: str) -> None:
+    """Prints a line to the person's stderr, also from a child process."""
+    if _tell is not None:
+        _tell("notice", text)
+    else:
+        print(text, file=sys.stderr, flush=True)
+
+
+def give_up(error: SubstituteError) -> None:
+    """Ends a child process at once with this error; does nothing in a process that is no child."""
+    if _tell is not None:
+        _tell("error", error)
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def running(activity: str) -> Iterator[None]:
+    """Names the code of a person that runs within the block, so that the compiler is not blamed if it ends a child."""
+    if _tell is None:
+        yield
+        return
+    _tell("activity", activity)
+    try:
+        yield
+    finally:
+        _tell("activity", "")
 
 
 class Child:
@@ -83,7 +139,9 @@ class Child:
                     _work(work, send, self._words.fileno(), scratch)  # never returns
             os.close(send)
             self._running: int | None = child
-            self._stream = stack.enter_context(os.fdopen(receive, "rb"))
+            self._pipe = receive
+            stack.callback(os.close, receive)
+            self._unread = bytearray()
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -99,32 +157,97 @@ class Child:
     def result(self, progress: Progress, *, limits: Mapping[str, float] = MappingProxyType({})) -> Any:
         """What the work gives, once it does. Raises what it raises, or `CompilerCrash`.
 
-        `limits`: in a step whose name begins so, the child is ended after so many seconds without a message, and that
-        is a `TimeOut`.
+        `limits`: in a step whose name begins so, the child is ended after so many seconds of processor time without a
+        message, and that is a `TimeOut`.
         """
-        with _Watch(self._running, limits) as watch:
-            return self._listen(progress, watch)
+        step = ""
 
-    def _listen(self, progress: Progress, watch: _Watch) -> Any:
-        step = "start"
-        for kind, value in _messages(self._stream):
-            if kind == "progress":
-                step = value[0]
-                watch.begin(step)
-                progress(*value)
-                continue
-            self._wait()
-            if kind == "result":
-                return value
-            raise value
-        status = self._wait()
-        self._words.seek(0)
-        if watch.ended:
+        def begin(what: str, share: float | None) -> None:
+            nonlocal step
+            step = what
+            progress(what, share)
+
+        def limit_s() -> float:
+            return next((s for name, s in limits.items() if step.startswith(name)), math.inf)
+
+        outcome = self.outcome(begin, limit_s=limit_s if limits else None)
+        if not isinstance(outcome, Death):
+            return outcome
+        if outcome.stopped:
             raise TimeOut(
-                "a process did not end", where=step, expected="a sign of life",
-                found=f"none for {watch.limit_s:g} s", details=self._words.read().decode(errors="replace"),
+                "a process did not end", where=outcome.step, expected="a sign of life", found=outcome.found,
+                details=outcome.stderr,
             )  # fmt: skip
-        raise _crashed(step, status, self._words.read().decode(errors="replace"))
+        raise _crashed(outcome)
+
+    def outcome(
+        self,
+        progress: Progress,
+        *,
+        take: Callable[[Any], None] = lambda _part: None,
+        limit_s: Callable[[], float] | None = None,
+    ) -> Any:
+        """What the work gives, or a `Death`. Raises what the work raises.
+
+        `take` gets what the child sends with `send_part`. `limit_s` is how much processor time it may need from one
+        message to the next: a process that waits for others, on a busy machine, uses none.
+        """
+        step = activity = ""
+        while (message := self._next(limit_s)) is not None:
+            kind, value = message
+            match kind:
+                case "progress":
+                    step = value[0]
+                    progress(*value)
+                case "part":
+                    take(value)
+                case "notice":
+                    notify(value)
+                case "activity":
+                    activity = value
+                case "stopped":
+                    os.kill(self._running or 0, signal.SIGKILL)
+                    self._wait()
+                    return self._death(step or "start", value, stopped=True, activity=activity)
+                case "result":
+                    self._wait()
+                    return value
+                case _:
+                    self._wait()
+                    raise value
+        return self._death(step or "start", _end_of(self._wait()), stopped=False, activity=activity)
+
+    def _death(self, step: str, found: str, *, stopped: bool, activity: str) -> Death:
+        self._words.seek(0)
+        said = last_lines(self._words.read().decode(errors="replace"))
+        return Death(step=step, found=found, stderr=said, stopped=stopped, activity=activity)
+
+    def _next(self, limit_s: Callable[[], float] | None) -> tuple[str, Any] | None:
+        """The next message; None at the end of the pipe; `stopped` when the time is up."""
+        assert self._running is not None
+        idle_s, looked = 0.0, time.monotonic()
+        used = None if limit_s is None else processor_seconds(self._running)
+        while True:
+            length = int.from_bytes(self._unread[:8], "little")
+            if len(self._unread) >= 8 and len(self._unread) - 8 >= length:
+                message = pickle.loads(memoryview(self._unread)[8 : 8 + length])
+                self._unread = self._unread[8 + length :]
+                return message  # type: ignore[no-any-return]
+            if limit_s is not None and not select.select([self._pipe], [], [], LOOK_S)[0]:
+                assert used is not None
+                spent, now = processor_seconds(self._running) - used, time.monotonic()
+                idle_s, looked = (idle_s + now - looked if is_idle(self._running) else 0.0), now
+                limit = limit_s()
+                if spent > limit:
+                    how = f"{spent:.0f} s of processor time ({limit:.0f} s is its limit)"
+                    return "stopped", f"it was stopped after {how}"
+                if idle_s > limit * IDLE_PER_PROCESSOR_SECOND:
+                    return "stopped", f"it was stopped after {idle_s:.0f} s in which it only waited"
+                continue
+            data = os.read(self._pipe, 1 << 20)
+            if not data:
+                return None
+            self._unread += data
 
     def _wait(self) -> int:
         assert self._running is not None
@@ -132,36 +255,27 @@ class Child:
         return os.waitpid(child, 0)[1]
 
 
-class _Watch:
-    """Ends a process that stays in a step for longer than the limit of such steps."""
+def is_idle(process: int) -> bool:
+    """True if no thread of a process, and of what it started, computes, wants to, or reads a disk."""
+    try:
+        tasks = list(Path(f"/proc/{process}/task").iterdir())
+        states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks]
+        children = [int(word) for task in tasks for word in (task / "children").read_text().split()]
+    except (OSError, ValueError, IndexError):
+        return False
+    return not {"R", "D"} & set(states) and all(map(is_idle, children))
 
-    def __init__(self, process: int | None, limits: Mapping[str, float]) -> None:
-        self.limit_s = math.inf
-        self.ended = False
-        self._process, self._limits = process, limits
-        self._since = time.monotonic()
-        self._over = threading.Event()
 
-    def __enter__(self) -> Self:
-        if self._limits:
-            threading.Thread(target=self._look, daemon=True).start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over.set()
-
-    def begin(self, step: str) -> None:
-        """Another step, or the same once more."""
-        self._since = time.monotonic()
-        self.limit_s = next((s for name, s in self._limits.items() if step.startswith(name)), math.inf)
-
-    def _look(self) -> None:
-        while not self._over.wait(LOOK_S):
-            if time.monotonic() - self._since > self.limit_s and self._process is not None:
-                self.ended = True
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._process, signal.SIGKILL)
-                return
+def processor_seconds(process: int) -> float:
+    """The processor time of a process and of all that it started and that still run; 0.0 for one that is gone."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        tasks = list(Path(f"/proc/{process}/task").iterdir())
+        children = [int(word) for task in tasks for word in (task / "children").read_text().split()]
+    except (OSError, ValueError):
+        return 0.0
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(map(processor_seconds, children))
 
 
 def _spawn(work: Call, send: int, words: Any, scratch: str) -> int:
@@ -185,16 +299,8 @@ def serve(order: int, send: int, words: int, scratch: str) -> None:
     _work(work, send, words, scratch)
 
 
-def _messages(stream: BinaryIO) -> Any:
-    while True:
-        try:
-            yield pickle.load(stream)
-        except EOFError:
-            return
-
-
 def _work(work: Callable[[Progress], Any], send: int, words: int, scratch: str) -> None:
-    global stderr_is_kept
+    global stderr_is_kept, _tell
     os.dup2(words, 2)
     stderr_is_kept = True
     die_with_parent()
@@ -204,11 +310,16 @@ def _work(work: Callable[[Progress], Any], send: int, words: int, scratch: str) 
     status = 1
     try:
         with os.fdopen(send, "wb") as stream:
+            one_at_a_time = threading.Lock()
 
             def tell(kind: str, value: object) -> None:
-                pickle.dump((kind, value), stream)
-                stream.flush()
+                data = pickle.dumps((kind, value), pickle.HIGHEST_PROTOCOL)
+                with one_at_a_time:
+                    stream.write(len(data).to_bytes(8, "little"))
+                    stream.write(data)
+                    stream.flush()
 
+            _tell = tell
             try:
                 tell("result", work(lambda what, share: tell("progress", (what, share))))
                 status = 0
@@ -233,32 +344,43 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
 
 
-def _crashed(step: str, status: int, words: str) -> CompilerError:
-    found, details = words_of_a_crash(status, words)
-    if "IO failure on output stream" in details:
+def _crashed(death: Death) -> SubstituteError:
+    if death.activity:
+        return PayloadError(
+            f"{death.activity} ended the process that ran it", where=death.step, expected="code that returns or raises",
+            found=death.found, next_step="mend it: it must not end its process", details=death.stderr,
+        )  # fmt: skip
+    if "IO failure on output stream" in death.stderr:
         return CompilerError(
             "the compiler could not write a file",
-            where=step,
+            where=death.step,
             expected=f"room in the folder of temporary files ({tempfile.gettempdir()})",
-            found=details.splitlines()[-1],
+            found=death.stderr.splitlines()[-1],
             next_step="free some room there, or name another folder in TMPDIR",
         )
     return CompilerCrash(
         "the compiler crashed",
-        where=step,
+        where=death.step,
         expected="a result",
-        found=found,
+        found=death.found,
         next_step="nothing was written; try --no-builtin and without --kernels to see whether IREE crashes by itself",
-        details=details,
+        details=death.stderr,
     )
 
 
 def words_of_a_crash(status: int, words: str) -> tuple[str, str]:
     """How a process with this wait status ended, and the last of what it wrote to stderr."""
+    return _end_of(status), last_lines(words)
+
+
+def _end_of(status: int) -> str:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        found = f"killed by {signal.Signals(number).name}" + (" (out of memory?)" if number == signal.SIGKILL else "")
-    else:
-        found = f"exit status {os.waitstatus_to_exitcode(status)}"
-    lines = words.strip().splitlines()[-24:]
-    return found, "\n".join("".join(c if c.isprintable() else "." for c in line[:300]) for line in lines)
+        return f"killed by {signal.Signals(number).name}" + (" (out of memory?)" if number == signal.SIGKILL else "")
+    return f"exit status {os.waitstatus_to_exitcode(status)}"
+
+
+def last_lines(text: str) -> str:
+    """The last lines of what a process wrote, with nothing in them that a terminal would obey."""
+    lines = text.strip().splitlines()[-24:]
+    return "\n".join("".join(c if c.isprintable() else "." for c in line[:300]) for line in lines)

@@ -419,11 +419,19 @@ class Built:
 
 
 def substitute_dispatches(
-    plan: Plan, sites: Sequence[Any], clock: Clock, workers: Executor, folder: Path
+    plan: Plan,
+    sites: Sequence[Any],
+    clock: Clock,
+    workers: Executor,
+    folder: Path,
+    choices_of: dict[Dispatch, list[Choice]] | None = None,
 ) -> dict[str, Payload]:
-    """Makes all payloads and puts them into the module; the payloads by the name of the dispatch."""
+    """Makes all payloads and puts them into the module; the payloads by the name of the dispatch.
+
+    `choices_of` is filled with the choices that each dispatch is given.
+    """
     built = make_payloads(plan, clock, workers)
-    put_payloads(built, plan, sites, clock, folder)
+    put_payloads(built, plan, sites, clock, folder, choices_of)
     return {one.name: one.payload for one in built}
 
 
@@ -441,14 +449,26 @@ def make_payloads(plan: Plan, clock: Clock, workers: Executor) -> list[Built]:
     return made
 
 
-def put_payloads(built: Sequence[Built], plan: Plan, sites: Sequence[Any], clock: Clock, folder: Path) -> None:
-    """Puts payloads into the module that the sites are in, which are of no use afterwards."""
+def put_payloads(
+    built: Sequence[Built],
+    plan: Plan,
+    sites: Sequence[Any],
+    clock: Clock,
+    folder: Path,
+    choices_of: dict[Dispatch, list[Choice]] | None = None,
+) -> None:
+    """Puts payloads into the module that the sites are in, which are of no use afterwards.
+
+    `choices_of` is filled with the choices that each dispatch is given.
+    """
     by_name = {(s.dispatch.executable, s.dispatch.variant, s.dispatch.name): s for s in sites}
     with clock.step(PAYLOADS):
         host = _host_of(plan, sites)
         for key, group in groupby(built, key=lambda b: dispatch_key(b.substitution.dispatch)):
             choices = [_choice(b.substitution, b.request, b.payload) for b in group]
             substitute_dispatch(by_name[key], choices, host=host, folder=folder)
+            if choices_of is not None:
+                choices_of[by_name[key].dispatch] = choices
 
 
 def _host_of(plan: Plan, sites: Sequence[Any]) -> HostProgram | None:

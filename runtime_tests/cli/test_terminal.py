@@ -36,6 +36,15 @@ def test_no_progress_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_long_command_says_where_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([0.0, 3.0, 11.0, 12.0, 30.0])
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(now))
+    with terminal.progress(long=True) as report:
+        for phase, share in (("a", None), ("b", 0.5), ("c", 0.6), ("d", None)):
+            report(phase, share)
+    assert capsys.readouterr() == ("", "[11 s, 50%] b\n[30 s] d\n")
+
+
 def read_until(file: int, wanted: str) -> str:
     """What a terminal got, up to and with `wanted`, or all that it got."""
     text = ""

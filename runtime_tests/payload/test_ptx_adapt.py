@@ -270,3 +270,21 @@ def test_names_that_are_taken() -> None:
     rewritten = bound(text, "scale", SCALE_ARGUMENTS, 2, 3)
     assert ".param .u64 substitute__binding_0" in rewritten
     parse(rewritten)
+
+
+def test_every_line_keeps_its_number() -> None:
+    text = (
+        f"{HEADER}.visible .entry probe(\n  .param .u64 out,\n  .param .u64 v0\n)\n{{\n  .reg .b64 %rd<3>;\n"
+        "  ld.param.u64 %rd0, [out];\n  ld.param.u64\n    %rd1, [v0];\n  st.global.u64 [%rd0], %rd1;\n  ret;\n}\n"
+    )
+    arguments = (Pointer(name="out", binding=0), Scalar(name="v0", value=add(push(0), 5)))
+    changed = bound(text, "probe", arguments, 1, 1)
+    assert changed != text
+
+    def line_of(words: str, text: str) -> int:
+        return next(n for n, line in enumerate(text.splitlines()) if words in line)
+
+    for words in (".reg .b64 %rd<3>;", "st.global.u64 [%rd0]", "ret;"):
+        assert line_of(words, changed) == line_of(words, text)
+    (found,) = run_entry(changed, "bound_entry", [np.zeros(1, np.uint64)], (7,))
+    assert found[0] == 12

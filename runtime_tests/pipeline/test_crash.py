@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from runtime_tests.pipeline.slow import CRASHING, NOT_ASSEMBLY, X86_64, broken_k
 from substitute.compiler import captured_stderr
 from substitute.errors import CompilerCrash, CompilerError, ModelError, UsageError
 from substitute.flags import HOST_FLAGS
-from substitute.isolate import Progress, isolated
+from substitute.isolate import Child, Death, Progress, isolated
 from substitute.pipeline import compile_model, inspect_model, silent
 
 pytestmark = pytest.mark.compile
@@ -168,3 +170,37 @@ def test_a_parser_that_crashes_on_half_a_file(tmp_path: Path) -> None:
         compile_model(model, isolate=True)
     assert (caught.value.where, caught.value.what) == (str(model), "the model is not valid MLIR")
     assert all(len(line) <= 300 for line in caught.value.details.splitlines())
+
+
+def limited(work: Callable[[Progress], object], limit_s: float) -> object:
+    with Child(work) as child:
+        return child.outcome(silent, limit_s=lambda: limit_s)
+
+
+def test_a_child_has_so_much_processor_time() -> None:
+    def computes(progress: Progress) -> None:
+        progress("begin", None)
+        while True:
+            pass
+
+    def waits(progress: Progress) -> None:
+        progress("begin", None)
+        time.sleep(3600)
+
+    for work, words in ((computes, "s of processor time"), (waits, "s in which it only waited")):
+        death = limited(work, 0.3)
+        assert isinstance(death, Death)
+        assert (death.step, death.stopped) == ("begin", True)
+        assert words in death.found
+
+
+def test_twin_a_child_that_is_in_time() -> None:
+    def works(progress: Progress) -> int:
+        for number in range(4):
+            progress(str(number), None)
+            end = time.process_time() + 0.2
+            while time.process_time() < end:
+                pass
+        return 7
+
+    assert limited(works, 5.0) == 7

@@ -43,6 +43,41 @@ MATMUL_FAULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
 }  # fmt: skip
 """(file, what stands there, what stands there instead) of each fault."""
 
+
+def _calls(function: str) -> tuple[tuple[str, str, str], ...]:
+    """Calls a function `@fault` first of all."""
+    return (
+        ("kernel.ll", "define void", f"define internal void @fault() noinline {{\n{function}\n}}\n\ndefine void"),
+        ("kernel.ll", "entry:\n", "entry:\n  call void @fault()\n"),
+    )
+
+
+ENDING_FAULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    "endless": _calls("  %p = alloca i64\n  br label %spin\nspin:\n  store volatile i64 0, ptr %p\n  br label %spin"),
+    "traps": _calls('  call void asm sideeffect "ud2", ""()\n  ret void'),
+    "exits": _calls(
+        '  call void asm sideeffect "syscall", "{rax},{rdi},~{rcx},~{r11},~{memory}"(i64 231, i64 5)\n  ret void'
+    ),
+    "overflows": _calls(
+        "  %room = alloca [512 x i64]\n  store volatile i64 1, ptr %room\n  call void @fault()\n"
+        "  %held = load volatile i64, ptr %room\n  ret void"
+    ),
+}
+"""What ends the process, or never ends (on x86-64)."""
+
+MEMORY_FAULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    "reads_behind": (("kernel.ll", "  %c_place", "  %next = getelementptr float, ptr %b_place, i64 1\n"
+                      "  %unused = load volatile float, ptr %next\n  %c_place"),),
+    "reads_before": (("kernel.ll", "  %b_start", "  %last = getelementptr float, ptr %a_place, i64 -1\n"
+                      "  %unused = load volatile float, ptr %last\n  %b_start"),),
+    "reads_far_behind": (("kernel.ll", "  %b_start", "  %far = getelementptr float, ptr %a_place, i64 40000\n"
+                          "  %unused = load volatile float, ptr %far\n  %b_start"),),
+    "adds": (("kernel.ll", "  call void @llvm.memset.p0.i64(ptr %c_row, i8 0, i64 %c_bytes, i1 false)\n", ""),),
+    "aligned": (("kernel.ll", "  %b_start", "  %wide = load volatile <2 x double>, ptr %a_row, align 16\n  %b_start"),
+                ("kernel.toml", 'name = "aligned"', 'name = "aligned"\nalignment = 4')),
+}  # fmt: skip
+"""Accesses that write nothing where they should not."""
+
 MATMUL_RIGHT: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "right": (),
     # the sum is the same in any order
@@ -50,6 +85,10 @@ MATMUL_RIGHT: Mapping[str, tuple[tuple[str, str, str], ...]] = {
                          "%last = sub i64 %K, 1\n  %kk = sub i64 %last, %k\n"
                          "  %a_place = getelementptr float, ptr %a_row, i64 %kk"),
                         ("kernel.ll", "%b_start = mul i64 %k, %N", "%b_start = mul i64 %kk, %N")),
+    # (the row's number times 96 floats)
+    "right_aligned": (("kernel.ll", "  %b_start", "  %wide = load volatile <2 x double>, ptr %a_row, align 16\n"
+                       "  %b_start"),
+                      ("kernel.toml", 'name = "right_aligned"', 'name = "right_aligned"\nalignment = 16')),
 }  # fmt: skip
 
 GLSL_FAULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {

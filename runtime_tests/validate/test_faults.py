@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,20 @@ from typing import Any
 import pytest
 
 from runtime_tests.validate.faulty import (
+    ENDING_FAULTS,
     GLSL_FAULTS,
     MATMUL_FAULTS,
     MATMUL_RIGHT,
+    MEMORY_FAULTS,
     dispatch_of,
     matmuls,
     write_variants,
 )
+from substitute.device.guarded import why_unguarded
 from substitute.isolate import Call, isolated
 from substitute.validate.build import Wanted, only_bundle
 from substitute.validate.bundle import Bundle
+from substitute.validate.judge import Options
 from substitute.validate.run import judge_isolated
 from substitute.validate.verdict import DispatchVerdict
 
@@ -28,7 +33,7 @@ STAGES = {
     "dropped_tail": {"error"},  # (the right kernel's memset is there, so that the column is zero)
     "one_too_many": {"guard", "error"},
     "first_k_dropped": {"error"},
-    "not_cleared": {"unwritten"},  # NaN and a large number, both of which swallow what is added
+    "not_cleared": {"accumulates"},
     "transposed": {"error"},
     "same_row": {"error"},
     "operand_changed": {"guard"},
@@ -44,7 +49,9 @@ STAGES = {
 """At which stage each fault is found."""
 
 
-def judged(folder: Path, kind: str, variants: Mapping[str, Any], **options: Any) -> dict[str, DispatchVerdict]:
+def judged(
+    folder: Path, kind: str, variants: Mapping[str, Any], *, limit_s: float = 0.0, **options: Any
+) -> dict[str, DispatchVerdict]:
     """The verdict on each variant: one model, in which each takes one dispatch."""
     kernels = write_variants(folder, kind, variants)
     arguments = {
@@ -52,7 +59,7 @@ def judged(folder: Path, kind: str, variants: Mapping[str, Any], **options: Any)
         "chosen": {dispatch_of(i): (name,) for i, name in enumerate(variants)}, **options,
     }  # fmt: skip
     bundle: Bundle = isolated(Call(only_bundle, arguments), lambda *_: None)
-    verdicts = judge_isolated(bundle, progress=lambda *_: None)
+    verdicts = judge_isolated(bundle, options=Options(limit_s=limit_s), progress=lambda *_: None)
     assert [v.kernel for v in verdicts] == list(variants)
     return {v.kernel: v for v in verdicts}
 
@@ -67,6 +74,34 @@ def test_faults_of_cpu_kernels(tmp_path: Path) -> None:
     place = verdicts["last_row_not_launched"].failures[0].place
     assert place is not None
     assert place.coordinates == (17 + list(MATMUL_FAULTS).index("last_row_not_launched") - 1, 0)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="its planted faults are instructions of x86-64")
+def test_kernels_that_end_the_process_or_never_end(tmp_path: Path) -> None:
+    verdicts = judged(tmp_path, "llvm-ir", {**ENDING_FAULTS, "right": ()}, device="local-task", limit_s=2.0)
+    assert verdicts["right"].passed
+    words = {name: [c.message for c in verdicts[name].failures] for name in ENDING_FAULTS}
+    assert {stage for name in words for stage in (c.stage for c in verdicts[name].failures)} == {"launch"}
+    assert all("it does not end: it was stopped after" in message for message in words["endless"])
+    assert all("SIGILL: a trap" in message for message in words["traps"])
+    assert all(message.endswith("died: exit status 5") for message in words["exits"])
+    assert all("SIGSEGV" in message and "stack" in message for message in words["overflows"])
+    # each case costs itself alone, until too many of a dispatch are lost
+    assert [len(words[name]) for name in words] == [2, 3, 3, 3]
+
+
+@pytest.mark.skipif(bool(why_unguarded()), reason=why_unguarded() or "memory is guarded")
+def test_accesses_that_nothing_shows_but_the_page(tmp_path: Path) -> None:
+    verdicts = judged(tmp_path, "llvm-ir", {**MEMORY_FAULTS, "right_aligned": MATMUL_RIGHT["right_aligned"]},
+                      device="local-task")  # fmt: skip
+    found = {name: {(c.stage, c.message) for c in v.failures} for name, v in verdicts.items()}
+    assert verdicts["right_aligned"].passed
+    assert found["reads_behind"] == {("guard", "it reads outside of binding 1: 96x33xf32: 0 bytes behind its end")}
+    assert found["reads_before"] == {("guard", "it reads outside of binding 0: 18x96xf32: 4 bytes before its start")}
+    ((stage, message),) = found["reads_far_behind"]
+    assert stage == "guard" and message.startswith("it reads outside of binding 0: 19x96xf32: ")
+    assert {stage for stage, _ in found["adds"]} == {"accumulates"}
+    assert all("an aligned instruction on memory that is not aligned" in words for _, words in found["aligned"])
 
 
 def test_faults_of_shaders(tmp_path: Path, vulkan_device: str) -> None:

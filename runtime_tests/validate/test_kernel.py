@@ -12,6 +12,7 @@ from substitute.pipeline import silent
 from substitute.validate import run
 from substitute.validate.kernel import bundle_kernel, find_kernels, validate_kernel
 from substitute.validate.run import judge_bundle
+from substitute.validate.several import validate_kernels
 
 pytestmark = [pytest.mark.compile, pytest.mark.device]
 
@@ -31,7 +32,7 @@ def test_a_built_in_kernel_passes_and_a_faulty_one_does_not(tmp_path: Path) -> N
     assert not verdict.passed
     # (of a case alone, IREE's own code is run too)
     case = next(d.failures[0] for d in verdict.dispatches if d.failures[0].baseline is not None)
-    again = validate_kernel(kernel, quick=True, isolate=True, case=f"{case.label} [{case.inputs}]", seed=case.seed)
+    again = validate_kernel(kernel, quick=True, isolate=True, case=case.key)
     assert [d.failures for d in again.dispatches] == [(case,)]
     nothing = validate_kernel(kernel, quick=True, isolate=True, case="no such case")
     assert (nothing.passed, nothing.message) == (False, "no case holds 'no such case'")
@@ -70,3 +71,12 @@ def test_a_kernel_that_nothing_can_be_drawn_for(tmp_path: Path) -> None:
     (kernel,) = find_kernels([str(tmp_path)])
     with pytest.raises(UsageError, match="raw_one has neither a definition nor kinds"):
         validate_kernel(kernel, quick=True)
+
+
+def test_one_kernel_s_error_costs_no_other(tmp_path: Path) -> None:
+    right, broken = write_variants(tmp_path, "llvm-ir", {"right": (), "broken": (("kernel.ll", "ret void", "ret"),)})
+    kernels = [*find_kernels([str(broken)]), *find_kernels([str(right)])]
+    first, second = validate_kernels(kernels, quick=True, case="M=5")
+    assert (first.passed, first.dispatches) == (False, ())
+    assert "kernel.ll" in first.error
+    assert second.passed and not second.error

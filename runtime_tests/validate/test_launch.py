@@ -7,18 +7,24 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from runtime_tests.validate.cases import Y_AREA, X, case
+from runtime_tests.validate.cases import X_AREA, Y_AREA, X, case
 from substitute.device.raw import Grid
 from substitute.validate.judge import judge_case
 from substitute.validate.launch import GUARD_BYTES, PATTERNS, Arrangement, Ran, guard_bytes, lay_out, look_at
 
 pytestmark = pytest.mark.unit
 
+HELD = f"buffer 0 with {X_AREA.described}, {Y_AREA.described}"
+
 
 class Pretended:
     """A device on which a launch is a Python function over the buffers and bindings of a grid."""
 
     device = "local-sync"
+    guards = False
+
+    def call(self, function: str, *arguments: int) -> int | None:
+        return None  # the kernel is the only code that there is
 
     def __init__(self, kernel: Callable[[Grid, list[np.ndarray]], None]) -> None:
         self.kernel = kernel
@@ -69,14 +75,14 @@ def test_a_right_kernel() -> None:
 @pytest.mark.parametrize(
     ("offset", "where"),
     [
-        (-1, "before its buffer (buffer 0, first at byte -1)"),
-        (-GUARD_BYTES, f"before its buffer (buffer 0, first at byte -{GUARD_BYTES})"),
-        (0, "in what is only read (buffer 0, first at byte 0)"),
-        (16, "between its results (buffer 0, first at byte 16)"),
-        (31, "between its results (buffer 0, first at byte 31)"),
-        (48, "between its results (buffer 0, first at byte 48)"),
-        (64, "behind its buffer (buffer 0, first at byte 64)"),
-        (64 + GUARD_BYTES - 1, f"behind its buffer (buffer 0, first at byte {64 + GUARD_BYTES - 1})"),
+        (-1, f"before its buffer ({HELD}, first at byte -1)"),
+        (-GUARD_BYTES, f"before its buffer ({HELD}, first at byte -{GUARD_BYTES})"),
+        (0, f"in what is only read ({HELD}, first at byte 0)"),
+        (16, f"between its results ({HELD}, first at byte 16)"),
+        (31, f"between its results ({HELD}, first at byte 31)"),
+        (48, f"between its results ({HELD}, first at byte 48)"),
+        (64, f"behind its buffer ({HELD}, first at byte 64)"),
+        (64 + GUARD_BYTES - 1, f"behind its buffer ({HELD}, first at byte {64 + GUARD_BYTES - 1})"),
     ],
 )
 def test_a_byte_too_many(offset: int, where: str) -> None:
@@ -103,7 +109,7 @@ def test_a_device_that_swallows_what_lies_behind_a_binding() -> None:
         _, start, length = grid.bindings[1]
         buffers[0][start : start + length][48:52] = 0
 
-    assert judged(kernel) == ("guard", "4 bytes changed between its results (buffer 0, first at byte 48)")
+    assert judged(kernel) == ("guard", f"4 bytes changed between its results ({HELD}, first at byte 48)")
     exact = lay_out(case(), Arrangement())
     after = [b.copy() for b in exact.buffers]
     kernel(exact, after)
@@ -130,6 +136,11 @@ def test_other_wrong_kernels() -> None:
         right(grid, buffers)
         x_and_y(grid, buffers)[1][1] += (grid.bindings[0][1] % 128 != 0) * 1e-3
 
+    def added(grid: Grid, buffers: list[np.ndarray]) -> None:
+        x, y = x_and_y(grid, buffers)
+        y += x + x
+
+    assert judged(added)[0] == "accumulates"
     assert judged(half) == ("unwritten", "2 of 4 elements are never written")
     assert judged(copied)[0] == "error"
     assert judged(infinite)[0] == "non-finite"

@@ -13,7 +13,7 @@ from substitute.catalog.catalog import load_catalog
 from substitute.compiler import Compilation
 from substitute.errors import UsageError
 from substitute.flags import with_default_target
-from substitute.model.constraints import parse_constraint
+from substitute.model.constraints import evaluate_constraint, parse_constraint
 from substitute.model.index import Index
 from substitute.model.kernel import Kernel
 from substitute.read.module import read_module
@@ -28,7 +28,7 @@ from substitute.validate.programs import (
     module_text,
     shape_sets,
 )
-from substitute.validate.shapes import LONG, draw_sizes, free_axes, repaired
+from substitute.validate.shapes import LONG, check_constraints, draw_sizes, free_axes, repaired
 from substitute.validate.targets import flags_for
 
 pytestmark = pytest.mark.compile
@@ -135,12 +135,48 @@ def test_sizes_that_constraints_ask_for() -> None:
     axes = ("M", "N", "K")
     made = [parse_constraint(text, axes) for text in ("K % 8 == 0 and N % 8 == 0 and M >= 16", "N <= 64", "M < K * 9")]
     assert repaired(made, {"M": 5, "N": 31, "K": 64}) == {"M": 16, "N": 32, "K": 64}
-    # what no larger size mends stays, and is not drawn
-    assert repaired(made, {"M": 33, "N": 65, "K": 3}) == {"M": 33, "N": 72, "K": 8}
+    assert repaired(made, {"M": 33, "N": 65, "K": 3}) == {"M": 33, "N": 8, "K": 8}
     kernel = replace(builtin("matmul"), constraints=tuple(made))
     drawn = draw_sizes(kernel, kernel.forms[0], count=12, random=np.random.default_rng(1), most=2**22)
     assert len(drawn) == 12 and all(s["N"] <= 64 and s["M"] < s["K"] * 9 for s in drawn)
     assert {s["M"] for s in drawn} > {16, 17}
+
+
+@pytest.mark.parametrize(
+    ("texts", "sizes"),
+    [
+        (("M % 128 == 0", "N % 128 == 0", "K % 128 == 0"), {"M": 128, "N": 128, "K": 128}),
+        (("M == 768 and N == 3072",), {"M": 768, "N": 3072}),
+        (("N == 50257",), {"N": 50257}),
+        (("N % 96 == 0", "N >= 1000"), {"N": 1056}),
+        (("K == 3 * N", "N % 8 == 0"), {"N": 8, "K": 24}),
+        (("M * N == 8192", "M == 32"), {"M": 32, "N": 256}),
+        (("N < 4",), {"N": 1}),
+    ],
+)
+def test_sizes_far_from_those_that_are_drawn(texts: tuple[str, ...], sizes: dict[str, int]) -> None:
+    kernel = builtin("matmul")
+    made = replace(kernel, constraints=tuple(parse_constraint(t, "BMNK") for t in texts))
+    check_constraints(made)
+    drawn = draw_sizes(made, made.forms[0], count=4, random=np.random.default_rng(1), most=2**18)
+    assert drawn
+    assert {axis: drawn[0][axis] for axis in sizes} == sizes
+    assert all(evaluate_constraint(c, s) for s in drawn for c in made.constraints)
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        (("N % 2 == 0", "M > 1", "N % 2 == 1"), "`N % 2 == 0` and `N % 2 == 1`"),
+        (("N < 1 and N > 4",), "`N < 1 and N > 4`"),
+        (("M == N", "M == 3", "N == 5"), "`M == N` and `M == 3` and `N == 5`"),
+    ],
+)
+def test_constraints_that_contradict_each_other(texts: tuple[str, ...], found: str) -> None:
+    made = replace(builtin("matmul"), constraints=tuple(parse_constraint(t, "BMNK") for t in texts))
+    with pytest.raises(UsageError) as error:
+        check_constraints(made)
+    assert error.value.found == found
 
 
 def test_axes_that_follow_from_others() -> None:

@@ -8,8 +8,12 @@ import pytest
 
 from substitute.catalog.catalog import load_catalog
 from substitute.cli.scaffold import scaffold
+from substitute.report.junit import validation_to_junit
+from substitute.report.validation_json import kernel_verdict_to_json
 from substitute.validate.kernel import validate_kernel
 from substitute.validate.kernel_verdict import KernelVerdict
+from substitute.validate.several import of_kernels
+from substitute.validate.words import kernel_rows
 
 pytestmark = [pytest.mark.compile, pytest.mark.device]
 
@@ -33,3 +37,44 @@ def test_twin_a_fault_in_the_kernel_is_found_behind_the_choice(vulkan_device: st
     wrong = [d for d in verdict.dispatches if not d.passed]
     assert any("DxDxD" in d.name for d in wrong)
     assert {c.stage for d in wrong for c in d.failures} <= {"error", "non-finite"}
+
+
+def asking(folder: Path, answer: str, *changes: tuple[str, str]) -> KernelVerdict:
+    """A kernel that asks the device for something, and takes what 16 divides."""
+    for file, text in scaffold("llvm-ir", "asks", "asks").items():
+        text = text.replace(
+            'backend = "llvm-cpu"', f'backend = "llvm-cpu"\ndevice = {{ "hal.cpu::nothing" = {answer} }}'
+        )
+        for old, new in changes:
+            text = text.replace(old, new)
+        (folder / file).write_text(text)
+    kernel = load_catalog([folder], builtin=False).kernel("asks")
+    return validate_kernel(kernel, quick=True, case="of open sizes")
+
+
+WRONG = ("store float %total", "store float 0.0")
+
+
+def test_a_kernel_that_never_ran_is_not_judged(tmp_path: Path) -> None:
+    verdict = asking(tmp_path, "true", WRONG)
+    assert not verdict.passed
+    assert verdict.message == "no dispatch that it took could be judged"
+    assert [d.skipped.partition(":")[0] for d in verdict.dispatches] == ["the kernel never ran"]
+    (row,) = kernel_rows([verdict])
+    assert row[-1] == "not judged"
+    (dispatch,) = kernel_verdict_to_json(verdict)["dispatches"]
+    assert (dispatch["passed"], {c["passed"] for c in dispatch["cases"]}) == (None, {None})
+    validation = of_kernels([verdict], device="local-task", seed=0, command="", started="")
+    assert not validation.passed
+    assert b"<skipped" in validation_to_junit(validation)
+
+
+def test_twin_a_kernel_that_ran_is_judged(tmp_path: Path) -> None:
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    right.mkdir()
+    wrong.mkdir()
+    verdict = asking(right, "false")
+    assert verdict.passed
+    # (an axis of no elements is not a multiple of what the constraints ask for)
+    assert {c.entered for d in verdict.dispatches for c in d.cases} == {True, False}
+    assert {c.stage for d in asking(wrong, "false", WRONG).dispatches for c in d.failures} == {"error"}

@@ -91,7 +91,7 @@ def test_a_failing_case_says_everything() -> None:
         "      candidate 1.5\n"
         "      golden    1.0  (± 1e-06)\n"
         "      baseline  1.0000001\n"
-        "    replay:    iree-substitute validate k --case 'a 4x8 [exact]' --seed 3"
+        "    replay:    iree-substitute validate k --case 'a 4x8 [exact], seed 3'"
     )
 
 
@@ -117,5 +117,5 @@ def test_notes() -> None:
 
 def test_small_words() -> None:
     assert (share(0.0), share(0.123), share(float("inf"))) == ("0", "0.12", "inf")
-    assert replay("x", "it's", 4) == """x --case 'it'"'"'s' --seed 4"""
+    assert replay("x --seed 4", "it's") == """x --seed 4 --case 'it'"'"'s'"""
     assert verdict_word(combine("d", "k", ())) == "not judged"

@@ -325,6 +325,7 @@ def _manifest(table: ManifestTable, file: Path, checks: _Checks) -> Manifest:
         priority=table.priority,
         not_repeatable=table.not_repeatable or "",
         keeps=frozenset(table.keeps),
+        alignment=table.alignment,
         bindings=table.bindings,
         # a raw payload that reads push constants has to say how many: 0 is checked like any other number
         constants=(table.constants or 0) if raw else None,

@@ -188,3 +188,7 @@ class ManifestTable(_Table):
     not_repeatable: Text | None = None
     """Why two launches may give different bits (`"atomics in any order"`); the validation then does not ask for equal
     ones."""
+    alignment: Literal[1, 2, 4, 8, 16, 32, 64] = 1
+    """Bytes of which the address of every operand has to be a multiple. A dispatch in which an operand begins elsewhere
+    (in a slice, or behind an offset that is not known) is refused. The validation puts operands at no larger multiples
+    than this and their elements' sizes."""

@@ -30,7 +30,7 @@ def command(model: Path, device: str, seed: int, only: str, as_json: bool, flags
     from ..report.audit import audit_table, audit_to_json
     from ..validate.audit import audit_model
 
-    with progress() as report:
+    with progress(long=True) as report:
         audit = audit_model(model, device=device, flags=flags, seed=seed, only=only, isolate=True, progress=report)
     if as_json:
         show_json(audit_to_json(audit))

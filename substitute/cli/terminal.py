@@ -7,9 +7,10 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -51,11 +52,18 @@ def show_json(value: Mapping[str, Any]) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+EVERY_S = 10.0
+"""How often a long command says where it is, if nobody watches a terminal."""
+
+
 @contextlib.contextmanager
-def progress() -> Iterator[Progress]:
-    """Shows phases on standard error while they last, if that is a terminal."""
+def progress(*, long: bool = False) -> Iterator[Progress]:
+    """Shows phases on standard error while they last, if that is a terminal.
+
+    Elsewhere a command that may take `long` prints its phase as a line now and then, so that a log shows that it lives.
+    """
     if not sys.stderr.isatty():
-        yield lambda phase, fraction: None
+        yield _as_lines(sys.stderr) if long else lambda phase, fraction: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -78,6 +86,20 @@ def say_target(flags: Sequence[str]) -> None:
     note = add_target(flags).note
     if note:
         click.echo(f"note: {note}", err=True)
+
+
+def _as_lines(stream: TextIO) -> Progress:
+    began = printed = time.monotonic()
+
+    def update(phase: str, fraction: float | None) -> None:
+        nonlocal printed
+        now = time.monotonic()
+        if now - printed >= EVERY_S:
+            printed = now
+            share = "" if fraction is None else f", {fraction:.0%}"
+            print(f"[{now - began:.0f} s{share}] {phase}", file=stream, flush=True)
+
+    return update
 
 
 def check_writable(file: Path | None, option: str) -> None:

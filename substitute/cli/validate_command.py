@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from ..errors import UsageError
+from ..errors import SubstituteError, UsageError
+from ..validate.judge import Options
 from .flags import MODEL_SUFFIXES, CompilerCommand
 from .options import FILE, catalog_options, json_option, report_options
 from .run_command import VALUES
@@ -33,9 +34,22 @@ class Request:
     as_json: bool
     bundle: Path | None
     reports: Mapping[str, Path | None]
+    options: Options
 
 
-@click.command("validate", cls=CompilerCommand)
+class ValidateCommand(CompilerCommand):
+    """Exit status 1 is a verdict here, so that whatever else goes wrong is 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except SubstituteError as error:
+            error.exit_status = UsageError.exit_status
+            raise
+
+
+@click.command("validate", cls=ValidateCommand)
 @click.argument("what", nargs=-1, metavar="MODEL | KERNEL…")
 @click.option("--device", metavar="NAME",
               help="The device to run on, as IREE names it (default local-task), or cuda-sim[://sm_90].")  # fmt: skip
@@ -54,6 +68,8 @@ class Request:
 @click.option("--jobs", type=int, default=1, show_default=True, metavar="N",
               help="KERNEL: how many at a time; -1: one for each core.")  # fmt: skip
 @click.option("--cluster", default="", metavar="ADDRESS", help="KERNEL: on the Dask cluster of this scheduler.")
+@click.option("--time-limit", type=click.FloatRange(min=0.1), metavar="SECONDS",
+              help="Processor time that a case may take; left out, what its size suggests.")  # fmt: skip
 @click.option("--bundle", type=FILE, metavar="FILE",
               help="Judge nothing here: pack modules, inputs and goldens for another machine. For several kernels "
               "this is a folder.")  # fmt: skip
@@ -74,6 +90,7 @@ def command(
     replay: Path | None,
     jobs: int,
     cluster: str,
+    time_limit: float | None,
     bundle: Path | None,
     kernels: tuple[Path, ...],
     builtin: bool,
@@ -85,10 +102,12 @@ def command(
 
     KERNEL is the name of a kernel or its folder: it is tried at sizes drawn from its definition and constraints. MODEL
     (.onnx, .mlir, .mlirbc): each dispatch that a kernel takes is tried where the model launches it, and then the whole
-    model beside stock IREE. The exit status is 0 if all is right, 1 if something is wrong.
+    model beside stock IREE. The exit status is 0 if all is right, 1 if something is wrong or could not be judged, 2 if
+    the command or a kernel's files are.
     """
+    options = Options(limit_s=time_limit or 0.0)
     if replay is not None:
-        return _replay(replay, device)
+        return _replay(replay, device, case, options)
     if not what:
         raise UsageError(
             "there is nothing to validate", expected="a model, or kernels by name or folder", found="neither",
@@ -96,7 +115,7 @@ def command(
         )  # fmt: skip
     request = Request(
         device=device or "local-task", quick=quick, seed=seed, case=case, kernels=kernels, builtin=builtin, flags=flags,
-        as_json=as_json, bundle=bundle, reports=reports,
+        as_json=as_json, bundle=bundle, reports=reports, options=options,
     )  # fmt: skip
     if not any(word.endswith(MODEL_SUFFIXES) for word in what):
         return _kernels(what, request, jobs=jobs, cluster=cluster)
@@ -125,11 +144,13 @@ def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str
         "flags": request.flags,
     }  # fmt: skip
     started = now()
-    with progress() as report:
+    with progress(long=True) as report:
         if request.bundle is not None:
             places = bundle_kernels(chosen, request.bundle, progress=report, **common)
             return _bundled(places)
-        verdicts = validate_kernels(chosen, jobs=jobs, cluster=cluster, progress=report, **common)
+        verdicts = validate_kernels(
+            chosen, jobs=jobs, cluster=cluster, options=request.options, progress=report, **common
+        )
     command = _repeat(" ".join(what))
     write_reports(
         of_kernels(verdicts, device=request.device, seed=request.seed, command=command, started=started),
@@ -139,6 +160,8 @@ def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str
         show_json({"kernels": [kernel_verdict_to_json(v) for v in verdicts]})
     else:
         show(kernel_verdicts(verdicts, command=_repeat, width=terminal_width()))
+    if any(v.error for v in verdicts):
+        return UsageError.exit_status
     return 0 if all(v.passed for v in verdicts) else 1
 
 
@@ -165,11 +188,12 @@ def _model(
     values, started = parse_inputs(inputs), now()
     if request.bundle is not None:
         return _bundle_model(model, request, plan=plan, inputs=values)
-    with progress() as report:
+    with progress(long=True) as report:
         verdict = validate_model(
             model, device=request.device, kernels=request.kernels, builtin=request.builtin, flags=request.flags,
             plan=plan, function=function, seed=request.seed, inputs=values, expected=parse_inputs(expected),
-            quick=request.quick, case=request.case, reproducer=reproducer, isolate=True, progress=report,
+            quick=request.quick, case=request.case, reproducer=reproducer, isolate=True,
+            options=request.options, progress=report,
         )  # fmt: skip
     write_reports(of_model(verdict, title=str(model), command=_repeat(str(model)), started=started), **request.reports)
     if request.as_json:
@@ -179,6 +203,8 @@ def _model(
         show(dispatch_verdicts(verdict.dispatches, command=_repeat(str(model)), width=terminal_width()))
     if verdict.results or not request.case:
         show(verdict_table(verdict, drawn=not values, width=terminal_width()))
+    if verdict.unproven:
+        click.echo(f"not judged: {verdict.unproven}")
     for name in verdict.culprits:
         click.echo(f"what makes it wrong: {name}")
     for folder in verdict.reproducers:
@@ -200,7 +226,7 @@ def _bundle_model(model: Path, request: Request, *, plan: Path | None, inputs: S
         "flags": flags_for(request.device, request.flags), "plan": plan, "wanted": wanted,
     }  # fmt: skip
     assert request.bundle is not None
-    with progress() as report:
+    with progress(long=True) as report:
         bundle = isolated(Call(only_bundle, arguments), report)
         write_bundle(bundle, request.bundle, title=str(model), seed=request.seed)
     return _bundled([request.bundle])
@@ -215,7 +241,7 @@ def _bundled(places: Sequence[Path]) -> int:
 
 
 def _repeat(what: str) -> str:
-    """The command line for `what` alone, without what chooses cases."""
+    """The command line for `what` alone, with its seed and without what chooses cases."""
     import shlex
     import sys
 
@@ -226,19 +252,20 @@ def _repeat(what: str) -> str:
     for word in words:
         if skip or word in named:
             skip = False
-        elif word in ("--case", "--seed"):
+        elif word == "--case":
             skip = True
-        elif not word.startswith(("--case=", "--seed=")):
+        elif not word.startswith("--case="):
             kept.append(word)
     return shlex.join(["iree-substitute", *kept, what])
 
 
-def _replay(folder: Path, device: str | None) -> int:
+def _replay(folder: Path, device: str | None, case: str, options: Options) -> int:
     from ..report.validation_tables import dispatch_verdicts
     from ..validate.reproducer import replay
 
-    with progress() as report:
-        verdicts = replay(folder, device=device, isolate=True, progress=report)
+    with progress(long=True) as report:
+        verdicts = replay(folder, device=device, case=case, isolate=True, options=options, progress=report)
     command = f"iree-substitute validate --replay {folder}"
     show(dispatch_verdicts(verdicts, command=command, width=terminal_width()))
-    return 0 if all(v.passed for v in verdicts if not v.skipped) else 1
+    judged = [v for v in verdicts if not v.skipped]
+    return 0 if judged and all(v.passed for v in judged) else 1

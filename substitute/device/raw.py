@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import DeviceError
 from .drivers import launch_error, open_device
+from .guarded import Block, Region, Touch, guarded_memory, why_unguarded
 from .transfer import bytes_to_host
 
 Bytes = NDArray[np.uint8]
@@ -33,6 +35,29 @@ class Grid:
     workload: tuple[int, ...] = ()
     touched: tuple[tuple[tuple[int, int], ...], ...] = ()
     """For each buffer the ranges that are copied to the device and back, where that can be had; none: all of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardedGrid:
+    """One launch in memory beside inaccessible pages."""
+
+    blocks: tuple[Block, ...]
+    bindings: tuple[tuple[int, int, int], ...]
+    """(block, byte offset from the block's first byte, which may be negative, byte length) of each binding."""
+    constants: tuple[int, ...] = ()
+    workload: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guarded:
+    """The outcome of such a launch."""
+
+    contents: tuple[Bytes, ...]
+    """The blocks afterwards."""
+    changed: tuple[tuple[int, ...], ...]
+    """For each block: offsets, from its first byte, of bytes that were changed in the rest of its pages."""
+    touched: tuple[Touch, ...]
+    """The accesses outside of all pages, one of each page."""
 
 
 class RawModule:
@@ -90,18 +115,12 @@ class RawModule:
 
         Raises `DeviceError`.
         """
-        from iree.runtime import VmVariantList
-
         if self._failed and not self.recover():
             raise DeviceError(f"{entry} was not launched", details=f"a launch before it took {self.device} with it")
         self._failed = True
         held = [self._allocate_all(grid) for grid in grids]
-        packed = _packed(grids, held)
-        results = VmVariantList(1)
-        try:
-            self._context.invoke(self._module.lookup_function(entry), packed, results)
-        except (RuntimeError, ValueError, IndexError) as error:  # (an IndexError is IREE's OUT_OF_RANGE)
-            raise launch_error(entry, error, device=self._device, name=self.device) from error
+        with guarded_memory().watch(()) if self.guards else nullcontext():
+            self._invoke(entry, _values(grids, held))
         after = [
             tuple(
                 bytes_to_host(self._device, buffer, ranges)
@@ -112,6 +131,60 @@ class RawModule:
         self._failed = False
         return after
 
+    @property
+    def guards(self) -> bool:
+        """True if launches can be made in memory beside inaccessible pages."""
+        return guards_memory(self.device)
+
+    def call(self, function: str, *arguments: int) -> int | None:
+        """The integer that a function of integers returns; None if the module has no such function."""
+        from iree.runtime import VmVariantList
+
+        found = self._module.lookup_function(function)
+        if found is None:
+            return None
+        packed, results = VmVariantList(len(arguments)), VmVariantList(1)
+        for value in arguments:
+            packed.push_int(value)
+        self._context.invoke(found, packed, results)
+        return int(results.get_variant(0))
+
+    def launch_guarded(self, entry: str, grid: GuardedGrid) -> Guarded:
+        """Launches one grid in such memory. Raises `DeviceError`; a fault outside of it ends the process."""
+        memory = guarded_memory()
+        regions = memory.place(grid.blocks)
+        try:
+            buffers = [self._imported(region) for region in regions]
+            bindings = [(buffers[n], grid.blocks[n].reach + at, length) for n, at, length in grid.bindings]
+            with memory.watch(regions) as touched:
+                self._invoke(
+                    entry, [*(value for binding in bindings for value in binding), *grid.constants, *grid.workload]
+                )
+            return Guarded(
+                contents=tuple(region.contents() for region in regions),
+                changed=tuple(tuple(region.changed()) for region in regions), touched=tuple(touched),
+            )  # fmt: skip
+        finally:
+            memory.clear(regions)
+
+    def _imported(self, region: Region) -> Any:
+        """The region as a buffer of the device; nobody looks into it, as most of it is inaccessible."""
+        from iree.runtime import BufferUsage, MemoryType
+
+        return self._device.allocator.import_host_allocation(
+            np.ctypeslib.as_array(region.memory()),
+            int(MemoryType.HOST_LOCAL | MemoryType.DEVICE_VISIBLE),
+            int(BufferUsage.DEFAULT | BufferUsage.MAPPING),
+        )
+
+    def _invoke(self, entry: str, values: Sequence[Any]) -> None:
+        from iree.runtime import VmVariantList
+
+        try:
+            self._context.invoke(self._module.lookup_function(entry), _pushed(values), VmVariantList(1))
+        except (RuntimeError, ValueError, IndexError) as error:  # (an IndexError is IREE's OUT_OF_RANGE)
+            raise launch_error(entry, error, device=self._device, name=self.device) from error
+
     def bind(self, entry: str, grid: Grid) -> Callable[[], None]:
         """A launch that can be repeated on the same buffers, to be timed; what it leaves there is not looked at.
 
@@ -119,7 +192,7 @@ class RawModule:
         """
         from iree.runtime import VmVariantList
 
-        packed = _packed([grid], [self._allocate_all(grid)])
+        packed = _pushed(_values([grid], [self._allocate_all(grid)]))
         function, context = self._module.lookup_function(entry), self._context
 
         def launch() -> None:
@@ -169,16 +242,32 @@ def _ranges(grid: Grid) -> Sequence[tuple[tuple[int, int], ...]]:
     return grid.touched or [()] * len(grid.buffers)
 
 
-def _packed(grids: Sequence[Grid], held: Sequence[Sequence[Any]]) -> Any:
+def _values(grids: Sequence[Grid], held: Sequence[Sequence[Any]]) -> list[Any]:
     """The arguments of a harness's function, with a buffer for each of the grids' buffers."""
+    values: list[Any] = []
+    for grid, buffers in zip(grids, held, strict=True):
+        for number, offset, length in grid.bindings:
+            values += (buffers[number], offset, length)
+        values += (*grid.constants, *grid.workload)
+    return values
+
+
+def _pushed(values: Sequence[Any]) -> Any:
+    """Integers and buffers as the VM takes them."""
     from iree.runtime import VmVariantList
 
-    packed = VmVariantList(16)
-    for grid, buffers in zip(grids, held, strict=True):
-        for buffer, offset, length in grid.bindings:
-            packed.push_ref(buffers[buffer].ref)
-            packed.push_int(offset)
-            packed.push_int(length)
-        for value in (*grid.constants, *grid.workload):
+    packed = VmVariantList(len(values))
+    for value in values:
+        if isinstance(value, int):
             packed.push_int(value)
+        else:
+            packed.push_ref(value.ref)
     return packed
+
+
+def guards_memory(device: str) -> bool:
+    """True if launches on the device can be made in memory beside inaccessible pages; then this process is ready."""
+    if not device.startswith("local") or why_unguarded():
+        return False
+    guarded_memory()
+    return True

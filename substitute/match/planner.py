@@ -13,6 +13,7 @@ from ..model.index import Index
 from ..model.kernel import Constraint, Form, Kernel, TargetRule
 from ..model.numerics import NumericDemand
 from ..model.plan import Decision, Match, Plan, Rule, Substitution
+from .alignment import check_alignment
 from .devices import exclude_each_other, ways_in
 from .frozen import check_frozen
 from .nearness import nearest_form, nearest_miss
@@ -67,6 +68,9 @@ def decide(
     if match is not None and (unmet := check_numerics(kernel, dispatch, demands)) is not None:
         rules.append(unmet)
         match = None
+    if match is not None and (aligned := check_alignment(kernel, match)) is not None:
+        rules.append(aligned)
+        match = match if aligned.passed else None
     if match is not None:
         reason = accepts(kernel, dispatch)
         rules.append(

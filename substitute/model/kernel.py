@@ -172,6 +172,8 @@ class Kernel:
     """Why two launches may give other bits (`atomics add in any order`); empty: they may not."""
     keeps: frozenset[Demand] = frozenset()
     """What flags of the compiler may demand of numbers, and this kernel's code does in any case."""
+    alignment: int = 1
+    """Bytes of which the address of every operand has to be a multiple, beside its element's own size."""
     bindings: int | None = None
     """Raw ABI: how many bindings the payload expects."""
     constants: int | None = None

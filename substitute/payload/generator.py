@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import traceback
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..errors import PayloadError, SubstituteError
+from ..errors import PayloadError
 from ..model.dispatch import Dispatch
 from ..model.kernel import Kernel
 from ..model.plan import Generated, Request
+from .author import call_author
 from .launch import launch_count
+
+OWNER = "the generator"
 
 
 def refuse_dispatch(kernel: Kernel, dispatch: Dispatch) -> str:
@@ -22,13 +24,17 @@ def refuse_dispatch(kernel: Kernel, dispatch: Dispatch) -> str:
     if dispatch.program is None:
         return ""
     function = getattr(load_generator(kernel), "can_generate", None)
-    return str(function(dispatch.program)) if function else ""
+    if function is None:
+        return ""
+    what = f"`can_generate` of the generator failed for {dispatch.name}"
+    program, path = dispatch.program, kernel.payload.path.resolve()
+    return call_author(what, path, lambda: str(function(program) or ""), owner=OWNER, trusted=kernel.builtin)
 
 
 def load_generator(kernel: Kernel) -> ModuleType:
     """The module of a generator kernel. Raises `PayloadError` with the place of what is wrong in it."""
     path = kernel.payload.path.resolve()
-    return _load(path, changed_at(path))
+    return _load(path, changed_at(path), kernel.builtin)
 
 
 def changed_at(path: Path) -> int:
@@ -37,16 +43,14 @@ def changed_at(path: Path) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _load(path: Path, _changed_at: int) -> ModuleType:
+def _load(path: Path, _changed_at: int, builtin: bool) -> ModuleType:
     name = f"substitute_kernel_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise _generator_failed("the generator cannot be loaded", path, error) from error
+    what, loader = "the generator cannot be loaded", spec.loader
+    call_author(what, path, lambda: loader.exec_module(module), owner=OWNER, trusted=builtin)
     if not callable(getattr(module, "generate", None)):
         raise PayloadError(
             "the generator has no function `generate`",
@@ -58,31 +62,13 @@ def _load(path: Path, _changed_at: int) -> ModuleType:
     return module
 
 
-def _generator_failed(what: str, path: Path, error: Exception) -> PayloadError:
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    line = f":{frames[-1].lineno}" if frames else ""
-    if isinstance(error, SyntaxError) and error.lineno:
-        line = f":{error.lineno}"
-    return PayloadError(
-        what,
-        where=f"{path}{line}",
-        expected="code that runs",
-        found=f"{type(error).__name__}: {error}",
-        next_step="mend the generator; its own traceback is shown with --debug",
-    )
-
-
 def generate(request: Request) -> Generated:
     """Call the generator of a request. Raises `PayloadError` with the line on which it failed."""
     kernel = request.substitution.kernel
     module = load_generator(kernel)
-    try:
-        result: Any = module.generate(request)
-    except SubstituteError:
-        raise
-    except Exception as error:
-        where = request.substitution.dispatch.name
-        raise _generator_failed(f"the generator failed for {where}", kernel.payload.path, error) from error
+    what = f"the generator failed for {request.substitution.dispatch.name}"
+    path = kernel.payload.path.resolve()
+    result: Any = call_author(what, path, lambda: module.generate(request), owner=OWNER, trusted=kernel.builtin)
     if isinstance(result, Generated):
         return result
     return Generated(

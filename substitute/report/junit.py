@@ -26,6 +26,12 @@ def validation_to_junit(validation: Validation) -> bytes:
                 test.result = [_failure("error", line.detail)]
             suite.add_testcase(test)
         document.add_testsuite(suite)
+    if validation.unproven:
+        suite = junitparser.TestSuite("kernels")
+        test = junitparser.TestCase("some kernel was judged", classname=validation.title)
+        test.result = [_failure("unproven", validation.unproven)]
+        suite.add_testcase(test)
+        document.add_testsuite(suite)
     document.update_statistics()  # type: ignore[no-untyped-call]
     return bytes(document.tostring())  # type: ignore[no-untyped-call]
 
@@ -50,7 +56,9 @@ def _test(verdict: DispatchVerdict, case: CaseVerdict) -> junitparser.TestCase:
     import junitparser
 
     test = junitparser.TestCase(f"{case.label} [{case.inputs}, seed {case.seed}]", classname=verdict.name)
-    if not case.passed:
+    if not case.entered:
+        test.result = [junitparser.Skipped("IREE's own code ran in place of the kernel")]
+    elif not case.passed:
         words = case.message
         if case.place is not None:
             at = ", ".join(map(str, case.place.coordinates))

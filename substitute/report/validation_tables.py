@@ -37,6 +37,8 @@ def kernel_verdicts(
     table = _table(heads, kernel_rows(verdicts), numbers=(2, 3, 4), width=width)
     lines: list[Text] = []
     for verdict in verdicts:
+        if verdict.error:
+            lines.append(Text(f"{verdict.kernel}: error: {verdict.error}", style=BAD))
         if verdict.message:
             lines.append(Text(f"{verdict.kernel}: {verdict.message}", style=BAD))
         lines += [Text(f"{verdict.kernel}: {line}", style=DIM) for line in note_lines(verdict.dispatches)]

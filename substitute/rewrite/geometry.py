@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -186,10 +187,6 @@ def _region_block(export: ir.Operation, number: int, dispatch: Dispatch) -> ir.B
 
 def _over_workload(dispatch: Dispatch, block: ir.Block, values: tuple[Index, ...]) -> Materializer:
     """Expressions over push constants, written over the workload operands that carry the same values."""
-    known: dict[Index, ir.Value] = {}
-    for number, value in enumerate(dispatch.workload):
-        if isinstance(value, Expr):
-            known[value] = block.arguments[number + 1]
     for value in values:
         unknown = unknown_to_host(dispatch, value)
         if unknown is not None:
@@ -201,7 +198,13 @@ def _over_workload(dispatch: Dispatch, block: ir.Block, values: tuple[Index, ...
                 found=str(unknown),
                 next_step="compute the workgroup count from sizes of the parallel loops only",
             )
-    return Materializer(_no_leaf, known)
+    return known_workload(dispatch, list(block.arguments)[1:])
+
+
+def known_workload(dispatch: Dispatch, operands: Sequence[ir.Value]) -> Materializer:
+    """Writes expressions over the workload's operands, which carry the values of push constants."""
+    pairs = zip(dispatch.workload, operands, strict=True)
+    return Materializer(_no_leaf, {value: operand for value, operand in pairs if isinstance(value, Expr)})
 
 
 def _no_leaf(push: Expr) -> ir.Value:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import traceback
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ..bindings import take_classes
-from ..errors import PayloadError, SubstituteError
+from ..errors import PayloadError
 from ..model.kernel import Kernel
+from ..payload.author import call_author
 from ..payload.generator import changed_at
 
 if TYPE_CHECKING:
     from ..read.module import Site
 
+RULE = "the rule"
 DEFAULT_ENTRY = "rewrite"
 """The function that changes the body, where `payload.entry` does not name another."""
 
@@ -27,25 +28,15 @@ def applies(kernel: Kernel, site: Site) -> str:
     function = getattr(load_rule(kernel), "applies", None)
     if function is None:
         return ""
-    try:
-        return str(function(site) or "")
-    except SubstituteError:
-        raise
-    except Exception as error:
-        path = kernel.payload.path.resolve()
-        raise _failed(f"`applies` of the rule failed for {site.dispatch.name}", path, error) from error
+    what, path = f"`applies` of the rule failed for {site.dispatch.name}", kernel.payload.path.resolve()
+    return call_author(what, path, lambda: str(function(site) or ""), owner=RULE)
 
 
 def rewrite(kernel: Kernel, site: Site) -> None:
     """Lets the rule change the dispatch. Raises `PayloadError` with the line on which it failed."""
     function = getattr(load_rule(kernel), kernel.payload.entry or DEFAULT_ENTRY)
-    try:
-        function(site)
-    except SubstituteError:
-        raise
-    except Exception as error:
-        path = kernel.payload.path.resolve()
-        raise _failed(f"the rule failed for {site.dispatch.name}", path, error) from error
+    what, path = f"the rule failed for {site.dispatch.name}", kernel.payload.path.resolve()
+    call_author(what, path, lambda: function(site), owner=RULE)
 
 
 def load_rule(kernel: Kernel) -> ModuleType:
@@ -66,10 +57,8 @@ def _load(path: Path, entry: str, _changed_at: int) -> ModuleType:
             next_step="correct `file` in [payload]",
         )  # fmt: skip
     module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise _failed("the rule cannot be loaded", path, error) from error
+    loader = spec.loader
+    call_author("the rule cannot be loaded", path, lambda: loader.exec_module(module), owner=RULE)
     if not callable(getattr(module, entry, None)):
         raise PayloadError(
             f"the rule has no function `{entry}`", where=str(path), expected=f"def {entry}(site: Site) -> None",
@@ -77,14 +66,3 @@ def _load(path: Path, entry: str, _changed_at: int) -> ModuleType:
             next_step="define it, or name another function as `entry` in [payload]",
         )  # fmt: skip
     return module
-
-
-def _failed(what: str, path: Path, error: Exception) -> PayloadError:
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    line = f":{frames[-1].lineno}" if frames else ""
-    if isinstance(error, SyntaxError) and error.lineno:
-        line = f":{error.lineno}"
-    return PayloadError(
-        what, where=f"{path}{line}", expected="code that runs", found=f"{type(error).__name__}: {error}",
-        next_step="mend the rule; its own traceback is shown with --debug",
-    )  # fmt: skip

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from ..device.cuda_sim.driver import SETTINGS, is_simulated
 from ..device.drivers import reason_of
 from ..device.raw import RawModule
-from ..errors import CompilerCrash, DeviceError
-from ..isolate import Call, Progress, isolated
+from ..errors import DeviceError
 from .case import Case
 from .criteria import check_kept, check_values
 from .launch import PATTERNS, Arrangement, run_case
@@ -28,8 +27,6 @@ from .picture import histogram
 from .statistics import Errors, measure, pool
 from .verdict import CaseVerdict
 
-RUN = "beside "
-"""What the progress says before the number of a case."""
 SIMULATED = {"findings": "report", "steps": "60000"}
 """How the simulated device runs IREE's own code: what a real device would not notice does not stop it (IREE's masked
 loads leave registers unwritten, and choose other values for them later), and what takes minutes is given up."""
@@ -60,64 +57,36 @@ def run_baseline(module: RawModule, case: Case) -> Theirs:
     return Theirs(values=values, faults=tuple(map(str, run.faults)))
 
 
-def run_baselines(
-    *, module: bytes, device: str, cases: Sequence[Case], first: int = 0, patience_s: float = math.inf,
-    progress: Progress,
-) -> tuple[Theirs, ...]:  # fmt: skip
-    """What IREE's own code gives for cases, until one of them takes the device with it: at least one.
+class Baselines:
+    """IREE's own code on a device. A dispatch that took too long once is not launched again, and after `until` none is.
 
-    A dispatch that took too long once is not launched again, and after `patience_s` none is. `first` is the number of
-    the first case, for the progress.
-    Raises `DeviceError` if the module cannot be loaded.
+    `until` is on the clock of `time.monotonic`. Raises `DeviceError` if the module cannot be loaded.
     """
-    if is_simulated(device):
-        for setting, value in SIMULATED.items():
-            os.environ.setdefault(SETTINGS[setting], value)
-    found: list[Theirs] = []
-    slow: dict[str, str] = {}
-    start = time.perf_counter()
-    with RawModule(module, device=device) as raw:
-        for number, case in enumerate(cases):
-            progress(f"{RUN}{first + number}", None)
-            if time.perf_counter() - start > patience_s:
-                theirs = Theirs(error="IREE's own code has had its time")
-            elif case.entry in slow:
-                theirs = Theirs(error=slow[case.entry])
-            else:
-                theirs = run_baseline(raw, case)
-            found.append(theirs)
-            if TOO_LONG in theirs.error:
-                slow[case.entry] = f"not launched, since in a case before {theirs.error}"
-            if theirs.error and not raw.recover():
-                break
-    return tuple(found)
 
+    def __init__(self, module: bytes, device: str, until: float = math.inf) -> None:
+        if is_simulated(device):
+            for setting, value in SIMULATED.items():
+                os.environ.setdefault(SETTINGS[setting], value)
+        self._raw = RawModule(module, device=device)
+        self._until = until
+        self._slow: dict[str, str] = {}
 
-def run_baselines_apart(
-    *, module: bytes, device: str, cases: Sequence[Case], patience_s: float, progress: Progress
-) -> tuple[tuple[Theirs, ...], str]:
-    """The same in child processes, another one whenever a case took the device, or the process, with it.
+    def close(self) -> None:
+        """Lets go of the module."""
+        self._raw.close()
 
-    Second: why there is none for the last of the cases; empty if there is one for all.
-    """
-    found: list[Theirs] = []
-    while len(found) < len(cases):
-        first = len(found)
-        arguments = {
-            "module": module, "device": device, "cases": cases[first:], "first": first, "patience_s": patience_s,
-        }  # fmt: skip
-        try:
-            found += isolated(Call(run_baselines, arguments), progress)
-        except CompilerCrash as crash:
-            if not crash.where.startswith(RUN):
-                return tuple(found), crash.found
-            at = int(crash.where.removeprefix(RUN))
-            lost = Theirs(error="what IREE's own code gave was lost when a later case ended its process")
-            died = Theirs(error=f"IREE's own code fails: the process that ran it died: {crash.found}")
-            found += [*[lost] * (at - first), died]
-        except DeviceError as error:
-            return tuple(found), words(error)
-    return tuple(found), ""
+    def run(self, case: Case) -> Theirs:
+        """What it gives for a case. Raises `DeviceError` if a case before it took the device with it for good."""
+        if time.monotonic() > self._until:
+            return Theirs(error="IREE's own code has had its time")
+        if case.entry in self._slow:
+            return Theirs(error=self._slow[case.entry])
+        if not self._raw.recover():
+            raise DeviceError(f"it took {self._raw.device} with it")
+        theirs = run_baseline(self._raw, case)
+        if TOO_LONG in theirs.error:
+            self._slow[case.entry] = f"not launched, since in a case before {theirs.error}"
+        return theirs
 
 
 def set_beside(
@@ -133,6 +102,8 @@ def set_beside(
     `at`: the result and the element in it that the verdict's place shows. It passes or fails as before, but that
     `zeros`, for each result the positions that a candidate flushed to zero, are wrong where IREE's own code did not.
     """
+    if not verdict.entered:
+        return verdict
     if theirs.error:
         return replace(verdict, notes=(*verdict.notes, f"judged by the golden alone: {theirs.error}"))
     wrong = _fault(case, theirs)

@@ -16,6 +16,7 @@ from ..compiler import Compilation, bytecode_of, load_model
 from ..errors import CompilerError, SubstituteError
 from ..flags import read_flags, with_default_target
 from ..isolate import Child, threads_are_loaded
+from ..match.alignment import OF_BINDINGS
 from ..match.planner import Chosen
 from ..model.dispatch import Dispatch
 from ..pipeline import (
@@ -30,10 +31,13 @@ from ..pipeline import (
 )
 from ..plan_file import load_plan
 from ..read.signature import read_signatures
+from ..rewrite.choice import Choice
+from ..rewrite.selection import add_selection
 from .bundle import Bundle, Subject
-from .case import Launch
+from .case import Launch, case_key
 from .harness import isolate_dispatches
 from .inputs import classes_for
+from .launch import SELECTION
 from .prepare import describe_launch, make_case, responds
 from .sites import CallSite, Shapes
 
@@ -61,7 +65,7 @@ class Wanted:
     seeds: int = 3
     """How many draws of normal numbers, for statistics (one where `quick`)."""
     case: str = ""
-    """Only cases whose label and class, as `label [class]`, hold this text."""
+    """Only cases whose `case_key` holds this text."""
     launches: int = 4
     """How many different launches of a dispatch get cases."""
     shapes: tuple[Shapes, ...] = ({},)
@@ -186,7 +190,12 @@ def isolate_kernels(
     there = {d.executable for d in dispatches.values()}
     kept = replace(plan, substitutions=tuple(s for s in plan.substitutions if s.dispatch.executable in there))
     left = [site for site in sites if site.dispatch.executable in there]
-    substitute_dispatches(kept, left, clock, workers, folder)
+    choices_of: dict[Dispatch, list[Choice]] = {}
+    substitute_dispatches(kept, left, clock, workers, folder, choices_of)
+    for name, dispatch in dispatches.items():
+        choices = choices_of.get(dispatch, [])
+        if choices and not any(choice.total for choice in choices):
+            add_selection(module, name + SELECTION, dispatch, choices)
 
 
 def finish(compilation: Compilation, module: ir.Operation, translated: Look | None = None) -> bytes:
@@ -346,13 +355,14 @@ def _subject(
         described = None
         for inputs, seed in _draws(dispatch, wanted, first=at == 0):
             label = _label(dispatch.name, wanted) + (f", {places[at]}" if len(launches) > 1 else "")
-            if wanted.case not in f"{label} [{inputs}]":
+            if wanted.case not in case_key(label, inputs, seed):
                 continue
             try:
                 described = described or describe_launch(site.function, launch)
                 case = make_case(
                     site.function, dispatch, launch, entry=entry, label=label, inputs=inputs, seed=seed,
                     local=local, repeatable=not any(k.not_repeatable for k in kernels), described=described,
+                    alignment=max(map(_alignment, kernels)),
                 )  # fmt: skip
             except SubstituteError as error:
                 skipped = str(error).partition("\n")[0]
@@ -365,6 +375,12 @@ def _subject(
         name=dispatch.name, kernel=", ".join(k.name for k in kernels), kind=dispatch.kind, cases=tuple(cases),
         skipped="" if cases else skipped, notes=tuple(dict.fromkeys(notes)), text=text,
     )  # fmt: skip
+
+
+def _alignment(kernel: Kernel) -> int:
+    """What a kernel may count on: IREE's own layout and code count on that of bindings."""
+    of_iree = kernel.abi == "raw" or kernel.payload.kind.launch == "iree" or kernel.payload.kind.rewrites_body
+    return OF_BINDINGS if of_iree else kernel.alignment
 
 
 def _places(numbers: Sequence[int]) -> list[str]:

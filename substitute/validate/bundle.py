@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .case import Case
 
@@ -45,3 +45,8 @@ class Bundle:
     seed: int = 0
     versions: dict[str, str] = field(default_factory=dict)
     """Of what built it."""
+
+    def only(self, case: str) -> Bundle:
+        """The bundle with those cases alone whose key holds this text, and the dispatches that have some."""
+        subjects = [replace(s, cases=tuple(c for c in s.cases if case in c.key)) for s in self.subjects]
+        return replace(self, subjects=tuple(s for s in subjects if s.cases)) if case else self

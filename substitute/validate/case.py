@@ -58,6 +58,12 @@ class Area:
         """Bytes from its first element to its last."""
         return int(np.prod(self.shape, dtype=np.int64)) * storage_type(self.element).itemsize
 
+    @property
+    def described(self) -> str:
+        """The tensor for people, such as `binding 2 at byte 64: 4x16xf32`."""
+        at = f" at byte {self.offset}" if self.offset else ""
+        return f"binding {self.binding}{at}: {'x'.join(map(str, (*self.shape, self.element)))}"
+
     def view(self, binding: Bytes) -> Array:
         """The tensor, in the memory of the binding."""
         return binding[self.offset : self.offset + self.size_bytes].view(storage_type(self.element)).reshape(self.shape)
@@ -136,6 +142,13 @@ class Case:
     """Two launches give the same bits."""
     copies: bool = False
     """Nothing is computed, so that the signs of zeros have to be right as well."""
+    alignment: int = 1
+    """In bytes: what the addresses of operands are multiples of, beside their elements' sizes."""
+
+    @property
+    def key(self) -> str:
+        """The case as it is named on the command line."""
+        return case_key(self.label, self.inputs, self.seed)
 
     def contents(self, fill: int = 0) -> tuple[Bytes, ...]:
         """The buffers before a launch."""
@@ -148,3 +161,8 @@ class Case:
         """The bytes of one binding, out of the buffers' contents."""
         found = self.launch.bindings[number]
         return contents[found.resource][found.offset : found.offset + found.length]
+
+
+def case_key(label: str, inputs: str, seed: int) -> str:
+    """The text of which `--case` names a part."""
+    return f"{label} [{inputs}], seed {seed}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .elements import is_float, largest, smallest_normal, ulp
 from .statistics import Errors
 
-STAGES = ("launch", "shape", "type", "guard", "unwritten", "non-finite", "error", "repeat", "baseline")
+STAGES = ("launch", "shape", "type", "guard", "unwritten", "accumulates", "non-finite", "error", "repeat", "baseline")
 """In the order in which they are checked; a case fails at the first that it does not pass."""
 
 

@@ -25,15 +25,17 @@ from .criteria import (
     flushed,
 )
 from .elements import storage_type
-from .launch import GUARD_BYTES, PATTERNS, Arrangement, Ran, run_case
+from .launch import GUARD_BYTES, PATTERNS, Arrangement, Ran, granule, run_case, selects_fallback
 from .picture import Picture, error_map, histogram
 from .statistics import Errors, pool
 from .verdict import CaseVerdict, DispatchVerdict, Place, combine
 
-SHIFTS = {"local-task": (0, 64), "local-sync": (0, 64)}
-"""Bytes by which buffers are moved in the first and the second launch: IREE promises 64 on the CPU."""
-DEVICE_SHIFTS = (0, 256)
+LOCAL_SHIFT = 64
+"""Bytes by which buffers are moved in the second launch on the CPU, and by what operands have to be multiples of."""
+DEVICE_SHIFT = 256
 """Elsewhere: no device asks for more of a binding."""
+ABOUT_ONE = 0x3F
+"""A byte of which each floating-point number is between 0.0001 and 2."""
 BEHIND = (0, GUARD_BYTES)
 """Bytes of the guard that bindings include in the first and the second launch."""
 
@@ -46,7 +48,9 @@ class Options:
     in_flight: bool = True
     """Also with another grid of the same dispatch at the same time."""
     near: bool = False
-    """See `Arrangement`."""
+    """See `Arrangement`; nothing lies beside inaccessible pages then, and everything at multiples of 64 bytes."""
+    limit_s: float = 0.0
+    """Processor time that a case may take in a process of its own; 0: what its size suggests."""
 
 
 STANDARD = Options()
@@ -76,19 +80,29 @@ def judge_case(
 
 def judge_alone(candidate: RawModule, case: Case, *, options: Options = STANDARD) -> Judged:
     """The same without IREE's own code."""
-    shifts = SHIFTS.get(candidate.device.partition("://")[0], DEVICE_SHIFTS)
+    local = candidate.device.startswith("local")
+    shift = LOCAL_SHIFT + (0 if options.near else granule(case)) if local else DEVICE_SHIFT
     arrangements = [
         Arrangement(pattern=p, shift=s, behind=b, near=options.near)
-        for p, s, b in zip(PATTERNS, shifts, BEHIND, strict=True)
+        for p, s, b in zip(PATTERNS, (0, shift), BEHIND, strict=True)
     ]
     verdict = CaseVerdict(label=case.label, inputs=case.inputs, seed=case.seed)
+    if selects_fallback(candidate, case):
+        return Judged(verdict=replace(verdict, entered=False))
     try:
         runs = [run_case(candidate, case, a)[0] for a in arrangements]
         flying = run_case(candidate, case, *arrangements) if options.in_flight else ()
+        guarded = [
+            run_case(candidate, case, Arrangement(pattern=pattern, beside=where))[0]
+            for where, pattern in zip(("end", "start"), PATTERNS, strict=True)
+            if candidate.guards and not options.near
+        ]
     except DeviceError as error:
         return Judged(verdict=replace(verdict, stage="launch", message=words(error)))
-    finding, number = _find(case, runs, flying)
+    finding, number = _find(case, runs, flying, guarded)
     verdict = _with_errors(verdict, case, runs[0])
+    if finding is not None and finding.stage in ("unwritten", "non-finite", "error"):
+        finding = _accumulation(candidate, case, finding, number)
     if finding is None:
         zeros = tuple(
             flushed(e.read(_binding(case, runs[0], e)), e.values, e.allowed, e.area.element) for e in case.expected
@@ -104,7 +118,9 @@ def judge_cases(candidate: RawModule, cases: Sequence[Case], *, options: Options
     """All cases of a dispatch by their goldens alone, then the first once more after all others."""
     judged = [judge_alone(candidate, case, options=options) for case in cases]
     if judged and all(j.verdict.passed for j in judged):
-        judged[0] = replace(_again(candidate, cases[0], judged[0].verdict), zeros=judged[0].zeros)
+        again = judge_again(candidate, cases[0])
+        if not again.verdict.passed:
+            judged[0] = again
     return judged
 
 
@@ -164,9 +180,9 @@ def _would_pass(expected: Expected, fake: NDArray[Any], *, copies: bool) -> bool
     return check_values(fake, expected.values, expected.allowed, element, signs=copies) is None
 
 
-def _find(case: Case, runs: Sequence[Ran], flying: Sequence[Ran]) -> tuple[Finding | None, int]:
+def _find(case: Case, runs: Sequence[Ran], flying: Sequence[Ran], guarded: Sequence[Ran]) -> tuple[Finding | None, int]:
     """The first stage that does not pass, in the protocol's order, and the number of the result, or -1 for none."""
-    for run in (*runs, *flying):
+    for run in (*runs, *flying, *guarded):
         if run.faults:
             return Finding(stage="guard", message="; ".join(map(str, run.faults))), -1
     patterns = (runs[0].arrangement.pattern, runs[1].arrangement.pattern)
@@ -178,16 +194,45 @@ def _find(case: Case, runs: Sequence[Ran], flying: Sequence[Ran]) -> tuple[Findi
             or check_values(first, e.values, e.allowed, e.area.element, signs=case.copies)
             or check_values(second, e.values, e.allowed, e.area.element, signs=case.copies)
         )
+        for run in guarded:
+            third = e.read(_binding(case, run, e))
+            finding = finding or check_values(third, e.values, e.allowed, e.area.element, signs=case.copies)
         if finding is not None:
             return finding, number
     for number, e in enumerate(case.expected if case.repeatable else ()):
         first = e.read(_binding(case, runs[0], e))
-        others = ((runs[1], "in other memory"), *((run, "with another grid in flight") for run in flying))
+        others = (
+            (runs[1], "in other memory"), *((run, "with another grid in flight") for run in flying),
+            *((run, "beside an inaccessible page") for run in guarded),
+        )  # fmt: skip
         for run, how in others:
             finding = check_repeated(first, e.read(_binding(case, run, e)), how)
             if finding is not None:
                 return finding, number
     return None, -1
+
+
+def _accumulation(candidate: RawModule, case: Case, finding: Finding, number: int) -> Finding:
+    """The finding, or a better one where the result is right if its memory held zeros before, and else is not."""
+    expected = case.expected[number]
+    try:
+        (zeros,) = run_case(candidate, case, Arrangement(pattern=0))
+        (ones,) = run_case(candidate, case, Arrangement(pattern=ABOUT_ONE))
+    except DeviceError:
+        return finding
+    right = expected.read(_binding(case, zeros, expected))
+    moved = expected.read(_binding(case, ones, expected))
+    if check_values(right, expected.values, expected.allowed, expected.area.element, signs=case.copies) is not None:
+        return finding
+    if check_values(moved, expected.values, expected.allowed, expected.area.element, signs=case.copies) is None:
+        return finding
+    if check_written(moved, moved, (ABOUT_ONE, ABOUT_ONE), _poisoned(case, expected)) is not None:
+        return finding  # left as it was: zeros are right by chance
+    return replace(
+        finding, stage="accumulates",
+        message="the result depends on what its memory held before, and is right where that is zero: the kernel adds "
+        "to a result that nobody clears",
+    )  # fmt: skip
 
 
 def _binding(case: Case, run: Ran, expected: Expected) -> Bytes:
@@ -246,11 +291,13 @@ def _together(verdicts: Sequence[CaseVerdict]) -> tuple[Errors, Errors]:
     return pool([c for c, _ in both]), pool([b for _, b in both])
 
 
-def _again(candidate: RawModule, case: Case, verdict: CaseVerdict) -> Judged:
-    """The first case after all others: what it gives must not depend on what ran before."""
-    arrangement = Arrangement(pattern=PATTERNS[1])
+def judge_again(candidate: RawModule, case: Case) -> Judged:
+    """A case after others: what it gives must not depend on what ran before."""
+    verdict = CaseVerdict(label=case.label, inputs=case.inputs, seed=case.seed)
+    if selects_fallback(candidate, case):
+        return Judged(verdict=replace(verdict, entered=False))
     try:
-        (run,) = run_case(candidate, case, arrangement)
+        (run,) = run_case(candidate, case, Arrangement(pattern=PATTERNS[1]))
     except DeviceError as error:
         return Judged(verdict=replace(verdict, stage="launch", message=words(error)))
     for number, e in enumerate(case.expected):
@@ -259,7 +306,7 @@ def _again(candidate: RawModule, case: Case, verdict: CaseVerdict) -> Judged:
         if finding is not None:
             place = _place(case, number, finding, run)
             message = f"after the other cases ran: {finding.message}"
-            verdict = replace(verdict, stage="repeat", message=message, place=place)
+            verdict = replace(_with_errors(verdict, case, run), stage="repeat", message=message, place=place)
             return Judged(verdict=verdict, at=None if place is None else (number, finding.first))
     return Judged(verdict=verdict)
 
@@ -272,10 +319,8 @@ def _place(case: Case, number: int, finding: Finding, run: Ran) -> Place | None:
     def element(values: NDArray[Any]) -> str:
         return str(np.asarray(values).reshape(-1)[at])
 
-    area = expected.area
-    shape = "x".join(map(str, (*area.shape, area.element)))
     return Place(
-        operand=f"binding {area.binding} at byte {area.offset}: {shape}",
+        operand=expected.area.described,
         coordinates=expected.position(at),
         candidate=element(expected.read(_binding(case, run, expected))),
         golden=element(expected.values),

@@ -14,6 +14,7 @@ from ..model.kernel import Kernel
 from ..pipeline import Progress, silent
 from .build import Baseline, Wanted, build_bundle
 from .bundle import Bundle
+from .judge import STANDARD, Options
 from .kernel_verdict import KernelVerdict
 from .run import build_and_judge
 from .targets import backend_of, flags_for
@@ -31,6 +32,7 @@ def validate_kernel(
     case: str = "",
     flags: Sequence[str] = (),
     isolate: bool = False,
+    options: Options = STANDARD,
     progress: Progress = silent,
 ) -> KernelVerdict:
     """One kernel of the catalog (with its forms read) on one device. `case`: only cases that hold this text.
@@ -43,7 +45,8 @@ def validate_kernel(
         "folder": kernel.folder, "name": kernel.name, "device": device, "quick": quick, "seed": seed, "case": case,
         "flags": tuple(flags),
     }  # fmt: skip
-    seconds, verdicts = build_and_judge(Call(bundle_kernel, arguments), isolate=isolate, progress=progress)
+    build = Call(bundle_kernel, arguments)
+    seconds, verdicts = build_and_judge(build, isolate=isolate, options=options, progress=progress)
     seconds = {**seconds, "all": time.perf_counter() - start}
     message = ""
     if not verdicts:

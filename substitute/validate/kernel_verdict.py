@@ -20,6 +20,8 @@ class KernelVerdict:
     dispatches: tuple[DispatchVerdict, ...]
     message: str = ""
     """Why nothing could be judged; empty if something was."""
+    error: str = ""
+    """What is wrong with the kernel's files or the command, so that nothing could be run; empty if nothing is."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall-clock time of each step."""
 
@@ -27,4 +29,4 @@ class KernelVerdict:
     def passed(self) -> bool:
         """True if some dispatch was judged, and all that were passed."""
         judged = [d for d in self.dispatches if not d.skipped]
-        return not self.message and bool(judged) and all(d.passed for d in judged)
+        return not self.message and not self.error and bool(judged) and all(d.passed for d in judged)

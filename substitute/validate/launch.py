@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..device.raw import Grid, RawModule
-from .case import Bytes, Case
+from ..device.guarded import READ, WRITTEN, Block, Touch
+from ..device.raw import Grid, GuardedGrid, RawModule
+from .case import Area, Bytes, Case
+from .elements import storage_type
 
 GUARD_BYTES = 4096
 """Before and after every buffer; a multiple of every alignment that a device asks of a binding."""
@@ -19,6 +21,9 @@ WORD = 4
 """Bytes of the pattern that guards repeat."""
 IN_FLIGHT = "_twice"
 """Suffix of the harness's function that launches two grids at once (see `harness`)."""
+
+SELECTION = "_selected"
+"""Suffix of the function that says which kernel a launch selects; there is none where it is always the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,9 @@ class Arrangement:
     near: bool = False
     """Only what the launch may touch, and the guard around that, is filled and looked at: a weight in a large buffer
     then costs no more than in a small one."""
+    beside: str = ""
+    """`end` or `start`: each operand's last byte, or its first, lies beside an inaccessible page, and not between
+    guards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +54,28 @@ class Fault:
     """Of the first such byte, in bytes from the buffer's start."""
     count: int
 
+    operands: str = ""
+    """The tensors in the buffer."""
+
     def __str__(self) -> str:
-        return f"{self.count} bytes changed {self.where} (buffer {self.resource}, first at byte {self.offset})"
+        of = f" with {self.operands}" if self.operands else ""
+        return f"{self.count} bytes changed {self.where} (buffer {self.resource}{of}, first at byte {self.offset})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutOfBounds:
+    """An access to memory beside an operand."""
+
+    verb: str
+    operand: str
+    distance: int
+    """In bytes, from its end; negative: before its start."""
+
+    def __str__(self) -> str:
+        place = (
+            f"{-self.distance} bytes before its start" if self.distance < 0 else f"{self.distance} bytes behind its end"
+        )
+        return f"it {self.verb} outside of {self.operand}: {place}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,17 +85,122 @@ class Ran:
     arrangement: Arrangement
     contents: tuple[Bytes, ...]
     """The buffers, without their guards."""
-    faults: tuple[Fault, ...]
+    faults: tuple[Fault | OutOfBounds, ...]
+
+
+def selects_fallback(module: RawModule, case: Case) -> bool:
+    """True if the launch runs IREE's own code and no kernel."""
+    selected = module.call(case.entry + SELECTION, *case.launch.workload)
+    return selected is not None and selected < 0
 
 
 def run_case(module: RawModule, case: Case, *arrangements: Arrangement) -> tuple[Ran, ...]:
     """Launches a case once per arrangement; two arrangements are in flight together. Raises `DeviceError`."""
+    if arrangements[0].beside:
+        (arrangement,) = arrangements
+        return (_run_guarded(module, case, arrangement),)
     grids = [lay_out(case, arrangement) for arrangement in arrangements]
     entry = case.entry + (IN_FLIGHT if len(grids) > 1 else "")
     after = module.launch(entry, *grids)
     return tuple(
         look_at(case, arrangement, grid.buffers, buffers)
         for arrangement, grid, buffers in zip(arrangements, grids, after, strict=True)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """Bytes of one buffer that stay together: those of bindings that share some."""
+
+    resource: int
+    start: int
+    stop: int
+    bindings: tuple[int, ...]
+
+
+def _groups(case: Case) -> list[_Group]:
+    """What lies beside inaccessible pages: the bytes from the first tensor of a binding to its last."""
+    spans = []
+    for number, binding in enumerate(case.launch.bindings):
+        areas = [a for a in case.areas if a.binding == number and a.size_bytes]
+        first = min((a.offset for a in areas), default=0)
+        last = max((a.offset + a.size_bytes for a in areas), default=first)
+        spans.append((binding.resource, binding.offset + first, binding.offset + last, number))
+    groups: list[_Group] = []
+    for resource, start, stop, number in sorted(spans):
+        before = groups[-1] if groups else None
+        if before is not None and before.resource == resource and start < before.stop:
+            groups[-1] = _Group(
+                resource=resource, start=before.start, stop=max(stop, before.stop), bindings=(*before.bindings, number)
+            )
+        else:
+            groups.append(_Group(resource=resource, start=start, stop=stop, bindings=(number,)))
+    return groups
+
+
+def granule(case: Case) -> int:
+    """What every address of an operand is a multiple of: its element's size, or what its kernel asks for."""
+    return max([case.alignment, *(storage_type(area.element).itemsize for area in case.areas)])
+
+
+def _run_guarded(module: RawModule, case: Case, arrangement: Arrangement) -> Ran:
+    before = contents_with_poison(case, arrangement.pattern)
+    groups = _groups(case)
+    blocks, bindings = [], [(0, 0, 0)] * len(case.launch.bindings)
+    for number, group in enumerate(groups):
+        of = [case.launch.bindings[b] for b in group.bindings]
+        blocks.append(
+            Block(
+                contents=before[group.resource][group.start : group.stop], alignment=granule(case),
+                at_end=arrangement.beside == "end", fill=guard_bytes(arrangement.pattern, number, 4),
+                reach=group.start - min(b.offset for b in of),
+            )
+        )  # fmt: skip
+        for b in group.bindings:
+            binding = case.launch.bindings[b]
+            bindings[b] = (number, binding.offset - group.start, binding.length)
+    launch = case.launch
+    done = module.launch_guarded(
+        case.entry,
+        GuardedGrid(
+            blocks=tuple(blocks), bindings=tuple(bindings), constants=launch.constants, workload=launch.workload
+        ),
+    )
+    after = [buffer.copy() for buffer in before]
+    faults: list[Fault | OutOfBounds] = [_out_of_bounds(case, groups, touch) for touch in done.touched]
+    for number, (group, contents, changed) in enumerate(zip(groups, done.contents, done.changed, strict=True)):
+        after[group.resource][group.start : group.stop] = contents
+        faults += [_out_of_bounds(case, groups, Touch(block=number, offset=at, kind=WRITTEN)) for at in changed[:1]]
+    for number, (old, new) in enumerate(zip(before, after, strict=True)):
+        faults += _faults(case, number, old, new, 0, case.sizes[number], (0, case.sizes[number]))
+    return Ran(arrangement=arrangement, contents=tuple(after), faults=tuple(faults))
+
+
+def contents_with_poison(case: Case, pattern: int) -> list[Bytes]:
+    """The buffers before a launch."""
+    buffers = [guard_bytes(pattern, number, size) for number, size in enumerate(case.sizes)]
+    for resource, first, last in case.written:
+        buffers[resource][first:last] = pattern
+    for part in case.filled:
+        buffers[part.resource][part.start : part.stop] = part.data
+    return buffers
+
+
+def _out_of_bounds(case: Case, groups: Sequence[_Group], touch: Touch) -> OutOfBounds:
+    group = groups[touch.block]
+    at = group.start + touch.offset
+    areas = [a for a in case.areas if a.binding in group.bindings]
+    ends = [(case.launch.bindings[a.binding].offset + a.offset, a) for a in areas]
+
+    def distance(start: int, area: Area) -> int:
+        return start - at if at < start else max(at - start - area.size_bytes, 0)
+
+    verb = {READ: "reads", WRITTEN: "writes"}.get(touch.kind, "reads or writes")
+    if not ends:
+        return OutOfBounds(verb=verb, operand=f"binding {group.bindings[0]}, which is empty", distance=touch.offset)
+    start, area = min(ends, key=lambda one: distance(*one))
+    return OutOfBounds(
+        verb=verb, operand=area.described, distance=at - start if at < start else at - start - area.size_bytes
     )
 
 
@@ -129,7 +262,7 @@ def guard_bytes(pattern: int, number: int, size: int) -> Bytes:
 def look_at(case: Case, arrangement: Arrangement, before: Iterable[Bytes], after: Iterable[Bytes]) -> Ran:
     """What became of the buffers of one launch."""
     start = GUARD_BYTES + arrangement.shift
-    faults: list[Fault] = []
+    faults: list[Fault | OutOfBounds] = []
     contents = []
     for number, (old, new) in enumerate(zip(before, after, strict=True)):
         size = case.sizes[number]
@@ -170,4 +303,8 @@ def _faults(
         wrong: NDArray[np.bool_] = changed & mask
         if wrong.any():
             first = int(np.argmax(wrong)) + low - start
-            yield Fault(where=where, resource=number, offset=first, count=int(np.count_nonzero(wrong)))
+            areas = [a for a in case.areas if case.launch.bindings[a.binding].resource == number]
+            yield Fault(
+                where=where, resource=number, offset=first, count=int(np.count_nonzero(wrong)),
+                operands=", ".join(a.described for a in areas),
+            )  # fmt: skip

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ..errors import CompilerError, DeviceError, UsageError
-from ..isolate import Call, isolated
+from ..errors import CompilerCrash, CompilerError, DeviceError, UsageError
+from ..isolate import Call, Child, Death, isolated
 from ..model.plan import Plan
 from ..pipeline import Clock, CompileResult, Progress, compile_model, silent
 from .baseline import words
 from .bisect import find_culprits
 from .build import Wanted, only_bundle
 from .bundle import Bundle
+from .judge import STANDARD, Options
 from .model_inputs import draw_inputs, input_types
 from .reproducer import file_name, write_reproducer
 from .results import ResultVerdict, compare, compare_three, missing
@@ -28,6 +30,12 @@ from .verdict import DispatchVerdict
 
 if TYPE_CHECKING:
     from ..device import Session
+
+
+STOCK_LIMIT_S = 3600.0
+"""Processor time that a call of stock IREE may take."""
+LIMIT_S, LIMIT_SHARE = 30.0, 100.0
+"""What a call of the model with kernels may take: seconds in any case, and times what stock IREE took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +59,22 @@ class ModelVerdict:
 
     @property
     def passed(self) -> bool:
-        """True if something was judged, and every result and every dispatch that was passed."""
+        """True if a kernel was judged, and every result and every dispatch that was passed."""
         judged = [d for d in self.dispatches if not d.skipped]
-        return bool(self.results or judged) and all(r.passed for r in self.results) and all(d.passed for d in judged)
+        return not self.unproven and all(r.passed for r in self.results) and all(d.passed for d in judged)
+
+    @property
+    def unproven(self) -> str:
+        """Why nothing is known of the kernels; empty if something is."""
+        if not self.plan.substitutions:
+            return "no kernel takes a dispatch of the model: nothing was compared but IREE with itself"
+        if any(not d.skipped for d in self.dispatches):
+            return ""
+        if not self.results:
+            return "no dispatch and no result could be judged"
+        if self.dispatches and not any(d.entered or not d.cases for d in self.dispatches):
+            return "no kernel ran in any launch: IREE's own code was selected in each, also in the whole model"
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +88,7 @@ class Setting:
     flags: tuple[str, ...]
     function: str | None
     isolate: bool
+    options: Options = STANDARD
 
 
 def validate_model(
@@ -86,6 +108,7 @@ def validate_model(
     dispatches: bool = True,
     reproducer: Path | None = None,
     isolate: bool = False,
+    options: Options = STANDARD,
     progress: Progress = silent,
 ) -> ModelVerdict:
     """Every substituted dispatch alone, where the model launches it, and then the whole model beside stock IREE.
@@ -95,12 +118,10 @@ def validate_model(
     substitutions that make it so are searched for, and kept in folders below `reproducer`. Raises `SubstituteError`
     for what cannot be compiled or run; a wrong result is a verdict, not an error.
     """
-    from ..device import Session
-
     clock = Clock(progress)
     setting = Setting(
         model=model, device=device, kernels=tuple(kernels), builtin=builtin, flags=flags_for(device, flags),
-        function=function, isolate=isolate,
+        function=function, isolate=isolate, options=options,
     )  # fmt: skip
     with clock.step("stock"):
         stock = compile_model(
@@ -108,20 +129,29 @@ def validate_model(
         )
     with clock.step("substituted"):
         result = _substituted(setting, plan, prefixed(progress, "substituted: "))
-    with Session(stock.vmfb, device=device) as session:
-        called = session.function(function)
-        values = list(inputs) or draw_inputs(called.name, input_types(called, stock.signatures), seed)
-        shapes = [np.shape(value) for value in values]
-        with clock.step("run"):
-            theirs, broken = ([], "") if case else of_stock(session, function, values)
+    with clock.step("run"):
+        ran = _apart(setting, _call_stock, {
+            "vmfb": stock.vmfb, "device": device, "function": function, "values": list(inputs), "seed": seed,
+            "signatures": stock.signatures, "call": not case,
+        }, limit_s=STOCK_LIMIT_S)  # fmt: skip
+    if isinstance(ran, Death):
+        raise DeviceError(
+            f"stock IREE ends its process on {device}", where=str(model), found=ran.found,
+            next_step="nothing is known of the kernels: report it to IREE", details=ran.stderr,
+        )  # fmt: skip
+    values, theirs, broken = ran.values, ran.results, ran.broken
+    shapes = [np.shape(value) for value in values]
+    open_shapes = ({_entry_name(ran.function): shapes, "": shapes},)
     alone: tuple[DispatchVerdict, ...] = ()
     if dispatches and result.plan.substitutions:
         with clock.step("dispatches"):
-            wanted = Wanted(quick=quick, seed=seed, case=case, shapes=({_entry_name(called.name): shapes, "": shapes},))
+            wanted = Wanted(
+                quick=quick, seed=seed, case=case, shapes=({_entry_name(ran.function): shapes, "": shapes},)
+            )
             alone = judge_plan(setting, result.plan, wanted, prefixed(progress, "dispatches: "))
     verdicts: tuple[ResultVerdict, ...] = ()
     if not case and not broken:
-        judge = _Judge(setting, values, theirs, list(expected))
+        judge = _Judge(setting, values, theirs, list(expected), limit_s=LIMIT_S + LIMIT_SHARE * ran.seconds)
         with clock.step("run"):
             verdicts = judge.of_module(result.vmfb)
     verdict = ModelVerdict(
@@ -139,13 +169,61 @@ def validate_model(
     folders: list[str] = []
     if reproducer is not None:
         for name in culprits:
-            wanted = Wanted(quick=True, seed=seed, shapes=({_entry_name(called.name): shapes, "": shapes},))
+            wanted = Wanted(quick=True, seed=seed, shapes=open_shapes)
             folders.append(_reproduced(setting, result.plan, name, wanted, alone, reproducer, progress))
     return replace(verdict, culprits=culprits, reproducers=tuple(folders))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """A call of a model."""
+
+    function: str
+    values: list[Any]
+    """The arguments."""
+    results: list[Any]
+    broken: str
+    """Why there are no results; empty if there are."""
+    seconds: float
+    """Processor time."""
+
+
+def _call_stock(
+    *, vmfb: bytes, device: str, function: str | None, values: list[Any], seed: int, signatures: Any, call: bool,
+    progress: Progress,
+) -> Called:  # fmt: skip
+    """Calls stock IREE; a fault of its own code says nothing of the kernels. Raises `DeviceError`."""
+    from ..device import Session
+
+    progress("run stock IREE", None)
+    with Session(vmfb, device=device) as session:
+        called = session.function(function)
+        values = values or draw_inputs(called.name, input_types(called, signatures), seed)
+        start = time.process_time()
+        results, broken = of_stock(session, function, values) if call else ([], "")
+        seconds = time.process_time() - start
+    return Called(function=called.name, values=values, results=results, broken=broken, seconds=seconds)
+
+
+def _call_model(*, vmfb: bytes, device: str, function: str | None, values: list[Any], progress: Progress) -> list[Any]:
+    from ..device import Session
+
+    progress("run the model", None)
+    with Session(vmfb, device=device) as session:
+        return list(session.call(function, values))
+
+
+def _apart(setting: Setting, function: Callable[..., Any], arguments: Mapping[str, Any], *, limit_s: float) -> Any:
+    """The result of a call in a process of its own, where the setting asks for it, or its `Death`."""
+    call = Call(function, arguments)
+    if not setting.isolate:
+        return call(silent)
+    with Child(call) as child:
+        return child.outcome(silent, limit_s=lambda: limit_s)
+
+
 def of_stock(session: Session, function: str | None, values: list[Any]) -> tuple[list[Any], str]:
-    """The results of stock IREE; or none, and why: a fault of its own code says nothing of the kernels."""
+    """The results of stock IREE, or none and the reason."""
     try:
         return session.call(function, values), ""
     except DeviceError as error:
@@ -155,7 +233,7 @@ def of_stock(session: Session, function: str | None, values: list[Any]) -> tuple
 def judge_plan(setting: Setting, plan: Plan, wanted: Wanted, progress: Progress) -> tuple[DispatchVerdict, ...]:
     """Every dispatch that a plan substitutes, alone, with the launches it has in the model."""
     call = _bundling(setting, chosen_of(plan), wanted)
-    return build_and_judge(call, isolate=setting.isolate, progress=progress)[1]
+    return build_and_judge(call, isolate=setting.isolate, options=setting.options, progress=progress)[1]
 
 
 def bundle_plan(setting: Setting, chosen: Mapping[str, tuple[str, ...]], wanted: Wanted, progress: Progress) -> Bundle:
@@ -194,8 +272,11 @@ def _substituted(setting: Setting, plan: Path | None, progress: Progress) -> Com
 class _Judge:
     """Runs compiled forms of one model on the same inputs, and compares with stock IREE and what was expected."""
 
-    def __init__(self, setting: Setting, values: list[Any], stock: list[Any], expected: list[Any]) -> None:
+    def __init__(
+        self, setting: Setting, values: list[Any], stock: list[Any], expected: list[Any], *, limit_s: float
+    ) -> None:
         self.setting, self.values, self.stock, self.expected = setting, values, stock, expected
+        self.limit_s = limit_s
         if expected and len(expected) != len(stock):
             raise UsageError(
                 "wrong number of expected results", where="--expected", expected=str(len(stock)),
@@ -204,13 +285,16 @@ class _Judge:
 
     def of_module(self, vmfb: bytes) -> tuple[ResultVerdict, ...]:
         """The verdict on each result of a module; a module that does not run gives none that is right."""
-        from ..device import Session
-
+        arguments = {
+            "vmfb": vmfb, "device": self.setting.device, "function": self.setting.function, "values": self.values,
+        }  # fmt: skip
         try:
-            with Session(vmfb, device=self.setting.device) as session:
-                found = session.call(self.setting.function, self.values)
+            found = _apart(self.setting, _call_model, arguments, limit_s=self.limit_s)
+            reason = f"its process died: {found.found}" if isinstance(found, Death) else ""
         except DeviceError as error:
-            reason = f"the model does not run: {words(error)}"
+            reason = words(error)
+        if reason:
+            reason = f"the model does not run: {reason}"
             return tuple(missing(i, stock, reason) for i, stock in enumerate(self.stock))
         if not self.expected:
             return tuple(compare(i, a, b) for i, (a, b) in enumerate(zip(found, self.stock, strict=True)))
@@ -252,12 +336,15 @@ def _reproduced(
     verdict = next((v for v in verdicts if v.name == name), None)
     if verdict is not None and verdict.failures:
         failure = verdict.failures[0]
-        wanted = replace(wanted, case=f"{failure.label} [{failure.inputs}]", seed=failure.seed, quick=False, seeds=1)
+        wanted = replace(wanted, case=failure.key, seed=failure.seed, quick=False, seeds=1)
     bundle = bundle_plan(setting, chosen_of(plan, [name]), wanted, progress)
     place = folder / file_name(name)
     crashes = verdict is not None and any(c.stage == "launch" for c in verdict.failures)
     arguments = {"bundle": bundle, "folder": place, "model": str(setting.model), "run": not crashes}
-    return str(isolated(Call(write_reproducer, arguments), progress))
+    try:
+        return str(isolated(Call(write_reproducer, arguments), progress))
+    except CompilerCrash:  # a kernel that ends its process now and not before
+        return str(isolated(Call(write_reproducer, {**arguments, "run": False}), progress))
 
 
 def _note(expected: Sequence[np.ndarray[Any, Any]]) -> str:

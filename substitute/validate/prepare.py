@@ -38,6 +38,7 @@ def make_case(
     seed: int,
     local: bool = True,
     repeatable: bool = True,
+    alignment: int = 1,
     described: tuple[Launch, tuple[Area, ...]] | None = None,
     budget: Budget | None = None,
     most: int | None = None,
@@ -79,7 +80,8 @@ def make_case(
         label=label, entry=entry, launch=launch, areas=areas, sizes=sizes,
         filled=tuple(Filled(resource=r, start=a, data=contents[r][a:b].copy()) for r, a, b in _merged(read)),
         written=tuple(_merged(written)), expected=tuple(_of_store(store, held) for store in outcome.stores),
-        inputs=inputs, seed=seed, repeatable=repeatable, copies=dispatch.kind in COPIES and not flushes,
+        inputs=inputs, seed=seed, repeatable=repeatable, alignment=alignment,
+        copies=dispatch.kind in COPIES and not flushes,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import UsageError
 from ..model.dispatch import TensorType
 from ..model.kernel import Form, Kernel
-from .shapes import EDGES, draw_sizes
+from .shapes import EDGES, check_constraints, draw_sizes
 from .sites import Shapes
 
 Sizes = Mapping[str, int]
@@ -99,6 +99,7 @@ def definition_file(kernel: Kernel) -> Path:
 
 def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Generator) -> list[Function]:
     """Every form of a kernel's definition: static sizes, open sizes, and between other work where it has slots."""
+    check_constraints(kernel)
     functions: list[Function] = []
     forms = _forms(kernel, quick=quick, random=random)
     share = len(forms)
@@ -109,6 +110,13 @@ def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Gener
         else:
             count = max(8 if share <= MANY_FORMS else 3, 24 // share)
         drawn = draw_sizes(kernel, form, count=count, random=random, most=most)
+        if not drawn:
+            raise UsageError(
+                f"no sizes were found for @{form.name} of {kernel.name}", where=str(kernel.folder),
+                expected="sizes of the definition's axes that fulfil the constraints",
+                found=" and ".join(f"`{c.text}`" for c in kernel.constraints),
+                next_step="validate a model in which it is used: iree-substitute validate MODEL --kernels DIR",
+            )  # fmt: skip
         fixed = drawn if form is kernel.forms[0] or not quick else drawn[-1:]
         functions += [_function(kernel, form, sizes, len(functions) + i) for i, sizes in enumerate(fixed)]
         functions.append(_open_function(kernel, form, drawn, len(functions)))

@@ -16,6 +16,7 @@ from ..pipeline import silent
 from .bundle import Bundle
 from .bundle_file import load_bundle, save_bundle
 from .case import Case
+from .judge import STANDARD, Options
 from .launch import Arrangement, Ran, run_case
 from .run import judge_bundle, judge_isolated
 from .verdict import DispatchVerdict
@@ -55,8 +56,13 @@ def write_reproducer(
     return folder
 
 
-def replay(folder: Path, *, device: str | None, isolate: bool, progress: Progress) -> tuple[DispatchVerdict, ...]:
-    """Judges a reproducer, or a bundle's file, again. Raises `UsageError` for a folder that is none."""
+def replay(
+    folder: Path, *, device: str | None, isolate: bool, progress: Progress, case: str = "", options: Options = STANDARD
+) -> tuple[DispatchVerdict, ...]:
+    """Judges a reproducer, or a bundle's file, again: only cases that hold the text `case`.
+
+    Raises `UsageError` for a folder that is none.
+    """
     file = folder / BUNDLE_NAME if folder.is_dir() else folder
     if not file.is_file():
         raise UsageError(
@@ -65,7 +71,7 @@ def replay(folder: Path, *, device: str | None, isolate: bool, progress: Progres
         )  # fmt: skip
     bundle = load_bundle(file)
     judge = judge_isolated if isolate else judge_bundle
-    return judge(bundle, device=device, progress=progress)
+    return judge(bundle.only(case), device=device, options=options, progress=progress)
 
 
 def _write_arrays(case: Case, folder: Path) -> None:

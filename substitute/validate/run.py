@@ -1,31 +1,262 @@
-"""Judges a bundle on a device, in a process of its own, so that a kernel that crashes fails and nothing more."""
+"""Judges a bundle on a device, case by case, in a child process that a kernel may end without ending anything else."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import cast
+from types import TracebackType
+from typing import Any, Self, cast
 
-from ..device.raw import RawModule
-from ..errors import CompilerCrash, DeviceError
-from ..isolate import Call, Progress, isolated
-from . import baseline
-from .baseline import Theirs, run_baselines, run_baselines_apart, set_beside, words
+from ..device.guarded import Crash, guarded_memory, read_crash
+from ..device.raw import RawModule, guards_memory
+from ..errors import DeviceError
+from ..isolate import Call, Child, Death, Progress, isolated, send_part, threads_are_loaded
+from .baseline import Baselines, Theirs, set_beside, words
 from .bundle import Bundle, Subject
 from .case import Case
-from .judge import STANDARD, Judged, Options, conclude, judge_cases
+from .judge import STANDARD, Judged, Options, conclude, judge_again, judge_alone
+from .launch import granule
 from .verdict import CaseVerdict, DispatchVerdict
 
 RUN = "run "
-"""What the progress says before the name of a dispatch."""
+"""The progress's text before the name of a dispatch."""
+BESIDE = "beside "
 APART = frozenset({"cuda", "cuda-sim"})
 """Drivers on which IREE's own code runs in a process of its own: a fault there can only be left by ending it."""
 PATIENCE_S = 10.0
 PATIENCE_SHARE = 0.5
-"""How long it may take: the seconds in any case, else this share of what the kernels took, which are launched more
-often. Simulated and software devices are slow, and its part of a verdict is the smaller one."""
+"""How long IREE's own code may take: the seconds in any case, else this share of what the kernels took, which are
+launched more often. Simulated and software devices are slow, and its part of a verdict is the smaller one."""
+START_S = 120.0
+"""The processor time in which a process has to begin its first case, or its next."""
+FLOOR_S, ELSEWHERE_S = 5.0, 20.0
+"""The processor time that every case may take, on this machine's CPU and on other devices."""
+OPERATION_S, OPERATION_ELSEWHERE_S = 1e-7, 1e-5
+"""What is added to it for each multiplication of the golden, far more than a naive kernel needs."""
+MOST_ALIGNMENT = 64
+"""In bytes: what IREE promises of a binding on the CPU."""
+DIED, STOPPED = 1, 2
+"""How much a case that ended its process weighs, and one that had to be stopped, which took longer."""
+MOST_OF_A_DISPATCH, MOST_OF_ALL = 3, 16
+"""With such a weight of lost cases the rest of a dispatch, or of the bundle, is not run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A case to be run."""
+
+    kind: str
+    """`judge`: as a candidate; `again`: once more after all others; `beside`: as IREE's own code."""
+    subject: int
+    case: int
+
+
+Value = Judged | Theirs
+
+
+class Runner:
+    """Runs tasks in this process, one after the other."""
+
+    def __init__(self, bundle: Bundle, device: str, options: Options, *, began: float, beside_began: float) -> None:
+        self.bundle, self.device, self.options = bundle, device, options
+        self._began, self._beside_began = began, beside_began
+        self._candidate: RawModule | None = None
+        self._baselines: Baselines | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._candidate is not None:
+            self._candidate.close()
+        if self._baselines is not None:
+            self._baselines.close()
+
+    def run(self, task: Task) -> Value:
+        """Raises `DeviceError` if the module cannot be loaded."""
+        case = self.bundle.subjects[task.subject].cases[task.case]
+        if task.kind == "beside":
+            if self._baselines is None:
+                assert self.bundle.baseline is not None
+                now = time.monotonic()
+                patience_s = max(PATIENCE_S, PATIENCE_SHARE * ((self._beside_began or now) - self._began))
+                self._baselines = Baselines(self.bundle.baseline, self.device, (self._beside_began or now) + patience_s)
+            return self._baselines.run(case)
+        if self._candidate is None:
+            self._candidate = RawModule(self.bundle.candidate, device=self.device)
+        if task.kind == "again":
+            return judge_again(self._candidate, case)
+        return judge_alone(self._candidate, case, options=self.options)
+
+
+def serve(
+    *, bundle: Bundle, device: str, options: Options, tasks: Sequence[Task], began: float, beside_began: float,
+    progress: Progress,
+) -> None:  # fmt: skip
+    """Runs tasks in a child process; each value is sent as soon as it is known."""
+    if guards_memory(device):
+        send_part(("record", guarded_memory().record))
+    failed: set[int] = set()
+    with Runner(bundle, device, options, began=began, beside_began=beside_began) as runner:
+        for number, task in enumerate(tasks):
+            if task.kind == "again" and task.subject in failed:
+                continue
+            name = BESIDE if task.kind == "beside" else RUN
+            progress(name + bundle.subjects[task.subject].name, number / len(tasks))
+            send_part(("begin", task))
+            value = runner.run(task)
+            if isinstance(value, Judged) and not value.verdict.passed:
+                failed.add(task.subject)
+            send_part(("end", value))
+
+
+class Judgement:
+    """The values of a bundle's tasks, and the cases that were lost."""
+
+    def __init__(self, bundle: Bundle, device: str, options: Options, progress: Progress) -> None:
+        self.bundle, self.device, self.options, self.progress = bundle, device, options, progress
+        self.values: dict[Task, Value] = {}
+        self.missing = ""
+        """Why IREE's own code was not run."""
+        self._weights: dict[int, int] = {}
+        self._began = time.monotonic()
+        self._beside_began = 0.0
+        self._record = ""
+        self._current: Task | None = None
+
+    # --- in this process
+
+    def run_here(self, tasks: Sequence[Task]) -> None:
+        """Raises `DeviceError` if the candidates cannot be loaded."""
+        with Runner(self.bundle, self.device, self.options, began=self._began, beside_began=0.0) as runner:
+            for number, task in enumerate(self._left(tasks)):
+                name = BESIDE if task.kind == "beside" else RUN
+                self.progress(name + self.bundle.subjects[task.subject].name, number / len(tasks))
+                try:
+                    self.values[task] = runner.run(task)
+                except DeviceError as error:
+                    if task.kind != "beside":
+                        raise
+                    self.missing = words(error)
+                    return
+
+    # --- in child processes
+
+    def run_apart(self, tasks: Sequence[Task]) -> None:
+        """Runs tasks in a child, and in another one whenever a task ends it. Raises `DeviceError` as above."""
+        while left := list(self._left(tasks)):
+            self._current = None
+            arguments = {
+                "bundle": self.bundle, "device": self.device, "options": self.options, "tasks": left,
+                "began": self._began, "beside_began": self._beside_began,
+            }  # fmt: skip
+            try:
+                with Child(Call(serve, arguments)) as child:
+                    outcome = child.outcome(self.progress, take=self._take, limit_s=self._limit_s)
+                    crash = read_crash(self._record) if self._record and isinstance(outcome, Death) else None
+            except DeviceError as error:
+                if not self._is_beside():
+                    raise
+                self.missing = words(error)
+                return
+            if not isinstance(outcome, Death):
+                return
+            self._lose(outcome, crash)
+
+    def _is_beside(self) -> bool:
+        return self._current is not None and self._current.kind == "beside"
+
+    def _take(self, part: Any) -> None:
+        kind, value = part
+        if kind == "record":
+            self._record = value
+        elif kind == "begin":
+            self._current = value
+            if value.kind == "beside" and not self._beside_began:
+                self._beside_began = time.monotonic()
+        else:
+            assert self._current is not None
+            self.values[self._current] = value
+            self._current = None
+
+    def _limit_s(self) -> float:
+        if self._current is None:
+            return START_S
+        local = self.device.startswith("local")
+        floor = self.options.limit_s or (FLOOR_S if local else ELSEWHERE_S)
+        if self.options.limit_s:
+            return floor
+        case = self._case(self._current)
+        operations = sum(math.prod(e.sizes) * max(e.depth, 1) for e in case.expected)
+        return floor + operations * (OPERATION_S if local else OPERATION_ELSEWHERE_S)
+
+    def _lose(self, death: Death, crash: Crash | None) -> None:
+        task = self._current
+        if task is None:
+            raise DeviceError(
+                f"the process that runs the kernels died before the first of them ran on {self.device}",
+                found=death.found, details=death.stderr,
+            )  # fmt: skip
+        case = self._case(task)
+        if task.kind == "beside":
+            self.values[task] = Theirs(error=f"IREE's own code fails: {death.found}")
+            return
+        message = _cause(case, death, crash)
+        verdict = CaseVerdict(label=case.label, inputs=case.inputs, seed=case.seed, stage="launch", message=message)
+        self.values[task] = Judged(verdict=verdict)
+        self._weights[task.subject] = self._weights.get(task.subject, 0) + (STOPPED if death.stopped else DIED)
+
+    # --- both
+
+    def _left(self, tasks: Sequence[Task]) -> Iterator[Task]:
+        for task in tasks:
+            if task in self.values or self.given_up(task.subject):
+                continue
+            if task.kind == "again" and not self._may_pass(task.subject):
+                continue
+            yield task
+
+    def given_up(self, subject: int) -> bool:
+        """True for a dispatch whose further cases are not run, because too many were lost."""
+        return self._weights.get(subject, 0) >= MOST_OF_A_DISPATCH or sum(self._weights.values()) >= MOST_OF_ALL
+
+    def _case(self, task: Task) -> Case:
+        return self.bundle.subjects[task.subject].cases[task.case]
+
+    def _may_pass(self, subject: int) -> bool:
+        found = [self.values.get(task) for task in _candidates(self.bundle, subject)]
+        return all(value.verdict.passed for value in found if isinstance(value, Judged))
+
+    def verdict(self, number: int) -> DispatchVerdict:
+        """The verdict on a dispatch."""
+        subject = self.bundle.subjects[number]
+        if not subject.cases:
+            return _skipped(subject)
+        cases = []
+        for at, case in enumerate(subject.cases):
+            judged = self.values.get(Task(kind="again", subject=number, case=at))
+            if not isinstance(judged, Judged) or judged.verdict.passed:
+                judged = self.values.get(Task(kind="judge", subject=number, case=at))
+            if not isinstance(judged, Judged):
+                continue
+            theirs = self.values.get(Task(kind="beside", subject=number, case=at))
+            verdict = judged.verdict
+            if isinstance(theirs, Theirs):
+                verdict = set_beside(verdict, case, theirs, at=judged.at, zeros=judged.zeros)
+            cases.append(verdict)
+        notes = list(subject.notes)
+        lost = "too many cases before ended the process that ran them, or did not end"
+        if not cases:
+            return replace(_skipped(subject), skipped=f"not run, because {lost}")
+        if len(cases) < len(subject.cases):
+            notes.append(f"{len(subject.cases) - len(cases)} of {len(subject.cases)} cases were not run: {lost}")
+        concluded = conclude(subject.name, subject.kernel, cases, options=self.options)
+        return replace(concluded, notes=(*concluded.notes, *notes))
 
 
 def judge_bundle(
@@ -35,128 +266,96 @@ def judge_bundle(
 
     Raises `DeviceError` if the candidates cannot be loaded.
     """
-    judged = [s for s in bundle.subjects if s.cases]
-    if not judged:
-        return tuple(_skipped(s) for s in bundle.subjects)
-    device = device or bundle.device
-    alone: dict[str, list[Judged]] = {}
-    start = time.perf_counter()
-    with RawModule(bundle.candidate, device=device) as candidate:
-        for number, subject in enumerate(judged):
-            progress(RUN + subject.name, number / len(judged))
-            alone[subject.name] = judge_cases(candidate, subject.cases, options=options)
-    patience_s = max(PATIENCE_S, PATIENCE_SHARE * (time.perf_counter() - start))
-    beside, missing = _baselines(bundle, judged, device, patience_s, progress)
-    verdicts = {}
-    for subject in judged:
-        cases = [
-            set_beside(j.verdict, case, theirs, at=j.at, zeros=j.zeros)
-            if (theirs := beside.get(id(case))) is not None
-            else j.verdict
-            for j, case in zip(alone[subject.name], subject.cases, strict=True)
-        ]
-        verdict = conclude(subject.name, subject.kernel, cases, options=options)
-        verdicts[subject.name] = replace(verdict, notes=(*verdict.notes, *subject.notes, *missing))
-    return tuple(verdicts[s.name] if s.cases else _skipped(s) for s in bundle.subjects)
-
-
-def _baselines(
-    bundle: Bundle, judged: Sequence[Subject], device: str, patience_s: float, progress: Progress
-) -> tuple[dict[int, Theirs], tuple[str, ...]]:
-    """What IREE's own code gives, by the case's `id`; and why it is missing for some."""
-    compared = [subject.cases for subject in judged if subject.cases[0].entry in bundle.beside]
-    # in turns, so that every dispatch has its share of the time
-    cases = [case for turn in zip_longest(*compared) for case in turn if case is not None]
-    if bundle.baseline is None or not cases:
-        return {}, ()
-    if device.partition("://")[0] in APART:
-        found, why = run_baselines_apart(
-            module=bundle.baseline, device=device, cases=cases, patience_s=patience_s, progress=progress
-        )
-    else:
-        found, why = _here(bundle.baseline, device, cases, patience_s, progress)
-    missing = (f"IREE's own code was not run in {len(cases) - len(found)} of {len(cases)} cases: {why}",) if why else ()
-    return {id(case): theirs for case, theirs in zip(cases, found, strict=False)}, missing
-
-
-def _here(
-    module: bytes, device: str, cases: Sequence[Case], patience_s: float, progress: Progress
-) -> tuple[tuple[Theirs, ...], str]:
-    try:
-        found = run_baselines(module=module, device=device, cases=cases, patience_s=patience_s, progress=progress)
-    except DeviceError as error:
-        return (), words(error)
-    return found, "" if len(found) == len(cases) else f"it took {device} with it"
-
-
-def build_and_judge(
-    build: Call, *, isolate: bool, options: Options = STANDARD, progress: Progress
-) -> tuple[Mapping[str, float], tuple[DispatchVerdict, ...]]:
-    """What `build` makes (a `Bundle`), judged at once in the same child process; the time of its steps, and verdicts.
-
-    Only if that process dies while it runs a kernel are the two done one after the other.
-    """
-    if not isolate:
-        return _build_and_judge(build, options, progress)
-    try:
-        done = isolated(Call(_build_and_judge, {"build": build, "options": options}), progress)
-        return cast(tuple[Mapping[str, float], tuple[DispatchVerdict, ...]], done)
-    except CompilerCrash as crash:
-        if not crash.where.startswith((RUN, baseline.RUN)):
-            raise
-    bundle: Bundle = isolated(build, progress)
-    start = time.perf_counter()
-    verdicts = judge_isolated(bundle, options=options, progress=progress)
-    return {**bundle.seconds, "run": time.perf_counter() - start}, verdicts
-
-
-def _build_and_judge(
-    build: Call, options: Options, progress: Progress
-) -> tuple[Mapping[str, float], tuple[DispatchVerdict, ...]]:
-    bundle: Bundle = build(progress)
-    start = time.perf_counter()
-    verdicts = judge_bundle(bundle, options=options, progress=progress)
-    return {**bundle.seconds, "run": time.perf_counter() - start}, verdicts
+    judgement = Judgement(bundle, device or bundle.device, options, progress)
+    judgement.run_here(_candidate_tasks(bundle))
+    beside = _beside_tasks(bundle)
+    (judgement.run_apart if _needs_own_process(judgement.device) else judgement.run_here)(beside)
+    return _conclude(judgement, beside)
 
 
 def judge_isolated(
     bundle: Bundle, *, device: str | None = None, options: Options = STANDARD, progress: Progress
 ) -> tuple[DispatchVerdict, ...]:
-    """The same in child processes: a dispatch in which one dies has failed, and the others are judged without it.
+    """The same in child processes: a case in which one ends, or does not end in time, has failed, and costs no other.
 
-    One that dies of IREE's own code says nothing of the candidates, which are judged without.
+    A case in which IREE's own code ends one says nothing of the candidates.
     """
-    crashed: dict[str, DispatchVerdict] = {}
-    while True:
-        left = tuple(s for s in bundle.subjects if s.name not in crashed)
-        arguments = {"bundle": replace(bundle, subjects=left), "device": device, "options": options}
-        try:
-            done = {v.name: v for v in isolated(Call(judge_bundle, arguments), progress)}
-        except CompilerCrash as crash:
-            if crash.where.startswith(baseline.RUN) and bundle.baseline is not None:
-                bundle = _without_baseline(bundle, f"IREE's own code was not run: it ended its process ({crash.found})")
-                continue
-            name = crash.where.removeprefix(RUN)
-            subject = next((s for s in left if s.name == name), None)
-            if subject is None or not crash.where.startswith(RUN):
-                raise
-            crashed[name] = _crash(subject, crash.found)
-            continue
-        return tuple(crashed[s.name] if s.name in crashed else done[s.name] for s in bundle.subjects)
+    judgement = Judgement(bundle, device or bundle.device, options, progress)
+    if not threads_are_loaded():
+        guards_memory(judgement.device)  # before the forks, which all have it then
+    candidates, beside = _candidate_tasks(bundle), _beside_tasks(bundle)
+    if _needs_own_process(judgement.device):
+        judgement.run_apart(candidates)
+        judgement.run_apart(beside)
+    else:
+        judgement.run_apart([*candidates, *beside])
+    return _conclude(judgement, beside)
 
 
-def _without_baseline(bundle: Bundle, note: str) -> Bundle:
-    subjects = tuple(replace(s, notes=(*s.notes, note)) if s.cases else s for s in bundle.subjects)
-    return replace(bundle, baseline=None, subjects=subjects)
+def build_and_judge(
+    build: Call, *, isolate: bool, options: Options = STANDARD, progress: Progress
+) -> tuple[Mapping[str, float], tuple[DispatchVerdict, ...]]:
+    """The time of the steps of building what `build` makes (a `Bundle`), and its verdicts."""
+    bundle = cast(Bundle, isolated(build, progress) if isolate else build(progress))
+    start = time.perf_counter()
+    verdicts = (judge_isolated if isolate else judge_bundle)(bundle, options=options, progress=progress)
+    return {**bundle.seconds, "run": time.perf_counter() - start}, verdicts
 
 
-def _crash(subject: Subject, found: str) -> DispatchVerdict:
-    first = subject.cases[0]
-    case = CaseVerdict(
-        label=first.label, inputs=first.inputs, seed=first.seed, stage="launch",
-        message=f"the process that ran it died: {found}",
-    )  # fmt: skip
-    return DispatchVerdict(name=subject.name, kernel=subject.kernel, cases=(case,), notes=subject.notes)
+def _conclude(judgement: Judgement, beside: Sequence[Task]) -> tuple[DispatchVerdict, ...]:
+    missing: tuple[str, ...] = ()
+    left = sum(task not in judgement.values for task in beside)
+    if judgement.missing and left:
+        missing = (f"IREE's own code was not run in {left} of {len(beside)} cases: {judgement.missing}",)
+    verdicts = [judgement.verdict(number) for number in range(len(judgement.bundle.subjects))]
+    return tuple(v if v.skipped else replace(v, notes=(*v.notes, *missing)) for v in verdicts)
+
+
+def _needs_own_process(device: str) -> bool:
+    return device.partition("://")[0] in APART
+
+
+def _candidate_tasks(bundle: Bundle) -> list[Task]:
+    return [task for number in range(len(bundle.subjects)) for task in _candidates(bundle, number, again=True)]
+
+
+def _candidates(bundle: Bundle, subject: int, *, again: bool = False) -> list[Task]:
+    count = len(bundle.subjects[subject].cases)
+    tasks = [Task(kind="judge", subject=subject, case=at) for at in range(count)]
+    return [*tasks, Task(kind="again", subject=subject, case=0)] if again and tasks else tasks
+
+
+def _beside_tasks(bundle: Bundle) -> list[Task]:
+    """In turns, so that every dispatch has its share of the time."""
+    compared = [
+        [Task(kind="beside", subject=number, case=at) for at in range(len(subject.cases))]
+        for number, subject in enumerate(bundle.subjects)
+        if bundle.baseline is not None and subject.cases and subject.cases[0].entry in bundle.beside
+    ]
+    return [task for turn in zip_longest(*compared) for task in turn if task is not None]
+
+
+def _cause(case: Case, death: Death, crash: Crash | None) -> str:
+    """Why a case ended its process, as far as it is known."""
+    if death.stopped:
+        return f"it does not end: {death.found}"
+    found = death.found
+    if "SIGSEGV" in found and crash is None:
+        found += ", and no signal handler could run (a stack that overflows, or a wild jump)"
+    elif crash is not None and crash.stack:
+        found += ": its stack overflows"
+    elif crash is not None and crash.protection:
+        found += ": an address that is no address, or an aligned instruction on memory that is not aligned"
+        if granule(case) < MOST_ALIGNMENT:
+            found += (
+                f": operands lie at multiples of {granule(case)} bytes here; a kernel that needs more says "
+                "`alignment = 16` (or 32, 64) in kernel.toml"
+            )
+    elif crash is not None:
+        found += f": it {'writes to' if crash.kind else 'reads from'} address {crash.address:#x}, where no memory is"
+    elif "SIGILL" in found:
+        found += ": a trap, such as abort or code that must not be reached, or an instruction that the processor lacks"
+    return f"the process that ran it died: {found}"
 
 
 def _skipped(subject: Subject) -> DispatchVerdict:

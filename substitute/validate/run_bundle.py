@@ -23,14 +23,20 @@ def silent(_what: str, _share: float | None) -> None:
 
 
 def run_bundle(
-    path: Path, *, device: str | None = None, isolate: bool = True, command: str = "", progress: Progress = silent
+    path: Path,
+    *,
+    device: str | None = None,
+    case: str = "",
+    isolate: bool = True,
+    command: str = "",
+    progress: Progress = silent,
 ) -> Validation:
     """Every dispatch of a bundle on `device` (left out: the one that it was made for).
 
     `command` is what the reader can type to get the same again. Raises `UsageError` for a file that is no bundle,
     `DeviceError` for a device that cannot be had.
     """
-    bundle = load_bundle(path)
+    bundle = load_bundle(path).only(case)
     started, start = now(), time.perf_counter()
     judge = judge_isolated if isolate else judge_bundle
     verdicts = judge(bundle, device=device, progress=progress)
@@ -74,11 +80,12 @@ def main(argv: Sequence[str]) -> int:
     file, *words = argv
     parser = argparse.ArgumentParser(prog=f"python {file}", description="Runs and judges this bundle of kernels.")
     parser.add_argument("--device", help="as IREE names it; left out, the one that the bundle was made for")
+    parser.add_argument("--case", default="", metavar="TEXT", help="only the cases whose name holds this text")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the verdicts as JSON")
     options = parser.parse_args(words)
     try:
         validation = run_bundle(
-            Path(file), device=options.device, command=shlex.join(["python", *argv]), progress=_to_stderr
+            Path(file), device=options.device, case=options.case, command=_without_case(argv), progress=_to_stderr
         )
         write_reports(validation, json_file=options.json)
     except SubstituteError as error:
@@ -87,6 +94,16 @@ def main(argv: Sequence[str]) -> int:
     for line in lines(validation):
         print(line)
     return 0 if validation.passed else 1
+
+
+def _without_case(argv: Sequence[str]) -> str:
+    words, kept = iter(argv), ["python"]
+    for word in words:
+        if word == "--case":
+            next(words, None)
+        elif not word.startswith("--case="):
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def lines(validation: Validation) -> list[str]:

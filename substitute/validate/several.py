@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..cache.atomic import replacement
-from ..errors import UsageError
+from ..errors import SubstituteError, UsageError
 from ..isolate import Call, isolated
 from ..model.kernel import Kernel
 from ..pipeline import Progress, silent
 from .bundle_file import save_bundle
+from .judge import STANDARD, Options
 from .kernel import bundle_kernel, check_device, validate_kernel
 from .kernel_verdict import KernelVerdict
-from .sweep import sweep
+from .sweep import Done, sweep
 from .validation import ResultLine, Validation, installed_versions
 from .verdict import DispatchVerdict
 
@@ -32,30 +33,44 @@ def validate_kernels(
     flags: Sequence[str] = (),
     jobs: int = 1,
     cluster: str = "",
+    options: Options = STANDARD,
     progress: Progress = silent,
 ) -> list[KernelVerdict]:
     """Each kernel on the device, `jobs` at a time, or on the Dask cluster of this address.
 
-    With several at a time, what one kernel raises becomes its verdict. Raises `SubstituteError`.
+    What one kernel raises becomes its verdict, and costs no other. Raises `SubstituteError` for a device or a cluster
+    that cannot be had.
     """
+    common = {
+        "device": device, "quick": quick, "seed": seed, "case": case, "flags": tuple(flags), "isolate": True,
+        "options": options,
+    }  # fmt: skip
+    errors: dict[str, SubstituteError] = {}
     for kernel in kernels:
-        check_device(kernel, device, flags)
-    common = {"device": device, "quick": quick, "seed": seed, "case": case, "flags": tuple(flags), "isolate": True}
+        try:
+            check_device(kernel, device, flags)
+        except SubstituteError as error:
+            errors[kernel.name] = error
+    if errors and len(errors) == len(kernels):
+        raise next(iter(errors.values()))
+    tasks = {k.name: Call(validate_kernel, {"kernel": k, **common}) for k in kernels if k.name not in errors}
+    done: dict[str, Done] = {name: Done(error=error) for name, error in errors.items()}
     if jobs == 1 and not cluster:
-        return [
-            validate_kernel(kernel, progress=_prefixed(progress, kernel.name), **common)  # type: ignore[arg-type]
-            for kernel in kernels
-        ]
-    tasks = {kernel.name: Call(validate_kernel, {"kernel": kernel, **common}) for kernel in kernels}
-    done = sweep(tasks, jobs=jobs, cluster=cluster, progress=progress)
+        for name, task in tasks.items():
+            try:
+                done[name] = Done(value=task(_prefixed(progress, name)))
+            except SubstituteError as error:
+                done[name] = Done(error=error)
+    else:
+        done |= sweep(tasks, jobs=jobs, cluster=cluster, progress=progress)
     return [
         found.value
-        if found.error is None
+        if (found := done[kernel.name]).error is None
         else KernelVerdict(
             kernel=kernel.name, folder=str(kernel.folder), device=device, seed=seed, quick=quick, dispatches=(),
-            message=str(found.error),
+            error=str(found.error),
         )
-        for kernel, found in zip(kernels, done.values(), strict=True)
+        for kernel in kernels
     ]  # fmt: skip
 
 
@@ -114,12 +129,13 @@ def of_kernels(verdicts: Sequence[KernelVerdict], *, device: str, seed: int, com
     seconds: dict[str, float] = {}
     for verdict in verdicts:
         dispatches += verdict.dispatches
-        if verdict.message:
+        if why := verdict.error or verdict.message:
             dispatches.append(
                 DispatchVerdict(
-                    name=verdict.kernel, kernel=verdict.kernel, cases=(), stage="golden", message=verdict.message
+                    name=verdict.kernel, kernel=verdict.kernel, cases=(), stage="files" if verdict.error else "golden",
+                    message=why,
                 )
-            )
+            )  # fmt: skip
         for step in ("build", "run"):
             seconds[step] = seconds.get(step, 0.0) + verdict.seconds.get(step, 0.0)
     return Validation(
@@ -140,6 +156,7 @@ def of_model(verdict: ModelVerdict, *, title: str, command: str, started: str) -
     return Validation(
         title=title, device=verdict.device, seed=verdict.seed, command=command, started=started,
         versions=installed_versions(), dispatches=verdict.dispatches, results=results, seconds=verdict.seconds,
+        unproven=verdict.unproven,
     )  # fmt: skip
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import operator
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 
+from ..errors import UsageError
 from ..model.constraints import constraint_to_index
 from ..model.dispatch import Nest, View
 from ..model.index import Expr, Index, evaluate, symbol
@@ -25,6 +29,11 @@ FACTORS = (1, 2, 4, 8, 16, 32, 64)
 MOST_TRIES = 400
 MOST_STEPS = 257
 """How far a size is looked for that a constraint allows."""
+MOST_SIZE = 1 << 31
+FEWEST = 2
+"""How many sets of sizes there are, even if all that the constraints allow are larger than asked for."""
+LARGEST = 1 << 28
+"""The largest product of sizes of which there is more than one set."""
 INDEXED = 11
 """Size of an axis that nothing else says the size of."""
 
@@ -39,15 +48,44 @@ def draw_sizes(
     axes = free_axes(form)
     fixed = math.prod(max(size, 1) for size in fixed_axes(kernel, form).values())
     found: list[dict[str, int]] = []
+    larger: list[tuple[int, dict[str, int]]] = []
     for candidate in _candidates(axes, random):
         sizes = repaired(kernel.constraints, candidate)
         sizes |= derived_axes(kernel, form, sizes)
+        if sizes in found or not allowed(kernel.constraints, sizes):
+            continue
         product = fixed * math.prod(max(sizes[a], 1) for a in axes)
-        if product <= most and sizes not in found and allowed(kernel.constraints, sizes):
-            found.append(sizes)
-            if len(found) == count:
-                break
+        if product > most:
+            larger += [] if (product, sizes) in larger else [(product, sizes)]
+            continue
+        found.append(sizes)
+        if len(found) == count:
+            break
+    if len(found) < FEWEST:  # what the constraints ask for is large
+        larger.sort(key=lambda pair: pair[0])
+        found += [sizes for product, sizes in larger[: FEWEST - len(found)] if product <= LARGEST or not found]
     return found
+
+
+def check_constraints(kernel: Kernel) -> None:
+    """Raises `UsageError` for constraints that no sizes fulfil, with those that contradict each other."""
+    axes = sorted({axis for constraint in kernel.constraints for axis in constraint.axes})
+    candidates = list(_candidates(axes, np.random.default_rng(0)))
+
+    def possible(constraints: Sequence[Constraint]) -> bool:
+        return any(allowed(constraints, repaired(constraints, candidate)) for candidate in candidates)
+
+    if not axes or possible(kernel.constraints):
+        return
+    alone = [c for c in kernel.constraints if not possible([c])]
+    pairs = [pair for pair in combinations(kernel.constraints, 2) if not alone and not possible(pair)]
+    texts = [f"`{c.text}`" for c in alone] or [f"`{a.text}` and `{b.text}`" for a, b in pairs]
+    raise UsageError(
+        f"no sizes fulfil the constraints of {kernel.name}", where=str(kernel.folder),
+        expected="constraints that hold for some sizes of the axes",
+        found=", ".join(texts[:3]) or " and ".join(f"`{c.text}`" for c in kernel.constraints),
+        next_step="correct `constraints` in kernel.toml",
+    )  # fmt: skip
 
 
 def _candidates(axes: Sequence[str], random: np.random.Generator) -> Iterator[dict[str, int]]:
@@ -102,15 +140,45 @@ def fixed_axes(kernel: Kernel, form: Form) -> dict[str, int]:
 
 
 def repaired(constraints: Sequence[Constraint], sizes: Mapping[str, int]) -> dict[str, int]:
-    """The sizes, each as much larger as what is asked of it alone (`N % 8 == 0`, `M >= 16`) needs."""
-    found = dict(sizes)
-    for constraint in constraints:
-        unknown: dict[str, Index] = {axis: symbol(axis) for axis in constraint.axes}
-        for axis in sorted(constraint.axes & sizes.keys()):
-            steps = range(found[axis], found[axis] + MOST_STEPS)
-            fits = (n for n in steps if constraint_to_index(constraint, {**unknown, axis: n}) is not False)
-            found[axis] = next(fits, found[axis])
-    return found
+    """The sizes, each changed as far as the constraints ask (`N % 8 == 0`, `M >= 16`, `K == 2 * N`).
+
+    The axes are settled in order: a constraint over several counts as soon as the others are settled or do not matter.
+    """
+    unknown: dict[str, Index] = {axis: symbol(axis) for constraint in constraints for axis in constraint.axes}
+    settled: dict[str, Index] = {}
+    for axis, size in sizes.items():
+        concerned = [c for c in constraints if axis in c.axes]
+
+        def fits(n: int, axis: str = axis, concerned: Sequence[Constraint] = concerned) -> bool:
+            known = {**unknown, **settled, axis: n}
+            return all(constraint_to_index(c, known) is not False for c in concerned)
+
+        if concerned and not fits(size):
+            named = _named(concerned, settled)
+            tries = [*range(size, size + MOST_STEPS), *(n for n in named if n > size), *named, *range(size)]
+            size = next((n for n in tries if fits(n)), size)
+        settled[axis] = size
+    return {axis: int(size) for axis, size in settled.items() if isinstance(size, int)}
+
+
+def _named(constraints: Sequence[Constraint], settled: Mapping[str, Index]) -> list[int]:
+    """Numbers that constraints name, with their neighbours, multiples of each other, and those of settled sizes."""
+    numbers = sorted({int(word) for c in constraints for word in re.findall(r"\b\d+\b", c.text)} - {0})
+    axes = {axis for c in constraints for axis in c.axes}
+    sizes = [size for axis, size in settled.items() if isinstance(size, int) and axis in axes]
+    found = {n + d for n in (*numbers, *sizes) for d in (-1, 0, 1)}
+    found |= {-(-a // b) * b for a in numbers for b in numbers}
+    found |= {
+        f(a, b)
+        for a in sizes
+        for b in (*numbers, *sizes)
+        for f in (operator.mul, _quotient, operator.add, operator.sub)
+    }
+    return sorted(n for n in found if 0 < n <= MOST_SIZE)
+
+
+def _quotient(a: int, b: int) -> int:
+    return a // b if b else 0
 
 
 def allowed(constraints: Sequence[Constraint], sizes: Mapping[str, int]) -> bool:

@@ -39,12 +39,15 @@ class Validation:
     """The whole model's results; empty where single kernels were validated."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall-clock time of each step."""
+    unproven: str = ""
+    """Why nothing is known of the kernels; empty if something is."""
 
     @property
     def passed(self) -> bool:
         """True if everything that was judged passed, and something was."""
         judged = [d for d in self.dispatches if not d.skipped]
-        return bool(judged or self.results) and all(d.passed for d in judged) and all(r.passed for r in self.results)
+        found = bool(judged or self.results) and not self.unproven
+        return found and all(d.passed for d in judged) and all(r.passed for r in self.results)
 
 
 def installed_versions() -> dict[str, str]:

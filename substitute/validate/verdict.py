@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .case import case_key
 from .picture import Picture
 from .statistics import Errors
 
@@ -44,12 +45,19 @@ class CaseVerdict:
     """Wrong results that this case would let pass (`zeros`, `a constant`, `left over`)."""
     judged: int = 0
     """Elements that were compared."""
+    entered: bool = True
+    """False where the launch ran IREE's own code in place of the kernel, so that nothing is known of it."""
     picture: Picture | None = None
     """The errors of the worst result; None where no result could be measured."""
 
     @property
+    def key(self) -> str:
+        """The case as it is named on the command line."""
+        return case_key(self.label, self.inputs, self.seed)
+
+    @property
     def passed(self) -> bool:
-        """True if nothing was found."""
+        """True if nothing was found, which includes a case in which the kernel did not run."""
         return not self.stage
 
 
@@ -70,7 +78,12 @@ class DispatchVerdict:
     @property
     def passed(self) -> bool:
         """True if every case passed, and there was one."""
-        return not self.stage and not self.skipped and bool(self.cases) and all(c.passed for c in self.cases)
+        return not self.stage and not self.skipped and self.entered and all(c.passed for c in self.cases)
+
+    @property
+    def entered(self) -> bool:
+        """True if the kernel ran in some case."""
+        return any(c.entered for c in self.cases)
 
     @property
     def worst(self) -> float:
@@ -89,11 +102,16 @@ def combine(name: str, kernel: str, cases: tuple[CaseVerdict, ...], *, notes: tu
     """
     notes = (*notes, *dict.fromkeys(note for case in cases for note in case.notes))
     unproven = ""
+    ran = tuple(case for case in cases if case.entered)
+    if 0 < len(ran) < len(cases):
+        notes = (*notes, f"in {len(cases) - len(ran)} of {len(cases)} cases IREE's own code ran in place of the kernel")
     if not cases:
         unproven = "there was no case that could be judged"
+    elif not ran:
+        unproven = f"the kernel never ran: IREE's own code was selected in each of {len(cases)} cases"
     elif all(case.passed for case in cases):
-        blind = set.intersection(*(set(case.blind) for case in cases))
-        if not any(case.judged for case in cases):
+        blind = set.intersection(*(set(case.blind) for case in ran))
+        if not any(case.judged for case in ran):
             unproven = "no element of any case could be judged"
         elif blind:
             what = ", ".join(sorted(blind))

@@ -17,7 +17,10 @@ MOST_NOTES = 6
 
 def dispatch_rows(verdicts: Sequence[DispatchVerdict]) -> list[tuple[str, str, str, str, str]]:
     """Rows of a table: dispatch, kernel, cases, worst error ÷ allowed, verdict."""
-    return [(v.name, v.kernel, str(len(v.cases)) if v.cases else "–", _worst(v), verdict_word(v)) for v in verdicts]
+    return [
+        (v.name, v.kernel, str(sum(c.entered for c in v.cases)) if v.cases else "–", _worst(v), verdict_word(v))
+        for v in verdicts
+    ]
 
 
 def kernel_rows(verdicts: Sequence[KernelVerdict]) -> list[tuple[str, str, str, str, str, str]]:
@@ -26,10 +29,21 @@ def kernel_rows(verdicts: Sequence[KernelVerdict]) -> list[tuple[str, str, str, 
     for v in verdicts:
         judged = [d for d in v.dispatches if not d.skipped]
         rows.append((
-            v.kernel, v.device, str(len(judged)), str(sum(len(d.cases) for d in judged)),
-            share(max((d.worst for d in judged), default=0.0)), "passed" if v.passed else "FAILED",
+            v.kernel, v.device, str(len(judged)), str(sum(c.entered for d in judged for c in d.cases)),
+            share(max((d.worst for d in judged), default=0.0)), _kernel_word(v),
         ))  # fmt: skip
     return rows
+
+
+def _kernel_word(verdict: KernelVerdict) -> str:
+    if verdict.passed:
+        return "passed"
+    return "FAILED" if verdict.error or any(not d.skipped for d in verdict.dispatches) else "not judged"
+
+
+def _cases(verdict: DispatchVerdict) -> str:
+    """How many cases ran the kernel."""
+    return str(sum(c.entered for c in verdict.cases)) if verdict.cases else "–"
 
 
 def _worst(verdict: DispatchVerdict) -> str:
@@ -67,7 +81,7 @@ def failure_lines(verdict: DispatchVerdict, command: str) -> Iterator[str]:
     yield f"{verdict.name} ({verdict.kernel})"
     if verdict.stage:
         yield f"  {verdict.stage}: {verdict.message}"
-        yield f"  replay:    {replay(command, verdict.name, None)}"
+        yield f"  replay:    {replay(command, verdict.name)}"
     for case in verdict.failures[:MOST_FAILURES]:
         yield from case_lines(case, command)
     left = len(verdict.failures) - MOST_FAILURES
@@ -77,7 +91,7 @@ def failure_lines(verdict: DispatchVerdict, command: str) -> Iterator[str]:
 
 def case_lines(case: CaseVerdict, command: str) -> Iterator[str]:
     """One failing case: class and seed of its inputs, what was found, the first wrong element, how to see it again."""
-    yield f"  {case.label} [{case.inputs}], seed {case.seed}"
+    yield f"  {case.key}"
     yield f"    {case.stage}: {case.message}"
     place = case.place
     if place is not None:
@@ -87,12 +101,12 @@ def case_lines(case: CaseVerdict, command: str) -> Iterator[str]:
         yield f"      golden    {place.golden}  (± {place.allowed:.3g})"
         if place.baseline:
             yield f"      baseline  {place.baseline}"
-    yield f"    replay:    {replay(command, f'{case.label} [{case.inputs}]', case.seed)}"
+    yield f"    replay:    {replay(command, case.key)}"
 
 
-def replay(command: str, case: str, seed: int | None) -> str:
-    """The command line that runs one case again."""
-    return f"{command} --case {shlex.quote(case)}" + ("" if seed is None else f" --seed {seed}")
+def replay(command: str, case: str) -> str:
+    """The command line that runs one case again; sizes are drawn from the seed in `command`, as they were."""
+    return f"{command} --case {shlex.quote(case)}"
 
 
 def note_lines(verdicts: Sequence[DispatchVerdict]) -> Iterator[str]:

@@ -14,14 +14,25 @@ Edit = tuple[Span, str]
 
 
 def edited(text: str, edits: Iterable[Edit]) -> str:
-    """The text with each span replaced; no two spans may overlap."""
+    """Return the text with each span replaced; no two spans may overlap.
+
+    Every line of the text keeps its number, so that what the driver or the simulated device says of a line is right of
+    the author's file: what is inserted stands on one line.
+    """
     parts: list[str] = []
     last = 0
     for span, new in sorted(edits, key=lambda e: (e[0].start, e[0].end)):
         assert span.start >= last, "edits overlap"
-        parts += [text[last : span.start], new]
+        parts += [text[last : span.start], _on_one_line(new), "\n" * text.count("\n", span.start, span.end)]
         last = span.end
     return "".join((*parts, text[last:]))
+
+
+def _on_one_line(text: str) -> str:
+    if "\n" not in text:
+        return text
+    lines = (line.partition("//") for line in text.split("\n"))
+    return " ".join(f"{code.strip()} /*{comment} */" if mark else code.strip() for code, mark, comment in lines)
 
 
 def rename(text: str, entry: str, export_name: str, *, name: str = "PTX") -> str:

@@ -1,0 +1,135 @@
+"""Runs Python code of a kernel's author: what it prints is told apart, its errors name its lines, and it has to end."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from ..errors import PayloadError, SubstituteError
+from ..isolate import give_up, notify, running
+
+T = TypeVar("T")
+LIMIT = "IREE_SUBSTITUTE_GENERATOR_SECONDS"
+"""The environment variable with the processor time that one call may take."""
+LIMIT_S = 60.0
+WALL_PER_PROCESSOR_SECOND = 30.0
+"""How much longer a call may take than it may compute: it may wait, and the machine may be busy."""
+GRACE_S = 5.0
+"""How long code may go on that was told to end."""
+LOOK_S = 0.2
+_one_at_a_time = threading.RLock()
+
+
+class OutOfTime(BaseException):
+    """Raised inside of code that takes too long; no `except Exception` keeps it."""
+
+
+def call_author(what: str, path: Path, function: Callable[[], T], *, owner: str, trusted: bool = False) -> T:
+    """The result of `function`, which is code of the file `path`; `owner` is what the file is for people.
+
+    Raises `PayloadError` with `what` and the line for whatever it raises, `SystemExit` too, and if it does not end.
+    What is `trusted` is neither timed nor listened to, which would cost more than many a call.
+    """
+    if trusted:
+        return _named(what, path, function, owner=owner)
+    with _one_at_a_time, running(f"{owner} {path}"), _captured(f"{owner} {path.parent.name}/{path.name}"):
+        return _named(what, path, lambda: _in_time(function, lambda: _late(what, path, owner, "")), owner=owner)
+
+
+def _named(what: str, path: Path, function: Callable[[], T], *, owner: str) -> T:
+    try:
+        return function()
+    except SubstituteError:
+        raise
+    except OutOfTime as error:
+        raise _late(what, path, owner, _line(path, error)) from None
+    except (Exception, SystemExit) as error:
+        raise PayloadError(
+            what, where=f"{path}{_line(path, error)}", expected="code that runs",
+            found=f"{type(error).__name__}: {error}",
+            next_step=f"mend {owner}; its own traceback is shown with --debug",
+        ) from error  # fmt: skip
+
+
+def limit_s() -> float:
+    """The processor time that one call may take."""
+    text = os.environ.get(LIMIT, "")
+    try:
+        return float(text) if text else LIMIT_S
+    except ValueError:
+        return LIMIT_S
+
+
+def _late(what: str, path: Path, owner: str, line: str) -> PayloadError:
+    return PayloadError(
+        what, where=f"{path}{line}", expected=f"code that ends within {limit_s():g} s of processor time",
+        found="code that was still running",
+        next_step=f"mend {owner}, or give it more time with {LIMIT}=SECONDS in the environment",
+    )  # fmt: skip
+
+
+def _line(path: Path, error: BaseException) -> str:
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    if isinstance(error, SyntaxError) and error.lineno:
+        return f":{error.lineno}"
+    return f":{frames[-1].lineno}" if frames else ""
+
+
+def _in_time(function: Callable[[], T], late: Callable[[], PayloadError]) -> T:
+    """Calls it in this thread, as MLIR's contexts belong to threads, while another one watches the time."""
+    thread = threading.get_ident()
+    done, guard = threading.Event(), threading.Lock()
+    watcher = threading.Thread(target=_watch, args=(thread, done, guard, late), daemon=True)
+    watcher.start()
+    try:
+        return function()
+    finally:
+        with guard:
+            done.set()
+
+
+def _watch(thread: int, done: threading.Event, guard: threading.Lock, late: Callable[[], PayloadError]) -> None:
+    limit, began = limit_s(), time.monotonic()
+    clock = time.pthread_getcpuclockid(thread)
+    used = time.clock_gettime(clock)
+    while not done.wait(LOOK_S):
+        spent, waited = time.clock_gettime(clock) - used, time.monotonic() - began
+        if spent > limit or waited > limit * WALL_PER_PROCESSOR_SECOND:
+            break
+    with guard:
+        if done.is_set():
+            return
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(OutOfTime))
+    if not done.wait(GRACE_S):
+        give_up(late())  # it waits outside of Python, or keeps every exception
+
+
+@contextlib.contextmanager
+def _captured(name: str) -> Iterator[None]:
+    """Passes what is written to stdout within the block, by whatever means, on to the person's stderr."""
+    sys.stdout.flush()
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as file:
+        kept = None
+        with contextlib.suppress(OSError):  # a process without stdout
+            kept = os.dup(1)
+            os.dup2(file.fileno(), 1)
+        try:
+            with contextlib.redirect_stdout(file):
+                yield
+        finally:
+            file.flush()
+            if kept is not None:
+                os.dup2(kept, 1)
+                os.close(kept)
+            file.seek(0)
+            for line in file.read().splitlines():
+                notify(f"{name} printed: {line}")
