@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from ..device.raw import RawModule
 from ..errors import CompilerCrash, CompilerError, SubstituteError
 from ..isolate import Call, isolated
+from ..match.alignment import OF_BINDINGS
 from ..pipeline import Clock, Progress, silent
 from .case import Case
 from .judge import Options, judge_case
@@ -149,7 +150,7 @@ def judge_subjects(
     with RawModule(module, device=device) as raw:
         for number, subject in enumerate(subjects):
             progress(RUN + subject.name, number / len(subjects))
-            verdicts = [judge_case(raw, case, options=Options(in_flight=False)) for case in subject.cases]
+            verdicts = [judge_case(raw, case, options=Options(in_flight=False, pages=False)) for case in subject.cases]
             found.append(audited(subject, verdicts))
     return found
 
@@ -294,7 +295,7 @@ def _subject(
             cases = tuple(
                 make_case(
                     site.function, dispatch, launch, entry=entry, label=dispatch.name, inputs=kind, seed=seed,
-                    local=device.startswith("local"),
+                    local=device.startswith("local"), alignment=OF_BINDINGS,
                 )
                 for kind in inputs
             )  # fmt: skip

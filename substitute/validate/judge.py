@@ -49,6 +49,8 @@ class Options:
     """Also with another grid of the same dispatch at the same time."""
     near: bool = False
     """See `Arrangement`; nothing lies beside inaccessible pages then, and everything at multiples of 64 bytes."""
+    pages: bool = True
+    """Also beside inaccessible pages, where the device is this machine's CPU."""
     limit_s: float = 0.0
     """Processor time that a case may take in a process of its own; 0: what its size suggests."""
 
@@ -95,7 +97,7 @@ def judge_alone(candidate: RawModule, case: Case, *, options: Options = STANDARD
         guarded = [
             run_case(candidate, case, Arrangement(pattern=pattern, beside=where))[0]
             for where, pattern in zip(("end", "start"), PATTERNS, strict=True)
-            if candidate.guards and not options.near
+            if options.pages and candidate.guards and not options.near
         ]
     except DeviceError as error:
         return Judged(verdict=replace(verdict, stage="launch", message=words(error)))
