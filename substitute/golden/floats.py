@@ -93,7 +93,10 @@ def _extremum(function: Callable[[Array, Array], Array]) -> FloatRule:
 def monotone(
     function: Callable[[Array], Array], ulps: float, domain: tuple[float, float] = (-np.inf, np.inf)
 ) -> FloatRule:
-    """A function that rises or falls throughout its domain: its error is found at both ends of the operand's."""
+    """A function that rises or falls throughout its domain: its error is found at both ends of the operand's.
+
+    Where the operand may lie on either side of the domain's edge, the result may be NaN or a number.
+    """
 
     def rule(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
         (x,) = operands
@@ -104,6 +107,8 @@ def monotone(
                 above = function(np.clip(x.value + x.error, *domain))
                 below = function(np.clip(x.value - x.error, *domain))
                 error = np.maximum(np.abs(above - value), np.abs(value - below))
+                for edge in domain:
+                    error = np.where(np.isfinite(edge) & (np.abs(x.value - edge) < x.error), np.inf, error)
         return how.rounded(value, error, element, ulps=ulps, depth=x.depth)
 
     return rule

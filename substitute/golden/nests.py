@@ -195,7 +195,9 @@ class Nest:
                     kept = errors[r]
                     if kept is None:
                         kept = errors[r] = np.zeros(sizes)
-                    kept[block] = num.error.reshape(num.value.shape)
+                    same = num.error.size == num.value.size  # (else it varies along fewer axes than the value)
+                    shape = num.value.shape
+                    kept[block] = num.error.reshape(shape) if same else np.broadcast_to(num.error, shape)
                 depth = max(depth, num.depth)
         return [self._shaped(Num(values[r], errors[r], depth), r) for r in range(self.outputs)]
 
@@ -270,8 +272,9 @@ class Nest:
         if self._combined is not None:
             return [self._combine(frame, self._combined)]
         outer = frame.shape[: frame.outer]
-        first = frame.point((0,) * len(self.reduced))
-        running = [first.arguments[len(self.operands) - self.outputs + r] for r in range(self.outputs)]
+        initial = frame.arguments[len(self.operands) - self.outputs :]
+        first = Frame(outer=frame.outer, arguments=initial, dimensions=(), shape=frame.shape)
+        running = list(first.point((0,) * len(self.reduced)).arguments)
         running = [Num(np.broadcast_to(n.value, outer), n.error, n.depth) for n in running]
         for index in np.ndindex(*frame.shape[frame.outer :]):
             here = frame.point(index)

@@ -143,14 +143,24 @@ def _unknown(terms: Num, axes: tuple[int, ...], shape: tuple[int, ...]) -> Array
     return np.where(np.broadcast_to(terms.error, shape).max(axis=axes, initial=0.0) > 0, np.inf, 0.0)
 
 
+def _least(ufunc: Any, kind: np.dtype[Any]) -> Any:
+    """The extremum of no numbers at all: what any number is larger, or smaller, than."""
+    largest = ufunc in (np.minimum, np.fmin)
+    if kind.kind == "f":
+        return np.inf if largest else -np.inf
+    if kind.kind == "b":
+        return largest
+    return np.iinfo(kind).max if largest else np.iinfo(kind).min
+
+
 def _extremum(ufunc: Any) -> Reduce:
     def reduce(how: Arithmetic, element: Element, terms: Num, shape: tuple[int, ...], axes: tuple[int, ...]) -> Num:
         value, _ = _spread(terms.value, shape, axes)
-        if ufunc is not None:
-            total = ufunc.reduce(value, axis=axes)
+        total = ufunc.reduce(value, axis=axes, initial=_least(ufunc, value.dtype) if 0 in value.shape else None)
         error = None
         if terms.error is not None:
-            error = np.broadcast_to(terms.error, np.broadcast_shapes(np.shape(terms.error), value.shape)).max(axis=axes)
+            error = np.broadcast_to(terms.error, np.broadcast_shapes(np.shape(terms.error), value.shape))
+            error = error.max(axis=axes, initial=0.0)
         return Num(np.asarray(total), error, terms.depth)
 
     return reduce
@@ -159,7 +169,8 @@ def _extremum(ufunc: Any) -> Reduce:
 def _unsigned_extremum(ufunc: Any) -> Reduce:
     def reduce(how: Arithmetic, element: Element, terms: Num, shape: tuple[int, ...], axes: tuple[int, ...]) -> Num:
         value, _ = _spread(terms.value, shape, axes)
-        total = ufunc.reduce(unsigned(np.ascontiguousarray(value)), axis=axes)
+        bits = unsigned(np.ascontiguousarray(value))
+        total = ufunc.reduce(bits, axis=axes, initial=_least(ufunc, bits.dtype) if 0 in bits.shape else None)
         return Num(np.asarray(total).astype(element.compute), _unknown(terms, axes, shape), terms.depth)
 
     return reduce

@@ -477,6 +477,8 @@ class BodyReader:
         operands = [self._tensor(v) for v in op.operands if is_tensor(v)]
         self._tie_named(op, operands)
         inputs = [t for t in operands if not isinstance(t, (Empty, Splat))]
+        if op.name == "linalg.softmax":  # (of one number everywhere as well)
+            inputs = operands[:1]
         reads = tuple(self._materialised(t) for t in inputs)
         attributes = tuple((key, str(op.attributes[key])) for key in op.attributes if key != "operandSegmentSizes")
         if op.name != "linalg.softmax":  # (which starts from what its definition says, whatever its output holds)

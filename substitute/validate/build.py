@@ -180,13 +180,15 @@ def isolate_kernels(
     clock: Clock,
     workers: Executor,
     folder: Path,
+    *,
+    in_flight: bool = True,
 ) -> None:
     """Leaves the launches of `dispatches` (by the harness's function) in a module, and puts their kernels in.
 
     `plan` and `sites` may hold more; the sites are of no use afterwards. Raises `SubstituteError`.
     """
     # the launches first: where a choice between kernels stands in the host program, it is written into them
-    isolate_dispatches(module, dispatches)
+    isolate_dispatches(module, dispatches, in_flight=in_flight)
     there = {d.executable for d in dispatches.values()}
     kept = replace(plan, substitutions=tuple(s for s in plan.substitutions if s.dispatch.executable in there))
     left = [site for site in sites if site.dispatch.executable in there]

@@ -18,16 +18,33 @@ AFFINITY = "#hal.device.affinity<@{device}>"
 def isolate_dispatches(module: ir.Operation, dispatches: Mapping[str, Dispatch], *, in_flight: bool = True) -> None:
     """Replaces the host program of a module at `executable-sources` by functions that launch one dispatch each.
 
-    `dispatches` gives the functions' names; executables of other dispatches are removed. A function takes, for each
-    binding, a `!hal.buffer`, a byte offset and a byte length, then the push constants, then the workload, all integers
-    as i64. Another one, whose name ends in `IN_FLIGHT`, takes all of it twice and launches two grids; without
-    `in_flight` it is left out.
+    `dispatches` gives the functions' names; executables of other dispatches are removed. See `add_launches`.
     """
-    from iree.compiler import ir
-
     wanted = {d.executable for d in dispatches.values()}
     choices = _choices(module)
     device = _remove_host_program(module, wanted)
+    _append_launches(module, dispatches, device, choices, in_flight)
+
+
+def add_launches(module: ir.Operation, dispatches: Mapping[str, Dispatch], *, in_flight: bool = True) -> None:
+    """Adds functions that launch one dispatch each to a module at `executable-sources`, whose host program stays.
+
+    A function takes, for each binding, a `!hal.buffer`, a byte offset and a byte length, then the push constants, then
+    the workload, all integers as i64. Another one, whose name ends in `IN_FLIGHT`, takes all of it twice and launches
+    two grids; without `in_flight` it is left out.
+    """
+    _append_launches(module, dispatches, _device(module), _choices(module), in_flight)
+
+
+def _append_launches(
+    module: ir.Operation,
+    dispatches: Mapping[str, Dispatch],
+    device: str,
+    choices: Mapping[str, ir.Attribute],
+    in_flight: bool,
+) -> None:
+    from iree.compiler import ir
+
     body = module.regions[0].blocks[0]
     with module.context, ir.Location.unknown():
         for name, dispatch in dispatches.items():
@@ -49,7 +66,7 @@ def _choices(module: ir.Operation) -> dict[str, ir.Attribute]:
     return found
 
 
-def _choose(function: ir.Operation, choices: dict[str, ir.Attribute]) -> None:
+def _choose(function: ir.Operation, choices: Mapping[str, ir.Attribute]) -> None:
     """Lets a function's launches choose as the host program does."""
     for op in walk(function):
         if op.name == "stream.cmd.dispatch":
@@ -65,15 +82,20 @@ def walk(op: ir.Operation) -> Iterator[ir.Operation]:
             yield from walk(inner)
 
 
+def _device(module: ir.Operation) -> str:
+    """The name of the first device that a module declares; empty if it declares none."""
+    globals_ = (op for op in children(module) if op.name == "util.global")
+    return next((symbol_name(op) for op in globals_ if str(op.attributes["type"]) == "!hal.device"), "")
+
+
 def _remove_host_program(module: ir.Operation, wanted: set[str]) -> str:
     """Leaves the wanted executables and the device; the device's name."""
-    device = ""
     for op in list(children(module)):
         if op.name == "util.global" and str(op.attributes["type"]) == "!hal.device":
-            device = device or symbol_name(op)
-        elif op.name not in ("hal.executable", "hal.executable.source") or symbol_name(op) not in wanted:
+            continue
+        if op.name not in ("hal.executable", "hal.executable.source") or symbol_name(op) not in wanted:
             op.erase()
-    return device
+    return _device(module)
 
 
 def _function(name: str, dispatch: Dispatch, device: str, *, grids: int) -> str:
