@@ -15,7 +15,7 @@ from runtime_tests.fuzz.function import Function
 from runtime_tests.fuzz.judge import OURS, Report, Setting, judge_functions
 from runtime_tests.fuzz.shrink import shrink
 
-CPU_PROGRAMS, VULKAN_PROGRAMS = 150, 50
+CPU_PROGRAMS, VULKAN_PROGRAMS = 165, 35
 CAMPAIGN = "test"
 KERNELS = Path(__file__).parents[2] / "kernels"
 

@@ -252,8 +252,9 @@ def _fused(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
 def _copysign(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
     a, b = operands
     error = a.error
-    if b.error is not None:
-        error = np.where(np.abs(b.value) <= b.error, np.inf, a.errors())
+    if how.bounds:  # the sign of what is near zero may be either, and that of a NaN is unspecified
+        near = np.abs(b.value) <= b.error if b.error is not None else False
+        error = np.where(near | np.isnan(b.value), np.inf, a.errors())
     return how.rounded(np.copysign(a.value, b.value), error, element, ulps=0.0, depth=_depth(operands))
 
 

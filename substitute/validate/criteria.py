@@ -181,7 +181,7 @@ def _misplaced(
     wrong = np.isnan(a) != np.isnan(b)
     limit = largest(element)
     half = float(ulp(np.array([limit]), element)[0]) / 2
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         may_overflow = np.abs(b) + allowed >= limit + half
         may_stay = np.abs(b) - allowed < limit + half
     expected_infinite = np.isinf(b) | (np.abs(b) >= limit + half)
