@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from runtime_tests.cuda_sim.lane_programs import HEADER, Out, run_kernel
@@ -83,6 +84,8 @@ st.global.u32 [%a], %v; ret;""",
     "flag": FLAG,
     "wide": """mul.wide.u32 %w, %i, 16; add.u64 %a, %d, %w; .reg .b32 %k<4>;
 ld.global.v4.u32 {%k0, %k1, %k2, %k3}, [%a]; st.global.v4.u32 [%a], {%k1, %k0, %k3, %k2}; ret;""",
+    "rows": """mad.lo.u32 %x, %b, 100, %t; mul.wide.u32 %w, %x, 4; add.u64 %m, %d, %w;
+st.global.u32 [%m], %i; ld.global.u32 %v, [%m]; st.global.u32 [%m+8000], %v; ret;""",
     "bytes": """cvt.u64.u32 %w, %i; add.u64 %a, %d, %w; ld.global.u8 %v, [%a]; add.u32 %v, %v, 1;
 st.global.u8 [%a], %v; ret;""",
 }
@@ -105,6 +108,11 @@ FAULTS = {
     "plain read of an atomic": Fault(kernel="atomic", old="ret;", new="ld.global.u32 %v, [%d]; ret;"),
     "different values": Fault(kernel="the same value", old="7", new="%b"),
     "different values in a warp": Fault(kernel="the same value", old="7", new="%t"),
+    "the next block's row": Fault(kernel="rows", old="ld.global.u32 %v, [%m]", new="ld.global.u32 %v, [%m+400]"),
+    "the next block's row, first": Fault(
+        kernel="rows", old="st.global.u32 [%m],", new="ld.global.u32 %v, [%m+400]; st.global.u32 [%m],",
+    ),
+    "rows that overlap": Fault(kernel="rows", old="100", new="32"),
     "the next one's": Fault(kernel="each its own", old="ld.global.u32 %v, [%a]", new="ld.global.u32 %v, [%a+4]"),
     "without the first barrier": Fault(kernel="block barrier", old="bar.sync 0; // one", new=""),
     "without the second barrier": Fault(kernel="block barrier", old="bar.sync 0; // two", new=""),
@@ -148,13 +156,43 @@ def test_right_kernels_have_no_race(name: str) -> None:
 def test_races_are_found(name: str) -> None:
     fault = FAULTS[name]
     assert fault.old in RIGHT[fault.kernel]
-    assert races_of(RIGHT[fault.kernel].replace(fault.old, fault.new))
+    planted = RIGHT[fault.kernel].replace(fault.old, fault.new)
+    assert races_of(planted)
+    if fault.kernel == "rows":
+        assert races_of(planted, lanes=64)
 
 
 def test_a_race_of_blocks_that_run_one_after_the_other() -> None:
     (message,) = races_of("setp.eq.u32 %p, %t, 5; @%p st.global.u32 [%d+8], %b; ret;", blocks=2, lanes=64)
     assert "(8 bytes into output) is written by thread 5 of block (1, 0, 0)" in message
     assert "was read or written by thread 5 of block (0, 0, 0) with nothing that orders the two" in message
+
+
+def test_rows_of_memory_are_checked_as_single_words_are() -> None:
+    """Whole rows go through NumPy as slices."""
+    body = "mad.lo.u32 %x, %b, 100, %t; mul.wide.u32 %w, %x, 4; add.u64 %m, %d, %w; {} ret;}}\n"
+    seen = {}
+    for name, instruction in {
+        "right": "st.global.u32 [%m], %i; ld.global.u32 %v, [%m];",
+        "past the end": "st.global.u32 [%m+4], %i;",
+        "unwritten": "ld.global.u32 %v, [%m]; st.global.u32 [%s], %v;",
+        "odd": "st.global.u32 [%m+2], %i;",
+    }.items():
+        outputs = [Out((264,), "u4"), Out((16,), "u4", fill=0)]
+        (data, _), report = run_kernel(
+            PROLOGUE + body.format(instruction), "k", outputs, block=(64, 1, 1), grid=(3, 1, 1), target="sm_80"
+        )
+        seen[name] = sorted({finding.kind for finding in report.findings} - {"race"})
+        if name == "right":
+            rows = np.add.outer(100 * np.arange(3), np.arange(64))
+            assert (data[rows] == np.arange(192).reshape(3, 64)).all()
+    expected = {
+        "right": [],
+        "past the end": ["out-of-bounds"],
+        "unwritten": ["uninitialised-memory"],
+        "odd": ["misaligned"],
+    }
+    assert seen == expected
 
 
 def test_blocks_that_wait_for_each_other_run_together() -> None:

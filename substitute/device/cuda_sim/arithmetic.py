@@ -35,6 +35,9 @@ def on_floats(
     if element == "f64":
         return function if bits else floating.settle_f64(function)
 
+    if element == type_ in ("f32", "f16") and not (ftz or sat or relu or bits):
+        return lambda *operands: floating.canonical(function(*operands))
+
     def inner(*operands: Array) -> Array:
         values = list(operands)
         if element == "bf16":

@@ -95,6 +95,8 @@ class Batch:
     check_written: bool
     globals: GlobalHazards | None = None
     """None where the launch can have no races in device memory, or they are not looked for."""
+    before: Batch | None = None
+    """An earlier one of the launch: what does not depend on the block is taken over if it has as many."""
     lanes: Array | None = None
     """[active]: which lanes are active; None: all."""
     count: int = 0
@@ -105,6 +107,8 @@ class Batch:
     warp_of: Array = field(init=False)
     shared_stride: int = field(init=False)
     shared_base: Array = field(init=False)
+    special: dict[str, Array] = field(init=False)
+    """Special registers that blocks have in common."""
     shared: Array = field(init=False)
     shared_shadow: Array = field(init=False)
     local: Array = field(init=False)
@@ -129,11 +133,16 @@ class Batch:
         threads, blocks = self.geometry.threads, len(self.blocks)
         self.total = self.count = threads * blocks
         self.warps_per_block = -(-threads // 32)
-        self.block_of = np.repeat(np.arange(blocks), threads)
-        self.thread_of = np.tile(np.arange(threads), blocks)
-        self.warp_of = self.block_of * self.warps_per_block + self.thread_of // 32
         self.shared_stride = -(-self.shared_bytes // 128) * 128
-        self.shared_base = self.block_of * self.shared_stride
+        before, self.before = self.before, None
+        if before is not None and before.total == self.total:
+            self.block_of, self.thread_of, self.warp_of = before.block_of, before.thread_of, before.warp_of
+            self.shared_base, self.special, self._all_warps = before.shared_base, before.special, before._all_warps
+        else:
+            self.block_of = np.repeat(np.arange(blocks), threads)
+            self.thread_of = np.tile(np.arange(threads), blocks)
+            self.warp_of = self.block_of * self.warps_per_block + self.thread_of // 32
+            self.shared_base, self.special = self.block_of * self.shared_stride, {}
         self.shared = np.full(blocks * self.shared_stride + GUARD_BYTES, 0xCD, np.uint8)
         self.shared_shadow = np.full(self.shared.size, UNWRITTEN, np.uint8)
         self.local = np.full(self.total * self.local_bytes + GUARD_BYTES, 0xCD, np.uint8)
@@ -150,7 +159,7 @@ class Batch:
         """Whether all of the blocks' shared memory has been written; looks now and then."""
         if not self.whole_shared:
             self.looks += 1
-            if self.looks % 32 == 0:
+            if self.looks % 32 == 0 or self.looks in (2, 4, 8, 16):
                 used = self.shared_shadow[: len(self.blocks) * self.shared_stride].reshape(len(self.blocks), -1)
                 self.whole_shared = bool((used[:, : self.shared_bytes] == WRITTEN).all())
         return self.whole_shared
@@ -230,7 +239,15 @@ class Batch:
 
 def special_registers(batch: Batch, names: Sequence[str]) -> dict[str, Array]:
     """Values of special registers: [1] where all lanes have the same, else [lanes]."""
-    return {name: _special_register(batch, name) for name in names}
+    found = {}
+    for name in names:
+        if name.startswith("%ctaid"):
+            found[name] = _special_register(batch, name)
+            continue
+        if name not in batch.special:
+            batch.special[name] = _special_register(batch, name)
+        found[name] = batch.special[name]
+    return found
 
 
 def _special_register(batch: Batch, name: str) -> Array:
@@ -267,7 +284,7 @@ def _index(batch: Batch, base: str, axis: int) -> Array:
     x, y, z = geometry.block if base == "tid" else geometry.grid
     if (x, y, z)[axis] == 1:
         return np.zeros(1, np.uint32)
-    numbers = batch.thread_of if base == "tid" else np.asarray(batch.blocks)[batch.block_of]
+    numbers = batch.thread_of if base == "tid" else np.asarray(batch.blocks)
     if axis == 0 and y * z > 1:
         numbers = numbers % x
     elif axis == 1:
@@ -275,7 +292,7 @@ def _index(batch: Batch, base: str, axis: int) -> Array:
     elif axis == 2:
         numbers = numbers // (x * y)
     index: Array = numbers.astype(np.uint32)
-    return index
+    return index if base == "tid" else index[batch.block_of]
 
 
 __all__ = ["Batch", "Geometry", "Registers", "Warps", "special_registers"]

@@ -55,7 +55,15 @@ class Code:
     written: WrittenPointers | None = None
     """Found when it is first asked for; so is `waits`."""
     waits: bool | None = None
+    initial: Registers = field(default_factory=list)
     segments: dict[tuple[int, bool], Segment] = field(default_factory=dict)
+
+    def initial_registers(self) -> Registers:
+        """What every slot holds at first; constants are there, all else is zero."""
+        if not self.initial:
+            values = self.slots.values
+            self.initial = [values.get(slot, np.zeros(1, dtype)) for slot, dtype in enumerate(self.slots.dtypes)]
+        return list(self.initial)
 
     def written_pointers(self) -> WrittenPointers:
         """Where the addresses come from that the kernel writes to."""

@@ -35,9 +35,9 @@ CANONICAL: dict[int, Any] = {4: np.uint32(0x7FFFFFFF).view(np.float32), 2: np.ui
 def canonical(value: Array) -> Array:
     """Float32 or float16 with every NaN as the canonical one."""
     if value.dtype == np.float32:
-        flat = value.reshape(-1)
+        flat = value if value.ndim == 1 else value.reshape(-1)
         # a sum of squares is NaN exactly where one of its terms is
-        total = np.dot(flat, flat)
+        total = flat.dot(flat)
         if total == total:
             return value
     nans = np.isnan(value)

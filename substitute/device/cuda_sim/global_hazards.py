@@ -40,6 +40,38 @@ class Clash:
     thread: Array
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Elements of an array: rows of `length` that begin `stride` elements apart and do not overlap."""
+
+    first: int
+    count: int
+    length: int
+    stride: int
+
+    @property
+    def last(self) -> int:
+        """The number of the last element."""
+        return self.first + (self.count - 1) * self.stride + self.length - 1
+
+    def of(self, array: Array) -> Array:
+        """[count, length] view of a contiguous array."""
+        size = array.itemsize
+        return np.ndarray(
+            (self.count, self.length), array.dtype, buffer=array, offset=self.first * size,
+            strides=(self.stride * size, size),
+        )  # fmt: skip
+
+    def as_words(self, each: int, origin: int) -> Rows:
+        """The same in words, `each` of which make an element, counted from word `origin`."""
+        return Rows(self.first * each - origin, self.count, self.length * each, self.stride * each)
+
+    def numbers(self) -> Array:
+        """[count × length] numbers of the elements."""
+        found: Array = self.first + self.stride * np.arange(self.count)[:, None] + np.arange(self.length)
+        return found.reshape(-1)
+
+
 @dataclass(slots=True)
 class Trace:
     """What happened to one allocation, in words of `grain` bytes."""
@@ -65,6 +97,17 @@ class Trace:
     def is_untouched(self, low: int, high: int) -> bool:
         """True if nobody has accessed the words from `low` to `high`, counted from the first."""
         return not any(a <= high and low <= b for a, b in (self.read_range, self.write_range))
+
+    def is_fresh(self, words: Rows) -> bool:
+        """True if nobody has accessed any of these words, as the words themselves say."""
+        return not (words.of(self.writer).any() or words.of(self.reader).any())
+
+    def is_unread(self, words: Rows) -> bool:
+        """True if nobody has read these words, nor written between them."""
+        if self.write_range[0] <= words.last and words.first <= self.write_range[1]:
+            return False
+        low, high = self.read_range
+        return not (low <= words.last and words.first <= high) or not words.of(self.reader).any()
 
 
 @dataclass(slots=True)
@@ -197,12 +240,19 @@ class GlobalHazards:
         trace.write_range = _wider(trace.write_range, low, high)
         return clash
 
-    def write_row(self, trace: Trace, low: int, own: Array) -> None:
-        """Notes writes of words that follow each other from `low` on, and that nobody has touched."""
-        trace.writer[low : low + len(own)] = own
-        trace.write_range = _wider(trace.write_range, low, low + len(own) - 1)
+    def read_rows(self, trace: Trace, words: Rows, own: Array) -> None:
+        """Notes reads of words that nobody has touched."""
+        target = words.of(trace.reader)
+        target[:] = own.reshape(target.shape)
+        trace.read_range = _wider(trace.read_range, words.first, words.last)
 
-    def write_rows(self, trace: Trace, words: list[Array], own: Array, low: int, high: int) -> None:
+    def write_rows(self, trace: Trace, words: Rows, own: Array) -> None:
+        """Notes writes of words that nobody has touched."""
+        target = words.of(trace.writer)
+        target[:] = own.reshape(target.shape)
+        trace.write_range = _wider(trace.write_range, words.first, words.last)
+
+    def write_fresh(self, trace: Trace, words: list[Array], own: Array, low: int, high: int) -> None:
         """Notes writes of words between two, that nobody has touched."""
         for word in words:
             trace.writer[word] = own

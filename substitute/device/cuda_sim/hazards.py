@@ -64,6 +64,8 @@ class Hazards:
     now: int = 0
     epoch: int = 0
     """Changes whenever a clock does."""
+    floor: int = 0
+    """Every thread knows of all accesses up to this clock."""
     looked: Array | None = None
     """[blocks, warps] of `GlobalHazards`, handed on by barriers as `seen` is."""
     log: list[tuple[Array, Array, Array]] = field(default_factory=list)
@@ -84,7 +86,7 @@ class Hazards:
     def restart(self) -> None:
         """Other blocks run now, of a kernel without shared memory."""
         if self.epoch:
-            self.epoch = 0
+            self.epoch = self.floor = 0
             self.log.clear()
             self.clock[:], self.seen[:] = 1, 0
 
@@ -95,6 +97,8 @@ class Hazards:
 
     def unordered(self, stamps: Array, block: Array, thread: Array) -> Array:
         """Where an earlier access is not ordered before one by `thread` now."""
+        if not stamps.size or int(stamps.max()) >> _THREAD_BITS <= self.floor:
+            return np.zeros(stamps.shape, bool)
         before = stamps & _THREAD_MASK
         clocks = stamps >> _THREAD_BITS
         known = self.seen[block, thread >> 5, before >> 5]
@@ -227,6 +231,7 @@ class Hazards:
         self.log.clear()
         self.dirty = self.in_flight > 0
         self.seen[:] = self.clock[:, None, :]
+        self.floor = int(self.clock.min())
         self.clock += 1
         self.epoch += 1
         if self.looked is not None:

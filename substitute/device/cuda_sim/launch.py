@@ -73,7 +73,7 @@ def launch(
     began = time.perf_counter()
     lane_instructions = steps = 0
     whole: dict[int, bool] = {}
-    clocks: Hazards | None = None
+    batch: Batch | None = None
     traces = _trace_globals(kernel.code, geometry, memory, parameters, addresses, limits)
     per_batch = max(1, limits.lanes // geometry.threads)
     if geometry.blocks > per_batch and kernel.code.waits_for_others():
@@ -81,8 +81,8 @@ def launch(
         per_batch = max(per_batch, _resident_blocks(kernel, geometry, shared_bytes, limits))
     for first in range(0, geometry.blocks, per_batch):
         blocks = range(first, min(first + per_batch, geometry.blocks))
-        batch = _batch(kernel.code, geometry, blocks, memory, log, parameters, shared_bytes, limits, clocks)
-        clocks = batch.hazards
+        batch = _batch(kernel.code, geometry, blocks, memory, log, parameters, shared_bytes, limits, batch)
+
         batch.whole = whole
         if traces is not None and batch.hazards is not None:
             batch.globals = traces
@@ -112,13 +112,14 @@ def launch(
 
 def _batch(
     code: Code, geometry: Geometry, blocks: range, memory: Memory, log: Log, parameters: bytes, shared_bytes: int,
-    limits: Limits, before: Hazards | None,
+    limits: Limits, before: Batch | None,
 ) -> Batch:  # fmt: skip
     stride = -(-shared_bytes // 128) * 128
     hazards = None
-    if before is not None and not shared_bytes and before.blocks == len(blocks):
+    clocks = None if before is None else before.hazards
+    if clocks is not None and not shared_bytes and clocks.blocks == len(blocks):
         # without shared memory there are only the clocks, and the blocks before had as many
-        hazards = before
+        hazards = clocks
         hazards.restart()
     elif limits.races:
         grain = code.grain
@@ -130,7 +131,7 @@ def _batch(
     return Batch(
         geometry=geometry, blocks=blocks, memory=memory, log=log, parameters=np.frombuffer(parameters, np.uint8),
         shared_bytes=shared_bytes, static_shared_bytes=code.layout.static_shared_bytes,
-        local_bytes=code.layout.local_bytes, hazards=hazards, check_written=limits.initialised,
+        local_bytes=code.layout.local_bytes, hazards=hazards, check_written=limits.initialised, before=before,
     )  # fmt: skip
 
 

@@ -55,14 +55,12 @@ def elements(register: Array, type_: str) -> Array:
 
 def from_fragments(registers: Sequence[Array], type_: str, rows: int) -> Array:
     """[W, 32] registers in the order of the ISA → [W, rows, K]; `rows` 8 or 16."""
-    parts = []
-    for register in registers:
-        values = elements(register, type_)
-        parts.append(values.reshape(values.shape[0], 8, -1))
-    if rows == 8:
-        return np.concatenate(parts, axis=2)
-    upper, lower = np.concatenate(parts[0::2], axis=2), np.concatenate(parts[1::2], axis=2)
-    return np.concatenate([upper, lower], axis=1)
+    parts = rows // 8
+    warps = registers[0].shape[0]
+    raw = np.empty((warps, parts, 8, len(registers) // parts, 4), registers[0].dtype)
+    for number, register in enumerate(registers):
+        raw[:, number % parts, :, number // parts] = register.reshape(warps, 8, 4)
+    return elements(raw, type_).reshape(warps, rows, -1)
 
 
 def shape_of(i: Instruction) -> tuple[int, int, int]:
@@ -155,6 +153,8 @@ def add_to(part: Array, before: Array, result: str, *, satfinite: bool) -> Array
 
 def whole_warps(m: Batch, place: Place, keep: Array | None) -> Array | None:
     """A finding where a warp-wide instruction is executed by some lanes of a warp only."""
+    if keep is None and m.warps.full:
+        return None
     taken = m.warps.present
     if keep is not None:
         taken = taken & m.warps.spread(np.broadcast_to(keep, (m.count,)), m.count, False)
@@ -194,12 +194,15 @@ def _load_matrix(d: Decoder, i: Instruction) -> Run:
             return
         whole_warps(m, place, keep)
         warps = m.warps
-        gives = warps.column < 8 * count
-        if keep is not None:
-            gives = gives & keep
-        where = np.flatnonzero(gives)
-        rows = np.zeros((len(warps.rows), 8 * count, 16), np.uint8)
-        rows[warps.row[where], warps.column[where]] = load(m, place, space, address(r), 16, where)
+        if keep is None and warps.full and count == 4:
+            rows = np.broadcast_to(load(m, place, space, address(r), 16, None), (m.count, 16)).reshape(-1, 32, 16)
+        else:
+            gives = warps.column < 8 * count
+            if keep is not None:
+                gives = gives & keep
+            where = np.flatnonzero(gives)
+            rows = np.zeros((len(warps.rows), 8 * count, 16), np.uint8)
+            rows[warps.row[where], warps.column[where]] = load(m, place, space, address(r), 16, where)
         halves = rows.view(np.uint16)
         for number, put in enumerate(puts):
             matrix = halves[:, 8 * number : 8 * number + 8]

@@ -11,6 +11,7 @@ import numpy as np
 
 from .batch import LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW, WINDOW_BYTES, Batch
 from .faults import Place
+from .global_hazards import Rows
 from .memory import NOT_ALLOCATED, UNWRITTEN, WRITTEN, Allocation
 from .races import (
     bits_differ,
@@ -18,6 +19,8 @@ from .races import (
     note_global_atomics,
     note_global_reads,
     note_reads,
+    note_row_reads,
+    note_row_writes,
     note_writes,
     report_race,
     store_global,
@@ -30,6 +33,8 @@ _PATTERN = {
     for size, dtype in [*((n, unsigned(n)) for n in (1, 2, 4, 8)), (16, np.dtype(np.complex128))]
 }
 """A shadow of written bytes, as one element."""
+_ROW = 16
+"""Fewer lanes are not looked at as a row."""
 GARBAGE = 0xCD
 """Bytes that a load outside of memory gives."""
 
@@ -52,6 +57,10 @@ def load(
         return _generic_load(m, place, address, size, where, strong=strong)
     if space == "param":
         return _load_parameter(m, place, address, size, where)
+    if space == "global" and not strong:
+        row = _load_rows(m, place, address, size, where)
+        if row is not None:
+            return row
     index, bad = _resolve(m, place, space, address, size, where, "read")
     unit = _unit(size)
     values: Array = m.view(space, unit)[index]
@@ -89,9 +98,11 @@ def store(
         m.fault("read-only", place, int(m.chosen(where)[0]), "a kernel's parameters are written", space="param")
         return
     m.changes += 1
-    index, bad = _resolve(m, place, space, address, size, where, "write")
     unit = _unit(size)
     values = data.reshape(-1).view(unit)
+    if space == "global" and not strong and _store_rows(m, address, values, size, where):
+        return
+    index, bad = _resolve(m, place, space, address, size, where, "write")
     if isinstance(bad, np.ndarray):
         good = ~np.broadcast_to(bad, (max(len(index), len(bad), len(values)),))
         index, values = np.broadcast_to(index, good.shape)[good], _pick(values, good)
@@ -116,6 +127,59 @@ def store(
         target[index] = values
     if bad is not WHOLE and m.check_written:
         m.view(f"{space}-shadow", unit)[index] = _PATTERN[size]
+
+
+def _find_rows(m: Batch, address: Array, size: int, where: Array | None) -> tuple[Allocation, Rows] | None:
+    """Addresses that follow each other, in each block or in all, and their allocation.
+
+    None: they do not, or it is not worth asking.
+    """
+    count, low = len(address), int(address[0])
+    length = m.geometry.threads if where is None and m.lanes is None else count
+    if count < _ROW or low & (size - 1) or int(address[length - 1]) - low != size * (length - 1):
+        return None
+    number = count // length
+    stride = int(address[length]) - low if number > 1 else size * length
+    last = low + (number - 1) * stride + size * length
+    if stride < size * length or stride & (size - 1) or int(address[-1]) + size != last:
+        return None
+    one = m.memory.find(low)
+    if one is None or last > one.end:
+        return None
+    grid = address.reshape(number, length)
+    if not (grid[:, 1:] - grid[:, :-1] == size).all() or not (grid[1:, 0] - grid[:-1, 0] == stride).all():
+        return None
+    return one, Rows((low - m.memory.base) // size, number, length, stride // size)
+
+
+def _load_rows(m: Batch, place: Place, address: Array, size: int, where: Array | None) -> Array | None:
+    """What most loads read: rows of elements, all written. None: nothing is done."""
+    found = _find_rows(m, address, size, where)
+    if found is None:
+        return None
+    one, rows = found
+    unit = _unit(size)
+    whole = not m.check_written or _is_whole(m, one)
+    if not whole and not (rows.of(m.view("global-shadow", unit)) == _PATTERN[size]).all():
+        return None
+    if m.globals is not None and m.globals.traces:
+        note_row_reads(m, place, rows, size, where)
+    return rows.of(m.view("global", unit)).copy().reshape(-1).view(np.uint8).reshape(-1, size)
+
+
+def _store_rows(m: Batch, address: Array, values: Array, size: int, where: Array | None) -> bool:
+    """Writes rows of elements where nobody has been before. False: nothing is done."""
+    found = _find_rows(m, address, size, where)
+    if found is None or not found[0].writable:
+        return False
+    one, rows = found
+    if m.globals is not None and not note_row_writes(m, rows, size, where):
+        return False
+    target = rows.of(m.view("global", values.dtype))
+    target[:] = values if len(values) == 1 else values.reshape(target.shape)
+    if m.check_written and not _is_whole(m, one):
+        rows.of(m.view("global-shadow", values.dtype))[:] = _PATTERN[size]
+    return True
 
 
 def _pick(values: Array, good: Array) -> Array:
@@ -356,6 +420,8 @@ def _as_chosen(m: Batch, address: Array, where: Array | None) -> Array:
 
 
 def _load_parameter(m: Batch, place: Place, address: Array, size: int, where: Array | None) -> Array:
+    if address.shape[0] == 1 and 0 <= (at := int(address[0])) <= len(m.parameters) - size:
+        return m.parameters[at : at + size].copy().reshape(1, size)
     bad = (address < 0) | (address + size > len(m.parameters))
     if bad.any():
         words = f"the parameters have {len(m.parameters):,} bytes"

@@ -6,7 +6,7 @@ import numpy as np
 
 from .batch import Batch
 from .faults import Place
-from .global_hazards import Clash, Trace
+from .global_hazards import Clash, Rows, Trace
 from .hazards import Conflict
 from .types import Array
 
@@ -127,6 +127,38 @@ def note_global_reads(m: Batch, place: Place, index: Array, size: int, where: Ar
         look(m, where)
 
 
+def note_row_reads(m: Batch, place: Place, rows: Rows, size: int, where: Array | None) -> None:
+    """Race check of reads of elements that follow each other."""
+    assert m.globals is not None
+    found = m.globals.find(rows.first * size // m.globals.grain)
+    if found is None:
+        return
+    words = rows.as_words(size // m.globals.grain, found.first)
+    if found.is_unread(words):
+        m.globals.read_rows(found, words, _row_stamps(m, where, size))
+    else:
+        note_global_reads(m, place, rows.numbers(), size, where, strong=False)
+
+
+def note_row_writes(m: Batch, rows: Rows, size: int, where: Array | None) -> bool:
+    """Notes writes of elements that follow each other, if nobody has touched them. False: nothing is done."""
+    assert m.globals is not None
+    found = m.globals.find(rows.first * size // m.globals.grain)
+    if found is None:
+        return True
+    words = rows.as_words(size // m.globals.grain, found.first)
+    if not found.is_untouched(words.first, words.last) and not found.is_fresh(words):
+        return False
+    m.globals.write_rows(found, words, _row_stamps(m, where, size))
+    return True
+
+
+def _row_stamps(m: Batch, where: Array | None, size: int) -> Array:
+    assert m.globals is not None
+    own, _, _ = _global_stamps(m, where)
+    return own if size == m.globals.grain else np.repeat(own, size // m.globals.grain)
+
+
 def note_global_atomics(m: Batch, place: Place, index: Array, size: int, where: Array | None) -> None:
     """Race check of atomic operations and strong stores."""
     assert m.globals is not None
@@ -177,8 +209,7 @@ def _store_fresh(
     if len(index) != (m.count if where is None else len(where)) or not (index[1:] > index[:-1]).all():
         return False
     each = size // m.globals.grain
-    first, count = int(index[0]), len(index)
-    low, high = first * each - trace.first, (int(index[-1]) + 1) * each - 1 - trace.first
+    low, high = int(index[0]) * each - trace.first, (int(index[-1]) + 1) * each - 1 - trace.first
     if low < 0 or high > trace.last - trace.first:
         return False
     if not trace.is_untouched(low, high):
@@ -187,15 +218,10 @@ def _store_fresh(
         words = [index * np.int64(each) - np.int64(trace.first - step) for step in range(each)]
         if any(trace.writer[word].any() for word in words):
             return False
-    elif high - low + 1 == count * each:
-        target[first : first + count] = values
-        own, _, _ = _global_stamps(m, where)
-        m.globals.write_row(trace, low, own if each == 1 else np.repeat(own, each))
-        return True
     else:
         words = [index * np.int64(each) - np.int64(trace.first - step) for step in range(each)]
     target[index] = values
-    m.globals.write_rows(trace, words, _global_stamps(m, where)[0], low, high)
+    m.globals.write_fresh(trace, words, _global_stamps(m, where)[0], low, high)
     return True
 
 

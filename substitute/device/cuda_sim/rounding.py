@@ -64,11 +64,12 @@ def fma32(a: Array, b: Array, c: Array) -> Array:
     small = (result.view(np.uint32) & np.uint32(0x7F800000)) == 0
     suspect = tie | (small & (total != 0))
     if suspect.any():
-        exact, wide_c, total = _broadcast(exact, c.astype(np.float64), total)
-        at = np.flatnonzero(np.broadcast_to(suspect, total.shape))
-        sums, errors = two_sum(exact[at], wide_c[at])
-        result = np.broadcast_to(result, total.shape).copy()
-        result[at] = to_odd(sums, errors).astype(np.float32)
+        at = np.flatnonzero(suspect)
+        product, term = (x if x.shape[0] == 1 else x[at] for x in (exact, c))
+        sums, errors = two_sum(product, term.astype(np.float64))
+        inexact = np.broadcast_to(errors != 0, at.shape)
+        if inexact.any():
+            result[at] = to_odd(sums, errors).astype(np.float32)
     return result
 
 

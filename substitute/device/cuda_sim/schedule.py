@@ -49,12 +49,14 @@ class Run:
         at: int | None = 0
         while at is not None:
             at = self._together(at)
+            if at == len(self.code.steps):
+                return
             if at is None:
                 at = self._apart()
 
     # -- all lanes at one place -------------------------------------------------------------------------------------
     def _together(self, at: int) -> int | None:
-        """Runs until lanes part (None) or all have ended (raises `_Ended` by way of None and states)."""
+        """Runs until lanes part (None) or all have ended (the position behind the last step)."""
         m, r, code = self.batch, self.registers, self.code
         m.activate(None)
         self.owned.clear()
@@ -73,7 +75,7 @@ class Run:
                 return None
             at = following
         m.state[:] = EXITED
-        return None
+        return at
 
     def _decide_together(self, segment: Segment) -> int | None:
         """The position where all go on; None if they part (then `pc` and the states say where they are)."""
@@ -419,10 +421,7 @@ class Run:
 def start(code: Code, batch: Batch, addresses: dict[str, int], step_limit: int) -> Run:
     """A batch ready to run; `addresses`: of the module's variables."""
     slots = code.slots
-    registers: Registers = []
-    for number, dtype in enumerate(slots.dtypes):
-        value = slots.values.get(number)
-        registers.append(np.zeros(1, dtype) if value is None else value)
+    registers = code.initial_registers()
     for slot, (name, offset) in slots.symbols.items():
         raw = np.array([addresses[name] + offset], np.int64).astype(np.uint64)
         registers[slot] = raw.astype(f"u{slots.dtypes[slot].itemsize}").view(slots.dtypes[slot])
