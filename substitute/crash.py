@@ -12,7 +12,7 @@ from typing import Any
 from .compiler import Compilation, load_model
 from .errors import CompilerCrash, SubstituteError
 from .flags import with_default_target
-from .isolate import Call, Progress, isolated, words_of_a_crash
+from .isolate import Call, Progress, describe_crash, isolated
 from .pipeline import Clock, plan_module, scratch_folder, substitute_dispatches, worker_threads
 
 STEP = "look for what it crashes on"
@@ -108,4 +108,4 @@ def _alone(compilation: Compilation, executable: Any) -> tuple[str, str] | None:
     if status == 0:
         return None
     words = os.pread(2, os.lseek(2, 0, os.SEEK_CUR) - start, start).decode(errors="replace")
-    return words_of_a_crash(status, words)
+    return describe_crash(status, words)

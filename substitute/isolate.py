@@ -368,7 +368,7 @@ def _crashed(death: Death) -> SubstituteError:
     )
 
 
-def words_of_a_crash(status: int, words: str) -> tuple[str, str]:
+def describe_crash(status: int, words: str) -> tuple[str, str]:
     """How a process with this wait status ended, and the last of what it wrote to stderr."""
     return _end_of(status), last_lines(words)
 

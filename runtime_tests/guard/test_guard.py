@@ -16,7 +16,7 @@ from substitute.catalog import catalog
 from substitute.cli.scaffold import scaffold
 from substitute.compiler import Compilation
 from substitute.errors import PlanError, ValidationError
-from substitute.filter import work
+from substitute.filter import executable
 from substitute.filter.options import parse_options
 from substitute.filter.store import make_stamp
 from substitute.flags import with_default_target
@@ -233,12 +233,12 @@ def executable_of(model: Path, name: str) -> bytes:
 def test_the_filter_obeys_what_was_found_out(
     home: Path, first: CompileResult, monkeypatch: pytest.MonkeyPatch, number: int, name: str, kept: bool
 ) -> None:
-    monkeypatch.setattr(work, "builtin_folders", lambda: [home / "kernels"])
+    monkeypatch.setattr(executable, "builtin_folders", lambda: [home / "kernels"])
     monkeypatch.setattr(catalog, "builtin_folders", lambda: [home / "kernels"])
     text = executable_of(home / "model.mlir", f"f{number}_")
-    knowledge = work.Knowledge(parse_options(["--no-cache"], home))
+    knowledge = executable.Knowledge(parse_options(["--no-cache"], home))
     knowledge.read()
-    outcome = work.process(text, knowledge, work.new_context(), lambda: home)
+    outcome = executable.rewrite_executable(text, knowledge, executable.new_context(), lambda: home)
     assert (outcome.text is not None) == kept
     report = json.loads(outcome.report)
     assert [s["kernel"] for s in report["substitutions"]] == [name] * kept
@@ -248,7 +248,7 @@ def test_the_filter_obeys_what_was_found_out(
         assert left_out["check"]["outcome"] == {"wrong": "wrong", "slow": "slower"}[name]
     # without a verdict it embeds as ever
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "nothing"))
-    assert work.process(text, knowledge, work.new_context(), lambda: home).text is not None
+    assert executable.rewrite_executable(text, knowledge, executable.new_context(), lambda: home).text is not None
 
 
 def test_a_new_refusal_makes_the_filter_s_results_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from ..errors import ManifestError, SubstituteError, UsageError
 from ..model.kernel import Form, Kernel, OperandSpec
 from .consistency import check_axes, check_constraints
 from .entry import MANIFEST_NAME, Manifest
-from .kept import Shelf, open_shelf
+from .manifest_cache import ManifestCache, open_manifest_cache
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -48,14 +48,15 @@ class Catalog:
         for kernel in self.kernels:
             if kernel.name == name:
                 return kernel
-        from .problems import did_you_mean
+        from .diagnostics import did_you_mean
 
         names = [kernel.name for kernel in self.kernels]
         raise UsageError(
-            f"there is no kernel `{name}`", expected="one of " + ", ".join(names) if names else "",
+            f"there is no kernel `{name}`",
+            expected="one of " + ", ".join(names) if names else "",
             found=f"a catalog of {len(names)} kernels",
             next_step=did_you_mean(name, names) or "`iree-substitute kernels` lists them; --kernels DIR adds a folder",
-        )  # fmt: skip
+        )
 
 
 def load_catalog(
@@ -78,7 +79,7 @@ def load_catalog(
 def load_manifests(folders: Sequence[Path], *, builtin: bool = True, kept: bool = False) -> list[Manifest]:
     """Every manifest, each checked, names unique. With `kept`, what was read in an earlier run may be taken."""
     library = open_library(folders, builtin=builtin, kept=kept)
-    library.shelf.keep()
+    library.manifest_cache.save()
     return list(library.manifests)
 
 
@@ -87,7 +88,7 @@ class Library:
     """Folders of kernels whose manifests have been read, and whose definitions are read as they are needed."""
 
     manifests: tuple[Manifest, ...]
-    shelf: Shelf
+    manifest_cache: ManifestCache
 
     def catalog(self, backends: frozenset[str] | None = None, read_forms: ReadForms | None = None) -> Catalog:
         """The kernels for these backends, of all if left out; see `load_catalog`. Raises `ManifestError`."""
@@ -96,8 +97,8 @@ class Library:
 
             read_forms = definition.read_forms
         wanted = [m for m in self.manifests if backends is None or any(t.backend in backends for t in m.kernel.targets)]
-        kernels = [_with_forms(manifest, read_forms, self.shelf) for manifest in wanted]
-        self.shelf.keep()
+        kernels = [_with_forms(manifest, read_forms, self.manifest_cache) for manifest in wanted]
+        self.manifest_cache.save()
         return Catalog(kernels=tuple(sorted(kernels, key=lambda k: k.name)))
 
 
@@ -110,20 +111,22 @@ def open_library(folders: Sequence[Path], *, builtin: bool = True, kept: bool = 
         for folder in (*builtin_folders(), *pack_folders()):
             files |= dict.fromkeys(_walk(folder.resolve(), MAX_DEPTH))
     ours = tuple(f"{folder}{os.sep}" for folder in builtin_folders())
-    shelf = open_shelf(files) if kept else Shelf(None)
+    manifest_cache = open_manifest_cache(files) if kept else ManifestCache(None)
     manifests: dict[str, Manifest] = {}
     for file in files:
-        manifest = shelf.manifest(file, _read_manifest)
+        manifest = manifest_cache.manifest(file, _read_manifest)
         if str(file).startswith(ours):
             manifest = replace(manifest, kernel=replace(manifest.kernel, builtin=True))
         other = manifests.setdefault(manifest.kernel.name, manifest)
         if other is not manifest:
             raise ManifestError(
-                f"two kernels are called `{manifest.kernel.name}`", where=f"{manifest.file}: name",
-                expected="a name that no other kernel has", found=f"the same name in {other.file}",
+                f"two kernels are called `{manifest.kernel.name}`",
+                where=f"{manifest.file}: name",
+                expected="a name that no other kernel has",
+                found=f"the same name in {other.file}",
                 next_step="rename one of them, or leave its folder out (--no-builtin leaves out the built-in ones)",
-            )  # fmt: skip
-    return Library(tuple(manifests.values()), shelf)
+            )
+    return Library(tuple(manifests.values()), manifest_cache)
 
 
 def _read_manifest(file: Path) -> Manifest:
@@ -140,18 +143,21 @@ def find_manifests(folder: Path) -> list[Path]:
     folder = _shipped(folder)
     if not folder.is_dir():
         raise UsageError(
-            "not a folder of kernels" if folder.exists() else "there is no such folder", where=str(folder),
+            "not a folder of kernels" if folder.exists() else "there is no such folder",
+            where=str(folder),
             expected=f"a kernel's folder (with {MANIFEST_NAME}) or a folder of such folders",
             found="a file" if folder.exists() else "nothing",
             next_step="check the path that follows --kernels",
-        )  # fmt: skip
+        )
     found = list(_walk(folder.resolve(), MAX_DEPTH))
     if not found:
         raise UsageError(
-            "the folder holds no kernels", where=str(folder),
+            "the folder holds no kernels",
+            where=str(folder),
             expected=f"a file {MANIFEST_NAME} in it, or in folders up to {MAX_DEPTH} levels below",
-            found=_contents(folder), next_step="`iree-substitute new FOLDER` writes a kernel that works",
-        )  # fmt: skip
+            found=_contents(folder),
+            next_step="`iree-substitute new FOLDER` writes a kernel that works",
+        )
     return found
 
 
@@ -224,10 +230,12 @@ def _speaks_of_packs(package: str) -> bool:
 
 def _pack_error(name: str, value: str, found: str) -> ManifestError:
     return ManifestError(
-        f"the installed pack of kernels `{name}` is broken", where=f"entry point {PACK_GROUP}: {name} = {value}",
-        expected="the name of a package whose folder holds kernels", found=found,
+        f"the installed pack of kernels `{name}` is broken",
+        where=f"entry point {PACK_GROUP}: {name} = {value}",
+        expected="the name of a package whose folder holds kernels",
+        found=found,
         next_step="reinstall or uninstall the pack",
-    )  # fmt: skip
+    )
 
 
 def _walk(folder: Path, depth: int) -> Iterator[Path]:
@@ -240,9 +248,11 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
                 below = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith((".", "_")))
         except OSError as error:
             raise SubstituteError(
-                "the folder cannot be read", where=str(folder), found=error.strerror or str(error),
+                "the folder cannot be read",
+                where=str(folder),
+                found=error.strerror or str(error),
                 next_step="check its permissions",
-            ) from None  # fmt: skip
+            ) from None
         for name in below:
             yield from _walk(folder / name, depth - 1)
 
@@ -254,10 +264,10 @@ def _contents(folder: Path) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _with_forms(manifest: Manifest, read_forms: ReadForms, shelf: Shelf) -> Kernel:
+def _with_forms(manifest: Manifest, read_forms: ReadForms, manifest_cache: ManifestCache) -> Kernel:
     if manifest.definition is None:
         return manifest.kernel
-    return replace(manifest.kernel, forms=shelf.forms(manifest, lambda: _read(manifest, read_forms)))
+    return replace(manifest.kernel, forms=manifest_cache.forms(manifest, lambda: _read(manifest, read_forms)))
 
 
 def _read(manifest: Manifest, read_forms: ReadForms) -> tuple[Form, ...]:
@@ -266,9 +276,12 @@ def _read(manifest: Manifest, read_forms: ReadForms) -> tuple[Form, ...]:
         text = manifest.definition.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(
-            "the definition cannot be read", where=str(manifest.definition), expected="MLIR as UTF-8 text",
-            found=str(error), next_step="check the file",
-        ) from None  # fmt: skip
+            "the definition cannot be read",
+            where=str(manifest.definition),
+            expected="MLIR as UTF-8 text",
+            found=str(error),
+            next_step="check the file",
+        ) from None
     forms = read_forms(manifest.definition, text, manifest.kernel.operands)
     check_axes(manifest, forms)
     check_constraints(manifest)
@@ -288,8 +301,9 @@ def _check_epilogue(manifest: Manifest, forms: Sequence[Form]) -> None:
         if form.program.cores and (plain or manifest.kernel.payload.kind.sees_dispatch):
             continue
         raise ManifestError(
-            "this definition cannot have an epilogue", where=f"{manifest.file}: slots",
+            "this definition cannot have an epilogue",
+            where=f"{manifest.file}: slots",
             expected="a definition that ends with a reduction or a named operation, whose result it returns",
             found=f"element-wise work at the end of @{form.name}" if form.program.cores else "element-wise work alone",
             next_step='remove "epilogue" from slots, or leave that work to IREE',
-        )  # fmt: skip
+        )

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..model.kernel import ConfigTest
+from .diagnostics import Diagnostic, describe
 from .positions import Path as KeyPath
-from .problems import Problem, describe
 
 PREDICATES = ("any_of", "regex", "min", "max")
 """The keys of a table that tests one value; a table with other keys looks inside of it."""
@@ -18,7 +18,7 @@ _EXPECTED = (
 )
 
 
-def config_problems(path: KeyPath, config: Mapping[str, Any]) -> Iterator[Problem]:
+def config_problems(path: KeyPath, config: Mapping[str, Any]) -> Iterator[Diagnostic]:
     """What is wrong with a table `config`."""
     for key, value in config.items():
         yield from _problems((*path, key), value)
@@ -39,7 +39,7 @@ def _is_scalar(value: object) -> bool:
     return isinstance(value, bool | int | str)
 
 
-def _problems(path: KeyPath, value: Any) -> Iterator[Problem]:
+def _problems(path: KeyPath, value: Any) -> Iterator[Diagnostic]:
     if _is_scalar(value):
         return
     if isinstance(value, list) and value:
@@ -55,12 +55,13 @@ def _problems(path: KeyPath, value: Any) -> Iterator[Problem]:
         yield _wrong(path, value)
 
 
-def _predicate_problems(path: KeyPath, table: Mapping[str, Any]) -> Iterator[Problem]:
+def _predicate_problems(path: KeyPath, table: Mapping[str, Any]) -> Iterator[Diagnostic]:
     types: dict[str, type[Any]] = {"any_of": list, "regex": str, "min": int, "max": int}
     for key, value in table.items():
         if key not in PREDICATES:
-            yield Problem(path=(*path, key), what=f"unknown key `{key}`", expected="one of " + ", ".join(PREDICATES),
-                          at_key=True)  # fmt: skip
+            yield Diagnostic(
+                path=(*path, key), what=f"unknown key `{key}`", expected="one of " + ", ".join(PREDICATES), at_key=True
+            )
         elif not isinstance(value, types[key]) or isinstance(value, bool):
             yield _wrong((*path, key), value)
         elif key == "any_of":
@@ -69,13 +70,18 @@ def _predicate_problems(path: KeyPath, table: Mapping[str, Any]) -> Iterator[Pro
             try:
                 re.compile(value)
             except re.error as error:
-                yield Problem(path=(*path, key), what=f"not a regular expression: {error.msg}",
-                              expected="Python's regular expressions", found=describe(value), column=error.pos,
-                              next_step="escape characters that stand for themselves with a backslash")  # fmt: skip
+                yield Diagnostic(
+                    path=(*path, key),
+                    what=f"not a regular expression: {error.msg}",
+                    expected="Python's regular expressions",
+                    found=describe(value),
+                    column=error.pos,
+                    next_step="escape characters that stand for themselves with a backslash",
+                )
 
 
-def _wrong(path: KeyPath, value: object) -> Problem:
-    return Problem(path=path, what="has the wrong type", expected=_EXPECTED, found=describe(value))
+def _wrong(path: KeyPath, value: object) -> Diagnostic:
+    return Diagnostic(path=path, what="has the wrong type", expected=_EXPECTED, found=describe(value))
 
 
 def _tests(path: tuple[str, ...], value: Any) -> Iterator[ConfigTest]:

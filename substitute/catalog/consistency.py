@@ -14,10 +14,12 @@ from ..model.kernel import Constraint, Form
 from .entry import Manifest
 
 _LONGEST_PERIOD = 20_000
+# fmt: off
 _REPEATING = (
     ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.Compare, ast.cmpop, ast.Load, ast.Name,
     ast.Constant, ast.Mod,
-)  # fmt: skip
+)
+# fmt: on
 """What a condition may be built of, besides remainders by numbers, so that it repeats itself along an axis."""
 
 
@@ -34,11 +36,12 @@ def check_axes(manifest: Manifest, forms: Sequence[Form]) -> None:
                     if len(coordinate.terms) > 1 and axis in loops:
                         over = " and ".join(str(nest.sizes[loop]) for loop, _ in coordinate.terms)
                         raise ManifestError(
-                            f"the axis `{axis}` has two sizes", where=f"{manifest.file}: operands.{spec.name}",
+                            f"the axis `{axis}` has two sizes",
+                            where=f"{manifest.file}: operands.{spec.name}",
                             expected=f"another name for the axis of {spec.name} along which a window over {over} moves",
                             found=f"`{axis}`, which is also the size of a loop of @{form.name}",
                             next_step="give the window's axis a name of its own",
-                        )  # fmt: skip
+                        )
 
 
 def check_constraints(manifest: Manifest) -> None:
@@ -49,10 +52,12 @@ def check_constraints(manifest: Manifest) -> None:
         sizes = _candidates(alone)
         if alone and sizes and not any(all(_holds(c, axis, size) for c in alone) for size in sizes):
             raise ManifestError(
-                f"no size of `{axis}` meets the constraints", where=f"{manifest.file}: constraints",
-                expected="conditions that some size meets", found=" and ".join(c.text for c in alone),
+                f"no size of `{axis}` meets the constraints",
+                where=f"{manifest.file}: constraints",
+                expected="conditions that some size meets",
+                found=" and ".join(c.text for c in alone),
                 next_step="correct one of them: the kernel would never be taken",
-            )  # fmt: skip
+            )
 
 
 def _accesses(nest: Nest) -> Iterator[tuple[View, tuple[Linear, ...]]]:

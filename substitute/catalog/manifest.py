@@ -21,30 +21,35 @@ from ..payload.kinds import find_kind, list_kinds
 from .attached import attached_problems, parse_constants
 from .config_tests import config_problems, parse_config
 from .device_tests import device_problems, parse_device, variant_problems
+from .diagnostics import Diagnostic, describe, did_you_mean, manifest_error, schema_diagnostics
 from .entry import MANIFEST_NAME as MANIFEST_NAME
 from .entry import Manifest as Manifest
 from .positions import source_at
-from .problems import Problem, describe, did_you_mean, manifest_error, schema_problems
 from .schema import ManifestTable
 
 _T = TypeVar("_T")
 
 
 def read_manifest(file: Path) -> Manifest:
-    """Reads and checks one `kernel.toml`. Raises `ManifestError` that names every problem."""
+    """Reads and checks one `kernel.toml`. Raises `ManifestError` that names every diagnostic."""
     try:
         text = file.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
         raise ManifestError(
-            "the manifest cannot be read", where=str(file), expected="a readable text file",
-            found=error.strerror or str(error), next_step="check the path and the file's permissions",
-        ) from None  # fmt: skip
+            "the manifest cannot be read",
+            where=str(file),
+            expected="a readable text file",
+            found=error.strerror or str(error),
+            next_step="check the path and the file's permissions",
+        ) from None
     except UnicodeDecodeError as error:
         raise ManifestError(
-            "the manifest is not text", where=str(file), expected="UTF-8",
+            "the manifest is not text",
+            where=str(file),
+            expected="UTF-8",
             found=f"byte 0x{error.object[error.start]:02x} at offset {error.start}",
             next_step="save the file as UTF-8",
-        ) from None  # fmt: skip
+        ) from None
     return parse_manifest(text, file)
 
 
@@ -54,11 +59,11 @@ def parse_manifest(text: str, file: Path) -> Manifest:
     try:
         table = ManifestTable.model_validate(data)
     except ValidationError as error:
-        raise manifest_error(file, text, schema_problems(error, data, ManifestTable)) from None
+        raise manifest_error(file, text, schema_diagnostics(error, data, ManifestTable)) from None
     checks = _Checks(table, file.parent)
-    problems = list(checks.run())
-    if problems:
-        raise manifest_error(file, text, problems)
+    diagnostics = list(checks.run())
+    if diagnostics:
+        raise manifest_error(file, text, diagnostics)
     return _manifest(table, file, checks)
 
 
@@ -100,7 +105,7 @@ class _Checks:
     def axes(self) -> list[str]:
         return sorted({axis for operand in self.table.operands.values() for axis in operand.axes})
 
-    def run(self) -> Iterator[Problem]:
+    def run(self) -> Iterator[Diagnostic]:
         yield from self._targets()
         yield from self._names()
         yield from self._expressions()
@@ -109,33 +114,42 @@ class _Checks:
         yield from self._launch()
         yield from attached_problems(self.table, self.folder, self.axes)
 
-    def _targets(self) -> Iterator[Problem]:
+    def _targets(self) -> Iterator[Diagnostic]:
         allowed = self.kind.backends
         for at, target in enumerate(self.table.target):
             path = ("target", at, "backend")
             if target.backend not in BACKENDS:
-                yield Problem(
-                    path=path, what="not a backend of IREE", expected="one of " + ", ".join(BACKENDS),
-                    found=describe(target.backend), next_step=did_you_mean(target.backend, BACKENDS),
-                )  # fmt: skip
+                yield Diagnostic(
+                    path=path,
+                    what="not a backend of IREE",
+                    expected="one of " + ", ".join(BACKENDS),
+                    found=describe(target.backend),
+                    next_step=did_you_mean(target.backend, BACKENDS),
+                )
             elif target.backend not in allowed:
                 kind = self.table.payload.kind
-                yield Problem(
-                    path=path, what=f"this backend cannot take a payload of kind `{kind}`",
-                    expected=" or ".join(allowed), found=target.backend,
+                yield Diagnostic(
+                    path=path,
+                    what=f"this backend cannot take a payload of kind `{kind}`",
+                    expected=" or ".join(allowed),
+                    found=target.backend,
                     next_step="change the backend, or payload.kind",
-                )  # fmt: skip
+                )
             yield from config_problems(("target", at, "config"), target.config)
             yield from device_problems(("target", at, "device"), target.backend, target.device)
             yield from variant_problems(("target", at, "variant"), target)
 
-    def _names(self) -> Iterator[Problem]:
+    def _names(self) -> Iterator[Diagnostic]:
         table, axes = self.table, self.axes
         for name, operand in table.operands.items():
             for axis in sorted(RESERVED.intersection(operand.axes)):
-                yield Problem(path=("operands", name), what=f"`{axis}` cannot be the name of an axis",
-                              expected="a word that the constraint language does not use", found=axis,
-                              next_step="rename the axis")  # fmt: skip
+                yield Diagnostic(
+                    path=("operands", name),
+                    what=f"`{axis}` cannot be the name of an axis",
+                    expected="a word that the constraint language does not use",
+                    found=axis,
+                    next_step="rename the axis",
+                )
         for at, group in enumerate(table.groups):
             if group not in axes:
                 yield _unknown(("groups", at), "axis", group, axes)
@@ -143,19 +157,29 @@ class _Checks:
             try:
                 re.compile(pattern)
             except re.error as error:
-                yield Problem(path=("dispatches", at), what=f"not a regular expression: {error.msg}",
-                              expected="Python's regular expressions", found=describe(pattern), column=error.pos,
-                              next_step="escape characters that stand for themselves with a backslash")  # fmt: skip
+                yield Diagnostic(
+                    path=("dispatches", at),
+                    what=f"not a regular expression: {error.msg}",
+                    expected="Python's regular expressions",
+                    found=describe(pattern),
+                    column=error.pos,
+                    next_step="escape characters that stand for themselves with a backslash",
+                )
         known = axes + [f"offset.{name}" for name in table.operands]
         for ordinal, value in table.payload.spec_constants.items():
             if value not in known:
                 yield _unknown(("payload", "spec_constants", ordinal), "axis or offset", value, known)
         if table.payload.spec_constants and not self.kind.has_spec_constants:
-            yield Problem(path=("payload", "spec_constants"), what="only SPIR-V has specialization constants",
-                          expected='kind = "spirv"', found=f'kind = "{table.payload.kind}"', at_key=True,
-                          next_step="remove spec_constants")  # fmt: skip
+            yield Diagnostic(
+                path=("payload", "spec_constants"),
+                what="only SPIR-V has specialization constants",
+                expected='kind = "spirv"',
+                found=f'kind = "{table.payload.kind}"',
+                at_key=True,
+                next_step="remove spec_constants",
+            )
 
-    def _expressions(self) -> Iterator[Problem]:
+    def _expressions(self) -> Iterator[Diagnostic]:
         parsed: list[Constraint] = []
         for at, text in enumerate(self.table.constraints):
             try:
@@ -169,40 +193,65 @@ class _Checks:
             except ManifestError as error:
                 yield _expression_problem(("launch", "workgroup_count", at), error)
 
-    def _abi(self) -> Iterator[Problem]:
+    def _abi(self) -> Iterator[Diagnostic]:
         table = self.table
         allowed = self.kind.slots
         for at, slot in enumerate(table.slots):
             if table.abi == "canonical" and slot not in allowed:
-                yield Problem(path=("slots", at), what=f"a payload of kind `{table.payload.kind}` has no {slot}",
-                              expected=" or ".join(k.name for k in list_kinds() if slot in k.slots),
-                              found=f'kind = "{table.payload.kind}"',
-                              next_step=f'remove "{slot}": fused work would be lost')  # fmt: skip
+                yield Diagnostic(
+                    path=("slots", at),
+                    what=f"a payload of kind `{table.payload.kind}` has no {slot}",
+                    expected=" or ".join(k.name for k in list_kinds() if slot in k.slots),
+                    found=f'kind = "{table.payload.kind}"',
+                    next_step=f'remove "{slot}": fused work would be lost',
+                )
         if table.abi == "raw" and not self.kind.has_raw_abi:
-            yield Problem(path=("abi",), what=f"a payload of kind `{table.payload.kind}` has no raw form",
-                          expected='abi = "canonical"', found='abi = "raw"', next_step="remove abi")  # fmt: skip
+            yield Diagnostic(
+                path=("abi",),
+                what=f"a payload of kind `{table.payload.kind}` has no raw form",
+                expected='abi = "canonical"',
+                found='abi = "raw"',
+                next_step="remove abi",
+            )
         if table.abi == "raw":
             if table.bindings is None:
-                yield Problem(path=(), what="the key `bindings` is missing",
-                              expected='with abi = "raw", how many bindings the payload expects: `bindings = 3`',
-                              next_step="add `bindings` (and `constants`, for push constants)")  # fmt: skip
+                yield Diagnostic(
+                    path=(),
+                    what="the key `bindings` is missing",
+                    expected='with abi = "raw", how many bindings the payload expects: `bindings = 3`',
+                    next_step="add `bindings` (and `constants`, for push constants)",
+                )
             if table.slots:
-                yield Problem(path=("slots",), what="a raw kernel has no slots", expected='abi = "canonical"',
-                              found='abi = "raw"', next_step="remove slots, or abi")  # fmt: skip
+                yield Diagnostic(
+                    path=("slots",),
+                    what="a raw kernel has no slots",
+                    expected='abi = "canonical"',
+                    found='abi = "raw"',
+                    next_step="remove slots, or abi",
+                )
             return
         for name, operand in table.operands.items():
             if operand.strided and self.kind.strides == "none":
-                yield Problem(path=("operands", name, "strided"),
-                              what=f"a payload of kind `{table.payload.kind}` is not told any strides",
-                              expected="strided = false", found="strided = true", at_key=True,
-                              next_step="remove strided, or write the kernel as glsl")  # fmt: skip
+                yield Diagnostic(
+                    path=("operands", name, "strided"),
+                    what=f"a payload of kind `{table.payload.kind}` is not told any strides",
+                    expected="strided = false",
+                    found="strided = true",
+                    at_key=True,
+                    next_step="remove strided, or write the kernel as glsl",
+                )
         for key in ("bindings", "constants"):
             if getattr(table, key) is not None:
-                yield Problem(path=(key,), what=f"`{key}` is for raw kernels only", expected='abi = "raw"',
-                              found='abi = "canonical"', next_step=f"remove {key}, or set abi",
-                              at_key=True)  # fmt: skip
+                yield Diagnostic(
+                    path=(key,),
+                    what=f"`{key}` is for raw kernels only",
+                    expected='abi = "raw"',
+                    found='abi = "canonical"',
+                    next_step=f"remove {key}, or set abi",
+                    at_key=True,
+                )
 
-    def _files(self) -> Iterator[Problem]:
+    def _files(self) -> Iterator[Diagnostic]:
         table = self.table
         if table.payload.file is not None:
             yield from self._inside(("payload", "file"), table.payload.file, required=True)
@@ -212,44 +261,58 @@ class _Checks:
         general = table.abi == "raw" or self.kind.sees_dispatch
         optional = selective and general and "definition" not in table.model_fields_set
         # a definition may be shared with the kernel in the next folder, which is for another target
-        problems = list(self._inside(path, table.definition.file, required=not optional, root=self.folder.parent))
-        yield from problems
+        diagnostics = list(self._inside(path, table.definition.file, required=not optional, root=self.folder.parent))
+        yield from diagnostics
         file = self.folder / table.definition.file
-        if problems or (optional and not os.path.isfile(file)):
+        if diagnostics or (optional and not os.path.isfile(file)):
             return
         self.definition = file
         if not table.operands:
-            yield Problem(path=(), what="the table [operands] is missing",
-                          expected="one line for each argument and result of the definition, in order",
-                          found=f"no operands, but {table.definition.file}",
-                          next_step='add [operands] with lines such as a = ["M", "K"]')  # fmt: skip
+            yield Diagnostic(
+                path=(),
+                what="the table [operands] is missing",
+                expected="one line for each argument and result of the definition, in order",
+                found=f"no operands, but {table.definition.file}",
+                next_step='add [operands] with lines such as a = ["M", "K"]',
+            )
 
     def _inside(
         self, path: tuple[str, ...], name: str, *, required: bool, root: Path | None = None
-    ) -> Iterator[Problem]:
+    ) -> Iterator[Diagnostic]:
         root = root or self.folder
         file = self.folder / name
         # a plain name that is no link cannot lead out, and resolving 500 kernels' paths takes longer than parsing them
         plain = "/" not in name and os.sep not in name and name != ".." and not os.path.islink(file)
         if not plain and not file.resolve().is_relative_to(root.resolve()):
-            yield Problem(path=path, what="the file is outside the kernel's folder",
-                          expected=f"a path below {root}", found=str(file.resolve()),
-                          next_step="copy the file into the kernel's folder")  # fmt: skip
+            yield Diagnostic(
+                path=path,
+                what="the file is outside the kernel's folder",
+                expected=f"a path below {root}",
+                found=str(file.resolve()),
+                next_step="copy the file into the kernel's folder",
+            )
         elif required and not os.path.isfile(file):
             there = sorted(p.name for p in self.folder.iterdir() if p.is_file() and p.name != MANIFEST_NAME)
-            yield Problem(path=path, what=f"there is no file `{name}`", expected=f"a file {file}",
-                          found=", ".join(there) or "no other file in the folder",
-                          next_step=did_you_mean(name, there) or "add the file, or correct the key")  # fmt: skip
+            yield Diagnostic(
+                path=path,
+                what=f"there is no file `{name}`",
+                expected=f"a file {file}",
+                found=", ".join(there) or "no other file in the folder",
+                next_step=did_you_mean(name, there) or "add the file, or correct the key",
+            )
 
-    def _launch(self) -> Iterator[Problem]:
+    def _launch(self) -> Iterator[Diagnostic]:
         table = self.table
         if self.kind.rewrites_body:
             for key in sorted(table.launch.model_fields_set - {"compilation_info"}):
-                yield Problem(
-                    path=("launch", key), what="IREE compiles this body, and decides its launch geometry", at_key=True,
-                    expected="no such key", found=f'{key} with kind = "{table.payload.kind}"',
+                yield Diagnostic(
+                    path=("launch", key),
+                    what="IREE compiles this body, and decides its launch geometry",
+                    at_key=True,
+                    expected="no such key",
+                    found=f'{key} with kind = "{table.payload.kind}"',
                     next_step=f"remove {key}; a rule can set a compilation_info on the operations that it makes",
-                )  # fmt: skip
+                )
         if self.kind.launch != "manifest":
             return
         missing = [("workgroup_count", '["ceildiv(N, 64)", "1", "1"]')] * (table.launch.workgroup_count is None)
@@ -257,25 +320,29 @@ class _Checks:
         if sized and table.launch.workgroup_size is None:
             missing.append(("workgroup_size", "[64, 1, 1]"))
         for key, example in missing:
-            yield Problem(
-                path=("launch",), what=f"the key `{key}` is missing",
+            yield Diagnostic(
+                path=("launch",),
+                what=f"the key `{key}` is missing",
                 expected=f"for a payload of kind `{table.payload.kind}`, three values such as {key} = {example}",
                 next_step=f"add {key} to the table [launch]",
-            )  # fmt: skip
+            )
 
 
-def _expression_problem(path: tuple[str | int, ...], error: ManifestError) -> Problem:
+def _expression_problem(path: tuple[str | int, ...], error: ManifestError) -> Diagnostic:
     column = error.source.column - 1 if error.source else None
     step = error.next_step or "correct the expression"
-    return Problem(path=path, what=error.what, expected=error.expected, next_step=step, column=column)
+    return Diagnostic(path=path, what=error.what, expected=error.expected, next_step=step, column=column)
 
 
-def _unknown(path: tuple[str | int, ...], noun: str, name: str, known: Iterable[str]) -> Problem:
+def _unknown(path: tuple[str | int, ...], noun: str, name: str, known: Iterable[str]) -> Diagnostic:
     names = list(known)
-    return Problem(
-        path=path, what=f"unknown {noun} `{name}`", expected="one of " + ", ".join(names) if names else "no value",
-        found=describe(name), next_step=did_you_mean(name, names) or "axes are named in the table [operands]",
-    )  # fmt: skip
+    return Diagnostic(
+        path=path,
+        what=f"unknown {noun} `{name}`",
+        expected="one of " + ", ".join(names) if names else "no value",
+        found=describe(name),
+        next_step=did_you_mean(name, names) or "axes are named in the table [operands]",
+    )
 
 
 def _manifest(table: ManifestTable, file: Path, checks: _Checks) -> Manifest:

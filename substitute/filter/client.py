@@ -170,29 +170,29 @@ def stamp_path(cache: bytes, identity: bytes) -> bytes:
 class Catalog:
     """What an earlier worker said of the kernels."""
 
-    def __init__(self, digest: bytes, needs: "list[list[bytes]] | None") -> None:
+    def __init__(self, digest: bytes, prefilter: "list[list[bytes]] | None") -> None:
         self.digest = digest
         """Of their contents; empty if nothing is known."""
-        self.needs = needs
+        self.prefilter = prefilter
         """Alternatives, each a kernel's name and the words without which it takes no executable; None: not known."""
 
 
 def read_catalog(stamp: bytes) -> Catalog:
     """What is known of the kernels, if none of the files that it was made of has changed since."""
-    unknown, needs = Catalog(b"", None), None
+    unknown, prefilter = Catalog(b"", None), None
     try:
         own, digest, rest = read_file(stamp).split(b"\n", 2)
         if digest_of(digest, rest) != own:
             return unknown
         for line in rest.splitlines():
             if line[:1] == b"?":
-                needs = (needs or []) + ([line[1:].split(b"\t")] if line != b"?" else [])
+                prefilter = (prefilter or []) + ([line[1:].split(b"\t")] if line != b"?" else [])
                 continue
             modified, size, inode, path = line.split(b" ", 3)
             found = posix.stat(path)
             if (found.st_mtime_ns, found.st_size, found.st_ino) != (int(modified), int(size), int(inode)):
                 return unknown
-        return Catalog(digest, needs)
+        return Catalog(digest, prefilter)
     except (OSError, ValueError):
         return unknown
 
@@ -205,10 +205,10 @@ def why_nothing_matches(data: bytes, catalog: Catalog) -> bytes:
     """
     plain = data.isascii() and b"\\" not in data and b"\0" not in data and b"dense_resource<" not in data
     one = data.count(b"hal.executable ") == 1 and b"hal.executable.variant " in data
-    if catalog.needs is None or not plain or not one or data.count(b"{") != data.count(b"}"):
+    if catalog.prefilter is None or not plain or not one or data.count(b"{") != data.count(b"}"):
         return b""
     lines = []
-    for kernel, *words in catalog.needs:
+    for kernel, *words in catalog.prefilter:
         missing = [word for word in words if word not in data]
         if not missing:
             return b""
@@ -394,13 +394,13 @@ def _start_worker(path: bytes, arguments: Arguments, parent: int, start: bytes, 
     return posix.posix_spawn(argv[0], argv, posix.environ, file_actions=null, setsid=True)
 
 
-def work_alone(arguments: Arguments, data: bytes) -> None:
+def run_inline(arguments: Arguments, data: bytes) -> None:
     """Becomes a full interpreter that does the work by itself; never returns."""
     memory = posix.memfd_create("executable")
     write_all(memory, data)
     posix.lseek(memory, 0, 0)
     posix.dup2(memory, 0)
-    argv = [sys.executable, "-P", "-m", "substitute.filter.alone", *arguments.words]
+    argv = [sys.executable, "-P", "-m", "substitute.filter.inline", *arguments.words]
     posix.execve(sys.executable, argv, posix.environ)
 
 
@@ -499,7 +499,7 @@ def main() -> int:
     """Answers from the cache, through the worker, or alone; the exit status."""
     arguments = Arguments(sys.argv[1:])
     if arguments.help:
-        work_alone(arguments, b"")
+        run_inline(arguments, b"")
     data = read_all(0)
     cache = cache_folder() if arguments.cache else b""
     catalog = read_catalog(stamp_path(cache, identity(arguments.words))) if cache else Catalog(b"", None)
@@ -521,7 +521,7 @@ def main() -> int:
         return finish(arguments, data, data if entry.kind == UNCHANGED else entry.body)
     answer = ask_worker(arguments, data, catalog.digest) if arguments.worker else None
     if answer is None:
-        work_alone(arguments, data)
+        run_inline(arguments, data)
         return 1  # never reached
     if answer.kind == FAILED:
         return fail(arguments, answer.body[2:].decode("utf-8", "replace"), data, int(answer.body[:2], 16))

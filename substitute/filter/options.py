@@ -47,9 +47,11 @@ class Options:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(
-            f"the arguments are wrong: {message}", where=NAME, expected="the options that --help lists",
+            f"the arguments are wrong: {message}",
+            where=NAME,
+            expected="the options that --help lists",
             next_step=f"{NAME} --help",
-        )  # fmt: skip
+        )
 
 
 def parse_options(words: Sequence[str], folder: Path) -> Options:
@@ -78,22 +80,49 @@ def _not_positive(option: str, value: float) -> UsageError:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog=NAME, description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False,
+        prog=NAME,
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
-    add("--kernels", action="append", default=[], type=Path, metavar="DIR",
-        help="a kernel's folder, or a folder of kernels; may be given several times")  # fmt: skip
-    add("--no-builtin", dest="builtin", action="store_false",
-        help="use only the kernels of --kernels, not the built-in ones or those of installed packs")  # fmt: skip
+    add(
+        "--kernels",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="a kernel's folder, or a folder of kernels; may be given several times",
+    )
+    add(
+        "--no-builtin",
+        dest="builtin",
+        action="store_false",
+        help="use only the kernels of --kernels, not the built-in ones or those of installed packs",
+    )
     add("--plan", type=Path, metavar="FILE", help="substitute what this plan says for the executable, and nothing else")
-    add("--report-dir", type=Path, metavar="DIR",
-        help="write what became of each executable there, as JSON, and errors as text")  # fmt: skip
-    add("--timeout", type=float, default=TIMEOUT_S, metavar="S",
-        help="how many seconds one executable may take (default: %(default)g)")  # fmt: skip
-    add("--jobs", type=int, default=len(os.sched_getaffinity(0)), metavar="N",
+    add(
+        "--report-dir",
+        type=Path,
+        metavar="DIR",
+        help="write what became of each executable there, as JSON, and errors as text",
+    )
+    add(
+        "--timeout",
+        type=float,
+        default=TIMEOUT_S,
+        metavar="S",
+        help="how many seconds one executable may take (default: %(default)g)",
+    )
+    add(
+        "--jobs",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        metavar="N",
         help="how many executables may be at work at once, in all of this user's compilations together "
-             "(default: one per CPU)")  # fmt: skip
+        "(default: one per CPU)",
+    )
     add(
         "--compiler-flag",
         dest="compiler_flags",
@@ -104,8 +133,12 @@ def _parser() -> argparse.ArgumentParser:
         "--compiler-flag=--iree-llvmcpu-reassociate-fp-reductions=false: the compiler does not tell the filter",
     )
     add("--no-cache", dest="cache", action="store_false", help="neither use nor keep results of earlier runs")
-    add("--no-worker", dest="worker", action="store_false",
-        help="do the work in this process, without a worker that serves the whole compilation")  # fmt: skip
+    add(
+        "--no-worker",
+        dest="worker",
+        action="store_false",
+        help="do the work in this process, without a worker that serves the whole compilation",
+    )
     add("--version", action="version", version=_version())
     return parser
 

@@ -87,12 +87,12 @@ def make_stamp(manifests: Sequence[Manifest], folders: Iterable[Path], options: 
     return Stamp(digest_of(b"\n".join(parts)), tuple(kernels), tuple(program))
 
 
-Needs = Sequence[tuple[str, Sequence[str]]]
-"""Kernels' names, each with words that an executable's text must have for it; see `needs.py`."""
+Prefilter = Sequence[tuple[str, Sequence[str]]]
+"""Kernels' names, each with words that an executable's text must have for it; see `prefilter.py`."""
 
 
-def keep_stamp(cache: bytes, identity: bytes, stamp: Stamp, needs: Needs | None = None) -> None:
-    """Lets clients find results by themselves, and with `needs` see that nothing can match.
+def keep_stamp(cache: bytes, identity: bytes, stamp: Stamp, prefilter: Prefilter | None = None) -> None:
+    """Lets clients find results by themselves, and with `prefilter` see that nothing can match.
 
     A cache that cannot be written only costs speed.
     """
@@ -102,8 +102,8 @@ def keep_stamp(cache: bytes, identity: bytes, stamp: Stamp, needs: Needs | None 
     rest = b"".join(
         b"%d %d %d %b\n" % (modified, size, inode, os.fsencode(path)) for path, modified, size, inode in files
     )
-    if needs is not None:
-        rest += b"?\n" + b"".join(b"?%b\n" % "\t".join((kernel, *words)).encode() for kernel, words in needs)
+    if prefilter is not None:
+        rest += b"?\n" + b"".join(b"?%b\n" % "\t".join((kernel, *words)).encode() for kernel, words in prefilter)
     with contextlib.suppress(OSError):
         path = stamp_path(cache, identity)
         make_folders(path.rpartition(b"/")[0])
@@ -111,9 +111,14 @@ def keep_stamp(cache: bytes, identity: bytes, stamp: Stamp, needs: Needs | None 
 
 
 def keep_result(
-    cache: bytes, catalog: bytes, data: bytes, output: bytes | None, report_name: bytes, report: bytes,
+    cache: bytes,
+    catalog: bytes,
+    data: bytes,
+    output: bytes | None,
+    report_name: bytes,
+    report: bytes,
     objects: Sequence[Path],
-) -> None:  # fmt: skip
+) -> None:
     """Keeps a result, `output` being None for an unchanged executable."""
     lines = b"".join(b"%b %b\n" % (digest_of(path.read_bytes()), os.fsencode(path)) for path in objects)
     kind = UNCHANGED if output is None else CHANGED

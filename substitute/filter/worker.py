@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .client import WAIT, started_at
-from .load import load
 from .options import Options, parse_options
+from .preload import preload
 
 if TYPE_CHECKING:
-    from .job import Desk
+    from .request import WorkerState
 
 IDLE_S = 10.0
 """How long a worker stays without work, while the compiler does something else."""
@@ -55,7 +55,7 @@ class Worker:
     """Of the socket."""
     listener: socket.socket
     options: Options
-    desk: Desk
+    state: WorkerState
     """What forks start with."""
     children: list[Child] = field(default_factory=list)
     waiting: deque[socket.socket] = field(default_factory=deque)
@@ -122,10 +122,10 @@ class Worker:
         self.children.remove(child)
         _, status = os.waitpid(child.process, 0)
         if child.client is not None and word != b"w":
-            from .death import words_of_a_death
-            from .job import send_failure
+            from .exit_report import describe_exit
+            from .request import send_failure
 
-            send_failure(child.client, 1, words_of_a_death(status, child.words))
+            send_failure(child.client, 1, describe_exit(status, child.words))
         self._release(child)
         child.channel.close()
         os.close(child.words)
@@ -184,7 +184,7 @@ class Worker:
     def _become_child(self, channel: socket.socket, words: int) -> None:
         """What a fork does until the worker ends, or it has seen enough."""
         from ..isolate import die_with_parent
-        from .job import serve
+        from .request import serve
 
         os.setpgid(0, 0)
         die_with_parent()
@@ -199,16 +199,16 @@ class Worker:
         for slot in self.slots:
             os.close(slot)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        desk = self.desk
+        state = self.state
         while True:
             word, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
             if not word:
                 return
             os.ftruncate(2, 0)
             os.lseek(2, 0, os.SEEK_SET)
-            current = serve(socket.socket(fileno=descriptors[0]), desk)
-            channel.sendall((b"w" if desk.worn else b"d") if current else b"o")
-            if desk.worn:
+            current = serve(socket.socket(fileno=descriptors[0]), state)
+            channel.sendall((b"w" if state.worn else b"d") if current else b"o")
+            if state.worn:
                 return
 
     def _reassure(self) -> None:
@@ -273,7 +273,7 @@ def _serve(path: str, watched: int, words: Sequence[str], backend: str) -> int:
     worker: Worker | None = None
     try:
         options = _options(words)
-        worker = Worker(path, listener, options, load(words, backend))
+        worker = Worker(path, listener, options, preload(words, backend))
         worker.slots = [
             os.open(f"{os.path.dirname(path)}/slot-{n}", os.O_RDWR | os.O_CREAT, 0o600) for n in range(options.jobs)
         ]

@@ -11,7 +11,7 @@ from ..model.index import Index
 from ..model.plan import Decision, Match, Payload, Plan, Rule, Substitution, substitution_names
 from ..plan_file import PLAN_SCHEMA
 from .rows import DispatchRow, dispatch_rows
-from .words import tensor
+from .text import format_tensor
 
 if TYPE_CHECKING:
     from ..guard.verdict import Checked, Verdict
@@ -129,7 +129,7 @@ def _dispatch(row: DispatchRow) -> dict[str, Any]:
         "operations": list(dispatch.operations),
         "operands": [
             {
-                "type": tensor(o.type),
+                "type": format_tensor(o.type),
                 "access": o.access,
                 "kind": o.kind,
                 "binding": o.binding if o.kind == "binding" else None,

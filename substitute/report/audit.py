@@ -20,9 +20,11 @@ COLOURS: dict[Outcome, str] = {"right": "green", "wrong": "red", "not compiled":
 def audit_table(audit: Audit, *, width: int | None) -> RenderableType:
     """Every dispatch with its largest error and what is wrong with it; `width` None: plain lines."""
     table = Table(
-        box=box.SIMPLE_HEAD if width else None, pad_edge=False, padding=(0, 1) if width else (0, 2, 0, 0),
+        box=box.SIMPLE_HEAD if width else None,
+        pad_edge=False,
+        padding=(0, 1) if width else (0, 2, 0, 0),
         header_style="bold" if width else "",
-    )  # fmt: skip
+    )
     for head in ("dispatch", "kind", "verdict"):
         table.add_column(head, overflow="fold")
     for head in ("largest error", "of the bound", "ULP", "golden"):
@@ -30,9 +32,12 @@ def audit_table(audit: Audit, *, width: int | None) -> RenderableType:
     table.add_column("why", overflow="fold")
     for audited in audit.dispatches:
         table.add_row(
-            audited.name, audited.kind, Text(audited.outcome, style=COLOURS[audited.outcome]),
-            *_figures(audited), Text(_why(audited)),
-        )  # fmt: skip
+            audited.name,
+            audited.kind,
+            Text(audited.outcome, style=COLOURS[audited.outcome]),
+            *_figures(audited),
+            Text(_why(audited)),
+        )
     return Group(table, Text(summary(audit)))
 
 

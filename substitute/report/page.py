@@ -115,8 +115,9 @@ def _draw_map(picture: Picture, grid: ErrorMap, name: str) -> str:
     cells = np.array(grid.cells, dtype=float)
     scale = matplotlib.colors.LinearSegmentedColormap.from_list("share", ["#f4f7f9", CANDIDATE])
     colours = scale.with_extremes(over=WRONG)
-    image = axes.imshow(np.where(np.isfinite(cells), cells, 1e300), cmap=colours, vmin=0, vmax=1, aspect="auto",
-                        interpolation="nearest")  # fmt: skip
+    image = axes.imshow(
+        np.where(np.isfinite(cells), cells, 1e300), cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest"
+    )
     _ticks(axes, grid)
     figure.colorbar(image, ax=axes, extend="max").set_label("|error| ÷ allowed", fontsize=8)
     shape = "×".join(map(str, grid.shape)) or "scalar"
@@ -141,9 +142,11 @@ def _figure_and_axes(width: float, height: float) -> tuple[Any, Any]:
         from matplotlib.figure import Figure
     except ImportError:
         raise UsageError(
-            "the page cannot be drawn", expected="matplotlib", found="it is not installed",
+            "the page cannot be drawn",
+            expected="matplotlib",
+            found="it is not installed",
             next_step="pip install 'iree-substitute[report]'",
-        ) from None  # fmt: skip
+        ) from None
     figure = Figure(figsize=(width, height), layout="constrained")  # not pyplot: it would look for a display
     return figure, figure.add_subplot()
 

@@ -17,8 +17,17 @@ from rich.text import Text
 from ..model.kernel import Kernel
 from ..model.plan import Decision, Payload, Plan, Substitution, dispatch_key, substitution_names
 from ..read.external import KIND as EXTERNAL
-from . import words
 from .rows import DispatchRow, dispatch_rows, failed_rule
+from .text import (
+    find_common_prefix,
+    format_axes,
+    format_backends,
+    format_count,
+    format_operand_axes,
+    format_operations,
+    format_signature,
+    format_target,
+)
 
 if TYPE_CHECKING:
     from ..guard.verdict import Checked, Verdict
@@ -33,9 +42,9 @@ GOOD, BAD, DIM, NAME = "green", "red", "dim", "bold"
 def dispatch_table(plan: Plan, *, width: int | None) -> RenderableType:
     """Every dispatch: what it computes, what that costs, and which kernel takes it or came nearest."""
     rows = dispatch_rows(plan)
-    prefix = "" if width is None else words.common_prefix(plan.dispatches)
+    prefix = "" if width is None else find_common_prefix(plan.dispatches)
     narrow = width is not None and width < NARROW
-    targets = list(dict.fromkeys(words.target(row.dispatch) for row in rows))
+    targets = list(dict.fromkeys(format_target(row.dispatch) for row in rows))
     heads = ["dispatch", "target", "computes", "kernel, or the nearest and why not"]
     if width is not None and len(targets) <= 1:
         heads.remove("target")
@@ -46,12 +55,12 @@ def dispatch_table(plan: Plan, *, width: int | None) -> RenderableType:
         table.add_column(head, justify="right", no_wrap=True)
     for row in rows:
         name = Text(row.dispatch.name.removeprefix(prefix), style=NAME)
-        target = [Text(words.target(row.dispatch))] if "target" in heads else []
+        target = [Text(format_target(row.dispatch))] if "target" in heads else []
         texts = [name, *target, _stack(_computes(row), width), _stack(_kernel_or_nearest(row), width)]
         table.add_row(
             *([_stack(texts, width)] if narrow else texts),
-            words.count(row.cost.flops) if row.cost else "?",
-            words.count(row.cost.bytes, "B") if row.cost else "?",
+            format_count(row.cost.flops) if row.cost else "?",
+            format_count(row.cost.bytes, "B") if row.cost else "?",
         )
     notes = [_totals(rows)]
     if width is not None and len(targets) == 1:
@@ -66,7 +75,7 @@ def substitution_table(
 ) -> RenderableType:
     """What was put in the place of what, what the check said of it, and what was left out because of that."""
     verdicts = {c.key: c.verdict for c in checked}
-    prefix = "" if width is None else words.common_prefix(plan.dispatches)
+    prefix = "" if width is None else find_common_prefix(plan.dispatches)
     table = _table(width)
     table.add_column("dispatch", overflow="fold")
     table.add_column("kernel", overflow="fold")
@@ -173,7 +182,7 @@ def kernels_table(kernels: Sequence[Kernel], *, width: int | None) -> Renderable
         payload = kernel.payload.kind.name + (" (raw)" if kernel.abi == "raw" else "")
         table.add_row(
             _stack([name, summary], width) if narrow else name,
-            Text(f"{words.backends(kernel)}: {payload}"),
+            Text(f"{format_backends(kernel)}: {payload}"),
             _stack(_offers(kernel), width),
             *([] if narrow else [summary]),
         )
@@ -181,7 +190,7 @@ def kernels_table(kernels: Sequence[Kernel], *, width: int | None) -> Renderable
 
 
 def _offers(kernel: Kernel) -> list[Text]:
-    offers = [Text(words.operand_axes(kernel))]
+    offers = [Text(format_operand_axes(kernel))]
     if kernel.kinds:
         offers.append(Text(f"dispatches of kind {', '.join(kernel.kinds)}"))
     if kernel.dispatches:
@@ -196,8 +205,15 @@ def _offers(kernel: Kernel) -> list[Text]:
 def _table(width: int | None, *, leading: int = 0) -> Table:
     if width is None:
         return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style=NAME, border_style=DIM,
-                 leading=leading, expand=leading > 0)  # fmt: skip
+    return Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1),
+        header_style=NAME,
+        border_style=DIM,
+        leading=leading,
+        expand=leading > 0,
+    )
 
 
 def _stack(lines: Sequence[Text], width: int | None) -> Text:
@@ -206,10 +222,10 @@ def _stack(lines: Sequence[Text], width: int | None) -> Text:
 
 def _computes(row: DispatchRow) -> list[Text]:
     dispatch = row.dispatch
-    operations = f" ({words.operations(dispatch.operations)})" if dispatch.operations else ""
+    operations = f" ({format_operations(dispatch.operations)})" if dispatch.operations else ""
     lines = [Text.assemble((dispatch.kind, NAME), (operations, DIM))]
     if dispatch.program:
-        lines.append(Text(words.signature(dispatch.program.operands)))
+        lines.append(Text(format_signature(dispatch.program.operands)))
     elif dispatch.kind == EXTERNAL:
         lines.append(Text(dispatch.reason, style=DIM))
     else:
@@ -222,7 +238,7 @@ def _kernel_or_nearest(row: DispatchRow) -> list[Text]:
         match = row.substitution.match
         more = "".join(f", else {other.kernel.name}" for other in row.others)
         name = Text.assemble((row.substitution.kernel.name, GOOD), (more, DIM))
-        return [name, Text(words.axes(match), style=DIM)]
+        return [name, Text(format_axes(match), style=DIM)]
     rule = row.failed_rule
     if row.dispatch.program is None and not (rule and rule.name.partition(".")[0] == "target"):
         return []  # the reason is that it was not read, which stands beside
@@ -254,7 +270,7 @@ def _share(plan: Plan) -> Text:
 
 
 def _axes_and_fallback(substitution: Substitution, after: Substitution | None, width: int | None) -> Text:
-    lines = [Text(words.axes(substitution.match))]
+    lines = [Text(format_axes(substitution.match))]
     if substitution.conditional:
         last = after is None or after.dispatch != substitution.dispatch
         otherwise = "IREE's own code" if last else "the next one"
@@ -265,7 +281,7 @@ def _axes_and_fallback(substitution: Substitution, after: Substitution | None, w
 def _payload(substitution: Substitution, payload: Payload | None, width: int | None) -> Text:
     if payload is None:
         return Text(substitution.kernel.payload.kind.name)
-    head = f"{payload.format}, {words.count(len(payload.data), 'B')}" if payload.data else str(payload.format)
+    head = f"{payload.format}, {format_count(len(payload.data), 'B')}" if payload.data else str(payload.format)
     return _stack([Text(head), Text(payload.summary, style=DIM)], width)
 
 
@@ -276,9 +292,7 @@ def _verdict(decision: Decision) -> Text:
         rule = failed_rule(decision)
         why = f": {rule.name} failed" if rule else ""
         return Text.assemble((kernel, NAME), (" does not fit ", BAD), (dispatch, NAME), why)
-    details = [f"form {match.form}" if match.form else "by name", words.axes(match)]
+    details = [f"form {match.form}" if match.form else "by name", format_axes(match)]
     if match.fallback:
         details.append(f"IREE's own code unless {' and '.join(match.fallback)}")
-    return Text.assemble(
-        (kernel, NAME), (" fits ", GOOD), (dispatch, NAME), f" ({'; '.join(filter(None, details))})"
-    )  # fmt: skip
+    return Text.assemble((kernel, NAME), (" fits ", GOOD), (dispatch, NAME), f" ({'; '.join(filter(None, details))})")

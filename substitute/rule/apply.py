@@ -50,9 +50,13 @@ def plan_with_rules(
     now = {_key(site.dispatch): site for site in sites}
     work = _Work(now, accepts)
     plan = make_plan(
-        [s.dispatch for s in sites], kernels, work.accepts, chosen=work.next(chosen, kernels), host=host,
+        [s.dispatch for s in sites],
+        kernels,
+        work.accepts,
+        chosen=work.next(chosen, kernels),
+        host=host,
         demands=demands,
-    )  # fmt: skip
+    )
     substitutions, decisions = _by_dispatch(plan.substitutions), _by_dispatch(plan.decisions)
     applied: dict[Key, list[Substitution]] = {}
     used: dict[Key, list[Decision]] = {}
@@ -145,9 +149,11 @@ def apply_rule(site: Site, substitution: Substitution) -> list[Site]:
     if after != before:
         raise PayloadError(
             f"{kernel.name} changed what the host program calls in {site.dispatch.name}",
-            where=str(kernel.payload.path), expected="; ".join(before), found="; ".join(after),
+            where=str(kernel.payload.path),
+            expected="; ".join(before),
+            found="; ".join(after),
             next_step="leave the names and layouts of variants and exports as they are: change the body alone",
-        )  # fmt: skip
+        )
     return list(read_executable(site.executable))
 
 
@@ -161,9 +167,12 @@ def _verify(executable: ir.Operation, kernel: Kernel, dispatch: str) -> None:
         valid, found = False, "; ".join(d.message for d in error.error_diagnostics) or str(error)
     if not valid:
         raise PayloadError(
-            f"{kernel.name} left a body that MLIR's verifier refuses in {dispatch}", where=str(kernel.payload.path),
-            expected="valid IR", found=found or "no words of the verifier", next_step="mend the rule",
-        )  # fmt: skip
+            f"{kernel.name} left a body that MLIR's verifier refuses in {dispatch}",
+            where=str(kernel.payload.path),
+            expected="valid IR",
+            found=found or "no words of the verifier",
+            next_step="mend the rule",
+        )
 
 
 def _interface(executable: ir.Operation) -> list[str]:

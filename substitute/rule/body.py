@@ -64,12 +64,14 @@ def _insert_functions(site: Site, request: Request, shapes: list[tuple[Index, ..
     others = [op.name for op in children(module.operation) if op.name != "func.func"]
     if kernel.payload.entry not in functions or others:
         raise PayloadError(
-            f"the payload of {kernel.name} does not define @{kernel.payload.entry}" if not others
+            f"the payload of {kernel.name} does not define @{kernel.payload.entry}"
+            if not others
             else f"the payload of {kernel.name} holds more than functions",
-            where=str(kernel.payload.path), expected=f"func.func @{kernel.payload.entry} on tensors",
+            where=str(kernel.payload.path),
+            expected=f"func.func @{kernel.payload.entry} on tensors",
             found=", ".join(others or [f"@{name}" for name in functions]) or "nothing",
             next_step="correct `entry` in [payload], or the file",
-        )  # fmt: skip
+        )
     _check_type(request, functions[kernel.payload.entry], shapes)
     copies: dict[str, ir.Operation] = {}
     assert site.function is not None
@@ -104,7 +106,7 @@ def _check_type(request: Request, function: ir.Operation, shapes: list[tuple[Ind
             expected=f"({', '.join(wanted[:inputs])}) -> ({', '.join(wanted[inputs:])}), or `?` for sizes",
             found=f"({', '.join(map(str, type_.inputs))}) -> ({', '.join(map(str, type_.results))})",
             next_step="give the function the definition's operands (an i1 is an i8 in memory)",
-        )  # fmt: skip
+        )
 
 
 def _call(site: Site, request: Request, shapes: list[tuple[Index, ...]], entry: ir.Operation) -> None:

@@ -72,10 +72,12 @@ def constant_tensor(parameter: Parameter, shape: tuple[Index, ...]) -> ir.Value:
     whole = parameter.view.offset == 0 and product(shape) == operand.type.count
     if not whole or len(operand.data) <= operand.type.element_bytes:
         raise PayloadError(
-            "a part of a constant, or a splat, cannot be given to an MLIR payload", where=parameter.name,
-            expected="a tensor in memory, or a whole constant", found=str(operand.type),
+            "a part of a constant, or a splat, cannot be given to an MLIR payload",
+            where=parameter.name,
+            expected="a tensor in memory, or a whole constant",
+            found=str(operand.type),
             next_step="write a rule, which can use the body's own value",
-        )  # fmt: skip
+        )
     type_ = ir.Type.parse(tensor_text(shape, operand.type.element))
     value = ir.Attribute.parse(f'dense<"0x{operand.data.hex()}"> : {type_}')
     return create("arith.constant", [], [type_], {"value": value})

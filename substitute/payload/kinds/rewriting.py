@@ -54,11 +54,11 @@ class PythonRule(BodyRewriter):
     needs_entry = False
 
     def refuse_site(self, kernel: Kernel, site: Site) -> str:
-        from ...rule.load import applies
+        from ...rule.python_file import applies
 
         return applies(kernel, site)
 
     def rewrite(self, site: Site, substitution: Substitution) -> None:
-        from ...rule.load import rewrite
+        from ...rule.python_file import rewrite
 
         rewrite(substitution.kernel, site)

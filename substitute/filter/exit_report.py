@@ -6,29 +6,34 @@ import os
 import signal
 
 from ..errors import CompilerCrash
-from ..isolate import words_of_a_crash
+from ..isolate import describe_crash
 
 
-def words_of_a_death(status: int, words: int) -> str:
+def describe_exit(status: int, words: int) -> str:
     """How a fork ended, and the last of what it said."""
     os.lseek(words, 0, os.SEEK_SET)
-    found, details = words_of_a_crash(status, os.read(words, 1 << 20).decode(errors="replace"))
-    return death_message(status, found, details)
+    found, details = describe_crash(status, os.read(words, 1 << 20).decode(errors="replace"))
+    return exit_message(status, found, details)
 
 
-def death_message(status: int, found: str, details: str) -> str:
+def exit_message(status: int, found: str, details: str) -> str:
     """For the person whose executable it was."""
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
         return str(
             CompilerCrash(
-                "the executable took too long", expected="a result within the time of --timeout", found="none",
+                "the executable took too long",
+                expected="a result within the time of --timeout",
+                found="none",
                 next_step="give a longer --timeout, or leave the kernel out that takes so long",
             )
-        )  # fmt: skip
+        )
     return str(
         CompilerCrash(
-            "the process that worked on the executable died", expected="a result", found=found,
+            "the process that worked on the executable died",
+            expected="a result",
+            found=found,
             next_step="if this is IREE's own text and not the work of a command before this one, report it with the "
-            "executable", details=details,
+            "executable",
+            details=details,
         )
-    )  # fmt: skip
+    )

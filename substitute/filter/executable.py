@@ -21,7 +21,7 @@ from ..pipeline import Built, Clock, choices, make_payloads, plan_executables, p
 from ..plan_file import load_plan
 from .client import file_name
 from .options import Options
-from .store import Needs, Stamp, make_stamp
+from .store import Prefilter, Stamp, make_stamp
 
 if TYPE_CHECKING:
     from iree.compiler import ir
@@ -85,14 +85,16 @@ class Knowledge:
             self._kernels[backends] = self.library.catalog(backends).kernels
         return self._kernels[backends]
 
-    def needs(self) -> Needs | None:
+    def prefilter(self) -> Prefilter | None:
         """What the text of an executable must have for any of the kernels; None where a plan decides."""
-        from .needs import needs
+        from .prefilter import build_prefilter
 
         if self.options.plan or self.library is None:
             return None
         try:
-            return needs(self.kernels(frozenset(t.backend for m in self.library.manifests for t in m.kernel.targets)))
+            return build_prefilter(
+                self.kernels(frozenset(t.backend for m in self.library.manifests for t in m.kernel.targets))
+            )
         except SubstituteError:
             return None  # a kernel for another backend is broken: whoever compiles for that one is told
 
@@ -126,7 +128,7 @@ def new_context() -> ir.Context:
     return context
 
 
-def process(
+def rewrite_executable(
     data: bytes, knowledge: Knowledge, context: ir.Context, objects: Callable[[], Path], *, chosen: Chosen | None = None
 ) -> Outcome:
     """Plans and rewrites one executable. `objects` gives the folder for object files.
@@ -143,9 +145,13 @@ def process(
         executable = _only_executable(module)
         clock = Clock(silent)
         plan, sites = plan_executables(
-            module, clock, knowledge.kernels, chosen=knowledge.chosen if chosen is None else chosen, whole=False,
+            module,
+            clock,
+            knowledge.kernels,
+            chosen=knowledge.chosen if chosen is None else chosen,
+            whole=False,
             demands=knowledge.options.demands,
-        )  # fmt: skip
+        )
         name = str(ir.StringAttr(executable.attributes["sym_name"]).value)
         if not plan.substitutions:
             return Outcome(name=name, text=None, report=_report(name, plan, {}))
@@ -156,7 +162,7 @@ def process(
         if refused and chosen is None:
             left = without(plan, refused)
             if any(s.kernel.payload.kind.rewrites_body for s in plan.substitutions):  # they have changed the module
-                return process(data, knowledge, context, objects, chosen=choices(left))
+                return rewrite_executable(data, knowledge, context, objects, chosen=choices(left))
             plan, built = left, [b for b in built if dispatch_key(b.substitution.dispatch) not in refused]
             if not built:
                 return Outcome(name=name, text=None, report=_report(name, plan, {}, checked))
@@ -200,10 +206,13 @@ def parse(text: str, *, where: str) -> ir.Module:
         diagnostics = error.error_diagnostics
         words = [f"{d.location}: {d.message}" for d in diagnostics] or [str(error)]
         raise ModelError(
-            "this is not valid MLIR", where=where, expected="one hal.executable as IREE prints it",
-            found=_printable(words[0]), next_step="see what the command before this one wrote, or what was cut off",
+            "this is not valid MLIR",
+            where=where,
+            expected="one hal.executable as IREE prints it",
+            found=_printable(words[0]),
+            next_step="see what the command before this one wrote, or what was cut off",
             details="\n".join(_printable(word) for word in words[1:6]),
-        ) from None  # fmt: skip
+        ) from None
 
 
 def _printable(words: str) -> str:
@@ -215,9 +224,12 @@ def _text(data: bytes) -> str:
     expected, next_step = "one hal.executable as IREE prints it", "see what the command before this one wrote"
     if not data.strip():
         raise ModelError(
-            "there is no input", where="standard input", expected=expected, found="nothing",
+            "there is no input",
+            where="standard input",
+            expected=expected,
+            found="nothing",
             next_step="this command is a filter: give it to --iree-hal-preprocess-executables-with=",
-        )  # fmt: skip
+        )
     found = ""
     if data.startswith(b"ML\xefR"):
         found = "MLIR bytecode"
@@ -235,10 +247,12 @@ def _text(data: bytes) -> str:
     at = text.find("dense_resource<")
     if at >= 0:
         raise ModelError(
-            "the executable holds constants whose data IREE does not give to a filter", where="standard input",
-            expected="constants in the text itself", found=_printable(text[at : at + 60].partition(">")[0] + ">"),
+            "the executable holds constants whose data IREE does not give to a filter",
+            where="standard input",
+            expected="constants in the text itself",
+            found=_printable(text[at : at + 60].partition(">")[0] + ">"),
             next_step=f"add {INLINE_FLAG} to the flags of iree-compile, or use `iree-substitute compile`",
-        )  # fmt: skip
+        )
     return text
 
 
@@ -248,23 +262,27 @@ def _only_executable(module: ir.Operation) -> ir.Operation:
         return operations[0]
     kinds = ", ".join(sorted({op.name for op in operations})) or "nothing"
     raise ModelError(
-        "the input is not one executable", where="standard input", expected="one hal.executable",
+        "the input is not one executable",
+        where="standard input",
+        expected="one hal.executable",
         found=f"{len(operations)} operations ({_printable(kinds)})",
         next_step="this command is a filter: give it to --iree-hal-preprocess-executables-with=",
-    )  # fmt: skip
+    )
 
 
 def _report(name: str, plan: Plan, payloads: dict[str, Payload], checked: Sequence[Checked] = ()) -> bytes:
     from ..report.as_json import plan_to_json
 
     content = {
-        "executable": name, "changed": bool(plan.substitutions),
-        **plan_to_json(plan, payloads, checked), "not_seen": NOT_SEEN,
-    }  # fmt: skip
+        "executable": name,
+        "changed": bool(plan.substitutions),
+        **plan_to_json(plan, payloads, checked),
+        "not_seen": NOT_SEEN,
+    }
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def words_of(error: Exception) -> tuple[int, str]:
+def describe_error(error: Exception) -> tuple[int, str]:
     """Exit status and message."""
     if isinstance(error, SubstituteError):
         return error.exit_status, str(error)

@@ -16,10 +16,12 @@ from ..model.kernel import Form, Kernel, TargetRule
 
 BODY = "func.func"
 """Every body is one: what is lowered already has no body that can be read."""
+# fmt: off
 COMPUTED_KINDS = frozenset(
     ("contraction", "convolution", "normalization", "pooling", "reduction", "gather", "copy", "elementwise", "unread",
      "external")
-)  # fmt: skip
+)
+# fmt: on
 """Kinds of dispatch that are told by what loops compute; other kinds are the names of operations."""
 FLOATS = frozenset(("f16", "bf16", "f32", "f64"))
 """Types that are printed as they are named here (`i1` lies in memory as another type)."""
@@ -27,7 +29,7 @@ LITERAL = re.compile(r"[\w$.\-]+", re.ASCII)
 """What is printed in a symbol as it is."""
 
 
-def needs(kernels: Iterable[Kernel]) -> list[tuple[str, tuple[str, ...]]]:
+def build_prefilter(kernels: Iterable[Kernel]) -> list[tuple[str, tuple[str, ...]]]:
     """For each kernel's name, alternatives: words that have to be in the text, all of them."""
     found = {
         (kernel.name, tuple(dict.fromkeys((*target, *name, *kind, *form, *_general(kernel, rule)))))

@@ -11,25 +11,25 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .job import Desk
+    from .request import WorkerState
 
 
-def load(words: Sequence[str], backend: str) -> Desk:
+def preload(words: Sequence[str], backend: str) -> WorkerState:
     """Everything that requests need, so that forks have it; what is wrong with the arguments is told to each client."""
     gc.disable()  # nothing that is loaded becomes garbage
     code: Thread | None = None
     if backend == "llvm-cpu":
         code = Thread(target=_load_llvm)
         code.start()
-    from .job import Desk
-    from .work import new_context
+    from .executable import new_context
+    from .request import WorkerState
 
-    desk = Desk()
+    state = WorkerState()
     with contextlib.suppress(Exception):
-        knowledge = desk.knowledge(os.getcwd(), list(words))
+        knowledge = state.knowledge(os.getcwd(), list(words))
         knowledge.kernels(frozenset({backend}))
     with contextlib.suppress(Exception):
-        desk.context = new_context()
+        state.context = new_context()
         own = ("payload.glsl", "payload.spirv") if backend == "vulkan-spirv" else ("rewrite.callout",)
         for name in ("read.module", "report.as_json", *own):
             importlib.import_module(f"substitute.{name}")
@@ -37,7 +37,7 @@ def load(words: Sequence[str], backend: str) -> Desk:
         code.join()
     gc.enable()
     gc.freeze()  # forks share these objects as long as nothing touches them
-    return desk
+    return state
 
 
 def _load_llvm() -> None:

@@ -27,9 +27,9 @@ from .client import (
     stamp_path,
     write_report,
 )
+from .executable import Knowledge, Outcome, describe_error, new_context, rewrite_executable
 from .options import Options, parse_options
 from .store import keep_result, keep_stamp, objects_folder
-from .work import Knowledge, Outcome, new_context, process, words_of
 
 if TYPE_CHECKING:
     from iree.compiler import ir
@@ -40,7 +40,7 @@ MOST_REQUESTS = 500
 
 
 @dataclass(slots=True)
-class Desk:
+class WorkerState:
     """What is at hand for every request."""
 
     known: dict[tuple[str, ...], Knowledge] = field(default_factory=dict)
@@ -70,9 +70,9 @@ class Desk:
         if self.context is None:
             self.context = new_context()
         cache = _cache(knowledge.options)
-        return process(data, knowledge, self.context, lambda: objects_folder(cache))
+        return rewrite_executable(data, knowledge, self.context, lambda: objects_folder(cache))
 
-    def tell_clients(self, cache: bytes, ask: Ask, knowledge: Knowledge) -> None:
+    def tell_clients(self, cache: bytes, ask: Request, knowledge: Knowledge) -> None:
         """Keeps what lets clients find results, and what lets them see that nothing can match, which takes longer."""
         own = identity(ask.words)
         assert knowledge.stamp is not None
@@ -80,8 +80,8 @@ class Desk:
             keep_stamp(cache, own, knowledge.stamp)
         if own not in self.told and knowledge.options.plan is None:
             self.told.add(own)
-            if read_catalog(stamp_path(cache, own)).needs is None:
-                keep_stamp(cache, own, knowledge.stamp, knowledge.needs())
+            if read_catalog(stamp_path(cache, own)).prefilter is None:
+                keep_stamp(cache, own, knowledge.stamp, knowledge.prefilter())
 
 
 def _cache(options: Options) -> bytes:
@@ -89,7 +89,7 @@ def _cache(options: Options) -> bytes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Request:
     """A client's request."""
 
     folder: str
@@ -100,7 +100,7 @@ class Ask:
     data: bytes
 
 
-def read_request(line: socket.socket) -> Ask | None:
+def read_request(line: socket.socket) -> Request | None:
     """None for a client that went away, or is of another release."""
     head = _exactly(line, 25)
     if head is None or head[:1] != PROTOCOL:
@@ -110,7 +110,7 @@ def read_request(line: socket.socket) -> Ask | None:
     if fields is None or data is None:
         return None
     folder, catalog, *words = fields.split(b"\0")
-    return Ask(folder=folder.decode(*RAW), catalog=catalog, words=[w.decode(*RAW) for w in words], data=data)
+    return Request(folder=folder.decode(*RAW), catalog=catalog, words=[w.decode(*RAW) for w in words], data=data)
 
 
 def _exactly(line: socket.socket, size: int) -> bytes | None:
@@ -138,24 +138,24 @@ def send_failure(line: socket.socket, status: int, message: str) -> None:
     send(line, FAILED, b"%02x" % status + message.encode("utf-8", "replace"))
 
 
-def serve(line: socket.socket, desk: Desk) -> bool:
+def serve(line: socket.socket, state: WorkerState) -> bool:
     """Answers one client; False if the kernels have changed, so that the whole worker is of no use any more."""
     ask = read_request(line)
     if ask is None:
         return True
-    desk.requests += 1
+    state.requests += 1
     keep: Callable[[], None] | None = None
     try:
-        knowledge = desk.knowledge(ask.folder, ask.words)
+        knowledge = state.knowledge(ask.folder, ask.words)
         # what stops code outside of Python as well; the process dies, and the worker tells the client why
         signal.setitimer(signal.ITIMER_REAL, knowledge.options.timeout_s)
         stamp = knowledge.stamp
         if stamp is not None and stamp.digest != ask.catalog and not stamp.current():
             send(line, OUTDATED)
             return False
-        keep = _answer(line, ask, desk, knowledge)
+        keep = _answer(line, ask, state, knowledge)
     except Exception as error:
-        send_failure(line, *words_of(error))
+        send_failure(line, *describe_error(error))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         line.close()
@@ -164,7 +164,7 @@ def serve(line: socket.socket, desk: Desk) -> bool:
     return True
 
 
-def _answer(line: socket.socket, ask: Ask, desk: Desk, knowledge: Knowledge) -> Callable[[], None] | None:
+def _answer(line: socket.socket, ask: Request, state: WorkerState, knowledge: Knowledge) -> Callable[[], None] | None:
     """Sends the answer; what is left to do when the client has gone on."""
     options, data = knowledge.options, ask.data
     cache = _cache(options)
@@ -175,8 +175,8 @@ def _answer(line: socket.socket, ask: Ask, desk: Desk, knowledge: Knowledge) -> 
         _report(ask, entry.report_name, entry.report)
         send(line, entry.kind, entry.body)
     else:
-        desk.bytes_seen += len(data)
-        outcome = desk.work(data, knowledge)
+        state.bytes_seen += len(data)
+        outcome = state.work(data, knowledge)
         _report(ask, outcome.report_name, outcome.report)
         output = outcome.text.encode() if outcome.text is not None else None
         send(line, UNCHANGED if output is None else CHANGED, output or b"")
@@ -187,12 +187,12 @@ def _answer(line: socket.socket, ask: Ask, desk: Desk, knowledge: Knowledge) -> 
         if entry is None:
             keep_result(cache, knowledge.digest, data, output, outcome.report_name, outcome.report, outcome.objects)
         os.chdir(ask.folder)
-        desk.tell_clients(cache, ask, knowledge)
+        state.tell_clients(cache, ask, knowledge)
 
     return keep
 
 
-def _report(ask: Ask, name: bytes, report: bytes) -> None:
+def _report(ask: Request, name: bytes, report: bytes) -> None:
     arguments = Arguments(ask.words)
     if arguments.report_dir:
         os.chdir(ask.folder)
@@ -200,7 +200,9 @@ def _report(ask: Ask, name: bytes, report: bytes) -> None:
             write_report(arguments, name, report)
         except OSError as error:
             raise SubstituteError(
-                "the report cannot be written", where=arguments.report_dir,
-                expected="a folder that can be written, with room in it", found=error.strerror or str(error),
+                "the report cannot be written",
+                where=arguments.report_dir,
+                expected="a folder that can be written, with room in it",
+                found=error.strerror or str(error),
                 next_step="choose another --report-dir",
-            ) from None  # fmt: skip
+            ) from None

@@ -16,7 +16,7 @@ MAX_EXPRESSION = 40
 """Longer expressions over push constants tell a person nothing."""
 
 
-def count(value: Index | None, unit: str = "") -> str:
+def format_count(value: Index | None, unit: str = "") -> str:
     """`2.35 G`; `dynamic` where it depends on sizes known at launch; `?` where it is unknown."""
     if value is None:
         return "?"
@@ -29,29 +29,29 @@ def count(value: Index | None, unit: str = "") -> str:
     return f"{digits} {_PREFIXES[prefix]}{unit}".rstrip()
 
 
-def tensor(value: TensorType) -> str:
+def format_tensor(value: TensorType) -> str:
     """`64x?xf32`: an axis by its name, a size that is only known at launch as `?`."""
-    sizes = [size(s) for s in value.shape]
+    sizes = [format_size(s) for s in value.shape]
     return "x".join([*sizes, value.element])
 
 
-def size(value: Index) -> str:
+def format_size(value: Index) -> str:
     """A size, an axis's name, or `?` for an expression over push constants."""
     if isinstance(value, int) or all(leaf.op == "symbol" for leaf in leaves(value)):
         return render_size(value)
     return "?"
 
 
-def expression(value: Index) -> str:
+def format_expression(value: Index) -> str:
     """An expression for people; `?` where it is too long to mean anything."""
     text = render_size(value)
     return text if len(text) <= MAX_EXPRESSION else "?"
 
 
-def signature(operands: Sequence[Operand]) -> str:
+def format_signature(operands: Sequence[Operand]) -> str:
     """`64x256xf32, 256xf32 → 64x256xf32`; what is read and written stands on both sides."""
-    reads = [tensor(o.type) for o in operands if o.access != "writeonly"]
-    writes = [tensor(o.type) for o in operands if o.access != "readonly"]
+    reads = [format_tensor(o.type) for o in operands if o.access != "writeonly"]
+    writes = [format_tensor(o.type) for o in operands if o.access != "readonly"]
     return f"{', '.join(_counted(reads)) or '()'} → {', '.join(_counted(writes)) or '()'}"
 
 
@@ -61,32 +61,32 @@ def _counted(texts: Sequence[str]) -> list[str]:
     return [text if number == 1 else f"{text} (×{number})" for text, number in groups]
 
 
-def operations(names: Sequence[str]) -> str:
+def format_operations(names: Sequence[str]) -> str:
     """`fill, matmul, generic (×2)`, without the dialect of linear algebra."""
     return ", ".join(_counted([n.removeprefix("linalg.").removeprefix("iree_linalg_ext.") for n in names]))
 
 
-def axes(match: Match) -> str:
+def format_axes(match: Match) -> str:
     """`M = 64, B = 4·8`."""
-    return ", ".join(f"{axis.name} = {axis_size(axis)}" for axis in match.axes)
+    return ", ".join(f"{axis.name} = {format_axis_size(axis)}" for axis in match.axes)
 
 
-def axis_size(axis: Axis) -> str:
+def format_axis_size(axis: Axis) -> str:
     """The sizes of the loops that an axis stands for."""
-    return "·".join(size(s) for s in axis.sizes) or "1"
+    return "·".join(format_size(s) for s in axis.sizes) or "1"
 
 
-def target(dispatch: Dispatch) -> str:
+def format_target(dispatch: Dispatch) -> str:
     """`llvm-cpu, embedded-elf-x86_64`."""
     return ", ".join(filter(None, (dispatch.target.backend, dispatch.target.format)))
 
 
-def operand_axes(kernel: Kernel) -> str:
+def format_operand_axes(kernel: Kernel) -> str:
     """`a[M,K] b[K,N] c[M,N]`."""
     return " ".join(f"{o.name}[{','.join(o.axes)}]" for o in kernel.operands)
 
 
-def backends(kernel: Kernel) -> str:
+def format_backends(kernel: Kernel) -> str:
     """The backends that a kernel is for, with what they must offer."""
     words: list[str] = []
     for target in kernel.targets:
@@ -96,7 +96,7 @@ def backends(kernel: Kernel) -> str:
     return ", ".join(dict.fromkeys(words))
 
 
-def common_prefix(dispatches: Sequence[Dispatch]) -> str:
+def find_common_prefix(dispatches: Sequence[Dispatch]) -> str:
     """What all names begin with, up to their number: `main_graph$async_dispatch_`."""
     if len(dispatches) < 2:
         return ""

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 NEXT_STEP = "docs/manifest.md explains the keys of kernel.toml; `iree-substitute new` writes a kernel that works"
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+# fmt: off
 _TYPES = {
     "string_type": "a string", "bool_type": "true or false", "int_type": "an integer", "list_type": "an array",
     "dict_type": "a table", "model_type": "a table", "string_too_short": "a string that is not empty",
-}  # fmt: skip
+}
+# fmt: on
 
 _EXPECTED = {
     "schema": "1, the version of the schema that this iree-substitute reads",
@@ -39,7 +41,7 @@ _EXPECTED = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Diagnostic:
     """One thing that is wrong."""
 
     path: KeyPath
@@ -53,7 +55,7 @@ class Problem:
     at_key: bool = False
     """The key is wrong, not its value."""
     column: int | None = None
-    """Characters into the string at `path` where the problem is."""
+    """Characters into the string at `path` where the diagnostic is."""
 
 
 def key_path(path: KeyPath) -> str:
@@ -67,55 +69,55 @@ def key_path(path: KeyPath) -> str:
     return text.removeprefix(".")
 
 
-def manifest_error(file: Path, text: str, problems: Sequence[Problem]) -> ManifestError:
-    """One error that shows the first problem in full and names the others."""
+def manifest_error(file: Path, text: str, diagnostics: Sequence[Diagnostic]) -> ManifestError:
+    """One error that shows the first diagnostic in full and names the others."""
     known = positions(text)
-    first, *others = (place(file, text, known, p) for p in sorted(problems, key=lambda p: _order(known, p)))
+    first, *others = (place(file, text, known, p) for p in sorted(diagnostics, key=lambda p: _order(known, p)))
     if others:
         first.details = "\n".join(["also wrong in this file:", *(f"{o.where}: {o.what}" for o in others)])
     return first
 
 
-def place(file: Path, text: str, known: Mapping[KeyPath, Any], problem: Problem) -> ManifestError:
-    """One problem with its line and caret."""
-    path = problem.path
+def place(file: Path, text: str, known: Mapping[KeyPath, Any], diagnostic: Diagnostic) -> ManifestError:
+    """One diagnostic with its line and caret."""
+    path = diagnostic.path
     while path and path not in known:
         path = path[:-1]
     source: SourceText | None = None
     if path:
-        offset = known[path].key if problem.at_key else known[path].value
-        inside = None if problem.column is None else string_offset(text, offset)
-        source = source_at(text, offset if inside is None else inside + (problem.column or 0))
+        offset = known[path].key if diagnostic.at_key else known[path].value
+        inside = None if diagnostic.column is None else string_offset(text, offset)
+        source = source_at(text, offset if inside is None else inside + (diagnostic.column or 0))
     where = f"{file}:{source.line}" if source else str(file)
     return ManifestError(
-        problem.what,
-        where=": ".join(filter(None, (where, key_path(problem.path)))),
-        expected=problem.expected,
-        found=problem.found,
-        next_step=problem.next_step or NEXT_STEP,
+        diagnostic.what,
+        where=": ".join(filter(None, (where, key_path(diagnostic.path)))),
+        expected=diagnostic.expected,
+        found=diagnostic.found,
+        next_step=diagnostic.next_step or NEXT_STEP,
         source=source,
     )
 
 
-def _order(known: Mapping[KeyPath, Any], problem: Problem) -> int:
-    path = problem.path
+def _order(known: Mapping[KeyPath, Any], diagnostic: Diagnostic) -> int:
+    path = diagnostic.path
     while path and path not in known:
         path = path[:-1]
     return known[path].key if path else -1
 
 
-def schema_problems(error: ValidationError, data: Mapping[str, Any], schema: type[BaseModel]) -> list[Problem]:
+def schema_diagnostics(error: ValidationError, data: Mapping[str, Any], schema: type[BaseModel]) -> list[Diagnostic]:
     """What the schema's library found, in our words."""
-    found: dict[tuple[KeyPath, str], Problem] = {}
+    found: dict[tuple[KeyPath, str], Diagnostic] = {}
     for detail in error.errors(include_url=False, include_context=True):
-        problem = _problem(dict(detail), data, schema)
-        found.setdefault((problem.path, problem.what), problem)
+        diagnostic = _problem(dict(detail), data, schema)
+        found.setdefault((diagnostic.path, diagnostic.what), diagnostic)
     # a misspelt key is also a missing one: say it once
     meant = {(p.path[:-1], p.next_step) for p in found.values() if p.at_key}
     return [p for p in found.values() if (p.path, f"did you mean `{p.missing}`?") not in meant]
 
 
-def _problem(detail: dict[str, Any], data: Mapping[str, Any], schema: type[BaseModel]) -> Problem:
+def _problem(detail: dict[str, Any], data: Mapping[str, Any], schema: type[BaseModel]) -> Diagnostic:
     path, kind, value = _as_written(detail["loc"], data), detail["type"], detail["input"]
     help_text = _EXPECTED.get(".".join(p for p in path if isinstance(p, str)), "")
     if len(path) == 2 and path[0] == "operands":
@@ -125,24 +127,28 @@ def _problem(detail: dict[str, Any], data: Mapping[str, Any], schema: type[BaseM
     if kind == "missing":
         parent, name = path[:-1], path[-1]
         help_text = help_text or f"`{name} = …`"
-        return Problem(path=parent, what=f"the key `{name}` is missing", expected=help_text, missing=str(name))
+        return Diagnostic(path=parent, what=f"the key `{name}` is missing", expected=help_text, missing=str(name))
     if kind == "extra_forbidden":
         return _unknown_key(path, _keys_of(schema, path[:-1]))
     if detail["loc"][-1] == "[key]":
-        return Problem(path=path, what="not a name", expected=_pattern(detail), found=describe(value), at_key=True)
+        return Diagnostic(path=path, what="not a name", expected=_pattern(detail), found=describe(value), at_key=True)
     if kind == "string_pattern_mismatch":
-        return Problem(path=path, what="not a valid name", expected=_pattern(detail), found=describe(value))
+        return Diagnostic(path=path, what="not a valid name", expected=_pattern(detail), found=describe(value))
     if kind == "literal_error":
         return _not_one_of(path, value, detail["ctx"]["expected"], help_text)
     if kind in ("too_short", "too_long"):
         what = f"has {len(value)} item{'s' * (len(value) != 1)}"
-        return Problem(path=path, what=what, expected=help_text or detail["msg"], found=describe(value))
+        return Diagnostic(path=path, what=what, expected=help_text or detail["msg"], found=describe(value))
     if kind == "greater_than_equal":
         expected = f"an integer of at least {detail['ctx']['ge']}"
-        return Problem(path=path, what="too small", expected=help_text or expected, found=describe(value))
+        return Diagnostic(path=path, what="too small", expected=help_text or expected, found=describe(value))
     expected = help_text or _TYPES.get(kind, detail["msg"])
-    return Problem(path=path, what="has the wrong type" if "type" in kind else "not allowed", expected=expected,
-                   found=describe(value))  # fmt: skip
+    return Diagnostic(
+        path=path,
+        what="has the wrong type" if "type" in kind else "not allowed",
+        expected=expected,
+        found=describe(value),
+    )
 
 
 def _as_written(location: Sequence[str | int], data: Mapping[str, Any]) -> KeyPath:
@@ -164,21 +170,24 @@ def _pattern(detail: dict[str, Any]) -> str:
     return PATTERNS.get(pattern, f"text that matches {pattern}")
 
 
-def _not_one_of(path: KeyPath, value: object, choices: str, help_text: str) -> Problem:
+def _not_one_of(path: KeyPath, value: object, choices: str, help_text: str) -> Diagnostic:
     names = [part for part in choices.replace(" or ", ", ").replace("'", "").split(", ") if part]
     hint = did_you_mean(value, names) if isinstance(value, str) else ""
     if path == ("schema",) and isinstance(value, int) and not isinstance(value, bool) and value > 1:
         hint = "this kernel is made for a newer iree-substitute: upgrade it (`pip install -U iree-substitute`)"
     expected = help_text or "one of " + ", ".join(f'"{name}"' for name in names)
-    return Problem(path=path, what="not a known value", expected=expected, found=describe(value), next_step=hint)
+    return Diagnostic(path=path, what="not a known value", expected=expected, found=describe(value), next_step=hint)
 
 
-def _unknown_key(path: KeyPath, known: Sequence[str]) -> Problem:
+def _unknown_key(path: KeyPath, known: Sequence[str]) -> Diagnostic:
     name = str(path[-1])
-    return Problem(
-        path=path, what=f"unknown key `{name}`", expected="one of " + ", ".join(known),
-        next_step=did_you_mean(name, known), at_key=True,
-    )  # fmt: skip
+    return Diagnostic(
+        path=path,
+        what=f"unknown key `{name}`",
+        expected="one of " + ", ".join(known),
+        next_step=did_you_mean(name, known),
+        at_key=True,
+    )
 
 
 def _keys_of(schema: type[BaseModel], path: KeyPath) -> list[str]:
@@ -193,9 +202,13 @@ def _keys_of(schema: type[BaseModel], path: KeyPath) -> list[str]:
     )
 
     tables: dict[object, type[BaseModel]] = {
-        "operands": OperandTable, "target": TargetTable, "definition": DefinitionTable, "payload": PayloadTable,
-        "launch": LaunchTable, "executable_constant": ExecutableConstantTable,
-    }  # fmt: skip
+        "operands": OperandTable,
+        "target": TargetTable,
+        "definition": DefinitionTable,
+        "payload": PayloadTable,
+        "launch": LaunchTable,
+        "executable_constant": ExecutableConstantTable,
+    }
     table = tables[path[0]] if path else schema
     return [info.alias or name for name, info in table.model_fields.items()]
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from runtime_tests.filter.conftest import CPU, CUDA, VULKAN, Surroundings
 from substitute.catalog.catalog import load_catalog
 from substitute.filter.client import Catalog, why_nothing_matches
-from substitute.filter.needs import _literal, needs
+from substitute.filter.prefilter import _literal, build_prefilter
 from substitute.model.kernel import Kernel, Launch, PayloadSpec, TargetRule
 from substitute.payload.kinds import find_kind
 
@@ -27,7 +27,9 @@ Executables = Callable[[tuple[str, ...]], dict[str, bytes]]
 
 def catalog_of(kernels: Sequence[Kernel]) -> Catalog:
     """What the client knows of these kernels."""
-    return Catalog(b"digest", [[kernel.encode(), *(w.encode() for w in words)] for kernel, words in needs(kernels)])
+    return Catalog(
+        b"digest", [[kernel.encode(), *(w.encode() for w in words)] for kernel, words in build_prefilter(kernels)]
+    )
 
 
 def named(**changes: object) -> Kernel:
@@ -44,7 +46,7 @@ def named(**changes: object) -> Kernel:
 def test_a_kernel_that_takes_an_executable_is_never_ruled_out(executables: Executables, flags: tuple[str, ...]) -> None:
     from iree.compiler import ir
 
-    from substitute.filter.work import new_context, parse
+    from substitute.filter.executable import new_context, parse
     from substitute.pipeline import Clock, plan_executables, silent
 
     kernels = load_catalog([]).kernels
@@ -91,7 +93,7 @@ def test_a_word_that_is_missing_rules_out(executables: Executables) -> None:
     ],
 )
 def test_words_of_a_selection(changes: dict[str, object], words: tuple[str, ...]) -> None:
-    assert needs([named(**changes)]) == [("mine", ('"llvm-cpu"', *words, "func.func"))]
+    assert build_prefilter([named(**changes)]) == [("mine", ('"llvm-cpu"', *words, "func.func"))]
 
 
 @given(st.from_regex(r"(a|b|\\.|\\d|\[ab\]|a\?|b\*|a\{0,1\}|\(ab\)|\+|\.|_x){1,8}", fullmatch=True), st.data())
@@ -107,7 +109,7 @@ def test_the_text_of_a_pattern_is_in_all_that_it_finds(pattern: str, data: st.Da
 
 def test_each_target_and_each_pattern_is_a_way_of_its_own() -> None:
     targets = (TargetRule(backend="cuda", format="cuda-nvptx-fb"), TargetRule(backend="rocm"))
-    found = needs([named(targets=targets, dispatches=("one", "t(w)o"))])
+    found = build_prefilter([named(targets=targets, dispatches=("one", "t(w)o"))])
     assert found == [
         ("mine", ('"cuda"', '"cuda-nvptx-fb"', "one", "func.func")),
         ("mine", ('"cuda"', '"cuda-nvptx-fb"', "t", "func.func")),
@@ -118,8 +120,10 @@ def test_each_target_and_each_pattern_is_a_way_of_its_own() -> None:
 
 def test_a_raw_kernel_can_take_the_place_of_an_external_object_where_nothing_has_to_be_put_into_a_body() -> None:
     payload = PayloadSpec(kind=find_kind("ptx"), path=Path("k.ptx"), entry="f")
-    assert needs([named(abi="raw", targets=(TargetRule(backend="cuda"),), payload=payload)]) == [("mine", ('"cuda"',))]
-    assert needs([named(abi="raw")]) == [("mine", ('"llvm-cpu"', "func.func"))]
+    assert build_prefilter([named(abi="raw", targets=(TargetRule(backend="cuda"),), payload=payload)]) == [
+        ("mine", ('"cuda"',))
+    ]
+    assert build_prefilter([named(abi="raw")]) == [("mine", ('"llvm-cpu"', "func.func"))]
 
 
 @pytest.mark.parametrize(

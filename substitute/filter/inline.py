@@ -18,7 +18,7 @@ from .client import RAW, Arguments, cache_folder, fail, finish, identity, privat
 from .options import Options, parse_options
 
 if TYPE_CHECKING:
-    from .work import Outcome
+    from .executable import Outcome
 
 SLOT_S = 0.01
 """How often to look whether another process has left a slot."""
@@ -29,30 +29,28 @@ def run(arguments: Arguments, options: Options, data: bytes) -> Outcome:
     folder = os.getcwd()
 
     def work(_report: Progress) -> Outcome:
-        from . import job
+        from . import request
         from .store import keep_result, keep_stamp
 
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, options.timeout_s)
-        desk = job.Desk()
-        knowledge = desk.knowledge(folder, arguments.words)
-        outcome = desk.work(data, knowledge)
+        state = request.WorkerState()
+        knowledge = state.knowledge(folder, arguments.words)
+        outcome = state.work(data, knowledge)
         signal.setitimer(signal.ITIMER_REAL, 0)
         if options.cache and knowledge.stamp is not None:
             cache = cache_folder()
             output = outcome.text.encode() if outcome.text is not None else None
-            keep_result(
-                cache, knowledge.digest, data, output, outcome.report_name, outcome.report, outcome.objects
-            )  # fmt: skip
-            keep_stamp(cache, identity(arguments.words), knowledge.stamp, knowledge.needs())
+            keep_result(cache, knowledge.digest, data, output, outcome.report_name, outcome.report, outcome.objects)
+            keep_stamp(cache, identity(arguments.words), knowledge.stamp, knowledge.prefilter())
         return outcome
 
-    with a_slot(options.jobs):
+    with acquire_slot(options.jobs):
         return isolated(work, lambda _what, _share: None)
 
 
 @contextmanager
-def a_slot(jobs: int) -> Iterator[None]:
+def acquire_slot(jobs: int) -> Iterator[None]:
     """Waits until fewer than `jobs` processes of this user are at work; the slot goes with this process."""
     try:
         folder = os.fsdecode(private_folder())
@@ -89,16 +87,16 @@ def main() -> int:
         if arguments.report_dir:
             write_report(arguments, outcome.report_name, outcome.report)
     except CompilerCrash as crash:
-        from .death import death_message
+        from .exit_report import exit_message
 
         status = signal.SIGALRM if "SIGALRM" in crash.found else 0
-        return fail(arguments, death_message(status, crash.found, crash.details), data)
+        return fail(arguments, exit_message(status, crash.found, crash.details), data)
     except OSError as error:
         return fail(arguments, f"{error.filename or arguments.report_dir}: {error.strerror or error}", data)
     except Exception as error:
-        from .work import words_of
+        from .executable import describe_error
 
-        status, message = words_of(error)
+        status, message = describe_error(error)
         return fail(arguments, message, data, status)
     return finish(arguments, data, data if outcome.text is None else outcome.text.encode())
 

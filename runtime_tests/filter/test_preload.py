@@ -27,10 +27,10 @@ def rewrite(site):
 """
 WORK = """
 import os, sys
-from substitute.filter.load import load
-desk = load([], "llvm-cpu")
+from substitute.filter.preload import preload
+state = preload([], "llvm-cpu")
 loaded = set(sys.modules)
-outcome = desk.work(sys.stdin.buffer.read(), desk.knowledge(os.getcwd(), []))
+outcome = state.work(sys.stdin.buffer.read(), state.knowledge(os.getcwd(), []))
 assert outcome.text is not None
 print(*sorted(m for m in sys.modules if m.startswith(("iree.compiler.dialects._", "substitute.")) and m not in loaded))
 """

@@ -37,7 +37,7 @@ OTHERS_MAY_WRITE = 0o022
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CachedManifest:
     """One kernel."""
 
     files: tuple[FileState, ...]
@@ -47,12 +47,12 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Shelf:
+class ManifestCache:
     """The kernels of some folders, as they were read."""
 
     path: Path | None
     """Where they are kept; None: nowhere."""
-    entries: dict[Path, Entry] = field(default_factory=dict)
+    entries: dict[Path, CachedManifest] = field(default_factory=dict)
     """By the manifest's file."""
     changed: bool = False
 
@@ -63,7 +63,7 @@ class Shelf:
             # looked at before it is read: a change in between is noticed the next time
             below = _states(file.parent) if self.path else ()
             manifest = read(file)
-            entry = Entry(_with_others(below, manifest), manifest)
+            entry = CachedManifest(_with_others(below, manifest), manifest)
             self.entries[file] = entry
             self.changed = True
         return entry.manifest
@@ -78,7 +78,7 @@ class Shelf:
         assert entry.forms is not None
         return entry.forms
 
-    def keep(self) -> None:
+    def save(self) -> None:
         """Writes what is new. A cache that cannot be written only costs speed."""
         if not self.changed or self.path is None:
             return
@@ -97,11 +97,11 @@ class Shelf:
             _prune(folder)
 
 
-def open_shelf(files: Iterable[Path]) -> Shelf:
+def open_manifest_cache(files: Iterable[Path]) -> ManifestCache:
     """What is known of the kernels with these manifests."""
     folder = find_cache_folder("kernels")
     if folder is None:
-        return Shelf(None)
+        return ManifestCache(None)
     path = folder / _digest([*_program(), *(os.fsencode(file) for file in files)]).hex()
     try:
         with path.open("rb") as stream:
@@ -110,10 +110,10 @@ def open_shelf(files: Iterable[Path]) -> Shelf:
             if state.st_uid == os.getuid() and not state.st_mode & OTHERS_MAY_WRITE:
                 digest, content = stream.read(32), stream.read()
                 if _digest([content]) == digest:
-                    return Shelf(path, pickle.loads(content))
+                    return ManifestCache(path, pickle.loads(content))
     except OSError:
         pass  # not there, or not to be read
-    return Shelf(path)
+    return ManifestCache(path)
 
 
 def _program() -> list[bytes]:

@@ -53,16 +53,21 @@ def _load(path: Path, entry: str, _changed_at: int) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PayloadError(
-            "the rule is no Python file", where=str(path), expected="a file that ends with .py", found=path.name,
+            "the rule is no Python file",
+            where=str(path),
+            expected="a file that ends with .py",
+            found=path.name,
             next_step="correct `file` in [payload]",
-        )  # fmt: skip
+        )
     module = importlib.util.module_from_spec(spec)
     loader = spec.loader
     call_author("the rule cannot be loaded", path, lambda: loader.exec_module(module), owner=RULE)
     if not callable(getattr(module, entry, None)):
         raise PayloadError(
-            f"the rule has no function `{entry}`", where=str(path), expected=f"def {entry}(site: Site) -> None",
+            f"the rule has no function `{entry}`",
+            where=str(path),
+            expected=f"def {entry}(site: Site) -> None",
             found=", ".join(n for n in vars(module) if not n.startswith("_")) or "an empty module",
             next_step="define it, or name another function as `entry` in [payload]",
-        )  # fmt: skip
+        )
     return module
