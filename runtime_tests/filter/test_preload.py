@@ -1,4 +1,4 @@
-"""What a worker has loaded, and what it has not: see `load.py`."""
+"""What a worker has loaded, and what it has not: see `preload.py`."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def preload(words: Sequence[str], backend: str) -> WorkerState:
         knowledge.kernels(frozenset({backend}))
     with contextlib.suppress(Exception):
         state.context = new_context()
-        own = ("payload.glsl", "payload.spirv") if backend == "vulkan-spirv" else ("rewrite.callout",)
+        own = ("payload.glsl", "payload.spirv") if backend == "vulkan-spirv" else ("rewrite.callout", "rule.python_file")
         for name in ("read.module", "report.as_json", *own):
             importlib.import_module(f"substitute.{name}")
     if code is not None:
