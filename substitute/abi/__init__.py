@@ -1,1 +1,1 @@
-"""How the operands, sizes and parameters of a kernel are found in a dispatch."""
+"""Binding of a kernel's operands, sizes and parameters to a dispatch."""

@@ -1,4 +1,4 @@
-"""Binds a kernel's canonical ABI to a dispatch: which pointers it gets, and which integers."""
+"""Binds a kernel's canonical ABI to a dispatch: its pointers and integers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..model.plan import Parameter, Request, Substitution
 
 
 def bind(substitution: Substitution, *, entry: str) -> Request:
-    """What the payload of this substitution is called with.
+    """Return the arguments of this substitution's payload.
 
     A generator gets one pointer per view of the program and the integers that are only known at launch. A payload
     that is not generated gets one pointer per operand of its definition, then every axis in the order in which
@@ -37,7 +37,7 @@ def bind(substitution: Substitution, *, entry: str) -> Request:
 
 
 def _raw(substitution: Substitution, entry: str) -> Request:
-    """IREE's own layout: the start of every binding, then every push constant."""
+    """Return IREE's own layout: the start of every binding, then every push constant."""
     layout = substitution.dispatch.layout
     parameters = []
     for number, flags in enumerate(layout.bindings):
@@ -95,7 +95,7 @@ def _plain(substitution: Substitution, entry: str) -> Request:
 
 
 def _stand_in(spec: OperandSpec, program: Program) -> Parameter:
-    """For an operand whose every access is a slot of the PTX: the start of some binding, which nothing goes through."""
+    """Return a placeholder for an operand that only PTX slots access: the start of some binding, never dereferenced."""
     view = program.stores[0].writes[0].view
     operand = replace(program.operands[view.operand], byte_offset=0)
     return Parameter(name=spec.name, operand=operand, view=replace(view, offset=0), written=False, read=False)
@@ -109,7 +109,7 @@ def _reads(program: Program) -> Iterator[Read]:
 
 
 def _parameters(substitution: Substitution, program: Program) -> Iterator[Parameter]:
-    """Views in the definition's order first, then the others in the program's."""
+    """Order parameters: views in the definition's order first, then the others in the program's order."""
     read = {r.source for r in _reads(program) if isinstance(r.source, View)}
     written = {w.view for nest in program.stores for w in nest.writes}
     ordered = [r.source for r in _reads(program) if isinstance(r.source, View)]
@@ -130,7 +130,9 @@ def _parameters(substitution: Substitution, program: Program) -> Iterator[Parame
 
 
 def _dynamic(program: Program) -> Iterator[Expr]:
-    """Every integer of the program that is only known at launch; offsets are added to the pointers instead."""
+    """Return every integer of the program that is only known at launch, except offsets, which are added to the
+    pointers.
+    """
     for value in _integers(program):
         if isinstance(value, Expr) and leaves(value):
             yield value

@@ -1,1 +1,1 @@
-"""Files that are kept: where they lie, how they are written whole, and how a change of their sources is seen."""
+"""Cached files: their folders, atomic writes, and detection of changed sources."""

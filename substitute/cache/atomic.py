@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes: a file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def replacement(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _nameless(folder: Path) -> Iterator[Path | None]:
-    """Yield a file without a name, which vanishes with this process however it ends; None where there can be none."""
+    """Yield a file without a name, which vanishes when this process ends; None where the file system has none."""
     try:
         descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666)
     except (OSError, AttributeError):  # not every file system has them, and only Linux

@@ -1,4 +1,4 @@
-"""Where this program keeps files."""
+"""Folders in which this program keeps files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time stamps of files: has a source changed since something was made of it?"""
+"""Time stamps of files, to detect sources that changed since something was derived from them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterable
 
 FileState = tuple[str, int, int, int]
-"""Path, time of the last change in ns, size, inode; zeros for what is not there."""
+"""Path, time of the last change in ns, size, inode; zeros for a missing file."""
 
 RACY_NS = 50_000_000
-"""A file changed so lately could change once more without a new time stamp."""
+"""Age below which a file could change again without a new time stamp."""
 LONGEST_UNUSED_S = 14 * 86_400.0
-"""What has not been used for so long is removed from caches."""
+"""Time without use after which files are removed from caches."""
 
 
 def read_state(path: str | os.PathLike[str]) -> FileState:
@@ -36,13 +36,13 @@ def is_current(states: Iterable[FileState]) -> bool:
 
 
 def is_settled(states: Iterable[FileState]) -> bool:
-    """Return True if every file is there and was changed long enough ago for a further change to be seen."""
+    """Return True if every file exists and its last change is old enough for a further one to be detected."""
     latest = time.time_ns() - RACY_NS
     return all(exists(state) and state[1] < latest for state in states)
 
 
 def list_tree(folder: str | os.PathLike[str], *, most: int) -> list[str]:
-    """Return the folder, its files and its folders, but what Python keeps there; little more than `most` of them."""
+    """Return the folder with its files and folders, except Python's caches; little more than `most` of them."""
     found: list[str] = []
     for place, names, files in os.walk(folder):
         names[:] = sorted(name for name in names if name != "__pycache__" and not name.startswith("."))

@@ -1,4 +1,4 @@
-"""What a kernel brings beside its code: linked objects, constants of the executable, settings of IREE's own code."""
+"""Parts of a kernel besides its code: linked objects, executable constants, settings of IREE's own code."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .schema import ExecutableConstantTable, ManifestTable
 
 OBJECT_SUFFIXES = (".o", ".a", ".bc")
 LINKED: dict[str, tuple[str, ...]] = {"llvm-cpu": OBJECT_SUFFIXES, "cuda": (".bc",), "rocm": (".bc",)}
-"""What each backend links; the others take one whole shader and nothing beside it."""
+"""Object files that each backend links; the other backends take one whole shader and link nothing."""
 
 _NO_CONSTANTS = {
     "llvm-cpu": "the loader refuses a module with executable constants (`executable requires 0 constants`)",
     "cuda": "IREE's CUDA driver drops executable constants: PTX has nothing that they could fill in",
     "rocm": "IREE's HIP driver drops executable constants",
 }
-"""What IREE 3.13 does with executable constants where it cannot use them."""
+"""Reaction of IREE 3.13 to executable constants in payload kinds that cannot use them."""
 
 
 def attached_problems(table: ManifestTable, folder: Path, axes: Sequence[str]) -> Iterator[Diagnostic]:
-    """What is wrong with `payload.objects`, `executable_constant` and the keys that are for `kind = "iree"`."""
+    """Check `payload.objects`, `executable_constant` and the keys of `kind = "iree"`; yield a diagnostic per error."""
     yield from _payload_keys(table)
     yield from _objects(table, folder)
     yield from _constants(table, axes)
@@ -34,7 +34,7 @@ def attached_problems(table: ManifestTable, folder: Path, axes: Sequence[str]) -
 
 
 def parse_constants(tables: Sequence[ExecutableConstantTable]) -> tuple[ExecutableConstant, ...]:
-    """The constants of tables that `attached_problems` found nothing in."""
+    """Return the constants of tables that `attached_problems` found nothing in."""
     return tuple(_constant(table) for table in tables)
 
 

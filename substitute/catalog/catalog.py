@@ -28,7 +28,7 @@ PACK_GROUP = "iree_substitute.kernels"
 """Entry points of this group name a package whose folder holds kernels: `my_pack = "my_pack.kernels"`."""
 
 MAX_DEPTH = 3
-"""How far below a folder kernels are looked for."""
+"""Depth below a folder to which kernels are searched for."""
 
 _BUILTIN = {"_kernels": "kernels"}
 """Folders inside the installed package, and their names in a checkout."""
@@ -41,10 +41,10 @@ class Catalog:
     """The kernels to choose from."""
 
     kernels: tuple[Kernel, ...]
-    """In the order of their names."""
+    """Kernels in the order of their names."""
 
     def kernel(self, name: str) -> Kernel:
-        """The kernel of this name. Raises `UsageError`."""
+        """Return the kernel of this name. Raises `UsageError`."""
         for kernel in self.kernels:
             if kernel.name == name:
                 return kernel
@@ -67,7 +67,7 @@ def load_catalog(
     read_forms: ReadForms | None = None,
     kept: bool = False,
 ) -> Catalog:
-    """The kernels of `folders`, and with `builtin` also the built-in ones and those of installed packs.
+    """Return the kernels of `folders`, and with `builtin` also the built-in ones and those of installed packs.
 
     With `backends`, kernels that are for none of them are left out and their definitions are not read. `read_forms` is
     the compiler's parser if it is left out; if it is, what was read in an earlier run may be taken where it is `kept`.
@@ -77,7 +77,7 @@ def load_catalog(
 
 
 def load_manifests(folders: Sequence[Path], *, builtin: bool = True, kept: bool = False) -> list[Manifest]:
-    """Every manifest, each checked, names unique. With `kept`, what was read in an earlier run may be taken."""
+    """Return every manifest, each checked, names unique. With `kept`, what was read in an earlier run may be taken."""
     library = open_library(folders, builtin=builtin, kept=kept)
     library.manifest_cache.save()
     return list(library.manifests)
@@ -91,7 +91,7 @@ class Library:
     manifest_cache: ManifestCache
 
     def catalog(self, backends: frozenset[str] | None = None, read_forms: ReadForms | None = None) -> Catalog:
-        """The kernels for these backends, of all if left out; see `load_catalog`. Raises `ManifestError`."""
+        """Return the kernels for these backends, of all if left out; see `load_catalog`. Raises `ManifestError`."""
         if read_forms is None:
             from ..read import definition
 
@@ -103,7 +103,7 @@ class Library:
 
 
 def open_library(folders: Sequence[Path], *, builtin: bool = True, kept: bool = False) -> Library:
-    """Reads the manifests. Raises `ManifestError`, and `UsageError` for a folder without kernels."""
+    """Read the manifests. Raises `ManifestError`, and `UsageError` for a folder without kernels."""
     files: dict[Path, None] = {}  # an ordered set: a folder may be given twice, or lie in another
     for folder in folders:
         files |= dict.fromkeys(find_manifests(folder))
@@ -136,7 +136,7 @@ def _read_manifest(file: Path) -> Manifest:
 
 
 def find_manifests(folder: Path) -> list[Path]:
-    """The manifests of a folder that is a kernel, or holds kernels. Raises `UsageError` if it does neither.
+    """Return the manifests of a folder that is a kernel, or holds kernels. Raises `UsageError` if it does neither.
 
     `builtin:ptx_blobs` names the PTX kernels that are shipped with the package.
     """
@@ -162,7 +162,7 @@ def find_manifests(folder: Path) -> list[Path]:
 
 
 def builtin_folders() -> list[Path]:
-    """Where the built-in kernels are: in the installed package, or beside it in a checkout."""
+    """Return the folder of the built-in kernels: in the installed package, or beside it in a checkout."""
     return [place for names in _BUILTIN.items() for place in _places(*names)]
 
 
@@ -172,14 +172,14 @@ def _places(installed: str, checkout: str) -> list[Path]:
 
 
 def _shipped(folder: Path) -> Path:
-    """The place of a folder that is shipped; any other folder as it is."""
+    """Return the place of a folder that is shipped; any other folder as it is."""
     if folder.name not in _SHIPPED or folder.exists():
         return folder
     return next(iter(_places(*_SHIPPED[folder.name])), folder)
 
 
 def pack_folders() -> list[Path]:
-    """The folders of installed packs. Raises `ManifestError` for a pack whose folder cannot be found."""
+    """Return the folders of installed packs. Raises `ManifestError` for a pack whose folder cannot be found."""
     from importlib.util import find_spec
 
     found: list[Path] = []
@@ -206,7 +206,7 @@ def _packs(path: tuple[str, ...]) -> Sequence[EntryPoint]:
 
 
 def _may_have_packs(path: tuple[str, ...]) -> bool:
-    """False where no installed package speaks of the group: that takes a tenth of what `importlib.metadata` takes."""
+    """Return False if no installed package mentions the group; a tenth of the time of `importlib.metadata`."""
     if any(hasattr(finder, "find_distributions") and finder is not PathFinder for finder in sys.meta_path):
         return True
     for place in path:
@@ -291,7 +291,7 @@ def _read(manifest: Manifest, read_forms: ReadForms) -> tuple[Form, ...]:
 
 
 def _check_epilogue(manifest: Manifest, forms: Sequence[Form]) -> None:
-    """What IREE fuses comes behind a core; shader text applies it to the core's result, and can do nothing before."""
+    """Check that epilogues follow a core: IREE fuses after a core, and shader text cannot compute before it."""
     for form in forms:
         plain = all(
             isinstance(read.source, int) and not any(node.operands for node in nest.expr.nodes)

@@ -19,7 +19,7 @@ _EXPECTED = (
 
 
 def config_problems(path: KeyPath, config: Mapping[str, Any]) -> Iterator[Diagnostic]:
-    """What is wrong with a table `config`."""
+    """Check a table `config`; yield a diagnostic per error."""
     for key, value in config.items():
         yield from _problems((*path, key), value)
 

@@ -20,11 +20,11 @@ _REPEATING = (
     ast.Constant, ast.Mod,
 )
 # fmt: on
-"""What a condition may be built of, besides remainders by numbers, so that it repeats itself along an axis."""
+"""Syntax that a condition may use, besides remainders by numbers, to be periodic along an axis."""
 
 
 def check_axes(manifest: Manifest, forms: Sequence[Form]) -> None:
-    """Raises `ManifestError` for an axis that is the size of a loop and of a window over several loops at once."""
+    """Raise `ManifestError` for an axis that is the size of a loop and of a window over several loops at once."""
     operands = manifest.kernel.operands
     for form in forms:
         nests = [stage for stage in (*form.program.cores, *form.program.stores) if isinstance(stage, Nest)]
@@ -45,7 +45,7 @@ def check_axes(manifest: Manifest, forms: Sequence[Form]) -> None:
 
 
 def check_constraints(manifest: Manifest) -> None:
-    """Raises `ManifestError` for conditions on one axis that no size meets together."""
+    """Raise `ManifestError` for conditions on one axis that no size meets together."""
     constraints = manifest.kernel.constraints
     for axis in sorted({name for constraint in constraints for name in constraint.axes}):
         alone = [c for c in constraints if c.axes == {axis} and _repeats(c)]
@@ -73,7 +73,7 @@ def _nodes(constraint: Constraint) -> Iterator[ast.AST]:
 
 
 def _repeats(constraint: Constraint) -> bool:
-    """True where the condition depends on remainders and bounds alone."""
+    """Return True if the condition depends on remainders and bounds alone."""
     return all(
         isinstance(node, _REPEATING)
         or (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and isinstance(node.right, ast.Constant))

@@ -104,7 +104,7 @@ KEYS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
 }
-"""What devices of each backend answer in IREE 3.13, by category.
+"""Keys that devices of each backend answer in IREE 3.13, by category.
 
 Source: `…_query_i64` of each driver below IREE's `runtime/src/iree/hal/drivers/`, and
 `runtime/src/iree/schemas/cpu_feature_bits.inl`.
@@ -114,7 +114,7 @@ _TEST = re.compile(rf"\s*({'|'.join(map(re.escape, RELATIONS))})\s*(-?\d{{1,18}}
 
 
 def parse_device(device: Mapping[str, str | bool | int]) -> tuple[DeviceTest, ...]:
-    """The tests of a table that `device_problems` found nothing in."""
+    """Return the tests of a table that `device_problems` found nothing in."""
     tests = []
     for name, value in device.items():
         category, _, key = name.partition("::")
@@ -126,7 +126,7 @@ def parse_device(device: Mapping[str, str | bool | int]) -> tuple[DeviceTest, ..
 def device_problems(
     path: tuple[str | int, ...], backend: str, device: Mapping[str, str | bool | int]
 ) -> Iterator[Diagnostic]:
-    """What is wrong in the table at `path`. Keys of backends that are not in `KEYS` are taken as they are."""
+    """Check the table at `path`; yield a diagnostic per error. Keys of backends that are not in `KEYS` are accepted."""
     known = KEYS.get(backend)
     names = [f"{category}::{key}" for category, keys in (known or {}).items() for key in keys]
     for name, value in device.items():
@@ -162,7 +162,7 @@ def device_problems(
 
 
 def variant_problems(path: tuple[str | int, ...], target: TargetTable) -> Iterator[Diagnostic]:
-    """What is wrong with `variant`, the architecture that the payload is for."""
+    """Check `variant`, the architecture that the payload is for; yield a diagnostic per error."""
     if target.variant is None:
         return
     if target.backend != "cuda":

@@ -1,4 +1,4 @@
-"""What is wrong in a `kernel.toml`, as messages with place, expectation, finding and next step."""
+"""Diagnostics for a `kernel.toml`: place, expectation, finding and next step."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _EXPECTED = {
     "launch.workgroup_size": "three integers of at least 1, such as [64, 1, 1]",
     "launch.workgroup_count": 'three expressions over axes, such as ["ceildiv(N, 64)", "M", "1"]',
 }
-"""What a key may hold, where the type alone does not say it."""
+"""Expected values of keys whose type alone does not say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Diagnostic:
 
 
 def key_path(path: KeyPath) -> str:
-    """A path as people write it: `target[1].features[0]`."""
+    """Return a path in the notation of messages: `target[1].features[0]`."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -107,7 +107,7 @@ def _order(known: Mapping[KeyPath, Any], diagnostic: Diagnostic) -> int:
 
 
 def schema_diagnostics(error: ValidationError, data: Mapping[str, Any], schema: type[BaseModel]) -> list[Diagnostic]:
-    """What the schema's library found, in our words."""
+    """Translate the schema library's errors into diagnostics."""
     found: dict[tuple[KeyPath, str], Diagnostic] = {}
     for detail in error.errors(include_url=False, include_context=True):
         diagnostic = _problem(dict(detail), data, schema)
@@ -152,7 +152,7 @@ def _problem(detail: dict[str, Any], data: Mapping[str, Any], schema: type[BaseM
 
 
 def _as_written(location: Sequence[str | int], data: Mapping[str, Any]) -> KeyPath:
-    """The library's location without what is not in the file."""
+    """Return the library's location without what is not in the file."""
     path = [part for part in location if part != "[key]"]
     if path[:1] == ["version"]:
         path[0] = "schema"
@@ -191,7 +191,7 @@ def _unknown_key(path: KeyPath, known: Sequence[str]) -> Diagnostic:
 
 
 def _keys_of(schema: type[BaseModel], path: KeyPath) -> list[str]:
-    """The keys that the table at `path` may hold."""
+    """Return the keys that the table at `path` may hold."""
     from .schema import (
         DefinitionTable,
         ExecutableConstantTable,
@@ -220,7 +220,7 @@ def did_you_mean(name: object, known: Sequence[str]) -> str:
 
 
 def describe(value: object) -> str:
-    """A value of a TOML file with its type."""
+    """Return a value of a TOML file with its type."""
     match value:
         case bool():
             return str(value).lower()
@@ -238,5 +238,5 @@ def describe(value: object) -> str:
 
 
 def shorten(text: str) -> str:
-    """At most 60 characters of `text`."""
+    """Return at most 60 characters of `text`."""
     return text if len(text) <= 60 else text[:59] + "…"

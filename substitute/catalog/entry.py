@@ -18,4 +18,4 @@ class Manifest:
     kernel: Kernel
     """Without forms."""
     definition: Path | None
-    """None for a kernel that is selected by name alone."""
+    """File of the definition; None for a kernel that is selected by name alone."""

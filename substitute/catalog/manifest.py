@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 
 def read_manifest(file: Path) -> Manifest:
-    """Reads and checks one `kernel.toml`. Raises `ManifestError` that names every diagnostic."""
+    """Read and check one `kernel.toml`. Raises `ManifestError` that names every diagnostic."""
     try:
         text = file.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
@@ -54,7 +54,7 @@ def read_manifest(file: Path) -> Manifest:
 
 
 def parse_manifest(text: str, file: Path) -> Manifest:
-    """Reads the text of the `kernel.toml` at `file`, whose folder has to hold the kernel's other files."""
+    """Read the text of the `kernel.toml` at `file`, whose folder has to hold the kernel's other files."""
     data = _parse_toml(text, file)
     try:
         table = ManifestTable.model_validate(data)
@@ -90,7 +90,7 @@ def _parse_toml(text: str, file: Path) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Checks:
-    """What spans several keys, or a key and the folder. `run` yields what is wrong."""
+    """Checks that span several keys, or a key and the folder. `run` yields a diagnostic per error."""
 
     table: ManifestTable
     folder: Path

@@ -1,4 +1,4 @@
-"""What was read of kernels, kept from run to run: reading 20 of them takes longer than starting Python.
+"""Cache of parsed manifests and definitions: reading 20 kernels takes longer than starting Python.
 
 One file per set of folders and state of this program, in the user's cache; each kernel in it goes with the time stamps
 of its files. Without a place to write, or with one that others can write to, everything is read anew.
@@ -43,7 +43,7 @@ class CachedManifest:
     files: tuple[FileState, ...]
     manifest: Manifest
     forms: tuple[Form, ...] | None = None
-    """None until they are needed."""
+    """Forms of the definition; None until they are needed."""
 
 
 @dataclass(slots=True)
@@ -51,13 +51,13 @@ class ManifestCache:
     """The kernels of some folders, as they were read."""
 
     path: Path | None
-    """Where they are kept; None: nowhere."""
+    """File of this cache; None if it is not stored."""
     entries: dict[Path, CachedManifest] = field(default_factory=dict)
-    """By the manifest's file."""
+    """Kernels by their manifest's file."""
     changed: bool = False
 
     def manifest(self, file: Path, read: Callable[[Path], Manifest]) -> Manifest:
-        """The manifest of this file, read if it is not here or has changed. Raises what `read` raises."""
+        """Return the manifest of this file, read if it is not here or has changed. Raises what `read` raises."""
         entry = self.entries.get(file)
         if entry is None or not is_current(entry.files):
             # looked at before it is read: a change in between is noticed the next time
@@ -69,7 +69,7 @@ class ManifestCache:
         return entry.manifest
 
     def forms(self, manifest: Manifest, read: Callable[[], tuple[Form, ...]]) -> tuple[Form, ...]:
-        """The forms of a kernel whose manifest came from here. Raises what `read` raises."""
+        """Return the forms of a kernel whose manifest came from here. Raises what `read` raises."""
         entry = self.entries[manifest.file]
         if entry.forms is None:
             entry = replace(entry, forms=read())
@@ -79,7 +79,7 @@ class ManifestCache:
         return entry.forms
 
     def save(self) -> None:
-        """Writes what is new. A cache that cannot be written only costs speed."""
+        """Write what is new. A cache that cannot be written only costs speed."""
         if not self.changed or self.path is None:
             return
         self.changed = False
@@ -98,7 +98,7 @@ class ManifestCache:
 
 
 def open_manifest_cache(files: Iterable[Path]) -> ManifestCache:
-    """What is known of the kernels with these manifests."""
+    """Read the cache for the kernels with these manifests; empty if there is none."""
     folder = find_cache_folder("kernels")
     if folder is None:
         return ManifestCache(None)
@@ -124,13 +124,13 @@ def _program() -> list[bytes]:
 
 
 def _states(folder: Path) -> tuple[FileState, ...]:
-    """Of a kernel's folder with all that is in it; nothing if that is too much."""
+    """Return the states of a kernel's folder and all files in it; empty if there are more than `MOST_FILES`."""
     found = list_tree(folder, most=MOST_FILES)
     return tuple(read_state(path) for path in found) if len(found) <= MOST_FILES else ()
 
 
 def _with_others(below: tuple[FileState, ...], manifest: Manifest) -> tuple[FileState, ...]:
-    """Adds what a manifest names outside of its folder."""
+    """Add what a manifest names outside of its folder."""
     if not below:
         return ()
     payload = manifest.kernel.payload
@@ -148,7 +148,7 @@ def _digest(parts: Iterable[bytes]) -> bytes:
 
 
 def _prune(folder: Path) -> None:
-    """Removes what was written long ago: by another state of the program, or for folders that nobody uses."""
+    """Remove files unused for long: of another state of the program, or for folders no longer in use."""
     for path in folder.iterdir():
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > LONGEST_UNUSED_S:

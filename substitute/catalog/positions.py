@@ -1,4 +1,4 @@
-"""Where each key of a TOML file stands. `tomllib` gives values only, and messages need lines and columns."""
+"""Positions of the keys in a TOML file. `tomllib` gives values only, and messages need lines and columns."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class Position:
     """Offsets into the text."""
 
     key: int
-    """Where the key (of an array's element: the value) starts."""
+    """Offset at which the key (of an array's element: the value) starts."""
     value: int
-    """Where the value starts; the header's for a table with a header."""
+    """Offset at which the value starts; of a table with a header, the header."""
 
 
 def positions(text: str) -> Mapping[Path, Position]:
-    """The position of every key and array element of a TOML text that `tomllib` accepts."""
+    """Return the position of every key and array element of a TOML text that `tomllib` accepts."""
     reader = _Reader(text)
     reader.document()
     return reader.found
 
 
 def source_at(text: str, offset: int) -> SourceText:
-    """The line that holds `offset`."""
+    """Return the line that holds `offset`."""
     start = text.rfind("\n", 0, offset) + 1
     stop = text.find("\n", offset)
     line = text[start : stop if stop >= 0 else len(text)].rstrip("\r")
@@ -61,7 +61,7 @@ class _Reader:
     at: int = 0
     found: dict[Path, Position] = field(default_factory=dict)
     lengths: dict[Path, int] = field(default_factory=dict)
-    """How many elements each array of tables has so far."""
+    """Number of elements that each array of tables has so far."""
 
     def document(self) -> None:
         prefix: Path = ()
@@ -96,7 +96,7 @@ class _Reader:
         return path
 
     def _last(self, path: Path) -> Path:
-        """The newest element, where `path` is an array of tables."""
+        """Return the newest element, where `path` is an array of tables."""
         return (*path, self.lengths[path] - 1) if path in self.lengths else path
 
     def _assignment(self, prefix: Path) -> None:

@@ -29,7 +29,7 @@ PATTERNS: dict[str, str] = {
     r"^[A-Za-z_$.][A-Za-z0-9_$.]*$": "a symbol of letters, digits, `_`, `$` and `.`",
     r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$": "a CPU feature's name without `+`, such as `avx2`",
 }
-"""What each pattern above means, for messages."""
+"""Meaning of each pattern above, for messages."""
 
 
 def _check_kind(name: str) -> str:
@@ -99,7 +99,7 @@ class PayloadTable(_Table):
     """`[payload]`."""
 
     kind: KindName
-    """What the code is; see [What the code is called with](kernels.md#what-the-code-is-called-with)."""
+    """Kind of code; see [What the code is called with](kernels.md#what-the-code-is-called-with)."""
     file: Text | None = None
     """The file with the code; without it the usual name for the kind."""
     entry: EntryName | None = None
@@ -146,13 +146,14 @@ class ManifestTable(_Table):
     name: KernelName
     """A unique name."""
     summary: str = ""
-    """One line for people."""
+    """One-line description."""
     abi: Abi = "canonical"
     """`"canonical"`: one pointer per operand, then sizes. `"raw"`: IREE's own layout, the start of each binding, then
     each push constant."""
     slots: list[Slot] = []
-    """Where fused element-wise work may be lowered into the kernel: `"epilogue"`, `"prologue"` (generators, GLSL, and
-    PTX that [marks the places](../substitute/payload/ptx/README.md))."""
+    """Places where fused element-wise work may be lowered into the kernel: `"epilogue"`, `"prologue"` (generators,
+    GLSL, and PTX that [marks the places](../substitute/payload/ptx/README.md)).
+    """
     constraints: list[Text] = []
     """Conditions over axes: integers, `+ - * // %`, `min max ceildiv`, comparisons, `and or not`."""
     priority: int = 0
@@ -171,7 +172,7 @@ class ManifestTable(_Table):
     operands: dict[AxisName, Annotated[OperandTable, BeforeValidator(_long_form)]] = {}
     """The definition's arguments, then its results. A bare list is the short form of `axes`: `a = ["M", "K"]`."""
     definition: DefinitionTable = DefinitionTable()
-    """Where the definition stands."""
+    """Place of the definition."""
     target: Annotated[list[TargetTable], Field(min_length=1)]
     """The targets that the kernel is for; at least one."""
     payload: PayloadTable
@@ -182,12 +183,14 @@ class ManifestTable(_Table):
     """A constant that is filled in when the module is loaded; number *i* is SpecId *i*. vulkan-spirv only (kinds
     `glsl`, `glsl-generator`, `spirv`, `spirv-dialect`)."""
     keeps: list[Demand] = []
-    """What flags of the compiler may demand of numbers and the code does in any case, so that the kernel is taken
-    under these flags: `"order"` (float sums and products in the order of the loops), `"roundings"` (each step of a sum
-    rounded to its type), `"flushed-denormals"`, `"ieee-division"`, `"ieee-sqrt"`, `"separate-multiply-add"`."""
+    """Demands of the compiler's flags on numbers that the code meets in any case, so that the kernel is taken under
+    these flags: `"order"` (float sums and products in the order of the loops), `"roundings"` (each step of a sum
+    rounded to its type), `"flushed-denormals"`, `"ieee-division"`, `"ieee-sqrt"`, `"separate-multiply-add"`.
+    """
     not_repeatable: Text | None = None
-    """Why two launches may give different bits (`"atomics in any order"`); the validation then does not ask for equal
-    ones."""
+    """Reason why two launches may give different bits (`"atomics in any order"`); the validation then does not ask for
+    equal ones.
+    """
     alignment: Literal[1, 2, 4, 8, 16, 32, 64] = 1
     """Bytes of which the address of every operand has to be a multiple. A dispatch in which an operand begins elsewhere
     (in a slice, or behind an offset that is not known) is refused. The validation puts operands at no larger multiples

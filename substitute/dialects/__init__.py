@@ -1,1 +1,1 @@
-"""Dialects whose Python modules IREE's bindings find here first: see `bindings.py`."""
+"""Modules of dialects that IREE's bindings find here first: see `bindings.py`."""

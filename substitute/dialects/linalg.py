@@ -1,4 +1,4 @@
-"""The classes of linalg's operations alone: IREE's module of this name also builds a language to write them in.
+"""Classes of linalg's operations only: IREE's module of this name also builds a language to write them in.
 
 That takes a tenth of a second, and reading IR needs none of it. `import iree.compiler.dialects.linalg` still gives it.
 """
@@ -6,4 +6,4 @@ That takes a tenth of a second, and reading IR needs none of it. `import iree.co
 from iree.compiler.dialects import _linalg_ops_gen
 
 OPERATIONS = _linalg_ops_gen
-"""Loading it is what makes the classes known."""
+"""Loading this module registers the classes."""

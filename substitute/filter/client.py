@@ -1,4 +1,4 @@
-"""What runs for every executable: answers from the cache, or asks the worker, or becomes an interpreter that works.
+"""Client of the filter, run once per executable: answers from the cache, asks the worker, or does the work itself.
 
 It is loaded without the package and without Python's `site`, and imports next to nothing: see `command.py`. It is one
 file, long as it is, since each further one would be looked for and loaded once per executable.
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from _socket import socket as _Socket
 
 PROTOCOL = b"1"
-"""Of requests and replies, and of what lies in the cache."""
+"""Version of requests, replies and cache entries."""
 UNCHANGED, CHANGED, FAILED, OUTDATED, WAIT = b"U", b"C", b"E", b"R", b"."
-"""The first byte of a reply. A worker that has work for others first says `WAIT` now and then."""
+"""First byte of a reply. A worker that is busy with other executables sends `WAIT` from time to time."""
 NAME = "iree-substitute-executable"
 TIMEOUT_S = 120.0
 START_S = 30.0
-"""How long a worker may take until it listens."""
+"""Time within which a worker has to listen."""
 MOST_STARTS = 5
 SILENCE_S = 60.0
-"""How long a worker that is not at work on this executable may be silent."""
+"""Time for which a worker that does not work on this executable may send nothing."""
 
 
 EVALUATION = b"""{
@@ -33,7 +33,7 @@ EVALUATION = b"""{
  "reason": "IREE runs it itself, once, to evaluate constants; it is not in the module"
 }
 """
-"""The report of an executable that is left alone without a look at it."""
+"""Report of an executable that is left unchanged without being read."""
 NOTHING_FITS = b"""{
  "executable": "%b",
  "changed": false,
@@ -45,11 +45,11 @@ NOTHING_FITS = b"""{
  ]
 }
 """
-"""The report of an executable that needs no closer look."""
+"""Report of an executable that the prefilter rejects."""
 
 
 class Arguments:
-    """What the client itself has to know of its arguments; the worker reads and checks them all."""
+    """Arguments that the client itself reads; the worker reads and checks all of them."""
 
     def __init__(self, words: list[str]) -> None:
         self.words = words
@@ -64,7 +64,7 @@ class Arguments:
 
 
 def value_of(words: list[str], option: str) -> str:
-    """The last value of an option, spelled `--option VALUE` or `--option=VALUE`; empty if it is not there."""
+    """Return the last value of an option, spelled `--option VALUE` or `--option=VALUE`; empty if it is absent."""
     value = ""
     for at, word in enumerate(words):
         if word == option and at + 1 < len(words):
@@ -75,7 +75,7 @@ def value_of(words: list[str], option: str) -> str:
 
 
 def read_all(descriptor: int) -> bytes:
-    """Everything up to the end."""
+    """Read a file descriptor to its end."""
     parts = []
     size = max(65536, posix.fstat(descriptor).st_size + 1)
     while part := posix.read(descriptor, size):
@@ -84,7 +84,7 @@ def read_all(descriptor: int) -> bytes:
 
 
 def read_file(path: bytes) -> bytes:
-    """A file's contents. Raises `OSError`."""
+    """Return a file's contents. Raises `OSError`."""
     descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     try:
         return read_all(descriptor)
@@ -93,14 +93,14 @@ def read_file(path: bytes) -> bytes:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Writes everything. Raises `OSError`."""
+    """Write everything. Raises `OSError`."""
     view = memoryview(data)
     while view:
         view = view[posix.write(descriptor, view) :]
 
 
 def replace_file(path: bytes, data: bytes) -> None:
-    """Writes a file whole or not at all. Raises `OSError`."""
+    """Write a file whole or not at all. Raises `OSError`."""
     folder, _, name = path.rpartition(b"/")
     temporary = b"%b/.%b.%d" % (folder, name, posix.getpid())
     try:
@@ -119,7 +119,7 @@ def replace_file(path: bytes, data: bytes) -> None:
 
 
 def make_folders(path: bytes) -> None:
-    """The folder and those above it. Raises `OSError`."""
+    """Make the folder and its parents. Raises `OSError`."""
     try:
         posix.mkdir(path)
     except FileExistsError:
@@ -130,7 +130,7 @@ def make_folders(path: bytes) -> None:
 
 
 def digest_of(*parts: bytes) -> bytes:
-    """Of all the parts after each other, as 64 hexadecimal digits."""
+    """Return the digest of the concatenated parts, as 64 hexadecimal digits."""
     from _blake2 import blake2b  # `hashlib` would load OpenSSL
 
     state = blake2b(digest_size=32)
@@ -140,7 +140,7 @@ def digest_of(*parts: bytes) -> bytes:
 
 
 def cache_folder() -> bytes:
-    """Where results are kept; empty if there is no such place."""
+    """Return the folder of kept results; empty if the environment names none."""
     home = posix.environ.get(b"XDG_CACHE_HOME", b"")
     if not home.startswith(b"/"):
         home = posix.environ.get(b"HOME", b"")
@@ -151,7 +151,7 @@ def cache_folder() -> bytes:
 
 
 def identity(words: list[str]) -> bytes:
-    """What a result depends on besides the text and the files: this program, its surroundings, its arguments."""
+    """Return a digest of what a result depends on besides the text and the files: program, environment, arguments."""
     names = (b"PYTHONPATH", b"XDG_CACHE_HOME", b"HOME", b"PATH")
     program = [PROTOCOL, sys.executable.encode(), sys.version.encode()]
     surroundings = [posix.environ.get(name, b"") for name in names]
@@ -159,26 +159,26 @@ def identity(words: list[str]) -> bytes:
 
 
 RAW = ("utf-8", "surrogateescape")
-"""How Python keeps arguments that are not UTF-8."""
+"""Encoding in which Python keeps arguments that are not UTF-8."""
 
 
 def stamp_path(cache: bytes, identity: bytes) -> bytes:
-    """Where it is kept what is known of the kernels of some arguments."""
+    """Return the path of the stamp that describes the kernels of these arguments."""
     return b"%b/catalogs/%b" % (cache, identity)
 
 
 class Catalog:
-    """What an earlier worker said of the kernels."""
+    """Facts about the kernels that an earlier worker wrote down."""
 
     def __init__(self, digest: bytes, prefilter: "list[list[bytes]] | None") -> None:
         self.digest = digest
-        """Of their contents; empty if nothing is known."""
+        """Digest of the kernels' contents; empty if nothing is known."""
         self.prefilter = prefilter
-        """Alternatives, each a kernel's name and the words without which it takes no executable; None: not known."""
+        """Alternatives, each a kernel's name and the texts without which it takes no executable; None if unknown."""
 
 
 def read_catalog(stamp: bytes) -> Catalog:
-    """What is known of the kernels, if none of the files that it was made of has changed since."""
+    """Return the facts about the kernels, unless one of the files they were derived from has changed."""
     unknown, prefilter = Catalog(b"", None), None
     try:
         own, digest, rest = read_file(stamp).split(b"\n", 2)
@@ -198,7 +198,7 @@ def read_catalog(stamp: bytes) -> Catalog:
 
 
 def why_nothing_matches(data: bytes, catalog: Catalog) -> bytes:
-    """The report for an executable whose text lacks what every kernel needs; empty where that cannot be said.
+    """Return the report for an executable whose text lacks what every kernel needs; empty where that is not certain.
 
     Words are only looked for in plain text, in which each stands as it is: whole, one executable, without escapes and
     without what is an error in any case. It may be no valid MLIR all the same, which IREE will say of its own text.
@@ -225,17 +225,17 @@ class Entry:
         self.report_name = report_name
         self.report = report
         self.body = body
-        """The changed executable; empty for an unchanged one."""
+        """Changed executable; empty for an unchanged one."""
 
 
 def entry_path(cache: bytes, catalog: bytes, data: bytes) -> bytes:
-    """Where the result for this text and these kernels is kept."""
+    """Return the path of the result for this text and these kernels."""
     key = digest_of(catalog, data)
     return b"%b/results/%b/%b" % (cache, key[:2], key[2:])
 
 
 def read_entry(path: bytes) -> Entry | None:
-    """A result, if it is there, whole, and what it refers to is there as well."""
+    """Return a result if it is present and complete and the files that it refers to are unchanged; else None."""
     try:
         own, rest = read_file(path).split(b"\n", 1)
         if digest_of(rest) != own:
@@ -255,13 +255,13 @@ def read_entry(path: bytes) -> Entry | None:
 
 
 def started_at(process: int) -> bytes:
-    """When a process started, which tells it from a later one of the same number. Raises `OSError`."""
+    """Return the start time of a process, which tells it from a later one of the same number. Raises `OSError`."""
     # the program's name stands in parentheses and may hold anything; the 20th field after it is the time
     return read_file(b"/proc/%d/stat" % process).rpartition(b")")[2].split()[19]
 
 
 def private_folder() -> bytes:
-    """A folder that nobody else can write to or look into. Raises `OSError`."""
+    """Return a folder that only this user can read or write. Raises `OSError`."""
     name = b"/iree-substitute-%d" % posix.getuid()
     failure: OSError = FileNotFoundError("no folder for temporary files")
     for base in (posix.environ.get(b"XDG_RUNTIME_DIR"), b"/tmp", posix.environ.get(b"TMPDIR")):
@@ -282,7 +282,7 @@ def private_folder() -> bytes:
 
 
 class Answer:
-    """What a worker said."""
+    """Reply of a worker."""
 
     def __init__(self, kind: bytes, body: bytes) -> None:
         self.kind = kind
@@ -290,7 +290,7 @@ class Answer:
 
 
 def ask_worker(arguments: Arguments, data: bytes, catalog: bytes) -> Answer | None:
-    """Hands the executable to the worker of this compiler process, which is started if there is none.
+    """Send the executable to the worker of this compiler process; start one if there is none.
 
     None if there is no worker to be had, or it went away without a word.
     """
@@ -329,7 +329,7 @@ def _socket_path(parent: int, start: bytes) -> bytes:
 
 
 def warm_up(arguments: Arguments, data: bytes) -> None:
-    """Starts the worker of this compiler process, without waiting for it, if there is none."""
+    """Start the worker of this compiler process, without waiting for it, if there is none."""
     try:
         parent = posix.getppid()
         if parent > 1:
@@ -386,7 +386,7 @@ def _connect(line: "_Socket", path: bytes, arguments: Arguments, parent: int, st
 
 
 def _start_worker(path: bytes, arguments: Arguments, parent: int, start: bytes, data: bytes) -> int:
-    """Starts a worker with nothing of this process's files, in a session of its own; its number."""
+    """Start a worker in a session of its own, with none of this process's files; return its process number."""
     null = [(posix.POSIX_SPAWN_OPEN, fd, b"/dev/null", posix.O_RDWR, 0) for fd in range(3)]
     backend = data.partition(b'target(<"')[2][:64].partition(b'"')[0]
     words = [sys.executable.encode(), b"-P", b"-m", b"substitute.filter.worker", path, b"%d" % parent, start, backend]
@@ -395,7 +395,7 @@ def _start_worker(path: bytes, arguments: Arguments, parent: int, start: bytes, 
 
 
 def run_inline(arguments: Arguments, data: bytes) -> None:
-    """Becomes a full interpreter that does the work by itself; never returns."""
+    """Replace this process by an interpreter that does the work without a worker; never returns."""
     memory = posix.memfd_create("executable")
     write_all(memory, data)
     posix.lseek(memory, 0, 0)
@@ -405,7 +405,7 @@ def run_inline(arguments: Arguments, data: bytes) -> None:
 
 
 def executable_name(data: bytes) -> str:
-    """The symbol that the text defines, for messages; empty if it defines none."""
+    """Return the symbol that the text defines, for messages; empty if it defines none."""
     start = data.find(b"@", 0, 4096)
     if start < 0:
         return ""
@@ -415,7 +415,7 @@ def executable_name(data: bytes) -> str:
 
 
 def file_name(name: str) -> str:
-    """A symbol as part of a file's name: two symbols never have the same."""
+    """Return a file name for a symbol; two symbols never get the same."""
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "_-.$") else "_" for c in name)
     if plain == name and 0 < len(plain) <= 120 and plain[0] not in ".-":
         return plain
@@ -423,14 +423,16 @@ def file_name(name: str) -> str:
 
 
 def is_evaluation(name: str) -> bool:
-    """True for an executable that IREE compiles for itself, to evaluate constants, and never puts into the module."""
+    """Return True for an executable that IREE compiles for itself, to evaluate constants, and never puts into the
+    module.
+    """
     head, _, tail = name.partition("_dispatch_")
     numbered = head == "jit_eval" or (head[:9] == "jit_eval_" and head[9:].isdigit())
     return numbered and tail.isdigit()
 
 
 def fail(arguments: Arguments, message: str, data: bytes = b"", status: int = 1) -> int:
-    """Says what went wrong wherever a person may look, since IREE shows no tool's stderr; the exit status."""
+    """Report an error wherever a person may look, since IREE hides a tool's stderr; return the exit status."""
     text = (f"{NAME}: error: {message.rstrip()}\n").encode("utf-8", "replace")
     try:
         write_all(2, text)
@@ -448,7 +450,7 @@ def fail(arguments: Arguments, message: str, data: bytes = b"", status: int = 1)
 
 
 def _tell_parent(text: bytes) -> None:
-    """Writes to the stderr of the process that called, where that does no harm.
+    """Write to the stderr of the process that called, where that does no harm.
 
     A terminal and a pipe take it in any case, a file only if it is opened for appending: else its next line would be
     written over ours.
@@ -476,14 +478,14 @@ def _tell_parent(text: bytes) -> None:
 
 
 def write_report(arguments: Arguments, name: bytes, report: bytes) -> None:
-    """The report of one executable. Raises `OSError`."""
+    """Write the report of one executable. Raises `OSError`."""
     folder = arguments.report_dir.encode(*RAW)
     make_folders(folder)
     replace_file(folder + b"/" + name, report)
 
 
 def finish(arguments: Arguments, data: bytes, output: bytes) -> int:
-    """Writes the result, all of it or nothing; the exit status."""
+    """Write the whole result or nothing; return the exit status."""
     try:
         write_all(1, output)
         return 0
@@ -496,7 +498,7 @@ def finish(arguments: Arguments, data: bytes, output: bytes) -> int:
 
 
 def main() -> int:
-    """Answers from the cache, through the worker, or alone; the exit status."""
+    """Answer from the cache, through the worker, or in this process; return the exit status."""
     arguments = Arguments(sys.argv[1:])
     if arguments.help:
         run_inline(arguments, b"")

@@ -22,7 +22,9 @@ import sys
 
 
 def package_folders() -> list[str]:
-    """Where this package may be installed: beside the interpreter or beside this command, and what is linked there."""
+    """Return the folders in which this package may be installed: beside the interpreter, beside this command, and links
+    from there.
+    """
     found = []
     for program in (sys.executable, __file__):
         for name in ("site", "dist"):
@@ -38,7 +40,7 @@ def package_folders() -> list[str]:
 
 
 def main() -> int:
-    """Runs the client without the package that it belongs to; the exit status."""
+    """Run the client without importing its package; return the exit status."""
     for folder in package_folders():
         if folder:
             sys.path.insert(0, folder + "/substitute/filter")

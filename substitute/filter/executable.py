@@ -1,4 +1,4 @@
-"""One executable as text, from the filter's input to its output: the pipeline's planner and rewriter, and checks."""
+"""Substitution in one executable given as text: parse it, plan, check, rewrite, print it."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ NOT_SEEN = (
     "the launches themselves: a variant of another name cannot be added, since no launch would refer to it",
     "the data of `dense_resource` constants, which IREE leaves out of the text",
 )
-"""What a filter cannot know; `iree-substitute compile` knows all of it."""
+"""Facts that a filter cannot know; `iree-substitute compile` knows all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one executable."""
+    """Result for one executable."""
 
     name: str
     text: str | None
-    """The changed executable; None if it stays as it is."""
+    """Changed executable; None if it is unchanged."""
     report: bytes
-    """As JSON."""
+    """Report as JSON."""
     objects: tuple[Path, ...] = ()
     """Files that the text refers to."""
 
     @property
     def report_name(self) -> bytes:
-        """Of the report's file."""
+        """Name of the report's file."""
         return f"{file_name(self.name)}.json".encode()
 
 
@@ -71,7 +71,7 @@ class Knowledge:
     _kernels: dict[frozenset[str], Sequence[Kernel]] = field(default_factory=dict)
 
     def read(self) -> None:
-        """Reads manifests and plan. Raises `SubstituteError`."""
+        """Read manifests and plan. Raises `SubstituteError`."""
         options = self.options
         self.chosen = load_plan(options.plan) if options.plan else None
         self.library = open_library(options.kernels, builtin=options.builtin, kept=options.cache)
@@ -79,14 +79,14 @@ class Knowledge:
         self.stamp = make_stamp(self.library.manifests, [folder.resolve() for folder in folders], options)
 
     def kernels(self, backends: frozenset[str]) -> Sequence[Kernel]:
-        """Those for these backends, with what they compute."""
+        """Return the kernels for these backends, with their definitions read."""
         assert self.library is not None
         if backends not in self._kernels:
             self._kernels[backends] = self.library.catalog(backends).kernels
         return self._kernels[backends]
 
     def prefilter(self) -> Prefilter | None:
-        """What the text of an executable must have for any of the kernels; None where a plan decides."""
+        """Return the texts that an executable must contain for each kernel; None where a plan decides."""
         from .prefilter import build_prefilter
 
         if self.options.plan or self.library is None:
@@ -100,15 +100,15 @@ class Knowledge:
 
     @property
     def digest(self) -> bytes:
-        """Of all that is known; empty if that cannot be said, so that nothing may be kept."""
+        """Digest of everything a result depends on; empty if it is unknown, so that no result may be kept."""
         return self.stamp.digest if self.stamp else b""
 
 
 class AtOnce(Executor):
-    """Does what it is given in this thread: a filter's process has one core."""
+    """Executor that runs each call at once in this thread: a filter's process has one core."""
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Calls it."""
+        """Call the function and return its result as a finished future."""
         future: Future[T] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
@@ -118,7 +118,9 @@ class AtOnce(Executor):
 
 
 def new_context() -> ir.Context:
-    """A context without threads, which a forked process would wait for. It is the only user of the bindings here."""
+    """Return a context without threads, which a forked process would wait for. It is the only user of the bindings
+    here.
+    """
     settle_bindings()
     leave_classes()
     from iree.compiler import ir
@@ -131,7 +133,7 @@ def new_context() -> ir.Context:
 def rewrite_executable(
     data: bytes, knowledge: Knowledge, context: ir.Context, objects: Callable[[], Path], *, chosen: Chosen | None = None
 ) -> Outcome:
-    """Plans and rewrites one executable. `objects` gives the folder for object files.
+    """Plan and rewrite one executable. `objects` returns the folder for object files.
 
     `chosen` is a plan instead of that of `knowledge`. Raises `SubstituteError` for input that is no executable and for
     everything that a person can mend.
@@ -180,7 +182,7 @@ def rewrite_executable(
 def _checked(
     text: str, plan: Plan, sites: Sequence[Site], built: Sequence[Built], *, chosen: bool
 ) -> tuple[Checked, ...]:
-    """What compilations of models have found out about these kernels in these dispatches."""
+    """Return the verdicts that earlier compilations of models kept for these kernels in these dispatches."""
     from ..guard.obey import anything_refused, kept_verdicts
 
     if not anything_refused():
@@ -197,7 +199,7 @@ def _checked(
 
 
 def parse(text: str, *, where: str) -> ir.Module:
-    """Parses MLIR in the current context. Raises `ModelError` with the parser's words."""
+    """Parse MLIR in the current context. Raises `ModelError` with the parser's message."""
     from iree.compiler import ir
 
     try:
@@ -220,7 +222,7 @@ def _printable(words: str) -> str:
 
 
 def _text(data: bytes) -> str:
-    """The input as text. Raises `ModelError` for what cannot be an executable at all."""
+    """Decode the input. Raises `ModelError` for input that cannot be an executable."""
     expected, next_step = "one hal.executable as IREE prints it", "see what the command before this one wrote"
     if not data.strip():
         raise ModelError(
@@ -283,7 +285,7 @@ def _report(name: str, plan: Plan, payloads: dict[str, Payload], checked: Sequen
 
 
 def describe_error(error: Exception) -> tuple[int, str]:
-    """Exit status and message."""
+    """Return the exit status and the message for an error."""
     if isinstance(error, SubstituteError):
         return error.exit_status, str(error)
     if os.environ.get(DEBUG_VARIABLE, "") not in ("", "0"):

@@ -1,4 +1,4 @@
-"""How a process that worked on an executable ended, in words."""
+"""Messages for a process that died while it worked on an executable."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..isolate import describe_crash
 
 
 def describe_exit(status: int, words: int) -> str:
-    """How a fork ended, and the last of what it said."""
+    """Return the message for a fork that died, with the end of its stderr."""
     os.lseek(words, 0, os.SEEK_SET)
     found, details = describe_crash(status, os.read(words, 1 << 20).decode(errors="replace"))
     return exit_message(status, found, details)
 
 
 def exit_message(status: int, found: str, details: str) -> str:
-    """For the person whose executable it was."""
+    """Return the message for the author of the executable."""
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
         return str(
             CompilerCrash(

@@ -1,4 +1,4 @@
-"""The filter without a worker: all of it in this process, the compiler in a child of it."""
+"""Filter without a worker: everything runs in this process, the compiler in a child process."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from .executable import Outcome
 
 SLOT_S = 0.01
-"""How often to look whether another process has left a slot."""
+"""Interval at which to check whether another process has released a slot."""
 
 
 def run(arguments: Arguments, options: Options, data: bytes) -> Outcome:
-    """The outcome for one executable, kept in the cache. Raises `SubstituteError`."""
+    """Return the result for one executable and keep it in the cache. Raises `SubstituteError`."""
     folder = os.getcwd()
 
     def work(_report: Progress) -> Outcome:
@@ -51,7 +51,7 @@ def run(arguments: Arguments, options: Options, data: bytes) -> Outcome:
 
 @contextmanager
 def acquire_slot(jobs: int) -> Iterator[None]:
-    """Waits until fewer than `jobs` processes of this user are at work; the slot goes with this process."""
+    """Wait until fewer than `jobs` processes of this user are working; the slot is released when this process ends."""
     try:
         folder = os.fsdecode(private_folder())
     except OSError:
@@ -77,7 +77,7 @@ def _locked(file: int) -> bool:
 
 
 def main() -> int:
-    """Reads standard input, writes standard output; the exit status."""
+    """Read standard input and write standard output; return the exit status."""
     words = [os.fsencode(word).decode(*RAW) for word in sys.argv[1:]]
     arguments = Arguments(words)
     data = b"" if arguments.help else read_all(0)

@@ -28,20 +28,20 @@ the program that launches it; `iree-substitute compile` sees everything.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the filter is asked to do."""
+    """Parsed options of the filter."""
 
     kernels: tuple[Path, ...]
     builtin: bool
     plan: Path | None
     report_dir: Path | None
     timeout_s: float
-    """How long one executable may take."""
+    """Time limit for one executable."""
     jobs: int
-    """How many executables this user's compilations may have at work at once, all together."""
+    """Number of executables that all compilations of this user may work on at once."""
     cache: bool
     worker: bool
     demands: tuple[NumericDemand, ...] = ()
-    """What the compiler's flags demand of numbers, as far as the filter is told these flags."""
+    """Demands on numerics that the compiler's flags make, as far as `--compiler-flag` names these flags."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -55,7 +55,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse_options(words: Sequence[str], folder: Path) -> Options:
-    """The arguments of a filter that was started in `folder`. Raises `UsageError`; `--help` exits."""
+    """Parse the arguments of a filter that was started in `folder`. Raises `UsageError`; `--help` exits."""
     found = _parser().parse_args(list(words))
     if found.timeout <= 0:
         raise _not_positive("--timeout", found.timeout)

@@ -1,4 +1,4 @@
-"""What the text of an executable has to hold so that a kernel could take it: the client looks for that by itself.
+"""Texts that an executable must contain for a kernel to match it; the client tests for them without parsing.
 
 Every word here follows from a rule of the planner: where it is missing, that rule fails. A kernel of which nothing
 can be said needs its backend's name alone.
@@ -15,22 +15,22 @@ from ..model.dispatch import Named
 from ..model.kernel import Form, Kernel, TargetRule
 
 BODY = "func.func"
-"""Every body is one: what is lowered already has no body that can be read."""
+"""Text in every readable body: an executable that is already lowered contains none."""
 # fmt: off
 COMPUTED_KINDS = frozenset(
     ("contraction", "convolution", "normalization", "pooling", "reduction", "gather", "copy", "elementwise", "unread",
      "external")
 )
 # fmt: on
-"""Kinds of dispatch that are told by what loops compute; other kinds are the names of operations."""
+"""Kinds of dispatch that are inferred from the loops' computation; other kinds are names of operations."""
 FLOATS = frozenset(("f16", "bf16", "f32", "f64"))
 """Types that are printed as they are named here (`i1` lies in memory as another type)."""
 LITERAL = re.compile(r"[\w$.\-]+", re.ASCII)
-"""What is printed in a symbol as it is."""
+"""Part of a symbol that is printed unescaped."""
 
 
 def build_prefilter(kernels: Iterable[Kernel]) -> list[tuple[str, tuple[str, ...]]]:
-    """For each kernel's name, alternatives: words that have to be in the text, all of them."""
+    """Return pairs of a kernel's name and texts that must all occur; several pairs of one kernel are alternatives."""
     found = {
         (kernel.name, tuple(dict.fromkeys((*target, *name, *kind, *form, *_general(kernel, rule)))))
         for kernel in kernels
@@ -49,12 +49,14 @@ def _alternatives(words: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]
 
 
 def _target(rule: TargetRule) -> tuple[str, ...]:
-    """`check_target` compares both with what stands in the variant's target as a string."""
+    """Return backend and format as quoted strings, as the variant's target contains them; see `check_target`."""
     return tuple(f'"{text}"' for text in (rule.backend, rule.format) if LITERAL.fullmatch(text))
 
 
 def _general(kernel: Kernel, rule: TargetRule) -> tuple[str, ...]:
-    """Whether a body is needed: see `_selection` and `_device` of the planner, and `_Work.accepts` for rules."""
+    """Return `BODY` if the kernel needs a readable body: see `_selection` and `_device` of the planner, and
+    `_Work.accepts`.
+    """
     needed = (
         bool(kernel.forms)
         or (kernel.abi == "canonical" and kernel.payload.kind.needs_program)
@@ -69,7 +71,7 @@ def _kind(kind: str) -> tuple[str, ...]:
 
 
 def _form(kernel: Kernel, form: Form) -> tuple[str, ...]:
-    """The named operations, which a dispatch must have as well; the types, where each operand has to lie in memory.
+    """Return the named operations, which the dispatch must contain too, and the element types that must lie in memory.
 
     A kernel with slots, or a generator, may see what stands in memory through work that IREE fused.
     """

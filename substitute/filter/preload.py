@@ -1,4 +1,4 @@
-"""What a worker loads before it serves, so that its forks have it."""
+"""Modules that a worker loads before it serves, so that its forks share them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def preload(words: Sequence[str], backend: str) -> WorkerState:
-    """Everything that requests need, so that forks have it; what is wrong with the arguments is told to each client."""
+    """Load everything that requests need. Errors in the arguments are reported to each client, not here."""
     gc.disable()  # nothing that is loaded becomes garbage
     code: Thread | None = None
     if backend == "llvm-cpu":
@@ -30,8 +30,8 @@ def preload(words: Sequence[str], backend: str) -> WorkerState:
         knowledge.kernels(frozenset({backend}))
     with contextlib.suppress(Exception):
         state.context = new_context()
-        own = ("payload.glsl", "payload.spirv") if backend == "vulkan-spirv" else ("rewrite.callout", "rule.python_file")
-        for name in ("read.module", "report.as_json", *own):
+        own = ("payload.glsl", "payload.spirv") if backend == "vulkan-spirv" else ("rewrite.callout", "payload.symbols")
+        for name in ("read.module", "report.as_json", "rule.python_file", "guard.obey", *own):
             importlib.import_module(f"substitute.{name}")
     if code is not None:
         code.join()

@@ -1,4 +1,4 @@
-"""What a worker's process does with one connection: read the request, find or make the answer, send it, keep it."""
+"""One connection of a worker's process: read the request, find or compute the result, send it, keep it."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ MOST_REQUESTS = 500
 
 @dataclass(slots=True)
 class WorkerState:
-    """What is at hand for every request."""
+    """State that a worker's process keeps between requests."""
 
     known: dict[tuple[str, ...], Knowledge] = field(default_factory=dict)
-    """By the working directory and the arguments."""
+    """Kernels and plan, by working directory and arguments."""
     context: ir.Context | None = None
     told: set[bytes] = field(default_factory=set)
-    """Sets of arguments for which clients know what kernels need."""
+    """Identities of arguments for which the clients' prefilter has been written."""
     bytes_seen: int = 0
     requests: int = 0
 
     @property
     def worn(self) -> bool:
-        """True if a fresh process should go on."""
+        """True if a fresh process should take over."""
         return self.bytes_seen > MOST_BYTES or self.requests >= MOST_REQUESTS
 
     def knowledge(self, folder: str, words: list[str]) -> Knowledge:
-        """The kernels for these arguments. Raises `SubstituteError`."""
+        """Return the kernels for these arguments. Raises `SubstituteError`."""
         key = (folder, *words)
         if key not in self.known:
             knowledge = Knowledge(parse_options(words, Path(folder)))
@@ -66,14 +66,14 @@ class WorkerState:
         return self.known[key]
 
     def work(self, data: bytes, knowledge: Knowledge) -> Outcome:
-        """Plans and rewrites. Raises `SubstituteError`."""
+        """Plan and rewrites. Raises `SubstituteError`."""
         if self.context is None:
             self.context = new_context()
         cache = _cache(knowledge.options)
         return rewrite_executable(data, knowledge, self.context, lambda: objects_folder(cache))
 
     def tell_clients(self, cache: bytes, ask: Request, knowledge: Knowledge) -> None:
-        """Keeps what lets clients find results, and what lets them see that nothing can match, which takes longer."""
+        """Write the stamp with which clients find results, and the prefilter, which takes longer."""
         own = identity(ask.words)
         assert knowledge.stamp is not None
         if knowledge.digest != ask.catalog:
@@ -95,13 +95,13 @@ class Request:
     folder: str
     """Its working directory."""
     catalog: bytes
-    """The digest of the kernels, where the client could tell it."""
+    """Digest of the kernels, where the client knows it."""
     words: list[str]
     data: bytes
 
 
 def read_request(line: socket.socket) -> Request | None:
-    """None for a client that went away, or is of another release."""
+    """Read a request; return None if the client went away or is of another release."""
     head = _exactly(line, 25)
     if head is None or head[:1] != PROTOCOL:
         return None
@@ -125,7 +125,7 @@ def _exactly(line: socket.socket, size: int) -> bytes | None:
 
 
 def send(line: socket.socket, kind: bytes, body: bytes = b"") -> None:
-    """A reply; a client that has gone does not need it."""
+    """Send a reply; ignore a client that has gone away."""
     try:
         line.sendall(b"%b%016x" % (kind, len(body)))
         line.sendall(body)
@@ -134,12 +134,12 @@ def send(line: socket.socket, kind: bytes, body: bytes = b"") -> None:
 
 
 def send_failure(line: socket.socket, status: int, message: str) -> None:
-    """An error in words."""
+    """Send an error message."""
     send(line, FAILED, b"%02x" % status + message.encode("utf-8", "replace"))
 
 
 def serve(line: socket.socket, state: WorkerState) -> bool:
-    """Answers one client; False if the kernels have changed, so that the whole worker is of no use any more."""
+    """Answer one client; return False if the kernels have changed, so that the whole worker is outdated."""
     ask = read_request(line)
     if ask is None:
         return True
@@ -165,7 +165,7 @@ def serve(line: socket.socket, state: WorkerState) -> bool:
 
 
 def _answer(line: socket.socket, ask: Request, state: WorkerState, knowledge: Knowledge) -> Callable[[], None] | None:
-    """Sends the answer; what is left to do when the client has gone on."""
+    """Send the answer; return what remains to be done after the client has left."""
     options, data = knowledge.options, ask.data
     cache = _cache(options)
     entry = None

@@ -1,4 +1,4 @@
-"""What the filter keeps: results by content, stamps of catalogs, and object files that IREE reads later."""
+"""Files that the filter keeps: results by content, stamps of catalogs, and object files that IREE reads later."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ if TYPE_CHECKING:
     from ..catalog.entry import Manifest
 
 MOST_FILES = 5_000
-"""Folders of kernels with more files than this are not stamped, and what they lead to is not kept."""
+"""Folders of kernels with more files than this are not stamped, and their results are not kept."""
 MOST_BYTES = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """All that a result depends on besides its text and the arguments."""
+    """Digest and file states of everything that a result depends on besides its text and the arguments."""
 
     digest: bytes
-    """Of the contents."""
+    """Digest of the files' contents."""
     kernels: tuple[FileState, ...]
     """Files and folders of kernels, and the plan."""
     program: tuple[FileState, ...]
     """The program's own: a process that has loaded it is not touched by a change."""
 
     def current(self) -> bool:
-        """True if no kernel has changed."""
+        """Return True if no kernel has changed."""
         return is_current(self.kernels)
 
 
 def make_stamp(manifests: Sequence[Manifest], folders: Iterable[Path], options: Options) -> Stamp | None:
-    """The stamp of these kernels and of the program itself; None if there are too many files.
+    """Return the stamp of these kernels and of the program itself; None if there are too many files.
 
     A generator may import what lies outside of its folder and of the installed packages: nobody can know that, and a
     change there needs `--no-cache`.
@@ -92,7 +92,7 @@ Prefilter = Sequence[tuple[str, Sequence[str]]]
 
 
 def keep_stamp(cache: bytes, identity: bytes, stamp: Stamp, prefilter: Prefilter | None = None) -> None:
-    """Lets clients find results by themselves, and with `prefilter` see that nothing can match.
+    """Let clients find results by themselves, and with `prefilter` see that nothing can match.
 
     A cache that cannot be written only costs speed.
     """
@@ -119,7 +119,7 @@ def keep_result(
     report: bytes,
     objects: Sequence[Path],
 ) -> None:
-    """Keeps a result, `output` being None for an unchanged executable."""
+    """Keep a result, `output` being None for an unchanged executable."""
     lines = b"".join(b"%b %b\n" % (digest_of(path.read_bytes()), os.fsencode(path)) for path in objects)
     kind = UNCHANGED if output is None else CHANGED
     rest = b"%b %d %d %b\n%b%b%b" % (kind, len(objects), len(report), report_name, lines, report, output or b"")
@@ -130,7 +130,7 @@ def keep_result(
 
 
 def objects_folder(cache: bytes) -> Path:
-    """Where object files go, which IREE links after the filter has ended.
+    """Return the folder for object files, which IREE links after the filter has ended.
 
     They are named by their contents and removed when no run has used them for two weeks.
     """
@@ -144,7 +144,7 @@ def objects_folder(cache: bytes) -> Path:
 
 
 def prune(cache: bytes) -> None:
-    """Removes what has not been used for long, the oldest of what is too much, and what killed workers left."""
+    """Remove what has not been used for long, the oldest of what is too much, and what killed workers left."""
     found: list[tuple[float, int, str]] = []
     now = time.time()
     with contextlib.suppress(OSError):

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from .request import WorkerState
 
 IDLE_S = 10.0
-"""How long a worker stays without work, while the compiler does something else."""
+"""Time for which a worker stays alive without work, while the compiler does something else."""
 BREATH_S = 5.0
-"""How often those who wait are told so."""
+"""Interval at which waiting clients get a `WAIT`."""
 SLOT_S = 0.004
-"""How often a worker looks whether another compilation has left a slot."""
+"""Interval at which to check whether another compilation has released a slot."""
 
 
 @dataclass(slots=True)
@@ -52,11 +52,11 @@ class Worker:
     """The state of the main loop."""
 
     path: str
-    """Of the socket."""
+    """Path of the socket."""
     listener: socket.socket
     options: Options
     state: WorkerState
-    """What forks start with."""
+    """State that each fork starts with."""
     children: list[Child] = field(default_factory=list)
     waiting: deque[socket.socket] = field(default_factory=deque)
     slots: list[int] = field(default_factory=list)
@@ -65,11 +65,11 @@ class Worker:
 
     @property
     def busy(self) -> bool:
-        """True if a client is waiting or served."""
+        """True if a client is waiting or being served."""
         return bool(self.waiting) or any(child.client for child in self.children)
 
     def run(self, parent: int) -> None:
-        """Serves until the compiler (whose pidfd `parent` is) ends, or nobody wants anything for a while."""
+        """Serve until the compiler (whose pidfd is `parent`) ends, or there is no work for `IDLE_S`."""
         self.listener.setblocking(False)
         last_work = last_breath = time.monotonic()
         pruned = False
@@ -90,7 +90,7 @@ class Worker:
                 self._reassure()
 
     def _wait(self, parent: int, timeout_s: float) -> bool:
-        """Takes what has come; False if the compiler has ended."""
+        """Take what has come; False if the compiler has ended."""
         with selectors.PollSelector() as selector:
             selector.register(parent, selectors.EVENT_READ, "parent")
             selector.register(self.listener, selectors.EVENT_READ, "listener")
@@ -143,7 +143,7 @@ class Worker:
         return len(self.children) < self.options.jobs or any(c.client is None for c in self.children)
 
     def _hand_over(self) -> None:
-        """Gives waiting clients to forks, as far as there are slots."""
+        """Give waiting clients to forks, as far as there are slots."""
         while self.waiting:
             child = next((c for c in self.children if c.client is None), None)
             if child is None and len(self.children) >= self.options.jobs:
@@ -182,7 +182,7 @@ class Worker:
         return child
 
     def _become_child(self, channel: socket.socket, words: int) -> None:
-        """What a fork does until the worker ends, or it has seen enough."""
+        """Serve clients in a fork until the worker ends or the fork is worn."""
         from ..isolate import die_with_parent
         from .request import serve
 
@@ -226,7 +226,7 @@ class Worker:
         prune(cache_folder() if self.options.cache else b"")
 
     def leave(self) -> None:
-        """Makes room for another worker; those who are connected are still served."""
+        """Make room for another worker; those who are connected are still served."""
         if not self.outdated:
             self.outdated = True
             for name in (self.path, f"{self.path}.lock"):
@@ -234,7 +234,7 @@ class Worker:
                     os.unlink(name)
 
     def end(self) -> None:
-        """Ends all forks and what they started."""
+        """End all forks and what they started."""
         for child in self.children:
             for kill in (os.killpg, os.kill):
                 with contextlib.suppress(OSError):
@@ -253,7 +253,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _only_one(path: str) -> bool:
-    """True for the one worker at this path; the lock lasts as long as this process."""
+    """Return True for the one worker at this path; the lock lasts as long as this process."""
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,1 +1,1 @@
-"""Plans, decisions and verdicts for people (rich renderables) and for programs (JSON). Nothing here prints."""
+"""Reports of plans, decisions and verdicts, as rich renderables and as JSON. Nothing here prints."""

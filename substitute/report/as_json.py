@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def plan_to_json(
     plan: Plan, payloads: Mapping[str, Payload] | None = None, checked: Sequence[Checked] = ()
 ) -> dict[str, Any]:
-    """A plan that can be saved, edited and replayed: `payloads` (by dispatch name) adds what was embedded.
+    """Return a plan that can be saved, edited and replayed: `payloads` (by dispatch name) adds what was embedded.
 
     `checked` adds the verdicts, and what was left out because of them.
     """
@@ -56,12 +56,12 @@ def _left_out(checked: Checked) -> dict[str, Any]:
 
 
 def inspection_to_json(plan: Plan) -> dict[str, Any]:
-    """Every dispatch with what takes it, or what came nearest."""
+    """Return every dispatch with what takes it, or what came nearest."""
     return {"dispatches": [_dispatch(row) for row in dispatch_rows(plan)]}
 
 
 def explanation_to_json(decisions: list[Decision]) -> dict[str, Any]:
-    """Every rule of these decisions."""
+    """Return every rule of these decisions."""
     return {
         "decisions": [
             {
@@ -80,7 +80,7 @@ def explanation_to_json(decisions: list[Decision]) -> dict[str, Any]:
 
 
 def verdict_to_json(verdict: ModelVerdict, *, drawn: bool) -> dict[str, Any]:
-    """A comparison with stock IREE. `drawn`: the inputs were drawn from the seed. Infinity is the string `inf`."""
+    """Compare with stock IREE; infinity is the string `inf`. `drawn`: the inputs are drawn from the seed."""
     from .validation_json import dispatch_verdict_to_json
 
     return {
@@ -150,7 +150,7 @@ def _nearest(row: DispatchRow) -> dict[str, Any] | None:
 
 
 def _substitution(substitution: Substitution, payload: Payload | None, *, several: bool) -> dict[str, Any]:
-    """The variant is only named where `several` have this dispatch, so that a plan fits other targets as well."""
+    """Omit the variant's name unless `several` have this dispatch, so that a plan fits other targets as well."""
     kernel, match = substitution.kernel, substitution.match
     return {
         "dispatch": substitution.dispatch.name,

@@ -18,7 +18,7 @@ COLOURS: dict[Outcome, str] = {"right": "green", "wrong": "red", "not compiled":
 
 
 def audit_table(audit: Audit, *, width: int | None) -> RenderableType:
-    """Every dispatch with its largest error and what is wrong with it; `width` None: plain lines."""
+    """Return every dispatch with its largest error and what is wrong with it; `width` None: plain lines."""
     table = Table(
         box=box.SIMPLE_HEAD if width else None,
         pad_edge=False,
@@ -76,7 +76,7 @@ def _why(audited: Audited) -> str:
 
 
 def audit_to_json(audit: Audit) -> dict[str, Any]:
-    """The same for programs; infinite figures are null."""
+    """Return the same for programs; infinite figures are null."""
     return {
         "device": audit.device,
         "seed": audit.seed,

@@ -1,4 +1,4 @@
-"""How much arithmetic a program does and how much memory it has to move."""
+"""Cost model: arithmetic operations of a program and bytes that it has to move."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOFTMAX_OPERATIONS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What one run of a dispatch does. Sizes that are only known at launch make it an expression."""
+    """Cost of one run of a dispatch. Sizes that are only known at launch make it an expression."""
 
     flops: Index | None
     """Arithmetic operations on data, integers included, address arithmetic not; None where it cannot be said."""
@@ -24,7 +24,7 @@ class Cost:
 
 
 def cost_of(program: Program) -> Cost:
-    """The cost of a program."""
+    """Return the cost of a program."""
     total: Index | None = 0
     for stage in (*program.cores, *program.stores):
         count = _nest_flops(stage) if isinstance(stage, Nest) else _named_flops(stage)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def validation_to_junit(validation: Validation) -> bytes:
-    """The XML, as UTF-8."""
+    """Return the XML, as UTF-8."""
     import junitparser
 
     document = junitparser.JUnitXml(f"iree-substitute validate {validation.title}")

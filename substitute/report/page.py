@@ -33,7 +33,7 @@ class Section:
 
 
 def validation_to_html(validation: Validation) -> str:
-    """The page. Raises `UsageError` where matplotlib is not installed."""
+    """Return the page. Raises `UsageError` where matplotlib is not installed."""
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -55,7 +55,7 @@ def _figure(value: float) -> str:
 
 
 def _plots(verdict: DispatchVerdict, number: int) -> list[str]:
-    """Of the case with the largest error, failed ones first."""
+    """Return the plots of the case with the largest error; failed cases come first."""
     drawn = [c for c in verdict.cases if c.picture is not None]
     if not drawn:
         return []
@@ -93,13 +93,13 @@ def _draw_histogram(picture: Picture, name: str) -> str:
 
 
 def shares(counted: Histogram) -> list[float]:
-    """Each bin's part of all elements, those that are not finite last."""
+    """Return each bin's share of all elements; the last one counts those that are not finite."""
     total = max(counted.total, 1)
     return [c / total for c in (*counted.counts, counted.not_finite)]
 
 
 def bin_labels() -> list[str]:
-    """What stands below each bar."""
+    """Return the label below each bar."""
     from ..validate.picture import ULP_EDGES
 
     inner = [f"{a:g}…{b:g}" for a, b in itertools.pairwise(ULP_EDGES)]
@@ -107,7 +107,7 @@ def bin_labels() -> list[str]:
 
 
 def _draw_map(picture: Picture, grid: ErrorMap, name: str) -> str:
-    """A cell's colour is its largest error as a share of what is allowed; red where that is more than all of it."""
+    """Colour each cell by its largest error as a share of the allowance; red above 100 %."""
     import matplotlib.colors
     import numpy as np
 
@@ -152,7 +152,7 @@ def _figure_and_axes(width: float, height: float) -> tuple[Any, Any]:
 
 
 def _svg(figure: Any, title: str, name: str) -> str:
-    """The drawing; `name` is its own on the page, where all drawings share one space of ids."""
+    """Return the drawing; `name` is its own on the page, where all drawings share one space of ids."""
     import matplotlib
 
     buffer = io.StringIO()

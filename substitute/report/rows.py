@@ -1,4 +1,4 @@
-"""What a plan says about each dispatch: the kernel that takes it, or the one that came nearest."""
+"""Rows of a plan's report: each dispatch with the kernel that takes it, or the nearest one."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class DispatchRow:
 
     dispatch: Dispatch
     cost: Cost | None
-    """None where the dispatch could not be read."""
+    """Cost of the dispatch; None where it could not be read."""
     substitution: Substitution | None
     """The first that is asked, where several are."""
     others: tuple[Substitution, ...]
-    """Those that are asked after it, in their order."""
+    """Substitutions that are tried after it, in order."""
     nearest: Decision | None
     """The rejected kernel that came nearest; None where a kernel takes the dispatch, or none was looked at."""
 
@@ -53,7 +53,7 @@ def dispatch_rows(plan: Plan) -> list[DispatchRow]:
 
 
 def failed_rule(decision: Decision) -> Rule | None:
-    """The first rule that a kernel failed."""
+    """Return the first rule that a kernel failed."""
     return next((rule for rule in decision.rules if not rule.passed), None)
 
 
@@ -64,7 +64,7 @@ def by_nearness(decisions: list[Decision]) -> list[Decision]:
 
 
 def decisions_for(plan: Plan, *, dispatch: Dispatch | None, kernel: str | None) -> list[Decision]:
-    """The decisions about one dispatch, one kernel, or one pair."""
+    """Return the decisions about one dispatch, one kernel, or one pair."""
     return [
         decision
         for decision in plan.decisions
@@ -74,7 +74,7 @@ def decisions_for(plan: Plan, *, dispatch: Dispatch | None, kernel: str | None) 
 
 
 def find_dispatch(plan: Plan, text: str) -> Dispatch:
-    """The dispatch that a person means: its name, its number, the end of its name, or a part that only one has.
+    """Return the dispatch that a person means: its name, its number, the end of its name, or a part that only one has.
 
     Raises `UsageError` where none or several fit.
     """

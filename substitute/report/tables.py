@@ -40,7 +40,7 @@ GOOD, BAD, DIM, NAME = "green", "red", "dim", "bold"
 
 
 def dispatch_table(plan: Plan, *, width: int | None) -> RenderableType:
-    """Every dispatch: what it computes, what that costs, and which kernel takes it or came nearest."""
+    """Return every dispatch: what it computes, what that costs, and which kernel takes it or came nearest."""
     rows = dispatch_rows(plan)
     prefix = "" if width is None else find_common_prefix(plan.dispatches)
     narrow = width is not None and width < NARROW
@@ -73,7 +73,7 @@ def dispatch_table(plan: Plan, *, width: int | None) -> RenderableType:
 def substitution_table(
     plan: Plan, payloads: Mapping[str, Payload], checked: Sequence[Checked] = (), *, width: int | None
 ) -> RenderableType:
-    """What was put in the place of what, what the check said of it, and what was left out because of that."""
+    """Return a table of the substitutions, the verdicts of the check, and the kernels left out because of them."""
     verdicts = {c.key: c.verdict for c in checked}
     prefix = "" if width is None else find_common_prefix(plan.dispatches)
     table = _table(width)
@@ -105,7 +105,7 @@ def _check(verdict: Verdict | None) -> Text:
 
 
 def _left_out(checked: Checked, prefix: str) -> Text:
-    """A line on a dispatch that IREE's own code keeps, and why."""
+    """Return a line on a dispatch that IREE's own code keeps, and why."""
     verdict, name = checked.verdict, checked.dispatch.removeprefix(prefix)
     word, style = ("warning", f"{NAME} {BAD}") if verdict.outcome == "wrong" else ("left out", "yellow")
     times = ""
@@ -115,7 +115,7 @@ def _left_out(checked: Checked, prefix: str) -> Text:
 
 
 def explanation_table(decision: Decision, *, width: int | None) -> RenderableType:
-    """Every rule that was checked for one kernel and one dispatch."""
+    """Return every rule that was checked for one kernel and one dispatch."""
     table = _table(width)
     table.add_column("rule", overflow="fold")
     table.add_column("expected", overflow="fold")
@@ -151,7 +151,7 @@ def decisions_table(decisions: Sequence[Decision], *, width: int | None) -> Rend
 
 
 def verdict_table(verdict: ModelVerdict, *, drawn: bool, width: int | None) -> RenderableType:
-    """Each result beside stock IREE's. `drawn`: the inputs were drawn from the seed."""
+    """Return a table that compares each result with stock IREE's. `drawn`: the inputs were drawn from the seed."""
     table = _table(width)
     table.add_column("result", justify="right", no_wrap=True)
     table.add_column("type", overflow="fold")
@@ -169,7 +169,7 @@ def verdict_table(verdict: ModelVerdict, *, drawn: bool, width: int | None) -> R
 
 
 def kernels_table(kernels: Sequence[Kernel], *, width: int | None) -> RenderableType:
-    """The catalog."""
+    """Return the catalog."""
     narrow = width is not None and width < NARROW
     table = _table(width, leading=1)
     table.add_column("kernel", overflow="fold", ratio=1)
@@ -251,7 +251,7 @@ def _kernel_or_nearest(row: DispatchRow) -> list[Text]:
 
 
 def _totals(rows: Sequence[DispatchRow]) -> Text:
-    """How many are substituted, in all and of each kind."""
+    """Return the number of substituted dispatches, in all and of each kind."""
     kinds = Counter(row.dispatch.kind for row in rows)
     taken = Counter(row.dispatch.kind for row in rows if row.substitution)
     unread = sum(row.dispatch.program is None and row.dispatch.kind != EXTERNAL for row in rows)

@@ -1,4 +1,4 @@
-"""Numbers, shapes and names as people read them."""
+"""Formatting of numbers, shapes and names for reports."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..model.plan import Axis, Match
 
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 MAX_EXPRESSION = 40
-"""Longer expressions over push constants tell a person nothing."""
+"""Length above which an expression over push constants is not shown."""
 
 
 def format_count(value: Index | None, unit: str = "") -> str:
-    """`2.35 G`; `dynamic` where it depends on sizes known at launch; `?` where it is unknown."""
+    """Format a number with an SI prefix: `2.35 G`; `dynamic` if it depends on launch sizes, `?` if it is unknown."""
     if value is None:
         return "?"
     if not isinstance(value, int):
@@ -30,64 +30,61 @@ def format_count(value: Index | None, unit: str = "") -> str:
 
 
 def format_tensor(value: TensorType) -> str:
-    """`64x?xf32`: an axis by its name, a size that is only known at launch as `?`."""
+    """Format a type: `64x?xf32`; an axis as its name, a size that is only known at launch as `?`."""
     sizes = [format_size(s) for s in value.shape]
     return "x".join([*sizes, value.element])
 
 
 def format_size(value: Index) -> str:
-    """A size, an axis's name, or `?` for an expression over push constants."""
+    """Format a size: a number, an axis's name, or `?` for an expression over push constants."""
     if isinstance(value, int) or all(leaf.op == "symbol" for leaf in leaves(value)):
         return render_size(value)
     return "?"
 
 
 def format_expression(value: Index) -> str:
-    """An expression for people; `?` where it is too long to mean anything."""
+    """Format an expression; `?` if it is longer than `MAX_EXPRESSION`."""
     text = render_size(value)
     return text if len(text) <= MAX_EXPRESSION else "?"
 
 
 def format_signature(operands: Sequence[Operand]) -> str:
-    """`64x256xf32, 256xf32 → 64x256xf32`; what is read and written stands on both sides."""
+    """Format operands: `64x256xf32, 256xf32 → 64x256xf32`; one that is read and written is on both sides."""
     reads = [format_tensor(o.type) for o in operands if o.access != "writeonly"]
     writes = [format_tensor(o.type) for o in operands if o.access != "readonly"]
     return f"{', '.join(_counted(reads)) or '()'} → {', '.join(_counted(writes)) or '()'}"
 
 
 def _counted(texts: Sequence[str]) -> list[str]:
-    """Neighbours that are equal stand once, with their number."""
+    """Replace runs of equal texts by one text with the count."""
     groups = [(text, len(list(group))) for text, group in groupby(texts)]
     return [text if number == 1 else f"{text} (×{number})" for text, number in groups]
 
 
 def format_operations(names: Sequence[str]) -> str:
-    """`fill, matmul, generic (×2)`, without the dialect of linear algebra."""
+    """Format the names of operations: `fill, matmul, generic (×2)`, without the linalg dialect's prefix."""
     return ", ".join(_counted([n.removeprefix("linalg.").removeprefix("iree_linalg_ext.") for n in names]))
 
 
 def format_axes(match: Match) -> str:
-    """`M = 64, B = 4·8`."""
     return ", ".join(f"{axis.name} = {format_axis_size(axis)}" for axis in match.axes)
 
 
 def format_axis_size(axis: Axis) -> str:
-    """The sizes of the loops that an axis stands for."""
+    """Format the sizes of the loops that an axis stands for."""
     return "·".join(format_size(s) for s in axis.sizes) or "1"
 
 
 def format_target(dispatch: Dispatch) -> str:
-    """`llvm-cpu, embedded-elf-x86_64`."""
     return ", ".join(filter(None, (dispatch.target.backend, dispatch.target.format)))
 
 
 def format_operand_axes(kernel: Kernel) -> str:
-    """`a[M,K] b[K,N] c[M,N]`."""
     return " ".join(f"{o.name}[{','.join(o.axes)}]" for o in kernel.operands)
 
 
 def format_backends(kernel: Kernel) -> str:
-    """The backends that a kernel is for, with what they must offer."""
+    """Format the backends that a kernel is for, with their required features."""
     words: list[str] = []
     for target in kernel.targets:
         needs = [*target.architectures, *target.features, *(f"{k}={v}" for k, v in target.config)]
@@ -97,7 +94,7 @@ def format_backends(kernel: Kernel) -> str:
 
 
 def find_common_prefix(dispatches: Sequence[Dispatch]) -> str:
-    """What all names begin with, up to their number: `main_graph$async_dispatch_`."""
+    """Return the common prefix of all names, up to their number: `main_graph$async_dispatch_`."""
     if len(dispatches) < 2:
         return ""
     before, found, _ = dispatches[0].name.partition("_dispatch_")

@@ -15,7 +15,7 @@ VALIDATION_SCHEMA = 1
 
 
 def validation_to_json(validation: Validation) -> dict[str, Any]:
-    """The whole validation; numbers that JSON lacks are the strings `inf`, `-inf` and `nan`."""
+    """Return the whole validation; numbers that JSON lacks are the strings `inf`, `-inf` and `nan`."""
     return {
         "schema": VALIDATION_SCHEMA,
         "title": validation.title,
@@ -33,7 +33,7 @@ def validation_to_json(validation: Validation) -> dict[str, Any]:
 
 
 def kernel_verdict_to_json(verdict: KernelVerdict) -> dict[str, Any]:
-    """What became of one kernel on one device."""
+    """Return the verdict on one kernel on one device as JSON values."""
     return {
         "kernel": verdict.kernel,
         "folder": verdict.folder,
@@ -49,7 +49,7 @@ def kernel_verdict_to_json(verdict: KernelVerdict) -> dict[str, Any]:
 
 
 def dispatch_verdict_to_json(verdict: DispatchVerdict) -> dict[str, Any]:
-    """What became of one dispatch, case by case."""
+    """Return the verdict on one dispatch, with its cases, as JSON values."""
     return {
         "name": verdict.name,
         "kernel": verdict.kernel,
@@ -84,7 +84,7 @@ def _case(case: CaseVerdict) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """The value with lists for tuples, and words for numbers that JSON cannot say."""
+    """Convert tuples to lists, and numbers that JSON cannot represent to strings."""
     if isinstance(value, dict):
         return {key: plain(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):

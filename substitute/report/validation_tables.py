@@ -1,4 +1,4 @@
-"""Verdicts on kernels and dispatches as tables, and below them what is wrong, case by case."""
+"""Tables of verdicts on kernels and dispatches, followed by the failures of each case."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RATIO = "error ÷ allowed"
 
 
 def dispatch_verdicts(verdicts: Sequence[DispatchVerdict], *, command: str, width: int | None) -> RenderableType:
-    """One line for each dispatch, then notes, then what is wrong; `command` begins the line that replays a case."""
+    """Return one line per dispatch, then notes, then failures; `command` begins the line that replays a case."""
     heads = ("dispatch", "kernel", "cases", RATIO, "verdict")
     table = _table(heads, dispatch_rows(verdicts), numbers=(2, 3), width=width)
     notes = [Text(line, style=DIM) for line in note_lines(verdicts)]
@@ -32,7 +32,7 @@ def dispatch_verdicts(verdicts: Sequence[DispatchVerdict], *, command: str, widt
 def kernel_verdicts(
     verdicts: Sequence[KernelVerdict], *, command: Callable[[str], str], width: int | None
 ) -> RenderableType:
-    """One line for each kernel, then what is wrong; `command` gives the line that validates a kernel again."""
+    """Return one line per kernel, then failures; `command` gives the line that validates a kernel again."""
     heads = ("kernel", "device", "dispatches", "cases", RATIO, "verdict")
     table = _table(heads, kernel_rows(verdicts), numbers=(2, 3, 4), width=width)
     lines: list[Text] = []

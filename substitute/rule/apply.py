@@ -36,7 +36,7 @@ def plan_with_rules(
     host: bool = True,
     demands: Sequence[NumericDemand] = (),
 ) -> tuple[Plan, list[Site]]:
-    """`make_plan`, with rules in the same ranking as kernels.
+    """Make a plan as `make_plan` does, with rules in the same ranking as kernels.
 
     Where a rule is chosen it is applied at once, and the dispatch as it is then is decided on anew, by the kernels and
     by the rules that have not changed it yet. The plan has a substitution for each rule, before those of the kernels
@@ -85,14 +85,14 @@ def plan_with_rules(
 
 
 class _Work:
-    """What has been rewritten so far: the dispatches change while the plan is made."""
+    """State of planning with rules: the dispatches change while the plan is made."""
 
     def __init__(self, now: dict[Key, Site], accepts: Accepts) -> None:
         self._now, self._accepts = now, accepts
         self._used: dict[Key, list[str]] = {}
 
     def accepts(self, kernel: Kernel, dispatch: Dispatch) -> str:
-        """Asks a rule about the dispatch as it is now; kernels are asked as ever."""
+        """Ask a rule about the dispatch in its current state; ask kernels as `make_plan` does."""
         kind = kernel.payload.kind
         if not isinstance(kind, BodyRewriter):
             return self._accepts(kernel, dispatch)
@@ -104,7 +104,7 @@ class _Work:
         return kind.refuse_site(kernel, site)
 
     def next(self, chosen: Chosen | None, kernels: Sequence[Kernel]) -> Mapping[str, Sequence[str]] | None:
-        """Of a saved plan, the first rule of each dispatch that is still to be applied, or else its kernels."""
+        """Return, for a saved plan, each dispatch's first rule that is still to be applied, or else its kernels."""
         if chosen is None:
             return None
         rules = {kernel.name for kernel in kernels if kernel.payload.kind.rewrites_body}
@@ -117,7 +117,7 @@ class _Work:
         return left
 
     def apply(self, substitutions: Mapping[Key, Sequence[Substitution]]) -> dict[Key, Substitution]:
-        """Applies one rule to each dispatch for which one was chosen."""
+        """Apply one rule to each dispatch for which one was chosen."""
         done: dict[Key, Substitution] = {}
         for key, own in substitutions.items():
             rule = next((s for s in own if s.kernel.payload.kind.rewrites_body), None)
@@ -131,7 +131,7 @@ class _Work:
 
 
 def apply_rule(site: Site, substitution: Substitution) -> list[Site]:
-    """Rewrites one dispatch; all dispatches of its executable, read again. Raises `PayloadError`."""
+    """Rewrite one dispatch; return all dispatches of its executable, read again. Raises `PayloadError`."""
     from iree.compiler import ir
 
     from ..read.module import read_executable

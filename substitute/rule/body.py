@@ -1,4 +1,4 @@
-"""`kind = "mlir"`: a function on tensors takes the place of what a dispatch computes, and IREE compiles it."""
+"""Payloads of `kind = "mlir"`: a function on tensors replaces the computation of a dispatch, and IREE compiles it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from ..read.module import Site
 
 _CLEAN_UP = "builtin.module(inline,canonicalize,cse,symbol-dce)"
-"""The function becomes part of the body, and `?` in it becomes the dispatch's own sizes."""
+"""Passes that inline the function and replace `?` in it by the dispatch's own sizes."""
 
 
 def replace_computation(site: Site, substitution: Substitution) -> None:
-    """Loads the definition's operands, calls the function of the payload, stores its results, and inlines the call.
+    """Load the definition's operands, call the payload's function, store its results, and inline the call.
 
     Raises `PayloadError` for text that does not parse, and for a function with other operands than the definition.
     """
@@ -45,7 +45,7 @@ def replace_computation(site: Site, substitution: Substitution) -> None:
 
 
 def _tensor_types(request: Request) -> list[tuple[Index, ...]]:
-    """The shape of each operand of the definition, in the dispatch's sizes."""
+    """Return the type of each operand of the definition, in the dispatch's sizes."""
     kernel, match = request.substitution.kernel, request.match
     form = next(f for f in kernel.forms if f.name == match.form)
     sizes: dict[str, Index] = {axis.name: axis.size for axis in match.axes}
@@ -53,7 +53,7 @@ def _tensor_types(request: Request) -> list[tuple[Index, ...]]:
 
 
 def _insert_functions(site: Site, request: Request, shapes: list[tuple[Index, ...]]) -> ir.Operation:
-    """Copies the functions of the payload beside the dispatch's; the one to call."""
+    """Copy the payload's functions beside the dispatch's function; return the one to call."""
     from iree.compiler import ir
 
     from ..read.module import children, symbol_name
@@ -83,7 +83,7 @@ def _insert_functions(site: Site, request: Request, shapes: list[tuple[Index, ..
 
 
 def _check_type(request: Request, function: ir.Operation, shapes: list[tuple[Index, ...]]) -> None:
-    """The function has to take and give what the definition says; `?` fits every size."""
+    """Check that the function's type equals the definition's; `?` fits every size."""
     from iree.compiler import ir
 
     kernel = request.substitution.kernel
@@ -124,7 +124,7 @@ def _call(site: Site, request: Request, shapes: list[tuple[Index, ...]], entry: 
 
 
 def _moved_here(entry: ir.Operation, arguments: list[ir.Value]) -> list[ir.Value]:
-    """Moves the function's operations to where its call would stand; what it returns.
+    """Move the function's operations to the place of its call; return its results.
 
     MLIR's inliner leaves functions alone that hold certain operations, `iree_codegen.ukernel.generic` for one.
     """
@@ -150,7 +150,7 @@ def _moved_here(entry: ir.Operation, arguments: list[ir.Value]) -> list[ir.Value
 
 
 def _values(site: Site) -> Materializer:
-    """Sizes in terms of the workload's operands, where they are that: the workgroup count is computed from these."""
+    """Return sizes in terms of the workload's operands where possible: the workgroup count is computed from these."""
     from iree.compiler import ir
 
     leaf = push_constant(site.export.attributes["layout"])

@@ -1,4 +1,4 @@
-"""Loads a rule's Python file, and calls what is in it."""
+"""Loads the Python file of a rule and calls its functions."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 RULE = "the rule"
 DEFAULT_ENTRY = "rewrite"
-"""The function that changes the body, where `payload.entry` does not name another."""
+"""Name of the function that rewrites the body, where `payload.entry` does not name another."""
 
 
 def applies(kernel: Kernel, site: Site) -> str:
-    """Empty if the rule can rewrite this dispatch, else why not: what its `applies(site)` says, if it has one."""
+    """Return why the rule cannot rewrite this dispatch, from its optional `applies(site)`; empty if it can."""
     function = getattr(load_rule(kernel), "applies", None)
     if function is None:
         return ""
@@ -33,14 +33,14 @@ def applies(kernel: Kernel, site: Site) -> str:
 
 
 def rewrite(kernel: Kernel, site: Site) -> None:
-    """Lets the rule change the dispatch. Raises `PayloadError` with the line on which it failed."""
+    """Let the rule rewrite the dispatch. Raises `PayloadError` with the line on which it failed."""
     function = getattr(load_rule(kernel), kernel.payload.entry or DEFAULT_ENTRY)
     what, path = f"the rule failed for {site.dispatch.name}", kernel.payload.path.resolve()
     call_author(what, path, lambda: function(site), owner=RULE)
 
 
 def load_rule(kernel: Kernel) -> ModuleType:
-    """The module of a rule. Raises `PayloadError` with the place of what is wrong in it."""
+    """Return the module of a rule. Raises `PayloadError` with the place of an error in it."""
     if not kernel.builtin:
         take_classes()
     path = kernel.payload.path.resolve()

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from ..read.module import Site
 
 _DYNAMIC = -(2**63)
-"""What MLIR writes into a static list where the value is an operand (`ShapedType::kDynamic`)."""
+"""Placeholder in a static list of MLIR whose value is an operand (`ShapedType::kDynamic`)."""
 
 
 def subspan(
     site: Site, operand: Operand, byte_offset: Index, access: str, shape: tuple[Index, ...], values: Materializer
 ) -> ir.Value:
-    """A row-major tensor in a binding, from this byte on."""
+    """Create a row-major tensor in a binding, from this byte on."""
     from iree.compiler import ir
 
     index = ir.IndexType.get()
@@ -41,7 +41,7 @@ def subspan(
 
 
 def load_tensor(source: ir.Value, element: str, shape: tuple[Index, ...], values: Materializer) -> ir.Value:
-    """The whole tensor as a value."""
+    """Load the whole tensor as a value."""
     from iree.compiler import ir
 
     dynamic = _dynamic(shape, values)
@@ -52,7 +52,7 @@ def load_tensor(source: ir.Value, element: str, shape: tuple[Index, ...], values
 
 
 def store_tensor(value: ir.Value, target: ir.Value, shape: tuple[Index, ...], values: Materializer) -> None:
-    """Stores a value as the whole tensor."""
+    """Store a value as the whole tensor."""
     from iree.compiler import ir
 
     dynamic = _dynamic(shape, values)
@@ -65,7 +65,7 @@ def store_tensor(value: ir.Value, target: ir.Value, shape: tuple[Index, ...], va
 
 
 def constant_tensor(parameter: Parameter, shape: tuple[Index, ...]) -> ir.Value:
-    """A constant that stands in the dispatch's body."""
+    """Create a constant in the dispatch's body."""
     from iree.compiler import ir
 
     operand = parameter.operand
@@ -84,7 +84,6 @@ def constant_tensor(parameter: Parameter, shape: tuple[Index, ...]) -> ir.Value:
 
 
 def tensor_text(shape: tuple[Index, ...], element: str) -> str:
-    """`tensor<4x?xf32>`."""
     return f"tensor<{'x'.join([*(str(s) if isinstance(s, int) else '?' for s in shape), element])}>"
 
 
