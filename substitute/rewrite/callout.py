@@ -110,7 +110,7 @@ def _declare(function: ir.Operation, name: str, types: list[ir.Type]) -> None:
 
 def _pointer(site: Site, parameter: Parameter, number: int, layout: ir.Attribute, values: Materializer) -> ir.Value:
     if parameter.operand.kind == "constant":
-        return _constant_pointer(site, parameter, number)
+        return _constant_pointer(site, parameter, number, values)
     return _subspan(site.dispatch.layout, parameter, layout, values)
 
 
@@ -141,7 +141,7 @@ def descriptor_flags(names: str) -> int:
     return ("ReadOnly" in names) | (("Indirect" in names) << 1)
 
 
-def _constant_pointer(site: Site, parameter: Parameter, number: int) -> ir.Value:
+def _constant_pointer(site: Site, parameter: Parameter, number: int, values: Materializer) -> ir.Value:
     """A dense constant of the body becomes a global of the inner module."""
     from iree.compiler import ir
 
@@ -168,18 +168,6 @@ def _constant_pointer(site: Site, parameter: Parameter, number: int) -> ir.Value
             },
         )
     whole = create("memref.get_global", [], [type_], {"name": ir.FlatSymbolRefAttr.get(name)})
-    start = mul(parameter.view.offset, operand.type.element_bytes)
-    assert isinstance(start, int)
-    strided = ir.Attribute.parse(f"strided<[], offset: {start}>")
-    moved = ir.MemRefType.get([], byte_type, strided if start else None)
-    return create(
-        "memref.reinterpret_cast",
-        [whole],
-        [moved],
-        {
-            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 0, 0, 0]),
-            "static_offsets": ir.DenseI64ArrayAttr.get([start]),
-            "static_sizes": ir.DenseI64ArrayAttr.get([]),
-            "static_strides": ir.DenseI64ArrayAttr.get([]),
-        },
-    )
+    start = values.value(mul(parameter.view.offset, operand.type.element_bytes))
+    # (a `memref.reinterpret_cast` would have the offset in its type, which the callee's declaration has not)
+    return create("memref.view", [whole, start], [ir.MemRefType.get([], byte_type)])
