@@ -24,7 +24,7 @@ from .model.dispatch import Dispatch
 from .model.kernel import Kernel
 from .model.numerics import NumericDemand
 from .model.plan import Key, Payload, Plan, Request, Substitution, dispatch_key, substitution_names
-from .payload.build import accepts, build
+from .payload.build import accepts, make, prepare
 from .payload.check import reject_broken
 from .plan_file import load_plan
 from .rewrite.apply import join, substitute_dispatch
@@ -436,17 +436,20 @@ def substitute_dispatches(
 
 
 def make_payloads(plan: Plan, clock: Clock, workers: Executor) -> list[Built]:
-    """Makes the payloads of all substitutions, in order. Raises `PayloadError`."""
+    """Makes the payloads of all substitutions, in order, each one once. Raises `PayloadError`."""
     # rules are applied already
     chosen = tuple(s for s in plan.substitutions if not s.kernel.payload.kind.rewrites_body)
-    made: list[Built] = []
     with clock.step(PAYLOADS):
-        for substitution, name, (request, payload) in zip(
-            chosen, substitution_names(chosen), workers.map(build, chosen), strict=True
-        ):
-            clock.progress(PAYLOADS, len(made) / len(chosen))
-            made.append(Built(name=name, substitution=substitution, request=request, payload=payload))
-    return made
+        orders = [prepare(substitution) for substitution in chosen]
+        distinct = {order.key or str(number): order for number, order in enumerate(orders)}
+        payloads: dict[str, Payload] = {}
+        for key, payload in zip(distinct, workers.map(make, distinct.values()), strict=True):
+            clock.progress(PAYLOADS, len(payloads) / len(distinct))
+            payloads[key] = payload
+    return [
+        Built(name=name, substitution=s, request=order.request, payload=payloads[order.key or str(number)])
+        for number, (s, name, order) in enumerate(zip(chosen, substitution_names(chosen), orders, strict=True))
+    ]
 
 
 def put_payloads(

@@ -105,6 +105,14 @@ class PayloadKind:
             case _:
                 return sanitize(dispatch.name)
 
+    def depends_on_program(self, kernel: Kernel) -> bool:
+        """Return True if the code is made of the kernel's files and of the program, target and layout alone.
+
+        Dispatches that differ in nothing else then share it, and it is kept from run to run. A person's generator may
+        look at anything.
+        """
+        return False
+
     def refuse(self, kernel: Kernel, dispatch: Dispatch) -> str:
         """Return why the kernel's code cannot be made for a dispatch that its definition matches; empty: it can."""
         return ""

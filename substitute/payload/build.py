@@ -2,28 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..abi.bind import bind
+from ..errors import PayloadError
 from ..match.devices import promised
 from ..model.dispatch import Dispatch
 from ..model.kernel import Kernel
 from ..model.plan import Payload, Request, Substitution
+from . import store
 from .attached import check_objects, check_spec_ids, resolve_constants
+from .sharing import shared_entry, shared_key, without_place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a payload is made for."""
+
+    request: Request
+    key: str
+    """Orders with the same key get the same payload; empty: this one gets its own."""
 
 
 def build(substitution: Substitution) -> tuple[Request, Payload]:
     """Make the payload of a substitution, verified against the dispatch's layout. Raises `PayloadError`."""
+    order = prepare(substitution)
+    return order.request, make(order)
+
+
+def prepare(substitution: Substitution) -> Order:
+    """Bind a substitution to its kernel's arguments and find out which share its code. Raises `PayloadError`."""
     substitution = for_its_device(substitution)
     kernel, dispatch = substitution.kernel, substitution.dispatch
-    kind = kernel.payload.kind
-    request = bind(substitution, entry=kind.entry_name(kernel, dispatch))
-    linked = check_objects(kernel, dispatch.target) if kernel.payload.objects else frozenset()
-    payload = kind.build(request, linked)
+    key = shared_key(substitution)
+    entry = shared_entry(substitution, key) if key else kernel.payload.kind.entry_name(kernel, dispatch)
+    return Order(request=bind(substitution, entry=entry), key=key)
+
+
+def make(order: Order) -> Payload:
+    """Make the payload of an order, or take it from the cache. Raises `PayloadError`."""
+    request = order.request
+    return _make_shared(request, order.key) if order.key else _make(request)
+
+
+def _make_shared(request: Request, key: str) -> Payload:
+    payload = store.look_up(key)
+    if payload is not None:
+        return payload
+    reduced = bind(without_place(request.substitution), entry=request.entry)
+    try:
+        payload = _make(reduced)
+    except PayloadError:
+        return _make(request)  # whose error names the dispatch
+    store.keep(key, payload, store.kernel_state(request.substitution.kernel))
+    return payload
+
+
+def _make(request: Request) -> Payload:
+    kernel = request.substitution.kernel
+    linked = check_objects(kernel, request.substitution.dispatch.target) if kernel.payload.objects else frozenset()
+    payload = kernel.payload.kind.build(request, linked)
     if kernel.executable_constants:
         payload = replace(payload, constants=resolve_constants(request))
         check_spec_ids(payload, str(kernel.payload.path))
-    return request, replace(payload, objects=kernel.payload.objects)
+    return replace(payload, objects=kernel.payload.objects)
 
 
 def for_its_device(substitution: Substitution) -> Substitution:

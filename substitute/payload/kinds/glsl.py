@@ -45,6 +45,9 @@ class GlslSource(_GlslCode):
     name = "glsl"
     slots = ("epilogue",)
 
+    def depends_on_program(self, kernel: Kernel) -> bool:
+        return True
+
     def shader(self, request: Request) -> Generated:
         from ..file import read_code
         from ..glsl import canonical_source
@@ -66,6 +69,9 @@ class GlslGenerator(_GlslCode):
     slots = ("prologue", "epilogue")
     sees_dispatch = True
     launch = "code"
+
+    def depends_on_program(self, kernel: Kernel) -> bool:
+        return kernel.builtin
 
     def refuse(self, kernel: Kernel, dispatch: Dispatch) -> str:
         from ..generator import refuse_dispatch

@@ -23,6 +23,9 @@ class LlvmGenerator(PayloadKind):
     strides = "read"
     launch = "code"
 
+    def depends_on_program(self, kernel: Kernel) -> bool:
+        return kernel.builtin
+
     def refuse(self, kernel: Kernel, dispatch: Dispatch) -> str:
         from ..generator import refuse_dispatch
 
@@ -52,6 +55,9 @@ class _LlvmFile(PayloadKind):
     backends = BACKENDS
     content = ""
     """What the file's content is called."""
+
+    def depends_on_program(self, kernel: Kernel) -> bool:
+        return True
 
     def parse(self, data: bytes, where: str) -> Any:
         """Parse the file's content into an LLVM module. Raises `PayloadError`."""

@@ -1,0 +1,111 @@
+"""Dispatches that are given the same code: a substitution without what the code cannot depend on.
+
+The code of a shared payload is made from the substitution that `without_place` returns, not from the dispatch that
+happened to come first, so it depends on nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from ..cache.content import digest_content
+from ..model.dispatch import Dispatch, Named, Nest, Operand, Program, Read, Stage, View, Write
+from ..model.plan import Match, Placement, Substitution
+from .store import kernel_state, program_state
+from .symbols import sanitize
+
+CALLED_WITH_POINTERS = frozenset({"llvm-cpu"})
+"""Backends on which code gets pointers to the first elements of windows, and any name that is its own."""
+
+
+def shared_key(substitution: Substitution) -> str:
+    """Return the key of the code of `without_place(substitution)`; empty if it depends on more than can be known."""
+    kernel, dispatch = substitution.kernel, substitution.dispatch
+    if not kernel.payload.kind.depends_on_program(kernel) or kernel.payload.objects or kernel.executable_constants:
+        return ""
+    name = "" if dispatch.target.backend in CALLED_WITH_POINTERS else dispatch.name
+    reduced = without_place(substitution)
+    return digest_content(
+        name, kernel.name, kernel.builtin, kernel_state(kernel), program_state(), reduced.dispatch, reduced.match,
+        reduced.rule,
+    )  # fmt: skip
+
+
+def shared_entry(substitution: Substitution, key: str) -> str:
+    """Return the name of the entry point of shared code."""
+    kernel, dispatch = substitution.kernel, substitution.dispatch
+    if dispatch.target.backend in CALLED_WITH_POINTERS:
+        return f"{sanitize(kernel.name)}_{key[:20]}"
+    return kernel.payload.kind.entry_name(kernel, dispatch)
+
+
+def without_place(substitution: Substitution) -> Substitution:
+    """Return it without names, and where code is called with pointers, without where the operands lie in buffers."""
+    old = substitution.dispatch
+    dispatch = Dispatch(
+        executable="", variant="", name="", target=old.target, layout=old.layout, workload=(), program=None, reason="",
+        operations=(), kind=old.kind,
+    )  # fmt: skip
+    match = substitution.match
+    if old.target.backend in CALLED_WITH_POINTERS and substitution.kernel.abi == "canonical":
+        match = _moved_to_start(match)
+    return replace(substitution, dispatch=dispatch, match=match)
+
+
+def _moved_to_start(match: Match) -> Match:
+    """Put operands at the start of their bindings, and windows at the start of their operands, where they are alone."""
+    program = match.program
+    if program is None:
+        return match
+    views = {*_views(program), *match.arguments, *(placed.view for placed in match.placements)}
+    windows = Counter(view.operand for view in views)
+    bindings = Counter(operand.binding for operand in program.operands if operand.kind == "binding")
+    fixed = {placed.view for placed in match.placements if placed.start != placed.view.offset}
+
+    def move(view: View) -> View:
+        return view if windows[view.operand] > 1 or view in fixed else replace(view, offset=0)
+
+    def move_operand(operand: Operand) -> Operand:
+        alone = operand.kind == "binding" and bindings[operand.binding] == 1
+        return replace(operand, byte_offset=0) if alone else operand
+
+    def move_placement(placed: Placement) -> Placement:
+        view = move(placed.view)
+        return replace(placed, view=view, start=placed.start if view == placed.view else 0)
+
+    return replace(
+        match,
+        program=Program(
+            operands=tuple(map(move_operand, program.operands)),
+            cores=tuple(_with_views(stage, move) for stage in program.cores),
+            stores=tuple(_moved_nest(nest, move) for nest in program.stores),
+        ),
+        arguments=tuple(map(move, match.arguments)),
+        placements=tuple(map(move_placement, match.placements)),
+    )
+
+
+def _views(program: Program) -> Iterator[View]:
+    for stage in (*program.cores, *program.stores):
+        yield from (read.source for read in stage.reads if isinstance(read.source, View))
+        if isinstance(stage, Nest):
+            yield from (write.view for write in stage.writes)
+
+
+def _with_views(stage: Stage, move: Callable[[View], View]) -> Stage:
+    return _moved_nest(stage, move) if isinstance(stage, Nest) else _moved_named(stage, move)
+
+
+def _moved_nest(nest: Nest, move: Callable[[View], View]) -> Nest:
+    writes = tuple(Write(view=move(write.view), access=write.access) for write in nest.writes)
+    return replace(nest, reads=_moved_reads(nest.reads, move), writes=writes)
+
+
+def _moved_named(named: Named, move: Callable[[View], View]) -> Named:
+    return replace(named, reads=_moved_reads(named.reads, move))
+
+
+def _moved_reads(reads: tuple[Read, ...], move: Callable[[View], View]) -> tuple[Read, ...]:
+    return tuple(replace(r, source=move(r.source)) if isinstance(r.source, View) else r for r in reads)

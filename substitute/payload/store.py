@@ -1,0 +1,114 @@
+"""Payloads kept from run to run, by content, in the user's cache: equal code is not generated again.
+
+One file each. A cache that cannot be read or written, or holds what is damaged, costs time only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import sys
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+
+from ..cache.atomic import replacement
+from ..cache.paths import find_cache_folder
+from ..cache.stamps import LONGEST_UNUSED_S, FileState, is_settled, list_installed, list_tree, program_files, read_state
+from ..model.kernel import Kernel
+from ..model.plan import Payload
+
+VARIABLE = "IREE_SUBSTITUTE_CACHE"
+"""`0` in the environment: payloads are neither kept nor taken from the cache."""
+MOST_FILES = 200
+"""The code of a kernel with more files than this is not kept."""
+MOST_BYTES = 64 << 20
+OTHERS_MAY_WRITE = 0o022
+DIGEST_BYTES = 32
+_STARTED_NS = time.time_ns()
+
+
+def payload_folder() -> Path | None:
+    """Return the folder of kept payloads; None if there is none, or a person turned it off."""
+    return None if os.environ.get(VARIABLE, "") == "0" else find_cache_folder("payloads")
+
+
+def kernel_state(kernel: Kernel) -> tuple[FileState, ...]:
+    """Return the state of a kernel's folder, its files and its code; nothing if there are too many."""
+    found = list_tree(kernel.folder, most=MOST_FILES)
+    states = (read_state(kernel.payload.path), *map(read_state, found))
+    return states if len(found) <= MOST_FILES else ()
+
+
+@lru_cache(maxsize=1)
+def program_state() -> tuple[tuple[FileState, ...], str]:
+    """Return the state of this program's files, and the versions of Python and of all installed packages."""
+    return tuple(map(read_state, program_files())), repr((sys.version, list_installed()))
+
+
+def look_up(key: str) -> Payload | None:
+    """Return the payload that was kept under a key, unless it is damaged or could be another user's."""
+    folder = payload_folder()
+    if folder is None:
+        return None
+    path = folder / key
+    try:
+        with path.open("rb") as stream:
+            state = os.fstat(stream.fileno())
+            # a pickle may do anything: one that another user could have written is not read
+            if state.st_uid != os.getuid() or state.st_mode & OTHERS_MAY_WRITE:
+                return None
+            digest, content = stream.read(DIGEST_BYTES), stream.read()
+        if _digest(content) != digest:
+            return None
+        payload = pickle.loads(content)
+        if time.time() - state.st_mtime > LONGEST_UNUSED_S / 4:
+            os.utime(path)
+    except OSError:
+        return None  # not there, or not to be read
+    return payload if isinstance(payload, Payload) else None
+
+
+def keep(key: str, payload: Payload, sources: Sequence[FileState]) -> None:
+    """Keep a payload that was made of `sources`, unless one of them may have changed since this process read it."""
+    folder = payload_folder()
+    program = program_state()[0]
+    if folder is None or not sources or not is_settled((*sources, *program)):
+        return
+    if any(state[1] >= _STARTED_NS for state in (*sources, *program)):
+        return
+    content = pickle.dumps(payload, protocol=5)
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with replacement(folder / key) as temporary:
+            temporary.write_bytes(_digest(content) + content)
+    _prune_once()
+
+
+@lru_cache(maxsize=1)
+def _prune_once() -> None:
+    prune()
+
+
+def prune() -> None:
+    """Remove what has not been used for long, and the oldest of what is too much."""
+    folder = payload_folder()
+    found: list[tuple[float, int, Path]] = []
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir() if folder else ():
+            with contextlib.suppress(OSError):
+                state = path.stat()
+                found.append((state.st_mtime, state.st_size, path))
+    kept = 0
+    for used, size, path in sorted(found, reverse=True):
+        kept += size
+        if kept > MOST_BYTES or time.time() - used > LONGEST_UNUSED_S:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _digest(content: bytes) -> bytes:
+    return blake2b(content, digest_size=DIGEST_BYTES).digest()
