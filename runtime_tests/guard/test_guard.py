@@ -200,7 +200,7 @@ def test_an_endless_kernel_does_not_hold_the_compilation(home: Path, tmp_path: P
     own = write_kernel(tmp_path, "endless", ENDLESS, "f0_")
     with pytest.raises(ValidationError) as raised:
         compile_model(home / "model.mlir", kernels=[own], builtin=False, check=Check(patience_s=4), isolate=True)
-    assert raised.value.found == "it does not end: none for 4 s"
+    assert raised.value.found == "it does not end: it was stopped after 4 s of processor time (4 s is its limit)"
 
 
 def test_what_cannot_run_here_is_not_checked_and_says_so(home: Path, judging: Judging) -> None:

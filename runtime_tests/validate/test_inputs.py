@@ -49,6 +49,20 @@ def test_what_classes_promise(element: str) -> None:
     assert ((below > 0) & (below < smallest_normal(element))).any()
 
 
+@pytest.mark.parametrize("element", ["f32", "i64", "i1"])
+def test_lines_that_are_alike_let_reductions_differ(element: str) -> None:
+    """`any` of a row and of a column says true and false, where numbers drawn one by one would always make it true."""
+    area = Area(binding=0, offset=0, shape=(64, 65), element=element, access="readonly", index_limit=None)
+    found: list[set[bool]] = [set(), set()]
+    for seed in range(4):
+        values = draw(area, "alike", np.random.default_rng(seed)).astype(np.float64)
+        for axis in (0, 1):
+            found[axis] |= set((values != 0).any(axis=axis).tolist())
+    assert found == [{True, False}] * 2
+    one_by_one = draw(area, "exact", np.random.default_rng(0)).astype(np.float64)
+    assert (one_by_one != 0).any(axis=0).all()
+
+
 def test_distinct_values_are_distinct() -> None:
     assert np.unique(drawn("distinct")).size == 31 * 17
     assert np.unique(drawn("distinct", "i32")).size == 31 * 17

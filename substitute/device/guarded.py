@@ -277,6 +277,7 @@ def why_unguarded() -> str:
     return "" if _takes_host_memory() else "this version of IREE does not take memory of the host"
 
 
+@cache
 def _takes_host_memory() -> bool:
     """Asked of the stubs' version, not of the runtime's library, which must not be loaded before a fork."""
     try:

@@ -19,9 +19,8 @@ from ..golden import Budget
 from ..isolate import Progress
 from ..validate.baseline import run_baseline, words
 from ..validate.build import finish
-from ..validate.case import Case, Launch
+from ..validate.case import Area, Case, Launch
 from ..validate.criteria import check_values
-from ..validate.inputs import classes_for
 from ..validate.judge import Options, judge_alone
 from ..validate.launch import PATTERNS, Arrangement, lay_out, run_case
 from ..validate.prepare import describe_launch, make_case
@@ -37,8 +36,21 @@ RUN, BESIDE = "check ", "time beside IREE's code "
 """What the progress says before the key of a pair; a process that dies then died of its kernel, or of IREE's code."""
 PREPARE = "evaluate the golden for the check"
 COMPILE_STOCK = "compile IREE's own code for the check"
-BUDGET = Budget(work=2e6, samples=768)
-MOST_DRAWN = 499_979
+BUDGET = Budget(work=2e5, samples=256)
+CLASSES = {
+    "contraction": ("exact", "special"),
+    "convolution": ("exact", "special"),
+    "copy": ("distinct", "special"),
+    "gather": ("distinct", "special"),
+    "softmax": ("large", "special"),
+    "elementwise": ("special", "edges"),
+}
+"""Classes of inputs by kind of dispatch: those of a quick validation that say most (the special ones are normal numbers
+nearly everywhere)."""
+CLASSES_OTHERWISE = ("exact", "special")
+VARIED, MOST_VARIED = "alike", 4
+"""The class of inputs, and how many draws of it, where the results of the others are the same everywhere."""
+MOST_DRAWN = 49_999
 """Elements drawn of an operand; a prime, so that the repetitions in a larger one do not fall on its rows."""
 MOST_BYTES = 256 << 20
 """Larger launches are not judged: they would take the memory that the compilation needs."""
@@ -82,7 +94,8 @@ def judge_trial(*, trial: Trial, progress: Progress) -> dict[str, Verdict]:
             for number, (pair, function) in enumerate(functions_of(golden, pairs)):
                 progress(PREPARE, number / len(pairs))
                 cases, reason = bench.cases(pair, function)
-                verdict, cases = bench.judge(pair, cases, reason, partial(progress, RUN + pair.key, None))
+                varied = bench.varied(pair, function, cases)
+                verdict, cases = bench.judge(pair, cases, varied, reason, partial(progress, RUN + pair.key, None))
                 _finished(trial, done, pair, verdict)
                 if verdict.outcome == "right":
                     first[pair.key] = cases
@@ -191,14 +204,22 @@ class _Bench:
         return f"{self.trial.device}, {count} thread{'s' * (count != 1)}"
 
     def judge(
-        self, pair: Pair, cases: Sequence[Case], reason: str, tell: Callable[[], None]
+        self, pair: Pair, cases: Sequence[Case], varied: Iterator[Case], reason: str, tell: Callable[[], None]
     ) -> tuple[Verdict, list[Case]]:
-        """The verdict without times, and the first case of each launch; `tell` is called before each that may crash."""
+        """The verdict without times, and the first case of each launch; `tell` is called before each that may crash.
+
+        `varied` are drawn from where the others prove nothing.
+        """
         assert self._ours is not None
         judged: list[CaseVerdict] = []
-        for case in cases:
+        cases, given = [], iter(cases)
+        while (case := next(given, None) or self._next(judged, varied)) is not None:
             tell()
-            verdict = judge_alone(self._ours, case, options=Options(in_flight=False, near=True)).verdict
+            cases.append(case)
+            options = Options(in_flight=False, near=True, errors=False)
+            verdict = judge_alone(self._ours, case, options=options).verdict
+            if not any(area.access != "writeonly" for area in case.areas):
+                verdict = replace(verdict, blind=())  # it reads nothing, so there is one right result
             judged.append(verdict)
             if not verdict.passed:
                 break
@@ -242,13 +263,36 @@ class _Bench:
         )
         return "IREE's own code gives the same, and both differ from the golden" if same else ""
 
+    @staticmethod
+    def _next(judged: Sequence[CaseVerdict], varied: Iterator[Case]) -> Case | None:
+        """Another case, if those so far would let a result pass that is the same everywhere."""
+        entered = [verdict for verdict in judged if verdict.entered]
+        blind = set.intersection(*(set(verdict.blind) for verdict in entered)) if entered else set()
+        return next(varied, None) if blind else None
+
+    def varied(self, pair: Pair, function: ir.Operation | None, cases: Sequence[Case]) -> Iterator[Case]:
+        """Cases of inputs for which results vary that compare, count or look for something."""
+        for seed in range(MOST_VARIED if function is not None and cases else 0):
+            assert function is not None
+            yield self._case(pair, function, cases[0].launch, (cases[0].launch, cases[0].areas), VARIED, seed)
+
+    def _case(
+        self, pair: Pair, function: ir.Operation, launch: Launch, described: tuple[Launch, tuple[Area, ...]],
+        inputs: str, seed: int = 0,
+    ) -> Case:  # fmt: skip
+        return make_case(
+            function, pair.dispatch, launch, entry=pair.entry, label=pair.dispatch.name, inputs=inputs, seed=seed,
+            local=self.trial.device in LOCAL, repeatable=pair.repeatable, described=described, budget=BUDGET,
+            most=MOST_DRAWN,
+        )  # fmt: skip
+
     def cases(self, pair: Pair, function: ir.Operation | None) -> tuple[list[Case], str]:
         """All classes of inputs for the first launch, one for the others; without any, the reason."""
         if function is None:
             return [], "its body is not there to be evaluated"
         cases: list[Case] = []
         reason = "its launch is not known"
-        classes = classes_for(pair.dispatch.kind, quick=True)
+        classes = CLASSES.get(pair.dispatch.kind, CLASSES_OTHERWISE)
         for launch in pair.launches:
             try:
                 described = describe_launch(function, launch)
@@ -257,13 +301,7 @@ class _Bench:
                     reason = f"its operands take {size >> 20} MiB"
                     continue
                 for inputs in classes if not cases else classes[:1]:
-                    cases.append(
-                        make_case(
-                            function, pair.dispatch, launch, entry=pair.entry, label=pair.dispatch.name, inputs=inputs,
-                            seed=0, local=self.trial.device in LOCAL, repeatable=pair.repeatable, described=described,
-                            budget=BUDGET, most=MOST_DRAWN,
-                        )
-                    )  # fmt: skip
+                    cases.append(self._case(pair, function, launch, described, inputs))
             except SubstituteError as error:
                 reason = str(error).partition("\n")[0]
         return cases, reason

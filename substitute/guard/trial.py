@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 DRAWN_SIZES = (8, 33)
 """What every open dimension of the model's arguments is, in one launch after the other."""
 MOST_ARGUMENTS, MOST_RANK = 256, 16
-MOST_LAUNCHES = 2
-"""Launches of one dispatch that are judged, of those that differ."""
 SIMULATED_WORK = 2e7
 """Arithmetic operations that the simulated device may be asked for in one launch."""
 
@@ -173,11 +171,10 @@ def _few(sites: Sequence[CallSite]) -> tuple[tuple[Launch, ...], str]:
     if not known:
         reasons = dict.fromkeys(site.reason for site in sites if site.reason)
         return (), f"its launch is not known: {next(iter(reasons))}" if reasons else "the program never launches it"
-    # with the smallest buffers: those of a static dispatch differ in what lies before its operands
     known.sort(key=_size)
-    if len({launch.workload for launch in known}) == 1 and len({_lengths(launch) for launch in known}) == 1:
-        return tuple(known[:MOST_LAUNCHES]), ""
-    return (known[0], known[-1])[:MOST_LAUNCHES], ""
+    if len({(launch.workload, launch.constants, _lengths(launch)) for launch in known}) == 1:
+        return (known[0],), ""  # the others differ in what lies before the operands, as the arrangements of a case do
+    return (known[0], known[-1]), ""
 
 
 def _size(launch: Launch) -> int:

@@ -26,7 +26,7 @@ def draw(area: Area, inputs: str, random: np.random.Generator, *, narrow: str = 
         drawn = draw(replace(area, shape=(most,)), inputs, random, narrow=narrow)
         return np.resize(drawn, area.shape)
     kind = storage_type(area.element)
-    if area.element == "i1":
+    if area.element == "i1" and inputs != "alike":
         return random.integers(0, 2, area.shape).astype(kind)
     if not is_float(area.element):
         return _integers(area, inputs, random)
@@ -50,6 +50,8 @@ def _integers(area: Area, inputs: str, random: np.random.Generator) -> Array:
         return random.integers(info.min, info.max, area.shape, dtype=kind, endpoint=True)
     if inputs == "ones":
         return _ones(area.shape, area.element, random).astype(kind)
+    if inputs == "alike":
+        return np.asarray(_alike(area.shape, area.element, random)).astype(kind)
     most = 100 if kind.itemsize == 1 else 1000
     return random.integers(-most, most + 1, area.shape).astype(kind)
 
@@ -124,6 +126,19 @@ def _subnormal(shape: tuple[int, ...], element: str, random: np.random.Generator
     return random.choice(np.array([0.0, -0.0, 0.5, -0.25, 0.75]), shape) * smallest_normal(element)
 
 
+def _alike(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
+    """Zeros and ones, with lines of one number each along some axis: what compares, counts, or looks for a number."""
+    values = random.integers(0, 2, shape).astype(np.float64)
+    if values.size < 2:
+        return values
+    axis = int(random.integers(0, len(shape)))
+    lines = tuple(1 if d == axis else size for d, size in enumerate(shape))
+    kinds = random.integers(0, 8, lines)
+    for kind, number in enumerate((0.0, 1.0, -np.inf if is_float(element) else 1.0)):
+        values = np.where(kinds == kind, number, values)
+    return values
+
+
 def _edges(shape: tuple[int, ...], element: str, random: np.random.Generator, narrow: str = "") -> NDArray[Any]:
     """Where roundings differ: half-way between two numbers of the narrowest type (itself, or in a sum) and beside that,
     beyond the type's largest number, and below its smallest normal one.
@@ -161,6 +176,7 @@ CLASSES: dict[str, Draw] = {
     "skewed": _skewed,
     "special": _special,
     "subnormal": _subnormal,
+    "alike": _alike,
     "edges": _edges,
 }
 

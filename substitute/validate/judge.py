@@ -51,6 +51,8 @@ class Options:
     """See `Arrangement`; nothing lies beside inaccessible pages then, and everything at multiples of 64 bytes."""
     pages: bool = True
     """Also beside inaccessible pages, where the device is this machine's CPU."""
+    errors: bool = True
+    """Also how large the errors are, and what they look like."""
     limit_s: float = 0.0
     """Processor time that a case may take in a process of its own; 0: what its size suggests."""
 
@@ -102,7 +104,7 @@ def judge_alone(candidate: RawModule, case: Case, *, options: Options = STANDARD
     except DeviceError as error:
         return Judged(verdict=replace(verdict, stage="launch", message=words(error)))
     finding, number = _find(case, runs, flying, guarded)
-    verdict = _with_errors(verdict, case, runs[0])
+    verdict = _with_errors(verdict, case, runs[0]) if options.errors else replace(verdict, judged=_count(case))
     if finding is not None and finding.stage in ("unwritten", "non-finite", "error"):
         finding = _accumulation(candidate, case, finding, number)
     if finding is None:
@@ -261,8 +263,13 @@ def _with_errors(verdict: CaseVerdict, case: Case, run: Ran) -> CaseVerdict:
     )  # fmt: skip
     return replace(
         verdict, worst=worst, errors=errors_of(case, found), picture=_picture(case, found),
-        judged=sum(int(np.count_nonzero(~np.isinf(e.allowed))) for e in case.expected),
+        judged=_count(case),
     )  # fmt: skip
+
+
+def _count(case: Case) -> int:
+    """The number of elements that can be judged."""
+    return sum(int(np.count_nonzero(~np.isinf(e.allowed))) for e in case.expected)
 
 
 def _picture(case: Case, results: Sequence[NDArray[Any]]) -> Picture | None:
