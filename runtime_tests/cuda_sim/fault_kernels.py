@@ -36,6 +36,22 @@ ld.shared.u32 %v, [%s];
 st.global.u32 [%out], %v;
 ret;
 """,
+    "ahead": """
+.shared .align 16 .b32 stages[1024];
+mov.u32 %s, stages; add.u32 %s, %s, %a; ld.global.u32 %v, [%in];
+st.shared.u32 [%s], %v;
+bar.sync 0;
+ld.shared.u32 %v, [%s];
+ld.shared.u32 %x, [%s+2048]; // the next stage, which is not there any more
+and.b32 %y, %a, 508; shl.b32 %y, %y, 2; mov.u32 %s, stages; add.u32 %s, %s, %y; add.u32 %s, %s, 1024;
+ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%y}, [%s];
+xor.b32 %y, %y, %i; add.u32 %v, %v, 0; mov.b32 %i, %x;
+setp.eq.u32 %e, %t, %t; selp.b32 %v, %v, %x, %e;
+setp.ge.u32 %p, %t, 0;
+@!%p bra OVER;
+st.global.u32 [%out], %v;
+OVER: ret;
+""",
     "rounds": """
 .shared .align 16 .b32 tile[128];
 mov.u32 %y, 0; mov.u32 %x, 0;
@@ -256,7 +272,7 @@ FAULTS = (
         "st.shared.u32 [%s], %v",
         "setp.ne.u32 %p, %t, 7;\n@%p st.shared.u32 [%s], %v",
         "uninitialised-memory",
-        "ld.shared.u32",
+        "st.global.u32",
     ),
     Fault(
         "misaligned in shared memory",
@@ -416,7 +432,29 @@ FAULTS = (
         "ld.local.u32 %v, [%l+4]",
         "ld.local.u32 %v, [%l+8]",
         "uninitialised-memory",
-        "ld.local",
+        "st.global.u32",
+    ),
+    Fault("stored ahead of time", "ahead", "[%out], %v", "[%out], %x", "uninitialised-memory", "st.global.u32"),
+    Fault(
+        "computed with ahead of time", "ahead", "add.u32 %v, %v, 0", "add.u32 %v, %v, %y", "uninitialised-memory", "st."
+    ),
+    Fault(
+        "ahead: an address",
+        "ahead",
+        "OVER: ret",
+        "OVER: ld.shared.u32 %v, [%x]; ret",
+        "uninitialised-memory|out-of-bounds",
+        "ld.",
+    ),
+    Fault("selected ahead of time", "ahead", "%v, %x, %e", "%x, %v, %e", "uninitialised-memory", "st.global.u32"),
+    Fault("a condition ahead of time", "ahead", "%p, %t, 0;", "%p, %x, 0;", "uninitialised-memory", "bra"),
+    Fault(
+        "of a matrix ahead of time",
+        "ahead",
+        "xor.b32 %y, %y, %i",
+        "add.u32 %v, %v, %y",
+        "uninitialised-memory",
+        "st.gl",
     ),
     Fault(
         "past the local array",

@@ -13,6 +13,7 @@ from .global_hazards import GlobalHazards
 from .hazards import Hazards
 from .memory import UNWRITTEN, WRITTEN, Memory
 from .types import Array, Registers
+from .unwritten import UnwrittenBytes, UnwrittenValue
 
 SHARED_WINDOW = 0x00FF_0000_0000_0000
 LOCAL_WINDOW = 0x00FE_0000_0000_0000
@@ -119,6 +120,10 @@ class Batch:
     """Allocations by start: known to be wholly written, or found not to be."""
     units: dict[str, Any] = field(default_factory=dict)
     """State of asynchronous copies, barriers and matrix units."""
+    unwritten: dict[int, UnwrittenValue] = field(default_factory=dict)
+    """By register: lanes that hold what was loaded from memory that nobody has written."""
+    deferred: list[UnwrittenBytes] | None = None
+    """Where a load leaves such bytes if whoever asked for them follows what becomes of them."""
     state: Array = field(init=False)
     changes: int = 0
     """Counts what may free a waiting lane."""

@@ -20,6 +20,7 @@ class Segment:
     """Steps from `start` to just before `end`; the last one may have a control."""
 
     runs: tuple[Run, ...]
+    steps: tuple[Step, ...]
     start: int
     end: int
     gathers: tuple[int, ...]
@@ -28,9 +29,11 @@ class Segment:
     """Slots that they write and that matter afterwards."""
     control: Control | None
     place: Place
+    """Of the last step."""
     awaits: bool
     """It ends a loop that looks at device memory for what others do."""
-    """Of the last step."""
+    loads_early: bool
+    """Some step may load what was never written."""
 
 
 @dataclass(slots=True)
@@ -116,10 +119,11 @@ class Code:
         last = self.steps[end - 1] if end > start else None
         after = self._live_after(end, last)
         return Segment(
-            runs=tuple(runs), start=start, end=end, gathers=tuple(sorted(used)),
+            runs=tuple(runs), steps=tuple(self.steps[start:end]), start=start, end=end, gathers=tuple(sorted(used)),
             scatters=tuple(s for s in sorted(defined) if after >> s & 1), control=last.control if last else None,
             place=last.place if last else Place(line=0, column=0, text=""),
             awaits=last is not None and self._awaits(end - 1, last),
+            loads_early=any(step.loads_early for step in self.steps[start:end]),
         )  # fmt: skip
 
     def _live_after(self, end: int, last: Step | None) -> int:

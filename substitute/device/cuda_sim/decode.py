@@ -99,6 +99,10 @@ class Step:
     """Of a store or an atomic operation on device memory: the slots that its address is made of."""
     awaits: bool = False
     """A strong read of device memory, or an atomic operation that returns something: what loops wait with."""
+    pure: bool = False
+    """It only computes its result from its operands."""
+    loads_early: bool = False
+    """A load from shared or local memory, whose result is followed to its use if the memory was never written."""
     takes: Read | None = None
     """Of a `selp`: the lanes that take the first of its two operands."""
     between: tuple[int | None, int | None] = (None, None)
@@ -320,6 +324,7 @@ class Decoder:
     def pure(self, destination: Operand, type_: str, compute: Read) -> Run:
         """The closure of an instruction that only computes."""
         guard = self.guard
+        self.step.pure = True
         put = self.put(destination, type_)
         if isinstance(destination, Register):
             slot = self.slot(destination)
@@ -369,6 +374,10 @@ class Decoder:
         slot = self._symbol(Symbol(operand.base.name, operand.base.kind, offset), DTYPES["s64"])
         self._uses.add(slot)
         return itemgetter(slot), location
+
+    def note_load(self, space: str) -> None:
+        """The instruction reads from there, and follows what it finds unwritten (`Batch.deferred`)."""
+        self.step.loads_early = space in ("shared", "local", "generic")
 
     def note_store(self, space: str, size: int) -> None:
         """Called behind `address`: the instruction writes so many bytes there."""

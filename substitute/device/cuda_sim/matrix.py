@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...payload.ptx.syntax import Instruction, Integer
+from ...payload.ptx.syntax import Instruction, Integer, Register
 from .batch import Batch
 from .decode import Builder, Decoder, Run
 from .faults import Place, Refused
@@ -22,6 +22,7 @@ from .memory_access import load, store
 from .modifiers import note
 from .movement import space_of
 from .types import DTYPES, Array, Read, Registers, widen
+from .unwritten import UnwrittenBytes, hold
 
 _SHAPE = re.compile(r"m(\d+)n(\d+)k(\d+)")
 _BITS = {
@@ -187,6 +188,8 @@ def _load_matrix(d: Decoder, i: Instruction) -> Run:
         raise Refused(f"{'.'.join(i.opcode)} with {len(puts)} registers")
     d.step.members = d.read(Integer(0xFFFFFFFF), "u32")
     guard, place = d.guard, d.place
+    d.note_load(space)
+    slots = [d.slot(part) if isinstance(part, Register) else None for part in d.elements(i.operands[0])]
 
     def run(m: Batch, r: Registers) -> None:
         keep = None if guard is None else guard(r)
@@ -194,6 +197,7 @@ def _load_matrix(d: Decoder, i: Instruction) -> Run:
             return
         whole_warps(m, place, keep)
         warps = m.warps
+        m.deferred = []
         if keep is None and warps.full and count == 4:
             rows = np.broadcast_to(load(m, place, space, address(r), 16, None), (m.count, 16)).reshape(-1, 32, 16)
         else:
@@ -210,8 +214,25 @@ def _load_matrix(d: Decoder, i: Instruction) -> Run:
                 matrix = matrix.transpose(0, 2, 1)
             words = np.ascontiguousarray(matrix).reshape(-1, 32, 2).view(np.uint32).reshape(-1, 32)
             put(r, warps.collect(words), keep)
+        found, m.deferred = m.deferred, None
+        for one in found:
+            _hold_rows(m, one, slots, place, transposed=transposed)
 
     return run
+
+
+def _hold_rows(m: Batch, found: UnwrittenBytes, slots: list[int | None], place: Place, *, transposed: bool) -> None:
+    """Unwritten rows of matrices, as they are spread over the lanes of the warps that load them."""
+    warps, active = m.warps, m.chosen(None)
+    marks = np.zeros((len(warps.rows), 32, 8), bool)
+    at = np.searchsorted(active, found.lanes)
+    marks[warps.row[at], warps.column[at]] = found.marks.reshape(-1, 8, 2).any(axis=2)
+    for number, slot in enumerate(slots):
+        matrix = marks[:, 8 * number : 8 * number + 8]
+        matrix = matrix.transpose(0, 2, 1) if transposed else matrix
+        bad = np.asarray(matrix.reshape(-1, 32, 2).any(axis=2))
+        if slot is not None:
+            hold(m, slot, active[bad[warps.row, warps.column]], found, place.line)
 
 
 def _store_matrix(d: Decoder, i: Instruction) -> Run:

@@ -26,6 +26,7 @@ from .races import (
     store_global,
 )
 from .types import Array, unsigned
+from .unwritten import UnwrittenBytes
 
 _BLOCK = {16: np.dtype(np.complex128)}
 _PATTERN = {
@@ -319,8 +320,15 @@ def _check_written(
     if not wrong.any():
         return
     marks = shadow.view(np.uint8).reshape(-1, size)
-    wrong = wrong & (marks == UNWRITTEN).any(axis=1)
-    if wrong.any():
+    unwritten = marks == UNWRITTEN
+    wrong = wrong & unwritten.any(axis=1)
+    if wrong.any() and m.deferred is not None and space in ("shared", "local"):
+        chosen = m.chosen(where)
+        those = np.flatnonzero(np.broadcast_to(wrong, chosen.shape))
+        first = int(np.broadcast_to(address, chosen.shape)[those[0]])
+        unwritten = np.broadcast_to(unwritten, (len(chosen), size))[those]
+        m.deferred.append(UnwrittenBytes(chosen[those], unwritten, space, first))
+    elif wrong.any():
         position, lane, count = _lane(m, where, wrong)
         at = int(address[min(position, len(address) - 1)])
         named = m.memory.find(at) if space == "global" else None

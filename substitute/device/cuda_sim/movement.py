@@ -18,6 +18,7 @@ from .memory_access import load, store
 from .modifiers import note, split
 from .races import publish
 from .types import DTYPES, Array, Registers, bits_of, resize
+from .unwritten import hold
 
 WINDOWS = {"shared": SHARED_WINDOW, "local": LOCAL_WINDOW, "param": PARAM_WINDOW, "global": 0, "const": 0}
 _SPACES = ("global", "shared", "local", "const", "param")
@@ -85,18 +86,28 @@ def _load(d: Decoder, i: Instruction) -> Run:
         raise Refused(f"{'.'.join(i.opcode)} with {len(targets)} destinations")
     puts = [d.put_some(target, type_) for target in targets]
     guard, place = d.guard, d.place
+    d.note_load(space)
+    follows = d.step.loads_early and size <= 16
+    slots = [d.slot(target) if isinstance(target, Register) else None for target in targets]
 
     def run(m: Batch, r: Registers) -> None:
         where, some = m.select(None if guard is None else guard(r))
         if not some:
             return
+        m.deferred = [] if follows else None
         data = load(m, place, space, address(r), size, where, strong=strong)
         if vector == 1:
             puts[0](r, data.reshape(-1).view(dtype), where, m.count)
-            return
-        rows = np.ascontiguousarray(data.view(dtype).T)
-        for put, row in zip(puts, rows, strict=True):
-            put(r, row, where, m.count)
+        else:
+            rows = np.ascontiguousarray(data.view(dtype).T)
+            for put, row in zip(puts, rows, strict=True):
+                put(r, row, where, m.count)
+        for found in m.deferred or ():
+            marks = np.asarray(found.marks.reshape(-1, vector, dtype.itemsize).any(axis=2))
+            for slot, bad in zip(slots, marks.T, strict=True):
+                if slot is not None:
+                    hold(m, slot, found.lanes[bad], found, place.line)
+        m.deferred = None
 
     return run
 

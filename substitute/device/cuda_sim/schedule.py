@@ -16,6 +16,7 @@ from .batch import AT_BARRIER, AT_WARP, EXITED, RUNNABLE, WAITING, YIELDED, Batc
 from .code import Code, Segment
 from .faults import Place, Stop
 from .types import Array, Registers
+from .unwritten import run_with_unwritten
 
 PATIENCE = 2048
 """How often lanes may jump back before others get a turn."""
@@ -63,8 +64,7 @@ class Run:
         warps = len(m.blocks) * m.warps_per_block
         while at < len(code.steps):
             segment = code.segment(at, divergent=False)
-            for run in segment.runs:
-                run(m, r)
+            self._run_steps(segment, r)
             length = segment.end - segment.start
             m.steps += length * warps
             self.lane_instructions += length * m.total
@@ -222,13 +222,25 @@ class Run:
 
     def _run_segment(self, segment: Segment, local: Registers, lanes: int, warps: int) -> None:
         m = self.batch
-        for run in segment.runs:
-            run(m, local)
+        self._run_steps(segment, local)
         length = segment.end - segment.start
         m.steps += length * warps
         self.lane_instructions += length * lanes
         if m.steps > self.step_limit:
             self._too_long(segment.place)
+
+    def _run_steps(self, segment: Segment, registers: Registers) -> None:
+        m = self.batch
+        if not m.unwritten and not segment.loads_early:
+            for run in segment.runs:
+                run(m, registers)
+            return
+        names = self.code.slots.names
+        for step in segment.steps:
+            if m.unwritten:
+                run_with_unwritten(m, registers, step, names)
+            elif step.run is not None:
+                step.run(m, registers)
 
     def _count_warps(self, lanes: Array) -> int:
         numbers = self.batch.warp_of[lanes]
