@@ -1,4 +1,4 @@
-"""What differs between the versions of IREE's Python bindings, settled before anything else uses them."""
+"""Differences between versions of IREE's Python bindings, settled before anything else uses the bindings."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from . import iree_versions
 
 DIALECTS = "substitute.dialects"
-"""Where the bindings look for the module of a dialect before they look among IREE's own."""
+"""Package in which the bindings look up the module of a dialect before their own."""
 
 
 @lru_cache(maxsize=1)
 def settle_bindings() -> None:
-    """Lets every dialect be loaded beside every other, and the bindings and linalg be loaded fast.
+    """Let every dialect be loaded beside every other, and the bindings and linalg be loaded fast.
 
     Called before anything imports the bindings.
     """
@@ -41,7 +41,7 @@ _places: list[str] = []
 
 
 def leave_classes() -> None:
-    """Lets the bindings load no classes of operations, which is for a process that nobody else's code runs in.
+    """Keep the bindings from loading classes of operations, in a process that runs nobody else's code.
 
     This package reads and makes operations without them, and to load those of an ordinary dispatch takes 40 ms.
     """
@@ -51,7 +51,7 @@ def leave_classes() -> None:
 
 
 def take_classes() -> None:
-    """Lets the bindings load them again: a person's code may count on `op.lhs`."""
+    """Let the bindings load classes of operations again: a person's code may use `op.lhs`."""
     if _places:
         from iree.compiler._mlir_libs import _mlir
 
@@ -68,7 +68,7 @@ class _Later(ModuleType):
 
 
 def _load_without_numpy() -> None:
-    """Loads the bindings, which use numpy in builders of a few attributes alone; it takes longer to load than they."""
+    """Load the bindings, which use numpy in builders of a few attributes alone; it takes longer to load than they."""
     if "numpy" in sys.modules or "iree.compiler.ir" in sys.modules:
         return
     later = sys.modules["numpy"] = _Later("numpy")

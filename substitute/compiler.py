@@ -28,7 +28,7 @@ _process_flags: tuple[str, ...] = ()
 
 
 def load_model(path: Path) -> bytes | Path:
-    """The model as MLIR bytecode, or the file that is MLIR already.
+    """Return the model as MLIR bytecode, or its file if that is MLIR already.
 
     Raises `ModelError` for a missing file or one that cannot be imported.
     """
@@ -87,7 +87,7 @@ def _import_onnx(path: Path) -> bytes:
 
 
 def bytecode_of(module: ir.Operation) -> bytes:
-    """The module as MLIR bytecode."""
+    """Return the module as MLIR bytecode."""
     import io
 
     stream = io.BytesIO()
@@ -96,7 +96,7 @@ def bytecode_of(module: ir.Operation) -> bytes:
 
 
 def _short(words: str, lines: int = 12) -> str:
-    """The first lines, each cut, without what a terminal would take for commands."""
+    """Return the first lines, each cut, without what a terminal would take for commands."""
     cut = (line[:300].expandtabs() for line in words.strip().splitlines())
     kept = ["".join(c if c.isprintable() else "." for c in line) for line in cut]
     return "\n".join(kept[:lines] + (["…"] if len(kept) > lines else []))
@@ -132,7 +132,7 @@ class Compilation:
         self._context.__exit__(None, None, None)
 
     def parse(self, source: bytes | Path) -> None:
-        """Takes MLIR text or bytecode, or a file of either (which is mapped, not copied).
+        """Take MLIR text or bytecode, or a file of either (which is mapped, not copied).
 
         Raises `ModelError` with the parser's words.
         """
@@ -161,7 +161,7 @@ class Compilation:
             )  # fmt: skip
 
     def run(self, start: str, stop: str) -> None:
-        """Runs from one phase to another. Raises `CompilerError` with the phase and the compiler's words."""
+        """Run from one phase to another. Raises `CompilerError` with the phase and the compiler's words."""
         names: list[str] = []
         if self.module is not None:
             names = _export_names(self.module)
@@ -189,13 +189,13 @@ class Compilation:
             self.module = self._invocation.export_module()
 
     def bytecode(self) -> bytes:
-        """The finished VM module. Raises `CompilerError`."""
+        """Return the finished VM module. Raises `CompilerError`."""
         output = self._dl.Output.open_membuffer()
         self._write(output)
         return bytes(output.map_memory())
 
     def write(self, path: Path) -> None:
-        """Writes the finished VM module to a file, without a copy in memory. Raises `CompilerError` or `OSError`."""
+        """Write the finished VM module to a file, without a copy in memory. Raises `CompilerError` or `OSError`."""
         try:
             output = self._dl.Output.open_file(str(path))
         except ValueError as error:
@@ -217,7 +217,7 @@ class Compilation:
             )
 
     def translate(self, executable: ir.Operation) -> bool:
-        """Compiles one executable alone, as far as its binaries, and changes nothing; False if it has an error."""
+        """Compile one executable alone, down to its binaries, without changing it; return False if it has an error."""
         from iree.compiler import ir
 
         with ir.Location.unknown():
@@ -235,7 +235,7 @@ class Compilation:
 
 
 def _export_names(module: ir.Operation) -> list[str]:
-    """The names of all dispatches of a module that has any."""
+    """Return the names of all dispatches of a module that has any."""
     from .read.module import children, symbol_name
 
     return [
@@ -325,7 +325,7 @@ def _bad_flags(found: Sequence[str], details: str = "") -> UsageError:
 
 
 class _Words:
-    """What was caught so far."""
+    """Output caught so far."""
 
     def __init__(self) -> None:
         self.text = ""

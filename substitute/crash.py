@@ -1,4 +1,4 @@
-"""After the compiler died: on which executable? Looked for in a process of its own, one executable at a time."""
+"""Location of a compiler crash: compiles one executable at a time in a separate process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEP = "look for what it crashes on"
 NO_THREADS = "--mlir-disable-threading"
 """The search forks a process that holds the compiler, which loses its threads."""
 LONGEST_SECONDS = 120.0
-"""How long one executable may take."""
+"""Time limit for one executable."""
 MOST_EXECUTABLES = 300
 
 
@@ -29,13 +29,13 @@ class Culprit:
 
     dispatch: str
     kernel: str
-    """The kernel that stands in it; empty if it is IREE's own code."""
+    """Kernel that the executable contains; empty if it is IREE's own code."""
     found: str
     words: str
 
 
 def located(crash: CompilerCrash, arguments: Mapping[str, Any], progress: Progress) -> CompilerCrash:
-    """The same crash with the executable's name, as far as it can be found. `arguments` are `compile_model`'s."""
+    """Add the executable's name to a crash, if it can be found. `arguments` are `compile_model`'s."""
     names = ("model", "kernels", "builtin", "flags", "plan", "require", "substitute")
     try:
         culprit = isolated(Call(find_culprit, {name: arguments[name] for name in names}), progress)
@@ -57,7 +57,7 @@ def find_culprit(
     *, model: Any, kernels: Any, builtin: bool, flags: Any, plan: Any, require: Any, substitute: bool,
     progress: Progress,
 ) -> Culprit | None:  # fmt: skip
-    """Compiles the model's executables one by one, those with kernels first, each in a fork of this process."""
+    """Compile the model's executables one by one, those with kernels first, each in a fork of this process."""
     from .plan_file import load_plan
     from .read.module import read_module
 
@@ -87,7 +87,7 @@ def find_culprit(
 
 
 def _alone(compilation: Compilation, executable: Any) -> tuple[str, str] | None:
-    """How the compiler died of one executable, and its words; None if it did not."""
+    """Return how the compiler died of one executable, and its output; None if it did not die."""
     start = os.lseek(2, 0, os.SEEK_CUR)
     child = os.fork()
     if child == 0:

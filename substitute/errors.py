@@ -19,7 +19,7 @@ class SourceText:
 
 
 class SubstituteError(Exception):
-    """What went wrong, where, what was expected, what was found, and the next step.
+    """Error with five fields: what went wrong, where, what was expected, what was found, and the next step.
 
     `str(error)` is the message a person reads; the command line prints it and exits with `exit_status`.
     """
@@ -80,7 +80,9 @@ class PayloadError(SubstituteError):
 
 
 class PlanError(SubstituteError):
-    """No plan can be made: a tie, a required kernel without a match, a plan that does not fit the model."""
+    """Error for a plan that cannot be made: a tie, a required kernel without a match, a plan that does not fit the
+    model.
+    """
 
 
 class CompilerError(SubstituteError):

@@ -58,27 +58,27 @@ changes nothing, and what to do instead."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompilerFlags:
-    """What a person's flags say, in the spelling `--name=value`."""
+    """Compiler flags of a person, in the spelling `--name=value`."""
 
     flags: tuple[str, ...]
     values: dict[str, tuple[str, ...]] = field(hash=False)
     """All values of each flag by its name without dashes, in order. A flag without a value has the empty string."""
 
     def last(self, name: str) -> str | None:
-        """The value that counts for a flag that takes one; None where the flag is not there."""
+        """Return the value that counts for a flag that takes one; None where the flag is not there."""
         return self.values[name][-1] if name in self.values else None
 
     def listed(self, name: str) -> tuple[str, ...]:
-        """All entries of a flag that takes a list, as one value or as several flags."""
+        """Return all entries of a flag that takes a list, as one value or as several flags."""
         return tuple(part for value in self.values.get(name, ()) for part in value.split(",") if part)
 
     def switched_off(self, name: str) -> bool:
-        """True where the flag is there and says no."""
+        """Return True if the flag is present and off."""
         return self.last(name) in FALSE
 
     @property
     def demands(self) -> tuple[NumericDemand, ...]:
-        """What the flags forbid generated code to do with numbers."""
+        """Demands of the flags on the numerics of generated code."""
         return tuple(
             NumericDemand(kind=rule.kind, flag=f"--{rule.name}={value}", backends=rule.backends)
             for rule in DEMANDS
@@ -93,7 +93,7 @@ class TargetedFlags:
 
     flags: tuple[str, ...]
     added: tuple[str, ...] = ()
-    """Those that were added, and stand at the end."""
+    """Flags that were added, at the end."""
     because: str = ""
     """The person's flag that left something open; empty where no flag says anything of a target."""
 
@@ -166,7 +166,7 @@ def with_default_target(flags: Sequence[str]) -> tuple[str, ...]:
 
 
 def names_target(flags: Sequence[str]) -> bool:
-    """True where the flags name a device or a backend."""
+    """Return True if the flags name a device or a backend."""
     values = read_flags(flags).values
     return any(name in values for name in (DEVICE, BACKENDS, LOCAL_BACKENDS))
 
@@ -176,7 +176,7 @@ def _with(read: CompilerFlags, added: tuple[str, ...], because: str) -> Targeted
 
 
 def _local_flags(read: CompilerFlags) -> tuple[str, ...]:
-    """The backend and the CPU of a local device, as far as they are open."""
+    """Return the backend and the CPU of a local device, as far as they are open."""
     backends = read.listed(LOCAL_BACKENDS)
     added = () if backends else (f"--{LOCAL_BACKENDS}=llvm-cpu",)
     if backends and "llvm-cpu" not in backends:
@@ -187,7 +187,7 @@ def _local_flags(read: CompilerFlags) -> tuple[str, ...]:
 
 
 def _flags_by_device(read: CompilerFlags) -> dict[str, str]:
-    """For each kind of device that flags are about, the first of them."""
+    """Return the first flag of each kind of device that flags mention."""
     found: dict[str, str] = {}
     for flag in read.flags:
         for prefix, device in _DEVICE_OF_PREFIX.items():
@@ -197,7 +197,7 @@ def _flags_by_device(read: CompilerFlags) -> dict[str, str]:
 
 
 def _alias(specification: str) -> str:
-    """The alias in a device's specification: `local` of `name=local[0]`."""
+    """Return the alias in a device's specification: `local` of `name=local[0]`."""
     return specification.rpartition("=")[2].partition("[")[0].strip()
 
 
@@ -206,7 +206,7 @@ def _boolean(value: str) -> str:
 
 
 def _changes_nothing(flag: str) -> bool:
-    """True for a flag of the tool that asks for what happens here anyway. Raises `UsageError` for the others."""
+    """Return True for a flag of the tool that asks for the default behaviour. Raises `UsageError` for the others."""
     name, _, value = flag[2:].partition("=")
     if name not in _TOOL_FLAGS:
         return False

@@ -1,4 +1,4 @@
-"""What differs between the versions of IREE: named workarounds, the versions that need them, and what shows it.
+"""Differences between the versions of IREE: named workarounds, the versions that need them, and their tests.
 
 `nox -f runtime_tests/noxfile.py -s workarounds` runs the test of each workaround without it, on every version: where
 that passes, the version does not need it any more. `nox -s nightly` runs the suite on IREE's pre-releases.
@@ -24,7 +24,7 @@ class Workaround:
     versions: tuple[str, ...]
     """The versions that need it."""
     reason: str
-    """What IREE does without it."""
+    """Behaviour of IREE without the workaround."""
     test: str
     """The test that fails without it on these versions (pytest's node id below `runtime_tests/`)."""
 

@@ -26,13 +26,13 @@ T = TypeVar("T")
 Progress = Callable[[str, float | None], None]
 
 stderr_is_kept = False
-"""True in a child process: what it writes to stderr lies in a file that both can read."""
+"""True in a child process whose stderr goes to a file that the parent can read too."""
 _tell: Callable[[str, object], None] | None = None
 """Sends a message to the parent; None in a process that is no child."""
 IDLE_PER_PROCESSOR_SECOND = 8.0
-"""How much longer than it may compute a child may wait without a break, with no thread that wants a processor."""
+"""Wall time per second of its processor-time limit for which a child may be idle without a break."""
 LOOK_S = 0.1
-"""How often the parent of a child with a time limit looks at it."""
+"""Interval at which the parent checks a child with a time limit."""
 
 COMPILER = "iree.compiler._mlir_libs._mlir"
 """The module that loads the compiler's library."""
@@ -48,7 +48,7 @@ class Call:
     arguments: Mapping[str, Any]
 
     def __call__(self, report: Progress) -> Any:
-        """Calls it, with `report` as its `progress`."""
+        """Call it, with `report` as its `progress`."""
         return self.function(**self.arguments, progress=report)
 
 
@@ -59,11 +59,11 @@ class Death:
     step: str
     """The last step that it began."""
     found: str
-    """How it ended."""
+    """Description of the exit: a signal or a status."""
     stderr: str
     """The last lines that it wrote there."""
     stopped: bool = False
-    """True if it was ended because its time was up."""
+    """True if it was killed at its time limit."""
     activity: str = ""
     """The code of a person that it was running, see `running`."""
 
@@ -80,18 +80,18 @@ def isolated(work: Callable[[Progress], T], progress: Progress, *, fork: bool = 
 
 
 def threads_are_loaded() -> bool:
-    """True once a library is in this process whose threads a fork would lose."""
+    """Return True once this process has loaded a library whose threads a fork would lose."""
     return COMPILER in sys.modules or RUNTIME in sys.modules
 
 
 def send_part(value: object) -> None:
-    """Sends a part of the result to the parent of this process, which takes it while the work goes on."""
+    """Send a part of the result to the parent of this process, which takes it while the work goes on."""
     assert _tell is not None
     _tell("part", value)
 
 
 def notify(text: str) -> None:
-    """Prints a line to the person's stderr, also from a child process."""
+    """Print a line to the person's stderr, also from a child process."""
     if _tell is not None:
         _tell("notice", text)
     else:
@@ -99,7 +99,7 @@ def notify(text: str) -> None:
 
 
 def give_up(error: SubstituteError) -> None:
-    """Ends a child process at once with this error; does nothing in a process that is no child."""
+    """End a child process at once with this error; does nothing in a process that is no child."""
     if _tell is not None:
         _tell("error", error)
         os._exit(1)
@@ -107,7 +107,7 @@ def give_up(error: SubstituteError) -> None:
 
 @contextlib.contextmanager
 def running(activity: str) -> Iterator[None]:
-    """Names the code of a person that runs within the block, so that the compiler is not blamed if it ends a child."""
+    """Name the code of a person that runs within the block, so that the compiler is not blamed if it ends a child."""
     if _tell is None:
         yield
         return
@@ -155,7 +155,7 @@ class Child:
         self._stack.close()
 
     def result(self, progress: Progress, *, limits: Mapping[str, float] = MappingProxyType({})) -> Any:
-        """What the work gives, once it does. Raises what it raises, or `CompilerCrash`.
+        """Wait for the work and return its result. Raises what it raises, or `CompilerCrash`.
 
         `limits`: in a step whose name begins so, the child is ended after so many seconds of processor time without a
         message, and that is a `TimeOut`.
@@ -187,7 +187,7 @@ class Child:
         take: Callable[[Any], None] = lambda _part: None,
         limit_s: Callable[[], float] | None = None,
     ) -> Any:
-        """What the work gives, or a `Death`. Raises what the work raises.
+        """Wait for the work and return its result, or a `Death`. Raises what the work raises.
 
         `take` gets what the child sends with `send_part`. `limit_s` is how much processor time it may need from one
         message to the next: a process that waits for others, on a busy machine, uses none.
@@ -223,7 +223,7 @@ class Child:
         return Death(step=step, found=found, stderr=said, stopped=stopped, activity=activity)
 
     def _next(self, limit_s: Callable[[], float] | None) -> tuple[str, Any] | None:
-        """The next message; None at the end of the pipe; `stopped` when the time is up."""
+        """Return the next message; None at the end of the pipe; `stopped` when the time is up."""
         assert self._running is not None
         idle_s, looked = 0.0, time.monotonic()
         used = None if limit_s is None else processor_seconds(self._running)
@@ -256,7 +256,7 @@ class Child:
 
 
 def is_idle(process: int) -> bool:
-    """True if no thread of a process, and of what it started, computes, wants to, or reads a disk."""
+    """Return True if no thread of a process and its descendants computes, is runnable, or waits for a disk."""
     try:
         tasks = list(Path(f"/proc/{process}/task").iterdir())
         states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks]
@@ -267,7 +267,7 @@ def is_idle(process: int) -> bool:
 
 
 def processor_seconds(process: int) -> float:
-    """The processor time of a process and of all that it started and that still run; 0.0 for one that is gone."""
+    """Return the processor time of a process and its running descendants; 0.0 if it has ended."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
         tasks = list(Path(f"/proc/{process}/task").iterdir())
@@ -279,7 +279,7 @@ def processor_seconds(process: int) -> float:
 
 
 def _spawn(work: Call, send: int, words: Any, scratch: str) -> int:
-    """Starts a new interpreter that does the work; its process id."""
+    """Start a new interpreter that does the work; return its process id."""
     with tempfile.TemporaryFile() as order:
         pickle.dump(work, order)
         order.seek(0)
@@ -293,7 +293,7 @@ def _spawn(work: Call, send: int, words: Any, scratch: str) -> int:
 
 
 def serve(order: int, send: int, words: int, scratch: str) -> None:
-    """What the new interpreter does: reads its work from one descriptor, sends messages to another. Never returns."""
+    """Serve as the new interpreter: read the work from one descriptor, send messages to another. Never returns."""
     with os.fdopen(order, "rb") as stream:
         work = pickle.load(stream)
     _work(work, send, words, scratch)
@@ -336,7 +336,7 @@ def _work(work: Callable[[Progress], Any], send: int, words: int, scratch: str) 
 
 
 def die_with_parent() -> None:
-    """A compiler that nobody waits for must not go on and write its output."""
+    """Kill this process when its parent dies, so that no compiler goes on and writes its output."""
     if sys.platform == "linux":
         import ctypes
 
@@ -369,7 +369,7 @@ def _crashed(death: Death) -> SubstituteError:
 
 
 def describe_crash(status: int, words: str) -> tuple[str, str]:
-    """How a process with this wait status ended, and the last of what it wrote to stderr."""
+    """Return how a process with this wait status ended, and the end of its stderr."""
     return _end_of(status), last_lines(words)
 
 
@@ -381,6 +381,6 @@ def _end_of(status: int) -> str:
 
 
 def last_lines(text: str) -> str:
-    """The last lines of what a process wrote, with nothing in them that a terminal would obey."""
+    """Return the last lines of what a process wrote, with nothing in them that a terminal would obey."""
     lines = text.strip().splitlines()[-24:]
     return "\n".join("".join(c if c.isprintable() else "." for c in line[:300]) for line in lines)

@@ -1,4 +1,4 @@
-"""Model in, module out: the one place where the steps stand in order."""
+"""Pipeline from model to module: the steps in order."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class CompileResult:
     """The module; empty where it was written to a file instead."""
     plan: Plan
     payloads: Mapping[str, Payload]
-    """By the name of the dispatch they stand in; see `substitution_names` where several stand in one."""
+    """Payloads by the name of their dispatch; see `substitution_names` for several in one dispatch."""
     seconds: Mapping[str, float]
     """Wall-clock time of each step."""
     checked: tuple[Checked, ...] = ()
@@ -76,7 +76,7 @@ class Clock:
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Times one step, and says that it began."""
+        """Time one step and report its start."""
         self.progress(what, None)
         start = time.perf_counter()
         yield
@@ -97,7 +97,7 @@ def compile_model(
     isolate: bool = False,
     progress: Progress = silent,
 ) -> CompileResult:
-    """Compiles a model with kernels in the place of the dispatches that they match.
+    """Compile a model, replacing the dispatches that kernels match.
 
     `flags` are iree-compile's; without a target among them the target is this machine's CPU. `plan` replays a saved
     plan. With `output` the module is written there, whole or not at all. `substitute=False` gives what IREE makes by
@@ -170,7 +170,7 @@ def _checking(check: bool | Check | None) -> Check | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which kernels there are, and which of them to take."""
+    """Available kernels, and the choice among them."""
 
     kernels: Sequence[Path]
     builtin: bool
@@ -178,13 +178,13 @@ class Selection:
     require: Sequence[str]
 
     def without(self, plan: Plan, refused: frozenset[Key]) -> Selection:
-        """What makes this plan again, but for some dispatches."""
+        """Return the selection that makes this plan again, except for some dispatches."""
         return replace(self, chosen=choices(without(plan, refused)), require=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Substituted:
-    """What stands in a compiled module."""
+    """Substitutions of a compiled module."""
 
     plan: Plan
     payloads: Mapping[str, Payload] = field(default_factory=dict)
@@ -194,7 +194,7 @@ class Substituted:
 def _substitute(
     compilation: Compilation, clock: Clock, selection: Selection, check: Check | None, workers: Executor, folder: Path
 ) -> Substituted:
-    """Compiles a module from its dispatches to the end with kernels, and again without those that the check refuses."""
+    """Compile a module from its dispatches to the end with kernels, and again without those that the check refuses."""
     from .guard.guard import Guard
 
     assert compilation.module is not None
@@ -223,7 +223,7 @@ def _substitute(
 def _put_in(
     compilation: Compilation, clock: Clock, selection: Selection, guard: Guard | None, workers: Executor, folder: Path
 ) -> Substituted:
-    """Plans, and puts in the place of dispatches what no verdict is against that is known already."""
+    """Plan, and embed the payloads that no known verdict refuses."""
     made, sites = plan_module(
         compilation,
         clock,
@@ -256,7 +256,7 @@ def _to_a_module(compilation: Compilation, clock: Clock, attempt: Substituted) -
 
 
 def choices(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """What `make_plan` takes as `chosen`, so that it makes this plan again."""
+    """Return the `chosen` with which `make_plan` makes this plan again."""
     chosen: dict[str, tuple[str, ...]] = {}
     for s in plan.substitutions:
         name = f"{s.dispatch.variant}::{s.dispatch.name}"
@@ -265,7 +265,7 @@ def choices(plan: Plan) -> dict[str, tuple[str, ...]]:
 
 
 def without(plan: Plan, refused: frozenset[Key]) -> Plan:
-    """The plan without the substitutions of some dispatches."""
+    """Return the plan without the substitutions of some dispatches."""
     return replace(plan, substitutions=tuple(s for s in plan.substitutions if dispatch_key(s.dispatch) not in refused))
 
 
@@ -278,7 +278,7 @@ def inspect_model(
     isolate: bool = False,
     progress: Progress = silent,
 ) -> Plan:
-    """Reads all dispatches of a model and decides on each, without compiling further. See `compile_model`.
+    """Read all dispatches of a model and decide on each, without compiling further. See `compile_model`.
 
     A kernel that fits and whose code cannot be built, which ends `compile_model` in an error, is rejected here.
     """
@@ -304,7 +304,7 @@ def inspect_model(
 
 
 def _without_kernels(crash: CompilerCrash, model: Path, flags: Sequence[str]) -> SubstituteError:
-    """A crash before any kernel was put in."""
+    """Report a crash before any kernel was put in."""
     if crash.where == "parse":  # MLIR's parser does not survive every file that ends too early
         return ModelError(
             "the model is not valid MLIR", where=str(model), expected=crash.expected,
@@ -331,7 +331,7 @@ def plan_module(
     chosen: Chosen | None,
     require: Sequence[str],
 ) -> tuple[Plan, list[Any]]:
-    """Reads all dispatches and decides on each; the sites are where they stand in the module."""
+    """Read all dispatches and decide on each; return also their sites in the module."""
     from .catalog.catalog import load_catalog
 
     assert compilation.module is not None
@@ -353,7 +353,7 @@ def plan_executables(
     whole: bool = True,
     demands: Sequence[NumericDemand] = (),
 ) -> tuple[Plan, list[Any]]:
-    """The same for any module that holds executables; `load` gives the kernels for some backends.
+    """Return the same for any module that holds executables; `load` gives the kernels for some backends.
 
     `demands` are what the compiler's flags demand of numbers.
 
@@ -386,7 +386,7 @@ def worker_threads() -> Iterator[Executor]:
 
 
 def _warm_up(flags: Sequence[str]) -> None:
-    """Loads what the later steps need, while the compiler is at work and Python would wait for it."""
+    """Load what the later steps need, while the compiler is at work and Python would wait for it."""
     from .catalog import catalog
     from .dialects import linalg
 
@@ -402,7 +402,7 @@ def _warm_up(flags: Sequence[str]) -> None:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder for files that the compiler reads, gone afterwards."""
+    """Yield a folder for files that the compiler reads, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="iree-substitute-") as folder:
         yield Path(folder)
 
@@ -412,7 +412,7 @@ class Built:
     """A substitution with its payload, made and verified."""
 
     name: str
-    """See `substitution_names`."""
+    """Name of the substitution; see `substitution_names`."""
     substitution: Substitution
     request: Request
     payload: Payload
@@ -426,7 +426,7 @@ def substitute_dispatches(
     folder: Path,
     choices_of: dict[Dispatch, list[Choice]] | None = None,
 ) -> dict[str, Payload]:
-    """Makes all payloads and puts them into the module; the payloads by the name of the dispatch.
+    """Make all payloads and put them into the module; return them by the name of the dispatch.
 
     `choices_of` is filled with the choices that each dispatch is given.
     """
@@ -460,7 +460,7 @@ def put_payloads(
     folder: Path,
     choices_of: dict[Dispatch, list[Choice]] | None = None,
 ) -> None:
-    """Puts payloads into the module that the sites are in, which are of no use afterwards.
+    """Put payloads into the module that the sites are in, which are of no use afterwards.
 
     `choices_of` is filled with the choices that each dispatch is given.
     """
@@ -475,7 +475,7 @@ def put_payloads(
 
 
 def _host_of(plan: Plan, sites: Sequence[Any]) -> HostProgram | None:
-    """The program around the executables, where there is one and a choice has to be written into it."""
+    """Return the program around the executables, where there is one and a choice has to be written into it."""
     if not any(s.conditional or s.dispatch.siblings for s in plan.substitutions):
         return None
     module = sites[0].executable.parent
@@ -491,7 +491,7 @@ def _choice(substitution: Substitution, request: Request, payload: Payload) -> C
 
 
 def run_time_condition(substitution: Substitution) -> Condition:
-    """What has to be checked when the dispatch is launched. Raises `PlanError` if it can never hold."""
+    """Return the condition to check when the dispatch is launched. Raises `PlanError` if it can never hold."""
     sizes = {axis.name: axis.size for axis in substitution.match.axes}
     wanted = [c for c in substitution.kernel.constraints if c.text in substitution.match.fallback]
     condition = join([constraint_to_index(c, sizes) for c in wanted])
@@ -522,7 +522,7 @@ def _check_writable(output: Path) -> None:
 
 @contextmanager
 def _blame(plan: Plan) -> Iterator[None]:
-    """An error of the compiler that names a dispatch with a kernel says which."""
+    """Name the kernel in an error of the compiler that names its dispatch."""
     try:
         yield
     except CompilerError as error:

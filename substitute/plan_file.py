@@ -22,7 +22,7 @@ def load_plan(path: Path) -> dict[str, tuple[str, ...]]:
     from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
     class Entry(BaseModel):
-        """One substitution; `compile` writes more about it, which is for people."""
+        """Entry for one substitution; `compile` writes more fields, for readers."""
 
         model_config = ConfigDict(strict=True)
         dispatch: str = Field(min_length=1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "kernel.toml"
 DEVICES = "local-task vulkan cuda-sim cuda hip"
-"""Where kernels are tried if nobody says otherwise."""
+"""Devices on which kernels are tried by default."""
 DRIVERS = {
     "llvm-cpu": ("local-task", "local-sync"), "vulkan-spirv": ("vulkan",), "cuda": ("cuda-sim", "cuda"),
     "rocm": ("hip",),
@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """A kernel's manifest is a file of tests."""
+    """Collect a kernel's manifest as a file of tests."""
     if file_path.name != MANIFEST or parent.config.getoption("--no-iree-kernels"):
         return None
     return KernelFile.from_parent(parent, path=file_path)
@@ -57,7 +57,7 @@ class KernelFile(pytest.File):
     """One `kernel.toml`."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """A test for each target and device; one that fails if the manifest is wrong."""
+        """Yield a test for each target and device; one that fails if the manifest is wrong."""
         from .catalog.manifest import read_manifest
         from .errors import SubstituteError
 
@@ -78,7 +78,7 @@ class KernelFile(pytest.File):
                     yield KernelItem.from_parent(self, name=name, kernel=kernel.name, device=device)
 
     def _devices(self, target: TargetRule) -> list[str]:
-        """The wanted devices that run this target's code; a simulated GPU is of the target's own architecture."""
+        """Return the wanted devices that run this target's code; a simulated GPU has the target's own architecture."""
         wanted = self.config.getoption("--iree-device") or self.config.getini("iree_devices")
         found = []
         for device in wanted:
@@ -102,7 +102,7 @@ class KernelItem(pytest.Item):
         self.error = error
 
     def runtest(self) -> None:
-        """Validates the kernel against its golden; skips, with the reason, where the device is not to be had."""
+        """Validate the kernel against its golden; skip, with the reason, where the device is not to be had."""
         if self.error is not None:
             raise self.error
         from .catalog.catalog import load_catalog
@@ -124,7 +124,7 @@ class KernelItem(pytest.Item):
             raise WrongKernel(verdict, " ".join([*words, *(["--quick"] if quick else [])]))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """What is wrong, in words; a traceback only for what nobody foresaw."""
+        """Return the failure's message; a traceback only for an unexpected error."""
         from .errors import SubstituteError
 
         error = excinfo.value
@@ -135,7 +135,7 @@ class KernelItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where it stands, and its name."""
+        """Return the item's place and name."""
         return self.path, None, self.name
 
 

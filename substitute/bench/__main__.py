@@ -162,7 +162,7 @@ def _show_models(samples: Samples, sections: frozenset[str], shown: Shown) -> No
 
 
 def judge(samples: Samples, sections: frozenset[str]) -> list[Verdict]:
-    """Every criterion. Results are judged whenever a model ran, since no figure counts without them."""
+    """Return every criterion. Results are judged whenever a model ran, since no figure counts without them."""
     verdicts = judge_results(samples.results)
     if "coverage" in sections:
         verdicts += judge_coverage(samples.coverage)
@@ -170,7 +170,7 @@ def judge(samples: Samples, sections: frozenset[str]) -> list[Verdict]:
 
 
 def to_json(samples: Samples, verdicts: Sequence[Verdict], machine: Mapping[str, str]) -> dict[str, Any]:
-    """What was measured, as it came, and what that means."""
+    """Return the samples and the figures derived from them as JSON values."""
     return {"machine": dict(machine), **asdict(samples), "verdicts": [asdict(verdict) for verdict in verdicts]}
 
 
@@ -200,7 +200,7 @@ def _overrides(files: Sequence[str]) -> dict[str, Path]:
 
 
 def main() -> int:
-    """Runs the benchmark and returns its exit status."""
+    """Run the benchmark and return its exit status."""
     try:
         status = command.main(prog_name="python -m substitute.bench", standalone_mode=False)
         return status if isinstance(status, int) else 0

@@ -25,7 +25,7 @@ TIMEOUT_SECONDS = 1800
 def measure_compile(
     subject: Subject, kernels: Sequence[Path], folder: Path, *, rounds: int, progress: Progress
 ) -> CompileSample:
-    """Times the compilation of a model, imported beforehand, in all ways. Raises `SubstituteError`."""
+    """Time the compilation of a model, imported beforehand, in all ways. Raises `SubstituteError`."""
     progress(f"{subject.name}: import", None)
     source = import_model(subject.path, folder / f"{subject.name.replace('/', '_')}.mlirbc")
     flags = [f"--kernels={folder}" for folder in kernels]
@@ -70,7 +70,7 @@ def interleaved(
 
 
 def import_model(model: Path, target: Path) -> Path:
-    """Writes the model as the compiler's own bytecode (or text, where it is text), so that no import is timed."""
+    """Write the model as the compiler's own bytecode (or text, where it is text), so that no import is timed."""
     isolated(Call(_convert, {"model": model, "target": target}), silent)
     return target
 
@@ -81,7 +81,7 @@ def _convert(model: Path, target: Path, progress: Progress) -> None:
 
 
 def command_path(name: str) -> str:
-    """A command of this Python's environment. Raises `UsageError`."""
+    """Return a command of this Python's environment. Raises `UsageError`."""
     path = Path(sys.executable).with_name(name)
     if not path.is_file():
         raise UsageError(
@@ -92,7 +92,7 @@ def command_path(name: str) -> str:
 
 
 def _command(argv: Sequence[str]) -> Callable[[], None]:
-    """A run of a whole process. It raises `CompilerError` if that fails or does not end."""
+    """Return a function that runs a process. It raises `CompilerError` if that fails or does not end."""
 
     def run() -> None:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What the figures have to be, and whether they are. Pure."""
+"""Criteria for the figures, as pure functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COVERAGE_GOAL = 0.80
 """Part of the dispatches of `GOAL_KINDS` that has to be substituted on the CPU."""
 GOAL_BACKEND = "llvm-cpu"
 ERROR_FACTOR = 2.0
-"""How many times as far from the expected output as stock IREE a model may be."""
+"""Largest allowed ratio of a model's error to stock IREE's."""
 FLOOR_ULPS = 4.0
 """Units in the last place of the largest magnitude that are allowed where stock IREE is nearly exact."""
 COMPILE_GOAL = 1.10
@@ -37,7 +37,7 @@ def allowed_error(output: OutputSample) -> float:
 
 
 def worst_output(outputs: Sequence[OutputSample]) -> OutputSample:
-    """The result that is furthest beyond, or nearest to, what is allowed."""
+    """Return the result that is furthest beyond, or nearest to, what is allowed."""
     return max(outputs, key=_use)
 
 
@@ -50,7 +50,7 @@ def _use(output: OutputSample) -> float:
 
 
 def judge_coverage(samples: Sequence[CoverageSample]) -> list[Verdict]:
-    """The goal for each model on the CPU that has dispatches of the goal's kinds."""
+    """Return the goal for each model on the CPU that has dispatches of the goal's kinds."""
     return [
         Verdict(
             criterion="coverage",
@@ -65,7 +65,7 @@ def judge_coverage(samples: Sequence[CoverageSample]) -> list[Verdict]:
 
 
 def judge_results(samples: Sequence[ResultSample]) -> list[Verdict]:
-    """Every result of every model; the one that is furthest off speaks for the model."""
+    """Return every model's result that is furthest off."""
     verdicts = []
     for sample in samples:
         worst = worst_output(sample.outputs)
@@ -84,7 +84,7 @@ def judge_results(samples: Sequence[ResultSample]) -> list[Verdict]:
 
 
 def judge_compile(samples: Sequence[CompileSample]) -> list[Verdict]:
-    """The goal for the model that it is set for, wherever that comes from."""
+    """Judge the goal for the model that it is set for."""
     verdicts = []
     for sample in samples:
         if sample.model.rpartition("/")[2] == COMPILE_GOAL_MODEL:

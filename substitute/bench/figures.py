@@ -1,4 +1,4 @@
-"""From what was measured to figures: sums, shares, medians, ratios. Pure."""
+"""Figures derived from samples: sums, shares, medians, ratios. Pure functions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SLOWER_SHARE = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """How many of some dispatches were substituted, and what part of stock IREE's time they took."""
+    """Share of some dispatches that is substituted, by number and by stock IREE's time."""
 
     kind: str
     total: int
@@ -75,12 +75,12 @@ def shares_by_kind(sample: CoverageSample) -> list[Share]:
 
 
 def goal_share(sample: CoverageSample) -> Share:
-    """The dispatches that the goal is about."""
+    """Return the dispatches that the goal is about."""
     return share_of("goal", (d for d in sample.dispatches if d.kind in GOAL_KINDS))
 
 
 def whole_share(sample: CoverageSample) -> Share:
-    """All dispatches."""
+    """Return all dispatches."""
     return share_of("all", sample.dispatches)
 
 
@@ -95,7 +95,7 @@ class Slower:
     stock_us: float
     substituted_us: float
     lost: float
-    """What that costs, as a part of the whole model's stock time."""
+    """Time lost, as a share of the whole model's stock time."""
 
 
 def slower_dispatches(samples: Sequence[CoverageSample]) -> list[Slower]:
@@ -126,21 +126,21 @@ class Ratio:
 
 
 def ratios_to(sample: TimeSample, base: str) -> Ratio:
-    """Each case's median beside that of `base`."""
+    """Return the ratio of each case's median to that of `base`."""
     medians = {case: statistics.median(times) for case, times in sample.seconds.items()}
     ratios = {case: value / medians[base] for case, value in medians.items()} if base in medians else {}
     return Ratio(model=sample.model, median_s=medians, ratios=ratios)
 
 
 def geometric_mean(values: Iterable[float]) -> float:
-    """The mean of ratios; not a number where there are none."""
+    """Return the mean of ratios; not a number where there are none."""
     every = list(values)
     return math.exp(sum(map(math.log, every)) / len(every)) if every else math.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrowthFigure:
-    """What a module of this many executables costs."""
+    """Cost of a module with this number of executables."""
 
     executables: int
     substituted: int
@@ -166,13 +166,13 @@ def growth_of(sample: ModuleGrowth) -> GrowthFigure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogFigure:
-    """What a catalog of this many kernels costs."""
+    """Cost of a catalog with this number of kernels."""
 
     kernels: int
     dispatches: int
     load_ms: float
     match_ms: float
-    """For all dispatches."""
+    """Time for all dispatches."""
 
     @property
     def total_ms(self) -> float:

@@ -1,4 +1,4 @@
-"""What the stdin/stdout filter costs: each executable beside a bare interpreter and `cat`, and a whole model."""
+"""Cost of the stdin/stdout filter: each executable compared with a bare interpreter and `cat`, and a whole model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NEW = "new ones, kernels known"
 """Executables that are not in the cache, of a compilation that is not the first with these kernels."""
 MATCHING, NOT_MATCHING = "matching", "not matching"
 FEWEST_RUNS = 20
-"""Of `cat` and of the interpreter, whose times everything is divided by."""
+"""Least number of runs of `cat` and of the interpreter, whose times are the divisors."""
 
 MODEL = """
 func.func @product(%a: tensor<64x96xf32>, %b: tensor<96x128xf32>) -> tensor<64x128xf32> {
@@ -106,7 +106,7 @@ def _drive(argv: Sequence[str], files: Sequence[str], environment: Mapping[str, 
 
 
 def _have_bytecode() -> None:
-    """As after an installation: a checkout may have none, or that of older sources."""
+    """Compile bytecode, as after an installation: a checkout may have none, or that of older sources."""
     compileall.compile_dir(Path(__file__).parent.parent, quiet=2)
 
 
@@ -119,7 +119,7 @@ def _surroundings() -> Iterator[Mapping[str, str]]:
 
 
 def _executable(folder: Path) -> bytes:
-    """A dispatch as IREE's hook gives it to a tool."""
+    """Return a dispatch as IREE's hook gives it to a tool."""
     source, kept = folder / "filter.mlir", folder / "filter.text"
     source.write_text(MODEL)
     tool = folder / "keep-executable"
@@ -139,7 +139,7 @@ def _compile(source: Path, tool: str, environment: Mapping[str, str], folder: Pa
 
 
 def measure_hook(subject: Subject, folder: Path, *, rounds: int, progress: Progress) -> HookSample:
-    """Compiles a model with `cat` and with the filter, the cache empty and full. Raises `SubstituteError`."""
+    """Compile a model with `cat` and with the filter, the cache empty and full. Raises `SubstituteError`."""
     _have_bytecode()
     source = import_model(subject.path, folder / "hook.mlirbc")
     with _surroundings() as full:

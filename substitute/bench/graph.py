@@ -33,7 +33,7 @@ class Graph:
         self._values: list[Array] = []
 
     def input(self, name: str, value: Array) -> str:
-        """An input of the shape and type of `value`, which `finish` gives back."""
+        """Return an input of the shape and type of `value`, which `finish` gives back."""
         import onnx
 
         self._inputs.append(onnx.helper.make_tensor_value_info(name, _element(value), value.shape))
@@ -45,7 +45,7 @@ class Graph:
         return self.random.standard_normal(shape).astype(np.float32)
 
     def output(self, name: str, shape: Sequence[int]) -> None:
-        """Makes a value of f32 an output."""
+        """Make a value of f32 an output."""
         import onnx
 
         self._outputs.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(shape)))
@@ -63,7 +63,7 @@ class Graph:
         return names
 
     def constant(self, value: Array) -> str:
-        """An initializer; equal ones are one."""
+        """Return an initializer; equal ones are one."""
         import onnx
 
         key = f"{value.dtype} {value.shape} {value.tobytes()!r}" if value.nbytes <= 64 else ""
@@ -76,15 +76,15 @@ class Graph:
         return self._known[key]
 
     def scalar(self, value: float) -> str:
-        """An f32 constant without dimensions."""
+        """Return an f32 constant without dimensions."""
         return self.constant(np.array(value, np.float32))
 
     def ints(self, *values: int) -> str:
-        """A one-dimensional i64 constant: a shape, axes, positions."""
+        """Return a one-dimensional i64 constant: a shape, axes, positions."""
         return self.constant(np.array(values, np.int64))
 
     def weight(self, name: str, *shape: int, reduced: int, around: float = 0.0) -> str:
-        """The weight of this name, or normal numbers around `around`.
+        """Return the weight of this name, or normal numbers around `around`.
 
         They are scaled so that a sum over `reduced` products keeps its size. Raises `KeyError` for a name that the
         given weights lack, `ValueError` for another shape.
@@ -120,7 +120,9 @@ class Graph:
         self, x: str, inputs: int, outputs: int, *, kernel: int, stride: int = 1, groups: int = 1,
         pads: Sequence[int] | None = None,
     ) -> str:  # fmt: skip
-        """A square 2-D convolution with bias; padding that keeps the size unless given as top, left, bottom, right."""
+        """Return a square 2-D convolution with bias; padding that keeps the size unless given as top, left, bottom,
+        right.
+        """
         weight = self.weight("", outputs, inputs // groups, kernel, kernel, reduced=inputs // groups * kernel**2)
         return self.add(
             "Conv", x, weight, self.weight("", outputs, reduced=4),
@@ -143,7 +145,7 @@ class Graph:
         return self.add("Mul", self.add("Mul", x, self.scalar(0.5)), self.add("Add", erf, self.scalar(1.0)))
 
     def finish(self, name: str, path: Path) -> tuple[Array, ...]:
-        """Checks the graph and writes it; the values of its inputs."""
+        """Check the graph and writes it; the values of its inputs."""
         import onnx
 
         graph = onnx.helper.make_graph(self._nodes, name, self._inputs, self._outputs, self._initializers)

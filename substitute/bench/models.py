@@ -48,7 +48,7 @@ MOBILENET_BLOCKS = ((6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), 
 
 
 def magika_onnx() -> Path:
-    """The ONNX file inside the installed package `magika`: int32 [batch, 2048] → f32 [batch, types], batch open."""
+    """Return the ONNX file in the installed package `magika`: int32 [batch, 2048] → f32 [batch, types], batch dynamic."""
     import importlib.util
 
     spec = importlib.util.find_spec("magika")
@@ -62,7 +62,7 @@ def magika_onnx() -> Path:
 
 
 def fix_batch(source: Path, target: Path, batch: int) -> Path:
-    """Writes `source` with its first dimension fixed at `batch`, shapes inferred anew."""
+    """Write `source` with its first dimension fixed at `batch`, shapes inferred anew."""
     import onnx
 
     model = onnx.load(source)
@@ -88,7 +88,7 @@ def make_magika(folder: Path) -> Subject:
 
 
 def make_minilm(folder: Path) -> Subject:
-    """The sentence embedding all-MiniLM-L6-v2: ids and mask [1, 128] i64 → [1, 128, 384]."""
+    """Return the sentence embedding all-MiniLM-L6-v2: ids and mask [1, 128] i64 → [1, 128, 384]."""
     weights: Mapping[str, Array] | None = None
     note = REAL_WEIGHTS
     try:

@@ -28,7 +28,7 @@ DEVICE = "local-sync"
 """One thread, the caller's own."""
 VULKAN_FLAGS = ("--iree-hal-target-device=vulkan",)
 PROFILE_SECONDS = 2.0
-"""How long the runtime's profiler may run about."""
+"""Time for which the runtime's profiler may run."""
 MIN_ROUNDS, MAX_ROUNDS = 5, 30
 
 
@@ -42,14 +42,14 @@ class Build:
 
 
 def build(subject: Subject, kernels: Sequence[Path], progress: Progress) -> Build:
-    """Compiles a model twice. Raises `SubstituteError`."""
+    """Compile a model twice. Raises `SubstituteError`."""
     stock = compile_model(subject.path, substitute=False, isolate=True, progress=progress)
     substituted = compile_model(subject.path, kernels=kernels, isolate=True, progress=progress)
     return Build(subject=subject, stock=stock.vmfb, substituted=substituted)
 
 
 def measure_coverage(made: Build, call_s: float) -> CoverageSample:
-    """Every dispatch with what it takes, without and with kernels. `call_s`: about how long one call takes."""
+    """Return every dispatch with its time, without and with kernels. `call_s`: about how long one call takes."""
     from ..device import dispatch_times
 
     calls = max(2, min(50, round(PROFILE_SECONDS / max(call_s, 1e-3))))
@@ -75,7 +75,7 @@ def measure_coverage(made: Build, call_s: float) -> CoverageSample:
 
 
 def count_coverage(subject: Subject, kernels: Sequence[Path], progress: Progress) -> CoverageSample:
-    """Every dispatch that the model has on Vulkan, without times."""
+    """Return every dispatch of the model on Vulkan, without times."""
     plan = inspect_model(subject.path, kernels=kernels, flags=VULKAN_FLAGS, isolate=True, progress=progress)
     taken = _kernels(plan)
     dispatches = tuple(DispatchSample(name=d.name, kind=d.kind, kernel=taken.get(d.name, "")) for d in plan.dispatches)
@@ -83,7 +83,7 @@ def count_coverage(subject: Subject, kernels: Sequence[Path], progress: Progress
 
 
 def measure_results(made: Build) -> tuple[ResultSample, float]:
-    """Both builds' results beside the expected ones, and about how long one call of the stock build takes (s)."""
+    """Compare both builds' results with the expected ones; return also the time of one call of the stock build (s)."""
     from ..device import Session
 
     found: dict[str, list[Array]] = {}

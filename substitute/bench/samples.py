@@ -1,4 +1,4 @@
-"""What was measured, as it came: no sums, no ratios, no judgement."""
+"""Samples as measured, without sums, ratios or judgement."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .subject import LeftOut
 STOCK, SUBSTITUTED, ONNXRUNTIME = "stock", "substituted", "onnxruntime"
 """The cases that are compared, by the names that tables show."""
 CAT, INTERPRETER = "cat", "bare interpreter"
-"""What the filter is compared with."""
+"""Commands that the filter is compared with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class DispatchSample:
     kernel: str
     """The kernel that took it; empty if none did."""
     calls: int = 0
-    """How often one call of the model runs it; 0 where it runs only when the model is loaded, or was not timed."""
+    """Number of runs per call of the model; 0 if it runs only when the model is loaded, or was not timed."""
     stock_ns: float = 0.0
     """Nanoseconds of one call of the model that stock IREE spends in it."""
     substituted_ns: float = 0.0
@@ -36,7 +36,7 @@ class CoverageSample:
     model: str
     backend: str
     timed: bool
-    """False where only the number of dispatches is known."""
+    """False if only the number of dispatches is known."""
     dispatches: tuple[DispatchSample, ...]
 
 
@@ -135,7 +135,7 @@ class SimulatorSample:
     kernel: str
     lane_instructions: int
     checked_s: tuple[float, ...]
-    """With every check."""
+    """Time with every check."""
     unraced_s: tuple[float, ...]
     """Without the check for races."""
 
@@ -174,7 +174,7 @@ class ValidationSample:
     device: str
     quick_s: float
     thorough_s: float | None
-    """None where only the quick validation was run."""
+    """Time of the thorough validation; None if only the quick one was run."""
     quick_cases: int
     thorough_cases: int
     passed: bool
@@ -193,7 +193,7 @@ class GoldenSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
-    """Everything that one run of the benchmark measured."""
+    """All samples of one run of the benchmark."""
 
     coverage: tuple[CoverageSample, ...] = ()
     results: tuple[ResultSample, ...] = ()
@@ -212,11 +212,11 @@ class Samples:
     """Model → where its weights come from."""
     left_out: tuple[LeftOut, ...] = ()
     failures: tuple[LeftOut, ...] = ()
-    """What should have been measured and could not be."""
+    """Measurements that should have been made and could not be."""
 
 
 def merge(first: Samples, second: Samples) -> Samples:
-    """What both measured, in this order."""
+    """Merge the samples of both, in this order."""
     return Samples(
         coverage=first.coverage + second.coverage,
         results=first.results + second.results,

@@ -1,4 +1,4 @@
-"""Which models are measured: those that come along, those of model sets, and single files."""
+"""Selection of the models to measure: included ones, those of model sets, and single files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .models import BUILDERS
 from .subject import Array, LeftOut, Subject, onnxruntime_session, run_onnxruntime
 
 DYNAMIC_SIZE = 4
-"""What a size that a model leaves open gets, where no inputs are given."""
+"""Size that replaces a dynamic one where no inputs are given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Selection:
 def select_models(
     patterns: Sequence[str], sets: Sequence[Path], files: Mapping[str, Path], folder: Path, progress: Progress
 ) -> Selection:
-    """All models whose names fit one of `patterns` (none: all). Those that come along are written to `folder`.
+    """Return all models whose names fit one of `patterns` (none: all). Those that come along are written to `folder`.
 
     `files` replaces the files of models by name; under a new name it adds an ONNX file, with inputs drawn from a seed.
     Raises `UsageError` for a pattern that fits nothing.
@@ -68,7 +68,7 @@ def _wanted(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _replaced(subject: Subject, path: Path) -> Subject:
-    """The same inputs for another file; what it gives for them is asked anew."""
+    """Return the same inputs for another file, with newly computed expected results."""
     _check_onnx(subject.name, path)
     return replace(subject, path=path, expected=run_onnxruntime(path, subject.inputs), note=f"from {path}")
 

@@ -1,4 +1,4 @@
-"""From a model's file to a verdict without a GPU: compiled for CUDA, run on the simulated device, compared."""
+"""Verdict on a model without a GPU: compile it for CUDA, run it on the simulated device, compare results."""
 
 from __future__ import annotations
 

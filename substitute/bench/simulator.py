@@ -1,4 +1,4 @@
-"""How fast the simulated CUDA device executes PTX: six kernels, each checked before its time counts."""
+"""Speed at which the simulated CUDA device executes PTX: six kernels, each checked before its time counts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SHRINK = {True: 4, False: 1}
 
 
 def workloads(*, quick: bool) -> list[Workload]:
-    """The six kernels: memory, reductions, shared memory, tensor cores, atomics' neighbours, divergence."""
+    """Return the six kernels: memory, reductions, shared memory, tensor cores, atomics' neighbours, divergence."""
     random = np.random.default_rng(_SEED)
     n = 512 // SHRINK[quick]
     rows = 4096 // SHRINK[quick] ** 2
@@ -98,7 +98,7 @@ def read_ptx(name: str) -> str:
 def measure_simulator(
     *, quick: bool, repeat: int, progress: Progress
 ) -> tuple[list[SimulatorSample], list[LoadSample]]:
-    """Each kernel with and without the race check. Raises `ValidationError` for a result that is wrong."""
+    """Measure each kernel with and without the race check. Raises `ValidationError` for a wrong result."""
     found = []
     for workload in workloads(quick=quick):
         progress(f"simulate {workload.name}", None)
@@ -161,7 +161,7 @@ def _check(workload: Workload, result: NDArray[Any], findings: Sequence[str]) ->
 
 
 def _measure_load(repeat: int) -> LoadSample:
-    """Copies of a kernel under new names, until the file is large."""
+    """Return copies of a kernel under new names, until the file is large."""
     from ..device.cuda_sim.program import load
     from ..payload.ptx.parse import parse
 

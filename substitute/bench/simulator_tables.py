@@ -14,7 +14,7 @@ from .tables import new_table
 def simulator_tables(
     kernels: Sequence[SimulatorSample], loads: Sequence[LoadSample], models: Sequence[SimulatedModelSample]
 ) -> list[Table]:
-    """How fast it is: kernels, a large file, and whole models."""
+    """Return tables of the simulator's speed: kernels, a large file, and whole models."""
     table = new_table(
         "Simulated CUDA device", ["kernel"],
         ["lane instructions", "all checks s", "million/s", "without races s", "million/s"],

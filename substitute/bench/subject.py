@@ -1,4 +1,4 @@
-"""What is measured: a model file with inputs and expected results."""
+"""Subject of a measurement: a model file with inputs and expected results."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Subject:
 
     name: str
     path: Path
-    """`.onnx`, `.mlir` or `.mlirbc`."""
+    """Path of the model: `.onnx`, `.mlir` or `.mlirbc`."""
     inputs: tuple[Array, ...]
     expected: tuple[Array, ...]
     expected_from: str
-    """Who computed `expected`: `onnxruntime`, `torch`, `jax`."""
+    """Source of `expected`: `onnxruntime`, `torch`, `jax`."""
     note: str = ""
-    """Where the weights come from, for people."""
+    """Source of the weights, for reports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +37,14 @@ class LeftOut:
 
 
 def run_onnxruntime(path: Path, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
-    """All outputs of an ONNX file, on one thread."""
+    """Return all outputs of an ONNX file, on one thread."""
     session = onnxruntime_session(path)
     names = [value.name for value in session.get_inputs()]
     return tuple(session.run(None, dict(zip(names, inputs, strict=True))))
 
 
 def onnxruntime_session(path: Path) -> Any:
-    """An `onnxruntime.InferenceSession` on one thread of the CPU. Raises `UsageError` where it is not installed."""
+    """Return an `onnxruntime.InferenceSession` on one CPU thread. Raises `UsageError` if it is not installed."""
     try:
         import onnxruntime
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""What was measured, as tables."""
+"""Tables of the measurements."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ from .subject import LeftOut
 GOOD, BAD = "green", "bold red"
 NOTHING = "–"
 OWN_PHASES = ("read dispatches", "load kernels", "match", "make payloads")
-"""What a compilation with kernels does besides compiling."""
+"""Phases of a compilation with kernels besides IREE's own."""
 
 
 def model_table(notes: Mapping[str, str]) -> Table:
-    """What is measured."""
+    """Return the table of measured models."""
     table = new_table("Models", ["model", "weights"], [])
     for name, note in notes.items():
         table.add_row(name, note)
@@ -206,7 +206,7 @@ def compile_tables(samples: Sequence[CompileSample]) -> list[Table]:
 
 
 def growth_tables(modules: Sequence[ModuleGrowth], catalogs: Sequence[CatalogGrowth]) -> list[Table]:
-    """How compile time grows with executables, and with kernels."""
+    """Return tables of compile time by the number of executables and of kernels."""
     table = new_table(
         "Compile time by executables", [],
         ["executables", "substituted", "stock s", "substituted s", "ratio", *(f"{p}, ms each" for p in OWN_PHASES)],
@@ -232,7 +232,7 @@ def growth_tables(modules: Sequence[ModuleGrowth], catalogs: Sequence[CatalogGro
 
 
 def validation_tables(kernels: Sequence[ValidationSample], goldens: Sequence[GoldenSample]) -> list[Table]:
-    """What it takes to be sure."""
+    """Return tables of the cost of validation."""
     table = new_table(
         "Validating the built-in kernels", ["kernel", "device"], ["quick s", "cases", "all s", "cases"],
         caption="whole commands but for Python's start; goals: 5 s and 60 s on two idle cores",
@@ -250,7 +250,7 @@ def validation_tables(kernels: Sequence[ValidationSample], goldens: Sequence[Gol
 
 
 def left_out_table(title: str, entries: Sequence[LeftOut]) -> Table:
-    """What was not measured."""
+    """Return the table of omitted measurements."""
     table = new_table(title, ["what", "why"], [])
     for entry in entries:
         table.add_row(entry.name, entry.reason)
@@ -258,7 +258,7 @@ def left_out_table(title: str, entries: Sequence[LeftOut]) -> Table:
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
-    """Every criterion for every model."""
+    """Return every criterion for every model."""
     table = new_table("Goals", ["criterion", "model", "found", "allowed", ""], [])
     for verdict in verdicts:
         table.add_row(verdict.criterion, verdict.model, verdict.found, verdict.allowed, _mark(verdict.passed))
@@ -270,7 +270,7 @@ def _mark(passed: bool) -> Text:
 
 
 def new_table(title: str, texts: Sequence[str], numbers: Sequence[str], *, caption: str = "") -> Table:
-    """A table without rows: columns of words, then columns of numbers."""
+    """Return a table without rows: columns of words, then columns of numbers."""
     table = Table(
         title=title, title_justify="left", title_style="bold", caption=caption or None, caption_justify="left",
         pad_edge=False, box=box.SIMPLE_HEAD, padding=(0, 1),

@@ -1,4 +1,4 @@
-"""What transformers are made of, as ONNX nodes, spelled as exports from torch spell it."""
+"""Building blocks of transformers as ONNX nodes, in the form that torch exports them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from .graph import SEED, Graph
 
 MASKED = float(np.finfo(np.float32).min)
-"""What is added to a score that must not count."""
+"""Value that is added to a masked score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Transformer:
 
 
 def token_ids(graph: Graph, size: Transformer) -> str:
-    """An input of seeded tokens, [batch, length] i64."""
+    """Return an input of seeded tokens, [batch, length] i64."""
     values = np.random.default_rng(SEED).integers(0, size.vocabulary, (size.batch, size.length), dtype=np.int64)
     return graph.input("ids", values)
 
@@ -90,7 +90,7 @@ def split_heads(graph: Graph, x: str, size: Transformer, heads: int) -> str:
 
 
 def repeat_heads(graph: Graph, x: str, size: Transformer) -> str:
-    """Each head of keys or values for the heads of queries that share it."""
+    """Repeat each head of keys or values for the heads of queries that share it."""
     shape = (size.batch, size.key_heads, size.heads // size.key_heads, size.length, size.head)
     wide = graph.add("Expand", graph.add("Unsqueeze", x, graph.ints(2)), graph.ints(*shape))
     return graph.add("Reshape", wide, graph.ints(size.batch, size.heads, size.length, size.head))

@@ -1,4 +1,4 @@
-"""How long validating a built-in kernel takes, and the golden of a model's dispatches beside IREE's own compiling."""
+"""Time of validating a built-in kernel, and of a model's golden results relative to IREE's compilation."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..pipeline import Progress
 from .samples import GoldenSample, ValidationSample
 
 DEVICES = {"llvm-cpu": "local-task", "vulkan-spirv": "vulkan"}
-"""Where each backend's kernels are tried: a simulated device says nothing about time."""
+"""Device on which each backend's kernels are validated: a simulated device says nothing about time."""
 
 
 def measure_validations(*, thorough: bool, progress: Progress) -> list[ValidationSample]:
-    """Every built-in kernel with a device here, quickly, and if `thorough` with all cases as well.
+    """Validate every built-in kernel with a device here, quickly, and if `thorough` with all cases as well.
 
     Each runs in processes of its own, as on the command line. Raises `ValidationError` for a kernel that is wrong.
     """
@@ -36,7 +36,7 @@ def measure_validations(*, thorough: bool, progress: Progress) -> list[Validatio
 
 
 def measure_golden(name: str, model: Path, flags: Sequence[str], progress: Progress) -> GoldenSample:
-    """An audit of a model on this machine's CPU."""
+    """Audit a model on this machine's CPU."""
     from ..validate.audit import audit_model
 
     audit = audit_model(model, device="local-task", flags=flags, isolate=True, progress=progress)

@@ -40,7 +40,7 @@ def command(
     faster_only: bool,
     flags: tuple[str, ...],
 ) -> None:
-    """Compile MODEL (.mlir, .mlirbc or .onnx) with kernels in the place of IREE's own code."""
+    """Compile MODEL (.mlir, .mlirbc or .onnx), replacing dispatches by the kernels that match them."""
     check_writable(output, "-o")
     check_writable(plan_out, "--plan-out")
     from ..cache.atomic import write_whole

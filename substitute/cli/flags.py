@@ -15,7 +15,7 @@ from ..errors import UsageError
 MODEL_SUFFIXES = (".mlir", ".mlirbc", ".onnx")
 
 _COMPILERS = ("--iree", "--mlir", "--llvm", "--debug", "--print", "--verify", "--torch", "--stablehlo", "--tosa")
-"""What flags of IREE, MLIR and LLVM usually begin with: never taken for a misspelt option of ours."""
+"""Usual prefixes of flags of IREE, MLIR and LLVM, which are never taken for a misspelt option of this command."""
 
 
 _EPILOG = (
@@ -39,7 +39,7 @@ class CompilerCommand(click.Command):
     """A command whose unknown options are flags of IREE's compiler; its function receives them as `flags`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Takes IREE's flags out before click sees them: click would read `-iree-…` as `-i -r -e -e …`."""
+        """Take IREE's flags out before click sees them: click would read `-iree-…` as `-i -r -e -e …`."""
         options = {
             name: not option.is_flag and not option.count
             for option in self.get_params(ctx)
@@ -52,7 +52,7 @@ class CompilerCommand(click.Command):
         return rest
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Says where the other options go."""
+        """Say where the other options go."""
         super().format_epilog(ctx, formatter)
         formatter.write_paragraph()
         for line in _EPILOG:  # not write_text, which breaks flags at their hyphens
@@ -60,7 +60,7 @@ class CompilerCommand(click.Command):
 
 
 def expand_response_files(args: Sequence[str], options: Mapping[str, bool]) -> list[str]:
-    """Return the arguments with the words of `FILE` in the place of each `@FILE`, as iree-compile takes them.
+    """Replace each `@FILE` by the words of `FILE`, as iree-compile does.
 
     The value of one of our options is no such file (`--input @x.npy`), nor is what names no file.
     """
@@ -78,7 +78,7 @@ def expand_response_files(args: Sequence[str], options: Mapping[str, bool]) -> l
 
 
 def split_arguments(args: Sequence[str], options: Mapping[str, bool]) -> SplitArguments:
-    """Sorts a command line. `options` says of each of our options whether it takes a value.
+    """Sort a command line. `options` says of each of our options whether it takes a value.
 
     A word after an unknown option without `=` is that option's value, unless no other word can be the model: the
     option is then one that takes no value. Raises `UsageError` for what is likely a misspelt option of ours.
@@ -115,7 +115,7 @@ def split_arguments(args: Sequence[str], options: Mapping[str, bool]) -> SplitAr
 
 
 def _take_model(flags: list[str | tuple[str, str]]) -> list[str]:
-    """The model, where it follows a flag that takes no value; that flag loses it."""
+    """Return the model, where it follows a flag that takes no value; that flag loses it."""
     candidates = [
         at for at, flag in enumerate(flags) if isinstance(flag, tuple) and flag[1].endswith(MODEL_SUFFIXES)
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The entry point of `iree-substitute`: commands, and what becomes of errors."""
+"""Entry point of `iree-substitute`: its commands and the handling of errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INTERRUPTED = 130
 BUG = 70
 
 COMMANDS: dict[str, str] = {
-    "compile": "Compile a model with kernels in the place of IREE's own code.",
+    "compile": "Compile a model, replacing IREE's code by kernels.",
     "inspect": "List the dispatches of a model and the kernel that takes each.",
     "explain": "Say rule by rule why a kernel fits a dispatch or not.",
     "run": "Run a compiled module on a device.",
@@ -79,7 +79,7 @@ def cli(debug: bool) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit status; what went wrong is on standard error."""
+    """Run a command and return its exit status; what went wrong is on standard error."""
     args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     debug = args[:1] == ["--debug"] or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
     try:
@@ -114,7 +114,7 @@ def _trace(debug: bool) -> None:
 
 
 def _usage(error: click.ClickException) -> str:
-    """Click's words in the form of ours."""
+    """Convert an error of click."""
     message = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else PROGRAM

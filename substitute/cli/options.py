@@ -15,12 +15,12 @@ FILE = click.Path(path_type=Path)
 
 
 def model_argument(function: F) -> F:
-    """The model, and what it is."""
+    """Return the model, and what it is."""
     return click.argument("model", type=FILE)(function)
 
 
 def catalog_options(function: F) -> F:
-    """Which kernels there are to choose from."""
+    """Add the options that select the kernels to choose from."""
     function = click.option(
         "--no-builtin", "builtin", is_flag=True, flag_value=False, default=True,
         help="Use only the kernels of --kernels, not the built-in ones or those of installed packs.",
@@ -37,7 +37,7 @@ def json_option(function: F) -> F:
 
 
 def report_options(function: F) -> F:
-    """Where verdicts are written besides the terminal."""
+    """Add the options for files that verdicts are written to."""
     for name, parameter, text in (
         ("--html", "html", "Write one page with plots (needs the extra `report`)."),
         ("--junit", "junit", "Write JUnit XML, for continuous integration."),

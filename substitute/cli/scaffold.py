@@ -1,4 +1,4 @@
-"""What `iree-substitute new` writes: a small kernel that works, for each way of writing one."""
+"""Files that `iree-substitute new` writes: a small working kernel for each way of writing one."""
 
 from __future__ import annotations
 

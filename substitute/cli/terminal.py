@@ -33,7 +33,7 @@ def terminal_width() -> int | None:
 
 
 def show(renderable: RenderableType) -> None:
-    """Prints a table or text to standard output."""
+    """Print a table or text to standard output."""
     from rich.console import Console
 
     width = terminal_width()
@@ -48,17 +48,17 @@ def show(renderable: RenderableType) -> None:
 
 
 def show_json(value: Mapping[str, Any]) -> None:
-    """Prints JSON to standard output."""
+    """Print JSON to standard output."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 EVERY_S = 10.0
-"""How often a long command says where it is, if nobody watches a terminal."""
+"""Interval at which a long command reports its progress when no terminal shows it."""
 
 
 @contextlib.contextmanager
 def progress(*, long: bool = False) -> Iterator[Progress]:
-    """Shows phases on standard error while they last, if that is a terminal.
+    """Show phases on standard error while they last, if that is a terminal.
 
     Elsewhere a command that may take `long` prints its phase as a line now and then, so that a log shows that it lives.
     """
@@ -82,7 +82,7 @@ def progress(*, long: bool = False) -> Iterator[Progress]:
 
 
 def say_target(flags: Sequence[str]) -> None:
-    """Says on standard error what a flag that leaves the target open makes us add. Raises `UsageError`."""
+    """Say on standard error what a flag that leaves the target open makes us add. Raises `UsageError`."""
     note = add_target(flags).note
     if note:
         click.echo(f"note: {note}", err=True)
@@ -103,7 +103,7 @@ def _as_lines(stream: TextIO) -> Progress:
 
 
 def check_writable(file: Path | None, option: str) -> None:
-    """Finds out before the long work whether its result can be written. Raises `UsageError`."""
+    """Find out before the long work whether its result can be written. Raises `UsageError`."""
     if file is None:
         return
     if file.is_dir():

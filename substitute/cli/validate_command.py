@@ -17,12 +17,12 @@ from .run_command import VALUES
 from .terminal import progress, show, show_json, terminal_width
 
 REPRODUCERS = Path("reproducers")
-"""Where the culprits of a wrong model are kept."""
+"""Folder for the dispatches that make a model wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What kernels and models have in common."""
+    """Options that kernels and models have in common."""
 
     device: str
     quick: bool
@@ -41,7 +41,7 @@ class ValidateCommand(CompilerCommand):
     """Exit status 1 is a verdict here, so that whatever else goes wrong is 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command."""
+        """Run the command."""
         try:
             return super().invoke(ctx)
         except SubstituteError as error:
@@ -175,7 +175,7 @@ def _model(
     expected: tuple[str, ...],
     reproducer: Path,
 ) -> int:
-    """A model's substituted dispatches, and then the whole of it."""
+    """Return a model's substituted dispatches, and then the whole of it."""
     from ..device import parse_inputs
     from ..report.as_json import verdict_to_json
     from ..report.tables import verdict_table
@@ -213,7 +213,7 @@ def _model(
 
 
 def _bundle_model(model: Path, request: Request, *, plan: Path | None, inputs: Sequence[Any]) -> int:
-    """Packs every substituted dispatch of a model, with the launches that it has there."""
+    """Pack every substituted dispatch of a model, with the launches that it has there."""
     from ..isolate import Call, isolated
     from ..validate.build import Wanted, only_bundle
     from ..validate.several import write_bundle
@@ -241,7 +241,7 @@ def _bundled(places: Sequence[Path]) -> int:
 
 
 def _repeat(what: str) -> str:
-    """The command line for `what` alone, with its seed and without what chooses cases."""
+    """Return the command line for `what` alone, with its seed and without what chooses cases."""
     import shlex
     import sys
 

@@ -14,7 +14,7 @@ OF_BINDINGS = 64
 
 
 def check_alignment(kernel: Kernel, match: Match) -> Rule | None:
-    """The rule on where operands begin; None for a kernel that asks for nothing."""
+    """Return the rule on where operands begin; None for a kernel that asks for nothing."""
     if kernel.alignment == 1 or match.program is None:
         return None
     expected = f"operands at multiples of {kernel.alignment} bytes"
@@ -31,7 +31,7 @@ def check_alignment(kernel: Kernel, match: Match) -> Rule | None:
 
 
 def divisor(value: Index) -> int:
-    """A number of which the value is certainly a multiple; 0 for 0."""
+    """Return a number of which the value is certainly a multiple; 0 for 0."""
     if isinstance(value, int):
         return value
     parts = [divisor(a) for a in value.args if isinstance(a, int | Expr)]

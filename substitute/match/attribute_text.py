@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 
 Node = str | tuple["Node", ...] | Mapping[str, "Node"]
-"""A number, word or string (without quotes and type); an array; what stands in `{…}` or `<…>`, by key or position."""
+"""Parsed attribute: a number, word or string (without quotes and type); an array; the content of `{…}` or `<…>`."""
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|->|[{}\[\]<>()=,:]|[^\s{}\[\]<>()=,:"]+')
 _PAIRS = {"{": "}", "<": ">", "[": "]", "(": ")"}
 
 
 def parse_attribute(text: str) -> Node:
-    """The attribute's parts; the text itself where it is not what is expected here."""
+    """Return the attribute's parts; the text itself where it is not what is expected here."""
     tokens = _TOKEN.findall(text)
     try:
         node, end = _value(tokens, 0)
@@ -23,7 +23,7 @@ def parse_attribute(text: str) -> Node:
 
 
 def inside(text: str, path: tuple[str, ...]) -> tuple[Node | None, tuple[str, ...]]:
-    """What lies below these keys, and the keys of the table in which the first missing one was looked for."""
+    """Return the value below these keys, and the keys of the table in which the first missing one was looked up."""
     node = parse_attribute(text)
     for key in path:
         entries = _entries(node)
@@ -34,7 +34,7 @@ def inside(text: str, path: tuple[str, ...]) -> tuple[Node | None, tuple[str, ..
 
 
 def scalars(node: Node) -> tuple[str, ...]:
-    """The single values of an array or of words joined by `|`, or the value itself."""
+    """Return the single values of an array or of words joined by `|`, or the value itself."""
     if isinstance(node, str):
         return (node, *node.split("|")) if "|" in node else (node,)
     if isinstance(node, tuple):
@@ -43,7 +43,7 @@ def scalars(node: Node) -> tuple[str, ...]:
 
 
 def show(node: Node) -> str:
-    """For messages."""
+    """Format a value for messages."""
     if isinstance(node, str):
         return node
     if isinstance(node, tuple):

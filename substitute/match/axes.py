@@ -1,4 +1,4 @@
-"""Which loops of a dispatch are which axes of a definition."""
+"""Assignment of a dispatch's loops to a definition's axes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_WAYS = 5000
 
 
 def axis_of_loops(nest: Nest, operands: Sequence[OperandSpec]) -> tuple[str, ...]:
-    """The name of the axis that each loop of a definition's nest runs over.
+    """Return the name of the axis that each loop of a definition's nest runs over.
 
     A loop of static size has the name of the operand's axis that it runs along, or else its size.
     """
@@ -42,7 +42,7 @@ def assign(
     axes: tuple[str, ...],
     names: tuple[str, ...],
 ) -> Iterator[tuple[tuple[int, ...], ...]] | Rule:
-    """All ways to give the nest's loops to the pattern's loops, or the rule that says why there is none.
+    """Yield all ways to give the nest's loops to the pattern's loops, or the rule that says why there is none.
 
     A loop fits an axis if both are used alike. An axis that is a group takes any number of loops; any other takes
     one, or none (its size is then one). `axes` are the names of the pattern's loops, `names` those of its reads.
@@ -80,7 +80,7 @@ def assign(
 def _share(
     loops: list[int], takers: list[int], axes: tuple[str, ...], groups: frozenset[str]
 ) -> Iterator[dict[int, tuple[int, ...]]]:
-    """All ways to deal loops out, each taker's in order; first those in which the fewest takers get none."""
+    """Yield all ways to deal loops out, each taker's in order; first those in which the fewest takers get none."""
     alone = [t for t in takers if axes[t] not in groups]
     if len(loops) > len(takers) and len(alone) == len(takers):
         return
@@ -101,7 +101,7 @@ def _combine(choices: list[list[dict[int, tuple[int, ...]]]], count: int) -> Ite
 def bind_axes(
     pattern: Nest, axes: tuple[str, ...], assignment: tuple[tuple[int, ...], ...], nest: Nest
 ) -> tuple[Axis, ...] | Rule:
-    """The axes with their sizes, or the rule that a static size of the definition breaks."""
+    """Return the axes with their sizes, or the rule that a static size of the definition breaks."""
     bound: list[Axis] = []
     for size, axis, loops in zip(pattern.sizes, axes, assignment, strict=True):
         sizes: tuple[Index, ...] = tuple(nest.sizes[n] for n in loops)

@@ -1,4 +1,4 @@
-"""What a device is asked when the module is loaded, and what follows from its answers for a kernel's code."""
+"""Tests of the device at load time, and their consequences for a kernel's code."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ _SPIRV_WORDS = {
 
 
 def ways_in(rules: Sequence[TargetRule], target: Target) -> tuple[TargetRule, ...]:
-    """The target rules by which a kernel gets into a variant: one that asks the device nothing, else all that fit."""
+    """Return the target rules by which a kernel gets into a variant: one that asks the device nothing, else all that
+    fit.
+    """
     fitting = [rule for rule in rules if fits(rule, target)]
     certain = [rule for rule in fitting if not rule.device]
     return tuple(certain[:1] or fitting)
 
 
 def promised(target: Target, rule: TargetRule) -> Target:
-    """The target that the kernel's code may count on: the variant's own, and what the device was asked for."""
+    """Return the target that the kernel's code may count on: the variant's own, and what the device was asked for."""
     if not rule.device:
         return target
     config = dict(target.config)
@@ -51,7 +53,7 @@ def features_asked(rule: TargetRule) -> tuple[str, ...]:
 
 
 def _is_there(test: DeviceTest) -> bool:
-    """True for a test that 0 fails and 1 passes: a feature that has to be there."""
+    """Return True for a test that 0 fails and 1 passes, which asks for a feature."""
     return not holds(test, 0) and holds(test, 1)
 
 
@@ -64,7 +66,7 @@ def _with_word(info: str, key: str, word: str) -> str:
 
 
 def holds(test: DeviceTest, answer: int) -> bool:
-    """Whether a device that gives this answer passes."""
+    """Return True if a device that gives this answer passes the test."""
     match test.relation:
         case "==":
             return answer == test.value
@@ -81,7 +83,7 @@ def holds(test: DeviceTest, answer: int) -> bool:
 
 
 def exclude_each_other(some: Sequence[TargetRule], others: Sequence[TargetRule]) -> bool:
-    """True if no device passes a rule of both: then it does not matter which kernel is asked first."""
+    """Return True if no device passes a rule of both, so that their order does not matter."""
     return all(_disjoint(a, b) for a in some for b in others)
 
 

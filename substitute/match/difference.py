@@ -11,19 +11,19 @@ from ..model.ops import COMMUTATIVE
 from ..model.scalar import Scalar
 
 _DEPTH = 2
-"""How many operations below the one that differs are shown."""
+"""Number of levels of operations below the differing one that a message shows."""
 _LONGEST = 100
 """Characters of an expression that are shown around the place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """What a definition has in one place, and what the dispatch has there."""
+    """Subgraph of a definition and the different one at the same place of the dispatch."""
 
     expected: str
     found: str
     at_root: bool = False
-    """True where the results themselves differ, not what they are computed from."""
+    """True if the results themselves differ, rather than operands that they are computed from."""
 
 
 def find_difference(
@@ -45,7 +45,7 @@ def count_agreement(pattern: Nest, nest: Nest, *, prologue: bool) -> int:
 
 
 def expression_words(nest: Nest, at: int, names: Sequence[str] = (), depth: int = _DEPTH) -> str:
-    """Return a node for people: `addf(mulf(a, b), 1.5)`, with `…` where it goes deeper."""
+    """Format a node: `addf(mulf(a, b), 1.5)`, with `…` below the depth limit."""
     node = nest.expr.nodes[at]
     if node.op == "read":
         return names[node.attribute] if names and isinstance(node.attribute, int) else f"in{node.attribute}"
@@ -98,7 +98,7 @@ class _Comparison:
         return self._conflict(bound)
 
     def agreement(self, p: int, g: int) -> int:
-        """The number of nodes at and below `p` that have their like at and below `g`."""
+        """Return the number of nodes at and below `p` that have their like at and below `g`."""
         if (p, g) not in self._agreement:
             wanted, found = self.pattern.expr.nodes[p], self.nest.expr.nodes[g]
             alike = self._alike(wanted, found)
@@ -118,7 +118,7 @@ class _Comparison:
         return wanted.op in ("gather", "index") or repr(wanted.attribute) == repr(found.attribute)
 
     def _order(self, wanted: Scalar, found: Scalar) -> tuple[int, ...]:
-        """The dispatch's operands in the order in which most of them agree."""
+        """Return the dispatch's operands in the order in which most of them agree."""
         if wanted.op not in COMMUTATIVE:
             return found.operands
         orders = (found.operands, found.operands[::-1])
@@ -127,7 +127,7 @@ class _Comparison:
     def _first(
         self, p: int, g: int, above: tuple[int, int] | None, bound: list[tuple[int, int]]
     ) -> tuple[int, int, tuple[int, int] | None] | None:
-        """The first pair of nodes that are not alike, and the pair above them."""
+        """Return the first pair of nodes that are not alike, and the pair above them."""
         wanted, found = self.pattern.expr.nodes[p], self.nest.expr.nodes[g]
         if not self._alike(wanted, found):
             return p, g, above

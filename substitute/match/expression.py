@@ -12,16 +12,16 @@ from ..model.scalar import ScalarGraph
 
 @dataclass(frozen=True, slots=True)
 class Unified:
-    """What of the dispatch stands in the place of the definition's leaves."""
+    """Parts of the dispatch that correspond to the definition's leaves."""
 
     nodes: Mapping[int, int]
-    """For each read or gather of the definition (by its source's number), a node of the dispatch."""
+    """Node of the dispatch for each read or gather of the definition, by the number of its source."""
     loops: Mapping[int, int]
-    """For each loop whose index the definition computes with, the dispatch's loop."""
+    """Loop of the dispatch for each loop whose index the definition computes with."""
 
 
 def unify(pattern: ScalarGraph, graph: ScalarGraph, *, prologue: bool) -> Iterator[Unified]:
-    """Every way in which `graph` is `pattern` with something in the place of the pattern's reads.
+    """Yield every unifier of `graph` with `pattern`, whose reads stand for any subgraph.
 
     With `prologue` anything may stand there, without only a read; two reads never share a node (x·x is no a·b).
     Operands of commutative operations match in either order.
@@ -84,22 +84,22 @@ def _with_leaf(bound: _Bound, leaf: tuple[str, object], value: object) -> _Bound
 
 @dataclass(frozen=True, slots=True)
 class LoopUse:
-    """How one loop is used: what decides which axis of a definition it can be."""
+    """Uses of one loop, which decide the axes of a definition that it can be."""
 
     kind: str
     reads: frozenset[int]
     """The definition's reads in which it occurs."""
     windowed: frozenset[int]
-    """Those in which it shares its coordinate with another loop, or jumps."""
+    """Uses in which it shares its coordinate with another loop, or has a stride."""
 
     def words(self, names: tuple[str, ...]) -> str:
-        """For people."""
+        """Format the uses for messages."""
         where = ", ".join(names[r] + (" (windowed)" if r in self.windowed else "") for r in sorted(self.reads))
         return f"a {self.kind} loop in {where or 'no input'}"
 
 
 def loop_uses(nest: Nest, roots: Mapping[int, int]) -> tuple[LoopUse, ...]:
-    """The use of each loop, where read `r` of the definition is the node `roots[r]` of this nest."""
+    """Return the use of each loop, where read `r` of the definition is the node `roots[r]` of this nest."""
     reads: list[set[int]] = [set() for _ in nest.sizes]
     windowed: list[set[int]] = [set() for _ in nest.sizes]
     for number, root in roots.items():

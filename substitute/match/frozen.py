@@ -1,4 +1,4 @@
-"""What is frozen into a finished SPIR-V binary when it is embedded, and therefore has to be known by then."""
+"""Values that are frozen into a finished SPIR-V binary when it is embedded and must be known by then."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..model.kernel import ExecutableConstant, Kernel
 from ..model.plan import Match, Placement, Rule
 
 OFFSET = "offset."
-"""What the name of an operand's first element begins with."""
+"""Prefix of the name of an operand's first element."""
 
 
 def check_frozen(kernel: Kernel, match: Match) -> Rule | None:
-    """Whether sizes, offsets and executable constants are numbers; None for a kernel that asks for none of them."""
+    """Check that sizes, offsets and executable constants are numbers; None for a kernel that uses none of them."""
     spirv = kernel.payload.kind.has_spec_constants
     if not spirv and not any(constant.value for constant in kernel.executable_constants):
         return None
@@ -51,7 +51,7 @@ def frozen_values(kernel: Kernel, match: Match) -> dict[int, int]:
 
 
 def constant_values(kernel: Kernel, match: Match) -> list[tuple[ExecutableConstant, Index | None]]:
-    """Each executable constant with the value of its expression; None where the device answers instead."""
+    """Return each executable constant with the value of its expression; None where the device provides it."""
     sizes = {axis.name: axis.size for axis in match.axes}
     where = str(kernel.folder)
     return [

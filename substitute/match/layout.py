@@ -1,4 +1,4 @@
-"""Where the operands of a definition lie in a dispatch, and whether a kernel can take them there."""
+"""Layout of a definition's operands in a dispatch, and the check that a kernel accepts it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def place(
     access: tuple[Linear, ...],
     axes: Sequence[Axis],
 ) -> Placement | Rule:
-    """Where an operand lies. `wanted` are the definition's coordinates over its own loops, one axis each in `axes`.
+    """Return the placement of an operand. `wanted` are the definition's coordinates over its own loops, one axis each
+    in `axes`.
 
     The rule that fails says that the dispatch moves over the operand in a way that the definition's coordinates
     cannot express.
@@ -68,7 +69,7 @@ def place(
 def _window_stride(
     spec: OperandSpec, parts: list[tuple[Axis, Index]], view: View, access: tuple[Linear, ...]
 ) -> Index | Rule:
-    """The stride of a dimension that several axes move along, such as `oh * 2 + kh`."""
+    """Return the stride of a dimension that several axes move along, such as `oh * 2 + kh`."""
     found: dict[Index, str] = {}
     for axis, coefficient in parts:
         along = stride_along(view, access, axis.loops[-1])
@@ -87,7 +88,7 @@ def _window_rule(spec: OperandSpec, parts: list[tuple[Axis, Index]], found: str)
 
 
 def _extent(coordinate: Linear, axes: Sequence[Axis]) -> Index:
-    """The size of a dimension that a window runs over: Σ coefficient · (size - 1) + 1."""
+    """Return the size of a dimension that a window runs over: Σ coefficient · (size - 1) + 1."""
     extent: Index = 1
     for number, coefficient in coordinate.terms:
         extent = add(extent, mul(coefficient, add(axes[number].size, -1)))
@@ -95,7 +96,7 @@ def _extent(coordinate: Linear, axes: Sequence[Axis]) -> Index:
 
 
 def check_contiguous(spec: OperandSpec, placement: Placement, shape: tuple[Index, ...], axes: Sequence[Axis]) -> Rule:
-    """A plain operand has to lie in memory exactly as the definition's tensor would: row-major, without gaps."""
+    """Check that a plain operand lies in memory as the definition's tensor does: row-major, without gaps."""
     sizes = {axis.name: axis.size for axis in axes}
     step: Index = 1
     for axis_name, size, dimension in zip(
@@ -113,7 +114,7 @@ def check_contiguous(spec: OperandSpec, placement: Placement, shape: tuple[Index
 
 
 def check_one_stride(spec: OperandSpec, placement: Placement) -> Rule:
-    """A payload that is a file gets one stride for each dimension: several loops have to follow each other."""
+    """Check that the loops of each dimension are contiguous: a payload that is a file gets one stride per dimension."""
     for axis, dimension in zip(spec.axes, placement.dimensions, strict=True):
         if joint_stride(dimension) is None:
             return Rule(
@@ -124,7 +125,7 @@ def check_one_stride(spec: OperandSpec, placement: Placement) -> Rule:
 
 
 def joint_stride(dimension: Dimension) -> Index | None:
-    """The stride of a dimension that one or several loops run over as one; None if there are gaps between them."""
+    """Return the stride of a dimension that one or several contiguous loops run over; None if there are gaps."""
     if not dimension:
         return 0
     following = [part for part in dimension if part[0] != 1] or [dimension[-1]]

@@ -8,7 +8,7 @@ from ..model.plan import Rule
 
 
 def check_in_place(kernel: Kernel, program: Program) -> Rule | None:
-    """None where no result overwrites what the kernel still has to read.
+    """Return the rule that fails if a result overwrites data that the kernel still has to read; else None.
 
     A generator with slots sees the whole dispatch and has to look for itself. Any other kernel may store before it has
     read everything, unless it is element-wise: then an element may take the place of the one that it was computed from.

@@ -83,7 +83,7 @@ def _named_layouts(
     axes: tuple[Axis, ...],
     produced: Mapping[int, Produced],
 ) -> NestMatch | Rule:
-    """The one input of an operation that is seen as loops over it."""
+    """Return the single input of an operation that is treated as loops over it."""
     source, read = pattern.reads[0].source, core.reads[0]
     made = Produced(
         number=core.temporaries[0], wanted=wanted.reads[0].access, found=found.reads[0].access,

@@ -1,4 +1,4 @@
-"""How near a kernel came to a dispatch that it does not fit."""
+"""Measure of how near a kernel comes to a dispatch that it does not match."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..model.kernel import Form, Kernel
 from ..model.plan import Decision
 
 Features = frozenset[tuple[Hashable, int]]
-"""What a program consists of, each with its ordinal among equals, so that the intersection counts what is common."""
+"""Elements of a program, each with its ordinal among equals, so that the intersection counts common ones."""
 
 _STAGES = ("target", "select", "layout.bindings", "layout.constants", "structure.read", "executable", "device",
            "structure.cores", "structure", "layout", "constraint", "choice", "frozen", "numerics",
@@ -59,7 +59,7 @@ def likeness(kernel: Kernel, form: Form, program: Program) -> float:
 
 
 def _asks_everything(kernel: Kernel) -> bool:
-    """True for a rule that looks at every dispatch by itself: its refusal says little of the dispatch."""
+    """Return True for a rule that examines every dispatch by itself: its refusal says little about the dispatch."""
     selective = kernel.forms or kernel.dispatches or kernel.kinds
     return kernel.payload.kind.selects_by_code and not selective
 
@@ -106,7 +106,7 @@ def _features(key: _ById, stores: bool, producers: bool) -> Features:
 
 
 def _of_stage(stage: Stage) -> Iterator[Hashable]:
-    """An operation counts once by what it does, whatever its type, and once more exactly."""
+    """Yield each operation twice: once by its kind, whatever its type, and once exactly."""
     if isinstance(stage, Named):
         # it is several loop nests in one, and nothing else is like it
         yield from (("core", stage.op, number) for number in range(_NAMED_COUNTS))

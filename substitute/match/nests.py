@@ -18,7 +18,7 @@ from .temporaries import Produced, check_temporary
 def bind_nest(
     kernel: Kernel, form: Form, pattern: Nest, core: Nest, unified: Unified, produced: Mapping[int, Produced]
 ) -> NestMatch | Rule:
-    """How a definition's nest lies on `core`, whose body is unified with it; or the rule that failed closest."""
+    """Match a definition's nest with `core`, whose body is unified with it; else return the rule that failed last."""
     names = tuple(operand_name(kernel, form, read) for read in pattern.reads)
     axis_names = axis_of_loops(pattern, kernel.operands)
     pattern_roots = {
@@ -52,7 +52,7 @@ def bind_nest(
 
 
 def _check_indices(unified: Unified, assignment: tuple[tuple[int, ...], ...], names: tuple[str, ...]) -> Rule | None:
-    """The index of a loop that the definition computes with has to be that of the loop that runs over this axis."""
+    """Check that each loop index in the definition's computation is the index of the loop over the same axis."""
     for wanted, found in unified.loops.items():
         if assignment[wanted] != (found,):
             return Rule(
@@ -111,7 +111,7 @@ def _check_layouts(
 
 
 def _gathered(kernel: Kernel, wanted: View, source: View | int, axes: tuple[Axis, ...]) -> Placement | Rule:
-    """Where the operand lies that is read at computed coordinates."""
+    """Return the placement of an operand that is read at computed coordinates."""
     spec = kernel.operands[wanted.operand]
     if not isinstance(source, View):
         return two_tensors(spec.name)
@@ -127,7 +127,7 @@ def _gathered(kernel: Kernel, wanted: View, source: View | int, axes: tuple[Axis
 
 
 def _sizes_of(wanted: View, placed: Placement, axes: tuple[Axis, ...]) -> Iterator[Axis]:
-    """The axes of a gathered operand that no loop runs over."""
+    """Yield the axes of a gathered operand that no loop runs over."""
     for size, actual in zip(wanted.type.shape, placed.view.type.shape, strict=True):
         if isinstance(size, Expr) and size.op == "symbol" and size.args[0] not in {axis.name for axis in axes}:
             yield Axis(name=str(size.args[0]), loops=(), sizes=(actual,))
@@ -141,7 +141,7 @@ def place_operand(
     access: tuple[Linear, ...],
     axes: tuple[Axis, ...],
 ) -> Placement | Rule:
-    """Where an operand lies, if the kernel can take it there."""
+    """Return the placement of an operand, or the rule that fails if the kernel cannot take it there."""
     spec, shape = kernel.operands[wanted.operand], wanted.type.shape
     if view.type.element != wanted.type.element:
         return Rule(
@@ -157,7 +157,7 @@ def place_operand(
 
 
 def operand_name(kernel: Kernel, form: Form, read: Read) -> str:
-    """What a definition's read is called in messages."""
+    """Return the name of a definition's read, for messages."""
     if isinstance(read.source, View):
         return kernel.operands[read.source.operand].name
     return f"result {read.source}"

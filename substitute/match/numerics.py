@@ -40,7 +40,7 @@ def check_numerics(kernel: Kernel, dispatch: Dispatch, demands: Sequence[Numeric
 
 
 def _concerns(kind: Demand, program: Program) -> bool:
-    """True where the demand can change a result of the program. A named operation may compute anything."""
+    """Return True if the demand can change a result of the program. A named operation may compute anything."""
     if any(isinstance(core, Named) for core in program.cores):
         return True
     nests = [core for core in program.cores if isinstance(core, Nest)]

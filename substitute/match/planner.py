@@ -1,4 +1,4 @@
-"""From dispatches and kernels to a plan: decide, rank, choose."""
+"""Planning: decide on each pair of dispatch and kernel, rank the accepted kernels, choose."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ NO_HOST = (
     "the host program, which has to choose, is out of sight: the filter gets one executable; "
     "`iree-substitute compile` can do this"
 )
-"""Why the filter refuses what needs another variant or another dispatch."""
+"""Reason why the filter refuses what needs another variant or another dispatch."""
 CALL_OUT_BACKENDS = frozenset({"llvm-cpu"})
-"""Where a kernel is linked into the variant, beside IREE's own code, so that the executable alone holds the choice."""
+"""Backends that link a kernel into the variant beside IREE's own code, so that the executable alone chooses."""
 
 Chosen = Mapping[str, str | Sequence[str]]
 """A saved plan: dispatch, or `variant::dispatch`, → its kernel, or its kernels in the order in which they are asked."""
@@ -45,7 +45,7 @@ def decide(
     host: bool = True,
     demands: Sequence[NumericDemand] = (),
 ) -> Decision:
-    """Checks one kernel against one dispatch: target, selection, structure, constraints, numerics, code, in this order.
+    """Check one kernel against one dispatch: target, selection, structure, constraints, numerics, code, in this order.
 
     Without `host`, the program that launches the dispatch is out of sight, as in the filter. `demands` are what the
     compiler's flags demand of numbers.
@@ -86,7 +86,7 @@ def decide(
 
 
 def _leaves_iree_behind(kernel: Kernel, dispatch: Dispatch, match: Match) -> str:
-    """What would have to be asked at run time, of a kind of payload that cannot stand beside IREE's own code."""
+    """Return the conditions that would be tested at run time, for a kind of payload that excludes IREE's own code."""
     inside = dispatch.target.backend in CALL_OUT_BACKENDS
     if not kernel.payload.kind.rewrites_body and (inside or not kernel.payload.kind.keeps_body):
         return ""
@@ -102,7 +102,7 @@ def _until_failed(rules: Iterable[Rule]) -> Iterator[Rule]:
 
 
 def _device(kernel: Kernel, dispatch: Dispatch, *, host: bool) -> list[Rule]:
-    """What the device is asked, and whether there is a place for the choice."""
+    """Check the tests of the device, and that there is a place where they can choose."""
     rules: list[Rule] = []
     ways = ways_in(kernel.targets, dispatch.target)
     inside = dispatch.target.backend in CALL_OUT_BACKENDS
@@ -126,7 +126,7 @@ def _device(kernel: Kernel, dispatch: Dispatch, *, host: bool) -> list[Rule]:
 
 
 def _selection(kernel: Kernel, dispatch: Dispatch) -> list[Rule]:
-    """By name, by kind, and for a raw kernel by its layout."""
+    """Check the selection by name, by kind, and for a raw kernel by its layout."""
     rules: list[Rule] = []
     if kernel.dispatches:
         passed = any(re.fullmatch(p, dispatch.name) or re.search(p, dispatch.name) for p in kernel.dispatches)
@@ -155,7 +155,7 @@ def _selection(kernel: Kernel, dispatch: Dispatch) -> list[Rule]:
 
 
 def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match | None:
-    """The first form that lies on the dispatch; the nearest form's rule is appended to `rules` if none does."""
+    """Return the first form that lies on the dispatch; the nearest form's rule is appended to `rules` if none does."""
     if not kernel.forms:
         return Match(form="", axes=(), program=dispatch.program, arguments=(), specificity=0)
     assert dispatch.program is not None
@@ -176,7 +176,7 @@ def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match |
 
 
 def _constrained(kernel: Kernel, dispatch: Dispatch, match: Match, rules: list[Rule], *, host: bool) -> Match | None:
-    """Checks constraints over static axes; those over dynamic ones are left to run time where that is possible."""
+    """Check constraints over static axes; those over dynamic ones are left to run time where that is possible."""
     sizes: dict[str, Index] = {a.name: a.size for a in match.axes}
     fallback: list[str] = []
     for constraint in kernel.constraints:
@@ -191,7 +191,7 @@ def _constrained(kernel: Kernel, dispatch: Dispatch, match: Match, rules: list[R
 def _constraint(
     constraint: Constraint, sizes: Mapping[str, Index], dispatch: Dispatch, *, host: bool
 ) -> tuple[Rule, bool]:
-    """The rule, and whether it is left to run time."""
+    """Return the rule, and True if it is left to run time."""
     unbound = sorted(constraint.axes - sizes.keys())
     if unbound:
         found = f"{', '.join(unbound)} is the size of no loop, so that nobody knows it here"
@@ -213,7 +213,8 @@ def _constraint(
 
 
 def rank(decision: Decision) -> tuple[int, ...]:
-    """The order of accepted kernels, best last: a person's own before built-in ones, then priority, then how much of
+    """Return the order of accepted kernels, best last: a person's own before built-in ones, then priority, then how
+    much of
     the dispatch the definition names, then how closely it names the target, then how many constraints it has.
     """
     kernel = decision.kernel
@@ -234,13 +235,13 @@ def _closeness(rule: TargetRule) -> int:
 
 
 def choose(decisions: Sequence[Decision]) -> Decision | None:
-    """The best accepted decision. Raises `PlanError` for a tie."""
+    """Return the best accepted decision. Raises `PlanError` for a tie."""
     best = choose_all(decisions)
     return best[0] if best else None
 
 
 def choose_all(decisions: Sequence[Decision]) -> tuple[Decision, ...]:
-    """The accepted decisions, best first, as far as the first that every device and every size takes.
+    """Return the accepted decisions, best first, as far as the first that every device and every size takes.
 
     Raises `PlanError` for a tie, unless no device takes both.
     """
@@ -260,14 +261,14 @@ def choose_all(decisions: Sequence[Decision]) -> tuple[Decision, ...]:
 
 
 def _always_before(first: Decision, other: Decision) -> bool:
-    """True if the other never gets its turn: `first`, of any size, asks the device no more than it does."""
+    """Return True if `first` takes any size and tests no more of the device, so that the other is never reached."""
     assert first.match is not None
     asked = [frozenset(way.device) for way in _ways(first)]
     return not first.match.fallback and all(any(a <= frozenset(w.device) for a in asked) for w in _ways(other))
 
 
 def _leaves_over(decision: Decision) -> bool:
-    """True if some device or some size is left for the next kernel."""
+    """Return True if some device or some size is left for the next kernel."""
     assert decision.match is not None
     return bool(decision.match.fallback or _ways(decision)[0].device)
 
@@ -300,7 +301,7 @@ def make_plan(
     host: bool = True,
     demands: Sequence[NumericDemand] = (),
 ) -> Plan:
-    """Decides for every dispatch. `chosen` replays a saved plan and nothing else; `host`, `demands` as for `decide`.
+    """Decide for every dispatch. `chosen` replays a saved plan and nothing else; `host`, `demands` as for `decide`.
 
     Raises `PlanError` for ties, for a required kernel that took nothing, and for a saved plan that does not fit.
     """
@@ -357,7 +358,7 @@ def _check_replayed(plan: Plan, chosen: Chosen) -> None:
 
 
 def check_required(plan: Plan, kernels: Sequence[Kernel], require: Sequence[str]) -> None:
-    """Raises `PlanError` for a kernel of `require` that took nothing."""
+    """Raise `PlanError` for a kernel of `require` that took nothing."""
     used = {s.kernel.name for s in plan.substitutions}
     for name in require:
         if name in used:

@@ -1,4 +1,4 @@
-"""What the loop nests of a dispatch that matched so far have in common."""
+"""State of a match: the facts that the loop nests matched so far have in common."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .temporaries import Produced
 
 @dataclass(frozen=True, slots=True)
 class NestMatch:
-    """How one nest of the definition lies on one of the dispatch."""
+    """Match of one nest of the definition with one of the dispatch."""
 
     axes: tuple[Axis, ...]
     sources: dict[int, Read]
-    """For each argument of the definition, the dispatch's read of it (absent under a prologue)."""
+    """Read of the dispatch for each argument of the definition (absent under a prologue)."""
     placements: dict[int, Placement]
     operation_count: int
     produced: tuple[tuple[int, Produced], ...] = ()
@@ -27,7 +27,7 @@ class NestMatch:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the nests that matched so far have in common."""
+    """Facts that the nests matched so far have in common."""
 
     axes: dict[str, Axis]
     sources: dict[int, Read]
@@ -35,7 +35,7 @@ class State:
     produced: dict[int, Produced]
 
     def add(self, result: NestMatch) -> Rule | None:
-        """Joins a nest in, or says where it contradicts the others."""
+        """Add a nest, or return the rule by which it contradicts the others."""
         for axis in result.axes:
             size = self.axes.get(axis.name, axis).size
             if size != axis.size:
@@ -54,7 +54,7 @@ class State:
         return None
 
     def measure(self, operands: Sequence[OperandSpec]) -> Rule | None:
-        """Adds the axes of operands that no loop runs over, such as a window's, as long as what is read along them.
+        """Add the axes of operands that no loop runs over, such as a window's, as long as what is read along them.
 
         Returns the rule that fails where an axis has another size elsewhere.
         """
@@ -72,7 +72,7 @@ class State:
 
 
 def two_tensors(name: str) -> Rule:
-    """What failed where a definition uses one operand twice and the dispatch two tensors."""
+    """Return the failed rule for a definition that uses one operand twice where the dispatch has two tensors."""
     return Rule(
         name="structure.operands", passed=False, expected=f"one tensor in every place of {name}",
         found="two, or one read in two ways",
@@ -80,5 +80,5 @@ def two_tensors(name: str) -> Rule:
 
 
 def is_generated(kernel: Kernel) -> bool:
-    """A generator (a rule, IREE itself) sees the whole dispatch; other payloads see their operands alone."""
+    """Return True for payloads that see the whole dispatch (generators, rules, IREE itself), not their operands alone."""
     return kernel.payload.kind.sees_dispatch

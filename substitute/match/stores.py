@@ -1,4 +1,4 @@
-"""What a dispatch stores beside what a definition does."""
+"""Match of a dispatch's stores with a definition's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .state import NestMatch, State
 
 
 def match_stores(kernel: Kernel, form: Form, program: Program, state: State) -> int | Rule:
-    """What follows the cores: anything where there is an epilogue slot, else exactly what the definition stores.
+    """Check the nests after the cores: any with an epilogue slot, else exactly the definition's stores.
 
     Without a core, a prologue slot takes the whole of what is stored.
     """
@@ -39,7 +39,7 @@ def match_stores(kernel: Kernel, form: Form, program: Program, state: State) -> 
 
 
 def _match_store(kernel: Kernel, form: Form, pattern: Nest, nest: Nest, state: State) -> Rule | None:
-    """None where the nest stores what the pattern does; what is known of it then joins `state`."""
+    """Match one store and add its facts to `state`; return the failed rule, or None."""
     if "prologue" in kernel.slots and not form.program.cores:
         return _whole_element(kernel, pattern, nest, state)
     best: Rule | None = None
@@ -64,7 +64,7 @@ def _match_store(kernel: Kernel, form: Form, pattern: Nest, nest: Nest, state: S
 
 
 def _whole_element(kernel: Kernel, pattern: Nest, nest: Nest, state: State) -> Rule | None:
-    """A definition `y[i] = x[i]` with a prologue: any element-wise nest, whose loops are i, however it reads."""
+    """Match a definition `y[i] = x[i]` with a prologue: any element-wise nest over the loops i, however it reads."""
     names = axis_of_loops(pattern, kernel.operands)
     if len(names) != 1 or names[0] not in kernel.groups or pattern.expr.nodes[pattern.expr.results[0]].op != "read":
         return Rule(
@@ -82,7 +82,7 @@ def _whole_element(kernel: Kernel, pattern: Nest, nest: Nest, state: State) -> R
 
 
 def _orders_of_results(nest: Nest) -> Iterator[Nest]:
-    """The nest with its results in every order: IREE does not keep to the one that people write."""
+    """Yield the nest with its results in every order: IREE does not keep the order of the source."""
     for order in itertools.islice(itertools.permutations(range(len(nest.writes))), 24):
         results = tuple(nest.expr.results[n] for n in order)
         writes = tuple(nest.writes[n] for n in order)
@@ -90,7 +90,7 @@ def _orders_of_results(nest: Nest) -> Iterator[Nest]:
 
 
 def _with_writes(kernel: Kernel, pattern: Nest, nest: Nest, result: NestMatch) -> NestMatch | Rule:
-    """Adds where the results lie."""
+    """Add where the results lie."""
     placements = dict(result.placements)
     for wanted, found in zip(pattern.writes, nest.writes, strict=True):
         placed = place_operand(kernel, wanted.view, wanted.access, found.view, found.access, result.axes)

@@ -23,7 +23,7 @@ Head = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How one form lies on a dispatch."""
+    """Match of one form with a dispatch."""
 
     axes: tuple[Axis, ...]
     arguments: tuple[View, ...]
@@ -32,12 +32,12 @@ class Shape:
 
 
 def head(program: Program) -> Head:
-    """What the cores are, in order: the first and cheapest thing to compare."""
+    """Return the cores in order, which are compared first because that is cheapest."""
     return tuple(core.op if isinstance(core, Named) else core.combiner or "element-wise" for core in program.cores)
 
 
 def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
-    """How the form lies on the program, or the rule that failed closest to success."""
+    """Return the match of the form with the program, or the rule that failed closest to success."""
     wanted, found = head(form.program), head(program)
     if wanted != found:
         return Rule(name="structure.cores", passed=False, expected=_heads(wanted), found=_heads(found))
@@ -109,7 +109,7 @@ def _match_core(
 
 
 def _same_zero(a: object, b: object) -> bool:
-    """A sum may start from 0.0 or -0.0: IREE writes both."""
+    """Return True for 0.0 and -0.0: a sum may start from either, and IREE writes both."""
     return a == b == 0
 
 

@@ -12,7 +12,7 @@ from .attribute_text import inside, parse_attribute, scalars, show
 
 
 def check_target(rules: tuple[TargetRule, ...], target: Target) -> Rule:
-    """The rule that failed for the target that came closest, or a passed one."""
+    """Return the rule that failed for the target that came closest, or a passed one."""
     best: tuple[int, Rule] | None = None
     for rule in rules:
         steps = list(_steps(rule, target))
@@ -27,7 +27,7 @@ def check_target(rules: tuple[TargetRule, ...], target: Target) -> Rule:
 
 
 def fits(rule: TargetRule, target: Target) -> bool:
-    """Whether the target meets the rule; what the rule asks the device is another matter."""
+    """Return True if the target meets the rule; tests of the device are checked elsewhere."""
     return all(step.passed for step in _steps(rule, target))
 
 
@@ -41,7 +41,7 @@ def architecture(target: Target) -> str:
 
 
 def describe(target: Target) -> str:
-    """For people: backend, format and architecture."""
+    """Format backend, format and architecture."""
     return " ".join(part for part in (target.backend, target.format, architecture(target)) if part)
 
 

@@ -16,19 +16,19 @@ class Produced:
     """A result of a definition's core, and the dispatch's result that stands for it."""
 
     number: int
-    """Of the dispatch's temporary."""
+    """Number of the dispatch's temporary."""
     wanted: Coordinates
     """The definition's result, over its own loops."""
     found: Coordinates
     """The dispatch's result, over its own loops."""
     loops: tuple[tuple[int, ...], ...]
-    """For each loop of the definition's core the loops of the dispatch's."""
+    """Loops of the dispatch's core for each loop of the definition's."""
 
 
 def check_temporary(
     produced: Mapping[int, Produced], wanted: Read, found: Read, loops: tuple[tuple[int, ...], ...]
 ) -> Rule | None:
-    """None where `found` reads the result that `wanted` names, each coordinate along the same axis.
+    """Return None if `found` reads the result that `wanted` names, each coordinate along the same axis.
 
     `loops` are, for each loop of the definition's nest that reads, the loops of the dispatch's.
     """

@@ -1,4 +1,4 @@
-"""What the host knows of a dispatch's sizes when it launches it: the workload, and nothing else."""
+"""Sizes of a dispatch that the host knows at launch: the workload."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ..model.index import Expr, Index
 
 
 def unknown_to_host(dispatch: Dispatch, value: Index) -> Expr | None:
-    """The first part of `value` that does not follow from the workload; None if the host can compute it all."""
+    """Return the first part of `value` that does not follow from the workload; None if the host can compute it all."""
     return _uncovered(value, {w for w in dispatch.workload if isinstance(w, Expr)})
 
 

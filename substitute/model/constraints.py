@@ -75,7 +75,7 @@ _ALLOWED_CONDITION = f"a condition: comparisons (== != < <= > >=) of {_ALLOWED_S
 
 
 def parse_constraint(text: str, axes: Iterable[str], *, where: str = "") -> Constraint:
-    """Reads a condition such as `N % 16 == 0 and K >= 64`. Raises `ManifestError` that points at the column."""
+    """Read a condition such as `N % 16 == 0 and K >= 64`. Raises `ManifestError` that points at the column."""
     tree = _Reader(text, frozenset(axes), where, _ALLOWED_CONDITION)
     expression = tree.parse()
     tree.condition(expression)  # (what it folds to may have lost an axis that the text still names)
@@ -84,7 +84,7 @@ def parse_constraint(text: str, axes: Iterable[str], *, where: str = "") -> Cons
 
 
 def parse_size(text: str, axes: Iterable[str], *, where: str = "") -> Index:
-    """Reads an integer such as `ceildiv(N, 64)`; axes become symbols, and a divisor below 1 counts as 1.
+    """Read an integer such as `ceildiv(N, 64)`; axes become symbols, and a divisor below 1 counts as 1.
 
     Raises `ManifestError` that points at the column.
     """
@@ -93,7 +93,7 @@ def parse_size(text: str, axes: Iterable[str], *, where: str = "") -> Index:
 
 
 def constraint_to_index(constraint: Constraint, axes: Mapping[str, Index]) -> Condition:
-    """The constraint with each axis replaced by its size, and folded where the sizes are known.
+    """Return the constraint with each axis replaced by its size, and folded where the sizes are known.
 
     `floordiv` and `rem` round to negative infinity. No part can trap: a divisor that is not a constant becomes
     `max(divisor, 1)`, beside the condition that it is at least 1. Raises `KeyError` for an axis that has no size.
@@ -109,19 +109,21 @@ def constraint_to_index(constraint: Constraint, axes: Mapping[str, Index]) -> Co
 
 
 def evaluate_constraint(constraint: Constraint, sizes: Mapping[str, int]) -> bool:
-    """True if the constraint holds. A division by zero makes it false. Raises `KeyError` for an axis without size."""
+    """Return True if the constraint holds. A division by zero makes it false. Raises `KeyError` for an axis without
+    size.
+    """
     condition = constraint_to_index(constraint, {name: sizes[name] for name in constraint.axes})
     assert isinstance(condition, bool), condition
     return condition
 
 
 def describe_sizes(constraint: Constraint, sizes: Mapping[str, Index]) -> str:
-    """The sizes that a constraint speaks of, for people: `K = 100, N = 16`."""
+    """Format the sizes that a constraint mentions: `K = 100, N = 16`."""
     return ", ".join(f"{name} = {render_size(sizes[name])}" for name in sorted(constraint.axes))
 
 
 def render_size(value: Index) -> str:
-    """An integer expression as people write it: `ceildiv(N, 64) + 1`."""
+    """Format an integer expression: `ceildiv(N, 64) + 1`."""
     if isinstance(value, int):
         return str(value)
     if value.op in _INFIX:
@@ -145,7 +147,7 @@ def _compare(predicate: Predicate, left: Index, right: Index) -> Condition:
 
 
 def _join(op: Literal["and", "or"], args: Iterable[Condition]) -> Condition:
-    """The conjunction or disjunction, without what is neutral in it."""
+    """Return the conjunction or disjunction, without what is neutral in it."""
     neutral, kept = op == "and", list[Condition]()
     for arg in args:
         if isinstance(arg, bool):

@@ -1,4 +1,4 @@
-"""What IREE's `hal.executable`s say, as frozen data, and what their bodies compute, as a program of loop nests."""
+"""Dispatches of IREE's `hal.executable`s as frozen data; their bodies as programs of loop nests."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Target:
     """The configuration's keys in order, values as MLIR prints them; strings without quotes."""
 
     def get(self, key: str, default: str = "") -> str:
-        """The value of one key."""
+        """Return the value of one key."""
         return dict(self.config).get(key, default)
 
     @property
@@ -76,7 +76,7 @@ class Operand:
     type: TensorType
     access: Access
     binding: int = -1
-    """Which binding; -1 where `kind` is not `binding`."""
+    """Number of the binding; -1 if `kind` is not `binding`."""
     byte_offset: Index = 0
     """Offset of the subspan in its binding, in bytes."""
     data: bytes = b""
@@ -112,7 +112,7 @@ class Linear:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """What a nest reads: a view of an operand, or an earlier stage's result."""
+    """Source of a nest's input: a view of an operand, or an earlier stage's result."""
 
     source: View | int
     """A view, or the number of the temporary that an earlier stage produced."""
@@ -159,7 +159,7 @@ class Nest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """Where an element-wise nest stores one result."""
+    """Store of one result of an element-wise nest."""
 
     view: View
     access: tuple[Linear, ...]
@@ -185,7 +185,7 @@ Stage = Nest | Named
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What a dispatch computes: cores (reductions and named operations), then the element-wise nests that store.
+    """Computation of a dispatch: cores (reductions and named operations), then the element-wise nests that store.
 
     Element-wise producers are inlined into what uses them, unit loops are dropped, named linalg operations are loop
     nests. So two spellings of one computation are equal but for the order of loops and operands.
@@ -207,13 +207,13 @@ class Dispatch:
     target: Target
     layout: PipelineLayout
     workload: tuple[Index | None, ...]
-    """What each workload operand is in terms of push constants; None where the body does not say."""
+    """Each workload operand in terms of push constants; None where the body does not say."""
     program: Program | None
-    """None where the body could not be read."""
+    """Program of the body; None if it could not be read."""
     reason: str
-    """Why it could not be read; empty if it was."""
+    """Reason why the body could not be read; empty if it was read."""
     operations: tuple[str, ...]
-    """The linalg-level operations of the body, in order, for people."""
+    """Linalg-level operations of the body, in order, for reports."""
     kind: str
     """`contraction`, `convolution`, `reduction`, `normalization`, `softmax`, `elementwise`, `copy`, `gather`, …"""
     siblings: int = 0

@@ -53,14 +53,14 @@ class ElementType:
     """One element type of MLIR."""
 
     name: str
-    """As MLIR prints it."""
+    """Name as MLIR prints it."""
     kind: Literal["float", "integer", "boolean", "index"]
     bits: int
     """Bits that an element takes in memory: an `i1` is stored as a byte."""
     numpy: str
     """NumPy's name of what holds one; ml_dtypes' where NumPy has none. Empty: it takes less than a byte."""
     format: FloatFormat | None = None
-    """For floats."""
+    """Float format; None for other types."""
 
     @property
     def is_float(self) -> bool:
@@ -96,9 +96,9 @@ ELEMENTS: tuple[ElementType, ...] = (
     ElementType(name="i1", kind="boolean", bits=8, numpy="bool"),
     ElementType(name="index", kind="index", bits=64, numpy="int64"),
 )
-"""Every type that a row of facts exists for; other types can stand in IR, but are not read."""
+"""All types with a row of facts; IR with other types is not read."""
 
 ELEMENT: dict[str, ElementType] = {element.name: element for element in ELEMENTS}
-"""By name."""
+"""Types by name."""
 ML_FLOATS: dict[str, str] = {e.name: e.numpy for e in ELEMENTS if e.is_float and e.name not in ("f64", "f32", "f16")}
 """The floats that NumPy lacks, with ml_dtypes' names."""

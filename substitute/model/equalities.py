@@ -16,7 +16,7 @@ class Equalities:
             self.add(a, b)
 
     def add(self, a: Index, b: Index) -> bool:
-        """Makes both equal; False if they were. Different constants stay what they are: no launch runs such a body."""
+        """Make both equal; return False if they were. Different constants stay distinct: no launch runs such a body."""
         a, b = self.settle(a), self.settle(b)
         kept, replaced = sorted((a, b), key=_rank)
         if a == b or isinstance(replaced, int):
@@ -25,14 +25,14 @@ class Equalities:
         return True
 
     def settle(self, value: Index) -> Index:
-        """The expression that stands for `value`."""
+        """Return the expression that stands for `value`."""
         while isinstance(value, Expr) and value in self._stands:
             value = self._stands[value]
         return value
 
     @property
     def pairs(self) -> Mapping[Expr, Index]:
-        """Each expression that another one stands for."""
+        """Representative of each expression that is equal to another one."""
         return {value: self.settle(value) for value in self._stands}
 
 

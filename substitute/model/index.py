@@ -60,7 +60,7 @@ def push(ordinal: int) -> Expr:
 
 
 def symbol(name: str) -> Expr:
-    """A named axis of a kernel's definition."""
+    """Return a named axis of a kernel's definition."""
     return Expr("symbol", (name,))
 
 
@@ -96,7 +96,7 @@ def mul(a: Index, b: Index) -> Index:
 
 
 def product(values: tuple[Index, ...]) -> Index:
-    """The product of all values, 1 for none."""
+    """Return the product of all values, 1 for none."""
     result: Index = 1
     for value in values:
         result = mul(result, value)
@@ -104,7 +104,7 @@ def product(values: tuple[Index, ...]) -> Index:
 
 
 def evaluate(value: Index, push_constants: tuple[int, ...] = (), symbols: Mapping[str, int] | None = None) -> int:
-    """What `value` is for these push constants and axes. Raises `KeyError` or `IndexError` for unknown ones."""
+    """Evaluate `value` for these push constants and axes. Raises `KeyError` or `IndexError` for unknown ones."""
     if isinstance(value, int):
         return value
     if value.op == "push":
@@ -125,7 +125,7 @@ def substitute(value: Index, symbols: Mapping[str, Index]) -> Index:
 
 
 def leaves(value: Index) -> frozenset[Expr]:
-    """The push constants and symbols that `value` depends on."""
+    """Return the push constants and symbols that `value` depends on."""
     if isinstance(value, int):
         return frozenset()
     if value.op in ("push", "symbol"):
@@ -134,7 +134,7 @@ def leaves(value: Index) -> frozenset[Expr]:
 
 
 def parse(text: str) -> Index:
-    """Reads what `str` of an index printed. Raises `ValueError` for anything else."""
+    """Read what `str` of an index printed. Raises `ValueError` for anything else."""
     try:
         return _from_ast(ast.parse(text, mode="eval").body)
     except SyntaxError as error:

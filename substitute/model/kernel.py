@@ -35,7 +35,7 @@ class DeviceTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigTest:
-    """What one key of a target's configuration has to be, where that is more than one plain value."""
+    """Test of one key of a target's configuration that is not a plain value."""
 
     path: tuple[str, ...]
     """The key, then the keys inside of its value: `("iree_codegen.target_info", "wgp", "max_thread_count…")`."""
@@ -64,12 +64,12 @@ class ExecutableConstant:
     category: str = ""
     key: str = ""
     default: int = 0
-    """What the constant is on a device that does not know the key."""
+    """Value of the constant on a device that does not know the key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetRule:
-    """Which variants a kernel is for. An empty field accepts everything."""
+    """Rule for the variants that a kernel is for. An empty field accepts everything."""
 
     backend: str
     format: str = ""
@@ -82,7 +82,7 @@ class TargetRule:
     config_tests: tuple[ConfigTest, ...] = ()
     """Keys of the configuration that are asked for in any other way."""
     device: tuple[DeviceTest, ...] = ()
-    """What the device has to answer when the module is loaded; elsewhere the next kernel or IREE's code runs."""
+    """Tests of the device when the module is loaded; on a device that fails, the next kernel or IREE's code runs."""
     variant: str = ""
     """The architecture that the payload is for, where it is not the module's (`sm_90a` beside IREE's `sm_80`)."""
 
@@ -95,7 +95,7 @@ class OperandSpec:
     axes: tuple[str, ...]
     """The axis of each dimension."""
     strided: bool = False
-    """True: any strides are fine (a generator or GLSL kernel reads them); False: row-major and contiguous."""
+    """True: any strides are accepted (a generator or GLSL kernel reads them); False: row-major and contiguous."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ class Launch:
 
     workgroup_size: tuple[int, int, int] | None = None
     workgroup_count: tuple[str, str, str] | None = None
-    """None: the payload's generator says."""
+    """Workgroup count as expressions; None: the payload's generator decides."""
     shared_memory_bytes: int = 0
     compilation_info: str = ""
     """`kind = "iree"` only: `#iree_codegen.compilation_info<…>` for the body's main operation."""
@@ -129,7 +129,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayloadSpec:
-    """Where the code is."""
+    """Source of the code."""
 
     kind: PayloadKind
     path: Path
@@ -151,13 +151,13 @@ class Kernel:
     abi: Abi
     targets: tuple[TargetRule, ...]
     forms: tuple[Form, ...]
-    """Empty for a kernel that is selected by name alone."""
+    """Forms of the definition; empty for a kernel that is selected by name alone."""
     operands: tuple[OperandSpec, ...]
     """The definition's arguments, then its results."""
     groups: frozenset[str] = frozenset()
     """Axes that may stand for any number of loops, none included."""
     slots: frozenset[Slot] = frozenset()
-    """Where element-wise work that IREE fused may be lowered into the kernel."""
+    """Places where element-wise work that IREE fused may be lowered into the kernel."""
     constraints: tuple[Constraint, ...] = ()
     dispatches: tuple[str, ...] = ()
     """Regular expressions over dispatch names; empty: any."""
@@ -167,11 +167,11 @@ class Kernel:
     launch: Launch
     priority: int = 0
     builtin: bool = False
-    """True for those that come with the toolkit: a person's own kernels go first."""
+    """True for the toolkit's own kernels, which rank after a person's own."""
     not_repeatable: str = ""
-    """Why two launches may give other bits (`atomics add in any order`); empty: they may not."""
+    """Reason why two launches may give other bits (`atomics add in any order`); empty: they may not."""
     keeps: frozenset[Demand] = frozenset()
-    """What flags of the compiler may demand of numbers, and this kernel's code does in any case."""
+    """Demands of the compiler's flags on numerics that this kernel's code meets in any case."""
     alignment: int = 1
     """Bytes of which the address of every operand has to be a multiple, beside its element's own size."""
     bindings: int | None = None

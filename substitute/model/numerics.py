@@ -1,4 +1,4 @@
-"""What the compiler's flags demand of the numbers that generated code computes."""
+"""Demands of the compiler's flags on the numbers that generated code computes."""
 
 from __future__ import annotations
 

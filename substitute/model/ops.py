@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Domain = Literal["float", "integer", "any"]
-"""What the operands are."""
+"""Type class of the operands."""
 Neutral = float | Literal["none", "zero", "one", "ones", "lowest", "highest"]
 """The value that changes nothing: a number for floats, a pattern of the type's bits for integers."""
 
@@ -25,16 +25,16 @@ class Operation:
     domain: Domain
     commutative: bool = False
     associative: bool = False
-    """As far as a reduction may regroup it: floats are rounded in whatever order they come."""
+    """True if a reduction may regroup it; floats are rounded in whatever order they come."""
     neutral: Neutral = "none"
     rounds: Literal["never", "correctly", "otherwise"] = "otherwise"
     """`correctly`: as IEEE 754 says, on every backend."""
     flops: int = 1
-    """How many arithmetic operations on data it counts as."""
+    """Number of arithmetic operations that it counts as."""
     is_heavy: bool = False
-    """It becomes tens of instructions."""
+    """True if it becomes tens of instructions."""
     is_repeatable: bool = False
-    """It is cheap enough to be computed again for every tile that uses its result."""
+    """True if it is cheap enough to be recomputed for every tile that uses its result."""
 
     @property
     def is_combiner(self) -> bool:

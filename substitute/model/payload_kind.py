@@ -1,4 +1,4 @@
-"""What a kind of payload is: the facts that a manifest and a match look up, and how its code is made."""
+"""Payload kinds: facts that manifest checks and matching look up, and how the code is made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Slot = Literal["prologue", "epilogue"]
 
 
 class PayloadFormat(StrEnum):
-    """What a payload is when it is embedded: `rewrite` knows how each is put into a module."""
+    """Format of an embedded payload; `rewrite` embeds each format."""
 
     BITCODE = "llvm-bitcode"
     OBJECT = "object"
@@ -45,8 +45,9 @@ class PayloadKind:
     sees_dispatch: ClassVar[bool] = False
     """True: the code is made for a whole dispatch, fused work included. False: it sees its operands alone."""
     arguments: ClassVar[Literal["operands", "views", "none"]] = "operands"
-    """What the code is called with: the definition's operands with axes and strides, every view of the dispatch's
-    program, or nothing."""
+    """Arguments of the code: the definition's operands with axes and strides, every view of the dispatch's program, or
+    none.
+    """
     strides: ClassVar[Literal["read", "passed", "none"]] = "passed"
     """Strided operands: the code walks over them by itself, gets one stride for each dimension, or cannot take them."""
     needs_program: ClassVar[bool] = True
@@ -54,7 +55,7 @@ class PayloadKind:
     selects_by_code: ClassVar[bool] = False
     """True: the code itself says which dispatches it takes; a manifest needs no definition, name or kind."""
     launch: ClassVar[Literal["manifest", "code", "iree"]] = "manifest"
-    """Who decides the launch geometry: `[launch]`, the generator, or IREE's code generation."""
+    """Source of the launch geometry: `[launch]`, the generator, or IREE's code generation."""
     sized_backends: ClassVar[tuple[str, ...]] = ()
     """Backends for which `[launch]` has to give a workgroup size."""
     rewrites_body: ClassVar[bool] = False

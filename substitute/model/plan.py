@@ -46,7 +46,7 @@ Dimension = tuple[tuple[Index, Index], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where an operand of the definition lies in the dispatch, in the definition's own coordinates."""
+    """Place of a definition's operand in the dispatch, in the definition's own coordinates."""
 
     name: str
     view: View
@@ -59,7 +59,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """How a kernel's definition lies on a dispatch."""
+    """Match of a kernel's definition with a dispatch."""
 
     form: str
     """The function of the definition that matched; empty for a match by name."""
@@ -69,15 +69,16 @@ class Match:
     arguments: tuple[View, ...]
     """The view of each operand of the definition, in its order, where the kernel takes plain operands (no prologue)."""
     placements: tuple[Placement, ...] = ()
-    """Where the operands of the definition lie, in its order: all of them for a kernel without slots, the arguments
-    alone before an epilogue, none behind a prologue."""
+    """Places of the definition's operands, in its order: all of them for a kernel without slots, the arguments alone
+    before an epilogue, none after a prologue.
+    """
     specificity: int
-    """How many operations of the dispatch the definition itself names: more specific kernels win."""
+    """Number of operations of the dispatch that the definition itself names: more specific kernels win."""
     fallback: tuple[str, ...] = ()
     """Constraints over dynamic axes, to be checked at run time with IREE's own code as the fallback."""
 
     def axis(self, name: str) -> Axis:
-        """The axis of this name. Raises `KeyError`."""
+        """Return the axis of this name. Raises `KeyError`."""
         for axis in self.axes:
             if axis.name == name:
                 return axis
@@ -86,7 +87,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What became of one kernel for one dispatch."""
+    """Outcome of matching one kernel with one dispatch."""
 
     kernel: Kernel
     dispatch: Dispatch
@@ -112,12 +113,12 @@ class Substitution:
 
     @property
     def conditional(self) -> bool:
-        """True where something else stays in for devices or sizes that the kernel does not take."""
+        """True if the kernel excludes some devices or sizes, which another kernel or IREE's code handles."""
         return bool(self.match.fallback or (self.rule and self.rule.device))
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """When it is the one, for people: what the device has to answer, then what the sizes have to be."""
+        """Conditions under which it is used, for reports: tests of the device, then of the sizes."""
         return (*(str(test) for test in (self.rule.device if self.rule else ())), *self.match.fallback)
 
 
@@ -126,9 +127,9 @@ class Plan:
     """All substitutions, and every decision that led to them."""
 
     substitutions: tuple[Substitution, ...]
-    """In the order of the dispatches; several for one dispatch stand in the order in which they are asked."""
+    """Substitutions in the order of the dispatches; several for one dispatch in the order in which they are tried."""
     decisions: tuple[Decision, ...]
-    """For each dispatch, one decision per kernel of its backend."""
+    """Decisions per dispatch: one for each kernel of its backend."""
     dispatches: tuple[Dispatch, ...]
 
 
@@ -142,7 +143,9 @@ def dispatch_key(dispatch: Dispatch) -> Key:
 
 
 def substitution_names(substitutions: Sequence[Substitution]) -> list[str]:
-    """A name for each: its dispatch's; where an earlier one has that name, with variant, kernel and architecture."""
+    """Return a name for each: its dispatch's; where an earlier one has that name, with variant, kernel and
+    architecture.
+    """
     names: list[str] = []
     for one in substitutions:
         name = one.dispatch.name
@@ -172,7 +175,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """All that a payload generator is told.
+    """Input of a payload generator.
 
     The CPU function to generate is `void entry(ptr parameters…, i64 scalars…, i64 workgroup_id_x, _y, _z)`, where the
     scalars are the values, in order, of `scalars` (sizes, offsets or strides that are only known at launch).
@@ -183,16 +186,16 @@ class Request:
     parameters: tuple[Parameter, ...]
     scalars: tuple[Index, ...]
     scalar_names: tuple[str, ...] = ()
-    """For people, where the scalars have names (axes, strides, push constants)."""
+    """Names of the scalars for messages, if they have any (axes, strides, push constants)."""
 
     @property
     def match(self) -> Match:
-        """How the definition lies on the dispatch."""
+        """Match of the definition with the dispatch."""
         return self.substitution.match
 
     @property
     def program(self) -> Program:
-        """What the dispatch computes."""
+        """Program of the dispatch."""
         assert self.substitution.match.program is not None
         return self.substitution.match.program
 
@@ -216,22 +219,22 @@ class Payload:
     workgroup_size: tuple[int, int, int] | None = None
     shared_memory_bytes: int = 0
     path: str = ""
-    """Where IREE has to find the data in a file of its own (object files)."""
+    """Path at which IREE must find the data in a file of its own (object files)."""
     summary: str = ""
-    """For people: what was generated, such as `6×16 tiles of 8-lane f32`."""
+    """Summary for reports, such as `6×16 tiles of 8-lane f32`."""
     objects: tuple[Path, ...] = ()
     """Files that are linked beside the code."""
     constants: tuple[ExecutableConstant, ...] = ()
-    """What the device fills in when the module is loaded; values are numbers."""
+    """Constants that the device fills in when the module is loaded; values are numbers."""
     compilation_info: str = ""
-    """What IREE's own code is compiled with."""
+    """Settings with which IREE compiles its own code."""
     frozen: tuple[tuple[int, int], ...] = ()
     """SPIR-V dialect: the value of each specialization constant that is known now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """What a generator returns when it also decides its own launch geometry."""
+    """Result of a generator that also decides its own launch geometry."""
 
     text: str
     """LLVM IR, or GLSL source."""

@@ -58,7 +58,7 @@ class GraphBuilder:
     _known: dict[Scalar, int] = field(default_factory=dict)
 
     def add(self, op: str, type: str, operands: tuple[int, ...] = (), attribute: object = None) -> int:
-        """The position of this operation, new or known."""
+        """Return the position of this operation, new or known."""
         node = Scalar(op, type, operands, attribute)
         # repr in the key: 0.0 == -0.0 and 1 == 1.0 == True, but they are different constants
         key = replace(node, attribute=repr(attribute)) if op == "constant" else node
@@ -68,7 +68,7 @@ class GraphBuilder:
         return self._known[key]
 
     def inline(self, graph: ScalarGraph, leaf: Callable[[Scalar], int | None]) -> tuple[int, ...]:
-        """Copies `graph` in; `leaf` says what a `read` or `index` becomes (None: stays). New positions of results."""
+        """Copy `graph` in; `leaf` says what a `read` or `index` becomes (None: stays). New positions of results."""
         moved: list[int] = []
         for node in graph.nodes:
             at = leaf(node) if node.op in ("read", "index") else None
@@ -78,7 +78,7 @@ class GraphBuilder:
         return tuple(moved[r] for r in graph.results)
 
     def graph(self, results: tuple[int, ...]) -> ScalarGraph:
-        """The graph of what `results` need, and nothing else."""
+        """Return the graph of what `results` need, and nothing else."""
         needed: set[int] = set()
         everything = ScalarGraph(tuple(self.nodes), results)
         for result in results:

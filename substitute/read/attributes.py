@@ -16,7 +16,7 @@ _TARGET = re.compile(r'<"([^"]*)",\s*"([^"]*)"(?:,\s*(\{.*\}))?>$', re.DOTALL)
 
 
 def read_target(attribute: ir.Attribute) -> Target:
-    """`#hal.executable.target<"backend", "format", {…}>`."""
+    """Read `#hal.executable.target<"backend", "format", {…}>`."""
     from iree.compiler import ir
 
     text = str(attribute)
@@ -32,7 +32,7 @@ def read_target(attribute: ir.Attribute) -> Target:
 
 
 def read_layout(attribute: ir.Attribute) -> PipelineLayout:
-    """`#hal.pipeline.layout<constants = 2, bindings = [#hal.pipeline.binding<storage_buffer, ReadOnly>, …]>`."""
+    """Read `#hal.pipeline.layout<constants = 2, bindings = [#hal.pipeline.binding<storage_buffer, ReadOnly>, …]>`."""
     text = str(attribute)
     constants = re.search(r"constants = (\d+)", text)
     bindings = re.findall(r'#hal\.pipeline\.binding<\w+(?:,\s*"?([^">]*)"?)?>', text)
@@ -40,7 +40,7 @@ def read_layout(attribute: ir.Attribute) -> PipelineLayout:
 
 
 def read_dispatch_tensor(type_: ir.Type) -> tuple[Access, ir.RankedTensorType]:
-    """`!iree_tensor_ext.dispatch.tensor<readonly:tensor<4x?xf32>>`. Raises `Unread` for an encoded or other type."""
+    """Read `!iree_tensor_ext.dispatch.tensor<readonly:tensor<4x?xf32>>`. Raises `Unread` for other types."""
     from iree.compiler import ir
 
     found = _TENSOR.match(str(type_))

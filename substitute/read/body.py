@@ -84,12 +84,12 @@ class BodyReader:
         self._subspans: dict[ir.Value, int] = {}
         self._cores: list[Stage] = []
         self._whole: dict[int, tuple[Tensor, Read]] = {}
-        """What was materialised, by the tensor's identity."""
+        """Materialised tensors, by the identity of the tensor that was copied."""
         self._temporaries = 0
         self._stores: list[Nest] = []
 
     def program(self) -> Program:
-        """What was read."""
+        """Return the program that was read."""
         return Program(operands=tuple(self.operands), cores=tuple(self._cores), stores=merge_stores(self._stores))
 
     def add_operand(self, operand: Operand) -> int:
@@ -102,7 +102,7 @@ class BodyReader:
         self._tensors[value] = tensor
 
     def read_block(self, block: ir.Block) -> None:
-        """Reads all operations. Raises `Unread` for what the model cannot express."""
+        """Read all operations. Raises `Unread` for what the model cannot express."""
         for op in block.operations:
             self._operation(op.operation)
 
@@ -128,11 +128,11 @@ class BodyReader:
         )
 
     def tensor(self, value: ir.Value) -> Tensor:
-        """What a tensor value is. Raises `Unread`."""
+        """Return the tensor of a value. Raises `Unread`."""
         return self._tensor(value)
 
     def _tie(self, a: Sequence[Index], b: Sequence[Index]) -> None:
-        """Both are sizes of the same dimensions."""
+        """Record that both values are sizes of the same dimensions."""
         if len(a) == len(b):  # (a slice may drop dimensions of size one)
             self.ties += [(x, y) for x, y in zip(a, b, strict=True) if x != y]
 
@@ -204,7 +204,7 @@ class BodyReader:
     # -- memory ------------------------------------------------------------------------------------------------
 
     def _subspan(self, value: ir.Value) -> int:
-        """The operand of a `hal.interface.binding.subspan`, new or known."""
+        """Return the operand of a `hal.interface.binding.subspan`, new or known."""
         from iree.compiler import ir
 
         if value in self._subspans:
@@ -233,7 +233,7 @@ class BodyReader:
         return self._subspans[value]
 
     def _window(self, op: ir.Operation, source: ir.Value, first: int, tensor: ir.RankedTensorType) -> View:
-        """The window of a subspan that a `dispatch.tensor.load` or `.store` covers; `first`: its first segment."""
+        """Return the window of a subspan that a `dispatch.tensor.load` or `.store` covers, `first` its first segment."""
         number = self._subspan(source)
         operand = self.operands[number]
         offsets, sizes, strides = self._slice(op, first)
@@ -290,7 +290,7 @@ class BodyReader:
     # -- shapes ------------------------------------------------------------------------------------------------
 
     def _type_with(self, value: ir.Value, dynamic: list[ir.Value]) -> TensorType:
-        """The type of a tensor value whose dynamic sizes are these operands."""
+        """Return the type of a tensor value whose dynamic sizes are these operands."""
         from iree.compiler import ir
 
         tensor = ir.RankedTensorType(value.type)
@@ -448,7 +448,7 @@ class BodyReader:
         )  # fmt: skip
 
     def _reduced(self, start: Tensor, kept: tuple[int, ...], combiner: str, nest: Nest) -> Temporary:
-        """Appends the core; what it starts from is its `init` if constant, else joined in by whoever reads it."""
+        """Append the core; what it starts from is its `init` if constant, else joined in by whoever reads it."""
         from dataclasses import replace
 
         type_ = start.type
@@ -515,7 +515,7 @@ class BodyReader:
                 self._tie_loops(operands, of_tensors)
 
     def _operand_text(self, value: ir.Value) -> str:
-        """An operand of a named operation, as far as it is no tensor in memory."""
+        """Return an operand of a named operation, as far as it is no tensor in memory."""
         if not is_tensor(value):
             return self._scalar_text(value)
         tensor = self._tensor(value)
@@ -533,7 +533,7 @@ class BodyReader:
             return UNKNOWN
 
     def _materialised(self, tensor: Tensor) -> Read:
-        """A whole tensor as something to read: element-wise results become a temporary of their own."""
+        """Return a whole tensor as something to read: element-wise results become a temporary of their own."""
         at = identity(tensor.type.shape)
         if isinstance(tensor, Loaded):
             return Read(source=tensor.view, access=at, type=tensor.type)

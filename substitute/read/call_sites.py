@@ -19,7 +19,7 @@ Exported = tuple[str, str]
 
 
 def equal_constants(module: ir.Operation) -> dict[Exported, Equalities]:
-    """For each export that the host program dispatches with constants: which of these are equal at every call site.
+    """Return, for each export that the host dispatches with constants, which of these are equal at every call site.
 
     Two values are equal if they are one SSA value, or computed by the same pure operations from such values.
     """
@@ -51,7 +51,7 @@ def _dispatches(op: ir.Operation) -> Iterator[ir.Operation]:
 
 
 def _constants(op: ir.Operation) -> list[ir.Value]:
-    """The push constants of a `stream.cmd.dispatch`: its second group of operands, after the workload."""
+    """Return the push constants of a `stream.cmd.dispatch`: its second group of operands, after the workload."""
     from iree.compiler import ir
 
     workload, constants, *_ = ir.DenseI32ArrayAttr(op.attributes["operandSegmentSizes"])
@@ -75,7 +75,7 @@ class ValueNumbers:
         self._computed: dict[tuple[object, ...], int] = {}
 
     def of(self, value: ir.Value) -> int:
-        """The value's number."""
+        """Return the value's number."""
         if value not in self._of:
             key = self._key(value)
             self._of[value] = self._computed.setdefault(key, len(self._computed))

@@ -16,7 +16,7 @@ NUMPY_NAMES = {e.name: e.numpy for e in ELEMENTS if e.numpy and e.name not in ML
 
 
 def splat_value(attribute: ir.Attribute) -> int | float | None:
-    """The one value of a splat constant; None for any other."""
+    """Return the one value of a splat constant; None for any other."""
     from iree.compiler import ir
 
     if not isinstance(attribute, ir.DenseElementsAttr) or not attribute.is_splat:
@@ -41,7 +41,7 @@ def constant_bytes(attribute: ir.Attribute, type_: TensorType) -> bytes:
 
 
 def _printed_bytes(attribute: ir.Attribute, type_: TensorType) -> bytes:
-    """What the bindings cannot hand over (resources, bf16) is read from its printed form.
+    """Parse the printed form of a constant that the bindings cannot return (resources, bf16).
 
     A resource prints as a hexadecimal blob, whose first four bytes are its alignment, at the end of a module.
     """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def read_forms(path: Path, text: str, operands: tuple[OperandSpec, ...]) -> tuple[Form, ...]:
-    """All public functions of a definition.
+    """Return all public functions of a definition.
 
     `operands` name the arguments and then the results; `?` sizes become symbols with the axis's name. Raises
     `ManifestError` for text that does not parse or a function that does not fit the operands.
@@ -153,12 +153,12 @@ def _type(where: str, tensor: ir.RankedTensorType, spec: OperandSpec) -> TensorT
 
 
 def _stored(type_: TensorType) -> TensorType:
-    """The type in memory: IREE keeps an i1 as an i8, and says so in a dispatch."""
+    """Return the type in memory: IREE keeps an i1 as an i8, and says so in a dispatch."""
     return replace(type_, element="i8") if type_.element == "i1" else type_
 
 
 def _converted(source: Tensor, op: str, type_: TensorType) -> Tensor:
-    """The conversion between an i1 and what is stored, as IREE writes it into a dispatch."""
+    """Return the conversion between an i1 and what is stored, as IREE writes it into a dispatch."""
 
     def body(loops: tuple[Linear, ...], nest: NestBuilder) -> int:
         return nest.graph.add(op, type_.element, (source.element(loops, nest),))

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from iree.compiler import ir
 
 KIND = "external"
-"""What such a dispatch is, in the place of what it computes."""
+"""Kind of a dispatch whose code is external and whose computation is therefore unknown."""
 
 _PATH = re.compile(r'path = "([^"]*)"')
 
 
 def external_reason(variant: ir.Operation, function: ir.Operation | None) -> str:
-    """Why this export's code is the program's own, for a person; empty if it is not, as far as can be seen."""
+    """Return why this export's code belongs to the program itself, for messages; empty if no sign of that is found."""
     objects = f"an object that the program brings along ({_names(variant)})" if "objects" in variant.attributes else ""
     if function is not None:
         called = ", ".join(dict.fromkeys(_imported(function)))
@@ -28,18 +28,18 @@ def external_reason(variant: ir.Operation, function: ir.Operation | None) -> str
 
 
 def _names(variant: ir.Operation) -> str:
-    """The objects' names without their folders; those that lie in the program itself have none."""
+    """Return the objects' names without their folders; those that lie in the program itself have none."""
     names = [path.rpartition("/")[2] for path in _PATH.findall(_head(str(variant.attributes["objects"])))]
     return ", ".join(dict.fromkeys(names)) or "embedded"
 
 
 def _head(text: str) -> str:
-    """What can be searched: an object's data may be megabytes of text."""
+    """Return the searchable start of an object: its data may be megabytes of text."""
     return text if len(text) < 1 << 16 else text[: 1 << 16]
 
 
 def _imported(function: ir.Operation) -> Iterator[str]:
-    """The functions that it calls and that a linker has to find."""
+    """Yield the functions that it calls and that a linker has to find."""
     from iree.compiler import ir
 
     module = function.parent

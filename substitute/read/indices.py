@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from iree.compiler import ir
 
 DYNAMIC = -(2**63)
-"""What MLIR writes into a static list where the value is an operand (`ShapedType::kDynamic`)."""
+"""Placeholder in a static list of MLIR whose value is an operand (`ShapedType::kDynamic`)."""
 
 _BINARY = {
     "arith.addi": "add", "arith.subi": "sub", "arith.muli": "mul", "arith.divui": "floordiv",
@@ -37,24 +37,24 @@ class IndexReader:
         self._known: dict[ir.Value, Index] = {}
         self._equal = equal or Equalities()
         self.workload: dict[int, Index] = {}
-        """Which workload operand each `workload.ordinal` of the body names."""
+        """Workload operand that each `workload.ordinal` of the body names."""
 
     def know(self, value: ir.Value, index: Index) -> None:
         """States what a value is."""
         self._known[value] = index
 
     def read(self, value: ir.Value) -> Index:
-        """What `value` is. Raises `Unread` for an operation that is not integer arithmetic over constants."""
+        """Read `value` as an index. Raises `Unread` for anything but integer arithmetic over constants."""
         if value not in self._known:
             self._known[value] = self._equal.settle(self._compute(value))
         return self._known[value]
 
     def is_known(self, value: ir.Value) -> bool:
-        """True if the value was stated or read before."""
+        """Return True if the value was stated or read before."""
         return value in self._known
 
     def static_or_dynamic(self, static: list[int], dynamic: list[ir.Value]) -> tuple[Index, ...]:
-        """A mixed list such as `offsets = [0, %x]`, from its static part and its operands."""
+        """Return a mixed list such as `offsets = [0, %x]`, from its static part and its operands."""
         values = iter(dynamic)
         return tuple(self.read(next(values)) if s == DYNAMIC else s for s in static)
 
@@ -111,7 +111,9 @@ class IndexReader:
 
 
 def assumed_values(op: ir.Operation, number: int) -> tuple[int, ...]:
-    """The value that a `util.assume.int` leaves to an operand at each call site; empty if it leaves several at one."""
+    """Return the value that a `util.assume.int` leaves to an operand at each call site; empty if it leaves several at
+    one.
+    """
     from iree.compiler import ir
 
     found = []
@@ -124,7 +126,7 @@ def assumed_values(op: ir.Operation, number: int) -> tuple[int, ...]:
 
 
 def affine(expr: ir.AffineExpr, dims: list[Index], symbols: list[Index]) -> Index:
-    """The value of an affine expression over integers known at launch."""
+    """Return the value of an affine expression over integers known at launch."""
     from iree.compiler import ir
 
     if isinstance(expr, ir.AffineConstantExpr):

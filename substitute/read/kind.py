@@ -1,4 +1,4 @@
-"""What kind of work a program is, in the words people use."""
+"""Kind of work of a program, by its common name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def kind_of(program: Program) -> str:
 
 
 def is_contraction(nest: Nest) -> bool:
-    """A sum of products of elements that are not all indexed by the same loops."""
+    """Return True for a sum of products of elements that are not all indexed by the same loops."""
     if nest.combiner not in ("arith.addf", "arith.addi"):
         return False
     root = nest.expr.nodes[nest.expr.results[0]]
@@ -38,7 +38,7 @@ def is_contraction(nest: Nest) -> bool:
 
 
 def is_windowed(nest: Nest) -> bool:
-    """True if some coordinate moves with two loops, or jumps: a convolution's or a pool's window."""
+    """Return True if some coordinate moves with two loops, or with a stride: the window of a convolution or a pool."""
     return any(
         len(c.terms) > 1 or any(k != 1 for _, k in c.terms)
         for read in nest.reads

@@ -36,7 +36,7 @@ class Site:
 
 
 def read_module(module: ir.Operation) -> list[Site]:
-    """Every export of every variant of every executable, in order.
+    """Return every export of every variant of every executable, in order.
 
     Raises `ModelError` for a program that is assigned to a device which nothing declares.
     """
@@ -53,7 +53,7 @@ def read_module(module: ir.Operation) -> list[Site]:
 
 
 def _is_private(op: ir.Operation) -> bool:
-    """True for an operation that no other module can name, so that all its uses are in sight."""
+    """Return True for an operation that no other module can name, so that all its uses are visible."""
     return "private" in str(op.attributes["sym_visibility"]) if "sym_visibility" in op.attributes else False
 
 
@@ -69,7 +69,7 @@ def _without_device(module: ir.Operation, executable: str) -> ModelError:
 
 
 def children(op: ir.Operation) -> Iterator[ir.Operation]:
-    """The operations directly inside."""
+    """Yield the operations directly inside."""
     for region in op.regions:
         for block in region.blocks:
             for inner in block.operations:
@@ -77,7 +77,7 @@ def children(op: ir.Operation) -> Iterator[ir.Operation]:
 
 
 def symbol_name(op: ir.Operation) -> str:
-    """The name that an operation defines."""
+    """Return the name that an operation defines."""
     from iree.compiler import ir
 
     return str(ir.StringAttr(op.attributes["sym_name"]).value)
@@ -86,7 +86,7 @@ def symbol_name(op: ir.Operation) -> str:
 def read_executable(
     executable: ir.Operation, equal: Mapping[Exported, Equalities] = MappingProxyType({})
 ) -> Iterator[Site]:
-    """Every export of every variant of one executable; `equal` says what its call sites show."""
+    """Yield every export of every variant of one executable; `equal` says what its call sites show."""
     for variant in children(executable):
         if variant.name == "hal.executable.variant":
             functions = _functions(variant)

@@ -1,4 +1,4 @@
-"""What a named operation says besides its tensors, as text that is equal where the operation is."""
+"""Parameters of a named operation besides its tensors, as text that is equal for equal operations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Capture = Callable[["ir.Value"], str]
 
 
 def region_text(op: ir.Operation, capture: Capture) -> str:
-    """The operation's regions, with values numbered in their order; empty if it has none.
+    """Return the operation's regions, with values numbered in their order; empty if it has none.
 
     MLIR's own text numbers values by what stands before them in the function.
     """
@@ -51,7 +51,7 @@ def _new(value: ir.Value, names: dict[ir.Value, str]) -> str:
 
 
 def scalar_text(nodes: list[Scalar], at: int) -> str:
-    """A scalar that needs no element of a tensor, such as `arith.divf(1.0, 8.0)`."""
+    """Return a scalar that needs no element of a tensor, such as `arith.divf(1.0, 8.0)`."""
     node = nodes[at]
     if node.op in ("read", "gather", "index"):
         return UNKNOWN

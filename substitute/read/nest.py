@@ -12,17 +12,17 @@ ZERO = Linear(terms=())
 
 
 def loop(number: int) -> Linear:
-    """The coordinate that is just this loop's index."""
+    """Return the coordinate that is just this loop's index."""
     return Linear(terms=((number, 1),))
 
 
 def constant(value: Index) -> Linear:
-    """A coordinate that does not move."""
+    """Return a coordinate that does not move."""
     return Linear(terms=(), constant=value)
 
 
 def plus(a: Linear, b: Linear) -> Linear:
-    """The sum of two coordinates."""
+    """Return the sum of two coordinates."""
     terms = dict(a.terms)
     for number, coefficient in b.terms:
         terms[number] = add(terms.get(number, 0), coefficient)
@@ -31,7 +31,7 @@ def plus(a: Linear, b: Linear) -> Linear:
 
 
 def times(a: Linear, factor: Index) -> Linear:
-    """A coordinate, scaled."""
+    """Return a coordinate, scaled."""
     if factor == 0:
         return ZERO
     terms = tuple((n, mul(c, factor)) for n, c in a.terms)
@@ -48,17 +48,17 @@ def compose(access: Linear, loops: tuple[Linear, ...]) -> Linear:
 
 @dataclass(slots=True)
 class NestBuilder:
-    """What one nest reads and computes, while it grows."""
+    """Builder of one loop nest: its reads and its scalar graph."""
 
     graph: GraphBuilder = field(default_factory=GraphBuilder)
     reads: list[Read] = field(default_factory=list)
 
     def read(self, source: View | int, access: tuple[Linear, ...], type: TensorType) -> int:
-        """The scalar node for the element at `access`."""
+        """Return the scalar node for the element at `access`."""
         return self.graph.add("read", type.element, (), self._slot(Read(source=source, access=access, type=type)))
 
     def gather(self, source: View | int, type: TensorType, coordinates: tuple[int, ...]) -> int:
-        """The scalar node for the element at computed coordinates (nodes of type `index`)."""
+        """Return the scalar node for the element at computed coordinates (nodes of type `index`)."""
         if not coordinates:  # rank 0 has one element: nothing is computed
             return self.read(source, (), type)
         slot = self._slot(Read(source=source, access=(), type=type))
@@ -70,7 +70,7 @@ class NestBuilder:
         return self.reads.index(read)
 
     def coordinate(self, value: Linear) -> int:
-        """The scalar node, of type `index`, of a coordinate."""
+        """Return the scalar node, of type `index`, of a coordinate."""
         result: int | None = None
         if value.constant != 0 or not value.terms:
             result = self.integer(value.constant, "index")
@@ -83,11 +83,11 @@ class NestBuilder:
         return result
 
     def integer(self, value: Index, type: str) -> int:
-        """The scalar node of an integer known now or at launch."""
+        """Return the scalar node of an integer known now or at launch."""
         return self.graph.add("constant" if isinstance(value, int) else "size", type, (), value)
 
     def finish(self, results: tuple[int, ...]) -> tuple[tuple[Read, ...], ScalarGraph]:
-        """The reads that `results` need, renumbered, and the graph."""
+        """Return the reads that `results` need, renumbered, and the graph."""
         graph = self.graph.graph(results)
         used = [n.attribute for n in graph.nodes if n.op in ("read", "gather")]
         order = sorted({u for u in used if isinstance(u, int)})
@@ -110,7 +110,7 @@ class LoopSpace:
     kinds: list[str] = field(default_factory=list)
 
     def new(self, size: Index, kind: str) -> Linear:
-        """The coordinate of a new loop."""
+        """Return the coordinate of a new loop."""
         if size == 1:
             return ZERO
         self.sizes.append(size)
@@ -119,7 +119,7 @@ class LoopSpace:
 
 
 def merge_stores(nests: list[Nest]) -> tuple[Nest, ...]:
-    """Joins nests over equal loops into one that stores several results."""
+    """Join nests over equal loops into one that stores several results."""
     merged: list[Nest] = []
     for nest in nests:
         same = next((i for i, m in enumerate(merged) if m.sizes == nest.sizes), None)

@@ -1,4 +1,4 @@
-"""What single operations say: maps and kinds of their loops, the sizes of these, and how a reduction combines."""
+"""Properties of single operations: indexing maps, kinds and sizes of their loops, and the combiner of a reduction."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class NotAReduction(Exception):
 
 
 def parallel(count: int) -> tuple[LoopKind, ...]:
-    """The kinds of an element-wise nest's loops."""
+    """Return the kinds of an element-wise nest's loops."""
     kinds: list[LoopKind] = ["parallel"] * count
     return tuple(kinds)
 
 
 def linear(expr: ir.AffineExpr) -> Linear | None:
-    """An affine expression as a coordinate; None where it divides."""
+    """Return an affine expression as a coordinate; None where it divides."""
     from iree.compiler import ir
 
     from .nest import loop, plus, times
@@ -52,7 +52,7 @@ def linear(expr: ir.AffineExpr) -> Linear | None:
 
 
 def split_accumulation(nest: NestBuilder, root: int, accumulator: int) -> tuple[str, int]:
-    """A reduction's combiner, and the node that it takes in."""
+    """Return a reduction's combiner, and the node that it takes in."""
     node = nest.graph.nodes[root]
     if node.op not in COMBINERS or accumulator not in node.operands or len(node.operands) != 2:
         raise NotAReduction
@@ -65,20 +65,20 @@ def split_accumulation(nest: NestBuilder, root: int, accumulator: int) -> tuple[
 
 
 def check_element(element: str) -> None:
-    """Raises `Unread` for elements that share a byte."""
+    """Raise `Unread` for elements that share a byte."""
     if element not in ELEMENT or ELEMENT[element].bits < 8:
         raise Unread(f"elements of type {element}, which cannot be addressed one by one")
 
 
 def coordinates(access: list[Linear | None], loops: tuple[Linear, ...]) -> tuple[Linear, ...]:
-    """An access of loops, as one of what these loops are. Raises `Unread` for a map that divides."""
+    """Return an access of loops, as one of what these loops are. Raises `Unread` for a map that divides."""
     if any(a is None for a in access):
         raise Unread("an indexing map that divides")
     return tuple(compose(a, loops) for a in access if a is not None)
 
 
 def loop_sizes(inputs: list[Tensor], accesses: list[list[Linear | None]], count: int) -> list[Index]:
-    """The size of each loop, from the tensors that it runs over. Raises `Unread` where no tensor says it."""
+    """Return the size of each loop, from the tensors that it runs over. Raises `Unread` where no tensor says it."""
     sizes: list[Index | None] = [None] * count
     for tensor, access in zip(inputs, accesses, strict=True):
         for size, expr in zip(tensor.type.shape, access, strict=True):
@@ -105,14 +105,14 @@ def maps_and_kinds(op: ir.Operation) -> tuple[list[ir.AffineMap], list[str]]:
 
 
 def affine_maps(attribute: ir.Attribute) -> list[ir.AffineMap]:
-    """The maps of an `indexing_maps` attribute."""
+    """Return the maps of an `indexing_maps` attribute."""
     from iree.compiler import ir
 
     return [ir.AffineMapAttr(a).value for a in attribute]
 
 
 def kept_dimensions(sizes: tuple[Index, ...], result: list[int], type_: ir.RankedTensorType) -> tuple[int, ...]:
-    """Which dimensions of a slice its (rank-reduced) result has: the others are of size one."""
+    """Return the dimensions of a slice that its (rank-reduced) result keeps; the others are of size one."""
     kept: list[int] = []
     surplus = len(sizes) - len(result)
     for dim, size in enumerate(sizes):
@@ -131,7 +131,7 @@ def kept_dimensions(sizes: tuple[Index, ...], result: list[int], type_: ir.Ranke
 
 
 def groups_of(op: ir.Operation) -> tuple[tuple[int, ...], ...]:
-    """The dimensions that each group of a reshape holds."""
+    """Return the dimensions that each group of a reshape holds."""
     from iree.compiler import ir
 
     return tuple(
@@ -141,7 +141,7 @@ def groups_of(op: ir.Operation) -> tuple[tuple[int, ...], ...]:
 
 
 def is_tensor(value: ir.Value) -> bool:
-    """True for a ranked tensor."""
+    """Return True for a ranked tensor."""
     from iree.compiler import ir
 
     return isinstance(value.type, ir.RankedTensorType)
@@ -154,7 +154,7 @@ def is_scalar(op: ir.Operation) -> bool:
 
 
 def producer_of(value: ir.Value) -> str:
-    """The name of the operation that makes a value, for people."""
+    """Return the name of the operation that makes a value, for messages."""
     from iree.compiler import ir
 
     return "a block argument" if isinstance(value, ir.BlockArgument) else str(value.owner.operation.name)

@@ -41,7 +41,7 @@ class ScalarReader:
     def body(
         self, block: ir.Block, arguments: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder
     ) -> tuple[int, ...]:
-        """The nodes that the block yields, with its block arguments already emitted."""
+        """Return the nodes that the block yields, with its block arguments already emitted."""
         known = dict(arguments)
         for op in block.operations:
             operation = op.operation
@@ -52,7 +52,7 @@ class ScalarReader:
         raise Unread("a region without yield")
 
     def captured(self, value: ir.Value, nest: NestBuilder) -> int:
-        """A scalar computed outside of any region."""
+        """Return a scalar computed outside of any region."""
         return self._value(value, {}, (), nest)
 
     def _value(self, value: ir.Value, known: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder) -> int:
@@ -73,7 +73,7 @@ class ScalarReader:
         return node
 
     def _launch_integer(self, value: ir.Value, type_: str) -> Index | None:
-        """An integer known at launch; None for what is no such thing (a comparison, a number with a fraction)."""
+        """Return an integer known at launch; None for other values (a comparison, a number with a fraction)."""
         if type_ != "index" and not type_.startswith("i"):
             return None
         try:
@@ -147,7 +147,7 @@ class ScalarReader:
 
 
 def affine_scalar(expr: ir.AffineExpr, dims: list[int], symbols: list[int], nest: NestBuilder) -> int:
-    """The scalar node of an affine expression over `index` nodes."""
+    """Return the scalar node of an affine expression over `index` nodes."""
     from iree.compiler import ir
 
     if isinstance(expr, ir.AffineConstantExpr):
@@ -175,7 +175,7 @@ def affine_scalar(expr: ir.AffineExpr, dims: list[int], symbols: list[int], nest
 
 
 def may_be_negative(expr: ir.AffineExpr) -> bool:
-    """True where a negative number stands in an affine expression; dimensions and symbols are 0 or more."""
+    """Return True if an affine expression contains a negative number; dimensions and symbols are 0 or more."""
     from iree.compiler import ir
 
     if isinstance(expr, ir.AffineConstantExpr):
@@ -192,13 +192,13 @@ def _integer(op: ir.Operation, key: str) -> int:
 
 
 def check_rounding(op: ir.Operation) -> None:
-    """Raises `Unread` for an operation that rounds in another way than to the nearest even number."""
+    """Raise `Unread` for an operation that rounds in another way than to the nearest even number."""
     if "roundingmode" in op.attributes and _integer(op, "roundingmode") != NEAREST_EVEN:
         raise Unread(f"{op.name} with a rounding mode of its own")
 
 
 def predicate(op: ir.Operation) -> str | None:
-    """A comparison's predicate in MLIR's spelling; None for other operations."""
+    """Return a comparison's predicate in MLIR's spelling; None for other operations."""
     if op.name == "arith.cmpi":
         return CMPI[_integer(op, "predicate")]
     if op.name == "arith.cmpf":

@@ -15,7 +15,7 @@ _TORCH = re.compile(r"^!torch\.vtensor<\[([\d?,]*)\],([a-z]+\d+)>$")
 
 
 def read_signatures(module: ir.Operation) -> dict[str, tuple[str, ...]]:
-    """For each public function, its arguments' types as `4x?xf32`; functions with other arguments are left out."""
+    """Return the argument types of each public function, as `4x?xf32`; functions with other arguments are left out."""
     from iree.compiler import ir
 
     found: dict[str, tuple[str, ...]] = {}

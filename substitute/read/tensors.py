@@ -1,4 +1,4 @@
-"""What a tensor value of a body is: something that yields the scalar at given coordinates."""
+"""Tensor values of a body: objects that yield the scalar at given coordinates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Tensor(Protocol):
         ...
 
     def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
-        """The scalar node of the element at these coordinates. Raises `Unread` if it has none."""
+        """Return the scalar node of the element at these coordinates. Raises `Unread` if it has none."""
         ...
 
 
@@ -38,7 +38,7 @@ class Loaded:
         return self.view.type
 
     def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
-        """A read."""
+        """Return a read."""
         return nest.read(self.view, at, self.view.type)
 
 
@@ -53,7 +53,7 @@ class Splat:
     """Its value, where that is known now."""
 
     def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
-        """The scalar."""
+        """Return the scalar."""
         return self.scalar(nest)
 
 
@@ -76,11 +76,11 @@ class Computed:
     body: Callable[[tuple[Linear, ...], NestBuilder], int]
     """Emits the scalar for the loops' coordinates."""
     loop_of_dim: tuple[int | None, ...]
-    """Which loop runs along each dimension (None: the dimension has size one)."""
+    """Loop that runs along each dimension (None: the dimension has size one)."""
     loops: int
 
     def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
-        """The body, at the loops that reach this element."""
+        """Return the body, at the loops that reach this element."""
         coordinates = [constant(0)] * self.loops
         for dim, number in enumerate(self.loop_of_dim):
             if number is not None:
@@ -100,7 +100,7 @@ class Temporary:
     """Joins in what the reduction started from, where that was not a constant."""
 
     def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
-        """A read of the temporary."""
+        """Return a read of the temporary."""
         type_ = TensorType(shape=tuple(self.type.shape[d] for d in self.kept), element=self.type.element)
         node = nest.read(self.number, tuple(at[d] for d in self.kept), type_)
         return self.combine(node, at, nest) if self.combine else node
@@ -118,7 +118,7 @@ class Sliced:
     """The source dimension of each dimension."""
 
     def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
-        """The source's element."""
+        """Return the source's element."""
         source_at = [constant(o) for o in self.offsets]
         for dim, source_dim in enumerate(self.kept):
             source_at[source_dim] = plus(source_at[source_dim], times(at[dim], self.strides[source_dim]))
@@ -132,10 +132,10 @@ class Flattened:
     source: Tensor
     type: TensorType
     groups: tuple[tuple[int, ...], ...]
-    """For each dimension of the source, the dimensions it was split into."""
+    """Dimensions that each dimension of the source was split into."""
 
     def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
-        """The source's element."""
+        """Return the source's element."""
         source_at = []
         for group in self.groups:
             value = constant(0)
@@ -158,7 +158,7 @@ class Collapsed:
         raise Unread("tensor.collapse_shape of a computed tensor")
 
     def expanded(self, view: View) -> View:
-        """A window of this tensor's shape, seen in its source's."""
+        """Return a window of this tensor's shape, seen in its source's."""
         strides: list[Index] = [0] * len(self.source.type.shape)
         for group, stride in zip(self.groups, view.strides, strict=True):
             step = stride
@@ -204,7 +204,7 @@ def _collapse_view(view: View, type_: TensorType, groups: tuple[tuple[int, ...],
 def slice_view(
     view: View, type_: TensorType, offsets: tuple[Index, ...], strides: tuple[Index, ...], kept: tuple[int, ...]
 ) -> View:
-    """The window that a (rank-reducing) slice of a window is."""
+    """Return the window that a (rank-reducing) slice of a window is."""
     start = view.offset
     for offset, stride in zip(offsets, view.strides, strict=True):
         start = add(start, mul(offset, stride))
@@ -239,5 +239,5 @@ def _moving(coordinates: list[Linear]) -> int:
 
 
 def access_of(expr_terms: Linear, loops: tuple[Linear, ...]) -> Linear:
-    """An access of a body's own loops, seen from the nest it is inlined into."""
+    """Return an access of a body's own loops, seen from the nest it is inlined into."""
     return compose(expr_terms, loops)

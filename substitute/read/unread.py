@@ -1,4 +1,4 @@
-"""Why a body could not be read."""
+"""Error for a body that could not be read."""
 
 
 class Unread(Exception):

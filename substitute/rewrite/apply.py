@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 __all__ = ["CALL_OUT_BACKENDS", "FALLBACK_SUFFIX", "join", "substitute_dispatch", "substitute_export"]
 
 CALL_OUT_BACKENDS = frozenset({"llvm-cpu"})
-"""Where a payload is linked to a shim; elsewhere the payload is the whole variant."""
+"""Backends on which a payload is linked to a shim; on others the payload is the whole variant."""
 
 
 def substitute_export(
     site: Site, request: Request, payload: Payload, condition: Condition = True, *, folder: Path | None = None
 ) -> None:
-    """Puts one verified payload in the place of one export's body. See `substitute_dispatch`."""
+    """Replace one export's body by one verified payload. See `substitute_dispatch`."""
     substitute_dispatch(site, [Choice(request=request, payload=payload, run_time=condition)], folder=folder)
 
 
 def substitute_dispatch(
     site: Site, choices: Sequence[Choice], *, host: HostProgram | None = None, folder: Path | None = None
 ) -> None:
-    """Puts verified payloads in the place of one export's body, the first that fits device and sizes before the next.
+    """Replace one export's body by verified payloads; the first one that fits device and sizes runs.
 
     Where none takes everything, IREE's own code stays in as the last. `host` is needed where the choice is not made
     inside of the variant. Object files are put into `folder`, which has to stay until the module is compiled.
@@ -49,7 +49,7 @@ def substitute_dispatch(
 
 
 def join(conditions: list[Condition]) -> Condition:
-    """All of them."""
+    """Return all of them."""
     unknown = [c for c in conditions if c is not True]
     if any(c is False for c in unknown):
         return False

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def replace_body(site: Site, request: Request, payload: Payload) -> None:
-    """Changes the export's function in place: all it does now is to call the payload.
+    """Change the export's function in place: all it does now is to call the payload.
 
     Every operand arrives as a rank-0 memref, which the bare-pointer convention makes a pointer with the byte offset
     already added; integers arrive as i64; the three workgroup ids come last.
@@ -61,7 +61,7 @@ def call_with_pointers(site: Site, request: Request, name: str) -> None:
 
 
 def _cleared(site: Site) -> tuple[ir.Operation, ir.Operation]:
-    """The function without its body, and its terminator."""
+    """Return the function without its body, and its terminator."""
     function = site.function
     assert function is not None
     block = function.regions[0].blocks[0]
@@ -72,7 +72,7 @@ def _cleared(site: Site) -> tuple[ir.Operation, ir.Operation]:
 
 
 def _arguments(site: Site, request: Request) -> tuple[list[ir.Value], list[ir.Value]]:
-    """The operands as rank-0 memrefs; the integers, then the workgroup's ids."""
+    """Return the operands as rank-0 memrefs; the integers, then the workgroup's ids."""
     from iree.compiler import ir
 
     index = ir.IndexType.get()
@@ -115,7 +115,7 @@ def _pointer(site: Site, parameter: Parameter, number: int, layout: ir.Attribute
 
 
 def _subspan(known: PipelineLayout, parameter: Parameter, layout: ir.Attribute, values: Materializer) -> ir.Value:
-    """The operand's first byte, as a view of its binding (the workaround `VIEW_WHOLE_BINDINGS`)."""
+    """Return the operand's first byte, as a view of its binding (the workaround `VIEW_WHOLE_BINDINGS`)."""
     from iree.compiler import ir
 
     operand = parameter.operand
@@ -137,7 +137,7 @@ def _subspan(known: PipelineLayout, parameter: Parameter, layout: ir.Attribute, 
 
 
 def descriptor_flags(names: str) -> int:
-    """`#hal.descriptor_flags` as its bits: ReadOnly 1, Indirect 2."""
+    """Return the bits of `#hal.descriptor_flags`: ReadOnly 1, Indirect 2."""
     return ("ReadOnly" in names) | (("Indirect" in names) << 1)
 
 

@@ -1,4 +1,4 @@
-"""When a kernel is the one: what the device answers, and what the sizes of a launch are."""
+"""Conditions under which a kernel runs: answers of the device, and sizes of a launch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..model.plan import Payload, Request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Every:
-    """True where all parts are."""
+    """Conjunction: true if all parts are."""
 
     parts: tuple[Gate, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neither:
-    """True where no part is."""
+    """Joint denial: true if no part is."""
 
     parts: tuple[Gate, ...]
 
@@ -43,7 +43,7 @@ class Choice:
 
     @property
     def gate(self) -> Gate:
-        """When it takes the dispatch, if it is asked."""
+        """Condition under which it takes the dispatch, once it is reached."""
         return every((*self.device, self.run_time))
 
     @property
@@ -53,7 +53,7 @@ class Choice:
 
 
 def every(parts: Sequence[Gate]) -> Gate:
-    """All of them, folded."""
+    """Return all of them, folded."""
     unknown = tuple(part for part in parts if part is not True)
     if any(part is False for part in unknown):
         return False
@@ -63,7 +63,7 @@ def every(parts: Sequence[Gate]) -> Gate:
 
 
 def neither(parts: Sequence[Gate]) -> Gate:
-    """None of them, folded."""
+    """Return the joint denial of the gates, folded."""
     unknown = tuple(part for part in parts if part is not False)
     if any(part is True for part in unknown):
         return False
@@ -71,7 +71,7 @@ def neither(parts: Sequence[Gate]) -> Gate:
 
 
 def sides(gate: Gate) -> Iterator[Index]:
-    """All integers that a gate compares."""
+    """Yield all integers that a gate compares."""
     if isinstance(gate, Comparison):
         yield from (gate.left, gate.right)
     elif isinstance(gate, Logic):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def put_final_body(site: Site, request: Request, payload: Payload) -> bool:
-    """Gives the export's body its final form; False for a payload of another format."""
+    """Give the export's body its final form; return False for a payload of another format."""
     write = _WRITERS.get(payload.format)
     if write is not None:
         write(site, request, payload)
@@ -63,7 +63,7 @@ def _put_llvm(site: Site, request: Request, payload: Payload) -> None:
 
 
 def _put_spirv(site: Site, request: Request, payload: Payload) -> None:
-    """The operations stand in the inner module itself: code generation makes a `spirv.module` of what it finds there.
+    """Embed SPIR-V: the inner module gets the operations themselves, from which code generation makes a `spirv.module`.
 
     It also makes the entry point, from an attribute of the function.
     """
@@ -107,7 +107,7 @@ def _bind(op: ir.Operation, request: Request, frozen: dict[int, int]) -> None:
 def _insert(
     found: list[ir.Operation], holder: ir.Operation, entry: str, name: str, before: ir.Operation
 ) -> ir.Operation:
-    """Copies the operations in front of `before`, the entry point as `name`; the others' names become its own."""
+    """Copy the operations in front of `before`, the entry point as `name`; the others' names become its own."""
     from iree.compiler import ir
 
     unique = "".join(c if c.isalnum() or c == "_" else "_" for c in name)

@@ -31,7 +31,7 @@ Source: `iree_cpu_initialize` is called by `runtime/src/iree/hal/local/executabl
 
 
 def set_workgroup_count(export: ir.Operation, dispatch: Dispatch, count: tuple[Index, Index, Index]) -> None:
-    """Replaces what the `count` region computes; it sees the dispatch's workload and nothing else."""
+    """Replace what the `count` region computes; it sees the dispatch's workload and nothing else."""
     from iree.compiler import ir
 
     block = _region_block(export, 0, dispatch)
@@ -46,7 +46,7 @@ def set_workgroup_count(export: ir.Operation, dispatch: Dispatch, count: tuple[I
 
 
 def _none_or_all(counts: list[ir.Value], of: tuple[Index, Index, Index], materializer: Materializer) -> list[ir.Value]:
-    """No workgroups in any direction where there are none in one: the runtime drops only such a dispatch by itself.
+    """Zero all counts if one is zero: the runtime skips a dispatch without workgroups only if all are zero.
 
     `cuLaunchKernel` refuses a grid of no blocks with CUDA_ERROR_INVALID_VALUE, and IREE's CUDA driver passes it on
     (`stream_command_buffer.c`; its HIP driver does not).
@@ -63,14 +63,14 @@ def _none_or_all(counts: list[ir.Value], of: tuple[Index, Index, Index], materia
 
 
 def counts_by_code_generation(export: ir.Operation) -> bool:
-    """True where IREE decides the workgroup count when it tiles the body: the region only names what it depends on."""
+    """Return True if IREE decides the workgroup count when it tiles the body; the region only names its operands."""
     blocks = list(export.regions[0].blocks)
     names = [op.operation.name for block in blocks for op in block.operations]
     return not blocks or any(name.startswith("iree_tensor_ext.dispatch.workgroup_count") for name in names)
 
 
 def set_workgroup_size(export: ir.Operation, size: tuple[int, int, int], shared_memory_bytes: int) -> None:
-    """Sets the block that is launched, and its dynamic shared memory."""
+    """Set the block that is launched, and its dynamic shared memory."""
     from iree.compiler import ir
 
     index = ir.IndexType.get()
@@ -112,7 +112,7 @@ def add_condition(export: ir.Operation, dispatch: Dispatch, gate: Gate, fallback
 
 
 def add_variant_condition(variant: ir.Operation, tests: tuple[DeviceTest, ...]) -> None:
-    """Takes the variant only on devices that pass the tests; it knows the device and nothing of the workload."""
+    """Select the variant only on devices that pass the tests, which see the device and not the workload."""
     from iree.compiler import ir
 
     device, i1 = ir.Type.parse("!hal.device"), ir.IntegerType.get_signless(1)
@@ -126,7 +126,7 @@ def add_variant_condition(variant: ir.Operation, tests: tuple[DeviceTest, ...]) 
 
 
 def emit_gate(gate: Gate, materializer: Materializer, device: ir.Value) -> ir.Value:
-    """An i1 at the current insertion point."""
+    """Return an i1 at the current insertion point."""
     from iree.compiler import ir
 
     i1 = ir.IntegerType.get_signless(1)
@@ -146,7 +146,7 @@ def emit_gate(gate: Gate, materializer: Materializer, device: ir.Value) -> ir.Va
 
 
 def _ask(test: DeviceTest, device: ir.Value) -> ir.Value:
-    """False where the device does not know the key."""
+    """Query the device; false where it does not know the key."""
     from iree.compiler import ir
 
     i1, i64 = ir.IntegerType.get_signless(1), ir.IntegerType.get_signless(64)
@@ -162,7 +162,7 @@ def _ask(test: DeviceTest, device: ir.Value) -> ir.Value:
 
 
 def _out_of_sight(device: ir.Value) -> ir.Value:
-    """The same device, in a way that IREE's analysis of devices does not follow: through a list."""
+    """Return the same device through a list, which IREE's analysis of devices does not follow."""
     from iree.compiler import ir
 
     index, type_ = ir.IndexType.get(), ir.Type.parse("!util.list<?>")
@@ -202,7 +202,7 @@ def _over_workload(dispatch: Dispatch, block: ir.Block, values: tuple[Index, ...
 
 
 def known_workload(dispatch: Dispatch, operands: Sequence[ir.Value]) -> Materializer:
-    """Writes expressions over the workload's operands, which carry the values of push constants."""
+    """Write expressions over the workload's operands, which carry the values of push constants."""
     pairs = zip(dispatch.workload, operands, strict=True)
     return Materializer(_no_leaf, {value: operand for value, operand in pairs if isinstance(value, Expr)})
 

@@ -19,7 +19,7 @@ Reference = tuple[str, str, str]
 
 
 def has_host(module: ir.Operation) -> bool:
-    """Whether the module holds more than executables: the filter gets one executable and nothing else."""
+    """Return True if the module holds more than executables; the filter gets one executable alone."""
     return any(op.name not in _EXECUTABLES for op in children(module))
 
 
@@ -45,12 +45,12 @@ class HostProgram:
                 self._index(inner)
 
     def dispatches(self, executable: str, export: str) -> list[ir.Operation]:
-        """Every `stream.cmd.dispatch` of an export, in whatever variant."""
+        """Return every `stream.cmd.dispatch` of an export, in whatever variant."""
         found = self._dispatches.get(executable, [])
         return [op for op in found if any(r[0] == executable and r[2] == export for r in references(op))]
 
     def redirect(self, dispatch: ir.Operation, executable: str, named: Sequence[Reference]) -> None:
-        """Makes a dispatch of `executable` try these exports, in this order."""
+        """Make a dispatch of `executable` try these exports, in this order."""
         self._dispatches[executable].remove(dispatch)
         set_references(dispatch, named)
         self._dispatches.setdefault(named[0][0], []).append(dispatch)
@@ -64,12 +64,12 @@ class HostProgram:
         self._dispatches.setdefault(named[0][0], []).append(copy)
 
     def where_now(self, site: Site) -> Site:
-        """The site, also where its export was moved to another executable meanwhile."""
+        """Return the site, also where its export was moved to another executable meanwhile."""
         moved = self.moved.get((site.dispatch.executable, site.dispatch.name))
         return site if moved is None else site_in(moved, site)
 
     def unique_name(self, name: str) -> str:
-        """A name that no executable has, which is taken from now on."""
+        """Return a name that no executable has, which is taken from now on."""
         unique, number = name, 1
         while unique in self._names:
             unique, number = f"{name}_{number}", number + 1
@@ -78,7 +78,7 @@ class HostProgram:
 
 
 def site_in(executable: ir.Operation, site: Site) -> Site:
-    """The same site in a copy of its executable."""
+    """Return the same site in a copy of its executable."""
     dispatch = site.dispatch
     variant = next(v for v in children(executable) if "target" in v.attributes and symbol_name(v) == dispatch.variant)
     inner = [op for module in children(variant) if module.name == "builtin.module" for op in children(module)]
@@ -91,7 +91,7 @@ def site_in(executable: ir.Operation, site: Site) -> Site:
 
 
 def references(dispatch: ir.Operation) -> list[Reference]:
-    """What a dispatch tries, in order."""
+    """Return the exports that a dispatch tries, in order."""
     from iree.compiler import ir
 
     found = [ir.SymbolRefAttr(a).value for a in ir.ArrayAttr(dispatch.attributes["entry_points"])]

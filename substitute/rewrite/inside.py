@@ -1,4 +1,4 @@
-"""Choices inside one variant: the exports of a call-out backend, each with a condition and the next one behind it."""
+"""Choices inside one variant: exports of a call-out backend, each with a condition and a fallback."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..read.module import Site
 
 FALLBACK_SUFFIX = "_iree"
-"""What IREE's own code is called where it stays in."""
+"""Suffix of the export of IREE's own code where it stays in the variant."""
 
 
 def put_inside(site: Site, choices: Sequence[Choice], folder: Path | None) -> None:
@@ -51,7 +51,7 @@ def put_inside(site: Site, choices: Sequence[Choice], folder: Path | None) -> No
 
 
 def _copy(site: Site, after: Site, name: str) -> Site:
-    """A further export with the original body, behind the last one."""
+    """Append a copy of the export with its original body."""
     from iree.compiler import ir
 
     assert site.function is not None

@@ -1,4 +1,4 @@
-"""What IREE's linker cannot do, said before it does it; and what it mends, done where it does nothing."""
+"""Limits of IREE's linker: checks for what it cannot link, and repairs where it does nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_LINKING = "--iree-hal-link-executables=false"
 
 
 def check_linking(module: ir.Operation, flags: Sequence[str]) -> None:
-    """Refuses to link where some executables are for the CPU and some variants are not. Raises `UsageError`.
+    """Refuse to link where some executables are for the CPU and some variants are not. Raises `UsageError`.
 
     IREE 3.13 links the CPU's variants of several executables and forgets the others, so that the module loads on the
     CPU alone; and where the module holds an external object as well, it crashes. Source: `linkExecutablesInto` in
@@ -43,7 +43,7 @@ def check_linking(module: ir.Operation, flags: Sequence[str]) -> None:
 
 
 def order_all_exports(module: ir.Operation) -> None:
-    """See `order_exports`: whether IREE's own or a person's, each executable whose exports stand in another order."""
+    """Apply `order_exports` to each executable whose exports are in another order, IREE's own or a person's."""
     for executable in children(module):
         if executable.name == "hal.executable":
             for variant in _variants(executable):
@@ -51,7 +51,7 @@ def order_all_exports(module: ir.Operation) -> None:
 
 
 def order_exports(variant: ir.Operation) -> None:
-    """Puts exports in the order of their ordinals.
+    """Put exports in the order of their ordinals.
 
     The workaround `ORDER_EXPORTS`; harmless where it is not needed.
     """

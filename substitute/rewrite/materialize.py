@@ -18,7 +18,7 @@ _ARITH = {
 _SIGNED = {
     "floordiv": "arith.floordivsi", "ceildiv": "arith.ceildivsi", "min": "arith.minsi", "max": "arith.maxsi",
 }  # fmt: skip
-"""What stands in for those above where a difference may be negative."""
+"""Operations to use instead of those above where a difference may be negative."""
 _COMPARE = {"eq": 0, "ne": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5, "==": 0, "!=": 1, "<": 2, "<=": 3, ">": 4, ">=": 5}
 """`arith.cmpi`'s signed predicates."""
 
@@ -33,13 +33,13 @@ class Materializer:
         self._values: dict[Index, ir.Value] = {**(known or {})}
 
     def value(self, index: Index) -> ir.Value:
-        """An SSA value of type `index`."""
+        """Return an SSA value of type `index`."""
         if index not in self._values:
             self._values[index] = self._emit(index)
         return self._values[index]
 
     def compare(self, op: str, a: Index, b: Index) -> ir.Value:
-        """An SSA value of type `i1`."""
+        """Return an SSA value of type `i1`."""
         return compare(op, self.value(a), self.value(b))
 
     def _emit(self, index: Index) -> ir.Value:
@@ -68,7 +68,7 @@ class Materializer:
 
 
 def never_negative(index: Index) -> bool:
-    """True for what is surely 0 or more: sizes and push constants, and what is computed from them without `sub`."""
+    """Return True for an index that is surely 0 or more: sizes, push constants, arithmetic on them without `sub`."""
     if isinstance(index, int):
         return index >= 0
     if index.op in ("sub", "sext32"):
@@ -82,7 +82,7 @@ def create(
     results: list[ir.Type],
     attributes: dict[str, ir.Attribute] | None = None,
 ) -> ir.Value:
-    """An operation with one result at the current insertion point; its result."""
+    """Create an operation with one result at the current insertion point; return its result."""
     from iree.compiler import ir
 
     return ir.Operation.create(name, results=results, operands=operands, attributes=attributes or {}).result
@@ -97,7 +97,7 @@ def compare(relation: str, a: ir.Value, b: ir.Value) -> ir.Value:
 
 
 def push_constant(layout: ir.Attribute) -> Leaf:
-    """Makes `hal.interface.constant.load` operations of a body with this layout."""
+    """Make `hal.interface.constant.load` operations of a body with this layout."""
     from iree.compiler import ir
 
     def load(push: Expr) -> ir.Value:

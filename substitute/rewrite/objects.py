@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_object(variant: ir.Operation, payload: Payload, folder: Path | None) -> None:
-    """Adds the payload to what is linked into the variant. Object files go to `folder`."""
+    """Add the payload to what is linked into the variant. Object files go to `folder`."""
     add_constants(variant, payload.constants)
     if payload.format not in BODY_FORMATS:
         _add(variant, _own_object(payload, folder))
@@ -25,7 +25,7 @@ def add_object(variant: ir.Operation, payload: Payload, folder: Path | None) -> 
 
 
 def add_files(variant: ir.Operation, files: Sequence[Path]) -> None:
-    """Adds files that a person brought; they stay where they are, but for bitcode, which IREE takes from the module."""
+    """Add files that a person brought; they stay where they are, but for bitcode, which IREE takes from the module."""
     for file in files:
         fields = f"path = {_quoted(str(file.resolve()))}"
         if file.suffix == ".bc":

@@ -18,7 +18,7 @@ FALLBACK = -1
 
 
 def add_selection(module: ir.Operation, name: str, dispatch: Dispatch, choices: Sequence[Choice]) -> None:
-    """Adds `name`, a function of the workload (i64 each) to the number of the selected choice, or `FALLBACK`."""
+    """Add `name`, a function of the workload (i64 each) to the number of the selected choice, or `FALLBACK`."""
     from iree.compiler import ir
 
     arguments = ", ".join(f"%w{n}: i64" for n in range(len(dispatch.workload)))

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from ..read.module import Site
 
 ATTRIBUTE = "compilation_info"
-"""What IREE's code generation reads a person's choice of tile sizes and pipeline from."""
+"""Attribute from which IREE's code generation reads a person's choice of tile sizes and pipeline."""
 
 
 def set_compilation_info(site: Site, text: str, where: str) -> None:
-    """Puts `#iree_codegen.compilation_info<…>` on the body's main operation. Raises `PayloadError`."""
+    """Put `#iree_codegen.compilation_info<…>` on the body's main operation. Raises `PayloadError`."""
     from iree.compiler import ir
 
     try:
@@ -35,7 +35,7 @@ def set_compilation_info(site: Site, text: str, where: str) -> None:
 
 
 def parse_settings(text: str) -> ir.Attribute:
-    """An attribute that may name a pipeline of code generation, as `#iree_cpu.pipeline<…>`. Raises `MLIRError`."""
+    """Parse an attribute that may name a pipeline of code generation (`#iree_cpu.pipeline<…>`). Raises `MLIRError`."""
     from iree.compiler import ir
 
     return ir.Attribute.parse(_PIPELINE.sub(_spell_as_word, text) if is_needed(SPELL_PIPELINES_AS_WORDS) else text)
@@ -51,7 +51,7 @@ def _spell_as_word(pipeline: re.Match[str]) -> str:
 
 
 def main_operation(site: Site) -> ir.Operation | None:
-    """The last reduction of the body, or its last linalg operation where there is none."""
+    """Return the last reduction of the body, or its last linalg operation where there is none."""
     found: list[ir.Operation] = []
     if site.function is not None:
         for block in site.function.regions[0].blocks:

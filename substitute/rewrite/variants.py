@@ -62,7 +62,7 @@ def make_external(site: Site, choice: Choice, folder: Path | None) -> None:
 
 
 def _gates(choices: Sequence[Choice]) -> list[Gate]:
-    """When each choice is taken: it fits, and none before it does."""
+    """Return the condition of each choice: it fits, and no earlier one does."""
     return [every((neither([c.gate for c in choices[:at]]), choice.gate)) for at, choice in enumerate(choices)]
 
 
@@ -115,7 +115,7 @@ def _dispatch_before(site: Site, choice: Choice, gate: Gate, host: HostProgram, 
 
 
 def _insert_variant(site: Site, choice: Choice, folder: Path | None) -> ir.Operation:
-    """An external variant in front of the site's own, for the devices that pass the choice's tests."""
+    """Create an external variant before the site's own, for the devices that pass the choice's tests."""
     from iree.compiler import ir
 
     variant = site.variant.clone(ip=ir.InsertionPoint(site.variant)).operation
@@ -140,7 +140,7 @@ def _insert_variant(site: Site, choice: Choice, folder: Path | None) -> ir.Opera
 
 
 def _take_apart(site: Site, host: HostProgram) -> Site:
-    """An external variant is one object with one entry: the export moves to an executable of its own."""
+    """Move the export to an executable of its own: an external variant is one object with one entry."""
     from iree.compiler import ir
 
     name = site.dispatch.name
@@ -159,7 +159,7 @@ def _take_apart(site: Site, host: HostProgram) -> Site:
 
 
 def _keep_exports(variant: ir.Operation, wanted: Callable[[str], bool]) -> None:
-    """Removes the other exports, with their functions."""
+    """Remove the other exports, with their functions."""
     removed = set()
     for op in list(children(variant)):
         if op.name == "hal.executable.export" and not wanted(symbol_name(op)):
@@ -196,7 +196,7 @@ def _export_of(variant: ir.Operation, site: Site) -> ir.Operation:
 
 
 def _symbol(choice: Choice) -> str:
-    """What a variant or an executable for this choice is called."""
+    """Return the name of a variant or an executable for this choice."""
     return _plain("_".join(filter(None, (choice.request.substitution.kernel.name, choice.variant))))
 
 
