@@ -48,7 +48,7 @@ MOBILENET_BLOCKS = ((6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), 
 
 
 def magika_onnx() -> Path:
-    """Return the ONNX file in the installed package `magika`: int32 [batch, 2048] → f32 [batch, types], batch dynamic."""
+    """Return the ONNX file of the installed package `magika`: int32 [batch, 2048] → f32 [batch, types], batch open."""
     import importlib.util
 
     spec = importlib.util.find_spec("magika")

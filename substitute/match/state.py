@@ -80,5 +80,5 @@ def two_tensors(name: str) -> Rule:
 
 
 def is_generated(kernel: Kernel) -> bool:
-    """Return True for payloads that see the whole dispatch (generators, rules, IREE itself), not their operands alone."""
+    """Return True for payloads that see the whole dispatch (generators, rules, IREE itself), not only operands."""
     return kernel.payload.kind.sees_dispatch

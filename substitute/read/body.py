@@ -233,7 +233,7 @@ class BodyReader:
         return self._subspans[value]
 
     def _window(self, op: ir.Operation, source: ir.Value, first: int, tensor: ir.RankedTensorType) -> View:
-        """Return the window of a subspan that a `dispatch.tensor.load` or `.store` covers, `first` its first segment."""
+        """Return the window of a subspan that a `dispatch.tensor.load` or `.store` covers; `first`: first segment."""
         number = self._subspan(source)
         operand = self.operands[number]
         offsets, sizes, strides = self._slice(op, first)
