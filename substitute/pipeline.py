@@ -436,7 +436,7 @@ def substitute_dispatches(
 
 
 def make_payloads(plan: Plan, clock: Clock, workers: Executor) -> list[Built]:
-    """Makes the payloads of all substitutions, in order, each one once. Raises `PayloadError`."""
+    """Make the payloads of all substitutions, in order, each one once. Raises `PayloadError`."""
     # rules are applied already
     chosen = tuple(s for s in plan.substitutions if not s.kernel.payload.kind.rewrites_body)
     with clock.step(PAYLOADS):

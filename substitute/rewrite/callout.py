@@ -142,7 +142,7 @@ def descriptor_flags(names: str) -> int:
 
 
 def _constant_pointer(site: Site, parameter: Parameter, number: int, values: Materializer) -> ir.Value:
-    """A dense constant of the body becomes a global of the inner module."""
+    """Make a dense constant of the body a global of the inner module and return its address."""
     from iree.compiler import ir
 
     function = site.function
