@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from substitute.bindings import settle_bindings
+from substitute.codegen.unsupported import Unsupported
 from substitute.errors import SubstituteError
 from substitute.model.elements import ELEMENT
 from substitute.model.kernel import OperandSpec
 from substitute.model.ops import OPERATIONS, Operation
 from substitute.model.scalar import Scalar, ScalarGraph
-from substitute.payload.unsupported import Unsupported
 
 ROOMS = ("read", "golden", "LLVM", "GLSL", "PTX")
 TYPES = ("f32", "f16", "bf16", "f64", "i1", "i8", "i16", "i32", "i64")
@@ -151,7 +151,7 @@ def _emitters(name: str, types: tuple[str, ...], result: str) -> dict[str, Calla
 
 
 def _is_supported_by_llvm(graph: ScalarGraph) -> bool:
-    from substitute.payload.llvm.lower import supported
+    from substitute.codegen.llvm.lower import supported
 
     return not supported(graph)
 

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -393,11 +393,21 @@ def _warm_up(flags: Sequence[str]) -> None:
     assert catalog
     assert linalg
     if not any("vulkan" in flag or "cuda" in flag for flag in flags):
-        from .payload.llvm import contraction, loops, optimize
+        from .payload.llvm import optimize
 
-        assert contraction
-        assert loops
         optimize.initialize()
+        _load_builtin("llvm-cpu")
+
+
+def _load_builtin(backend: str) -> None:
+    """Load the built-in kernels' code. What is wrong with any kernel is told when it is used."""
+    from .catalog.catalog import open_library
+
+    with suppress(SubstituteError):
+        for manifest in open_library((), kept=True).manifests:
+            kernel = manifest.kernel
+            if kernel.builtin and any(target.backend == backend for target in kernel.targets):
+                kernel.payload.kind.load(kernel)
 
 
 @contextmanager

@@ -20,10 +20,10 @@ OLD = (1e9, 1e9)
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two kernels, and a cache of their own."""
+    """Two kernels with the code that they name, and a cache of their own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     place = tmp_path / "kernels"
-    for name in ("matmul", "softmax"):
+    for name in ("matmul", "contraction", "softmax", "rows"):
         source = next(place / name for place in builtin_folders() if (place / name).is_dir())
         shutil.copytree(source, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     age(place)
@@ -78,7 +78,7 @@ def test_a_change_is_noticed(folder: Path, reads: list[str], change: str) -> Non
         if change == "broken":
             file.write_text("nonsense")
         else:
-            (folder / "matmul" / "generator.py").unlink()
+            (folder / "contraction" / "generator.py").unlink()
         for _ in range(2):
             with pytest.raises(ManifestError):
                 load_catalog([folder], builtin=False, kept=True)

@@ -17,17 +17,19 @@ CODE = """import os
 from pathlib import Path
 with open({log!r}, "a") as log:
     log.write("x")
-from substitute.payload.llvm import contraction
-return contraction.generate(request)"""
+from substitute.payload.module import load_module
+return load_module(Path({code!r}), what="", owner="").generate(request)"""
 
 
 @pytest.fixture
 def counted(surroundings: Surroundings) -> tuple[Path, Callable[[], int]]:
     """A kernel, and how often its generator has run."""
     log = surroundings.folder / "log"
-    kernel = surroundings.kernel(CODE.format(log=str(log)))
+    code = _builtin().parent / "contraction" / "generator.py"
+    kernel = surroundings.kernel(CODE.format(log=str(log), code=str(code)))
     (kernel / "definition.mlir").write_text((_builtin() / "definition.mlir").read_text())
     manifest = (_builtin() / "kernel.toml").read_text().replace('name = "matmul"', 'name = "mine"')
+    manifest = manifest.replace("../contraction/generator.py", "generator.py")
     (kernel / "kernel.toml").write_text(manifest)
     for path in kernel.iterdir():
         os.utime(path, (1e9, 1e9))  # a file that has just been written may be written again

@@ -12,6 +12,7 @@ import llvmlite.binding as llvm
 import ml_dtypes
 import numpy as np
 
+from kernels.contraction import generator as contraction
 from substitute.model.dispatch import (
     Dispatch,
     Linear,
@@ -28,7 +29,6 @@ from substitute.model.dispatch import (
 from substitute.model.index import Index, evaluate, mul, symbol
 from substitute.model.plan import Generated, Match, Parameter, Request, Substitution
 from substitute.model.scalar import GraphBuilder
-from substitute.payload.llvm import contraction
 from substitute.payload.llvm.optimize import to_bitcode
 
 NUMPY = {"f32": np.float32, "f16": np.float16, "bf16": ml_dtypes.bfloat16, "i32": np.int32}

@@ -10,10 +10,10 @@ import ml_dtypes
 import numpy as np
 from llvmlite import ir
 
+from substitute.codegen.llvm.elements import load, memory_type, store
+from substitute.codegen.llvm.function import I64, PTR, Hardware
+from substitute.codegen.llvm.lower import ScalarEmitter
 from substitute.model.scalar import Scalar, ScalarGraph
-from substitute.payload.llvm.elements import load, memory_type, store
-from substitute.payload.llvm.function import I64, PTR, Hardware
-from substitute.payload.llvm.lower import ScalarEmitter
 
 MODERN = Hardware(fma=True, rounding=True, half=True, vector_bytes=32)
 PLAIN = Hardware()

@@ -200,7 +200,7 @@ class Compiled:
 def execute(prog: Program, arrays: Sequence[Any], *, scalars: Sequence[Expr] = (), push: tuple[int, ...] = (),
             optimised: bool = True, target: Target = HOST) -> list[Any]:  # fmt: skip
     """Generates, compiles and runs a program; the operands' contents afterwards. Guard zones must be untouched."""
-    from substitute.payload.llvm.loops import generate
+    from kernels.rows.generator import generate
 
     req = request(prog, scalars, target)
     made = generate(req)

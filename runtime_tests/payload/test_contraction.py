@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite.binding")
+from kernels.contraction import generator as contraction
 from runtime_tests.payload.contraction_programs import (
     HOST,
     NUMPY,
@@ -28,7 +29,6 @@ from runtime_tests.payload.contraction_programs import (
     target,
 )  # fmt: skip
 from substitute.errors import PayloadError
-from substitute.payload.llvm import contraction
 from substitute.payload.llvm.optimize import to_bitcode
 
 ROOT = Path(__file__).resolve().parents[2]

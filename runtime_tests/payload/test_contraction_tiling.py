@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 pytest.importorskip("llvmlite.binding")
+from kernels.contraction.tiling import PANEL_BYTES, SUMS_BYTES, Tiling, choose
+from kernels.contraction.views import Contraction, read
 from runtime_tests.payload.contraction_programs import OLD, Case, build, target
-from substitute.payload.llvm.contraction.tiling import PANEL_BYTES, SUMS_BYTES, Tiling, choose
-from substitute.payload.llvm.contraction.views import Contraction, read
 
 AVX2 = target("+avx2,+fma,+avx,+f16c")
 AVX512 = target("+avx512f,+avx2,+fma,+avx")

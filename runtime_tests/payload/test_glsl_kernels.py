@@ -17,12 +17,12 @@ from runtime_tests.payload.vulkan_run import (
     view,
     write_shader,
 )
+from substitute.codegen.unsupported import Unsupported
 from substitute.model.dispatch import Linear, Named, Nest, Operand, Program, Read, View, Write
 from substitute.model.index import Expr, Index, mul, push
 from substitute.model.scalar import GraphBuilder
 from substitute.payload.glsl import can_generate
 from substitute.payload.glsl.features import Features
-from substitute.payload.unsupported import Unsupported
 
 RNG = np.random.default_rng(3)
 

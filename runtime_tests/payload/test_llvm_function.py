@@ -21,11 +21,11 @@ from runtime_tests.payload.llvm_programs import (  # noqa: E402
     request,
     view,
 )  # fmt: skip
+from substitute.codegen.llvm.function import I64, Hardware, KernelFunction  # noqa: E402
 from substitute.errors import PayloadError  # noqa: E402
 from substitute.model.dispatch import Program  # noqa: E402
 from substitute.model.index import FUNCTIONS, Expr, Index, apply, evaluate, push  # noqa: E402
 from substitute.model.plan import Request  # noqa: E402
-from substitute.payload.llvm.function import I64, Hardware, KernelFunction  # noqa: E402
 
 pytestmark = pytest.mark.device
 COPY = expression(("read", "i64", (), 0))

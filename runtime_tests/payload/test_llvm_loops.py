@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite.binding")
+from kernels.rows.generator import can_generate, generate
 from runtime_tests.payload.llvm_programs import (
     HOST,
     NUMPY,
@@ -29,7 +30,6 @@ from substitute.errors import PayloadError
 from substitute.model.dispatch import Named, Nest, Program, Read, TensorType
 from substitute.model.index import Index, apply, push
 from substitute.model.scalar import ScalarGraph
-from substitute.payload.llvm.loops import can_generate, generate
 
 pytestmark = pytest.mark.device
 ADD = expression(("read", "f32", (), 0), ("read", "f32", (), 1), ("arith.addf", "f32", (0, 1)))

@@ -14,10 +14,10 @@ pytest.importorskip("llvmlite.binding")
 from llvmlite import ir
 
 from runtime_tests.payload.llvm_graphs import MODERN, PLAIN, STORED, run
+from substitute.codegen.llvm.function import Hardware
+from substitute.codegen.llvm.lower import ScalarEmitter, supported
 from substitute.errors import PayloadError
 from substitute.model.scalar import Scalar, ScalarGraph
-from substitute.payload.llvm.function import Hardware
-from substitute.payload.llvm.lower import ScalarEmitter, supported
 
 pytestmark = pytest.mark.device
 BOTH = pytest.mark.parametrize("hardware", [MODERN, PLAIN], ids=["modern", "plain"])

@@ -11,9 +11,9 @@ import pytest
 
 pytest.importorskip("llvmlite.binding")
 from runtime_tests.payload.llvm_graphs import MODERN, PLAIN, STORED, run
+from substitute.codegen.llvm import exponential
+from substitute.codegen.llvm.function import Hardware
 from substitute.model.scalar import Scalar, ScalarGraph
-from substitute.payload.llvm import exponential
-from substitute.payload.llvm.function import Hardware
 
 pytestmark = pytest.mark.device
 

@@ -12,9 +12,9 @@ import pytest
 
 llvm = pytest.importorskip("llvmlite.binding")
 from runtime_tests.payload.llvm_programs import HOST  # noqa: E402
+from substitute.codegen.llvm.function import Hardware  # noqa: E402
 from substitute.errors import PayloadError  # noqa: E402
 from substitute.model.dispatch import Target  # noqa: E402
-from substitute.payload.llvm.function import Hardware  # noqa: E402
 from substitute.payload.llvm.optimize import parse_bitcode, parse_ir, to_bitcode, undefined_symbols  # noqa: E402
 from substitute.payload.llvm.resolve import resolve_math  # noqa: E402
 

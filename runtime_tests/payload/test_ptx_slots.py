@@ -12,6 +12,7 @@ from ml_dtypes import bfloat16
 
 from runtime_tests.cuda_sim.lane_programs import apply
 from substitute.catalog.catalog import load_catalog
+from substitute.codegen.unsupported import Unsupported
 from substitute.errors import PayloadError
 from substitute.model.dispatch import Linear, Nest, Operand, Program, Read, TensorType, View, Write
 from substitute.model.index import Index, push
@@ -23,7 +24,6 @@ from substitute.payload.ptx.slots.marks import marks_of
 from substitute.payload.ptx.slots.mathematics import FUNCTIONS, integer_power
 from substitute.payload.ptx.slots.scalars import KIND, constant, operation
 from substitute.payload.ptx.slots.writer import Writer
-from substitute.payload.unsupported import Unsupported
 
 pytestmark = pytest.mark.unit
 Array = np.ndarray[Any, Any]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from kernels.contraction import generator as contraction
+from kernels.rows import generator as loops
 from runtime_tests.payload.contraction_programs import Case, build
 from runtime_tests.read.executables import program_of
 from runtime_tests.read.programs import elementwise, filled
 from substitute.model.dispatch import Program
-from substitute.payload.llvm import contraction, loops
 
 pytestmark = pytest.mark.compile
 

@@ -254,6 +254,7 @@ class _Checks:
     def _files(self) -> Iterator[Diagnostic]:
         table = self.table
         if table.payload.file is not None:
+            # code may be shared by kernels in folders beside each other, as a definition may
             yield from self._inside(("payload", "file"), table.payload.file, required=True)
         path = ("definition", "file")
         # a rule looks at the dispatch by itself
@@ -261,7 +262,7 @@ class _Checks:
         general = table.abi == "raw" or self.kind.sees_dispatch
         optional = selective and general and "definition" not in table.model_fields_set
         # a definition may be shared with the kernel in the next folder, which is for another target
-        diagnostics = list(self._inside(path, table.definition.file, required=not optional, root=self.folder.parent))
+        diagnostics = list(self._inside(path, table.definition.file, required=not optional))
         yield from diagnostics
         file = self.folder / table.definition.file
         if diagnostics or (optional and not os.path.isfile(file)):
@@ -276,17 +277,14 @@ class _Checks:
                 next_step='add [operands] with lines such as a = ["M", "K"]',
             )
 
-    def _inside(
-        self, path: tuple[str, ...], name: str, *, required: bool, root: Path | None = None
-    ) -> Iterator[Diagnostic]:
-        root = root or self.folder
-        file = self.folder / name
+    def _inside(self, path: tuple[str, ...], name: str, *, required: bool) -> Iterator[Diagnostic]:
+        root, file = self.folder.parent, self.folder / name
         # a plain name that is no link cannot lead out, and resolving 500 kernels' paths takes longer than parsing them
         plain = "/" not in name and os.sep not in name and name != ".." and not os.path.islink(file)
         if not plain and not file.resolve().is_relative_to(root.resolve()):
             yield Diagnostic(
                 path=path,
-                what="the file is outside the kernel's folder",
+                what="the file is outside the kernel's folder and those beside it",
                 expected=f"a path below {root}",
                 found=str(file.resolve()),
                 next_step="copy the file into the kernel's folder",
@@ -378,7 +376,7 @@ def _manifest(table: ManifestTable, file: Path, checks: _Checks) -> Manifest:
         kinds=tuple(table.kinds),
         payload=PayloadSpec(
             kind=checks.kind,
-            path=file.parent / table.payload.file if table.payload.file else file,
+            path=_code_path(file.parent, table.payload.file) if table.payload.file else file,
             entry=table.payload.entry or "",
             spec_constants=tuple(sorted((int(k), v) for k, v in table.payload.spec_constants.items())),
             objects=tuple(file.parent / name for name in table.payload.objects),
@@ -399,6 +397,12 @@ def _manifest(table: ManifestTable, file: Path, checks: _Checks) -> Manifest:
         executable_constants=parse_constants(table.executable_constant),
     )
     return Manifest(file=file, kernel=kernel, definition=checks.definition)
+
+
+def _code_path(folder: Path, name: str) -> Path:
+    """Return the path of a payload, without `..` for a file beside the folder."""
+    path = folder / name
+    return path.resolve() if ".." in path.parts else path
 
 
 def _triple(values: list[_T] | None) -> tuple[_T, _T, _T] | None:

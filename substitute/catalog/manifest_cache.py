@@ -130,10 +130,14 @@ def _states(folder: Path) -> tuple[FileState, ...]:
 
 
 def _with_others(below: tuple[FileState, ...], manifest: Manifest) -> tuple[FileState, ...]:
-    """Add what a manifest names outside of its folder."""
+    """Add what a manifest names outside of its folder, and what lies beside its code."""
+    payload = manifest.kernel.payload
+    place = payload.path.resolve().parent
+    if place != manifest.file.parent.resolve():
+        beside = _states(place)
+        below = (*below, *beside) if beside else ()
     if not below:
         return ()
-    payload = manifest.kernel.payload
     named = [manifest.file, payload.path, *payload.objects, *([manifest.definition] if manifest.definition else [])]
     known = {state[0] for state in below}
     return below + tuple(read_state(path) for path in dict.fromkeys(map(os.fspath, named)) if path not in known)

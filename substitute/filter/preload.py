@@ -27,7 +27,9 @@ def preload(words: Sequence[str], backend: str) -> WorkerState:
     state = WorkerState()
     with contextlib.suppress(Exception):
         knowledge = state.knowledge(os.getcwd(), list(words))
-        knowledge.kernels(frozenset({backend}))
+        for kernel in knowledge.kernels(frozenset({backend})):
+            if kernel.builtin:
+                kernel.payload.kind.load(kernel)
     with contextlib.suppress(Exception):
         state.context = new_context()
         own = ("payload.glsl", "payload.spirv") if backend == "vulkan-spirv" else ("rewrite.callout", "payload.symbols")
@@ -42,9 +44,7 @@ def preload(words: Sequence[str], backend: str) -> WorkerState:
 
 def _load_llvm() -> None:
     with contextlib.suppress(Exception):
-        from ..payload.llvm import attributes, contraction, loops, optimize
+        from ..payload.llvm import attributes, optimize
 
         assert attributes
-        assert contraction
-        assert loops
         optimize.initialize()

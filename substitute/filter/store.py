@@ -61,6 +61,10 @@ def make_stamp(manifests: Sequence[Manifest], folders: Iterable[Path], options: 
         paths.update(list_tree(folder, most=MOST_FILES - len(paths)))
         if len(paths) > MOST_FILES:
             return None
+    # code may lie in a folder beside the kernel's, with the modules that it imports
+    code = {manifest.kernel.payload.path.resolve().parent for manifest in manifests}
+    for folder in code - {manifest.file.parent.resolve() for manifest in manifests}:
+        paths.update(list_tree(folder, most=MOST_FILES))
     for manifest in manifests:
         paths |= {os.fspath(manifest.file), os.fspath(manifest.kernel.payload.path)}
         paths |= {os.fspath(manifest.definition)} if manifest.definition else set()

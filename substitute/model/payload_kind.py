@@ -118,6 +118,9 @@ class PayloadKind:
         """Return why the kernel's code cannot be made for a dispatch that its definition matches; empty: it can."""
         return ""
 
+    def load(self, kernel: Kernel) -> None:
+        """Load what making code for this kernel needs, while there is time; leaving it out costs time later."""
+
     def build(self, request: Request, linked: frozenset[str]) -> Payload:
         """Make the code and verify it against the dispatch; `linked` are functions that objects beside it define.
 

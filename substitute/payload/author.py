@@ -26,7 +26,8 @@ WALL_PER_PROCESSOR_SECOND = 30.0
 GRACE_S = 5.0
 """How long code may go on that was told to end."""
 LOOK_S = 0.2
-_one_at_a_time = threading.RLock()
+one_at_a_time = threading.RLock()
+"""Held while code runs that is not trusted, and while any is loaded."""
 
 
 class OutOfTime(BaseException):
@@ -41,8 +42,8 @@ def call_author(what: str, path: Path, function: Callable[[], T], *, owner: str,
     """
     if trusted:
         return _named(what, path, function, owner=owner)
-    with _one_at_a_time, running(f"{owner} {path}"), _captured(f"{owner} {path.parent.name}/{path.name}"):
-        return _named(what, path, lambda: _in_time(function, lambda: _late(what, path, owner, "")), owner=owner)
+    with one_at_a_time, running(f"{owner} {path}"), _captured(f"{owner} {path.parent.name}/{path.name}"):
+        return _named(what, path, lambda: _in_time(function, lambda: _late(what, str(path), owner)), owner=owner)
 
 
 def _named(what: str, path: Path, function: Callable[[], T], *, owner: str) -> T:
@@ -51,10 +52,10 @@ def _named(what: str, path: Path, function: Callable[[], T], *, owner: str) -> T
     except SubstituteError:
         raise
     except OutOfTime as error:
-        raise _late(what, path, owner, _line(path, error)) from None
+        raise _late(what, _place(path, error), owner) from None
     except (Exception, SystemExit) as error:
         raise PayloadError(
-            what, where=f"{path}{_line(path, error)}", expected="code that runs",
+            what, where=_place(path, error), expected="code that runs",
             found=f"{type(error).__name__}: {error}",
             next_step=f"mend {owner}; its own traceback is shown with --debug",
         ) from error  # fmt: skip
@@ -69,19 +70,21 @@ def limit_s() -> float:
         return LIMIT_S
 
 
-def _late(what: str, path: Path, owner: str, line: str) -> PayloadError:
+def _late(what: str, where: str, owner: str) -> PayloadError:
     return PayloadError(
-        what, where=f"{path}{line}", expected=f"code that ends within {limit_s():g} s of processor time",
+        what, where=where, expected=f"code that ends within {limit_s():g} s of processor time",
         found="code that was still running",
         next_step=f"mend {owner}, or give it more time with {LIMIT}=SECONDS in the environment",
     )  # fmt: skip
 
 
-def _line(path: Path, error: BaseException) -> str:
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    if isinstance(error, SyntaxError) and error.lineno:
-        return f":{error.lineno}"
-    return f":{frames[-1].lineno}" if frames else ""
+def _place(path: Path, error: BaseException) -> str:
+    """Return file and line of the innermost code in the folder of `path`."""
+    folder = path.parent
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).is_relative_to(folder):
+        return f"{error.filename}:{error.lineno}"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(folder)]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else str(path)
 
 
 def _in_time(function: Callable[[], T], late: Callable[[], PayloadError]) -> T:

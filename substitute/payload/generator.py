@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-from functools import lru_cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +11,7 @@ from ..model.kernel import Kernel
 from ..model.plan import Generated, Request
 from .author import call_author
 from .launch import launch_count
+from .module import load_module
 
 OWNER = "the generator"
 
@@ -32,25 +29,9 @@ def refuse_dispatch(kernel: Kernel, dispatch: Dispatch) -> str:
 
 
 def load_generator(kernel: Kernel) -> ModuleType:
-    """The module of a generator kernel. Raises `PayloadError` with the place of what is wrong in it."""
+    """Return the module of a generator kernel. Raises `PayloadError` with the place of what is wrong in it."""
     path = kernel.payload.path.resolve()
-    return _load(path, changed_at(path), kernel.builtin)
-
-
-def changed_at(path: Path) -> int:
-    """The time in ns at which a file was last changed, so that code is loaded anew after that; 0 if it is not there."""
-    return path.stat().st_mtime_ns if path.exists() else 0
-
-
-@lru_cache(maxsize=1024)
-def _load(path: Path, _changed_at: int, builtin: bool) -> ModuleType:
-    name = f"substitute_kernel_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    what, loader = "the generator cannot be loaded", spec.loader
-    call_author(what, path, lambda: loader.exec_module(module), owner=OWNER, trusted=builtin)
+    module = load_module(path, what="the generator cannot be loaded", owner=OWNER, trusted=kernel.builtin)
     if not callable(getattr(module, "generate", None)):
         raise PayloadError(
             "the generator has no function `generate`",

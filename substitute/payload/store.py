@@ -37,8 +37,11 @@ def payload_folder() -> Path | None:
 
 
 def kernel_state(kernel: Kernel) -> tuple[FileState, ...]:
-    """Return the state of a kernel's folder, its files and its code; nothing if there are too many."""
+    """Return the state of a kernel's folder, of its code and what lies beside it; nothing if there are too many files."""
     found = list_tree(kernel.folder, most=MOST_FILES)
+    code = kernel.payload.path.resolve().parent
+    if code != kernel.folder.resolve():
+        found += list_tree(code, most=MOST_FILES)
     states = (read_state(kernel.payload.path), *map(read_state, found))
     return states if len(found) <= MOST_FILES else ()
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-from functools import lru_cache
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -13,7 +9,7 @@ from ..bindings import take_classes
 from ..errors import PayloadError
 from ..model.kernel import Kernel
 from ..payload.author import call_author
-from ..payload.generator import changed_at
+from ..payload.module import load_module
 
 if TYPE_CHECKING:
     from ..read.module import Site
@@ -40,28 +36,11 @@ def rewrite(kernel: Kernel, site: Site) -> None:
 
 
 def load_rule(kernel: Kernel) -> ModuleType:
-    """Return the module of a rule. Raises `PayloadError` with the place of an error in it."""
+    """Return the module of a rule. Raises `PayloadError` with the place of what is wrong in it."""
     if not kernel.builtin:
         take_classes()
-    path = kernel.payload.path.resolve()
-    return _load(path, kernel.payload.entry or DEFAULT_ENTRY, changed_at(path))
-
-
-@lru_cache(maxsize=1024)
-def _load(path: Path, entry: str, _changed_at: int) -> ModuleType:
-    name = f"substitute_rule_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise PayloadError(
-            "the rule is no Python file",
-            where=str(path),
-            expected="a file that ends with .py",
-            found=path.name,
-            next_step="correct `file` in [payload]",
-        )
-    module = importlib.util.module_from_spec(spec)
-    loader = spec.loader
-    call_author("the rule cannot be loaded", path, lambda: loader.exec_module(module), owner=RULE)
+    path, entry = kernel.payload.path.resolve(), kernel.payload.entry or DEFAULT_ENTRY
+    module = load_module(path, what="the rule cannot be loaded", owner=RULE)
     if not callable(getattr(module, entry, None)):
         raise PayloadError(
             f"the rule has no function `{entry}`",

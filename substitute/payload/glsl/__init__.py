@@ -1,6 +1,6 @@
 """GLSL kernels: compiling them, the head of a user's shader, and the built-in generators."""
 
-from ..unsupported import Unsupported
+from ...codegen.unsupported import Unsupported
 from .compile import compile_glsl
 from .features import Features, features_of
 from .generate import WRITERS, can_generate, generate

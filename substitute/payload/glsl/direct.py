@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ...codegen.unsupported import Unsupported
 from ...model.dispatch import Linear, Nest, Program
 from ...model.index import Index, apply, product
 from ...model.plan import Generated
 from ...model.scalar import Scalar
-from ..unsupported import Unsupported
 from .lower import lower_index
 from .operations import GLSL_TYPE, lower_constant, lower_operation
 from .shader import FLAT_GROUP, Shader, delinearize, flat_grid, indent

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ...codegen.unsupported import Unsupported
 from ...model.dispatch import Nest, Program
 from ...model.index import apply, product
 from ...model.plan import Generated
-from ..unsupported import Unsupported
 from .shader import Shader, flat_grid, indent
 from .stores import emit_flat_nest
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ...codegen.unsupported import Unsupported
 from ...errors import PayloadError
 from ...model.dispatch import Dispatch, Named, Nest, PipelineLayout, Program
 from ...model.plan import Generated, Request
-from ..unsupported import Unsupported
 from .direct import write_direct
 from .elementwise import write_elementwise
 from .features import Features, features_of

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ...codegen.unsupported import Unsupported
 from ...model.dispatch import Linear, View
 from ...model.index import Expr, Index, add, mul
 from ...model.scalar import Scalar, ScalarGraph
-from ..unsupported import Unsupported
 from .operations import GLSL_TYPE, INT64, int_literal, lower_constant, lower_operation
 
 Leaf = Callable[[Scalar, tuple[str, ...]], str]

@@ -27,12 +27,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ...codegen.unsupported import Unsupported
 from ...errors import PayloadError, SourceText
 from ...model.dispatch import Linear, Named, Nest
 from ...model.index import Index
 from ...model.kernel import OperandSpec
 from ...model.plan import Axis, Placement, Request
-from ..unsupported import Unsupported
 from .compile import BODY_MARK
 from .direct import target_coordinates
 from .features import features_of

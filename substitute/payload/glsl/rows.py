@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...codegen.unsupported import Unsupported
 from ...model.dispatch import Named, Nest, Program
 from ...model.index import Index, product
 from ...model.ops import COMBINERS, neutral
 from ...model.plan import Generated
-from ..unsupported import Unsupported
 from .direct import combine, core_type, initial, reduction_loops, target_coordinates, write_direct
 from .groups import reduce_function, shared_stores
 from .lower import lower_index

@@ -6,10 +6,10 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ...codegen.unsupported import Unsupported
 from ...model.dispatch import Linear, Nest, Operand, PipelineLayout, Read, TensorType, View
 from ...model.index import Index, apply
 from ...model.scalar import Scalar
-from ..unsupported import Unsupported
 from .features import Features
 from .library import library_for
 from .lower import GraphLowering, Names, lower_index, lower_linear, view_address

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ...codegen.unsupported import Unsupported
 from ...model.dispatch import Linear, Named, Program, View
 from ...model.index import product
 from ...model.plan import Generated
-from ..unsupported import Unsupported
 from .groups import reduce_function
 from .lower import lower_index
 from .operations import round_to

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ...codegen.unsupported import Unsupported
 from ...model.dispatch import Linear, Nest, Program
 from ...model.index import Index
 from ...model.scalar import GraphBuilder
-from ..unsupported import Unsupported
 from .lower import lower_index
 from .shader import FLAT_GROUP, Shader, Temporaries, delinearize, indent
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...codegen.unsupported import Unsupported
 from ...model.dispatch import Linear, Nest, Program
 from ...model.index import Index, apply, mul, product
 from ...model.plan import Generated
-from ..unsupported import Unsupported
 from .direct import combine, core_type, initial, only_core, parallel_loops, reduction_loops, target_coordinates
 from .lower import lower_index
 from .operations import GLSL_TYPE

@@ -78,6 +78,11 @@ class GlslGenerator(_GlslCode):
 
         return refuse_dispatch(kernel, dispatch)
 
+    def load(self, kernel: Kernel) -> None:
+        from ..generator import load_generator
+
+        load_generator(kernel)
+
     def shader(self, request: Request) -> Generated:
         from ..generator import generate
 

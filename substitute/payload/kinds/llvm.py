@@ -31,6 +31,11 @@ class LlvmGenerator(PayloadKind):
 
         return refuse_dispatch(kernel, dispatch)
 
+    def load(self, kernel: Kernel) -> None:
+        from ..generator import load_generator
+
+        load_generator(kernel)
+
     def build(self, request: Request, linked: frozenset[str]) -> Payload:
         from ..generator import generate
         from ..llvm.optimize import to_bitcode

@@ -11,7 +11,7 @@ import llvmlite.binding as llvm
 from substitute.errors import PayloadError, SourceText
 from substitute.model.dispatch import Target
 
-from .function import Hardware
+from ...codegen.llvm.function import Hardware
 from .memory_functions import resolve_memory
 from .resolve import INTRINSICS, resolve_math
 

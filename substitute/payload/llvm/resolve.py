@@ -9,10 +9,10 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from .arithmetic import FloatMath
-from .elements import REGISTER_TYPES, lanes_of, vector
-from .function import Hardware
-from .math import FUNCTIONS
+from ...codegen.llvm.arithmetic import FloatMath
+from ...codegen.llvm.elements import REGISTER_TYPES, lanes_of, vector
+from ...codegen.llvm.function import Hardware
+from ...codegen.llvm.math import FUNCTIONS
 
 # libm's and LLVM's names for MLIR's functions, where they differ
 _RENAMED = {"pow": "math.powf", "rint": "math.roundeven", "nearbyint": "math.roundeven"}

@@ -2,8 +2,8 @@
 
 from llvmlite import ir
 
+from substitute.codegen.llvm.function import KernelFunction
 from substitute.model.plan import Request
-from substitute.payload.llvm.function import KernelFunction
 
 F32 = ir.FloatType()
 SHARE = 8192

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
+from ....codegen.unsupported import Unsupported
 from ....errors import PayloadError
 from ....model.dispatch import Named, Nest, Program, View
 from ....model.kernel import Kernel
 from ....model.plan import Axis, Parameter, Request
-from ...unsupported import Unsupported
 from ..faults import fault
 from ..parse import parse
 from ..rename import Edit, edited

@@ -7,8 +7,8 @@ Every rounding is spelled (`add.rn`), so that ptxas contracts nothing.
 
 from __future__ import annotations
 
+from ....codegen.unsupported import Unsupported
 from ....model.scalar import Scalar
-from ...unsupported import Unsupported
 from .block import Block, float_literal
 from .mathematics import FUNCTIONS, integer_power
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ....codegen.unsupported import Unsupported
 from ....model.dispatch import Linear, Named, Nest, Program, Read, View, Write
 from ....model.index import Expr, Index, apply, product
 from ....model.scalar import Scalar
 from ...glsl.lower import view_address
 from ...glsl.stores import Placement, place_stores, reads_temporary
-from ...unsupported import Unsupported
 from ..adapt import MAX_DATA_BYTES
 from .block import Block, is_literal
 from .marks import Spread

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from substitute.codegen.llvm.function import Hardware
 from substitute.model.dispatch import Target
 from substitute.model.index import Index, apply, mul, product
 
-from ..function import Hardware
 from .views import Address, Axis, Contraction
 
 Mode = Literal["packed", "direct", "dot", "stream"]

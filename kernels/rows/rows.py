@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from llvmlite import ir
 
+from substitute.codegen.llvm.combine import Combiner
+from substitute.codegen.llvm.elements import memory_type, store
+from substitute.codegen.llvm.function import I64, KernelFunction
 from substitute.model.index import Index, apply
 
-from .combine import Combiner
-from .elements import memory_type, store
-from .function import I64, KernelFunction
 from .nests import FlatNest, Group
 from .points import Point, RowMemory
 from .schedule import Schedule, best_lane, is_light, stages, vector_lanes

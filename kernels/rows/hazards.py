@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from substitute.codegen.llvm.function import share_memory
+from substitute.codegen.unsupported import Unsupported
 from substitute.model.dispatch import Linear, Nest, Program, View
-
-from ..unsupported import Unsupported
-from .function import share_memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

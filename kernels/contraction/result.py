@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from llvmlite import ir
 
+from substitute.codegen.llvm.elements import REGISTER_TYPES, constant, load, memory_type, splat, store, vector
+from substitute.codegen.llvm.function import I32, I64
 from substitute.model.scalar import Scalar
 
-from ..elements import REGISTER_TYPES, constant, load, memory_type, splat, store, vector
-from ..function import I32, I64
 from .panel import place
 from .space import Position, Slot, Space
 from .views import Result

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from substitute.codegen.llvm.elements import REGISTER_TYPES, size_of
+from substitute.codegen.llvm.lower import supported
+from substitute.codegen.unsupported import Unsupported
 from substitute.model.dispatch import Linear, Nest, Program, Read, View
 from substitute.model.index import Index, add, mul
 from substitute.model.ops import COMBINERS
 from substitute.model.scalar import ScalarGraph
 
-from ..unsupported import Unsupported
-from .elements import REGISTER_TYPES, size_of
 from .hazards import Placed, check_memory
-from .lower import supported
 
 LOCAL_BYTES = 16 << 10
 """What the temporaries of one row may take on the stack (a worker's is 128 KB, and IREE asks for 32 KB at most)."""

@@ -7,13 +7,22 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
+from substitute.codegen.llvm.elements import (
+    REGISTER_TYPES,
+    constant,
+    intrinsic,
+    load,
+    memory_type,
+    splat,
+    store,
+    vector,
+)
+from substitute.codegen.llvm.function import I32, I64, KernelFunction
+from substitute.codegen.llvm.lower import Leaf, ScalarEmitter
 from substitute.model.index import Index
 from substitute.model.plan import Request
 from substitute.model.scalar import GraphBuilder, Scalar, ScalarGraph
 
-from ..elements import REGISTER_TYPES, constant, intrinsic, load, memory_type, splat, store, vector
-from ..function import I32, I64, KernelFunction
-from ..lower import Leaf, ScalarEmitter
 from .tiling import Tiling, count_of
 from .views import Address, Axis, Contraction, Factor
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from ..elements import load, vector
-from ..function import I32, I64
+from substitute.codegen.llvm.elements import load, vector
+from substitute.codegen.llvm.function import I32, I64
+
 from .space import F32, Position, Slot, Space
 from .tiling import is_contiguous
 

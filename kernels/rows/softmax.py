@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from substitute.codegen.unsupported import Unsupported
 from substitute.model.dispatch import Linear, LoopKind, Named, Nest, Program, Read, Stage, TensorType, View
 from substitute.model.index import Index
 from substitute.model.scalar import GraphBuilder, Scalar, ScalarGraph
 
-from ..unsupported import Unsupported
 from .nests import LOCAL_BYTES
 
 EXP_OF_NEGATIVE = "substitute.exp_of_negative"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from substitute.codegen.llvm.elements import size_of
+from substitute.codegen.llvm.function import Hardware
 from substitute.model.index import Index, apply, mul, product
 from substitute.model.ops import is_heavy
 
-from .elements import size_of
-from .function import Hardware
 from .nests import LOCAL_BYTES, Access, FlatNest, Group, local_bytes
 
 WORK_PER_GROUP = 200_000

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
+from substitute.codegen.llvm.elements import REGISTER_TYPES, lanes_of, load, memory_type, splat, store
+from substitute.codegen.llvm.function import I32, I64, KernelFunction
+from substitute.codegen.llvm.lower import ScalarEmitter
 from substitute.model.index import Index
 from substitute.model.scalar import Scalar
 
-from .elements import REGISTER_TYPES, lanes_of, load, memory_type, splat, store
-from .function import I32, I64, KernelFunction
-from .lower import ScalarEmitter
 from .nests import Access, FlatNest
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
-from ..elements import constant, load, splat, vector
-from ..function import I32, I64
+from substitute.codegen.llvm.elements import constant, load, splat, vector
+from substitute.codegen.llvm.function import I32, I64
+
 from .panel import place
 from .space import F32, Position, Slot, Space
 from .tiling import MOST_UNROLLED, count_of
