@@ -10,10 +10,11 @@ Kernels `matmul` and `conv` use this generator. Read the files in this order:
     result.py     applies what IREE fused after the sums, and stores
     space.py      what all of these share: the function under construction, indices, addresses
 
-The idea is that of GotoBLAS and BLIS (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication";
-Van Zee and van de Geijn, "BLIS"): a small tile of results stays in registers while it walks over the depth, and what it
+The idea is that of GotoBLAS and BLIS (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication"; Van
+Zee and van de Geijn, "BLIS"): a small tile of results stays in registers while it walks over the depth, and what it
 reads lies in the first-level cache in the order in which it is read. An operand is not a matrix here but strides over
-loops. So one algorithm serves transposed and batched products and convolutions, whose windows are strides that overlap.
+loops. So one algorithm serves transposed and batched products and convolutions, whose windows are strides that
+overlap.
 
 **The loops of one workgroup**, in mode `packed`:
 
@@ -24,38 +25,39 @@ loops. So one algorithm serves transposed and batched products and convolutions,
             for depth                packed_tile(): the inner tile
         for row, vector              store_results(): the fused work, applied to finished sums
 
-**The inner tile** holds `R · V` vectors of sums (`R = row_tile`, `V = vectors`). Each step of the depth loads V vectors of
-the panel and broadcasts R elements of the other factor for R · V multiply-adds. Two things bound R and V:
+**The inner tile** holds `R · V` vectors of sums (`R = row_tile`, `V = vectors`). Each step of the depth loads V
+vectors of the panel and broadcasts R elements of the other factor for R · V multiply-adds. Two things bound R and V:
 
-- Registers: R · V sums, V columns and one broadcast are alive at a time, so `R · V + V + 1` is at most the number of vector
-  registers: 16 with AVX2, 32 with AVX-512 or NEON. R is at most 8: each row is a stream of its own.
-- Throughput: a core starts two multiply-adds and two loads per cycle, and a multiply-add takes four cycles. A step takes
-  `max(R · V / 2, (R + V) / 2, 4)` cycles. It is bound by arithmetic, as it should be, if `R · V ≥ R + V` and `R · V ≥ 8`.
-  With 16 registers 6 × 2 vectors fit: 12 multiply-adds, 8 loads, 15 registers, 6 cycles.
+- Registers: R · V sums, V columns and one broadcast are alive at a time, so `R · V + V + 1` is at most the number of
+  vector registers: 16 with AVX2, 32 with AVX-512 or NEON. R is at most 8: each row is a stream of its own.
+- Throughput: a core starts two multiply-adds and two loads per cycle, and a multiply-add takes four cycles. A step
+  takes `max(R · V / 2, (R + V) / 2, 4)` cycles. It is bound by arithmetic, as it should be, if `R · V ≥ R + V` and `R
+  · V ≥ 8`. With 16 registers 6 × 2 vectors fit: 12 multiply-adds, 8 loads, 15 registers, 6 cycles.
 
-`tiling._register_tile` tries all (R, V) and takes the one that covers the dispatch's rows and columns in the fewest cycles:
-for 7 rows, 7 × 1 wastes nothing where 6 × 2 would compute 12 rows.
+`tiling._register_tile` tries all (R, V) and takes the one that covers the dispatch's rows and columns in the fewest
+cycles: for 7 rows, 7 × 1 wastes nothing where 6 × 2 would compute 12 rows.
 
-**What is packed, and why.** The columns of a tile are read again by every tile of rows. In memory their rows lie far apart:
-each depth is another cache line and often another page. Packed, they are one stream of whole vectors in half of a 32 KB
-first-level cache (`PANEL_BYTES`), the last part of a vector is handled once, and a conversion (f16, bf16) or other work that
-was fused into the factor is done once per element instead of once per tile of rows. Where the columns lie along the depth
-(a transposed operand), packing transposes blocks in registers. The other factor is not packed, unlike in BLIS: each of its
-elements is read once per tile of columns, as a scalar, by up to 8 streams that hardware prefetchers follow. Where its depth
-is several loops (a convolution's), a table holds each depth's distance.
+**What is packed, and why.** The columns of a tile are read again by every tile of rows. In memory their rows lie far
+apart: each depth is another cache line and often another page. Packed, they are one stream of whole vectors in half
+of a 32 KB first-level cache (`PANEL_BYTES`), the last part of a vector is handled once, and a conversion (f16, bf16)
+or other work that was fused into the factor is done once per element instead of once per tile of rows. Where the
+columns lie along the depth (a transposed operand), packing transposes blocks in registers. The other factor is not
+packed, unlike in BLIS: each of its elements is read once per tile of columns, as a scalar, by up to 8 streams that
+hardware prefetchers follow. Where its depth is several loops (a convolution's), a table holds each depth's distance.
 
-The sums of `row_block` rows wait in a buffer (`SUMS_BYTES`) between panels, so that one panel serves all rows. A depth that
-fits one panel needs no second pass: the sums start in registers. All buffers together stay below 28 KB, because IREE's
-workers have little stack.
+The sums of `row_block` rows wait in a buffer (`SUMS_BYTES`) between panels, so that one panel serves all rows. A
+depth that fits one panel needs no second pass: the sums start in registers. All buffers together stay below 28 KB,
+because IREE's workers have little stack.
 
 **Other modes** (`tiling.Roles.mode`): packing costs a pass over the columns, which too few rows do not pay back.
 
 - `direct`: the columns are read in place; few rows, or both factors move along the vectors (depthwise convolutions).
 - `dot`: vectors run along the depth and are summed at the end; both factors are contiguous there, with few rows.
-- `stream`: one or two rows over long columns (a vector times a matrix): the sums stay in memory, the matrix is read row
-  by row.
+- `stream`: one or two rows over long columns (a vector times a matrix): the sums stay in memory, the matrix is read
+  row by row.
 
-`tiling.choose` estimates the cost of each candidate and takes the least; sizes that are only known at launch count as 256.
+`tiling.choose` estimates the cost of each candidate and takes the least; sizes that are only known at launch count as
+256.
 """
 
 from __future__ import annotations

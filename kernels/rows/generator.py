@@ -1,7 +1,7 @@
 """Programs of loop nests, run row by row: element-wise work, reductions, normalizations, softmax.
 
-Kernels `elementwise`, `pool`, `reduction`, `row_reduce`, `rms_norm`, `layer_norm` and `softmax` use this generator. Read
-the files in this order:
+Kernels `elementwise`, `pool`, `reduction`, `row_reduce`, `rms_norm`, `layer_norm` and `softmax` use this generator.
+Read the files in this order:
 
     softmax.py     `linalg.softmax` as the reductions and the quotient that it means
     nests.py       the nests as strides over pointers, in groups that share temporaries; `hazards.py` refuses overlaps
@@ -11,19 +11,21 @@ the files in this order:
     rows.py        all nests of one row, one after the other
     points.py      one point of a nest: loads, the expression, stores
 
-**A row** is one point of the loops that are parallel in every nest of a group. Layer norm has three nests (mean, variance,
-the normalized result) that share the rows of the tensor: all three run for one row before the next row is begun, so that
-the row is read from memory once, and again from the first-level cache. What one nest hands to the next is a scalar in
-a register, or where it has further dimensions a buffer on the stack (`nests.LOCAL_BYTES`, 16 KB per row: the exponentials
-of a softmax). Element-wise work is the simplest case: a group of one nest, in which every loop is a row.
+**A row** is one point of the loops that are parallel in every nest of a group. Layer norm has three nests (mean,
+variance, the normalized result) that share the rows of the tensor: all three run for one row before the next row is
+begun, so that the row is read from memory once, and again from the first-level cache. What one nest hands to the next
+is a scalar in a register, or where it has further dimensions a buffer on the stack (`nests.LOCAL_BYTES`, 16 KB per
+row: the exponentials of a softmax). Element-wise work is the simplest case: a group of one nest, in which every loop
+is a row.
 
-**Vectors** run along the row where its elements are neighbours in memory: a reduction then has several vectors of partial
-results, which are combined at the end, so that one addition need not wait for the one before. Otherwise they run across
-rows (`schedule.lane_row`): each lane is a row of its own, as in a sum over the columns of a row-major matrix. What is left
-of a loop is done by the next smaller vectors and then one by one (`schedule.stages`); nothing is read beyond an operand.
+**Vectors** run along the row where its elements are neighbours in memory: a reduction then has several vectors of
+partial results, which are combined at the end, so that one addition need not wait for the one before. Otherwise they
+run across rows (`schedule.lane_row`): each lane is a row of its own, as in a sum over the columns of a row-major
+matrix. What is left of a loop is done by the next smaller vectors and then one by one (`schedule.stages`); nothing is
+read beyond an operand.
 
-**Workgroups** get equal numbers of neighbouring rows; `schedule` decides from the bytes and the arithmetic of a row how many
-are worth a workgroup. Groups without a common temporary run one after the other in the same launch.
+**Workgroups** get equal numbers of neighbouring rows; `schedule` decides from the bytes and the arithmetic of a row
+how many are worth a workgroup. Groups without a common temporary run one after the other in the same launch.
 """
 
 from __future__ import annotations
