@@ -39,9 +39,7 @@ def kernel(tmp_path: Path) -> Path:
 
 def stamp_of(kernel: Path) -> Stamp:
     options = parse_options(["--kernels", str(kernel)], kernel)
-    stamp = make_stamp(
-        load_manifests([kernel], builtin=False), [kernel], parse_options(["--kernels", str(kernel)], kernel)
-    )
+    stamp = make_stamp(load_manifests([kernel], builtin=False), [kernel], options)
     assert stamp is not None
     return stamp
 
