@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from runtime_tests.read.executables import CPU, VULKAN, context, executable, par
 from runtime_tests.read.programs import elementwise, matmul
 from substitute import Session, compile_model
 from substitute.catalog.catalog import load_catalog
-from substitute.filter.work import AtOnce
+from substitute.filter.executable import AtOnce
 from substitute.model.plan import Plan
 from substitute.payload import generator, store
 from substitute.payload.build import Order, build, make, prepare
@@ -189,25 +191,25 @@ def test_what_is_damaged_is_made_anew(damage: str, cache: Path, generated: list[
     assert path.read_bytes() == content
 
 
-def test_a_changed_kernel_is_seen(tmp_path: Path, cache: Path) -> None:
-    from dataclasses import replace
-
+@pytest.mark.parametrize("changed", ["generator.py", "tiling.py"])
+def test_changed_code_is_seen(tmp_path: Path, cache: Path, changed: str) -> None:
+    """The kernel's code lies in a folder beside its own, in several files."""
     (substitution,) = plan_of(STATIC).substitutions
-    folder = tmp_path / "matmul"
-    folder.mkdir()
-    for file in substitution.kernel.folder.iterdir():
-        if file.is_file():
-            (folder / file.name).write_bytes(file.read_bytes())
     kernel = substitution.kernel
-    copied = replace(kernel, folder=folder, payload=replace(kernel.payload, path=folder / "generator.py"))
+    code = kernel.payload.path.parent
+    assert code != kernel.folder
+    for folder in (kernel.folder, code):
+        shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
+    path = tmp_path / code.name / kernel.payload.path.name
+    copied = replace(kernel, folder=tmp_path / kernel.folder.name, payload=replace(kernel.payload, path=path))
     moved = replace(substitution, kernel=copied)
     first = prepare(moved)
     assert first.key != prepare(substitution).key
     assert prepare(moved).key == first.key
     make(first)
     assert not cache.exists()  # the kernel is younger than this process: it could be another one by now
-    changed = (folder / "generator.py").read_text().replace("def generate", "# another\ndef generate")
-    (folder / "generator.py").write_text(changed)
+    with (tmp_path / code.name / changed).open("a") as file:
+        file.write("# another\n")
     assert prepare(moved).key != first.key
 
 

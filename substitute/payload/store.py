@@ -37,7 +37,7 @@ def payload_folder() -> Path | None:
 
 
 def kernel_state(kernel: Kernel) -> tuple[FileState, ...]:
-    """Return the state of a kernel's folder, of its code and what lies beside it; nothing if there are too many files."""
+    """Return the state of a kernel's folder, and of its code with what lies beside it; nothing if that is too much."""
     found = list_tree(kernel.folder, most=MOST_FILES)
     code = kernel.payload.path.resolve().parent
     if code != kernel.folder.resolve():
