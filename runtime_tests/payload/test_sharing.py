@@ -199,7 +199,8 @@ def test_changed_code_is_seen(tmp_path: Path, cache: Path, changed: str) -> None
     code = kernel.payload.path.parent
     assert code != kernel.folder
     for folder in (kernel.folder, code):
-        shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
+        copy, ignored = tmp_path / folder.name, shutil.ignore_patterns("__pycache__")
+        shutil.copytree(folder, copy, ignore=ignored, copy_function=shutil.copyfile)
     path = tmp_path / code.name / kernel.payload.path.name
     copied = replace(kernel, folder=tmp_path / kernel.folder.name, payload=replace(kernel.payload, path=path))
     moved = replace(substitution, kernel=copied)
