@@ -180,7 +180,7 @@ class Compilation:
                 where=self.name,
                 expected=f"the phases after {start} up to {stop}" if start != "start" else f"the phases up to {stop}",
                 found=_found(words(), names),
-                next_step="try the same with --no-builtin and without --kernels to see whether IREE fails by itself"
+                next_step="try the same with --no-builtin and without --kernels to see whether IREE alone fails"
                 if start != "start"
                 else f"no kernel has been put in yet; compare with `iree-compile {self.name} {' '.join(self.flags)}`",
                 details=_short(words(), 24),

@@ -12,10 +12,11 @@ from typing import Any
 from .compiler import Compilation, load_model
 from .errors import CompilerCrash, SubstituteError
 from .flags import with_default_target
-from .isolate import Call, Progress, describe_crash, isolated
+from .isolate import Call, describe_crash, isolated
 from .pipeline import Clock, plan_module, scratch_folder, substitute_dispatches, worker_threads
+from .progress import Progress
 
-STEP = "look for what it crashes on"
+STEP = "find the executable that crashes it"
 NO_THREADS = "--mlir-disable-threading"
 """The search forks a process that holds the compiler, which loses its threads."""
 LONGEST_SECONDS = 120.0
@@ -44,7 +45,7 @@ def located(crash: CompilerCrash, arguments: Mapping[str, Any], progress: Progre
     if culprit is None:
         return crash
     if culprit.kernel:
-        next_step = f"leave {culprit.kernel} out of this dispatch (--plan, or a constraint), or mend its code"
+        next_step = f"leave {culprit.kernel} out of this dispatch (--plan, or a constraint), or fix its code"
     else:
         next_step = "this is IREE's own code: report it to IREE, or put a kernel in its place"
     return CompilerCrash(

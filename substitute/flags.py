@@ -117,9 +117,11 @@ def read_flags(flags: Sequence[str]) -> CompilerFlags:
             spelled[-1] += f"={word}"
         else:
             raise UsageError(
-                "this is no flag", expected="flags of iree-compile: --name, --name=value or --name value", found=word,
+                "this is not a flag",
+                expected="flags of iree-compile: --name, --name=value or --name value",
+                found=word,
                 next_step="put it after the flag whose value it is",
-            )  # fmt: skip
+            )
     kept = tuple(flag for flag in spelled if not _changes_nothing(flag))
     values: dict[str, tuple[str, ...]] = {}
     for flag in kept:

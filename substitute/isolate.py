@@ -21,10 +21,9 @@ from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
 from .errors import CompilerCrash, CompilerError, PayloadError, SubstituteError, TimeOut
+from .progress import Progress
 
 T = TypeVar("T")
-Progress = Callable[[str, float | None], None]
-
 stderr_is_kept = False
 """True in a child process whose stderr goes to a file that the parent can read too."""
 _tell: Callable[[str, object], None] | None = None
@@ -348,7 +347,7 @@ def _crashed(death: Death) -> SubstituteError:
     if death.activity:
         return PayloadError(
             f"{death.activity} ended the process that ran it", where=death.step, expected="code that returns or raises",
-            found=death.found, next_step="mend it: it must not end its process", details=death.stderr,
+            found=death.found, next_step="fix it: it must not end its process", details=death.stderr,
         )  # fmt: skip
     if "IO failure on output stream" in death.stderr:
         return CompilerError(
@@ -363,7 +362,7 @@ def _crashed(death: Death) -> SubstituteError:
         where=death.step,
         expected="a result",
         found=death.found,
-        next_step="nothing was written; try --no-builtin and without --kernels to see whether IREE crashes by itself",
+        next_step="nothing was written; try --no-builtin and without --kernels to see whether IREE alone crashes",
         details=death.stderr,
     )
 

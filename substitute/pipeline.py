@@ -27,6 +27,7 @@ from .model.plan import Key, Payload, Plan, Request, Substitution, dispatch_key,
 from .payload.build import accepts, make, prepare
 from .payload.check import reject_broken
 from .plan_file import load_plan
+from .progress import Progress, silent
 from .rewrite.apply import join, substitute_dispatch
 from .rewrite.choice import Choice
 from .rewrite.host import HostProgram, has_host
@@ -41,13 +42,6 @@ PAYLOADS = "make payloads"
 CHECK = "check"
 TO_A_MODULE = "compile to a module"
 """The step in which the compiler makes code of every executable."""
-
-Progress = Callable[[str, float | None], None]
-"""Called with what is being done, and how much of it is done (0 to 1, None: not known)."""
-
-
-def silent(_what: str, _share: float | None) -> None:
-    """Progress that nobody looks at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -540,7 +534,10 @@ def _blame(plan: Plan) -> Iterator[None]:
         if kernel is None:
             raise
         raise CompilerError(
-            error.what, where=error.where, expected=error.expected, found=f"{error.found} ({kernel} stands there)",
-            next_step=f"leave {kernel} out of this dispatch (--plan, or a constraint), or mend its code",
+            error.what,
+            where=error.where,
+            expected=error.expected,
+            found=f"{error.found} ({kernel} was substituted there)",
+            next_step=f"leave {kernel} out of this dispatch (--plan, or a constraint), or fix its code",
             details=error.details,
-        ) from None  # fmt: skip
+        ) from None

@@ -48,7 +48,7 @@ def load_plan(path: Path) -> dict[str, tuple[str, ...]]:
             found=str(plan.version),
             next_step="upgrade iree-substitute (`pip install -U iree-substitute`)"
             if plan.version > PLAN_SCHEMA
-            else "make it anew with `iree-substitute compile … --plan-out FILE`",
+            else "write a new one with `iree-substitute compile … --plan-out FILE`",
         )
     chosen: dict[str, tuple[str, ...]] = {}
     for entry in plan.substitutions:
@@ -69,5 +69,5 @@ def _unreadable(path: Path, found: str) -> PlanError:
         where=str(path),
         expected='JSON: {"schema": 1, "substitutions": [{"dispatch": …, "kernel": …}, …]}',
         found=found,
-        next_step="make it anew with `iree-substitute compile … --plan-out FILE`",
+        next_step="write a new one with `iree-substitute compile … --plan-out FILE`",
     )

@@ -17,7 +17,7 @@ from substitute.bench.models import make_bert, make_gpt2, make_llama, make_mobil
 from substitute.bench.selection import select_models
 from substitute.bench.subject import Subject, run_onnxruntime
 from substitute.errors import ModelError, UsageError
-from substitute.pipeline import silent
+from substitute.progress import silent
 
 pytestmark = pytest.mark.unit
 

@@ -21,7 +21,7 @@ from substitute.bench.simulated_model import measure_model
 from substitute.bench.simulator_tables import simulator_tables
 from substitute.bench.subject import Subject
 from substitute.errors import ValidationError
-from substitute.pipeline import silent
+from substitute.progress import silent
 
 
 def printed(samples: Samples) -> str:

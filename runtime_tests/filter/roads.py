@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from substitute.isolate import Call, Progress, isolated
+from substitute.isolate import Call, isolated
+from substitute.progress import Progress
 
 
 def executables_in_process(model: Path, flags: Sequence[str], *, builtin: bool) -> str:

@@ -26,7 +26,8 @@ from substitute.device.raw import RawModule
 from substitute.errors import CompilerError, DeviceError, SubstituteError
 from substitute.flags import with_default_target
 from substitute.golden import evaluate_function
-from substitute.pipeline import Clock, plan_module, scratch_folder, silent, substitute_dispatches, worker_threads
+from substitute.pipeline import Clock, plan_module, scratch_folder, substitute_dispatches, worker_threads
+from substitute.progress import silent
 from substitute.read.module import read_module
 from substitute.validate.allowance import SLACK
 from substitute.validate.baseline import run_baseline

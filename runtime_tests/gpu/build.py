@@ -17,8 +17,9 @@ from runtime_tests.gpu.programs import ModelProgram, Program, kernel_programs, m
 from runtime_tests.gpu.translated import Geometry, Text, geometries, matched
 from runtime_tests.ptx_blobs.programs import BLOBS, definition, matmul
 from substitute.errors import CompilerError, UsageError
-from substitute.isolate import Call, Progress, isolated
+from substitute.isolate import Call, isolated
 from substitute.payload.symbols import sanitize
+from substitute.progress import Progress
 from substitute.validate.case import Launch
 
 if TYPE_CHECKING:

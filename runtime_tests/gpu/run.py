@@ -22,7 +22,8 @@ from runtime_tests.gpu.sanitizer import TOOLS, Sanitized, find_sanitizer, saniti
 from runtime_tests.gpu.timing import ROUNDS
 from substitute.device.cuda_sim.driver import is_simulated
 from substitute.errors import CompilerCrash, DeviceError, SubstituteError, UsageError
-from substitute.isolate import Call, Progress, isolated
+from substitute.isolate import Call, isolated
+from substitute.progress import Progress
 
 T = TypeVar("T")
 PACKAGES = ("cupy-cuda13x", "cupy-cuda12x", "nvidia-cublas", "torch")

@@ -14,7 +14,7 @@ from runtime_tests.gpu.cupy_gpu import reason_against_cupy
 from runtime_tests.gpu.programs import Program
 from runtime_tests.ptx_blobs.programs import matmul
 from substitute.device.cuda_sim.driver import environment
-from substitute.pipeline import silent
+from substitute.progress import silent
 
 pytestmark = [pytest.mark.compile, pytest.mark.device]
 

@@ -30,7 +30,7 @@ from runtime_tests.gpu.translated import ptx_texts
 from runtime_tests.ptx_blobs.programs import matmul
 from substitute.device.cuda_sim.driver import environment
 from substitute.errors import CompilerError, DeviceError, UsageError, ValidationError
-from substitute.pipeline import silent
+from substitute.progress import silent
 
 pytestmark = [pytest.mark.compile, pytest.mark.device]
 

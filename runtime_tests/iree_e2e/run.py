@@ -12,7 +12,8 @@ from runtime_tests.iree_e2e.check import Checks, check_module
 from substitute.device.drivers import open_device
 from substitute.errors import CompilerCrash, SubstituteError
 from substitute.isolate import Call, isolated
-from substitute.pipeline import Progress, compile_model, silent
+from substitute.pipeline import compile_model
+from substitute.progress import Progress, silent
 from substitute.validate.targets import flags_for
 
 Which = Literal["stock", "ours"]

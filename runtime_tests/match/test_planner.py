@@ -84,7 +84,7 @@ def test_no_fallback_where_the_host_does_not_know_the_size() -> None:
 
 
 OUT_OF_SIGHT = (
-    "the host program, which has to choose, is out of sight: the filter gets one executable; "
+    "the filter gets one executable without the host program, which has to choose: the filter gets one executable; "
     "`iree-substitute compile` can do this"
 )
 
@@ -117,7 +117,7 @@ def test_what_the_device_is_asked() -> None:
     assert found.accepted
     assert found.rules[1] == Rule(
         name="device", passed=True, expected="vulkan.device::subgroup_size >= 32",
-        found="asked when the module is loaded; elsewhere the next kernel or IREE's code runs",
+        found="tested when the module is loaded; elsewhere the next kernel or IREE's code runs",
     )  # fmt: skip
     alone = decide(made, matmul_dispatch(target=VULKAN), takes_all, host=False)
     assert alone.rules[-1] == Rule(
@@ -211,7 +211,7 @@ def test_a_constraint_over_what_is_no_loop() -> None:
     anything = replace(made, slots=frozenset({"prologue"}), payload=kernel(kind="llvm-generator").payload)
     assert refused(anything, convolution_dispatch("p + k", 6)) == Rule(
         name="constraint", passed=False, expected="X % 2 == 0",
-        found="X is the size of no loop, so that nobody knows it here",
+        found="X is not the size of a loop, so its value is unknown here",
     )  # fmt: skip
 
 
@@ -359,7 +359,7 @@ def test_a_replayed_plan_that_does_not_fit() -> None:
         "the plan names dispatches that the model does not have\n"
         "  expected:  dispatches of this model, compiled with these flags\n"
         "  found:     ninth\n"
-        "  next:      make the plan anew with --plan-out"
+        "  next:      write a new plan with --plan-out"
     )
 
 

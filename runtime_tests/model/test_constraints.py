@@ -128,7 +128,7 @@ CONDITION = f"a condition: comparisons (== != < <= > >=) of {ALLOWED}, joined by
 @pytest.mark.parametrize(
     ("text", "column", "what", "expected"),
     [
-        ("N % 16 = 0", 8, "`=` is no comparison", "`==`"),
+        ("N % 16 = 0", 8, "`=` is not a comparison", "`==`"),
         ("N %% 16 == 0", 4, "cannot be parsed", CONDITION),
         ("N", 1, "`N` is a number, not a condition", CONDITION),
         ("M == 1 and N % 16", 12, "`N % 16` is a number, not a condition", CONDITION),

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from substitute.errors import PayloadError
-from substitute.isolate import Progress, isolated
+from substitute.isolate import isolated
 from substitute.payload.author import LIMIT, call_author
+from substitute.progress import Progress
 
 pytestmark = pytest.mark.unit
 

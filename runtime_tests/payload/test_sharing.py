@@ -22,7 +22,8 @@ from substitute.filter.executable import AtOnce
 from substitute.model.plan import Plan
 from substitute.payload import generator, store
 from substitute.payload.build import Order, build, make, prepare
-from substitute.pipeline import Built, Clock, make_payloads, plan_executables, silent
+from substitute.pipeline import Built, Clock, make_payloads, plan_executables
+from substitute.progress import silent
 
 pytestmark = pytest.mark.compile
 

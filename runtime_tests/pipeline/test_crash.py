@@ -16,8 +16,9 @@ from runtime_tests.pipeline.slow import CRASHING, NOT_ASSEMBLY, X86_64, broken_k
 from substitute.compiler import captured_stderr
 from substitute.errors import CompilerCrash, CompilerError, ModelError, UsageError
 from substitute.flags import HOST_FLAGS
-from substitute.isolate import Child, Death, Progress, isolated
-from substitute.pipeline import compile_model, inspect_model, silent
+from substitute.isolate import Child, Death, isolated
+from substitute.pipeline import compile_model, inspect_model
+from substitute.progress import Progress, silent
 
 pytestmark = pytest.mark.compile
 
@@ -36,10 +37,10 @@ def test_a_crash_in_code_generation_names_the_executable_and_the_kernel(tmp_path
         f"{DISPATCH}: the compiler crashed on broken\n"
         "  expected:  a result\n"
         "  found:     killed by SIGABRT in: compile to a module\n"
-        "  next:      leave broken out of this dispatch (--plan, or a constraint), or mend its code\n\n"
+        "  next:      leave broken out of this dispatch (--plan, or a constraint), or fix its code\n\n"
         "  LLVM ERROR: Cannot select: intrinsic %llvm.x86.sse41.dpps"
     )
-    assert steps[-1] == "look for what it crashes on"
+    assert steps[-1] == "find the executable that crashes it"
     assert [p.name for p in tmp_path.iterdir()] == ["broken"]
 
 
@@ -58,8 +59,8 @@ def test_an_error_in_code_generation_names_them_too(tmp_path: Path) -> None:
     assert not isinstance(error, CompilerCrash)
     assert (error.where, error.what) == (str(model), "IREE's compiler failed")
     assert error.expected == "the phases after executable-sources up to end"
-    assert error.found == f"an error in {DISPATCH}; its words are below (broken stands there)"
-    assert error.next_step == "leave broken out of this dispatch (--plan, or a constraint), or mend its code"
+    assert error.found == f"an error in {DISPATCH}; its words are below (broken was substituted there)"
+    assert error.next_step == "leave broken out of this dispatch (--plan, or a constraint), or fix its code"
     assert "this is no instruction" in error.details
     assert [p.name for p in tmp_path.iterdir()] == ["broken"]
 

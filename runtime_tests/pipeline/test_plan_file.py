@@ -54,7 +54,7 @@ def test_a_plan_that_cannot_be_read(data: object, found: str, tmp_path: Path) ->
     assert "--plan-out" in raised.value.next_step
 
 
-@pytest.mark.parametrize(("version", "step"), [(2, "upgrade"), (0, "make it anew")])
+@pytest.mark.parametrize(("version", "step"), [(2, "upgrade"), (0, "write a new one")])
 def test_a_plan_of_another_version(version: int, step: str, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="another version") as raised:
         load(tmp_path, {"schema": version, "substitutions": []})

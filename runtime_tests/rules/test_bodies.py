@@ -172,7 +172,8 @@ def test_the_count_is_the_tiles(tmp_path: Path) -> None:
     """64/16 · 96/32 workgroups, as the compiler prints them."""
     from substitute.compiler import Compilation
     from substitute.flags import with_default_target
-    from substitute.pipeline import Clock, plan_module, scratch_folder, silent, substitute_dispatches, worker_threads
+    from substitute.pipeline import Clock, plan_module, scratch_folder, substitute_dispatches, worker_threads
+    from substitute.progress import silent
 
     manifest = OWN.format(launch=f"compilation_info = '''{TILES.format(m=16)}'''")
     folder = kernel(tmp_path / "tiles", manifest, {})

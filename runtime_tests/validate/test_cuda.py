@@ -12,7 +12,7 @@ from iree.compiler.version import VERSION
 from substitute.device.raw import RawModule
 from substitute.errors import DeviceError
 from substitute.isolate import Call, isolated
-from substitute.pipeline import Progress
+from substitute.progress import Progress
 from substitute.validate.bundle import Bundle
 from substitute.validate.case import Case
 from substitute.validate.judge import judge_alone

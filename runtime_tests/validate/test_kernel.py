@@ -8,7 +8,7 @@ import pytest
 
 from runtime_tests.validate.faulty import MATMUL_FAULTS, write_variants
 from substitute.errors import UsageError
-from substitute.pipeline import silent
+from substitute.progress import silent
 from substitute.validate import run
 from substitute.validate.kernel import bundle_kernel, find_kernels, validate_kernel
 from substitute.validate.run import judge_bundle

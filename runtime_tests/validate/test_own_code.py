@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from runtime_tests.validate.faulty import write_variants
-from substitute.isolate import Call, Progress, isolated, threads_are_loaded
-from substitute.pipeline import silent
+from substitute.isolate import Call, isolated, threads_are_loaded
+from substitute.progress import Progress, silent
 from substitute.validate import build
 from substitute.validate.kernel import bundle_kernel
 from substitute.validate.run import judge_bundle

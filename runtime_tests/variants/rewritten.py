@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from substitute.compiler import Compilation
-from substitute.pipeline import Clock, plan_module, scratch_folder, silent, substitute_dispatches, worker_threads
+from substitute.pipeline import Clock, plan_module, scratch_folder, substitute_dispatches, worker_threads
+from substitute.progress import silent
 from substitute.read.module import children, symbol_name
 from substitute.rewrite.host import references
 

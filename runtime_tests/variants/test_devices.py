@@ -64,7 +64,7 @@ def test_how_a_manifest_asks(tmp_path: Path, value: str, expected: str) -> None:
     [
         (
             'device = { "subgroup_size" = 8 }',
-            "not a key that a device can be asked for\n"
+            "not a key that devices answer\n"
             '     9 | device = { "subgroup_size" = 8 }\n'
             "       |            ^\n"
             '  expected:  "category::key", such as { "cuda.device::compute_capability_major" = ">= 9" }\n'

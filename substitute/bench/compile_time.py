@@ -15,7 +15,8 @@ from ..compiler import load_model
 from ..errors import CompilerError, UsageError
 from ..flags import HOST_FLAGS
 from ..isolate import Call, isolated
-from ..pipeline import CompileResult, Progress, compile_model, silent
+from ..pipeline import CompileResult, compile_model
+from ..progress import Progress, silent
 from .samples import STOCK, SUBSTITUTED, CompileSample, TimeSample
 from .subject import Subject
 

@@ -16,7 +16,7 @@ from ..catalog.catalog import builtin_folders
 from ..errors import CompilerError
 from ..filter.client import NAME
 from ..flags import HOST_FLAGS
-from ..pipeline import Progress
+from ..progress import Progress
 from .compile_time import TIMEOUT_SECONDS, command_path, import_model, interleaved
 from .samples import CAT, INTERPRETER, FilterSample, HookSample
 from .subject import Subject

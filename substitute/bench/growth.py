@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import cast
 
 from ..isolate import Call, isolated
-from ..pipeline import Progress, compile_model
+from ..pipeline import compile_model
+from ..progress import Progress
 from .samples import STOCK, SUBSTITUTED, CatalogGrowth, ModuleGrowth
 
 MODULE_SIZES = (10, 100, 1000)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import SubstituteError
-from ..pipeline import Progress
+from ..progress import Progress
 from .compile_time import measure_compile
 from .criteria import COMPILE_GOAL_MODEL, judge_results
 from .filter import COUNTS as FILTER_COUNTS

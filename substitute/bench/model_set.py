@@ -34,7 +34,7 @@ def read_model_set(folder: Path, overrides: Mapping[str, Path]) -> tuple[list[Su
             raise UsageError(
                 "an entry of the model set cannot be read", where=f"{folder / INDEX}: {name}",
                 expected='{"files": […], "inputs": [{"file": …}], "expected": [{"file": …}], "expected_from": …}',
-                found=f"{type(error).__name__}: {error}", next_step="mend the entry",
+                found=f"{type(error).__name__}: {error}", next_step="correct the entry",
             ) from error  # fmt: skip
         subjects += [one for one in found if isinstance(one, Subject)]
         left_out += [one for one in found if isinstance(one, LeftOut)]

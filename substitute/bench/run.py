@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ..model.plan import Plan
-from ..pipeline import CompileResult, Progress, compile_model, inspect_model
+from ..pipeline import CompileResult, compile_model, inspect_model
+from ..progress import Progress
 from .samples import (
     ONNXRUNTIME,
     STOCK,

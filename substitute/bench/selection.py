@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import SubstituteError, UsageError
-from ..pipeline import Progress
+from ..progress import Progress
 from .model_set import read_model_set
 from .models import BUILDERS
 from .subject import Array, LeftOut, Subject, onnxruntime_session, run_onnxruntime

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ValidationError
-from ..pipeline import Progress, compile_model
+from ..pipeline import compile_model
+from ..progress import Progress
 from .models import REAL_WEIGHTS, fix_batch, magika_onnx, magika_tokens
 from .samples import STOCK, SUBSTITUTED, SimulatedModelSample
 from .subject import Subject, run_onnxruntime

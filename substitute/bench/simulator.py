@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ValidationError
-from ..pipeline import Progress
+from ..progress import Progress
 from .samples import LoadSample, SimulatorSample
 
 ARCHITECTURE = "sm_80"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import ValidationError
 from ..model.kernel import Kernel
-from ..pipeline import Progress
+from ..progress import Progress
 from .samples import GoldenSample, ValidationSample
 
 DEVICES = {"llvm-cpu": "local-task", "vulkan-spirv": "vulkan"}

@@ -134,7 +134,7 @@ def device_problems(
         if not (category and separator and key):
             yield Diagnostic(
                 path=(*path, name),
-                what="not a key that a device can be asked for",
+                what="not a key that devices answer",
                 expected=f'"category::key", such as {_EXAMPLE}',
                 found=describe(name),
                 at_key=True,
@@ -180,14 +180,14 @@ def variant_problems(path: tuple[str | int, ...], target: TargetTable) -> Iterat
             what="not an architecture",
             expected='such as "sm_90a"',
             found=describe(target.variant),
-            next_step="write what stands behind .target in the PTX",
+            next_step="write the architecture after .target in the PTX",
         )
     if not target.device:
         yield Diagnostic(
             path=path,
             what="`variant` without `device`",
             at_key=True,
-            expected=f"what the device is asked, such as device = {_EXAMPLE}",
+            expected=f"tests of the device, such as device = {_EXAMPLE}",
             found="no device",
             next_step="add device, or `architectures` to select by the module's own",
         )

@@ -174,7 +174,7 @@ declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 
 _GLSL = """\
 // c[m, n] = Σk a[m, k] · b[k, n]; each invocation computes one element.
-// The toolkit writes what stands before this: the axes (M, K, N), load_a(m, k) and load_b(k, n), which read an element
+// The toolkit writes the head of the shader: the axes (M, K, N), load_a(m, k) and load_b(k, n), which read an element
 // wherever the model keeps it, and store_c(m, n, value), which applies the element-wise work that IREE fused behind.
 void main() {
   int m = int(gl_GlobalInvocationID.y), n = int(gl_GlobalInvocationID.x);
@@ -194,7 +194,7 @@ a = {{ axes = ["M", "K"], strided = true }}   # any strides: load_a knows them
 b = {{ axes = ["K", "N"], strided = true }}
 c = {{ axes = ["M", "N"], strided = true }}"""
 _EPILOGUE = """\
-slots = ["epilogue"]            # store_c applies what IREE fused behind the operation
+slots = ["epilogue"]            # store_c applies what IREE fused after the operation
 """
 _CPU_NEEDS = """\
 # features = ["avx2"]           # CPU features that have to be on

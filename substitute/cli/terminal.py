@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -16,12 +16,11 @@ import click
 
 from ..errors import UsageError
 from ..flags import add_target
+from ..progress import Progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-Progress = Callable[[str, float | None], None]
-"""Called with the phase that begins or goes on, and how much of it is done (0 to 1; None: nobody knows)."""
 
 PLAIN_WIDTH = 100_000
 """Wide enough that no line of plain text is ever wrapped."""

@@ -17,8 +17,9 @@ from ..errors import ModelError, SubstituteError
 from ..match.planner import Chosen
 from ..model.kernel import Kernel
 from ..model.plan import Payload, Plan, dispatch_key
-from ..pipeline import Built, Clock, choices, make_payloads, plan_executables, put_payloads, silent, without
+from ..pipeline import Built, Clock, choices, make_payloads, plan_executables, put_payloads, without
 from ..plan_file import load_plan
+from ..progress import silent
 from .client import file_name
 from .options import Options
 from .store import Prefilter, Stamp, make_stamp
@@ -174,7 +175,7 @@ def rewrite_executable(
         if not module.verify():
             raise AssertionError(f"the rewritten executable {name} does not verify")
         changed = executable.get_asm(enable_debug_info=True, use_local_scope=True) + "\n"
-        parse(changed, where=f"what was made of {name}")
+        parse(changed, where=f"the rewritten {name}")
         files = tuple(folder / n for n in os.listdir(folder) if n in changed) if folder != Path() else ()
         return Outcome(name=name, text=changed, report=_report(name, plan, payloads, checked), objects=files)
 

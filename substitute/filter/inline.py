@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CompilerCrash
-from ..isolate import Progress, isolated
+from ..isolate import isolated
+from ..progress import Progress
 from .client import RAW, Arguments, cache_folder, fail, finish, identity, private_folder, read_all, write_report
 from .options import Options, parse_options
 

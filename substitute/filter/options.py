@@ -15,8 +15,8 @@ from ..model.numerics import NumericDemand
 from .client import NAME, TIMEOUT_S
 
 DESCRIPTION = """\
-Reads one hal.executable from standard input and writes it to standard output, with kernels in the place of the
-dispatches that they match. Give it to IREE's compiler:
+Reads one hal.executable from standard input and writes it to standard output, replacing dispatches by the
+kernels that match them. Give it to IREE's compiler:
 
   iree-compile model.mlir --iree-hal-preprocess-executables-with="iree-substitute-executable --kernels DIR" ...
 """
@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         "--report-dir",
         type=Path,
         metavar="DIR",
-        help="write what became of each executable there, as JSON, and errors as text",
+        help="write the result for each executable there, as JSON, and errors as text",
     )
     add(
         "--timeout",

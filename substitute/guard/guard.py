@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ..errors import CompilerCrash, PlanError, SubstituteError, TimeOut
-from ..isolate import Call, Child, Progress
+from ..isolate import Call, Child
 from ..model.dispatch import Dispatch
 from ..model.plan import Key, dispatch_key
 from ..pipeline import Built
+from ..progress import Progress
 from ..read.module import find_sites
 from . import store
 from .judge import BESIDE, COMPILE_STOCK, RUN, judge_trial, note_result, read_results

@@ -16,7 +16,7 @@ from ..compiler import Compilation
 from ..device.raw import RawModule
 from ..errors import CompilerError, DeviceError, SubstituteError
 from ..golden import Budget
-from ..isolate import Progress
+from ..progress import Progress
 from ..validate.baseline import run_baseline, words
 from ..validate.build import finish
 from ..validate.case import Area, Case, Launch

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from ..match.target import architecture
 from ..model.dispatch import Dispatch, Target
 from ..model.plan import Key, dispatch_key
-from ..pipeline import Built, Clock, put_payloads, silent
+from ..pipeline import Built, Clock, put_payloads
+from ..progress import silent
 from ..read.module import children, find_sites
 from ..validate.case import Launch
 from ..validate.harness import isolate_dispatches
@@ -83,7 +84,7 @@ def reason_against_target(target: Target) -> str:
         return _reason_against_cpu(target)
     if target.backend in ("vulkan-spirv", "cuda"):
         return ""
-    return f"there is no device for {target.backend} here, and none that stands for it"
+    return f"there is no device for {target.backend} here, nor a substitute for it"
 
 
 def _reason_against_cpu(target: Target) -> str:

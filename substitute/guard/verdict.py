@@ -118,7 +118,7 @@ def refuse_own(checked: Sequence[Checked]) -> None:
     others = "" if len(wrong) == 1 else f" (and in {len(wrong) - 1} other dispatches)"
     raise ValidationError(
         f"{own} computes something else than the dispatch that it takes{others}", where=first.dispatch,
-        expected="what the dispatch's body says, evaluated in float64", found=first.verdict.message,
+        expected="the dispatch's body, evaluated in float64", found=first.verdict.message,
         next_step="`iree-substitute validate` shows each case; nothing was written (--no-check embeds it unjudged)",
         details="\n".join(f"{c.dispatch}: {c.names}: {c.verdict.message}" for c in wrong[1:12]),
     )  # fmt: skip

@@ -26,7 +26,7 @@ Accepts = Callable[[Kernel, Dispatch], str]
 """Asks a kernel's generator whether it can make code for this dispatch: empty, or the reason why not."""
 
 NO_HOST = (
-    "the host program, which has to choose, is out of sight: the filter gets one executable; "
+    "the filter gets one executable without the host program, which has to choose: the filter gets one executable; "
     "`iree-substitute compile` can do this"
 )
 """Reason why the filter refuses what needs another variant or another dispatch."""
@@ -47,7 +47,7 @@ def decide(
 ) -> Decision:
     """Check one kernel against one dispatch: target, selection, structure, constraints, numerics, code, in this order.
 
-    Without `host`, the program that launches the dispatch is out of sight, as in the filter. `demands` are what the
+    Without `host`, the program that launches the dispatch is unknown, as in the filter. `demands` are what the
     compiler's flags demand of numbers.
     """
     rules = [check_target(kernel.targets, dispatch.target)]
@@ -59,7 +59,7 @@ def decide(
     if match is not None:
         match = _constrained(kernel, dispatch, match, rules, host=host)
     if match is not None and (asked := _leaves_iree_behind(kernel, dispatch, match)):
-        expected = "a kernel for every device and every size: no code of IREE's stays in beside this one"
+        expected = "a kernel for every device and every size: this kind keeps no copy of IREE's own code"
         rules.append(Rule(name="choice", passed=False, expected=expected, found=asked))
         match = None
     if match is not None and (frozen := check_frozen(kernel, match)) is not None:
@@ -113,13 +113,13 @@ def _device(kernel: Kernel, dispatch: Dispatch, *, host: bool) -> list[Rule]:
         )  # fmt: skip
     if dispatch.siblings and not inside:
         found = f"{dispatch.siblings + 1} exports"
-        found += ", taken apart" if host else f", and {NO_HOST}"
+        found += ", moved to an executable of its own" if host else f", and {NO_HOST}"
         rules.append(
             Rule(name="executable.exports", passed=host, expected="one export, or a host program", found=found)
         )
     if ways and ways[0].device:
         tests = " or ".join(" and ".join(str(test) for test in way.device) for way in ways)
-        asked = "asked when the module is loaded; elsewhere the next kernel or IREE's code runs"
+        asked = "tested when the module is loaded; elsewhere the next kernel or IREE's code runs"
         passed = host or inside
         rules.append(Rule(name="device", passed=passed, expected=tests, found=asked if passed else NO_HOST))
     return rules
@@ -194,7 +194,7 @@ def _constraint(
     """Return the rule, and True if it is left to run time."""
     unbound = sorted(constraint.axes - sizes.keys())
     if unbound:
-        found = f"{', '.join(unbound)} is the size of no loop, so that nobody knows it here"
+        found = f"{', '.join(unbound)} is not the size of a loop, so its value is unknown here"
         return Rule(name="constraint", passed=False, expected=constraint.text, found=found), False
     condition = constraint_to_index(constraint, {axis: sizes[axis] for axis in constraint.axes})
     if isinstance(condition, bool):
@@ -353,7 +353,7 @@ def _check_replayed(plan: Plan, chosen: Chosen) -> None:
             "the plan names dispatches that the model does not have",
             expected="dispatches of this model, compiled with these flags",
             found=", ".join(missing),
-            next_step="make the plan anew with --plan-out",
+            next_step="write a new plan with --plan-out",
         )
 
 

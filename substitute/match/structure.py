@@ -70,7 +70,7 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
         missing = (spec.name for number, spec in enumerate(kernel.operands) if number not in state.placements)
         return Rule(
             name="structure.operands", passed=False, expected="a definition that uses all its operands",
-            found=f"nothing in the place of {', '.join(missing)}",
+            found=f"nothing that corresponds to {', '.join(missing)}",
         )  # fmt: skip
     return Shape(tuple(state.axes.values()), arguments, placements, operation_count + stored)
 

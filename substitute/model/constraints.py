@@ -215,7 +215,7 @@ class _Reader:
             column = start + max((error.offset or 1) - 1, 0)
             lone = re.search(r"(?<![=!<>])=(?!=)", line)  # Python's words speak of assignments here
             if lone:
-                self._fail("`=` is no comparison", lone.start(), "`==`")
+                self._fail("`=` is not a comparison", lone.start(), "`==`")
             self._fail(f"cannot be parsed: {error.msg}", min(column, len(line)))
         except ValueError as error:  # a null byte, before Python 3.12
             self._fail(f"cannot be parsed: {error}", 0)

@@ -171,7 +171,7 @@ def _verify(executable: ir.Operation, kernel: Kernel, dispatch: str) -> None:
             where=str(kernel.payload.path),
             expected="valid IR",
             found=found or "no words of the verifier",
-            next_step="mend the rule",
+            next_step="fix the rule",
         )
 
 

@@ -19,17 +19,9 @@ from ..isolate import Child, threads_are_loaded
 from ..match.alignment import OF_BINDINGS
 from ..match.planner import Chosen
 from ..model.dispatch import Dispatch
-from ..pipeline import (
-    Clock,
-    Progress,
-    plan_executables,
-    plan_module,
-    scratch_folder,
-    silent,
-    substitute_dispatches,
-    worker_threads,
-)
+from ..pipeline import Clock, plan_executables, plan_module, scratch_folder, substitute_dispatches, worker_threads
 from ..plan_file import load_plan
+from ..progress import Progress, silent
 from ..read.signature import read_signatures
 from ..rewrite.choice import Choice
 from ..rewrite.selection import add_selection

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import UsageError
 from ..isolate import Call
 from ..model.kernel import Kernel
-from ..pipeline import Progress, silent
+from ..progress import Progress, silent
 from .build import Baseline, Wanted, build_bundle
 from .bundle import Bundle
 from .judge import STANDARD, Options

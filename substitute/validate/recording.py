@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import SubstituteError
-from ..isolate import Call, Progress, isolated
-from ..pipeline import silent
+from ..isolate import Call, isolated
+from ..progress import Progress, silent
 from .harness import walk
 from .model_inputs import draw_inputs, input_types
 from .sites import CallSite, Recorded, Shapes, find_call_sites, launch_values

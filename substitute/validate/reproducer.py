@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from ..device.raw import RawModule
 from ..errors import DeviceError, UsageError
-from ..isolate import Progress
-from ..pipeline import silent
+from ..progress import Progress, silent
 from .bundle import Bundle
 from .bundle_file import load_bundle, save_bundle
 from .case import Case

@@ -13,7 +13,8 @@ from typing import Any, Self, cast
 from ..device.guarded import Crash, guarded_memory, read_crash
 from ..device.raw import RawModule, guards_memory
 from ..errors import DeviceError
-from ..isolate import Call, Child, Death, Progress, isolated, send_part, threads_are_loaded
+from ..isolate import Call, Child, Death, isolated, send_part, threads_are_loaded
+from ..progress import Progress
 from .baseline import Baselines, Theirs, set_beside, words
 from .bundle import Bundle, Subject
 from .case import Case

@@ -11,15 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import SubstituteError
-from ..isolate import Progress
+from ..progress import Progress, silent
 from .bundle_file import load_bundle
 from .run import judge_bundle, judge_isolated
 from .validation import Validation, installed_versions, now
 from .words import dispatch_rows, failure_lines, note_lines
-
-
-def silent(_what: str, _share: float | None) -> None:
-    """Progress that nobody looks at."""
 
 
 def run_bundle(

@@ -10,7 +10,7 @@ from ..cache.atomic import replacement
 from ..errors import SubstituteError, UsageError
 from ..isolate import Call, isolated
 from ..model.kernel import Kernel
-from ..pipeline import Progress, silent
+from ..progress import Progress, silent
 from .bundle_file import save_bundle
 from .judge import STANDARD, Options
 from .kernel import bundle_kernel, check_device, validate_kernel

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from ..errors import CompilerCrash, SubstituteError, UsageError
 from ..isolate import Call, isolated
-from ..pipeline import Progress, silent
+from ..progress import Progress, silent
 
 ROUNDS = 3
 """How often what is left is given out anew after a worker was lost; then every task gets workers of its own. On a
