@@ -156,9 +156,12 @@ class Compilation:
         self.module = self._invocation.export_module()
         if not any(True for region in self.module.regions for block in region for _ in block):
             raise ModelError(
-                "the model is empty", where=self.name, expected="a module with at least one function", found="nothing",
+                "the model is empty",
+                where=self.name,
+                expected="a module with at least one function",
+                found="nothing",
                 next_step="check the path, or export the model again",
-            )  # fmt: skip
+            )
 
     def run(self, start: str, stop: str) -> None:
         """Run from one phase to another. Raises `CompilerError` with the phase and the compiler's words."""
@@ -308,9 +311,11 @@ def _flags_of_the_process() -> frozenset[str]:
         done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=120, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CompilerError(
-            "the compiler cannot be asked for its flags", where=sys.executable, found=str(error),
+            "the compiler cannot be asked for its flags",
+            where=sys.executable,
+            found=str(error),
             next_step="reinstall iree-base-compiler",
-        ) from error  # fmt: skip
+        ) from error
     return frozenset(re.findall(r"^\s+--?([A-Za-z0-9_][A-Za-z0-9_.-]*)", done.stdout, re.MULTILINE))
 
 

@@ -49,15 +49,26 @@ def located(crash: CompilerCrash, arguments: Mapping[str, Any], progress: Progre
     else:
         next_step = "this is IREE's own code: report it to IREE, or put a kernel in its place"
     return CompilerCrash(
-        f"the compiler crashed on {culprit.kernel or 'its own code'}", where=culprit.dispatch, expected="a result",
-        found=f"{culprit.found} in: {crash.where}", next_step=next_step, details=culprit.words or crash.details,
-    )  # fmt: skip
+        f"the compiler crashed on {culprit.kernel or 'its own code'}",
+        where=culprit.dispatch,
+        expected="a result",
+        found=f"{culprit.found} in: {crash.where}",
+        next_step=next_step,
+        details=culprit.words or crash.details,
+    )
 
 
 def find_culprit(
-    *, model: Any, kernels: Any, builtin: bool, flags: Any, plan: Any, require: Any, substitute: bool,
+    *,
+    model: Any,
+    kernels: Any,
+    builtin: bool,
+    flags: Any,
+    plan: Any,
+    require: Any,
+    substitute: bool,
     progress: Progress,
-) -> Culprit | None:  # fmt: skip
+) -> Culprit | None:
     """Compile the model's executables one by one, those with kernels first, each in a fork of this process."""
     from .plan_file import load_plan
     from .read.module import read_module

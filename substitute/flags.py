@@ -18,10 +18,12 @@ TRIPLE = "iree-llvmcpu-target-triple"
 HOST_FLAGS = (f"--{DEVICE}=local", f"--{LOCAL_BACKENDS}=llvm-cpu", f"--{CPU}=host")
 """The target of a person who names none: this machine's CPU."""
 
+# fmt: off
 _DEVICE_OF_PREFIX = {
     "iree-cuda-": "cuda", "iree-vulkan-": "vulkan", "iree-rocm-": "hip", "iree-metal-": "metal",
     "iree-llvmcpu-target-": "local", LOCAL_BACKENDS: "local",
-}  # fmt: skip
+}
+# fmt: on
 """The device that flags with this prefix are about; other `--iree-llvmcpu-…` flags do not exclude other devices."""
 
 TRUE, FALSE = frozenset(("", "true", "TRUE", "True", "1")), frozenset(("false", "FALSE", "False", "0"))

@@ -174,9 +174,12 @@ class Child:
             return outcome
         if outcome.stopped:
             raise TimeOut(
-                "a process did not end", where=outcome.step, expected="a sign of life", found=outcome.found,
+                "a process did not end",
+                where=outcome.step,
+                expected="a sign of life",
+                found=outcome.found,
                 details=outcome.stderr,
-            )  # fmt: skip
+            )
         raise _crashed(outcome)
 
     def outcome(
@@ -346,9 +349,13 @@ def die_with_parent() -> None:
 def _crashed(death: Death) -> SubstituteError:
     if death.activity:
         return PayloadError(
-            f"{death.activity} ended the process that ran it", where=death.step, expected="code that returns or raises",
-            found=death.found, next_step="fix it: it must not end its process", details=death.stderr,
-        )  # fmt: skip
+            f"{death.activity} ended the process that ran it",
+            where=death.step,
+            expected="code that returns or raises",
+            found=death.found,
+            next_step="fix it: it must not end its process",
+            details=death.stderr,
+        )
     if "IO failure on output stream" in death.stderr:
         return CompilerError(
             "the compiler could not write a file",

@@ -102,9 +102,16 @@ def compile_model(
     if isolate:
         with_default_target(flags)  # what is wrong with the flags is said before a process is started
         arguments = {
-            "model": model, "output": output, "kernels": kernels, "builtin": builtin, "flags": flags, "plan": plan,
-            "require": require, "substitute": substitute, "check": check,
-        }  # fmt: skip
+            "model": model,
+            "output": output,
+            "kernels": kernels,
+            "builtin": builtin,
+            "flags": flags,
+            "plan": plan,
+            "require": require,
+            "substitute": substitute,
+            "check": check,
+        }
         try:
             return cast(CompileResult, isolated(Call(compile_model, arguments), progress))
         except CompilerCrash as crash:
@@ -148,9 +155,13 @@ def compile_model(
                 with replace_file(output) as temporary:
                     compilation.write(temporary)
     return CompileResult(
-        vmfb=vmfb, plan=done.plan, payloads=done.payloads, checked=done.checked, seconds=clock.seconds,
+        vmfb=vmfb,
+        plan=done.plan,
+        payloads=done.payloads,
+        checked=done.checked,
+        seconds=clock.seconds,
         signatures=signatures,
-    )  # fmt: skip
+    )
 
 
 def _checking(check: bool | Check | None) -> Check | None:
@@ -301,19 +312,24 @@ def _without_kernels(crash: CompilerCrash, model: Path, flags: Sequence[str]) ->
     """Report a crash before any kernel was put in."""
     if crash.where == "parse":  # MLIR's parser does not survive every file that ends too early
         return ModelError(
-            "the model is not valid MLIR", where=str(model), expected=crash.expected,
-            found=f"a parser that crashed ({crash.found})", next_step="check that the file is whole",
+            "the model is not valid MLIR",
+            where=str(model),
+            expected=crash.expected,
+            found=f"a parser that crashed ({crash.found})",
+            next_step="check that the file is whole",
             details=crash.details,
-        )  # fmt: skip
+        )
     targeted = add_target(flags)
     command = " ".join(("iree-compile", str(model), *targeted.flags))
     added = f" ({' '.join(targeted.added)} was added here)" if targeted.added else ""
     return CompilerCrash(
         "the compiler refused to go on" if crash.found.startswith("exit status") else crash.what,
-        where=str(model), expected=crash.expected, found=f"{crash.found} in: {crash.where}",
+        where=str(model),
+        expected=crash.expected,
+        found=f"{crash.found} in: {crash.where}",
         next_step=f"no kernel has been put in yet, and nothing was written; compare with `{command}`{added}",
         details=crash.details,
-    )  # fmt: skip
+    )
 
 
 def plan_module(
@@ -489,9 +505,12 @@ def _host_of(plan: Plan, sites: Sequence[Any]) -> HostProgram | None:
 def _choice(substitution: Substitution, request: Request, payload: Payload) -> Choice:
     rule = substitution.rule
     return Choice(
-        request=request, payload=payload, run_time=run_time_condition(substitution),
-        device=rule.device if rule else (), variant=rule.variant if rule else "",
-    )  # fmt: skip
+        request=request,
+        payload=payload,
+        run_time=run_time_condition(substitution),
+        device=rule.device if rule else (),
+        variant=rule.variant if rule else "",
+    )
 
 
 def run_time_condition(substitution: Substitution) -> Condition:

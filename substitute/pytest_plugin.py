@@ -20,9 +20,11 @@ MANIFEST = "kernel.toml"
 DEVICES = "local-task vulkan cuda-sim cuda hip"
 """Devices on which kernels are tried by default."""
 DRIVERS = {
-    "llvm-cpu": ("local-task", "local-sync"), "vulkan-spirv": ("vulkan",), "cuda": ("cuda-sim", "cuda"),
+    "llvm-cpu": ("local-task", "local-sync"),
+    "vulkan-spirv": ("vulkan",),
+    "cuda": ("cuda-sim", "cuda"),
     "rocm": ("hip",),
-}  # fmt: skip
+}
 """The drivers that run each backend's code."""
 
 
@@ -38,8 +40,13 @@ class WrongKernel(Exception):
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options and ini keys; all begin with `iree`."""
     group = parser.getgroup("iree-substitute", "kernels for IREE (every kernel.toml is collected)")
-    group.addoption("--iree-device", action="append", default=[], metavar="NAME",
-                    help="Try kernels on this device only; may be given several times.")  # fmt: skip
+    group.addoption(
+        "--iree-device",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="Try kernels on this device only; may be given several times.",
+    )
     group.addoption("--iree-seed", type=int, default=0, metavar="N", help="For the shapes and inputs that are drawn.")
     group.addoption("--iree-thorough", action="store_true", help="All cases: minutes for a kernel, not seconds.")
     group.addoption("--no-iree-kernels", action="store_true", help="Collect no kernels.")

@@ -62,10 +62,12 @@ def _plain(substitution: Substitution, entry: str) -> Request:
     assert program is not None
     if len(match.placements) != len(kernel.operands) and not kernel.payload.kind.slots:
         raise PayloadError(
-            f"{kernel.name} cannot be bound to {substitution.dispatch.name}", where=str(kernel.folder / "kernel.toml"),
-            expected="a payload that sees fused work, for slots", found=f"kind = {kernel.payload.kind}",
+            f"{kernel.name} cannot be bound to {substitution.dispatch.name}",
+            where=str(kernel.folder / "kernel.toml"),
+            expected="a payload that sees fused work, for slots",
+            found=f"kind = {kernel.payload.kind}",
             next_step="remove `slots`, or write a generator",
-        )  # fmt: skip
+        )
     axes = {axis.name: axis for axis in match.axes}
     form = next(f for f in kernel.forms if f.name == match.form)
     parameters: list[Parameter] = []
@@ -82,16 +84,24 @@ def _plain(substitution: Substitution, entry: str) -> Request:
             start = View(operand=placed.view.operand, type=placed.view.type, offset=placed.start, strides=strides)
             written = operand.kind == "result"
             parameters.append(
-                Parameter(name=spec.name, operand=program.operands[start.operand], view=start, written=written,
-                          read=not written)
-            )  # fmt: skip
+                Parameter(
+                    name=spec.name,
+                    operand=program.operands[start.operand],
+                    view=start,
+                    written=written,
+                    read=not written,
+                )
+            )
         if spec.strided:
             scalars += strides
             names += [f"stride_{spec.name}_{name}" for name in spec.axes]
     return Request(
-        entry=entry, substitution=substitution, parameters=tuple(parameters), scalars=tuple(scalars),
+        entry=entry,
+        substitution=substitution,
+        parameters=tuple(parameters),
+        scalars=tuple(scalars),
         scalar_names=tuple(names),
-    )  # fmt: skip
+    )
 
 
 def _stand_in(spec: OperandSpec, program: Program) -> Parameter:

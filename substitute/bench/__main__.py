@@ -45,10 +45,17 @@ MODEL_SECTIONS = frozenset({"coverage", "results", "runtime"})
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--only", metavar="A,B", help="Sections to measure: " + ", ".join(SECTIONS) + ". Default: all.")
 @click.option("--models", metavar="A,B", help="Names of models to measure; * stands for anything. Default: all.")
-@click.option("--model-set", "sets", multiple=True, type=FILE, metavar="DIR",
-              help="A folder with an index.json that names models, inputs and expected outputs.")  # fmt: skip
-@click.option("--model", "files", multiple=True, metavar="NAME=FILE",
-              help="Another file for a model, or one more ONNX model.")  # fmt: skip
+@click.option(
+    "--model-set",
+    "sets",
+    multiple=True,
+    type=FILE,
+    metavar="DIR",
+    help="A folder with an index.json that names models, inputs and expected outputs.",
+)
+@click.option(
+    "--model", "files", multiple=True, metavar="NAME=FILE", help="Another file for a model, or one more ONNX model."
+)
 @click.option("--kernels", multiple=True, type=FILE, metavar="DIR", help="Kernels besides the built-in ones.")
 @click.option("--quick", is_flag=True, help="Fewer repetitions, and small sizes for growth.")
 @click.option("--report", "report_file", type=FILE, metavar="FILE", help="Write the tables there as Markdown, too.")
@@ -183,9 +190,11 @@ def _sections(only: str | None) -> frozenset[str]:
     for name in names:
         if name not in SECTIONS:
             raise UsageError(
-                "there is no such section", where="--only", expected="one or more of " + ", ".join(SECTIONS),
+                "there is no such section",
+                where="--only",
+                expected="one or more of " + ", ".join(SECTIONS),
                 found=name,
-            )  # fmt: skip
+            )
     return frozenset(names)
 
 

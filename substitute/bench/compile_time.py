@@ -33,10 +33,15 @@ def measure_compile(
     commands = {
         STOCK: [command_path("iree-compile"), str(source), *HOST_FLAGS, "-o", str(folder / "stock.vmfb")],
         SUBSTITUTED: [
-            command_path("iree-substitute"), "compile", str(source), *HOST_FLAGS, *flags,
-            "-o", str(folder / "substituted.vmfb"),
+            command_path("iree-substitute"),
+            "compile",
+            str(source),
+            *HOST_FLAGS,
+            *flags,
+            "-o",
+            str(folder / "substituted.vmfb"),
         ],
-    }  # fmt: skip
+    }
     cases = {case: _command(argv) for case, argv in commands.items()}
     progress(f"{subject.name}: commands", None)
     times = interleaved(cases, rounds=rounds, warmup=1, progress=progress)
@@ -86,9 +91,12 @@ def command_path(name: str) -> str:
     path = Path(sys.executable).with_name(name)
     if not path.is_file():
         raise UsageError(
-            f"the command {name} is missing", where=str(path), expected="a command beside this Python's",
-            found="nothing", next_step="install the project: pip install -e .",
-        )  # fmt: skip
+            f"the command {name} is missing",
+            where=str(path),
+            expected="a command beside this Python's",
+            found="nothing",
+            next_step="install the project: pip install -e .",
+        )
     return str(path)
 
 
@@ -97,9 +105,13 @@ def _command(argv: Sequence[str]) -> Callable[[], None]:
 
     def run() -> None:
         process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
             start_new_session=True,
-        )  # fmt: skip
+        )
         try:
             _, words = process.communicate(timeout=TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
@@ -114,9 +126,10 @@ def _command(argv: Sequence[str]) -> Callable[[], None]:
                 process.communicate()
         if process.returncode != 0:
             raise CompilerError(
-                f"{Path(argv[0]).name} failed", found=f"exit status {process.returncode}",
+                f"{Path(argv[0]).name} failed",
+                found=f"exit status {process.returncode}",
                 details="\n".join(words.splitlines()[-12:]),
-            )  # fmt: skip
+            )
 
     return run
 

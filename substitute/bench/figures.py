@@ -108,10 +108,15 @@ def slower_dispatches(samples: Sequence[CoverageSample]) -> list[Slower]:
             if d.kernel and lost >= SLOWER_SHARE:
                 found.append(
                     Slower(
-                        model=sample.model, dispatch=d.name, kind=d.kind, kernel=d.kernel, lost=lost,
-                        stock_us=d.stock_ns / 1e3, substituted_us=d.substituted_ns / 1e3,
+                        model=sample.model,
+                        dispatch=d.name,
+                        kind=d.kind,
+                        kernel=d.kernel,
+                        lost=lost,
+                        stock_us=d.stock_ns / 1e3,
+                        substituted_us=d.substituted_ns / 1e3,
                     )
-                )  # fmt: skip
+                )
     return sorted(found, key=lambda s: -s.lost)
 
 

@@ -96,12 +96,21 @@ def _measure(case: str, argv: Sequence[str], text: bytes, count: int, folder: Pa
 
 def _drive(argv: Sequence[str], files: Sequence[str], environment: Mapping[str, str]) -> tuple[float, ...]:
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER], input=json.dumps([list(argv), list(files)]), env=dict(environment),
-        capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS,
-    )  # fmt: skip
+        [sys.executable, "-c", DRIVER],
+        input=json.dumps([list(argv), list(files)]),
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
+    )
     if done.returncode != 0:
-        raise CompilerError("the filter failed", where=" ".join(argv), found=f"exit status {done.returncode}",
-                            details=done.stderr[-2000:])  # fmt: skip
+        raise CompilerError(
+            "the filter failed",
+            where=" ".join(argv),
+            found=f"exit status {done.returncode}",
+            details=done.stderr[-2000:],
+        )
     return tuple(json.loads(done.stdout))
 
 

@@ -32,30 +32,42 @@ def hook_ratio(sample: HookSample, way: str) -> float:
 def filter_tables(samples: Sequence[FilterSample], hooks: Sequence[HookSample]) -> list[Table]:
     """Per executable, and per compilation."""
     table = Table(
-        title="The filter, per executable", box=box.SIMPLE, title_justify="left",
+        title="The filter, per executable",
+        box=box.SIMPLE,
+        title_justify="left",
         caption="one after the other; mean times as multiples of the median start of a bare interpreter (and of cat); "
         "the first time, and where new ones are not ruled out by their text, starting the worker is included",
-    )  # fmt: skip
+    )
     ways = (FIRST, NEW, AGAIN, WARM)
     for name in ("executables", "", "cat ms", "interpreter ms", *ways, "goal"):
         table.add_column(name, justify="right" if name else "left")
     for sample in samples:
         cat, bare = (1e3 * statistics.median(sample.seconds[way]) for way in (CAT, INTERPRETER))
         table.add_row(
-            str(sample.executables), sample.case, f"{cat:.2f}", f"{bare:.2f}",
+            str(sample.executables),
+            sample.case,
+            f"{cat:.2f}",
+            f"{bare:.2f}",
             *(f"{ratio(sample, way, INTERPRETER):.2f} ({ratio(sample, way, CAT):.1f})" for way in ways),
             f"≤ {GOALS.get(sample.case, GOAL):g}",
-        )  # fmt: skip
+        )
     found = [table]
     if hooks:
-        whole = Table(title="Compiling through the filter", box=box.SIMPLE, title_justify="left",
-                      caption="medians; the goal is for an empty cache")  # fmt: skip
+        whole = Table(
+            title="Compiling through the filter",
+            box=box.SIMPLE,
+            title_justify="left",
+            caption="medians; the goal is for an empty cache",
+        )
         for name in ("model", "with cat s", f"filter, {FIRST} ÷ cat", f"filter, {AGAIN} ÷ cat", "goal"):
             whole.add_column(name, justify="left" if name == "model" else "right")
         for hook in hooks:
             whole.add_row(
-                hook.model, f"{statistics.median(hook.seconds[CAT]):.2f}", f"{hook_ratio(hook, FIRST):.2f}",
-                f"{hook_ratio(hook, AGAIN):.2f}", f"≤ {HOOK_GOAL:g}",
-            )  # fmt: skip
+                hook.model,
+                f"{statistics.median(hook.seconds[CAT]):.2f}",
+                f"{hook_ratio(hook, FIRST):.2f}",
+                f"{hook_ratio(hook, AGAIN):.2f}",
+                f"≤ {HOOK_GOAL:g}",
+            )
         found.append(whole)
     return found

@@ -117,17 +117,30 @@ class Graph:
         return self.add("Add", product, self.weight(f"{name}.bias" if name else "", outputs, reduced=4))
 
     def conv(
-        self, x: str, inputs: int, outputs: int, *, kernel: int, stride: int = 1, groups: int = 1,
+        self,
+        x: str,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
         pads: Sequence[int] | None = None,
-    ) -> str:  # fmt: skip
+    ) -> str:
         """Return a square 2-D convolution with bias; padding that keeps the size unless given as top, left, bottom,
         right.
         """
         weight = self.weight("", outputs, inputs // groups, kernel, kernel, reduced=inputs // groups * kernel**2)
         return self.add(
-            "Conv", x, weight, self.weight("", outputs, reduced=4),
-            kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=list(pads or [kernel // 2] * 4), group=groups,
-        )  # fmt: skip
+            "Conv",
+            x,
+            weight,
+            self.weight("", outputs, reduced=4),
+            kernel_shape=[kernel] * 2,
+            strides=[stride] * 2,
+            pads=list(pads or [kernel // 2] * 4),
+            group=groups,
+        )
 
     def clip(self, x: str, low: float = 0.0, high: float = 6.0) -> str:
         """`min(max(x, low), high)`."""

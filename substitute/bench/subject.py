@@ -49,9 +49,11 @@ def onnxruntime_session(path: Path) -> Any:
         import onnxruntime
     except ImportError as error:
         raise UsageError(
-            "onnxruntime is not installed", expected="the package onnxruntime, which says what is right",
-            found=str(error), next_step="pip install 'iree-substitute[demo]'",
-        ) from error  # fmt: skip
+            "onnxruntime is not installed",
+            expected="the package onnxruntime, which says what is right",
+            found=str(error),
+            next_step="pip install 'iree-substitute[demo]'",
+        ) from error
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -65,9 +65,11 @@ def coverage_tables(samples: Sequence[CoverageSample]) -> list[Table]:
     """Per model and backend, the goal and the whole; then per kind."""
     goal = f"goal for llvm-cpu: at least {COVERAGE_GOAL:.0%} of the {', '.join(GOAL_KINDS)} dispatches"
     summary = new_table(
-        "Substituted dispatches", ["model", "backend"],
-        ["of the goal's kinds", "by count", "by time", "of all", "by count", "by time"], caption=goal,
-    )  # fmt: skip
+        "Substituted dispatches",
+        ["model", "backend"],
+        ["of the goal's kinds", "by count", "by time", "of all", "by count", "by time"],
+        caption=goal,
+    )
     for sample in samples:
         cells: list[Text | str] = []
         for share in (goal_share(sample), whole_share(sample)):
@@ -79,10 +81,11 @@ def coverage_tables(samples: Sequence[CoverageSample]) -> list[Table]:
             ]
         summary.add_row(sample.model, sample.backend, *cells)
     kinds = new_table(
-        "Substituted dispatches by kind", ["model", "backend", "kind"],
+        "Substituted dispatches by kind",
+        ["model", "backend", "kind"],
         ["taken", "by count", "part of stock time", "of that substituted", "stock ÷ substituted"],
         caption="times: dispatch by dispatch from the runtime's profiler, one thread",
-    )  # fmt: skip
+    )
     for sample in samples:
         total_ns = whole_share(sample).total_ns
         for at, share in enumerate(shares_by_kind(sample)):
@@ -109,10 +112,11 @@ def slower_table(samples: Sequence[CoverageSample]) -> list[Table]:
     if not slower:
         return []
     table = new_table(
-        "Dispatches that became slower", ["model", "dispatch", "kernel"],
+        "Dispatches that became slower",
+        ["model", "dispatch", "kernel"],
         ["stock µs", "substituted µs", "cost, of the model's stock time"],
         caption="those that cost at least 1 % of their model's time",
-    )  # fmt: skip
+    )
     for one in slower:
         name = one.dispatch.partition("$async_")[2] or one.dispatch
         table.add_row(
@@ -124,11 +128,12 @@ def slower_table(samples: Sequence[CoverageSample]) -> list[Table]:
 def result_table(samples: Sequence[ResultSample], verdicts: Sequence[Verdict]) -> Table:
     """Largest errors; the result that is furthest off stands for a model."""
     table = new_table(
-        "Results", ["model", "expected from", "result"],
+        "Results",
+        ["model", "expected from", "result"],
         ["largest magnitude", "stock's error", "substituted's error", "allowed", ""],
         caption=f"largest |result − expected|; allowed: {ERROR_FACTOR:g} times stock's, at least {FLOOR_ULPS:g} units "
         "in the last place of the largest magnitude",
-    )  # fmt: skip
+    )
     for sample, verdict in zip(samples, verdicts, strict=True):
         worst = worst_output(sample.outputs)
         table.add_row(
@@ -149,11 +154,18 @@ def runtime_table(samples: Sequence[TimeSample], wrong: frozenset[str]) -> Table
     rounds = sorted({len(times) for sample in samples for times in sample.seconds.values()})
     counts = f"{rounds[0]} to {rounds[-1]}" if len(rounds) > 1 else str(rounds[0]) if rounds else "no"
     table = new_table(
-        "Run time", ["model"],
-        ["stock ms", "substituted ms", "onnxruntime ms", "stock ÷ substituted", "substituted ÷ onnxruntime",
-         "stock ÷ onnxruntime"],
+        "Run time",
+        ["model"],
+        [
+            "stock ms",
+            "substituted ms",
+            "onnxruntime ms",
+            "stock ÷ substituted",
+            "substituted ÷ onnxruntime",
+            "stock ÷ onnxruntime",
+        ],
         caption=f"one thread each, interleaved in one process, medians of {counts} rounds",
-    )  # fmt: skip
+    )
     columns: list[list[float]] = [[], [], []]
     for sample in samples:
         if sample.model in wrong:
@@ -179,11 +191,12 @@ def runtime_table(samples: Sequence[TimeSample], wrong: frozenset[str]) -> Table
 def compile_tables(samples: Sequence[CompileSample]) -> list[Table]:
     """Commands and calls, then the phases of a call with kernels."""
     table = new_table(
-        "Compile time", ["model"],
+        "Compile time",
+        ["model"],
         ["iree-compile s", "iree-substitute s", "ratio", "stock call s", "substituted call s", "ratio"],
         caption="of imported models, interleaved, medians; commands are whole processes, calls are compile_model in a "
         f"process that has compiled before; goal for {COMPILE_GOAL_MODEL}: commands' ratio at most {COMPILE_GOAL:.2f}",
-    )  # fmt: skip
+    )
     for sample in samples:
         cells: list[Text | str] = []
         for times in (sample.commands, sample.in_process):
@@ -208,10 +221,11 @@ def compile_tables(samples: Sequence[CompileSample]) -> list[Table]:
 def growth_tables(modules: Sequence[ModuleGrowth], catalogs: Sequence[CatalogGrowth]) -> list[Table]:
     """Return tables of compile time by the number of executables and of kernels."""
     table = new_table(
-        "Compile time by executables", [],
+        "Compile time by executables",
+        [],
         ["executables", "substituted", "stock s", "substituted s", "ratio", *(f"{p}, ms each" for p in OWN_PHASES)],
         caption="synthetic modules, each compilation in a new process",
-    )  # fmt: skip
+    )
     for figure in map(growth_of, modules):
         table.add_row(
             str(figure.executables),
@@ -222,9 +236,11 @@ def growth_tables(modules: Sequence[ModuleGrowth], catalogs: Sequence[CatalogGro
             *(f"{figure.phases_ms.get(phase, 0.0):.2f}" for phase in OWN_PHASES),
         )
     catalog = new_table(
-        "Kernels in the catalog", [], ["kernels", "dispatches", "load ms", "match ms", "together ms"],
+        "Kernels in the catalog",
+        [],
+        ["kernels", "dispatches", "load ms", "match ms", "together ms"],
         caption="synthetic kernels with definitions of their own, none of which match; medians",
-    )  # fmt: skip
+    )
     for entry in map(catalog_of, catalogs):
         times = (entry.load_ms, entry.match_ms, entry.total_ms)
         catalog.add_row(str(entry.kernels), str(entry.dispatches), *(f"{ms:.1f}" for ms in times))
@@ -234,9 +250,11 @@ def growth_tables(modules: Sequence[ModuleGrowth], catalogs: Sequence[CatalogGro
 def validation_tables(kernels: Sequence[ValidationSample], goldens: Sequence[GoldenSample]) -> list[Table]:
     """Return tables of the cost of validation."""
     table = new_table(
-        "Validating the built-in kernels", ["kernel", "device"], ["quick s", "cases", "all s", "cases"],
+        "Validating the built-in kernels",
+        ["kernel", "device"],
+        ["quick s", "cases", "all s", "cases"],
         caption="whole commands but for Python's start; goals: 5 s and 60 s on two idle cores",
-    )  # fmt: skip
+    )
     for sample in kernels:
         thorough = ("–", "–") if sample.thorough_s is None else (f"{sample.thorough_s:.1f}", str(sample.thorough_cases))
         table.add_row(sample.kernel, sample.device, f"{sample.quick_s:.1f}", str(sample.quick_cases), *thorough)
@@ -272,9 +290,15 @@ def _mark(passed: bool) -> Text:
 def new_table(title: str, texts: Sequence[str], numbers: Sequence[str], *, caption: str = "") -> Table:
     """Return a table without rows: columns of words, then columns of numbers."""
     table = Table(
-        title=title, title_justify="left", title_style="bold", caption=caption or None, caption_justify="left",
-        pad_edge=False, box=box.SIMPLE_HEAD, padding=(0, 1),
-    )  # fmt: skip
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        caption=caption or None,
+        caption_justify="left",
+        pad_edge=False,
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+    )
     for name in texts:
         table.add_column(name, overflow="fold")
     for name in numbers:

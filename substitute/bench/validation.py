@@ -28,10 +28,15 @@ def measure_validations(*, thorough: bool, progress: Progress) -> list[Validatio
         thorough_s, cases = _validated(kernel, device, quick=False) if thorough else (None, 0)
         samples.append(
             ValidationSample(
-                kernel=kernel.name, device=device, quick_s=quick_s or 0.0, thorough_s=thorough_s,
-                quick_cases=quick_cases, thorough_cases=cases, passed=True,
+                kernel=kernel.name,
+                device=device,
+                quick_s=quick_s or 0.0,
+                thorough_s=thorough_s,
+                quick_cases=quick_cases,
+                thorough_cases=cases,
+                passed=True,
             )
-        )  # fmt: skip
+        )
     return samples
 
 
@@ -41,9 +46,11 @@ def measure_golden(name: str, model: Path, flags: Sequence[str], progress: Progr
 
     audit = audit_model(model, device="local-task", flags=flags, isolate=True, progress=progress)
     return GoldenSample(
-        model=name, dispatches=len(audit.dispatches), compile_s=audit.compile_seconds,
+        model=name,
+        dispatches=len(audit.dispatches),
+        compile_s=audit.compile_seconds,
         golden_s=sum(d.golden_seconds for d in audit.dispatches),
-    )  # fmt: skip
+    )
 
 
 def _kernels() -> list[tuple[Kernel, str]]:
@@ -70,8 +77,9 @@ def _validated(kernel: Kernel, device: str, *, quick: bool) -> tuple[float | Non
     seconds = time.perf_counter() - start
     if not verdict.passed:
         raise ValidationError(
-            f"{kernel.name} is wrong on {device}", expected="a kernel that passes before it is timed",
+            f"{kernel.name} is wrong on {device}",
+            expected="a kernel that passes before it is timed",
             found=verdict.message or "cases that fail",
             next_step=f"iree-substitute validate {kernel.name} --device={device}" + (" --quick" if quick else ""),
-        )  # fmt: skip
+        )
     return seconds, sum(len(d.cases) for d in verdict.dispatches)

@@ -16,8 +16,9 @@ NOTHING_JUDGED = 3
 
 @click.command("audit", cls=CompilerCommand)
 @model_argument
-@click.option("--device", default="local-task", show_default=True, metavar="NAME",
-              help="The device to run on, as IREE names it.")  # fmt: skip
+@click.option(
+    "--device", default="local-task", show_default=True, metavar="NAME", help="The device to run on, as IREE names it."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="For drawn operands.")
 @click.option("--dispatch", "only", default="", metavar="TEXT", help="Only dispatches whose name holds this text.")
 @json_option

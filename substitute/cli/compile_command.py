@@ -19,14 +19,31 @@ from .terminal import check_writable, progress, say_target, show, terminal_width
 @catalog_options
 @click.option("--plan-out", type=FILE, metavar="FILE", help="Write what was substituted by what, as JSON.")
 @click.option("--plan", type=FILE, metavar="FILE", help="Substitute what this plan says, and nothing else.")
-@click.option("--require", multiple=True, metavar="NAME",
-              help="Fail if this kernel takes no dispatch; may be given several times.")  # fmt: skip
-@click.option("--no-substitute", "substitute", is_flag=True, flag_value=False, default=True,
-              help="Leave IREE's own code everywhere, to compare with.")  # fmt: skip
-@click.option("--no-check", "check", is_flag=True, flag_value=False, default=True,
-              help="Embed kernels without judging them and timing them beside IREE's own code.")  # fmt: skip
-@click.option("--faster-only", is_flag=True,
-              help="Also leave out a kernel of your own where the check finds it slower.")  # fmt: skip
+@click.option(
+    "--require",
+    multiple=True,
+    metavar="NAME",
+    help="Fail if this kernel takes no dispatch; may be given several times.",
+)
+@click.option(
+    "--no-substitute",
+    "substitute",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Leave IREE's own code everywhere, to compare with.",
+)
+@click.option(
+    "--no-check",
+    "check",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Embed kernels without judging them and timing them beside IREE's own code.",
+)
+@click.option(
+    "--faster-only", is_flag=True, help="Also leave out a kernel of your own where the check finds it slower."
+)
 def command(
     model: Path,
     output: Path,
@@ -55,9 +72,18 @@ def command(
         checking = replace(checking, faster_only=True)
     with progress() as report:
         result = compile_model(
-            model, output=output, kernels=kernels, builtin=builtin, flags=flags, plan=plan,
-            require=require, substitute=substitute, check=checking or False, isolate=True, progress=report,
-        )  # fmt: skip
+            model,
+            output=output,
+            kernels=kernels,
+            builtin=builtin,
+            flags=flags,
+            plan=plan,
+            require=require,
+            substitute=substitute,
+            check=checking or False,
+            isolate=True,
+            progress=report,
+        )
     if plan_out is not None:
         text = json.dumps(plan_to_json(result.plan, result.payloads, result.checked), indent=2, ensure_ascii=False)
         write_whole(plan_out, f"{text}\n".encode())

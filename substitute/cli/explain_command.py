@@ -39,9 +39,11 @@ def command(
     """
     if dispatch_name is None and kernel_name is None:
         raise UsageError(
-            "nothing to explain", expected="--dispatch NAME, --kernel NAME, or both", found="neither",
+            "nothing to explain",
+            expected="--dispatch NAME, --kernel NAME, or both",
+            found="neither",
             next_step="`iree-substitute inspect MODEL` lists dispatches, `iree-substitute kernels` lists kernels",
-        )  # fmt: skip
+        )
     if kernel_name is not None:
         _check_kernel(kernel_name, kernels, builtin)
     from ..pipeline import inspect_model
@@ -50,9 +52,7 @@ def command(
 
     say_target(flags)
     with progress() as report:
-        plan = inspect_model(
-            model, kernels=kernels, builtin=builtin, flags=flags, isolate=True, progress=report
-        )  # fmt: skip
+        plan = inspect_model(model, kernels=kernels, builtin=builtin, flags=flags, isolate=True, progress=report)
     dispatch = find_dispatch(plan, dispatch_name) if dispatch_name is not None else None
     decisions = by_nearness(decisions_for(plan, dispatch=dispatch, kernel=kernel_name))
     if not decisions:

@@ -116,9 +116,7 @@ def split_arguments(args: Sequence[str], options: Mapping[str, bool]) -> SplitAr
 
 def _take_model(flags: list[str | tuple[str, str]]) -> list[str]:
     """Return the model, where it follows a flag that takes no value; that flag loses it."""
-    candidates = [
-        at for at, flag in enumerate(flags) if isinstance(flag, tuple) and flag[1].endswith(MODEL_SUFFIXES)
-    ]  # fmt: skip
+    candidates = [at for at, flag in enumerate(flags) if isinstance(flag, tuple) and flag[1].endswith(MODEL_SUFFIXES)]
     if len(candidates) != 1:
         return []
     flag = flags[candidates[0]]

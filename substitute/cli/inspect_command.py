@@ -21,9 +21,7 @@ def command(model: Path, kernels: tuple[Path, ...], builtin: bool, as_json: bool
 
     say_target(flags)
     with progress() as report:
-        plan = inspect_model(
-            model, kernels=kernels, builtin=builtin, flags=flags, isolate=True, progress=report
-        )  # fmt: skip
+        plan = inspect_model(model, kernels=kernels, builtin=builtin, flags=flags, isolate=True, progress=report)
     if as_json:
         from ..report.as_json import inspection_to_json
 

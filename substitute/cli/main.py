@@ -40,9 +40,10 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             close = difflib.get_close_matches(cmd_name, COMMANDS, n=1, cutoff=0.5)
             raise UsageError(
-                f"there is no command `{cmd_name}`", expected="one of " + ", ".join(COMMANDS),
+                f"there is no command `{cmd_name}`",
+                expected="one of " + ", ".join(COMMANDS),
                 next_step=f"did you mean `{PROGRAM} {close[0]}`?" if close else f"see `{PROGRAM} --help`",
-            )  # fmt: skip
+            )
         command = importlib.import_module(f"{__package__}.{cmd_name.replace('-', '_')}_command").command
         assert isinstance(command, click.Command)
         return command
@@ -68,12 +69,19 @@ def _print_version(ctx: click.Context, parameter: click.Parameter, value: bool) 
 
 
 @click.group(
-    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="`iree-substitute COMMAND --help` explains a command.",
-)  # fmt: skip
+)
 @click.option("--debug", is_flag=True, help=f"Show a traceback with errors (also {DEBUG_VARIABLE}=1).")
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
-              help="Show the versions of this program and of IREE.")  # fmt: skip
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the versions of this program and of IREE.",
+)
 def cli(debug: bool) -> None:
     """Put hand-tuned kernels into programs compiled by IREE."""
 

@@ -20,8 +20,13 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]*")
 
 @click.command("new")
 @click.argument("folder", type=FILE)
-@click.option("--kind", type=click.Choice(KINDS), default=KINDS[0], show_default=True,
-              help="LLVM IR made by llvmlite, LLVM IR as text, or a GLSL shader.")  # fmt: skip
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    default=KINDS[0],
+    show_default=True,
+    help="LLVM IR made by llvmlite, LLVM IR as text, or a GLSL shader.",
+)
 @click.option("--name", metavar="NAME", help="The kernel's name; left out, the folder's.")
 def command(folder: Path, kind: str, name: str | None) -> None:
     """Write a new kernel into FOLDER that works, to start from.
@@ -31,10 +36,12 @@ def command(folder: Path, kind: str, name: str | None) -> None:
     name = name if name is not None else folder.resolve().name
     if not _NAME.fullmatch(name):
         raise UsageError(
-            "this cannot be the name of a kernel", where="--name",
-            expected="letters, digits, `_`, `-` and `.`, a letter first", found=name,
+            "this cannot be the name of a kernel",
+            where="--name",
+            expected="letters, digits, `_`, `-` and `.`, a letter first",
+            found=name,
             next_step="choose another with --name",
-        )  # fmt: skip
+        )
     _check_free(folder)
     files = scaffold(kind, name, entry=re.sub(r"[^A-Za-z0-9_]", "_", name))
     _write_folder(folder, files)
@@ -50,9 +57,12 @@ def command(folder: Path, kind: str, name: str | None) -> None:
 def _check_free(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(
-            "there is something already", where=str(folder), expected="a new or an empty folder",
-            found="a folder with files in it" if folder.is_dir() else "a file", next_step="choose another name",
-        )  # fmt: skip
+            "there is something already",
+            where=str(folder),
+            expected="a new or an empty folder",
+            found="a folder with files in it" if folder.is_dir() else "a file",
+            next_step="choose another name",
+        )
 
 
 def _write_folder(folder: Path, files: Mapping[str, str]) -> None:
@@ -77,6 +87,9 @@ def _write_folder(folder: Path, files: Mapping[str, str]) -> None:
 
 def _not_writable(folder: Path, error: OSError) -> UsageError:
     return UsageError(
-        "the folder cannot be written", where=str(folder), expected="a place that can be written to",
-        found=error.strerror or str(error), next_step="choose another place",
-    )  # fmt: skip
+        "the folder cannot be written",
+        where=str(folder),
+        expected="a place that can be written to",
+        found=error.strerror or str(error),
+        next_step="choose another place",
+    )

@@ -22,13 +22,20 @@ def model_argument(function: F) -> F:
 def catalog_options(function: F) -> F:
     """Add the options that select the kernels to choose from."""
     function = click.option(
-        "--no-builtin", "builtin", is_flag=True, flag_value=False, default=True,
+        "--no-builtin",
+        "builtin",
+        is_flag=True,
+        flag_value=False,
+        default=True,
         help="Use only the kernels of --kernels, not the built-in ones or those of installed packs.",
-    )(function)  # fmt: skip
+    )(function)
     return click.option(
-        "--kernels", multiple=True, type=FILE, metavar="DIR",
+        "--kernels",
+        multiple=True,
+        type=FILE,
+        metavar="DIR",
         help="A kernel's folder, or a folder of kernels; may be given several times.",
-    )(function)  # fmt: skip
+    )(function)
 
 
 def json_option(function: F) -> F:

@@ -12,8 +12,9 @@ from .terminal import progress, show, terminal_width
 
 @click.command("run-bundle")
 @click.argument("file", type=FILE)
-@click.option("--device", metavar="NAME",
-              help="The device to run on, as IREE names it; left out: what the bundle was made for.")  # fmt: skip
+@click.option(
+    "--device", metavar="NAME", help="The device to run on, as IREE names it; left out: what the bundle was made for."
+)
 @click.option("--case", default="", metavar="TEXT", help="Only the cases whose name holds this text.")
 @report_options
 def command(

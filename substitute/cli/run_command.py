@@ -20,14 +20,29 @@ VALUES = "4x2xf32=1,2,…, 4x2xf32=@file.bin, or @file.npy"
 
 @click.command("run")
 @click.argument("module", type=FILE)
-@click.option("--device", default="local-task", show_default=True, metavar="NAME",
-              help="A device as IREE names it: local-task, vulkan, cuda; or cuda-sim[://sm_90].")  # fmt: skip
+@click.option(
+    "--device",
+    default="local-task",
+    show_default=True,
+    metavar="NAME",
+    help="A device as IREE names it: local-task, vulkan, cuda; or cuda-sim[://sm_90].",
+)
 @click.option("--function", metavar="NAME", help="The function to call; may be left out where there is only one.")
 @click.option("--input", "inputs", multiple=True, metavar="VALUE", help=f"An argument: {VALUES}.")
-@click.option("--output", "outputs", multiple=True, metavar="TARGET",
-              help="Where a result goes: @file.npy, @file.bin, +file (appended), or - (printed).")  # fmt: skip
-@click.option("--expected_output", "expected", multiple=True, metavar="VALUE",
-              help="What a result should be; the exit status is 1 if one is not.")  # fmt: skip
+@click.option(
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="TARGET",
+    help="Where a result goes: @file.npy, @file.bin, +file (appended), or - (printed).",
+)
+@click.option(
+    "--expected_output",
+    "expected",
+    multiple=True,
+    metavar="VALUE",
+    help="What a result should be; the exit status is 1 if one is not.",
+)
 def command(
     module: Path,
     device: str,
@@ -61,9 +76,12 @@ def _write(results: Sequence[np.ndarray[Any, Any]], targets: Sequence[str]) -> N
 
     if len(targets) > len(results):
         raise UsageError(
-            "more outputs than results", where="--output", expected=f"at most {len(results)}",
-            found=str(len(targets)), next_step="leave out the last ones",
-        )  # fmt: skip
+            "more outputs than results",
+            where="--output",
+            expected=f"at most {len(results)}",
+            found=str(len(targets)),
+            next_step="leave out the last ones",
+        )
     for result, target in zip(results, targets, strict=False):
         text = write_output(result, target)
         if text is not None:

@@ -14,10 +14,14 @@ from .options import FILE
 
 @click.command("simulate", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--device", metavar="ARCH", help="Which simulated device comes first: sm_70 to sm_120 (default sm_80).")
-@click.option("--findings", type=click.Choice(["fail", "report"]),
-              help="What comes of findings that a GPU would not notice: a failed launch, or words.")  # fmt: skip
-@click.option("--log", type=FILE, metavar="FILE",
-              help="Append each launch and its findings to FILE, as a line of JSON.")  # fmt: skip
+@click.option(
+    "--findings",
+    type=click.Choice(["fail", "report"]),
+    help="What comes of findings that a GPU would not notice: a failed launch, or words.",
+)
+@click.option(
+    "--log", type=FILE, metavar="FILE", help="Append each launch and its findings to FILE, as a line of JSON."
+)
 @click.argument("program", nargs=-1, type=click.UNPROCESSED)
 def command(device: str | None, findings: str | None, log: Path | None, program: tuple[str, ...]) -> int:
     """Run PROGRAM with the simulated CUDA devices: `simulate iree-run-module --device=cuda …`.

@@ -107,17 +107,26 @@ def check_writable(file: Path | None, option: str) -> None:
         return
     if file.is_dir():
         raise UsageError(
-            "the output is a folder", where=f"{option} {file}", expected="the path of a file", found="a folder",
+            "the output is a folder",
+            where=f"{option} {file}",
+            expected="the path of a file",
+            found="a folder",
             next_step="add a file name",
-        )  # fmt: skip
+        )
     folder = file.parent
     if not folder.is_dir():
         raise UsageError(
-            "the folder of the output does not exist", where=f"{option} {file}", expected=f"a folder {folder}",
-            found="nothing", next_step=f"mkdir -p {folder}",
-        )  # fmt: skip
+            "the folder of the output does not exist",
+            where=f"{option} {file}",
+            expected=f"a folder {folder}",
+            found="nothing",
+            next_step=f"mkdir -p {folder}",
+        )
     if not os.access(folder, os.W_OK):
         raise UsageError(
-            "the file cannot be written", where=f"{option} {file}", expected="a folder that can be written to",
-            found="no permission to write in its folder", next_step="choose another path",
-        )  # fmt: skip
+            "the file cannot be written",
+            where=f"{option} {file}",
+            expected="a folder that can be written to",
+            found="no permission to write in its folder",
+            next_step="choose another path",
+        )

@@ -51,28 +51,60 @@ class ValidateCommand(CompilerCommand):
 
 @click.command("validate", cls=ValidateCommand)
 @click.argument("what", nargs=-1, metavar="MODEL | KERNEL…")
-@click.option("--device", metavar="NAME",
-              help="The device to run on, as IREE names it (default local-task), or cuda-sim[://sm_90].")  # fmt: skip
+@click.option(
+    "--device",
+    metavar="NAME",
+    help="The device to run on, as IREE names it (default local-task), or cuda-sim[://sm_90].",
+)
 @click.option("--quick", is_flag=True, help="A few cases of each dispatch: seconds instead of minutes.")
 @click.option("--seed", type=int, default=0, show_default=True, help="For everything that is drawn.")
 @click.option("--case", default="", metavar="TEXT", help="Only the cases whose name holds this text.")
 @click.option("--plan", type=FILE, metavar="FILE", help="MODEL: substitute what this plan says, and nothing else.")
 @click.option("--function", metavar="NAME", help="MODEL: what to call; may be left out where there is only one.")
-@click.option("--input", "inputs", multiple=True, metavar="VALUE",
-              help=f"MODEL: an argument: {VALUES}. Left out, all are drawn from --seed.")  # fmt: skip
-@click.option("--expected", multiple=True, metavar="VALUE",
-              help="MODEL: what a result should be, as the model's own framework gives it; one for each.")  # fmt: skip
-@click.option("--reproducer", type=FILE, default=REPRODUCERS, show_default=True, metavar="DIR",
-              help="MODEL: where the dispatches that make it wrong are kept.")  # fmt: skip
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="VALUE",
+    help=f"MODEL: an argument: {VALUES}. Left out, all are drawn from --seed.",
+)
+@click.option(
+    "--expected",
+    multiple=True,
+    metavar="VALUE",
+    help="MODEL: what a result should be, as the model's own framework gives it; one for each.",
+)
+@click.option(
+    "--reproducer",
+    type=FILE,
+    default=REPRODUCERS,
+    show_default=True,
+    metavar="DIR",
+    help="MODEL: where the dispatches that make it wrong are kept.",
+)
 @click.option("--replay", type=FILE, metavar="DIR", help="Judge a kept dispatch again, without compiling anything.")
-@click.option("--jobs", type=int, default=1, show_default=True, metavar="N",
-              help="KERNEL: how many at a time; -1: one for each core.")  # fmt: skip
+@click.option(
+    "--jobs",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="KERNEL: how many at a time; -1: one for each core.",
+)
 @click.option("--cluster", default="", metavar="ADDRESS", help="KERNEL: on the Dask cluster of this scheduler.")
-@click.option("--time-limit", type=click.FloatRange(min=0.1), metavar="SECONDS",
-              help="Processor time that a case may take; left out, what its size suggests.")  # fmt: skip
-@click.option("--bundle", type=FILE, metavar="FILE",
-              help="Judge nothing here: pack modules, inputs and goldens for another machine. For several kernels "
-              "this is a folder.")  # fmt: skip
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0.1),
+    metavar="SECONDS",
+    help="Processor time that a case may take; left out, what its size suggests.",
+)
+@click.option(
+    "--bundle",
+    type=FILE,
+    metavar="FILE",
+    help="Judge nothing here: pack modules, inputs and goldens for another machine. For several kernels "
+    "this is a folder.",
+)
 @report_options
 @catalog_options
 @json_option
@@ -110,20 +142,33 @@ def command(
         return _replay(replay, device, case, options)
     if not what:
         raise UsageError(
-            "there is nothing to validate", expected="a model, or kernels by name or folder", found="neither",
+            "there is nothing to validate",
+            expected="a model, or kernels by name or folder",
+            found="neither",
             next_step="`iree-substitute kernels` lists the kernels",
-        )  # fmt: skip
+        )
     request = Request(
-        device=device or "local-task", quick=quick, seed=seed, case=case, kernels=kernels, builtin=builtin, flags=flags,
-        as_json=as_json, bundle=bundle, reports=reports, options=options,
-    )  # fmt: skip
+        device=device or "local-task",
+        quick=quick,
+        seed=seed,
+        case=case,
+        kernels=kernels,
+        builtin=builtin,
+        flags=flags,
+        as_json=as_json,
+        bundle=bundle,
+        reports=reports,
+        options=options,
+    )
     if not any(word.endswith(MODEL_SUFFIXES) for word in what):
         return _kernels(what, request, jobs=jobs, cluster=cluster)
     if len(what) > 1:
         raise UsageError(
-            "one model at a time", expected="one model, or kernels", found=" ".join(what),
+            "one model at a time",
+            expected="one model, or kernels",
+            found=" ".join(what),
             next_step="validate them one after the other",
-        )  # fmt: skip
+        )
     return _model(
         Path(what[0]), request, plan=plan, function=function, inputs=inputs, expected=expected, reproducer=reproducer
     )
@@ -140,9 +185,12 @@ def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str
 
     chosen = find_kernels(what, folders=request.kernels, builtin=request.builtin)
     common: Any = {
-        "device": request.device, "quick": request.quick, "seed": request.seed, "case": request.case,
+        "device": request.device,
+        "quick": request.quick,
+        "seed": request.seed,
+        "case": request.case,
         "flags": request.flags,
-    }  # fmt: skip
+    }
     started = now()
     with progress(long=True) as report:
         if request.bundle is not None:
@@ -190,11 +238,23 @@ def _model(
         return _bundle_model(model, request, plan=plan, inputs=values)
     with progress(long=True) as report:
         verdict = validate_model(
-            model, device=request.device, kernels=request.kernels, builtin=request.builtin, flags=request.flags,
-            plan=plan, function=function, seed=request.seed, inputs=values, expected=parse_inputs(expected),
-            quick=request.quick, case=request.case, reproducer=reproducer, isolate=True,
-            options=request.options, progress=report,
-        )  # fmt: skip
+            model,
+            device=request.device,
+            kernels=request.kernels,
+            builtin=request.builtin,
+            flags=request.flags,
+            plan=plan,
+            function=function,
+            seed=request.seed,
+            inputs=values,
+            expected=parse_inputs(expected),
+            quick=request.quick,
+            case=request.case,
+            reproducer=reproducer,
+            isolate=True,
+            options=request.options,
+            progress=report,
+        )
     write_reports(of_model(verdict, title=str(model), command=_repeat(str(model)), started=started), **request.reports)
     if request.as_json:
         show_json(verdict_to_json(verdict, drawn=not values))
@@ -222,9 +282,14 @@ def _bundle_model(model: Path, request: Request, *, plan: Path | None, inputs: S
     shapes = [tuple(value.shape) for value in inputs]
     wanted = Wanted(quick=request.quick, seed=request.seed, case=request.case, shapes=({"": shapes} if shapes else {},))
     arguments = {
-        "model": model, "device": request.device, "kernels": request.kernels, "builtin": request.builtin,
-        "flags": flags_for(request.device, request.flags), "plan": plan, "wanted": wanted,
-    }  # fmt: skip
+        "model": model,
+        "device": request.device,
+        "kernels": request.kernels,
+        "builtin": request.builtin,
+        "flags": flags_for(request.device, request.flags),
+        "plan": plan,
+        "wanted": wanted,
+    }
     assert request.bundle is not None
     with progress(long=True) as report:
         bundle = isolated(Call(only_bundle, arguments), report)

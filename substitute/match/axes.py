@@ -60,11 +60,10 @@ def assign(
             return Rule(
                 name="structure.loops",
                 passed=False,
-                expected="only loops like " + "; ".join(
-                    f"{axis} ({u.words(names)})" for axis, u in zip(axes, pattern_uses, strict=True)
-                ),
+                expected="only loops like "
+                + "; ".join(f"{axis} ({u.words(names)})" for axis, u in zip(axes, pattern_uses, strict=True)),
                 found=f"loop d{loops[0]} of size {nest.sizes[loops[0]]}: {use.words(names)}",
-            )  # fmt: skip
+            )
         options = list(itertools.islice(_share(loops, takers, axes, groups), _MOST_ASSIGNMENTS))
         if not options:
             return Rule(
@@ -107,8 +106,10 @@ def bind_axes(
         sizes: tuple[Index, ...] = tuple(nest.sizes[n] for n in loops)
         if isinstance(size, int) and sizes != (size,):
             return Rule(
-                name="structure.size", passed=False, expected=f"a loop of size {size}",
+                name="structure.size",
+                passed=False,
+                expected=f"a loop of size {size}",
                 found=" × ".join(str(s) for s in sizes) or "1",
-            )  # fmt: skip
+            )
         bound.append(Axis(name=axis, loops=loops, sizes=sizes))
     return tuple(bound)

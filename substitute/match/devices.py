@@ -10,11 +10,13 @@ from ..model.dispatch import Target
 from ..model.kernel import DeviceTest, TargetRule
 from .target import fits
 
+# fmt: off
 _SPIRV_WORDS = {
     "shader_float16": ("compute", "fp16"), "shader_float64": ("compute", "fp64"), "shader_int8": ("compute", "int8"),
     "shader_int16": ("compute", "int16"), "shader_int64": ("compute", "int64"),
     "storage_buffer_8bit_access": ("storage", "b8"), "storage_buffer_16bit_access": ("storage", "b16"),
-}  # fmt: skip
+}
+# fmt: on
 """The word of a Vulkan target's configuration that each `vulkan.feature` stands for."""
 
 

@@ -26,9 +26,7 @@ class Difference:
     """True if the results themselves differ, rather than operands that they are computed from."""
 
 
-def find_difference(
-    pattern: Nest, nest: Nest, names: Sequence[str], *, prologue: bool, what: str = ""
-) -> Difference:  # fmt: skip
+def find_difference(pattern: Nest, nest: Nest, names: Sequence[str], *, prologue: bool, what: str = "") -> Difference:
     """Return the first difference between a definition's body and a dispatch's, where the two cannot be unified.
 
     `names` are those of the definition's reads; `what` says what the bodies are. Operands of commutative operations are
@@ -150,8 +148,9 @@ class _Comparison:
             expected += " as it is" if isinstance(source, int) else " as it lies in memory"
         if above is not None:
             around = (
-                expression_words(self.pattern, above[0], self.names, 1), expression_words(self.nest, above[1], (), 1)
-            )  # fmt: skip
+                expression_words(self.pattern, above[0], self.names, 1),
+                expression_words(self.nest, above[1], (), 1),
+            )
             expected, actual = f"{expected}, in {around[0]}", f"{actual}, in {around[1]}"
         elif what:
             expected, actual = f"{what} {expected}", f"{what} {actual}"

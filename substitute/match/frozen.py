@@ -20,13 +20,15 @@ def check_frozen(kernel: Kernel, match: Match) -> Rule | None:
         return None
     reasons = [
         f"{constant.value}, for the constant {constant.name}, is known at launch only"
-        for constant, value in constant_values(kernel, match) if not isinstance(value, int | None)
-    ]  # fmt: skip
+        for constant, value in constant_values(kernel, match)
+        if not isinstance(value, int | None)
+    ]
     if spirv:
         reasons += [
             f"{name}, for SpecId {number}, {_words(value)}"
-            for number, name, value in spec_values(kernel, match) if not isinstance(value, int)
-        ]  # fmt: skip
+            for number, name, value in spec_values(kernel, match)
+            if not isinstance(value, int)
+        ]
     if spirv and kernel.abi == "canonical":
         reasons += _unnamed_offsets(kernel, match)
     expected = "sizes and offsets that the model names, since they are frozen into the code"

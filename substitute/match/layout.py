@@ -118,9 +118,11 @@ def check_one_stride(spec: OperandSpec, placement: Placement) -> Rule:
     for axis, dimension in zip(spec.axes, placement.dimensions, strict=True):
         if joint_stride(dimension) is None:
             return Rule(
-                name=f"layout.{spec.name}", passed=False, expected=f"one stride along {axis}",
+                name=f"layout.{spec.name}",
+                passed=False,
+                expected=f"one stride along {axis}",
                 found=" and ".join(f"{count} elements with stride {stride}" for count, stride in dimension),
-            )  # fmt: skip
+            )
     return Rule(name=f"layout.{spec.name}", passed=True, expected="one stride along each axis", found="as expected")
 
 

@@ -26,7 +26,9 @@ def check_in_place(kernel: Kernel, program: Program) -> Rule | None:
             pointwise = stores_alone and stage in program.stores
             if not pointwise or written[read.source.operand] != (read.source, read.access):
                 return Rule(
-                    name="structure.memory", passed=False, expected="results in memory that the dispatch does not read",
+                    name="structure.memory",
+                    passed=False,
+                    expected="results in memory that the dispatch does not read",
                     found=f"a result that overwrites an input in binding {binding}",
-                )  # fmt: skip
+                )
     return None

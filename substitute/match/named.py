@@ -26,9 +26,14 @@ def match_named(
         wanted, found = _softmax_nest(pattern), _softmax_nest(core)
         axis_names = axis_of_loops(wanted, kernel.operands)
         choices = assign(
-            wanted, _whole_uses(wanted), found, _whole_uses(found), kernel.groups, axis_names,
+            wanted,
+            _whole_uses(wanted),
+            found,
+            _whole_uses(found),
+            kernel.groups,
+            axis_names,
             (operand_name(kernel, form, pattern.reads[0]),),
-        )  # fmt: skip
+        )
         if isinstance(choices, Rule):
             return choices
         if pattern.types[0].element != core.types[0].element:
@@ -64,9 +69,11 @@ def _check_named(pattern: Named, core: Named) -> Rule | None:
             )
     if len(pattern.reads) != len(core.reads):
         return Rule(
-            name="structure.operands", passed=False, expected=f"{len(pattern.reads)} inputs in memory",
+            name="structure.operands",
+            passed=False,
+            expected=f"{len(pattern.reads)} inputs in memory",
             found=str(len(core.reads)),
-        )  # fmt: skip
+        )
     return None
 
 
@@ -86,9 +93,11 @@ def _named_layouts(
     """Return the single input of an operation that is treated as loops over it."""
     source, read = pattern.reads[0].source, core.reads[0]
     made = Produced(
-        number=core.temporaries[0], wanted=wanted.reads[0].access, found=found.reads[0].access,
+        number=core.temporaries[0],
+        wanted=wanted.reads[0].access,
+        found=found.reads[0].access,
         loops=tuple(axis.loops for axis in axes),
-    )  # fmt: skip
+    )
     own = {source.operand: read} if isinstance(source, View) else {}
     result = NestMatch(axes, own, {}, 4, ((pattern.temporaries[0], made),))
     if not isinstance(source, View):

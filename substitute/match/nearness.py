@@ -13,9 +13,11 @@ from ..model.plan import Decision
 Features = frozenset[tuple[Hashable, int]]
 """Elements of a program, each with its ordinal among equals, so that the intersection counts common ones."""
 
+# fmt: off
 _STAGES = ("target", "select", "layout.bindings", "layout.constants", "structure.read", "executable", "device",
            "structure.cores", "structure", "layout", "constraint", "choice", "frozen", "numerics",
-           "payload")  # fmt: skip
+           "payload")
+# fmt: on
 """The rules in the order in which they are checked."""
 _FITS = 2.0
 """The score of a structure that fits: more than any likeness, which is at most 1."""

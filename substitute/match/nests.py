@@ -30,9 +30,11 @@ def bind_nest(
     uses = loop_uses(core, {read: node for read, node in unified.nodes.items() if read in pattern_roots})
     if any(u.windowed for u in pattern_uses) and not any(u.windowed for u in uses):
         return Rule(
-            name="structure.window", passed=False, expected="an input that is read through a moving window",
+            name="structure.window",
+            passed=False,
+            expected="an input that is read through a moving window",
             found="every coordinate is one loop's index",
-        )  # fmt: skip
+        )
     choices = assign(pattern, pattern_uses, core, uses, kernel.groups, axis_names, names)
     if isinstance(choices, Rule):
         return choices
@@ -56,9 +58,11 @@ def _check_indices(unified: Unified, assignment: tuple[tuple[int, ...], ...], na
     for wanted, found in unified.loops.items():
         if assignment[wanted] != (found,):
             return Rule(
-                name="structure.index", passed=False, expected=f"the index along {names[wanted]}",
+                name="structure.index",
+                passed=False,
+                expected=f"the index along {names[wanted]}",
                 found=f"the index of loop d{found}",
-            )  # fmt: skip
+            )
     return None
 
 

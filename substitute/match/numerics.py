@@ -32,10 +32,11 @@ def check_numerics(kernel: Kernel, dispatch: Dispatch, demands: Sequence[Numeric
             continue
         if dispatch.program is None or _concerns(demand.kind, dispatch.program):
             return Rule(
-                name="numerics", passed=False,
+                name="numerics",
+                passed=False,
                 expected=f'a kernel with keeps = ["{demand.kind}"]: {MEANINGS[demand.kind]}, as {demand.flag} demands',
                 found=f"keeps = [{', '.join(sorted(kernel.keeps))}]",
-            )  # fmt: skip
+            )
     return None
 
 

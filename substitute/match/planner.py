@@ -108,9 +108,13 @@ def _device(kernel: Kernel, dispatch: Dispatch, *, host: bool) -> list[Rule]:
     inside = dispatch.target.backend in CALL_OUT_BACKENDS
     if inside and not dispatch.has_body:
         rules.append(
-            Rule(name="executable.body", passed=False, expected="a body, into which the kernel's call is put",
-                 found=dispatch.reason)
-        )  # fmt: skip
+            Rule(
+                name="executable.body",
+                passed=False,
+                expected="a body, into which the kernel's call is put",
+                found=dispatch.reason,
+            )
+        )
     if dispatch.siblings and not inside:
         found = f"{dispatch.siblings + 1} exports"
         found += ", moved to an executable of its own" if host else f", and {NO_HOST}"
@@ -165,9 +169,13 @@ def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match |
         if not isinstance(shape, Rule):
             rules.append(Rule(name="structure", passed=True, expected=f"@{form.name}", found=f"@{form.name}"))
             return Match(
-                form=form.name, axes=shape.axes, program=dispatch.program, arguments=shape.arguments,
-                placements=shape.placements, specificity=shape.specificity,
-            )  # fmt: skip
+                form=form.name,
+                axes=shape.axes,
+                program=dispatch.program,
+                arguments=shape.arguments,
+                placements=shape.placements,
+                specificity=shape.specificity,
+            )
         failed.append((form, shape))
     same_cores = [(form, rule) for form, rule in failed if rule.name != "structure.cores"] or failed
     form = nearest_form(kernel, (form for form, _ in same_cores), dispatch.program)
@@ -366,9 +374,11 @@ def check_required(plan: Plan, kernels: Sequence[Kernel], require: Sequence[str]
         if name not in {k.name for k in kernels}:
             known = ", ".join(sorted(k.name for k in kernels)) or "none"
             raise PlanError(
-                f"the required kernel {name} is not in the catalog", expected=f"one of: {known}", found=name,
+                f"the required kernel {name} is not in the catalog",
+                expected=f"one of: {known}",
+                found=name,
                 next_step="check the name, or add its folder with --kernels",
-            )  # fmt: skip
+            )
         own = [d for d in plan.decisions if d.kernel.name == name]
         beaten = next((d for d in own if d.accepted), None)
         if beaten is not None:

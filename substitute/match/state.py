@@ -40,9 +40,11 @@ class State:
             size = self.axes.get(axis.name, axis).size
             if size != axis.size:
                 return Rule(
-                    name="structure.axes", passed=False, expected=f"{axis.name} = {size} everywhere",
+                    name="structure.axes",
+                    passed=False,
+                    expected=f"{axis.name} = {size} everywhere",
                     found=f"{axis.name} = {axis.size}",
-                )  # fmt: skip
+                )
         for number, placement in result.placements.items():
             if self.placements.get(number, placement) != placement:
                 return two_tensors(placement.name)
@@ -65,18 +67,22 @@ class State:
                 axis = self.axes.setdefault(name, Axis(name=name, loops=(), sizes=(size,)))
                 if axis.size != size:
                     return Rule(
-                        name="structure.axes", passed=False, expected=f"{name} = {axis.size} everywhere",
+                        name="structure.axes",
+                        passed=False,
+                        expected=f"{name} = {axis.size} everywhere",
                         found=f"{name} = {size} along {spec.name}",
-                    )  # fmt: skip
+                    )
         return None
 
 
 def two_tensors(name: str) -> Rule:
     """Return the failed rule for a definition that uses one operand twice where the dispatch has two tensors."""
     return Rule(
-        name="structure.operands", passed=False, expected=f"one tensor in every place of {name}",
+        name="structure.operands",
+        passed=False,
+        expected=f"one tensor in every place of {name}",
         found="two, or one read in two ways",
-    )  # fmt: skip
+    )
 
 
 def is_generated(kernel: Kernel) -> bool:

@@ -26,9 +26,11 @@ def match_stores(kernel: Kernel, form: Form, program: Program, state: State) -> 
         return 0
     if len(form.program.stores) != len(program.stores):
         return Rule(
-            name="structure.epilogue", passed=False, expected="nothing after the core (no epilogue slot)",
+            name="structure.epilogue",
+            passed=False,
+            expected="nothing after the core (no epilogue slot)",
             found=f"{len(program.stores)} loop nests that store",
-        )  # fmt: skip
+        )
     count = 0
     for pattern, nest in zip(form.program.stores, program.stores, strict=True):
         rule = _match_store(kernel, form, pattern, nest, state)
@@ -58,9 +60,7 @@ def _match_store(kernel: Kernel, form: Form, pattern: Nest, nest: Nest, state: S
     names = tuple(operand_name(kernel, form, read) for read in pattern.reads)
     different = find_difference(pattern, nearest, names, prologue=False)
     hint = " (the kernel has no epilogue slot)" if form.program.cores and different.at_root else ""
-    return Rule(
-        name="structure.epilogue", passed=False, expected=different.expected + hint, found=different.found
-    )  # fmt: skip
+    return Rule(name="structure.epilogue", passed=False, expected=different.expected + hint, found=different.found)
 
 
 def _whole_element(kernel: Kernel, pattern: Nest, nest: Nest, state: State) -> Rule | None:
@@ -68,15 +68,19 @@ def _whole_element(kernel: Kernel, pattern: Nest, nest: Nest, state: State) -> R
     names = axis_of_loops(pattern, kernel.operands)
     if len(names) != 1 or names[0] not in kernel.groups or pattern.expr.nodes[pattern.expr.results[0]].op != "read":
         return Rule(
-            name="structure.epilogue", passed=False, found=expression_words(pattern, pattern.expr.results[0]),
+            name="structure.epilogue",
+            passed=False,
+            found=expression_words(pattern, pattern.expr.results[0]),
             expected="a definition y[i] = x[i] over one axis of `groups`, for a prologue without a core",
-        )  # fmt: skip
+        )
     wanted, found = pattern.expr.nodes[pattern.expr.results[0]].type, nest.expr.nodes[nest.expr.results[0]].type
     if wanted != found or len(nest.writes) != 1:
         return Rule(
-            name="structure.type", passed=False, expected=f"one result of type {wanted}",
+            name="structure.type",
+            passed=False,
+            expected=f"one result of type {wanted}",
             found=f"{len(nest.writes)} results" if len(nest.writes) != 1 else found,
-        )  # fmt: skip
+        )
     axis = Axis(name=names[0], loops=tuple(range(len(nest.sizes))), sizes=nest.sizes)
     return state.add(NestMatch((axis,), {}, {}, 0))
 

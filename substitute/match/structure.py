@@ -69,9 +69,11 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
     else:
         missing = (spec.name for number, spec in enumerate(kernel.operands) if number not in state.placements)
         return Rule(
-            name="structure.operands", passed=False, expected="a definition that uses all its operands",
+            name="structure.operands",
+            passed=False,
+            expected="a definition that uses all its operands",
             found=f"nothing that corresponds to {', '.join(missing)}",
-        )  # fmt: skip
+        )
     return Shape(tuple(state.axes.values()), arguments, placements, operation_count + stored)
 
 
@@ -84,9 +86,11 @@ def _match_core(
         return Rule(name="structure.cores", passed=False, expected="the same kinds of core", found="others")
     if pattern.type and core.type and pattern.type.element != core.type.element:
         return Rule(
-            name="structure.type", passed=False, expected=f"accumulation in {pattern.type.element}",
+            name="structure.type",
+            passed=False,
+            expected=f"accumulation in {pattern.type.element}",
             found=core.type.element,
-        )  # fmt: skip
+        )
     if repr(pattern.init) != repr(core.init) and not _same_zero(pattern.init, core.init):
         return Rule(name="structure.init", passed=False, expected=f"a start from {pattern.init}", found=str(core.init))
     best: Rule | None = None

@@ -111,8 +111,9 @@ def _matches(pattern: str, value: str) -> bool:
 
 def _missing(path: tuple[str, ...], expected: str, known: tuple[str, ...]) -> Rule:
     there = ", ".join(sorted(known)) or "no keys"
-    return Rule(name=f"target.config.{'.'.join(path)}", passed=False, expected=expected,
-                found=f"(not there; there is {there})")  # fmt: skip
+    return Rule(
+        name=f"target.config.{'.'.join(path)}", passed=False, expected=expected, found=f"(not there; there is {there})"
+    )
 
 
 def _equal(name: str, expected: str, found: str) -> Rule:

@@ -37,9 +37,11 @@ def check_temporary(
         if known is not None and known.number == found.source and _same_axes(known, wanted, found, loops):
             return None
     return Rule(
-        name="structure.temporaries", passed=False, expected="results of the core, read as the definition reads them",
+        name="structure.temporaries",
+        passed=False,
+        expected="results of the core, read as the definition reads them",
         found="another result, or its axes in another order",
-    )  # fmt: skip
+    )
 
 
 def _same_axes(known: Produced, wanted: Read, found: Read, loops: tuple[tuple[int, ...], ...]) -> bool:

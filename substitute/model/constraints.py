@@ -62,12 +62,18 @@ FUNCTIONS: dict[str, tuple[int, int]] = {"min": (2, 8), "max": (2, 8), "ceildiv"
 RESERVED = frozenset((*FUNCTIONS, "and", "or", "not", "push", "offset"))
 """Words that cannot be the name of an axis."""
 
+# fmt: off
 _COMPARE: dict[type[ast.cmpop], Predicate] = {
     ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge",
-}  # fmt: skip
+}
+# fmt: on
 _BINARY: dict[type[ast.operator], str] = {
-    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.FloorDiv: "floordiv", ast.Mod: "rem",
-}  # fmt: skip
+    ast.Add: "add",
+    ast.Sub: "sub",
+    ast.Mult: "mul",
+    ast.FloorDiv: "floordiv",
+    ast.Mod: "rem",
+}
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "floordiv": "//", "rem": "%"}
 _DIVISIONS = frozenset(("floordiv", "rem", "ceildiv"))
 _ALLOWED_SIZE = "integers, axes, + - * // %, min(…), max(…), ceildiv(…, …) and parentheses"

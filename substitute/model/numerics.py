@@ -21,6 +21,7 @@ class DemandRule:
     boolean: bool = False
 
 
+# fmt: off
 DEMANDS = (
     DemandRule(
         name="iree-llvmcpu-reassociate-fp-reductions", values=("false",), kind="order", backends=("llvm-cpu",),
@@ -44,7 +45,8 @@ DEMANDS = (
         name="nvptx-rsqrt-approx-opt", values=("false",), kind="ieee-sqrt", backends=("cuda",), boolean=True
     ),
     DemandRule(name="nvptx-fma-level", values=("0",), kind="separate-multiply-add", backends=("cuda",)),
-)  # fmt: skip
+)
+# fmt: on
 """The flags that forbid something. What changes the program before the dispatches are formed (`--iree-input-demote-…`,
 `--iree-opt-numeric-precision-reduction`, `--iree-global-opt-demote-contraction-inputs-…`, `…-qdq-to-integer-math`,
 `…-split-reduction`) stands in the dispatches, and is obeyed as they are matched. What only permits something

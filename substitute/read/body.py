@@ -63,10 +63,12 @@ from .unread import Unread
 if TYPE_CHECKING:
     from iree.compiler import ir
 
+# fmt: off
 _SKIPPED = frozenset(
     {"func.return", "util.return", "return", "hal.interface.binding.subspan", "hal.interface.constant.load",
      "iree_tensor_ext.dispatch.workload.ordinal", "iree_codegen.null_pointer"}
-)  # fmt: skip
+)
+# fmt: on
 
 
 class BodyReader:
@@ -441,11 +443,18 @@ class BodyReader:
         # a size may be open in the result's type and one in an input's: then there is no loop, and no dimension
         kept = tuple(d for d, n in enumerate(out_loops) if n is not None and loops[n].terms)
         self._tensors[op.results[0]] = self._reduced(
-            inputs[-1], kept, combiner, Nest(
-                sizes=tuple(space.sizes), kinds=tuple(cast("list[LoopKind]", space.kinds)), reads=reads, expr=graph,
-                combiner=combiner, target=tuple(loops[n] for n in outer if loops[n].terms),
+            inputs[-1],
+            kept,
+            combiner,
+            Nest(
+                sizes=tuple(space.sizes),
+                kinds=tuple(cast("list[LoopKind]", space.kinds)),
+                reads=reads,
+                expr=graph,
+                combiner=combiner,
+                target=tuple(loops[n] for n in outer if loops[n].terms),
             ),
-        )  # fmt: skip
+        )
 
     def _reduced(self, start: Tensor, kept: tuple[int, ...], combiner: str, nest: Nest) -> Temporary:
         """Append the core; what it starts from is its `init` if constant, else joined in by whoever reads it."""
@@ -489,10 +498,14 @@ class BodyReader:
         has_region = op.name.startswith("iree_linalg_ext.") or op.name == "linalg.generic"
         self._cores.append(
             Named(
-                op=op.name, reads=reads, attributes=attributes, temporaries=numbers, types=types,
+                op=op.name,
+                reads=reads,
+                attributes=attributes,
+                temporaries=numbers,
+                types=types,
                 region=region_text(op, self._scalar_text) if has_region else "",
             )
-        )  # fmt: skip
+        )
         for result, number, type_ in zip(op.results, numbers, types, strict=True):
             self._tensors[result] = Temporary(type_, number, tuple(range(len(type_.shape))))
 
@@ -546,9 +559,16 @@ class BodyReader:
         number = self._new_temporary()
         sizes = tuple(s for s in tensor.type.shape if s != 1)
         self._cores.append(
-            Nest(sizes=sizes, kinds=parallel(len(sizes)), reads=reads, expr=expr, target=at,
-                 temporary=number, type=tensor.type)
-        )  # fmt: skip
+            Nest(
+                sizes=sizes,
+                kinds=parallel(len(sizes)),
+                reads=reads,
+                expr=expr,
+                target=at,
+                temporary=number,
+                type=tensor.type,
+            )
+        )
         read = Read(source=number, access=at, type=tensor.type)
         self._whole[id(tensor)] = (tensor, read)  # the tensor is kept, so that its id stays its own
         return read

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 DYNAMIC = -(2**63)
 """Placeholder in a static list of MLIR whose value is an operand (`ShapedType::kDynamic`)."""
 
+# fmt: off
 _BINARY = {
     "arith.addi": "add", "arith.subi": "sub", "arith.muli": "mul", "arith.divui": "floordiv",
     "arith.floordivsi": "floordiv", "arith.ceildivui": "ceildiv", "arith.ceildivsi": "ceildiv",
@@ -22,12 +23,15 @@ _BINARY = {
     "arith.xori": "xor", "arith.minui": "min", "arith.minsi": "min", "arith.maxui": "max", "arith.maxsi": "max",
     # sizes and offsets are never negative, so that a signed division is the same as one without sign
     "arith.divsi": "floordiv", "arith.remsi": "rem", "arith.shrsi": "shr",
-}  # fmt: skip
+}
+# fmt: on
 _BOUND = re.compile(r"(umin|umax) = (\d+)")
+# fmt: off
 _PASS = {
     "arith.index_castui", "arith.index_cast", "arith.extui", "arith.extsi", "arith.trunci",
     "iree_tensor_ext.dispatch.workload.ordinal",
-}  # fmt: skip
+}
+# fmt: on
 
 
 class IndexReader:

@@ -32,18 +32,16 @@ def is_contraction(nest: Nest) -> bool:
     sides = [_loops_under(nest, operand) for operand in root.operands]
     reductions = {i for i, k in enumerate(nest.kinds) if k == "reduction"}
     # (x·x summed, or a weighted sum over one operand's own loops, is a reduction)
-    return bool(sides[0] & reductions) and bool(sides[1] & reductions) and (
-        sides[0] != sides[1] or (sides[0] == sides[1] == reductions and not nest.target)
-    )  # fmt: skip
+    return (
+        bool(sides[0] & reductions)
+        and bool(sides[1] & reductions)
+        and (sides[0] != sides[1] or (sides[0] == sides[1] == reductions and not nest.target))
+    )
 
 
 def is_windowed(nest: Nest) -> bool:
     """Return True if some coordinate moves with two loops, or with a stride: the window of a convolution or a pool."""
-    return any(
-        len(c.terms) > 1 or any(k != 1 for _, k in c.terms)
-        for read in nest.reads
-        for c in read.access
-    )  # fmt: skip
+    return any(len(c.terms) > 1 or any(k != 1 for _, k in c.terms) for read in nest.reads for c in read.access)
 
 
 def _loops_under(nest: Nest, root: int) -> set[int]:

@@ -125,9 +125,12 @@ def _functions(variant: ir.Operation) -> dict[str, ir.Operation]:
 
 
 def read_dispatch(
-    executable: ir.Operation, variant: ir.Operation, export: ir.Operation, function: ir.Operation | None,
+    executable: ir.Operation,
+    variant: ir.Operation,
+    export: ir.Operation,
+    function: ir.Operation | None,
     equal: Equalities | None = None,
-) -> Dispatch:  # fmt: skip
+) -> Dispatch:
     """One export with what its body computes, or the reason why it could not be read."""
     program: Program | None = None
     reason = external = external_reason(variant, function)

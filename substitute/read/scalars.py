@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from .tensors import Tensor
 
 CMPI = ("eq", "ne", "slt", "sle", "sgt", "sge", "ult", "ule", "ugt", "uge")
+# fmt: off
 CMPF = (
     "false", "oeq", "ogt", "oge", "olt", "ole", "one", "ord",
     "ueq", "ugt", "uge", "ult", "ule", "une", "uno", "true",
-)  # fmt: skip
+)
+# fmt: on
 
 NEAREST_EVEN = 0
 """`to_nearest_even` of MLIR's `arith.roundingmode`."""

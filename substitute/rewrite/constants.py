@@ -22,9 +22,11 @@ def add_constants(variant: ir.Operation, constants: Sequence[ExecutableConstant]
     first = variant.regions[0].blocks[0]
     if any(op.operation.name == "hal.executable.constant.block" for op in first.operations):
         raise PayloadError(
-            "two kernels give one executable constants", expected="constants of one kernel, numbered from 0",
-            found=", ".join(c.name for c in constants), next_step="take the constants of one of them as spec_constants",
-        )  # fmt: skip
+            "two kernels give one executable constants",
+            expected="constants of one kernel, numbered from 0",
+            found=", ".join(c.name for c in constants),
+            next_step="take the constants of one of them as spec_constants",
+        )
     device, i32 = ir.Type.parse("!hal.device"), ir.IntegerType.get_signless(32)
     export = next(op for op in first.operations if op.operation.name == "hal.executable.export")
     with ir.InsertionPoint(export), ir.Location.unknown():

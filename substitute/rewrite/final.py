@@ -37,7 +37,7 @@ def _keep_body(site: Site, request: Request, payload: Payload) -> None:
             found="a body that IREE's code generation tiles, counting the tiles itself; any other count would leave "
             "tiles out",
             next_step="say launch.compilation_info, whose tile sizes decide the count, or replace the body",
-        )  # fmt: skip
+        )
     if payload.compilation_info:
         set_compilation_info(site, payload.compilation_info, str(kernel.folder / "kernel.toml"))
 

@@ -153,9 +153,11 @@ def _ask(test: DeviceTest, device: ir.Value) -> ir.Value:
     if test.category in ANSWERED_LATE:
         device = _out_of_sight(device)
     query = ir.Operation.create(
-        "hal.device.query", results=[i1, i64], operands=[device],
+        "hal.device.query",
+        results=[i1, i64],
+        operands=[device],
         attributes={"category": ir.StringAttr.get(test.category), "key": ir.StringAttr.get(test.key)},
-    )  # fmt: skip
+    )
     number = create("arith.constant", [], [i64], {"value": ir.IntegerAttr.get(i64, test.value)})
     passed = compare(test.relation, query.results[1], number)
     return create("arith.andi", [query.results[0], passed], [i1])

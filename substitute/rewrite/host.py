@@ -85,9 +85,12 @@ def site_in(executable: ir.Operation, site: Site) -> Site:
     named = [op for op in (*children(variant), *inner) if "sym_name" in op.attributes]
     found = {op.name: op for op in named if symbol_name(op) == dispatch.name}
     return replace(
-        site, executable=executable, variant=variant, export=found["hal.executable.export"],
+        site,
+        executable=executable,
+        variant=variant,
+        export=found["hal.executable.export"],
         function=found.get("func.func"),
-    )  # fmt: skip
+    )
 
 
 def references(dispatch: ir.Operation) -> list[Reference]:

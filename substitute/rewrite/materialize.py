@@ -10,14 +10,19 @@ from ..model.index import Expr, Index
 if TYPE_CHECKING:
     from iree.compiler import ir
 
+# fmt: off
 _ARITH = {
     "add": "arith.addi", "sub": "arith.subi", "mul": "arith.muli", "floordiv": "arith.divui",
     "ceildiv": "arith.ceildivui", "rem": "arith.remui", "min": "arith.minui", "max": "arith.maxui",
     "shl": "arith.shli", "shr": "arith.shrui", "and": "arith.andi", "or": "arith.ori", "xor": "arith.xori",
-}  # fmt: skip
+}
+# fmt: on
 _SIGNED = {
-    "floordiv": "arith.floordivsi", "ceildiv": "arith.ceildivsi", "min": "arith.minsi", "max": "arith.maxsi",
-}  # fmt: skip
+    "floordiv": "arith.floordivsi",
+    "ceildiv": "arith.ceildivsi",
+    "min": "arith.minsi",
+    "max": "arith.maxsi",
+}
 """Operations to use instead of those above where a difference may be negative."""
 _COMPARE = {"eq": 0, "ne": 1, "lt": 2, "le": 3, "gt": 4, "ge": 5, "==": 0, "!=": 1, "<": 2, "<=": 3, ">": 4, ">=": 5}
 """`arith.cmpi`'s signed predicates."""
@@ -104,9 +109,11 @@ def push_constant(layout: ir.Attribute) -> Leaf:
         index_type = ir.IndexType.get()
         ordinal = ir.IntegerAttr.get(index_type, cast(int, push.args[0]))
         word = create(
-            "hal.interface.constant.load", [], [ir.IntegerType.get_signless(32)],
+            "hal.interface.constant.load",
+            [],
+            [ir.IntegerType.get_signless(32)],
             {"layout": layout, "ordinal": ordinal},
-        )  # fmt: skip
+        )
         return create("arith.index_castui", [word], [index_type])
 
     return load

@@ -74,6 +74,9 @@ def _reduces(op: ir.Operation) -> bool:
 
 def _wrong(where: str, expected: str, found: str) -> PayloadError:
     return PayloadError(
-        "the compilation_info cannot be used", where=f"{where}: launch.compilation_info", expected=expected,
-        found=found, next_step="`iree-compile --compile-to=executable-configurations` shows what IREE chooses itself",
-    )  # fmt: skip
+        "the compilation_info cannot be used",
+        where=f"{where}: launch.compilation_info",
+        expected=expected,
+        found=found,
+        next_step="`iree-compile --compile-to=executable-configurations` shows what IREE chooses itself",
+    )

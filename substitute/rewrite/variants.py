@@ -37,10 +37,12 @@ def put_outside(site: Site, choices: Sequence[Choice], host: HostProgram | None,
         return
     if host is None:
         raise PlanError(
-            f"{site.dispatch.name} cannot get a choice of kernels", where=site.dispatch.executable,
-            expected="the host program, in which the dispatch names its variants", found="one executable alone",
+            f"{site.dispatch.name} cannot get a choice of kernels",
+            where=site.dispatch.executable,
+            expected="the host program, in which the dispatch names its variants",
+            found="one executable alone",
             next_step="use `iree-substitute compile`, or a kernel without `device` and run-time constraints",
-        )  # fmt: skip
+        )
     if exports > 1:
         site = _take_apart(site, host)
     gates = _gates(choices)
