@@ -180,3 +180,42 @@ def test_other_processors(triple: str, cpu: str, features: str) -> None:
 def test_an_unknown_triple_is_reported() -> None:
     with pytest.raises(PayloadError, match="LLVM cannot generate code for pdp11"):
         to_bitcode(loop("expf"), target=replace(X86, config=(("target_triple", "pdp11-dec-unix"),)), entry="kernel")
+
+
+COPY = """
+define void @kernel(ptr noalias %from, ptr noalias %to) {
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
+  %p = getelementptr float, ptr %from, i64 %i
+  %q = getelementptr float, ptr %to, i64 %i
+  %value = load float, ptr %p
+  store float VALUE, ptr %q
+  %next = add nuw i64 %i, 1
+  %more = icmp ult i64 %next, 4096
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}
+"""
+CALL = """
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+define void @kernel(ptr noalias %from, ptr noalias %to) {
+  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 16384, i1 false)
+  ret void
+}
+"""
+
+
+@pytest.mark.parametrize("value", ["%value", "0.0"])
+def test_loops_that_copy_or_fill_stay_loops_of_vectors(value: str) -> None:
+    """IREE's linker has functions for memcpy and memset that move one byte at a time."""
+    text = str(parse_bitcode(to_bitcode(COPY.replace("VALUE", value), target=HOST, entry="kernel"), "copy"))
+    assert not re.search("@(llvm[.])?mem(cpy|set|move)", text)
+    assert re.search(r"store <\d+ x float>", text)
+
+
+def test_a_call_of_memcpy_in_the_source_is_kept_and_defined() -> None:
+    text = str(parse_bitcode(to_bitcode(CALL, target=HOST, entry="kernel"), "call"))
+    assert "call void @llvm.memcpy" in text and re.search("define .*@memcpy", text)

@@ -78,7 +78,13 @@ end:
 attributes #0 = { noinline nounwind "no-builtins" }
 """
 # "no-builtins": else LLVM sees that these loops are memset and memcpy, and makes each call itself
-_NAMES = ("memset", "memcpy", "memmove")
+MEMORY_FUNCTIONS = ("memset", "memcpy", "memmove")
+
+
+def calls_memory(module: Any) -> bool:
+    """Return True if a module declares memcpy, memmove or memset, or LLVM's intrinsics of them."""
+    declared = [f.name for f in module.functions if f.is_declaration]
+    return any(name.removeprefix("llvm.").partition(".")[0] in MEMORY_FUNCTIONS for name in declared)
 
 
 def resolve_memory(module: Any, triple: str, machine: Any) -> None:
@@ -86,9 +92,7 @@ def resolve_memory(module: Any, triple: str, machine: Any) -> None:
 
     Where IREE's linker does not find them, every module gets them: LLVM inside of IREE may make a call of any loop.
     """
-    declared = [f.name for f in module.functions if f.is_declaration]
-    called = any(name.removeprefix("llvm.").partition(".")[0] in _NAMES for name in declared)
-    if called or is_needed(LINK_MEMORY_FUNCTIONS):
+    if calls_memory(module) or is_needed(LINK_MEMORY_FUNCTIONS):
         module.link_in(llvm.parse_bitcode(_optimised(triple, machine)))
 
 

@@ -12,7 +12,8 @@ from substitute.errors import PayloadError, SourceText
 from substitute.model.dispatch import Target
 
 from ...codegen.llvm.function import Hardware
-from .memory_functions import resolve_memory
+from .definitions import with_attribute
+from .memory_functions import MEMORY_FUNCTIONS, calls_memory, resolve_memory
 from .resolve import INTRINSICS, resolve_math
 
 RESOLVED_BY_IREE = frozenset((
@@ -26,6 +27,8 @@ _MATTERS_WHEN_OFF = frozenset((
     "sse4.1", "sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni",
     "avx512bf16", "avx512fp16", "neon", "sve", "v",
 ))  # fmt: skip
+KEEPS_LOOPS = " ".join(f'"no-builtin-{name}"' for name in MEMORY_FUNCTIONS)
+"""Attributes of a function whose loops LLVM, also inside of IREE, leaves as they are."""
 DEBUG_INFO = "!llvm.dbg.cu"
 """In the text of every module with debug information."""
 _LOCATION = re.compile(r"<string>:(\d+):(\d+): error: (.*)")
@@ -80,7 +83,7 @@ def to_bitcode(
         _strip_debug_info(module, machine)
     _hide_all_but(module, entry)
     if not finished:
-        _run_passes(module, machine)
+        module = _optimised(module, machine, entry)
     resolve_memory(module, triple, machine)
     missing = [symbol for symbol in undefined_symbols(module) if symbol not in linked]
     if missing:
@@ -147,6 +150,22 @@ def _hide_all_but(module: Any, entry: str) -> None:
     for item in (*module.functions, *module.global_variables):
         if not item.is_declaration and item.name != entry and not item.name.startswith("llvm."):
             item.linkage = llvm.Linkage.internal
+
+
+def _optimised(module: Any, machine: Any, where: str) -> Any:
+    """Return the module after LLVM's passes, without calls of memory functions that LLVM made of its loops.
+
+    IREE's linker has a `memcpy` and a `memset` of its own for them, which move byte after byte: a copy of rows takes
+    four times as long as with the loops that the module came with.
+    """
+    before = None if calls_memory(module) else module.as_bitcode()
+    _run_passes(module, machine)
+    if before is None or not calls_memory(module):
+        return module
+    text = str(llvm.parse_bitcode(before))
+    again = parse_ir(with_attribute(text, KEEPS_LOOPS), where)
+    _run_passes(again, machine)
+    return again
 
 
 def _run_passes(module: Any, machine: Any) -> None:
