@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from runtime_tests.cuda_sim.lane_programs import apply
+from substitute.device.cuda_sim.faults import LoadError
 
 pytestmark = pytest.mark.unit
 RANDOM = np.random.default_rng(11)
@@ -251,6 +252,17 @@ def test_comparisons(type_):
     assert (wide == np.where(a <= b, 0xFFFFFFFF, 0)).all()
     (chosen,) = apply("slct.u32.s32 %d0, 1, 2, %a0;", [a.astype("i4")], ["u4"])
     assert (chosen == np.where(a.astype("i4") >= 0, 1, 2)).all()
+
+
+def test_modifiers_may_stand_behind_the_type():
+    """As ptxas takes them; one that the type has not is refused there as well."""
+    clamp = lambda v: max(-(2**31), min(2**31 - 1, v))  # noqa: E731
+    check("add.s32.sat %d0, %a0, %a1;", "s32", 2, lambda a, b: clamp(a + b))
+    values = operands("s32", 1)[0]
+    (clamped,) = apply("cvt.u8.sat.s32 %a0, %a0; mov.u32 %d0, %a0;", [values], ["i4"])
+    assert (clamped == np.clip(values, 0, 255)).all()
+    with pytest.raises(LoadError, match=r"the modifier \.sat of add\.u32"):
+        apply("add.u32.sat %d0, %a0, %a0;", [values], ["i4"])
 
 
 def test_integer_conversions():

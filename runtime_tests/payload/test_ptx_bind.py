@@ -16,6 +16,8 @@ from substitute.model.plan import Payload, Request, Substitution
 from substitute.payload.build import build
 from substitute.payload.programs import find_program
 from substitute.payload.ptx.cuda_c import can_compile, cuda_to_ptx
+from substitute.payload.ptx.parse import parse
+from substitute.payload.ptx.unreachable import drop_unreachable
 
 from .ptx_run import run_entry
 
@@ -177,6 +179,49 @@ def test_faults(substitutions: tuple[Substitution, ...], tmp_path: Path, old: st
     assert str(tmp_path / "kernel.ptx") in str(caught.value)  # the author's own file, and its line
     assert caught.value.source is not None
     assert caught.value.source.text in (tmp_path / "kernel.ptx").read_text()
+
+
+SIBLINGS = """.global .texref picture;
+.extern .func (.param .b32 r) vprintf (.param .b64 f, .param .b64 a);
+.func unused() { .reg .b32 %a; mov.b32 %a, %nonsense; ret; }
+.visible .entry shows(.param .u64 pout) {
+  .reg .f32 %f<4>; .reg .b32 %r; .reg .b64 %p;
+  tex.2d.v4.f32.f32 {%f0, %f1, %f2, %f3}, [picture, {%f0, %f1}]; mov.b64 %p, 0;
+  { .param .b64 a; .param .b64 b; .param .b32 c; st.param.b64 [a], %p; st.param.b64 [b], 0;
+    call.uni (c), vprintf, (a, b); ld.param.b32 %r, [c]; }
+  call unused; ret;
+}
+"""
+
+
+def test_what_the_entry_cannot_reach_is_left_out(substitutions: tuple[Substitution, ...], tmp_path: Path) -> None:
+    substitution = of_kernel(substitutions, "sample_matmul")[0]
+    text = substitution.kernel.payload.path.read_text()
+    entry = text[text.index(".visible .entry") :]
+    beside = changed(substitution, tmp_path, entry, SIBLINGS + entry)
+    with_them, alone = (build(one)[1].data.decode() for one in (beside, substitution))
+    assert "tex.2d" not in with_them and "unused" not in with_them
+    # every line has kept its number, so that the driver's messages are right of the author's file
+    assert with_them.count("\n") == alone.count("\n") + SIBLINGS.count("\n")
+    changed(substitution, tmp_path, "ld.param.u32 rows, [M];", SIBLINGS.splitlines()[5] + "\nld.param.u32 rows, [M];")
+    with pytest.raises(PayloadError, match="declared nowhere"):
+        build(beside)
+
+
+def test_functions_that_something_names_are_kept() -> None:
+    text = """.version 8.0
+.target sm_80
+.address_size 64
+.func named() { ret; }
+.func called() { ret; }
+.func other() { called2_: ret; }
+.global .u64 table[1] = {named};
+.visible .entry k() { call called; ret; }
+.visible .entry sibling() { call other; ret; }
+"""
+    kept = [function.name for function in parse(drop_unreachable(parse(text), "k")).functions]
+    assert kept == ["named", "called", "k"]
+    assert drop_unreachable(parse(text), "nobody") == text
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from ...payload.ptx.syntax import (
 )
 from .faults import Place, Refused
 from .layout import Layout, Location
-from .modifiers import Words
+from .modifiers import Words, in_order
 from .types import DTYPES, Array, Read, Registers, is_signed, resize
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Decoder:
         self.step = Step(place=place)
         self._uses, self._defines = set(), set()
         self.guard, guard_slots = self._guard(instruction)
-        words = Words(instruction.opcode)
+        words = Words(in_order(instruction.opcode))
         self.step.run = builder(self, Instruction(words, instruction.operands, instruction.guard, instruction.span))
         unasked = words.unasked()
         if unasked and words[0][0] != "<":

@@ -84,6 +84,18 @@ def split(
     return found
 
 
+_TYPES_LAST = {
+    "add", "sub", "mul", "mad", "fma", "div", "addc", "subc", "madc", "min", "max", "abs", "neg", "rcp", "sqrt", "cvt",
+}  # fmt: skip
+
+
+def in_order(opcode: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the opcode with its types last, as the ISA spells it; ptxas takes modifiers behind them too."""
+    if opcode[0] not in _TYPES_LAST or opcode[-1] in DTYPES:
+        return opcode
+    return (*(word for word in opcode if word not in DTYPES), *(word for word in opcode if word in DTYPES))
+
+
 INTEGERS = tuple(f"{letter}{bits}" for letter in "usb" for bits in (8, 16, 32, 64))
 FLOATS = ("f16", "bf16", "f32", "f64")
 PACKED = ("f16x2", "bf16x2")

@@ -16,6 +16,7 @@ from .faults import fault, source_of
 from .prologue import Prologue, literal
 from .rename import Edit, edited, renaming
 from .syntax import TYPE_BITS, Address, Function, Instruction, Module, Operand, Parameter, Register, Sink, Span, Vector
+from .unreachable import debug_edits
 
 MAX_DATA_BYTES = 64 * 1024
 """Constants of a dispatch's body that are written into the PTX."""
@@ -263,11 +264,4 @@ def _debug_edits(module: Module, entry: Function) -> list[Edit]:
     words = set()
     for span in module.sections:
         words |= names & set(module.text[span.start : span.end].split())
-    if not words:
-        return []
-    edits: list[Edit] = [(span, "") for span in module.sections]
-    options = [t for t in module.targets if t != "debug"]
-    line_end = module.text.find("\n", module.target_span.start)
-    if len(options) < len(module.targets):
-        edits.append((Span(module.target_span.start, line_end), ", ".join(options)))
-    return edits
+    return debug_edits(module) if words else []

@@ -17,6 +17,7 @@ from .rename import rename
 from .signature import SCRATCH_POINTERS, canonical_signature, raw_signature
 from .slots import fill
 from .syntax import Function, Module
+from .unreachable import drop_unreachable
 from .verification import PtxFacts, check, find_entry, with_assembly
 
 
@@ -28,6 +29,9 @@ def bind_ptx(request: Request, text: str, *, arch: str, name: str) -> tuple[str,
     """
     kernel, layout = request.substitution.kernel, request.substitution.dispatch.layout
     module = parse(text, name=name)
+    reached = drop_unreachable(module, kernel.payload.entry)
+    if reached != text:
+        text, module = reached, parse(reached, name=name)
     raw = kernel.abi == "raw"
     scratch = 0 if raw or kernel.slots else SCRATCH_POINTERS
     expected = raw_signature(len(layout.bindings), layout.constants)

@@ -12,7 +12,7 @@ from ...errors import PayloadError
 from .assembler import Assembly, Resources, assemble
 from .body import check_body, check_calls, check_reads, instructions_of
 from .faults import fault
-from .instructions import ENDS
+from .instructions import ENDS, symbols_of
 from .memory import SharedMemory, reachable, shared_memory
 from .parse import parse
 from .signature import MAX_BINDINGS, MAX_CONSTANTS, Expected, check_parameters, raw_signature
@@ -102,8 +102,8 @@ def check(
     _check_limits(module, found, expected)
     check_parameters(module, found, expected, passer=passer, scratch=scratch)
     _check_workgroup(module, found, workgroup_size)
-    _check_features(module, found)
     functions = reachable(module, found)
+    _check_features(module, found, functions)
     for function in module.functions:
         check_body(module, function)
     check_calls(module, functions)
@@ -272,7 +272,7 @@ def _at(entry: Function, directive: Directive | None) -> int:
     return entry.name_span.start if directive is None else directive.span.start
 
 
-def _check_features(module: Module, entry: Function) -> None:
+def _check_features(module: Module, entry: Function, functions: tuple[Function, ...]) -> None:
     """What IREE's launches do not have (clusters, textures), and what is read here but not followed (aliases)."""
     for name in _CLUSTERS:
         directive = entry.directive(name)
@@ -288,8 +288,15 @@ def _check_features(module: Module, entry: Function) -> None:
             expected="functions that are called by their own names", found=f".alias {alias}, {aliasee};",
             next_step=f"call {aliasee} itself",
         )  # fmt: skip
+    named = {
+        symbol.name
+        for function in functions
+        for instruction in instructions_of(function)
+        for operand in instruction.operands
+        for symbol in symbols_of(operand)
+    }
     for variable in module.variables:
-        if variable.type in ("texref", "samplerref", "surfref"):
+        if variable.name in named and variable.type in ("texref", "samplerref", "surfref"):
             raise fault(
                 module, variable.span.start, f"{variable.name} is a texture, which IREE does not bind",
                 expected="global, shared and constant memory", found=f".{variable.type}",
