@@ -35,7 +35,7 @@ class Culprit:
     words: str
 
 
-def located(crash: CompilerCrash, arguments: Mapping[str, Any], progress: Progress) -> CompilerCrash:
+def locate_crash(crash: CompilerCrash, arguments: Mapping[str, Any], progress: Progress) -> CompilerCrash:
     """Add the executable's name to a crash, if it can be found. `arguments` are `compile_model`'s."""
     names = ("model", "kernels", "builtin", "flags", "plan", "require", "substitute")
     try:

@@ -117,9 +117,9 @@ def compile_model(
         except CompilerCrash as crash:
             if crash.where != TO_A_MODULE:
                 raise _without_kernels(crash, model, flags) from None
-            from .crash import located
+            from .crash import locate_crash
 
-            raise located(crash, arguments, progress) from None
+            raise locate_crash(crash, arguments, progress) from None
     from .read.signature import read_signatures
 
     clock = Clock(progress)

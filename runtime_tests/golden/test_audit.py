@@ -13,7 +13,7 @@ import pytest
 from substitute.cli.main import main
 from substitute.device import describe_device
 from substitute.errors import CompilerCrash
-from substitute.report.audit import audit_table, audit_to_json, summary
+from substitute.report.audit import audit_table, audit_to_json, format_summary
 from substitute.validate.audit import (
     RUN,
     Audit,
@@ -200,10 +200,10 @@ RIGHT = audited(SUBJECT, [GOOD])
 
 @pytest.mark.unit
 def test_the_summary() -> None:
-    assert summary(example(RIGHT, WRONG)) == (
+    assert format_summary(example(RIGHT, WRONG)) == (
         "2 dispatches of stock IREE on local-sync, seed 3: 1 right, 1 wrong; golden 0.5 s, compiling 2.0 s"
     )
-    assert summary(example()).startswith("0 dispatches of stock IREE on local-sync, seed 3: nothing to run;")
+    assert format_summary(example()).startswith("0 dispatches of stock IREE on local-sync, seed 3: nothing to run;")
 
 
 @pytest.mark.unit
@@ -230,7 +230,9 @@ def test_an_audit_that_judged_nothing_has_not_passed() -> None:
     blind = Audited(name="d", kind="elementwise", outcome="not judged", reason="no golden")
     for audit in (example(), example(blind)):
         assert not audit.passed and audit.nothing_judged
-    assert summary(example(blind)).startswith("1 dispatch of stock IREE on local-sync, seed 3: 1 not judged, so that")
+    assert format_summary(example(blind)).startswith(
+        "1 dispatch of stock IREE on local-sync, seed 3: 1 not judged, so that"
+    )
     assert audit_to_json(example(RIGHT, blind))["counts"] == {
         "right": 1, "wrong": 0, "not compiled": 0, "not judged": 1
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 import pytest
 
-from substitute.match.attribute_text import inside, parse_attribute, scalars, show
+from substitute.match.attribute_text import find_value, format_value, parse_attribute, scalars
 
 pytestmark = pytest.mark.unit
 
@@ -33,22 +33,22 @@ def test_values(text: str, node: object) -> None:
 
 
 def test_inside() -> None:
-    assert inside(GPU, ("arch",)) == ("sm_80", ())
-    assert inside(GPU, ("wgp", "max_workgroup_sizes", "1")) == ("512", ())
-    assert inside(GPU, ("wgp", "extra")) == ({"a": "3", "1": "b"}, ())
-    node, known = inside(GPU, ("wgp", "max_threads"))
+    assert find_value(GPU, ("arch",)) == ("sm_80", ())
+    assert find_value(GPU, ("wgp", "max_workgroup_sizes", "1")) == ("512", ())
+    assert find_value(GPU, ("wgp", "extra")) == ({"a": "3", "1": "b"}, ())
+    node, known = find_value(GPU, ("wgp", "max_threads"))
     assert node is None
     assert known[:2] == ("compute", "storage")
-    assert inside("32 : i64", ("a",)) == (None, ())
+    assert find_value("32 : i64", ("a",)) == (None, ())
 
 
 def test_words() -> None:
-    compute, _ = inside(GPU, ("wgp", "compute"))
+    compute, _ = find_value(GPU, ("wgp", "compute"))
     assert compute is not None
     assert scalars(compute) == ("fp32|int32", "fp32", "int32")
-    sizes, _ = inside(GPU, ("wgp", "max_workgroup_sizes"))
+    sizes, _ = find_value(GPU, ("wgp", "max_workgroup_sizes"))
     assert sizes is not None
-    assert (scalars(sizes), show(sizes)) == (("1024", "512", "64"), "[1024, 512, 64]")
-    extra, _ = inside(GPU, ("wgp", "extra"))
+    assert (scalars(sizes), format_value(sizes)) == (("1024", "512", "64"), "[1024, 512, 64]")
+    extra, _ = find_value(GPU, ("wgp", "extra"))
     assert extra is not None
-    assert show(extra) == "<a = 3, 1 = b>"
+    assert format_value(extra) == "<a = 3, 1 = b>"

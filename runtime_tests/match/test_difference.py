@@ -9,7 +9,7 @@ import pytest
 from runtime_tests.match.definitions import body_of, matmul_dispatch, matmul_kernel
 from runtime_tests.match.kernels import HEAD, kernel, refused
 from runtime_tests.read.programs import elementwise
-from substitute.match.difference import number_words
+from substitute.match.difference import describe_number
 from substitute.model.dispatch import Dispatch
 from substitute.model.kernel import Kernel
 
@@ -107,4 +107,4 @@ def test_twin_equal_bodies_have_no_difference() -> None:
     ],
 )  # fmt: skip
 def test_numbers(value: object, type_: str, words: str) -> None:
-    assert number_words(value, type_) == words
+    assert describe_number(value, type_) == words

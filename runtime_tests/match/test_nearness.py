@@ -11,7 +11,7 @@ from runtime_tests.match.kernels import decision, kernel
 from runtime_tests.read.executables import CPU, CUDA, VULKAN
 from runtime_tests.read.programs import FUNCTIONS, filled, generic
 from substitute.catalog.catalog import load_catalog
-from substitute.match.nearness import likeness, nearest_miss
+from substitute.match.nearness import measure_likeness, nearest_miss
 from substitute.match.planner import decide
 from substitute.model.dispatch import Dispatch
 from substitute.model.kernel import Kernel, TargetRule
@@ -93,10 +93,10 @@ def test_a_target_that_is_missing_is_nearer_than_another_computation() -> None:
 def test_likeness() -> None:
     made, dispatch = matmul_kernel(), matmul_dispatch()
     assert dispatch.program is not None
-    same = likeness(made, made.forms[0], made.forms[0].program)
-    near = likeness(made, made.forms[0], dispatch.program)
+    same = measure_likeness(made, made.forms[0], made.forms[0].program)
+    near = measure_likeness(made, made.forms[0], dispatch.program)
     other = product("i32").program
     assert other is not None
-    far = likeness(made, made.forms[0], other)
+    far = measure_likeness(made, made.forms[0], other)
     assert same == near == 1.0
     assert 0.3 < far < 1.0

@@ -13,7 +13,7 @@ from runtime_tests.report.validations import FAILED, PASSED, SKIPPED, TOGETHER, 
 from substitute.errors import UsageError
 from substitute.report.junit import validation_to_junit
 from substitute.report.page import bin_labels, shares, validation_to_html
-from substitute.report.validation_json import plain, validation_to_json
+from substitute.report.validation_json import to_json_value, validation_to_json
 from substitute.validate.picture import Histogram
 from substitute.validate.validation import ResultLine
 
@@ -53,7 +53,7 @@ def test_json_is_json() -> None:
     [(float("inf"), "inf"), (float("nan"), "nan"), (1.5, 1.5), ({"a": (1, -float("inf"))}, {"a": [1, "-inf"]})],
 )
 def test_numbers_that_json_lacks(value: object, expected: object) -> None:
-    assert plain(value) == expected
+    assert to_json_value(value) == expected
 
 
 def test_junit() -> None:

@@ -13,7 +13,7 @@ from substitute.compiler import Compilation
 from substitute.pipeline import Clock, plan_module, scratch_folder, substitute_dispatches, worker_threads
 from substitute.progress import silent
 from substitute.read.module import children, symbol_name
-from substitute.rewrite.host import references
+from substitute.rewrite.host import list_references
 
 _PREDICATES = ("eq", "ne", "slt", "sle", "sgt", "sge")
 
@@ -78,7 +78,7 @@ def look(module: Any) -> Rewritten:
             for op in ops
             if op.name == "hal.executable"
         ],
-        dispatches=[[r[:2] for r in references(op)] for op in ops if op.name == "stream.cmd.dispatch"],
+        dispatches=[[r[:2] for r in list_references(op)] for op in ops if op.name == "stream.cmd.dispatch"],
     )
 
 

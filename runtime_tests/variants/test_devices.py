@@ -9,7 +9,13 @@ import pytest
 from runtime_tests.variants.programs import marked_matmul
 from substitute.catalog.manifest import parse_manifest
 from substitute.errors import ManifestError
-from substitute.match.devices import exclude_each_other, features_asked, holds, promised, ways_in
+from substitute.match.devices import (
+    derive_target,
+    exclude_each_other,
+    find_tested_features,
+    passes_test,
+    select_target_rules,
+)
 from substitute.model.dispatch import Target
 from substitute.model.kernel import DeviceTest, TargetRule
 
@@ -137,17 +143,17 @@ def test_an_architecture_needs_a_question(tmp_path: Path) -> None:
 def test_answers() -> None:
     for relation, passing in (("==", {3}), ("!=", {2, 4}), ("<", {2}), ("<=", {2, 3}), (">", {4}), (">=", {3, 4})):
         (test,) = device(f"cuda.device::compute_capability_major {relation} 3")
-        assert {answer for answer in (2, 3, 4) if holds(test, answer)} == passing
+        assert {answer for answer in (2, 3, 4) if passes_test(test, answer)} == passing
 
 
 def test_one_target_that_asks_nothing_is_enough() -> None:
     certain, asking = rule(), rule("cuda.device::compute_capability_major >= 9")
     other = rule(backend="vulkan-spirv")
     found = target("cuda")
-    assert ways_in((other, asking), found) == (asking,)
-    assert ways_in((asking, certain), found) == (certain,)
-    assert ways_in((other,), found) == ()
-    assert ways_in((asking, asking), found) == (asking, asking)
+    assert select_target_rules((other, asking), found) == (asking,)
+    assert select_target_rules((asking, certain), found) == (certain,)
+    assert select_target_rules((other,), found) == ()
+    assert select_target_rules((asking, asking), found) == (asking, asking)
 
 
 def test_kernels_that_exclude_each_other() -> None:
@@ -164,10 +170,10 @@ def test_kernels_that_exclude_each_other() -> None:
 def test_what_a_cpu_was_asked_may_be_used() -> None:
     plain = target("llvm-cpu", cpu_features="+sse3,-avx2")
     asking = rule("hal.cpu::avx2 != 0", "hal.cpu::fma >= 1", "hal.cpu::avx512f == 0", backend="llvm-cpu")
-    assert features_asked(asking) == ("avx2", "fma")
-    assert promised(plain, asking).features == {"sse3", "avx2", "fma"}
-    assert promised(plain, rule(backend="llvm-cpu")) == plain
-    assert promised(target("llvm-cpu"), asking).get("cpu_features") == "+avx2,+fma"
+    assert find_tested_features(asking) == ("avx2", "fma")
+    assert derive_target(plain, asking).features == {"sse3", "avx2", "fma"}
+    assert derive_target(plain, rule(backend="llvm-cpu")) == plain
+    assert derive_target(target("llvm-cpu"), asking).get("cpu_features") == "+avx2,+fma"
 
 
 def test_what_a_gpu_was_asked_may_be_used() -> None:
@@ -177,10 +183,10 @@ def test_what_a_gpu_was_asked_may_be_used() -> None:
     plain = target("vulkan-spirv", **{"iree_codegen.target_info": INFO.format("vp_android_baseline_2022")})
     asking = rule("vulkan.feature::shader_float16 != 0", "vulkan.feature::storage_buffer_16bit_access == 1")
     assert not {"Float16", "StorageBuffer16BitAccess"} & capabilities_of(plain)
-    assert {"Float16", "StorageBuffer16BitAccess"} <= capabilities_of(promised(plain, asking))
+    assert {"Float16", "StorageBuffer16BitAccess"} <= capabilities_of(derive_target(plain, asking))
     lacking = rule("vulkan.feature::shader_float16 == 0", "vulkan.device::subgroup_size >= 1")
-    assert promised(plain, lacking) == plain
+    assert derive_target(plain, lacking) == plain
     cuda = target("cuda", **{"iree_codegen.target_info": INFO.format("sm_80")})
     hopper = rule("cuda.device::compute_capability_major == 9", variant="sm_90a")
-    assert architecture(promised(cuda, hopper)) == "sm_90a"
-    assert architecture(promised(cuda, rule("cuda.device::compute_capability_major == 9"))) == "sm_80"
+    assert architecture(derive_target(cuda, hopper)) == "sm_90a"
+    assert architecture(derive_target(cuda, rule("cuda.device::compute_capability_major == 9"))) == "sm_80"

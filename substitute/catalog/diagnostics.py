@@ -72,13 +72,15 @@ def key_path(path: KeyPath) -> str:
 def manifest_error(file: Path, text: str, diagnostics: Sequence[Diagnostic]) -> ManifestError:
     """One error that shows the first diagnostic in full and names the others."""
     known = positions(text)
-    first, *others = (place(file, text, known, p) for p in sorted(diagnostics, key=lambda p: _order(known, p)))
+    first, *others = (
+        locate_diagnostic(file, text, known, p) for p in sorted(diagnostics, key=lambda p: _order(known, p))
+    )
     if others:
         first.details = "\n".join(["also wrong in this file:", *(f"{o.where}: {o.what}" for o in others)])
     return first
 
 
-def place(file: Path, text: str, known: Mapping[KeyPath, Any], diagnostic: Diagnostic) -> ManifestError:
+def locate_diagnostic(file: Path, text: str, known: Mapping[KeyPath, Any], diagnostic: Diagnostic) -> ManifestError:
     """One diagnostic with its line and caret."""
     path = diagnostic.path
     while path and path not in known:

@@ -22,7 +22,7 @@ def parse_attribute(text: str) -> Node:
     return node if end == len(tokens) else text
 
 
-def inside(text: str, path: tuple[str, ...]) -> tuple[Node | None, tuple[str, ...]]:
+def find_value(text: str, path: tuple[str, ...]) -> tuple[Node | None, tuple[str, ...]]:
     """Return the value below these keys, and the keys of the table in which the first missing one was looked up."""
     node = parse_attribute(text)
     for key in path:
@@ -42,13 +42,13 @@ def scalars(node: Node) -> tuple[str, ...]:
     return ()
 
 
-def show(node: Node) -> str:
+def format_value(node: Node) -> str:
     """Format a value for messages."""
     if isinstance(node, str):
         return node
     if isinstance(node, tuple):
-        return f"[{', '.join(show(item) for item in node)}]"
-    return f"<{', '.join(f'{key} = {show(value)}' for key, value in node.items())}>"
+        return f"[{', '.join(format_value(item) for item in node)}]"
+    return f"<{', '.join(f'{key} = {format_value(value)}' for key, value in node.items())}>"
 
 
 def _entries(node: Node) -> Mapping[str, Node]:

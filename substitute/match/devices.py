@@ -20,7 +20,7 @@ _SPIRV_WORDS = {
 """The word of a Vulkan target's configuration that each `vulkan.feature` stands for."""
 
 
-def ways_in(rules: Sequence[TargetRule], target: Target) -> tuple[TargetRule, ...]:
+def select_target_rules(rules: Sequence[TargetRule], target: Target) -> tuple[TargetRule, ...]:
     """Return the target rules by which a kernel gets into a variant: one that asks the device nothing, else all that
     fit.
     """
@@ -29,7 +29,7 @@ def ways_in(rules: Sequence[TargetRule], target: Target) -> tuple[TargetRule, ..
     return tuple(certain[:1] or fitting)
 
 
-def promised(target: Target, rule: TargetRule) -> Target:
+def derive_target(target: Target, rule: TargetRule) -> Target:
     """Return the target that the kernel's code may count on: the variant's own, and what the device was asked for."""
     if not rule.device:
         return target
@@ -49,14 +49,14 @@ def promised(target: Target, rule: TargetRule) -> Target:
     return replace(target, config=tuple(config.items()))
 
 
-def features_asked(rule: TargetRule) -> tuple[str, ...]:
+def find_tested_features(rule: TargetRule) -> tuple[str, ...]:
     """CPU features that a device has where the rule's tests hold."""
     return tuple(test.key for test in rule.device if test.category == "hal.cpu" and _is_there(test))
 
 
 def _is_there(test: DeviceTest) -> bool:
     """Return True for a test that 0 fails and 1 passes, which asks for a feature."""
-    return not holds(test, 0) and holds(test, 1)
+    return not passes_test(test, 0) and passes_test(test, 1)
 
 
 def _with_word(info: str, key: str, word: str) -> str:
@@ -67,7 +67,7 @@ def _with_word(info: str, key: str, word: str) -> str:
     return re.sub(rf"(\b{key} = )([\w|]+)", add, info, count=1)
 
 
-def holds(test: DeviceTest, answer: int) -> bool:
+def passes_test(test: DeviceTest, answer: int) -> bool:
     """Return True if a device that gives this answer passes the test."""
     match test.relation:
         case "==":
@@ -94,6 +94,6 @@ def _disjoint(a: TargetRule, b: TargetRule) -> bool:
         tests = [t for t in (*a.device, *b.device) if (t.category, t.key) == key]
         # an answer that passes all of them is one of the compared numbers, or next to one
         near = {t.value + step for t in tests for step in (-1, 0, 1)}
-        if not any(all(holds(t, answer) for t in tests) for answer in near):
+        if not any(all(passes_test(t, answer) for t in tests) for answer in near):
             return True
     return False

@@ -42,25 +42,25 @@ def count_agreement(pattern: Nest, nest: Nest, *, prologue: bool) -> int:
     return sum(comparison.agreement(p, g) for p, g in pairs)
 
 
-def expression_words(nest: Nest, at: int, names: Sequence[str] = (), depth: int = _DEPTH) -> str:
+def describe_expression(nest: Nest, at: int, names: Sequence[str] = (), depth: int = _DEPTH) -> str:
     """Format a node: `addf(mulf(a, b), 1.5)`, with `…` below the depth limit."""
     node = nest.expr.nodes[at]
     if node.op == "read":
         return names[node.attribute] if names and isinstance(node.attribute, int) else f"in{node.attribute}"
     if node.op == "constant":
-        return number_words(node.attribute, node.type)
+        return describe_number(node.attribute, node.type)
     if node.op == "index":
         return f"index of loop d{node.attribute}"
     if not node.operands:
         return str(node.attribute)
-    below = (expression_words(nest, o, names, depth - 1) for o in node.operands)
+    below = (describe_expression(nest, o, names, depth - 1) for o in node.operands)
     inner = ", ".join(below) if depth > 0 else "…"
     op = node.op.partition(".")[2] or node.op
     attribute = f" {node.attribute}" if node.op != "gather" and node.attribute is not None else ""
     return f"{op}{attribute}({inner})"
 
 
-def number_words(value: object, type_: str) -> str:
+def describe_number(value: object, type_: str) -> str:
     """Return the shortest decimal that is this number in its type, so that other numbers have other words."""
     if not isinstance(value, float):
         return str(value)
@@ -141,15 +141,15 @@ class _Comparison:
 
     def _words(self, p: int, g: int, above: tuple[int, int] | None, what: str) -> Difference:
         wanted, found = self.pattern.expr.nodes[p], self.nest.expr.nodes[g]
-        expected = f"{expression_words(self.pattern, p, self.names)} : {wanted.type}"
-        actual = f"{expression_words(self.nest, g)} : {found.type}"
+        expected = f"{describe_expression(self.pattern, p, self.names)} : {wanted.type}"
+        actual = f"{describe_expression(self.nest, g)} : {found.type}"
         if wanted.op == "read" and found.op != "read" and wanted.type == found.type:
             source = self.pattern.reads[int(str(wanted.attribute))].source
             expected += " as it is" if isinstance(source, int) else " as it lies in memory"
         if above is not None:
             around = (
-                expression_words(self.pattern, above[0], self.names, 1),
-                expression_words(self.nest, above[1], (), 1),
+                describe_expression(self.pattern, above[0], self.names, 1),
+                describe_expression(self.nest, above[1], (), 1),
             )
             expected, actual = f"{expected}, in {around[0]}", f"{actual}, in {around[1]}"
         elif what:
@@ -162,14 +162,14 @@ class _Comparison:
         taken: dict[int, int] = {}
         for p, g in bound:
             number = self.pattern.expr.nodes[p].attribute
-            name = expression_words(self.pattern, p, self.names, 0)
-            there = expression_words(self.nest, g, (), 0)
+            name = describe_expression(self.pattern, p, self.names, 0)
+            there = describe_expression(self.nest, g, (), 0)
             if first.setdefault(number, g) != g:
-                other = expression_words(self.nest, first[number], (), 0)
+                other = describe_expression(self.nest, first[number], (), 0)
                 return Difference(expected=f"{name} in every place where it is used", found=f"{other} and {there}")
             other_p = taken.setdefault(g, p)
             if self.pattern.expr.nodes[other_p].attribute != number:
-                other = expression_words(self.pattern, other_p, self.names, 0)
+                other = describe_expression(self.pattern, other_p, self.names, 0)
                 return Difference(expected=f"two operands, {other} and {name}", found=f"{there} in both places")
         return Difference(
             expected="the indices of the definition's loops, each in its place", found="those of other loops"

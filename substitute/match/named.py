@@ -14,7 +14,7 @@ from ..read.named import UNKNOWN
 from .axes import assign, axis_of_loops, bind_axes
 from .expression import LoopUse, loop_uses
 from .nests import operand_name, place_operand
-from .state import NestMatch, two_tensors
+from .state import NestMatch, reject_two_tensors
 from .temporaries import Produced, check_temporary
 
 
@@ -106,7 +106,7 @@ def _named_layouts(
     if "prologue" in kernel.slots:
         return result
     if not isinstance(read.source, View):
-        return two_tensors(kernel.operands[source.operand].name)
+        return reject_two_tensors(kernel.operands[source.operand].name)
     placed = place_operand(kernel, source, wanted.reads[0].access, read.source, found.reads[0].access, axes)
     return placed if isinstance(placed, Rule) else replace(result, placements={source.operand: placed})
 
@@ -136,7 +136,7 @@ def _match_dimensions(
         if "prologue" in kernel.slots:
             continue
         if not isinstance(found.source, View):
-            return two_tensors(kernel.operands[wanted.source.operand].name)
+            return reject_two_tensors(kernel.operands[wanted.source.operand].name)
         placed = place_operand(kernel, wanted.source, wanted.access, found.source, found.access, tuple(axes))
         if isinstance(placed, Rule):
             return placed

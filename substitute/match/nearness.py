@@ -45,10 +45,10 @@ def nearness(decision: Decision) -> tuple[float, int, bool, str]:
 
 def nearest_form(kernel: Kernel, forms: Iterable[Form], program: Program) -> Form:
     """Return the form that is most like the program, the first of equals."""
-    return max(forms, key=lambda form: likeness(kernel, form, program))
+    return max(forms, key=lambda form: measure_likeness(kernel, form, program))
 
 
-def likeness(kernel: Kernel, form: Form, program: Program) -> float:
+def measure_likeness(kernel: Kernel, form: Form, program: Program) -> float:
     """Return how much of a form and a program agree: twice what both have over what they have together.
 
     What follows the cores does not count for a kernel with an epilogue, which takes anything there, nor do producers
@@ -78,7 +78,7 @@ def _score(decision: Decision, stage: int) -> float:
     if stage > _STAGES.index("layout") and kernel.forms:
         return _FITS
     if kernel.forms and program is not None:
-        return max(likeness(kernel, form, program) for form in kernel.forms)
+        return max(measure_likeness(kernel, form, program) for form in kernel.forms)
     if kernel.dispatches or kernel.kinds:
         return 0.0 if stage <= _STAGES.index("select") else _OF_ITS_KIND
     return 0.0

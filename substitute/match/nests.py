@@ -11,7 +11,7 @@ from ..model.plan import Axis, Placement, Rule
 from .axes import assign, axis_of_loops, bind_axes
 from .expression import Unified, loop_uses
 from .layout import check_contiguous, check_one_stride, place
-from .state import NestMatch, two_tensors
+from .state import NestMatch, reject_two_tensors
 from .temporaries import Produced, check_temporary
 
 
@@ -103,12 +103,12 @@ def _check_layouts(
         if "prologue" in kernel.slots:
             continue
         if not isinstance(read.source, View):
-            return two_tensors(kernel.operands[operand].name)
+            return reject_two_tensors(kernel.operands[operand].name)
         placed = place_operand(kernel, wanted.source, wanted.access, read.source, read.access, axes)
         if isinstance(placed, Rule):
             return placed
         if placements.setdefault(operand, placed) != placed:
-            return two_tensors(kernel.operands[operand].name)
+            return reject_two_tensors(kernel.operands[operand].name)
     count = sum(1 for n in pattern.expr.nodes if n.op not in ("read", "constant", "index", "size"))
     made = Produced(number=core.temporary, wanted=pattern.target, found=core.target, loops=loops)
     return NestMatch((*axes, *gathered), sources, placements, count + 1, ((pattern.temporary, made),))
@@ -118,7 +118,7 @@ def _gathered(kernel: Kernel, wanted: View, source: View | int, axes: tuple[Axis
     """Return the placement of an operand that is read at computed coordinates."""
     spec = kernel.operands[wanted.operand]
     if not isinstance(source, View):
-        return two_tensors(spec.name)
+        return reject_two_tensors(spec.name)
     if len(source.type.shape) != len(wanted.type.shape) or source.type.element != wanted.type.element:
         return Rule(name=f"structure.type.{spec.name}", passed=False, expected=str(wanted.type), found=str(source.type))
     for size, actual in zip(wanted.type.shape, source.type.shape, strict=True):

@@ -14,7 +14,7 @@ from ..model.kernel import Constraint, Form, Kernel, TargetRule
 from ..model.numerics import NumericDemand
 from ..model.plan import Decision, Match, Plan, Rule, Substitution
 from .alignment import check_alignment
-from .devices import exclude_each_other, ways_in
+from .devices import exclude_each_other, select_target_rules
 from .frozen import check_frozen
 from .nearness import nearest_form, nearest_miss
 from .numerics import check_numerics
@@ -90,7 +90,7 @@ def _leaves_iree_behind(kernel: Kernel, dispatch: Dispatch, match: Match) -> str
     inside = dispatch.target.backend in CALL_OUT_BACKENDS
     if not kernel.payload.kind.rewrites_body and (inside or not kernel.payload.kind.keeps_body):
         return ""
-    tests = ways_in(kernel.targets, dispatch.target)[0].device
+    tests = select_target_rules(kernel.targets, dispatch.target)[0].device
     return ", ".join((*(str(test) for test in tests), *match.fallback))
 
 
@@ -104,7 +104,7 @@ def _until_failed(rules: Iterable[Rule]) -> Iterator[Rule]:
 def _device(kernel: Kernel, dispatch: Dispatch, *, host: bool) -> list[Rule]:
     """Check the tests of the device, and that there is a place where they can choose."""
     rules: list[Rule] = []
-    ways = ways_in(kernel.targets, dispatch.target)
+    ways = select_target_rules(kernel.targets, dispatch.target)
     inside = dispatch.target.backend in CALL_OUT_BACKENDS
     if inside and not dispatch.has_body:
         rules.append(
@@ -282,7 +282,7 @@ def _leaves_over(decision: Decision) -> bool:
 
 
 def _ways(decision: Decision) -> tuple[TargetRule, ...]:
-    return ways_in(decision.kernel.targets, decision.dispatch.target)
+    return select_target_rules(decision.kernel.targets, decision.dispatch.target)
 
 
 def _never_both(one: Decision, other: Decision) -> bool:

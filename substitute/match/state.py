@@ -47,7 +47,7 @@ class State:
                 )
         for number, placement in result.placements.items():
             if self.placements.get(number, placement) != placement:
-                return two_tensors(placement.name)
+                return reject_two_tensors(placement.name)
         for axis in result.axes:
             self.axes.setdefault(axis.name, axis)
         self.sources.update(result.sources)
@@ -75,7 +75,7 @@ class State:
         return None
 
 
-def two_tensors(name: str) -> Rule:
+def reject_two_tensors(name: str) -> Rule:
     """Return the failed rule for a definition that uses one operand twice where the dispatch has two tensors."""
     return Rule(
         name="structure.operands",

@@ -11,7 +11,7 @@ from ..model.kernel import Form, Kernel
 from ..model.plan import Axis, Rule
 from ..model.scalar import ScalarGraph
 from .axes import axis_of_loops
-from .difference import count_agreement, expression_words, find_difference
+from .difference import count_agreement, describe_expression, find_difference
 from .expression import unify
 from .nests import bind_nest, operand_name, place_operand
 from .state import NestMatch, State
@@ -70,7 +70,7 @@ def _whole_element(kernel: Kernel, pattern: Nest, nest: Nest, state: State) -> R
         return Rule(
             name="structure.epilogue",
             passed=False,
-            found=expression_words(pattern, pattern.expr.results[0]),
+            found=describe_expression(pattern, pattern.expr.results[0]),
             expected="a definition y[i] = x[i] over one axis of `groups`, for a prologue without a core",
         )
     wanted, found = pattern.expr.nodes[pattern.expr.results[0]].type, nest.expr.nodes[nest.expr.results[0]].type

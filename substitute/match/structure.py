@@ -31,14 +31,14 @@ class Shape:
     specificity: int
 
 
-def head(program: Program) -> Head:
+def list_cores(program: Program) -> Head:
     """Return the cores in order, which are compared first because that is cheapest."""
     return tuple(core.op if isinstance(core, Named) else core.combiner or "element-wise" for core in program.cores)
 
 
 def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
     """Return the match of the form with the program, or the rule that failed closest to success."""
-    wanted, found = head(form.program), head(program)
+    wanted, found = list_cores(form.program), list_cores(program)
     if wanted != found:
         return Rule(name="structure.cores", passed=False, expected=_heads(wanted), found=_heads(found))
     in_place = check_in_place(kernel, program)

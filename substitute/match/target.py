@@ -8,7 +8,7 @@ from fnmatch import translate
 from ..model.dispatch import Target
 from ..model.kernel import ConfigTest, TargetRule
 from ..model.plan import Rule
-from .attribute_text import inside, parse_attribute, scalars, show
+from .attribute_text import find_value, format_value, parse_attribute, scalars
 
 
 def check_target(rules: tuple[TargetRule, ...], target: Target) -> Rule:
@@ -82,13 +82,13 @@ def _tested_value(test: ConfigTest, target: Target) -> Rule:
     text = target.get(key)
     if not text:
         return _missing(test.path[:1], str(test), tuple(name for name, _ in target.config))
-    node, known = inside(text, tuple(below))
+    node, known = find_value(text, tuple(below))
     if node is None:
         return _missing(test.path, str(test), known)
     # what has no single values (a table) is compared as it is printed
     values = (text,) if not below and not isinstance(node, str) else ()
     passed = any(_holds(test, value) for value in (*values, *scalars(node)))
-    found = text if not below else show(node)
+    found = text if not below else format_value(node)
     return Rule(name=f"target.config.{'.'.join(test.path)}", passed=passed, expected=str(test), found=found)
 
 

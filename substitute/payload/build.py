@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ..abi.bind import bind
 from ..errors import PayloadError
-from ..match.devices import promised
+from ..match.devices import derive_target
 from ..model.dispatch import Dispatch
 from ..model.kernel import Kernel
 from ..model.plan import Payload, Request, Substitution
@@ -73,7 +73,7 @@ def for_its_device(substitution: Substitution) -> Substitution:
     if substitution.rule is None:
         return substitution
     dispatch = substitution.dispatch
-    target = promised(dispatch.target, substitution.rule)
+    target = derive_target(dispatch.target, substitution.rule)
     return replace(substitution, dispatch=replace(dispatch, target=target))
 
 

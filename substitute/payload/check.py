@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ..abi.bind import bind
 from ..errors import SubstituteError
-from ..match.devices import ways_in
+from ..match.devices import select_target_rules
 from ..model.plan import Decision, Plan, Rule, Substitution
 from .build import build, for_its_device
 from .launch import launch_count
@@ -45,7 +45,7 @@ class _Checker:
         match, kernel, dispatch = decision.match, decision.kernel, decision.dispatch
         if match is None or kernel.payload.kind.launch != "manifest":
             return decision
-        for way in ways_in(kernel.targets, dispatch.target):
+        for way in select_target_rules(kernel.targets, dispatch.target):
             error = self._error(Substitution(dispatch=dispatch, kernel=kernel, match=match, rule=way))
             if error is not None:
                 found = ": ".join(part for part in (error.where, error.what, error.found) if part)

@@ -38,10 +38,10 @@ def audit_table(audit: Audit, *, width: int | None) -> RenderableType:
             *_figures(audited),
             Text(_why(audited)),
         )
-    return Group(table, Text(summary(audit)))
+    return Group(table, Text(format_summary(audit)))
 
 
-def summary(audit: Audit) -> str:
+def format_summary(audit: Audit) -> str:
     """One line: how many became what."""
     counts = Counter(audited.outcome for audited in audit.dispatches)
     words = ", ".join(f"{counts[outcome]} {outcome}" for outcome in COLOURS if counts[outcome])

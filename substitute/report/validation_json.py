@@ -58,7 +58,7 @@ def dispatch_verdict_to_json(verdict: DispatchVerdict) -> dict[str, Any]:
         "stage": verdict.stage,
         "message": verdict.message,
         "notes": list(verdict.notes),
-        "worst": plain(verdict.worst),
+        "worst": to_json_value(verdict.worst),
         "cases": [_case(c) for c in verdict.cases],
     }
 
@@ -72,23 +72,23 @@ def _case(case: CaseVerdict) -> dict[str, Any]:
         "entered": case.entered,
         "stage": case.stage,
         "message": case.message,
-        "place": None if case.place is None else plain(dataclasses.asdict(case.place)),
-        "worst": plain(case.worst),
+        "place": None if case.place is None else to_json_value(dataclasses.asdict(case.place)),
+        "worst": to_json_value(case.worst),
         "judged": case.judged,
-        "errors": plain(dataclasses.asdict(case.errors)),
-        "baseline": None if case.baseline is None else plain(dataclasses.asdict(case.baseline)),
+        "errors": to_json_value(dataclasses.asdict(case.errors)),
+        "baseline": None if case.baseline is None else to_json_value(dataclasses.asdict(case.baseline)),
         "notes": list(case.notes),
         "blind": list(case.blind),
-        "picture": None if case.picture is None else plain(dataclasses.asdict(case.picture)),
+        "picture": None if case.picture is None else to_json_value(dataclasses.asdict(case.picture)),
     }
 
 
-def plain(value: Any) -> Any:
+def to_json_value(value: Any) -> Any:
     """Convert tuples to lists, and numbers that JSON cannot represent to strings."""
     if isinstance(value, dict):
-        return {key: plain(v) for key, v in value.items()}
+        return {key: to_json_value(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
+        return [to_json_value(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

@@ -44,7 +44,7 @@ class Choice:
     @property
     def gate(self) -> Gate:
         """Condition under which it takes the dispatch, once it is reached."""
-        return every((*self.device, self.run_time))
+        return all_of((*self.device, self.run_time))
 
     @property
     def total(self) -> bool:
@@ -52,7 +52,7 @@ class Choice:
         return self.gate is True
 
 
-def every(parts: Sequence[Gate]) -> Gate:
+def all_of(parts: Sequence[Gate]) -> Gate:
     """Return all of them, folded."""
     unknown = tuple(part for part in parts if part is not True)
     if any(part is False for part in unknown):
@@ -62,7 +62,7 @@ def every(parts: Sequence[Gate]) -> Gate:
     return unknown[0] if len(unknown) == 1 else Every(parts=unknown)
 
 
-def neither(parts: Sequence[Gate]) -> Gate:
+def none_of(parts: Sequence[Gate]) -> Gate:
     """Return the joint denial of the gates, folded."""
     unknown = tuple(part for part in parts if part is not False)
     if any(part is True for part in unknown):
@@ -70,13 +70,13 @@ def neither(parts: Sequence[Gate]) -> Gate:
     return Neither(parts=unknown) if unknown else True
 
 
-def sides(gate: Gate) -> Iterator[Index]:
+def list_compared_values(gate: Gate) -> Iterator[Index]:
     """Yield all integers that a gate compares."""
     if isinstance(gate, Comparison):
         yield from (gate.left, gate.right)
     elif isinstance(gate, Logic):
         for argument in gate.args:
-            yield from sides(argument)
+            yield from list_compared_values(argument)
     elif isinstance(gate, Every | Neither):
         for part in gate.parts:
-            yield from sides(part)
+            yield from list_compared_values(part)

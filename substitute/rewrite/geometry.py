@@ -12,7 +12,7 @@ from ..model.constraints import Comparison, Logic
 from ..model.dispatch import Dispatch
 from ..model.index import Expr, Index
 from ..model.kernel import DeviceTest
-from .choice import Every, Gate, Neither, sides
+from .choice import Every, Gate, Neither, list_compared_values
 from .materialize import Materializer, compare, create
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def gate_workgroup_count(export: ir.Operation, dispatch: Dispatch, gate: Gate) -
     ret = list(block.operations)[-1].operation
     index = ir.IndexType.get()
     with ir.InsertionPoint(ret), ir.Location.unknown():
-        materializer = _over_workload(dispatch, block, tuple(sides(gate)))
+        materializer = _over_workload(dispatch, block, tuple(list_compared_values(gate)))
         open_ = emit_gate(gate, materializer, block.arguments[0])
         none = materializer.value(0)
         counts = [create("arith.select", [open_, count, none], [index]) for count in ret.operands]
@@ -106,7 +106,7 @@ def add_condition(export: ir.Operation, dispatch: Dispatch, gate: Gate, fallback
 
     block = _region_block(export, 1, dispatch)
     with ir.InsertionPoint(block), ir.Location.unknown():
-        materializer = _over_workload(dispatch, block, tuple(sides(gate)))
+        materializer = _over_workload(dispatch, block, tuple(list_compared_values(gate)))
         ir.Operation.create("hal.return", operands=[emit_gate(gate, materializer, block.arguments[0])])
     export.attributes["condition_fallback"] = ir.FlatSymbolRefAttr.get(fallback)
 

@@ -39,7 +39,7 @@ class HostProgram:
     def _index(self, op: ir.Operation) -> None:
         for inner in children(op):
             if inner.name == "stream.cmd.dispatch":
-                for executable in {reference[0] for reference in references(inner)}:
+                for executable in {reference[0] for reference in list_references(inner)}:
                     self._dispatches.setdefault(executable, []).append(inner)
             else:
                 self._index(inner)
@@ -47,7 +47,7 @@ class HostProgram:
     def dispatches(self, executable: str, export: str) -> list[ir.Operation]:
         """Return every `stream.cmd.dispatch` of an export, in whatever variant."""
         found = self._dispatches.get(executable, [])
-        return [op for op in found if any(r[0] == executable and r[2] == export for r in references(op))]
+        return [op for op in found if any(r[0] == executable and r[2] == export for r in list_references(op))]
 
     def redirect(self, dispatch: ir.Operation, executable: str, named: Sequence[Reference]) -> None:
         """Make a dispatch of `executable` try these exports, in this order."""
@@ -93,7 +93,7 @@ def site_in(executable: ir.Operation, site: Site) -> Site:
     )
 
 
-def references(dispatch: ir.Operation) -> list[Reference]:
+def list_references(dispatch: ir.Operation) -> list[Reference]:
     """Return the exports that a dispatch tries, in order."""
     from iree.compiler import ir
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import PlanError
 from ..read.module import children, symbol_name
-from .choice import Choice, Gate, every, neither
+from .choice import Choice, Gate, all_of, none_of
 from .final import put_final_body
 from .geometry import add_variant_condition, gate_workgroup_count, set_workgroup_count, set_workgroup_size
-from .host import HostProgram, Reference, references, site_in
+from .host import HostProgram, Reference, list_references, site_in
 from .objects import add_object
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def put_outside(site: Site, choices: Sequence[Choice], host: HostProgram | None,
         if choice.run_time is not True:
             _dispatch_before(site, choice, gate, host, folder)
     sized = [gate for choice, gate in zip(choices, gates, strict=True) if choice.run_time is not True]
-    _by_device(site, [c for c in choices if c.run_time is True], neither(sized), host, folder)
+    _by_device(site, [c for c in choices if c.run_time is True], none_of(sized), host, folder)
 
 
 def make_external(site: Site, choice: Choice, folder: Path | None) -> None:
@@ -65,7 +65,7 @@ def make_external(site: Site, choice: Choice, folder: Path | None) -> None:
 
 def _gates(choices: Sequence[Choice]) -> list[Gate]:
     """Return the condition of each choice: it fits, and no earlier one does."""
-    return [every((neither([c.gate for c in choices[:at]]), choice.gate)) for at, choice in enumerate(choices)]
+    return [all_of((none_of([c.gate for c in choices[:at]]), choice.gate)) for at, choice in enumerate(choices)]
 
 
 def _by_device(site: Site, choices: Sequence[Choice], gate: Gate, host: HostProgram, folder: Path | None) -> None:
@@ -82,7 +82,7 @@ def _by_device(site: Site, choices: Sequence[Choice], gate: Gate, host: HostProg
     gate_workgroup_count(site.export, site.dispatch, gate)
     for dispatch in host.dispatches(executable, site.dispatch.name):
         named: list[Reference] = []
-        for reference in references(dispatch):
+        for reference in list_references(dispatch):
             if reference == (executable, own, site.dispatch.name):
                 named += [(executable, variant, site.dispatch.name) for variant in added]
             named.append(reference)
@@ -153,7 +153,7 @@ def _take_apart(site: Site, host: HostProgram) -> Site:
     for variant in _variants(copy):
         _keep_exports(variant, lambda export: export == name)
     for dispatch in host.dispatches(original, name):
-        host.redirect(dispatch, original, [(new, v, e) for x, v, e in references(dispatch) if x == original])
+        host.redirect(dispatch, original, [(new, v, e) for x, v, e in list_references(dispatch) if x == original])
     for variant in _variants(site.executable):
         _keep_exports(variant, lambda export: export != name)
     host.moved[original, name] = copy

@@ -122,8 +122,8 @@ def embed_module(module: Any, request: Request, linked: frozenset[str]) -> Paylo
 
 def _with_asked_features(bitcode: bytes, request: Request) -> bytes:
     """Let the payload use the features that the device is asked for; the rest of the executable may not."""
-    from ...match.devices import features_asked
+    from ...match.devices import find_tested_features
     from ..llvm.attributes import with_features
 
     rule = request.substitution.rule
-    return with_features(bitcode, features_asked(rule), request.entry) if rule else bitcode
+    return with_features(bitcode, find_tested_features(rule), request.entry) if rule else bitcode
