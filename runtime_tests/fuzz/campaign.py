@@ -27,7 +27,7 @@ GRAPHS = 5
 """One module of so many is made of ONNX graphs."""
 WHOLE = 8
 """One module of so many is compiled by IREE alone as well, and its functions are called whole."""
-PATIENCE_S = 900.0
+PATIENCE_S = 3600.0
 """For one module."""
 MODULES = 12
 """Modules that one child process judges: what the compiler leaves in memory goes with it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -177,13 +178,11 @@ def _rows(g: Graph, x: str) -> str:
 
 def _reduce(g: Graph, x: str) -> str:
     c, shape = g.choices, g.values[x]
-    op = c.pick(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceSumSquare", "ReduceProd"))
+    op = c.pick(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceSumSquare"))
     axes = [d for d, s in enumerate(shape) if not s.open and c.chance(50)] or [len(shape) - 1]
     keep = int(not c.chance(50)) or int(len(axes) == len(shape))
     one = Size((1,) * SETS)
     out = [one if d in axes else s for d, s in enumerate(shape) if keep or d not in axes]
-    if op != "ReduceSum":  # (axes are an attribute before operator set 18 only)
-        return g.node(op, [x, g.constant(np.array(axes))], out, keepdims=keep)
     return g.node(op, [x, g.constant(np.array(axes))], out, keepdims=keep)
 
 
@@ -218,12 +217,21 @@ def _move(g: Graph, x: str) -> str:
 
 
 def _quantized(g: Graph, x: str) -> str:
+    """To 8 bits and back, and now and then a product with weights of 8 bits."""
     c, shape = g.choices, g.values[x]
     scale = g.constant(np.float32(c.pick((0.05, 0.1, 0.007))))
     kind = c.pick((np.int8, np.uint8))
     zero = g.constant(kind(c.pick((0, 3, 17))))
     small = g.node("QuantizeLinear", [x, scale, zero], shape)
-    return g.node("DequantizeLinear", [small, scale, zero], shape)
+    back = g.node("DequantizeLinear", [small, scale, zero], shape)
+    if not c.chance(50):
+        return back
+    n = c.pick((4, 8, 1, 17))
+    random = np.random.default_rng(c.below(1000))
+    weights = g.constant(random.integers(-100, 100, (shape[-1].values[0], n)).astype(np.int8))
+    sizes = [shape[-1], Size((n,) * SETS)]
+    wide = g.node("DequantizeLinear", [weights, g.constant(np.float32(0.01)), g.constant(np.int8(0))], sizes)
+    return g.node("MatMul", [back, wide], [*shape[:-1], sizes[1]])
 
 
 OPERATIONS: tuple[tuple[int, Callable[[Graph, str], str]], ...] = (
@@ -262,7 +270,7 @@ def _imported(g: Graph, result: str) -> str:
     """The imported function's text, behind its name."""
     from iree.compiler import ir
     from iree.compiler.extras import onnx_importer
-    from onnx import TensorProto, checker, helper, shape_inference
+    from onnx import TensorProto, checker, helper, numpy_helper, shape_inference
 
     def info(name: str, shape: tuple[Size, ...] | None) -> Any:
         sizes = None if shape is None else ["N" if s.open else s.values[0] for s in shape]
@@ -279,4 +287,7 @@ def _imported(g: Graph, result: str) -> str:
         module = module_info.create_module(context=context).operation
         onnx_importer.NodeImporter.define_function(module_info.main_graph, module).import_all()
         (function,) = [op.operation for op in module.regions[0].blocks[0].operations]
-        return str(function.get_asm(use_local_scope=True)).removeprefix("func.func @f")
+        text = str(function.get_asm(use_local_scope=True)).removeprefix("func.func @f")
+    values = {t.name: numpy_helper.to_array(t).tobytes().hex().upper() for t in g.initializers}
+    # (a function's text lacks the resources of its module)
+    return re.sub(r"dense_resource<_?(w\d+)\w*>", lambda m: f'dense<"0x{values[m[1]]}">', text)
