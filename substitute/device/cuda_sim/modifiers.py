@@ -91,7 +91,7 @@ _TYPES_LAST = {
 
 def in_order(opcode: tuple[str, ...]) -> tuple[str, ...]:
     """Return the opcode with its types last, as the ISA spells it; ptxas takes modifiers behind them too."""
-    if opcode[0] not in _TYPES_LAST or opcode[-1] in DTYPES:
+    if opcode[0] not in _TYPES_LAST:
         return opcode
     return (*(word for word in opcode if word not in DTYPES), *(word for word in opcode if word in DTYPES))
 
