@@ -14,6 +14,8 @@ LOCAL_BACKENDS = "iree-hal-local-target-device-backends"
 CPU = "iree-llvmcpu-target-cpu"
 CPU_FEATURES = "iree-llvmcpu-target-cpu-features"
 TRIPLE = "iree-llvmcpu-target-triple"
+CUDA_TARGET = "iree-cuda-target"
+VULKAN_TARGET = "iree-vulkan-target"
 
 HOST_FLAGS = (f"--{DEVICE}=local", f"--{LOCAL_BACKENDS}=llvm-cpu", f"--{CPU}=host")
 """The target of a person who names none: this machine's CPU."""

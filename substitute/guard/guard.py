@@ -109,7 +109,13 @@ class Guard:
             own = [s for s in plan.substitutions if dispatch_key(s.dispatch) == key]
             rules = [s for s in own if s.kernel.payload.kind.rewrites_body]
             code = [b for b in built if dispatch_key(b.substitution.dispatch) == key]
-            found[key] = key_of(before.get(key), after.get(key) if rules else before.get(key), rules, code)
+            found[key] = key_of(
+                before.get(key),
+                after.get(key) if rules else before.get(key),
+                rules,
+                code,
+                self.compilation.flags,
+            )
         return found
 
     def _begin(self, plan: Plan, built: Sequence[Built], missing: dict[str, Dispatch], planned: ir.Operation) -> None:

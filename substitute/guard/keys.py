@@ -12,6 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..cache.stamps import list_installed, program_files, read_state
+from ..flags import (
+    BACKENDS,
+    CPU,
+    CPU_FEATURES,
+    CUDA_TARGET,
+    DEVICE,
+    LOCAL_BACKENDS,
+    TRIPLE,
+    VULKAN_TARGET,
+    read_flags,
+)  # fmt: skip
 from ..model.dispatch import Dispatch
 from ..model.plan import Substitution
 
@@ -22,26 +33,37 @@ if TYPE_CHECKING:
 
 FORMAT = b"1"
 """Changes with what a verdict means."""
+TARGETS = frozenset((DEVICE, BACKENDS, LOCAL_BACKENDS, CPU, CPU_FEATURES, TRIPLE, CUDA_TARGET, VULKAN_TARGET))
+"""Flags that stand in a dispatch's target."""
+SILENT = ("iree-hal-dump-", "mlir-", "iree-vm-emit-", "iree-vm-bytecode-module-")
+"""How flags begin that change no code."""
 SHORT = 16
 """Constants with more elements are left out of the text; their data goes into the key by itself."""
 
 
 def key_of(
-    before: ir.Operation | None, after: ir.Operation | None, applied: Sequence[Substitution], built: Sequence[Built]
-) -> str:
+    before: ir.Operation | None, after: ir.Operation | None, applied: Sequence[Substitution], built: Sequence[Built],
+    flags: Sequence[str] = (),
+) -> str:  # fmt: skip
     """Return the key of a dispatch with its kernels.
 
     `before` and `after` are its function as IREE has it, and as the rules in `applied` left it; `built` are its other
-    kernels' payloads, in the order in which they are asked.
+    kernels' payloads, in the order in which they are asked. Of the compiler's `flags` those count that say more than
+    the target, which the dispatch has: IREE's own code may depend on any of them.
     """
     dispatch = (applied or [b.substitution for b in built])[0].dispatch
-    parts = [FORMAT, *_surroundings(), repr(dispatch.target).encode(), repr(dispatch.layout).encode()]
+    parts = [FORMAT, *_surroundings(), repr(dispatch.target).encode(), repr(dispatch.layout).encode(), _demands(flags)]
     parts += [_text(before, dispatch), b"" if after is before else _text(after, dispatch)]
     for rule in applied:
         parts += map(_content, rule.kernel.payload.objects)
     for one in built:
         parts += _code(one)
     return _digest(parts)
+
+
+def _demands(flags: Sequence[str]) -> bytes:
+    values = read_flags(flags).values
+    return repr(sorted((n, v) for n, v in values.items() if n not in TARGETS and not n.startswith(SILENT))).encode()
 
 
 def _code(built: Built) -> Iterable[bytes]:
