@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -16,9 +16,8 @@ from ..pipeline import Built
 from ..progress import Progress
 from ..read.module import find_sites
 from . import store
-from .judge import BESIDE, COMPILE_STOCK, RUN, judge_trial, note_result, read_results
 from .keys import key_of
-from .trial import Trial, prepare_trial, reason_against
+from .results import BESIDE, COMPILE_STOCK, RUN, note_result, read_results
 from .verdict import Check, Checked, Verdict, leaves_out, refuse_own
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..compiler import Compilation
     from ..model.plan import Plan
+    from .trial import Trial
 
 VARIABLE = "IREE_SUBSTITUTE_CHECK"
 """`0` in the environment turns the check off where the caller does not decide."""
@@ -84,10 +84,13 @@ class Guard:
         taken = {dispatch_key(s.dispatch): s.dispatch for s in plan.substitutions}
         new = {key: d for key, d in taken.items() if key not in self._checked}
         names = self._keys(plan, built, new, planned)
-        reason = reason_against(self.pristine, tuple(new.values()))
+        reason: str | None = None
         missing: dict[str, Dispatch] = {}
         for key, name in names.items():
-            verdict = store.look_up(name) or (Verdict(outcome="unjudged", message=reason) if reason else None)
+            verdict = store.look_up(name)
+            if verdict is None:
+                reason = self._reason_against(new) if reason is None else reason
+                verdict = Verdict(outcome="unjudged", message=reason) if reason else None
             kernels = tuple(s.kernel for s in plan.substitutions if dispatch_key(s.dispatch) == key)
             if verdict is None:
                 missing.setdefault(name, new[key])
@@ -98,6 +101,13 @@ class Guard:
         if missing:
             self._begin(plan, built, missing, planned)
         return refused - left_out
+
+    def _reason_against(self, dispatches: Mapping[Key, Dispatch]) -> str:
+        from .trial import (
+            reason_against,
+        )  # with all that judging takes, which loads for longer than a small compilation
+
+        return reason_against(self.pristine, tuple(dispatches.values()))
 
     def _keys(
         self, plan: Plan, built: Sequence[Built], taken: dict[Key, Dispatch], planned: ir.Operation
@@ -119,6 +129,8 @@ class Guard:
         return found
 
     def _begin(self, plan: Plan, built: Sequence[Built], missing: dict[str, Dispatch], planned: ir.Operation) -> None:
+        from .trial import prepare_trial
+
         folder = self.folder / "check"
         folder.mkdir()
         try:
@@ -172,6 +184,8 @@ class Guard:
 
 
 def _start(trial: Trial) -> Child:
+    from .judge import judge_trial
+
     return Child(Call(judge_trial, {"trial": trial}), fork=False)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -26,16 +25,14 @@ from ..validate.launch import PATTERNS, Arrangement, lay_out, run_case
 from ..validate.prepare import describe_launch, make_case
 from ..validate.verdict import CaseVerdict, combine
 from .pace import FEWEST_ROUNDS, MOST_ROUNDS, Pace, decide
+from .results import BESIDE, COMPILE_STOCK, RUN, note_result, read_results
 from .trial import Pair, Trial, functions_of
-from .verdict import Verdict, from_json
+from .verdict import Verdict
 
 if TYPE_CHECKING:
     from iree.compiler import ir
 
-RUN, BESIDE = "check ", "time beside IREE's code "
-"""What the progress says before the key of a pair; a process that dies then died of its kernel, or of IREE's code."""
 PREPARE = "evaluate the golden for the check"
-COMPILE_STOCK = "compile IREE's own code for the check"
 BUDGET = Budget(work=2e5, samples=256)
 CLASSES = {
     "contraction": ("exact", "special"),
@@ -64,8 +61,6 @@ LONGEST_TIMING_S = 15.0
 LOCAL = ("local-task", "local-sync")
 INTERRUPTED = "the process that should have done it died"
 """Why a kernel that is right has no time yet."""
-RESULTS = "verdicts.jsonl"
-"""What is finished, in the trial's folder."""
 
 
 def judge_trial(*, trial: Trial, progress: Progress) -> dict[str, Verdict]:
@@ -144,25 +139,6 @@ def _write_whole(target: Path, data: bytes) -> None:
     temporary = target.with_suffix(".part")
     temporary.write_bytes(data)
     temporary.replace(target)
-
-
-def read_results(folder: Path) -> dict[str, Verdict]:
-    """Return the verdicts that are finished, the last of each key; a line that was cut off is left out."""
-    found: dict[str, Verdict] = {}
-    path = folder / RESULTS
-    for line in path.read_text().splitlines() if path.is_file() else ():
-        try:
-            entry = json.loads(line)
-            found[str(entry["key"])] = from_json(entry["verdict"])
-        except (ValueError, KeyError, TypeError):
-            continue
-    return found
-
-
-def note_result(folder: Path, key: str, verdict: Verdict) -> None:
-    """Append a verdict to those that are finished."""
-    with (folder / RESULTS).open("a") as stream:
-        stream.write(json.dumps({"key": key, "verdict": verdict.to_json()}) + "\n")
 
 
 def _finished(trial: Trial, done: dict[str, Verdict], pair: Pair, verdict: Verdict) -> None:

@@ -1,0 +1,33 @@
+"""What the process that judges leaves behind: the steps that it names, and the verdicts that are finished."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .verdict import Verdict, from_json
+
+RUN, BESIDE = "check ", "time beside IREE's code "
+"""What the progress says before the key of a pair; a process that dies then died of its kernel, or of IREE's code."""
+COMPILE_STOCK = "compile IREE's own code for the check"
+RESULTS = "verdicts.jsonl"
+"""What is finished, in the trial's folder."""
+
+
+def read_results(folder: Path) -> dict[str, Verdict]:
+    """Return the verdicts that are finished, the last of each key; a line that was cut off is left out."""
+    found: dict[str, Verdict] = {}
+    path = folder / RESULTS
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        try:
+            entry = json.loads(line)
+            found[str(entry["key"])] = from_json(entry["verdict"])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def note_result(folder: Path, key: str, verdict: Verdict) -> None:
+    """Append a verdict to those that are finished."""
+    with (folder / RESULTS).open("a") as stream:
+        stream.write(json.dumps({"key": key, "verdict": verdict.to_json()}) + "\n")
