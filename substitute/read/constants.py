@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 NUMPY_NAMES = {e.name: e.numpy for e in ELEMENTS if e.numpy and e.name not in ML_FLOATS}
 """The types that NumPy itself has."""
 
+PLAIN = frozenset({"f64", "f32", "f16", "i64", "i32", "i16", "i8"})
+"""The types that the bindings hand over as they lie in memory, unless one element stands for all."""
+
 
 def splat_value(attribute: ir.Attribute) -> int | float | None:
     """Return the one value of a splat constant; None for any other."""
@@ -31,10 +34,15 @@ def splat_value(attribute: ir.Attribute) -> int | float | None:
 
 def constant_bytes(attribute: ir.Attribute, type_: TensorType) -> bytes:
     """Row-major, little-endian elements; an `i1` is a byte. Empty where the text was elided."""
-    import numpy as np
     from iree.compiler import ir
 
     if isinstance(attribute, ir.DenseElementsAttr) and type_.element in NUMPY_NAMES:
+        if type_.element in PLAIN:
+            held = memoryview(attribute)  # type: ignore[arg-type]
+            if held.c_contiguous and held.itemsize == type_.element_bytes:
+                return held.tobytes()
+        import numpy as np  # loads for longer than a small model's dispatches are read
+
         values: Any = np.array(attribute)
         return bytes(np.ascontiguousarray(values.astype(NUMPY_NAMES[type_.element])).tobytes())
     return _printed_bytes(attribute, type_)
