@@ -38,7 +38,7 @@ def constant_bytes(attribute: ir.Attribute, type_: TensorType) -> bytes:
 
     if isinstance(attribute, ir.DenseElementsAttr) and type_.element in NUMPY_NAMES:
         if type_.element in PLAIN:
-            held = memoryview(attribute)  # type: ignore[arg-type]
+            held = memoryview(attribute)
             if held.c_contiguous and held.itemsize == type_.element_bytes:
                 return held.tobytes()
         import numpy as np  # loads for longer than a small model's dispatches are read
