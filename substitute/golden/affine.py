@@ -158,3 +158,38 @@ def projection(count: int, picked: Sequence[int]) -> Map:
         dimensions=count, results=tuple(pick(d) for d in picked),
         linear=tuple(Linear(coefficients=tuple(int(i == d) for i in range(count)), constant=0) for d in picked),
     )  # fmt: skip
+
+
+def linearize(coordinates: Sequence[Any], basis: Sequence[Any]) -> Any:
+    """The position of coordinates in row-major order; of the outermost dimension the size may be left out."""
+    inner = list(basis)[len(basis) - len(coordinates) + 1 :]
+    position = coordinates[0]
+    for coordinate, size in zip(coordinates[1:], inner, strict=True):
+        position = position * size + coordinate
+    return position
+
+
+def delinearize(position: Any, basis: Sequence[Any], count: int) -> list[Any]:
+    """The coordinates of a row-major position in so many dimensions; see `linearize`."""
+    found: list[Any] = []
+    for size in list(basis)[: len(basis) - count : -1]:
+        whole = np.maximum(size, 1)  # of an empty dimension nothing is read
+        found.append(position % whole)
+        position = position // whole
+    return [position, *reversed(found)]
+
+
+def index_function(op: ir.Operation) -> Callable[[Sequence[Any]], list[Any]]:
+    """What `affine.linearize_index` or `affine.delinearize_index` makes of its operands."""
+    from iree.compiler import ir
+
+    static, marker = [int(n) for n in op.attributes["static_basis"]], ir.ShapedType.get_dynamic_size()
+    joins, results = op.name == "affine.linearize_index", len(op.results)
+    count = len(op.operands) - static.count(marker) if joins else 1
+
+    def apply(operands: Sequence[Any]) -> list[Any]:
+        dynamic = iter(operands[count:])
+        basis = [next(dynamic) if n == marker else n for n in static]
+        return [linearize(operands[:count], basis)] if joins else delinearize(operands[0], basis, results)
+
+    return apply

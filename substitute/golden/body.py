@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .affine import read_map
+from .affine import index_function, read_map
 from .numbers import Arithmetic, Array, Element, Num, element_of
 from .rules import RULES, Scalar
 from .unsupported import Unsupported
@@ -132,6 +132,8 @@ class BodyCompiler:
             self._add(op, tuple(op.operands)[1:], _extract(tensor))
         elif name in ("affine.apply", "affine.min", "affine.max"):
             self._add(op, tuple(op.operands), _affine(op))
+        elif name in ("affine.linearize_index", "affine.delinearize_index"):
+            self._add(op, tuple(op.operands), _positions(op))
         elif name == "scf.if":
             self._conditional(op)
         elif name in ("util.assume.int", "tensor.cast"):
@@ -228,10 +230,25 @@ def _affine(op: ir.Operation) -> Any:
         total = results[0]
         for result in results[1:]:
             total = combine(total, result)
-        uncertain = any(operand.error is not None and bool(np.any(operand.error > 0)) for operand in operands)
-        return Num(total, np.full(np.shape(total), np.inf) if uncertain else None)
+        return _index_num(total, operands)
 
     return apply
+
+
+def _positions(op: ir.Operation) -> Any:
+    function = index_function(op)
+
+    def apply(operands: list[Num]) -> tuple[Num, ...]:
+        found = function([operand.value for operand in operands])
+        return tuple(_index_num(np.asarray(value, np.int64), operands) for value in found)
+
+    return apply
+
+
+def _index_num(value: Array, operands: Sequence[Num]) -> Num:
+    """An index that is unknown where an operand is uncertain."""
+    uncertain = any(operand.error is not None and bool(np.any(operand.error > 0)) for operand in operands)
+    return Num(value, np.full(np.shape(value), np.inf) if uncertain else None)
 
 
 def attributes_of(op: ir.Operation) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from .attention import attention
 from .body import Body
 from .numbers import Array, Element, Num
-from .tensors import Eager
+from .tensors import Eager, Tensor
 from .unsupported import Unsupported
 from .walk import Handler, Walker, integers, region
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from iree.compiler import ir
 
 
-def _define(
+def define(
     walker: Walker, op: ir.Operation, results: Sequence[tuple[Sequence[int], Element]],
     compute: Callable[[], list[Num]], work: float,
 ) -> None:  # fmt: skip
@@ -70,7 +70,7 @@ def scan(walker: Walker, op: ir.Operation) -> None:
         return [_stacked(rows, axis), rows[-1] if length > 1 else initial]
 
     work = source.count * 4.0 + source.whole_work()
-    _define(walker, op, [(output.shape, output.element), (accumulator.shape, accumulator.element)], compute, work)
+    define(walker, op, [(output.shape, output.element), (accumulator.shape, accumulator.element)], compute, work)
 
 
 def _decided(body: Body, operands: Sequence[Num]) -> tuple[Array, Array]:
@@ -118,7 +118,7 @@ def sort(walker: Walker, op: ir.Operation) -> None:
 
     length = tensors[0].shape[axis]
     work = tensors[0].count * (length + 1.0) * 4 + sum(t.whole_work() for t in tensors)
-    _define(walker, op, [(t.shape, t.element) for t in tensors], compute, work)
+    define(walker, op, [(t.shape, t.element) for t in tensors], compute, work)
 
 
 def _sort_rows(body: Body, arrays: list[Array], errors: list[Array]) -> Array:
@@ -150,10 +150,26 @@ def _sort_rows(body: Body, arrays: list[Array], errors: list[Array]) -> Array:
 
 def topk(walker: Walker, op: ir.Operation) -> None:
     """The k first elements along a dimension in the comparator's order, and where they were; the first of equals."""
+    operands = [walker.tensor(operand) for operand in op.operands]
+    _select_first(walker, op, operands[0], operands[1] if len(operands) == 4 else None, operands[-2:])
+
+
+def topk_v2(walker: Walker, op: ir.Operation) -> None:
+    """The same with results that may come without places; which of equal elements is taken is not defined."""
+    segments, operands = integers(op.attributes["operandSegmentSizes"]), [walker.tensor(o) for o in op.operands]
     axis = int(op.attributes["dimension"].value)
-    values, operands = walker.tensor(op.operands[0]), list(op.operands)
-    given = walker.tensor(operands[1]) if len(operands) == 4 else None
-    outputs = [walker.tensor(operand) for operand in operands[-2:]]
+    outputs = operands[1 + segments[1] :]
+    if "is_sorted" not in op.attributes and outputs[0].shape[axis] > 1:
+        raise Unsupported("iree_linalg_ext.topk_v2 whose results may come in any order")
+    _select_first(walker, op, operands[0], operands[1] if segments[1] else None, outputs, ties=True)
+
+
+def _select_first(
+    walker: Walker, op: ir.Operation, values: Tensor, given: Tensor | None, outputs: Sequence[Tensor], *,
+    ties: bool = False,
+) -> None:  # fmt: skip
+    """Insert each element into those selected so far; with `ties` the places of equal elements are unknown."""
+    axis = int(op.attributes["dimension"].value)
     body = region(walker, op.regions[0].blocks[0])
 
     def compute() -> list[Num]:
@@ -163,7 +179,9 @@ def topk(walker: Walker, op: ir.Operation) -> None:
         places = np.broadcast_to(np.arange(values.shape[axis]), rows.shape)
         if given is not None:
             places = np.moveaxis(given.whole().value, axis, -1)
-        best = [np.moveaxis(outputs[i].whole().value, axis, -1).copy() for i in (0, 1)]
+        best = [np.moveaxis(output.whole().value, axis, -1).copy() for output in outputs]
+        if len(best) == 1:
+            best.append(np.zeros(best[0].shape, np.int64))
         errors = np.zeros(best[0].shape)
         uncertain = np.zeros(rows.shape[:-1], bool)
         for at in range(rows.shape[-1]):
@@ -188,14 +206,24 @@ def topk(walker: Walker, op: ir.Operation) -> None:
                 new, new_place = np.where(swap, kept, new), np.where(swap, kept_place, new_place)
                 new_error = np.where(swap, kept_error, new_error)
         found = [np.moveaxis(array, -1, axis) for array in best]
-        if x.error is None and not uncertain.any():
-            return [Num(found[0]), Num(found[1])]
-        doubt = np.moveaxis(np.broadcast_to(np.where(uncertain, np.inf, 0.0)[..., None], errors.shape), -1, axis)
-        return [Num(found[0], np.moveaxis(errors, -1, axis) + doubt), Num(found[1], doubt)]
+        tied = _tied(body, best[0], rows) if ties and len(outputs) == 2 else np.zeros(errors.shape, bool)
+        if x.error is None and not uncertain.any() and not tied.any():
+            return [Num(array) for array in found[: len(outputs)]]
+        doubt = np.broadcast_to(np.where(uncertain, np.inf, 0.0)[..., None], errors.shape)
+        places_error = np.moveaxis(np.where(tied, np.inf, doubt), -1, axis)
+        return [Num(found[0], np.moveaxis(errors + doubt, -1, axis)), Num(found[1], places_error)][: len(outputs)]
 
     k = outputs[0].shape[axis]
     work = values.count * k * 8.0 + values.whole_work()
-    _define(walker, op, [(t.shape, t.element) for t in outputs], compute, work)
+    define(walker, op, [(t.shape, t.element) for t in outputs], compute, work)
+
+
+def _tied(body: Body, selected: Array, rows: Array) -> Array:
+    """True for selected elements that several elements of their row are equal to."""
+    pair = [Num(selected[..., :, None]), Num(rows[..., None, :])]
+    forward, _ = _decided(body, pair)
+    backward, _ = _decided(body, pair[::-1])
+    return np.asarray((~forward & ~backward).sum(axis=-1) > 1)
 
 
 def arg_compare(walker: Walker, op: ir.Operation) -> None:
@@ -226,7 +254,7 @@ def arg_compare(walker: Walker, op: ir.Operation) -> None:
         return [best, Num(place, np.where(uncertain, np.inf, 0.0) if uncertain.any() else None)]
 
     work = values.count * 8.0 + values.whole_work()
-    _define(walker, op, [(t.shape, t.element) for t in outputs], compute, work)
+    define(walker, op, [(t.shape, t.element) for t in outputs], compute, work)
 
 
 def _batch(indices: Array, mask: Array | None, depth: int, explicit: bool) -> tuple[Array, Array]:
@@ -278,7 +306,7 @@ def gather(walker: Walker, op: ir.Operation) -> None:
         error = np.where(chosen, np.where(bad, np.inf, found.errors()), under.errors())
         return [Num(value, error if error.any() else None, found.depth)]
 
-    _define(walker, op, [(output.shape, output.element)], compute, output.count * 4.0)
+    define(walker, op, [(output.shape, output.element)], compute, output.count * 4.0)
 
 
 def scatter(walker: Walker, op: ir.Operation) -> None:
@@ -311,7 +339,7 @@ def scatter(walker: Walker, op: ir.Operation) -> None:
             value[place], error[place] = found.value, found.full_errors()
         return [Num(value, error if error.any() else None, max(under.depth, new.depth))]
 
-    _define(walker, op, [(original.shape, original.element)], compute, updates.count * 20.0 + original.count)
+    define(walker, op, [(original.shape, original.element)], compute, updates.count * 20.0 + original.count)
 
 
 REGISTRY: tuple[tuple[str, Handler], ...] = (
@@ -319,6 +347,7 @@ REGISTRY: tuple[tuple[str, Handler], ...] = (
     ("iree_linalg_ext.scan", scan),
     ("iree_linalg_ext.sort", sort),
     ("iree_linalg_ext.topk", topk),
+    ("iree_linalg_ext.topk_v2", topk_v2),
     ("iree_linalg_ext.arg_compare", arg_compare),
     ("iree_linalg_ext.gather", gather),
     ("iree_linalg_ext.scatter", scatter),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import extensions, walk
+from . import extensions, mapped, transforms, walk
 from .affine import read_map
 from .body import gathered
 from .nests import Nest, NestResult
@@ -282,6 +282,8 @@ REGISTRY: tuple[tuple[str, Handler], ...] = (
     ("affine.apply", walk.affine),
     ("affine.min", walk.affine),
     ("affine.max", walk.affine),
+    ("affine.linearize_index", walk.positions),
+    ("affine.delinearize_index", walk.positions),
     ("tensor.extract_slice", extract_slice),
     ("tensor.insert_slice", insert_slice),
     ("tensor.expand_shape", expand_shape),
@@ -303,6 +305,8 @@ REGISTRY: tuple[tuple[str, Handler], ...] = (
     ("scf.for", loop),
     ("iree_codegen.null_pointer", nothing),
     *extensions.REGISTRY,
+    *transforms.REGISTRY,
+    *mapped.REGISTRY,
 )
 """All operations on tensors, in order; other `linalg` operations that have a region are evaluated by it."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .affine import read_map
+from .affine import index_function, read_map
 from .body import Body, BodyCompiler, scalar_of
 from .constants import constant_num
 from .memory import Subspan, check_plain, dispatch_tensor
@@ -281,6 +281,12 @@ def affine(walker: Walker, op: ir.Operation) -> None:
     results = [int(r(operands[: map_.dimensions], operands[map_.dimensions :])) for r in map_.results]
     total = min(results) if op.name == "affine.min" else max(results)
     walker.values[op.results[0]] = Num(np.array(total, np.int64))
+
+
+def positions(walker: Walker, op: ir.Operation) -> None:
+    """`affine.linearize_index` and `affine.delinearize_index`."""
+    found = index_function(op)([walker.integer(operand) for operand in op.operands])
+    walker.values.update(zip(op.results, (Num(np.array(n, np.int64)) for n in found), strict=True))
 
 
 def region(walker: Walker, block: ir.Block) -> Body:
