@@ -36,15 +36,15 @@ class Budget:
 def evaluate(
     function: ir.Operation, bindings: Sequence[NDArray[np.uint8] | bytes], constants: Sequence[int] = (), *,
     bounds: bool = True, budget: Budget | None = None, rounding: Rounding = "ideal",
-    units: Mapping[str, float] | None = None, growth: Growth = "certain", once: bool = False,
+    units: Mapping[str, float] | None = None, growth: Growth = "certain", once: bool = False, composed: bool = False,
 ) -> Outcome:  # fmt: skip
     """What a dispatch's `func.func` (at `executable-sources`) should do to its bindings, which are not changed.
 
-    `bindings` are the bytes of each binding, `constants` the push constants; `once` is that of `Arithmetic`. Raises
-    `Unsupported`, and `UsageError` for buffers that are too small.
+    `bindings` are the bytes of each binding, `constants` the push constants; `once` and `composed` are those of
+    `Arithmetic`. Raises `Unsupported`, and `UsageError` for buffers that are too small.
     """
     start = time.perf_counter()
-    how = Arithmetic(bounds=bounds, rounding=rounding, units=units or {}, growth=growth, once=once)
+    how = Arithmetic(bounds=bounds, rounding=rounding, units=units or {}, growth=growth, once=once, composed=composed)
     buffers = [np.frombuffer(b, np.uint8) if isinstance(b, bytes) else b for b in bindings]
     walker = Walker(how, buffers, constants)
     budget = budget or Budget()
@@ -56,13 +56,13 @@ def evaluate(
 
 def evaluate_function(
     function: ir.Operation, arguments: Sequence[Array], *, bounds: bool = True, rounding: Rounding = "ideal",
-    units: Mapping[str, float] | None = None, growth: Growth = "certain",
+    units: Mapping[str, float] | None = None, growth: Growth = "certain", composed: bool = False,
 ) -> tuple[Golden, ...]:  # fmt: skip
     """The results of a `func.func` on tensors and scalars, such as a kernel's definition.
 
     `arguments` are in their storage types (a scalar has no dimensions). Raises `Unsupported` and `UsageError`.
     """
-    how = Arithmetic(bounds=bounds, rounding=rounding, units=units or {}, growth=growth)
+    how = Arithmetic(bounds=bounds, rounding=rounding, units=units or {}, growth=growth, composed=composed)
     walker = Walker(how, (), ())
     with _located(function), np.errstate(all="ignore"):
         _bind_arguments(walker, function, arguments)

@@ -156,30 +156,39 @@ def _trigonometric(function: Callable[[Array], Array]) -> FloatRule:
 
 
 def _composed(
-    rule: FloatRule, spread: Callable[[Array], Array], domain: tuple[float, float] | None = None
+    rule: FloatRule, spread: Callable[[Array], Array], domain: tuple[float, float] | None = None, squares: bool = False
 ) -> FloatRule:
-    """A function that compilers and drivers make of others, with the error of that formula where it is the larger one.
+    """A function that IREE makes of others: where `Arithmetic.composed` says so, with the error of that formula.
 
-    Vulkan's precision table inherits these formulas: sin/cos, (eˣ − e⁻ˣ)/2, log(x + √(x² ± 1)), log((1 + x)/(1 − x))/2.
-    `spread` is the error in unit roundoffs of 1. Outside of `domain` the result is undefined.
+    The formulas: sin/cos, (eˣ − e⁻ˣ)/2, log(x + √(x² ± 1)), log((1 + x)/(1 − x))/2, eˣ − 1, log(1 + x), e^(log(x)/3).
+    `spread` is the
+    error in unit roundoffs of 1. Outside of `domain` the result is undefined, and with `squares` where x² overflows.
     """
 
     def apply(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
         (x,) = operands
         found = rule(how, element, operands)
-        if not how.bounds:
+        if not (how.bounds and how.composed):
             return found
+        size = np.abs(np.asarray(x.value, np.float64))
         with np.errstate(all="ignore"):
-            error = found.errors() + how.unit(element) * spread(np.asarray(x.value, np.float64))
+            error = found.errors() + how.unit(element) * spread(size)
             if domain is not None:
                 error = np.where((x.value < domain[0]) | (x.value > domain[1]), UNDEFINED, error)
+            if squares:
+                error = np.where(size * size > element.largest, UNDEFINED, error)
         return Num(found.value, error, found.depth)
 
     return apply
 
 
-def _flat(x: Array) -> Array:
-    return np.full(np.shape(x), 8.0)
+def _flat(size: Array) -> Array:
+    return np.full(np.shape(size), 8.0)
+
+
+def _of_root(size: Array) -> Array:
+    """e^(log(x)/3): the error of the logarithm, relative to the result."""
+    return np.where((size > 0) & np.isfinite(size), np.cbrt(size) * 4.0 * np.abs(np.log(size)), 0.0)
 
 
 def _bent(function: Callable[[Array], Array], ulps: float) -> FloatRule:
@@ -223,7 +232,7 @@ def _power(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
                 )
     result = how.rounded(value, error, element, ulps=16.0, depth=_depth(operands))
     undefined = (a.value < 0) & np.isinf(exponent)  # 2^(b·log2 a) has no answer, C has one
-    if how.bounds and undefined.any():
+    if how.bounds and how.composed and undefined.any():
         return Num(result.value, np.where(undefined, UNDEFINED, result.errors()), result.depth)
     return result
 
@@ -236,7 +245,7 @@ def _arc_tangent2(how: Arithmetic, element: Element, operands: list[Num]) -> Num
         error = np.where(radius > 0, (x.errors() + y.errors()) / np.where(radius > 0, radius, 1.0), np.inf)
         cut = (np.abs(y.value) <= y.errors()) & (x.value - x.errors() < 0)
         error = np.where(cut, np.inf, error)
-    if how.bounds:  # on the cut the sign of a zero decides, which nobody keeps
+    if how.bounds and how.composed:  # on the cut the sign of a zero decides, which IREE's formula does not keep
         cut = (y.value == 0) & ((x.value < 0) | (x.value == 0))
         if cut.any():
             error = np.where(cut, np.inf, 0.0 if error is None else error)
@@ -294,33 +303,34 @@ FLOATS: tuple[tuple[str, FloatRule], ...] = (
     ("math.absf", lipschitz(np.abs, 0.0, 1.0)),
     ("math.exp", _exponential(np.exp, math.e)),
     ("math.exp2", _exponential(np.exp2, 2.0)),
-    ("math.expm1", monotone(np.expm1, 32.0)),
+    ("math.expm1", _composed(monotone(np.expm1, 32.0), _flat)),
     ("math.log", monotone(np.log, 8.0, (0.0, np.inf))),
     ("math.log2", monotone(np.log2, 8.0, (0.0, np.inf))),
     ("math.log10", monotone(np.log10, 8.0, (0.0, np.inf))),
-    ("math.log1p", monotone(np.log1p, 32.0, (-1.0, np.inf))),
+    ("math.log1p", _composed(monotone(np.log1p, 32.0, (-1.0, np.inf)), _flat)),
     ("math.sqrt", monotone(np.sqrt, 4.0, (0.0, np.inf))),
     ("math.rsqrt", monotone(lambda x: 1.0 / np.sqrt(x), 8.0, (0.0, np.inf))),
-    ("math.cbrt", monotone(np.cbrt, 16.0)),
+    ("math.cbrt", _composed(monotone(np.cbrt, 16.0), _of_root)),
     ("math.tanh", lipschitz(np.tanh, 32.0, 1.0, absolute=4.0)),
     ("math.erf", lipschitz(_each(math.erf), 32.0, 2 / math.sqrt(math.pi), absolute=4.0)),
     ("math.erfc", lipschitz(_each(math.erfc), 32.0, 2 / math.sqrt(math.pi), absolute=8.0)),
     ("math.sin", _trigonometric(np.sin)),
     ("math.cos", _trigonometric(np.cos)),
-    ("math.tan", _composed(monotone(np.tan, 64.0), lambda x: (1.0 + np.tan(x) ** 2) * (8.0 + np.abs(x)))),
+    ("math.tan", _composed(monotone(np.tan, 64.0), lambda size: (1.0 + np.tan(size) ** 2) * (8.0 + size))),
     ("math.asin", _composed(monotone(np.arcsin, 4096.0, (-1.0, 1.0)), _flat, (-1.0, 1.0))),
     ("math.acos", _composed(monotone(np.arccos, 4096.0, (-1.0, 1.0)), _flat, (-1.0, 1.0))),
     ("math.atan", lipschitz(np.arctan, 4096.0, 1.0)),
     ("math.atan2", _arc_tangent2),
     ("math.sinh", _composed(monotone(np.sinh, 64.0), _flat)),
     ("math.cosh", _bent(np.cosh, 64.0)),
-    ("math.asinh", _composed(monotone(np.arcsinh, 64.0), _flat)),
+    ("math.asinh", _composed(monotone(np.arcsinh, 64.0), _flat, squares=True)),
     (
         "math.acosh",
         _composed(
             monotone(np.arccosh, 64.0, (1.0, np.inf)),
-            lambda x: 8.0 + 8.0 / np.sqrt(np.maximum(x - 1.0, np.finfo(np.float64).eps)),
+            lambda size: 8.0 + 8.0 / np.sqrt(np.maximum(size - 1.0, np.finfo(np.float64).eps)),
             (1.0, np.inf),
+            squares=True,
         ),
     ),
     ("math.atanh", _composed(monotone(np.arctanh, 64.0, (-1.0, 1.0)), _flat, (-1.0, 1.0))),

@@ -120,6 +120,10 @@ class Arithmetic:
     """Whether sums, products and casts of exact numbers have exactly the error of one correct rounding: none where
     their type holds the result, else half the distance of its neighbours."""
 
+    composed: bool = False
+    """Whether functions may have the error of the formulas that compilers and drivers make of them, and no certain
+    result outside of what those formulas are made for: for IREE's own code, and not for kernels."""
+
     def unit(self, element: Element) -> float:
         """The relative error of one rounding in this type."""
         return self.units.get(element.name, element.unit)

@@ -45,7 +45,7 @@ def fft(walker: Walker, op: ir.Operation) -> None:
 
 
 def _factors(how: Arithmetic, element: Element, size: int) -> list[Num]:
-    """cos and sin of −2πj/size."""
+    """Return cosine and sine of −2πj/size."""
     angle = -2.0 * np.pi / size * np.arange(size // 2)
     error = np.abs(angle) * (ANGLE_ROUNDINGS * how.unit(element)) if how.bounds else None
     return [_apply(how, element, name, Num(angle, error)) for name in ("math.cos", "math.sin")]
@@ -63,7 +63,8 @@ def _butterfly(
 
     def halves(num: Num) -> list[Num]:
         groups = num.map(lambda array: array.reshape(*array.shape[:-1], -1, size))
-        return [groups.map(lambda array, part=part: array[..., part]) for part in (slice(size // 2), slice(size // 2, None))]
+        parts = slice(size // 2), slice(size // 2, None)
+        return [groups.map(lambda array, part=part: array[..., part]) for part in parts]
 
     (a_re, b_re), (a_im, b_im) = halves(real), halves(imaginary)
     w_re, w_im = factors
@@ -141,7 +142,8 @@ def winograd_input(walker: Walker, op: ir.Operation) -> None:
         rows, columns = output.shape[3], output.shape[4]
         whole = source.whole()
         images = whole if first else whole.map(lambda array: np.moveaxis(array, 3, 1))  # N, C, H, W
-        high = [max(0, (n - 1) * TILE + side - size) for n, size in zip((rows, columns), images.value.shape[2:], strict=True)]
+        sizes = zip((rows, columns), images.value.shape[2:], strict=True)
+        high = [max(0, (n - 1) * TILE + side - size) for n, size in sizes]
 
         def tiles(array: Array) -> Array:
             padded = np.pad(array, ((0, 0), (0, 0), (0, high[0]), (0, high[1])))

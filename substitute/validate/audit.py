@@ -296,7 +296,7 @@ def _subject(
             cases = tuple(
                 make_case(
                     site.function, dispatch, launch, entry=entry, label=dispatch.name, inputs=kind, seed=seed,
-                    local=device.startswith("local"), alignment=OF_BINDINGS,
+                    local=device.startswith("local"), alignment=OF_BINDINGS, composed=True,
                 )
                 for kind in inputs
             )  # fmt: skip

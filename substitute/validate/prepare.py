@@ -42,12 +42,14 @@ def make_case(
     described: tuple[Launch, tuple[Area, ...]] | None = None,
     budget: Budget | None = None,
     most: int | None = None,
+    composed: bool = False,
 ) -> Case:
     """Draws operands of a class from a seed and evaluates the golden of a stock dispatch's body.
 
     `local`: a device that IREE runs on this machine's CPU; `described`: what `describe_launch` said of the launch, the
     same for all classes; `budget`: what the golden may cost; `most`: elements that are drawn of an operand, and
-    repeated in one that has more. Raises `SubstituteError` (`Unsupported` for a body that the golden does not know,
+    repeated in one that has more; `composed`: it is IREE's own code that is judged, whose functions are composed of
+    others. Raises `SubstituteError` (`Unsupported` for a body that the golden does not know,
     `ValidationError` for a launch that does not fit the body).
     """
     from ..golden import evaluate
@@ -70,7 +72,10 @@ def make_case(
     # IREE lets the CPU take subnormal numbers for zero, and others may; only there a copy keeps them
     flushes = not local or dispatch.kind not in COPIES
     held = allowance(dispatch.program, inputs, flushes=flushes, subnormal=subnormal)
-    outcome = evaluate(function, _windows(launch.bindings, contents), launch.constants, once=held.plain, budget=budget)
+    outcome = evaluate(
+        function, _windows(launch.bindings, contents), launch.constants,
+        once=held.plain, budget=budget, composed=composed,
+    )  # fmt: skip
     written = [
         (b.resource, b.offset + start, b.offset + stop)
         for number, b in enumerate(launch.bindings)
