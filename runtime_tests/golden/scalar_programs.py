@@ -268,7 +268,9 @@ def main() -> int:
     differing = 0
     with tempfile.TemporaryDirectory() as folder:
         for start in range(0, len(programs), arguments.chunk):
-            for program, words in compare(programs[start : start + arguments.chunk], Path(folder), arguments.seed, subject):
+            for program, words in compare(
+                programs[start : start + arguments.chunk], Path(folder), arguments.seed, subject
+            ):
                 differing += 1
                 print(f"{' / '.join(program.lines)}: {words}", flush=True)
     print(f"{len(programs)} programs, seed {arguments.seed}: {differing} differ")

@@ -172,7 +172,7 @@ def linearize(coordinates: Sequence[Any], basis: Sequence[Any]) -> Any:
 def delinearize(position: Any, basis: Sequence[Any], count: int) -> list[Any]:
     """The coordinates of a row-major position in so many dimensions; see `linearize`."""
     found: list[Any] = []
-    for size in list(basis)[: len(basis) - count : -1]:
+    for size in list(basis)[len(basis) - count + 1 :][::-1]:
         whole = np.maximum(size, 1)  # of an empty dimension nothing is read
         found.append(position % whole)
         position = position // whole

@@ -86,7 +86,22 @@ class IndexReader:
             operands = [self.read(o) for o in op.operands]
             map_ = ir.AffineMapAttr(op.attributes["map"]).value
             return affine(map_.results[0], operands[: map_.n_dims], operands[map_.n_dims :])
+        if name == "affine.linearize_index":
+            return self._linearized(op)
         raise Unread(f"an integer computed by {name}")
+
+    def _linearized(self, op: ir.Operation) -> Index:
+        """The position of coordinates in row-major order; of the outermost dimension the size may be left out."""
+        from iree.compiler import ir
+
+        static = [int(n) for n in ir.DenseI64ArrayAttr(op.attributes["static_basis"])]
+        operands = list(op.operands)
+        count = len(operands) - static.count(DYNAMIC)
+        basis = self.static_or_dynamic(static, operands[count:])
+        position, *others = (self.read(o) for o in operands[:count])
+        for size, coordinate in zip(basis[len(basis) - len(others) :], others, strict=True):
+            position = add(mul(position, size), coordinate)
+        return position
 
     def _pass(self, op: ir.Operation) -> Index:
         from iree.compiler import ir
