@@ -266,3 +266,25 @@ func.func @f(%x: tensor<4xf32> {iree.abi.affinity = #hal.device.promise<@a>}) ->
     for command in ("audit", "inspect"):
         assert main([command, str(path)]) == 1
         assert "#hal.device.promise<@a>" in capsys.readouterr().err
+
+
+@pytest.mark.compile
+@pytest.mark.device
+def test_a_dispatch_that_crashes_the_compiler_is_named_and_the_others_are_judged(tmp_path: Path) -> None:
+    """IREE 3.13's own fault: a stage of a Fourier transform without coefficients."""
+    path = tmp_path / "model.mlir"
+    path.write_text(
+        MODEL.partition("func.func @rows")[0]
+        + """
+func.func @stage(%a: tensor<16xf32>, %b: tensor<16xf32>) -> (tensor<16xf32>, tensor<16xf32>) {
+  %s = arith.constant 3 : index
+  %r:2 = iree_linalg_ext.fft ins(%s : index) outs(%a, %b : tensor<16xf32>, tensor<16xf32>)
+      : tensor<16xf32>, tensor<16xf32>
+  return %r#0, %r#1 : tensor<16xf32>, tensor<16xf32>
+}
+"""
+    )
+    audit = audit_model(path, device="local-sync", inputs=("normal",), isolate=True)
+    product, stage = audit.dispatches
+    assert product.outcome == "right" and not audit.passed
+    assert stage.outcome == "not compiled" and stage.reason.startswith("the compiler crashed: ")

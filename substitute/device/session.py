@@ -20,6 +20,7 @@ Value = Array | SupportsFloat | SupportsInt
 _MISSING_DEVICE = re.compile(r'#hal\.device\.target<"([^"]+)"(?:, \[#hal\.executable\.target<"[^"]*", "([^"]+)")?')
 # what `iree-compile` calls the device that the runtime calls by these names
 _COMPILED_FOR = {"local": "local-task or local-sync"}
+_OTHER_DEVICE = re.compile(r"HAL device `([^`]*)` not found or unavailable: .*?\bordinal = [1-9]")
 
 
 class Session:
@@ -239,6 +240,13 @@ def _functions(module: Any) -> list[Function]:
 
 
 def _load_error(error: Exception, *, device: str, where: str) -> DeviceError:
+    other = _OTHER_DEVICE.search(str(error))
+    if other is not None:
+        return DeviceError(
+            "the module is for several devices", where=where, expected="a module for one device",
+            found=f"one that needs another device, {other[1]}, beside {device}",
+            next_step="run it with iree-run-module, which takes several --device",
+        )  # fmt: skip
     match = _MISSING_DEVICE.search(str(error))
     if match is None:
         return DeviceError(f"the module cannot be loaded on {device}", where=where, details=str(error))

@@ -163,7 +163,8 @@ def verdict_table(verdict: ModelVerdict, *, drawn: bool, width: int | None) -> R
         numbers = (f"{value:.3g}" for value in (result.largest_error, result.share, result.tolerance))
         table.add_row(str(result.number), Text(result.type), *numbers, mark)
     inputs = f"inputs drawn with --seed={verdict.seed}" if drawn else "inputs as given"
-    word = Text("passed", style=GOOD) if verdict.passed else Text("failed", style=f"{NAME} {BAD}")
+    good = "passed" if verdict.results else "passed, each dispatch alone,"
+    word = Text(good, style=GOOD) if verdict.passed else Text("failed", style=f"{NAME} {BAD}")
     notes = [Text(verdict.note, style="yellow")] if verdict.note else []
     return Group(table, *notes, Text.assemble(word, f" on {verdict.device}, {inputs}; ", _share(verdict.plan)))
 

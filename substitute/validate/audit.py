@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..device.raw import RawModule
 from ..errors import CompilerCrash, CompilerError, SubstituteError
@@ -18,7 +19,7 @@ from .case import Case
 from .judge import Options, judge_case
 from .prepare import make_case
 from .sites import CallSite
-from .targets import flags_for
+from .targets import flags_for, foreign
 from .verdict import CaseVerdict, Place
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 Outcome = Literal["right", "wrong", "not compiled", "not judged"]
 Key = tuple[str, str, str]
 """Executable, variant, export."""
-RUN = "run "
+RUN, COMPILE = "run ", "compile "
 """What the progress says before the name of a dispatch."""
+ALL_COMPILED = "compile the dispatches"
+"""What it says while they are compiled together."""
 INPUTS = ("normal", "special")
 """Classes of inputs that every dispatch is run with."""
 
@@ -106,7 +109,7 @@ class Prepared:
     module: bytes
     subjects: tuple[Subject, ...]
     refused: tuple[Audited, ...]
-    """The dispatches that IREE does not compile."""
+    """The dispatches that IREE does not compile, or compiles for another device."""
     order: tuple[str, ...]
     """All dispatches, as they stand in the module."""
     seconds: dict[str, float]
@@ -122,10 +125,8 @@ def audit_model(
     holds that text. With `isolate` compiler and dispatches run in child processes, so that a crash is the fault of one
     dispatch. Raises `SubstituteError` for what cannot be compiled at all.
     """
-    call = Call(
-        prepare_audit, {"model": model, "device": device, "flags": flags, "seed": seed, "inputs": inputs, "only": only}
-    )
-    prepared: Prepared = isolated(call, progress) if isolate else call(progress)
+    arguments = {"model": model, "device": device, "flags": flags, "seed": seed, "inputs": inputs, "only": only}
+    prepared = _prepared(arguments, isolate, progress)
     start = time.perf_counter()
     judged = [s for s in prepared.subjects if s.cases]
     found = {refused.name: refused for refused in prepared.refused}
@@ -141,6 +142,24 @@ def audit_model(
         judged = [s for s in judged if s.name not in found]
     seconds = {**prepared.seconds, "run": time.perf_counter() - start}
     return Audit(device=device, seed=seed, dispatches=tuple(found[n] for n in prepared.order), seconds=seconds)
+
+
+def _prepared(arguments: Mapping[str, Any], isolate: bool, progress: Progress) -> Prepared:
+    """The result of `prepare_audit`; once more for each dispatch that crashes the compiler, to name it."""
+    crashing: dict[str, str] = {}
+    one_by_one = False
+    while True:
+        call = Call(prepare_audit, {**arguments, "one_by_one": one_by_one, "crashing": crashing})
+        try:
+            prepared: Prepared = isolated(call, progress) if isolate else call(progress)
+            return prepared
+        except CompilerCrash as crash:
+            name = crash.where.removeprefix(COMPILE)
+            if one_by_one and crash.where.startswith(COMPILE) and name not in crashing:
+                crashing[name] = crash.found
+            elif one_by_one or crash.where != ALL_COMPILED:
+                raise
+            one_by_one = True
 
 
 def judge_subjects(
@@ -187,9 +206,12 @@ def crashed(subjects: Sequence[Subject], crash: CompilerCrash) -> Audited:
 
 def prepare_audit(
     *, model: Path | bytes, device: str, flags: Sequence[str], seed: int, inputs: Sequence[str], only: str = "",
-    progress: Progress = silent,
+    one_by_one: bool = False, crashing: Mapping[str, str] = MappingProxyType({}), progress: Progress = silent,
 ) -> Prepared:  # fmt: skip
-    """Compiles the dispatches of a model one by one and evaluates their goldens. Raises `SubstituteError`."""
+    """Compiles the dispatches of a model and evaluates their goldens. Raises `SubstituteError`.
+
+    `one_by_one`: each is compiled alone first, except those that are known to crash the compiler (name → how).
+    """
     from ..compiler import Compilation, load_model
     from ..flags import with_default_target
     from ..read.module import read_module
@@ -206,6 +228,8 @@ def prepare_audit(
             compilation.run("start", "executable-sources")
         assert compilation.module is not None
         sites = [site for site in read_module(compilation.module) if only in site.dispatch.name]
+        others = {_key(s.dispatch): _not_here(s.dispatch, device) for s in sites}
+        mine = [site for site in sites if others[_key(site.dispatch)] is None]
         with clock.step("find the launches"):
             launches: dict[Key, list[CallSite]] = {}
             bindings = {_key(site.dispatch): site.dispatch.layout.bindings for site in sites}
@@ -213,9 +237,9 @@ def prepare_audit(
                 compilation, compilation.module, bindings, {}, device=device, signatures=signatures, progress=progress
             ):
                 launches.setdefault(found.dispatch, []).append(found)
-        with clock.step("compile the dispatches"):
-            module, refused = _compiled(compilation, sites)
-        taken = [site for site in sites if _key(site.dispatch) not in refused]
+        with clock.step(ALL_COMPILED):
+            module, refused = _compiled(compilation, mine, one_by_one, crashing, progress)
+        taken = [site for site in mine if _key(site.dispatch) not in refused]
         subjects = []
         with clock.step("evaluate the golden"):
             for number, site in enumerate(taken):
@@ -223,9 +247,15 @@ def prepare_audit(
                 known = launches.get(_key(site.dispatch), [])
                 subjects.append(_subject(site, known, inputs, seed, _entry(number), device))
     return Prepared(
-        module=module, subjects=tuple(subjects), refused=tuple(refused.values()),
+        module=module, subjects=tuple(subjects), refused=(*refused.values(), *filter(None, others.values())),
         order=tuple(site.dispatch.name for site in sites), seconds=dict(clock.seconds),
     )  # fmt: skip
+
+
+def _not_here(dispatch: Dispatch, device: str) -> Audited | None:
+    """What becomes of a dispatch that is compiled for another device; None if it is not."""
+    reason = foreign(dispatch.target.backend, device)
+    return Audited(name=dispatch.name, kind=dispatch.kind, outcome="not judged", reason=reason) if reason else None
 
 
 def _key(dispatch: Dispatch) -> Key:
@@ -253,20 +283,36 @@ def _isolated(compilation: Compilation, dispatches: Sequence[Dispatch]) -> bytes
         compilation.module = original
 
 
-def _compiled(compilation: Compilation, sites: Sequence[Site]) -> tuple[bytes, dict[Key, Audited]]:
+def _compiled(
+    compilation: Compilation, sites: Sequence[Site], one_by_one: bool, crashing: Mapping[str, str], progress: Progress
+) -> tuple[bytes, dict[Key, Audited]]:
     """The module of all dispatches that IREE compiles, and those that it does not."""
-    try:
-        return _isolated(compilation, [site.dispatch for site in sites]), {}
-    except CompilerError:
-        refused = _refused(compilation, sites)
+    if not one_by_one:
+        try:
+            return _isolated(compilation, [site.dispatch for site in sites]) if sites else b"", {}
+        except CompilerError:
+            crashing = {}
+    refused = _refused(compilation, sites, crashing, progress)
+    if one_by_one:
+        progress(ALL_COMPILED, None)
     taken = [site.dispatch for site in sites if _key(site.dispatch) not in refused]
     return _isolated(compilation, taken) if taken else b"", refused
 
 
-def _refused(compilation: Compilation, sites: Sequence[Site]) -> dict[Key, Audited]:
+def _refused(
+    compilation: Compilation, sites: Sequence[Site], crashing: Mapping[str, str], progress: Progress
+) -> dict[Key, Audited]:
     """The dispatches that IREE's code generator does not take, each with its words."""
     found: dict[Key, Audited] = {}
-    for site in sites:
+    for number, site in enumerate(sites):
+        name = site.dispatch.name
+        if name in crashing:
+            found[_key(site.dispatch)] = Audited(
+                name=name, kind=site.dispatch.kind, outcome="not compiled",
+                reason=f"the compiler crashed: {crashing[name]}",
+            )  # fmt: skip
+            continue
+        progress(COMPILE + name, number / len(sites))
         try:
             _isolated(compilation, [site.dispatch])
         except CompilerError as error:

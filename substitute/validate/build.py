@@ -32,6 +32,7 @@ from .inputs import classes_for
 from .launch import SELECTION
 from .prepare import describe_launch, make_case, responds
 from .sites import CallSite, Shapes
+from .targets import foreign
 
 if TYPE_CHECKING:
     from iree.compiler import ir
@@ -112,7 +113,7 @@ def build_bundle(
         made, sites = _planned(compilation, clock, kernels, builtin=builtin, chosen=chosen, only=only)
         dispatches = tuple(_kernels_of(made))
         launches = _launches(compilation, stock, wanted, device, signatures, clock)
-        subjects = _subjects(stock, made, clock, wanted, launches, local=device.startswith("local"))
+        subjects = _subjects(stock, made, clock, wanted, launches, device=device)
         by_name = {d.name: d for d in dispatches}
         taken = {s.cases[0].entry: by_name[s.name] for s in subjects if s.cases}
         candidate = b""
@@ -294,7 +295,7 @@ def _subjects(
     wanted: Wanted,
     launches: Mapping[Key, Sequence[CallSite]],
     *,
-    local: bool,
+    device: str,
 ) -> tuple[Subject, ...]:
     from ..read.module import read_module
 
@@ -307,7 +308,7 @@ def _subjects(
             subjects.append(
                 _subject(
                     sites[_key(dispatch)], launches.get(_key(dispatch), []), wanted,
-                    entry=f"run_{number}", kernels=kernels, local=local,
+                    entry=f"run_{number}", kernels=kernels, device=device,
                 )
             )  # fmt: skip
     if wanted.case:
@@ -335,7 +336,7 @@ def _renumbered(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
 
 
 def _subject(
-    site: Site, sites: Sequence[CallSite], wanted: Wanted, *, entry: str, kernels: Sequence[Kernel], local: bool
+    site: Site, sites: Sequence[CallSite], wanted: Wanted, *, entry: str, kernels: Sequence[Kernel], device: str
 ) -> Subject:
     """The cases of one dispatch: all classes of inputs where it is launched first, some at its other launches."""
     dispatch = site.dispatch
@@ -343,6 +344,9 @@ def _subject(
     text, cases, notes = str(site.executable), [], list(reasons)
     notes += [f"two launches may differ: {k.not_repeatable} ({k.name})" for k in kernels if k.not_repeatable]
     skipped = "" if launches else (reasons[0] if reasons else "the host program never launches it")
+    other = foreign(dispatch.target.backend, device)
+    if other:
+        launches, skipped = [], other
     assert site.function is not None
     places = _places([number for number, _ in launches])
     for at, (_, launch) in enumerate(launches[: wanted.launches]):
@@ -355,8 +359,9 @@ def _subject(
                 described = described or describe_launch(site.function, launch)
                 case = make_case(
                     site.function, dispatch, launch, entry=entry, label=label, inputs=inputs, seed=seed,
-                    local=local, repeatable=not any(k.not_repeatable for k in kernels), described=described,
-                    alignment=max(map(_alignment, kernels)),
+                    local=device.startswith("local"), repeatable=not any(k.not_repeatable for k in kernels),
+                    described=described, alignment=max(map(_alignment, kernels)),
+                    composed=any(k.payload.kind.rewrites_body for k in kernels),
                 )  # fmt: skip
             except SubstituteError as error:
                 skipped = str(error).partition("\n")[0]

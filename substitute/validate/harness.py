@@ -22,7 +22,7 @@ def isolate_dispatches(module: ir.Operation, dispatches: Mapping[str, Dispatch],
     """
     wanted = {d.executable for d in dispatches.values()}
     choices = _choices(module)
-    device = _remove_host_program(module, wanted)
+    device = _remove_host_program(module, wanted, _backends(dispatches))
     _append_launches(module, dispatches, device, choices, in_flight)
 
 
@@ -33,7 +33,7 @@ def add_launches(module: ir.Operation, dispatches: Mapping[str, Dispatch], *, in
     the workload, all integers as i64. Another one, whose name ends in `IN_FLIGHT`, takes all of it twice and launches
     two grids; without `in_flight` it is left out.
     """
-    _append_launches(module, dispatches, _device(module), _choices(module), in_flight)
+    _append_launches(module, dispatches, _device(module, _backends(dispatches)), _choices(module), in_flight)
 
 
 def _append_launches(
@@ -82,20 +82,28 @@ def walk(op: ir.Operation) -> Iterator[ir.Operation]:
             yield from walk(inner)
 
 
-def _device(module: ir.Operation) -> str:
-    """The name of the first device that a module declares; empty if it declares none."""
-    globals_ = (op for op in children(module) if op.name == "util.global")
-    return next((symbol_name(op) for op in globals_ if str(op.attributes["type"]) == "!hal.device"), "")
+def _backends(dispatches: Mapping[str, Dispatch]) -> set[str]:
+    return {d.target.backend for d in dispatches.values()}
 
 
-def _remove_host_program(module: ir.Operation, wanted: set[str]) -> str:
-    """Leaves the wanted executables and the device; the device's name."""
+def _device(module: ir.Operation, backends: set[str]) -> str:
+    """The name of the first device that one of the backends is for, else of the first; empty if there is none."""
+    devices: list[tuple[bool, str]] = []
+    for op in children(module):
+        if op.name == "util.global" and str(op.attributes["type"]) == "!hal.device":
+            target = str(op.attributes["initial_value"]) if "initial_value" in op.attributes else ""
+            devices.append((any(f'target<"{backend}"' in target for backend in backends), symbol_name(op)))
+    return next((name for fits, name in devices if fits), devices[0][1] if devices else "")
+
+
+def _remove_host_program(module: ir.Operation, wanted: set[str], backends: set[str]) -> str:
+    """Leaves the wanted executables and the devices; the name of the device for the backends."""
     for op in list(children(module)):
         if op.name == "util.global" and str(op.attributes["type"]) == "!hal.device":
             continue
         if op.name not in ("hal.executable", "hal.executable.source") or symbol_name(op) not in wanted:
             op.erase()
-    return _device(module)
+    return _device(module, backends)
 
 
 def _function(name: str, dispatch: Dispatch, device: str, *, grids: int) -> str:

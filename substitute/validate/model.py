@@ -26,7 +26,7 @@ from .model_inputs import draw_inputs, input_types
 from .reproducer import file_name, write_reproducer
 from .results import ResultVerdict, compare, compare_three, missing
 from .run import build_and_judge
-from .targets import flags_for
+from .targets import flags_for, names_several
 from .verdict import DispatchVerdict
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def validate_model(
     with clock.step("run"):
         ran = _apart(setting, _call_stock, {
             "vmfb": stock.vmfb, "device": device, "function": function, "values": list(inputs), "seed": seed,
-            "signatures": stock.signatures, "call": not case,
+            "signatures": stock.signatures, "call": not case, "several": names_several(setting.flags),
         }, limit_s=STOCK_LIMIT_S)  # fmt: skip
     if isinstance(ran, Death):
         raise DeviceError(
@@ -157,8 +157,7 @@ def validate_model(
             verdicts = judge.of_module(result.vmfb)
     verdict = ModelVerdict(
         plan=result.plan, device=device, seed=seed, results=verdicts, dispatches=alone, seconds=clock.seconds,
-        note=f"the whole model was not compared: stock IREE does not run on {device}: {broken}" if broken
-        else _note(theirs),
+        note=f"the whole model was not compared, only its dispatches: {broken}" if broken else _note(theirs),
     )  # fmt: skip
     if verdict.passed:
         return verdict
@@ -191,18 +190,26 @@ class Called:
 
 def _call_stock(
     *, vmfb: bytes, device: str, function: str | None, values: list[Any], seed: int, signatures: Any, call: bool,
-    progress: Progress,
+    several: bool, progress: Progress,
 ) -> Called:  # fmt: skip
-    """Calls stock IREE; a fault of its own code says nothing of the kernels. Raises `DeviceError`."""
+    """Calls stock IREE; a fault of its own code says nothing of the kernels. Raises `DeviceError`.
+
+    A module for `several` devices is not called, as only one of them is named.
+    """
     from ..device import Session
 
     progress("run stock IREE", None)
+    if several:
+        return Called(function=function or "", values=values, results=[], seconds=0.0,
+                      broken=f"it is for several devices, and {device} is one of them")  # fmt: skip
     with Session(vmfb, device=device) as session:
         called = session.function(function)
         values = values or draw_inputs(called.name, input_types(called, signatures), seed)
         start = time.process_time()
         results, broken = of_stock(session, function, values) if call else ([], "")
         seconds = time.process_time() - start
+    if broken:
+        broken = f"stock IREE does not run on {device}: {broken}"
     return Called(function=called.name, values=values, results=results, broken=broken, seconds=seconds)
 
 
@@ -228,7 +235,7 @@ def of_stock(session: Session, function: str | None, values: list[Any]) -> tuple
     try:
         return session.call(function, values), ""
     except DeviceError as error:
-        return [], words(error)
+        return [], "; ".join(filter(None, (words(error).rstrip("; "), error.next_step)))
 
 
 def judge_plan(setting: Setting, plan: Plan, wanted: Wanted, progress: Progress) -> tuple[DispatchVerdict, ...]:

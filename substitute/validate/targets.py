@@ -26,6 +26,17 @@ def flags_for(device: str, flags: Sequence[str]) -> tuple[str, ...]:
     return add_target(read.flags, device=TARGETS.get(driver_of(device), "")).flags
 
 
+def names_several(flags: Sequence[str]) -> bool:
+    """True if the flags compile for more than one device."""
+    return len(read_flags(flags).listed("iree-hal-target-device")) > 1
+
+
+def foreign(backend: str, device: str) -> str:
+    """Return why code of a backend is not judged on a device; empty for the backend that compiles for it."""
+    own = backend_of(device)
+    return "" if own in (None, backend) else f"it is compiled by {backend} for another device than {device}"
+
+
 def backend_of(device: str) -> str | None:
     """The backend that compiles for a device; None for a driver that is not known here."""
     return "cuda" if is_simulated(device) else BACKENDS.get(driver_of(device))
