@@ -53,9 +53,7 @@ def test_validate_judges_dispatches_and_says_that_the_model_was_not_compared(mod
     judged, other = verdict.dispatches
     assert judged.passed and not judged.skipped and verdict.passed and not verdict.results
     assert other.skipped == "it is compiled by vulkan-spirv for another device than local-sync"
-    assert verdict.note == (
-        "the whole model was not compared, only its dispatches: it is for several devices, and local-sync is one of them"
-    )
+    assert verdict.note.endswith("only its dispatches: it is for several devices, and local-sync is one of them")
     none = validate_model(model, device="local-sync", flags=flags, quick=True, dispatches=False)
     assert none.unproven and not none.passed, "nothing was judged"
 
@@ -63,9 +61,7 @@ def test_validate_judges_dispatches_and_says_that_the_model_was_not_compared(mod
 @pytest.mark.compile
 @pytest.mark.device
 def test_a_module_that_needs_another_device_is_not_called_one_for_another_machine(model: Path) -> None:
-    both = model.with_name("both.mlir")
-    both.write_text(MODEL.replace("@on_a", "@a").replace("@on_b", "@b"))
-    vmfb = compile_model(both, substitute=False, flags=flags_for("local-sync", EQUAL)).vmfb
+    vmfb = compile_model(model, substitute=False, flags=flags_for("local-sync", EQUAL)).vmfb
     with pytest.raises(DeviceError, match="is for several devices") as failure:
         Session(vmfb, device="local-sync")
     assert "b" in failure.value.found
