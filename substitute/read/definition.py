@@ -77,6 +77,22 @@ def _syntax_error(path: Path, text: str, error: ir.MLIRError) -> ManifestError:
     )
 
 
+def _check_tensor(where: str, type_: ir.Type, spec: OperandSpec) -> None:
+    """Raises `ManifestError` for an argument or a result that is no ranked tensor."""
+    from iree.compiler import ir
+
+    if isinstance(type_, ir.RankedTensorType):
+        return
+    scalar = isinstance(type_, ir.FloatType | ir.IntegerType | ir.IndexType)
+    raise ManifestError(
+        f"operand `{spec.name}` of the definition is no tensor", where=where,
+        expected="a ranked tensor, such as tensor<?x4xf32>", found=str(type_),
+        next_step=f"make it tensor<{type_}> and read it with an empty map, affine_map<(i) -> ()>, "
+        "or write its value into the body as a constant" if scalar
+        else "give it a shape; `?` stands for a size that is known at launch",
+    )  # fmt: skip
+
+
 def _read_form(path: Path, function: ir.Operation, specs: tuple[OperandSpec, ...]) -> Form:
     from iree.compiler import ir
 
@@ -93,6 +109,8 @@ def _read_form(path: Path, function: ir.Operation, specs: tuple[OperandSpec, ...
             found=f"{len(arguments)} arguments and {len(returned)} results",
             next_step="make [operands] list the arguments and then the results",
         )
+    for value, spec in zip((*arguments, *returned), specs, strict=True):
+        _check_tensor(where, value.type, spec)
     reader = BodyReader()
     for argument, spec in zip(arguments, specs, strict=False):
         type_ = _type(where, ir.RankedTensorType(argument.type), spec)
