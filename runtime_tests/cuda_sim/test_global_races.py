@@ -195,6 +195,22 @@ def test_rows_of_memory_are_checked_as_single_words_are() -> None:
     assert seen == expected
 
 
+def test_lanes_in_several_allocations() -> None:
+    """Of one load: threads below 9 read memory that nobody writes, the others what block 0 writes."""
+    body = """setp.lt.u32 %p, %t, 9; selp.b64 %m, %s, %m, %p; setp.eq.u32 %q, %b, 0;
+@%q st.global.u32 [%a], %i; @!%q ld.global.u32 %v, [%m]; ret;"""
+    (message,) = races_of(body, blocks=2)
+    assert "is read by thread 9 of block (1, 0, 0) and was written by thread 54 of block (0, 0, 0)" in message
+    assert not races_of(body.replace("%t, 9", "%t, 64"), blocks=2)
+
+
+@pytest.mark.parametrize(("offset", "found"), [(0, False), (4, True)])
+def test_asynchronous_copies_read_device_memory(offset: int, found: bool) -> None:
+    tile = ".shared .align 16 .b8 room[1024]; mul.lo.u32 %v, %t, 4; mov.b32 %x, room; add.u32 %x, %x, %v; "
+    body = "cp.async.ca.shared.global [%x], [%a+{}], 4; cp.async.wait_all; st.global.u32 [%a], %i; ret;"
+    assert bool(races_of(tile + body.format(offset))) == found
+
+
 def test_blocks_that_wait_for_each_other_run_together() -> None:
     """As many as the device holds: a barrier over more than that never ends there either."""
     body = barrier(1) + "ret;}\n"

@@ -164,6 +164,7 @@ def deliver(m: Batch) -> bool:
 
 def _outward(d: Decoder, i: Instruction) -> Run:
     to, _ = d.address(i.operands[0])
+    d.note_store("global", GRAIN)
     origin, _ = d.address(i.operands[1])
     size = d.read(i.operands[2], "u32")
     guard, place = d.guard, d.place

@@ -113,16 +113,17 @@ def look(m: Batch, where: Array | None) -> None:
 def note_global_reads(m: Batch, place: Place, index: Array, size: int, where: Array | None, *, strong: bool) -> None:
     """Race check of reads; `index`: in device memory, in units of `size` bytes."""
     assert m.globals is not None
-    found = _trace(m, index, size)
-    if found is not None:
-        words, own, block, thread, _ = _global_words(m, found, index, size, where)
+    for found in _traces(m, index, size):
+        words, own, block, thread, keep = _global_words(m, found, index, size, where)
         for word in words:
+            if not word.size:
+                continue
             if strong:
                 clash = m.globals.update(found, word, own, block, thread, writes=False)
             else:
                 clash = m.globals.read(found, word, own, block, thread)
             if clash is not None:
-                _report_clash(m, place, found, clash, where, word, "read", "written")
+                _report_clash(m, place, found, clash, where, keep, word, "read", "written")
     if strong:
         look(m, where)
 
@@ -134,7 +135,7 @@ def note_row_reads(m: Batch, place: Place, rows: Rows, size: int, where: Array |
     if found is None:
         return
     words = rows.as_words(size // m.globals.grain, found.first)
-    if found.is_unread(words):
+    if size >= m.globals.grain and found.is_unread(words):
         m.globals.read_rows(found, words, _row_stamps(m, where, size))
     else:
         note_global_reads(m, place, rows.numbers(), size, where, strong=False)
@@ -162,13 +163,12 @@ def _row_stamps(m: Batch, where: Array | None, size: int) -> Array:
 def note_global_atomics(m: Batch, place: Place, index: Array, size: int, where: Array | None) -> None:
     """Race check of atomic operations and strong stores."""
     assert m.globals is not None
-    found = _trace(m, index, size)
-    if found is not None:
-        words, own, block, thread, _ = _global_words(m, found, index, size, where)
+    for found in _traces(m, index, size):
+        words, own, block, thread, keep = _global_words(m, found, index, size, where)
         for word in words:
-            clash = m.globals.update(found, word, own, block, thread, writes=True)
+            clash = m.globals.update(found, word, own, block, thread, writes=True) if word.size else None
             if clash is not None:
-                _report_clash(m, place, found, clash, where, word, "updated", "read or written")
+                _report_clash(m, place, found, clash, where, keep, word, "updated", "read or written")
     look(m, where)
 
 
@@ -176,11 +176,11 @@ def store_global(m: Batch, place: Place, index: Array, values: Array, size: int,
     """Writes to device memory with a race check."""
     assert m.globals is not None
     target = m.view("global", values.dtype)
-    found = _trace(m, index, size)
-    if found is None:
+    traces = _traces(m, index, size)
+    if not traces:
         target[index] = values
         return
-    if _store_fresh(m, found, index, values, size, where, target):
+    if len(traces) == 1 and _store_fresh(m, traces[0], index, values, size, where, target):
         return
     changes = bits_differ(target[index], values)
     target[index] = values
@@ -193,12 +193,13 @@ def store_global(m: Batch, place: Place, index: Array, values: Array, size: int,
             "race", place, lane, f"several lanes write different values to global address {at:#x} at once",
             address=at, space="global", count=int(lost.sum()),
         )  # fmt: skip
-    words, own, block, thread, keep = _global_words(m, found, index, size, where)
-    changes = np.broadcast_to(changes, keep.shape)[keep] if keep is not None else np.broadcast_to(changes, own.shape)
-    for word in words:
-        clash = m.globals.write(found, word, own, block, thread, changes)
-        if clash is not None:
-            _report_clash(m, place, found, clash, where, word, "written", "read or written")
+    for found in traces:
+        words, own, block, thread, keep = _global_words(m, found, index, size, where)
+        changed = np.broadcast_to(changes, own.shape) if keep is None else np.broadcast_to(changes, keep.shape)[keep]
+        for word in words:
+            clash = m.globals.write(found, word, own, block, thread, changed) if word.size else None
+            if clash is not None:
+                _report_clash(m, place, found, clash, where, keep, word, "written", "read or written")
 
 
 def _store_fresh(
@@ -235,10 +236,14 @@ def bits_differ(a: Array, b: Array) -> Array:
     return plain
 
 
-def _trace(m: Batch, index: Array, size: int) -> Trace | None:
-    """The allocation that an access is in; that of its first lane if it is in several."""
+def _traces(m: Batch, index: Array, size: int) -> list[Trace]:
+    """The allocations that an access may be in."""
     assert m.globals is not None
-    return m.globals.find(int(index[0]) * size // m.globals.grain)
+    if not m.globals.traces:
+        return []
+    grain = m.globals.grain
+    low, high = int(index.min()) * size // grain, (int(index.max()) * size + size - 1) // grain
+    return [trace for trace in m.globals.traces if trace.first <= high and low <= trace.last]
 
 
 def _global_stamps(m: Batch, where: Array | None) -> tuple[Array, Array, Array]:
@@ -262,8 +267,9 @@ def _global_words(
     own, block, thread = _global_stamps(m, where)
     if index.shape[0] != own.shape[0]:
         index = np.broadcast_to(index, own.shape)
-    each = size // m.globals.grain
-    first = index * np.int64(each) - np.int64(trace.first)
+    # an asynchronous copy may read less than a word, as all writes are of whole words
+    each = max(1, size // m.globals.grain)
+    first = index * np.int64(size) // np.int64(m.globals.grain) - np.int64(trace.first)
     keep: Array | None = (first >= 0) & (first <= trace.last - trace.first - each + 1)
     assert keep is not None
     if keep.all():
@@ -274,11 +280,19 @@ def _global_words(
 
 
 def _report_clash(
-    m: Batch, place: Place, trace: Trace, clash: Clash, where: Array | None, word: Array, now: str, before: str
+    m: Batch,
+    place: Place,
+    trace: Trace,
+    clash: Clash,
+    where: Array | None,
+    keep: Array | None,
+    word: Array,
+    now: str,
+    before: str,
 ) -> None:
     assert m.globals is not None
     first = int(clash.where[0])
-    lane = int(m.chosen(where)[min(first, len(m.chosen(where)) - 1)])
+    lane = int(m.chosen(where)[first if keep is None else np.flatnonzero(keep)[first]])
     offset = int(word[first]) * m.globals.grain
     one = trace.allocation
     x, y, _ = m.geometry.grid
