@@ -49,6 +49,18 @@ CMPI = ("eq", "ne", "slt", "sle", "sgt", "sge", "ult", "ule", "ugt", "uge")
 CMPF = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
 
 
+FAULTS = frozenset(
+    (f"math.{name}", t)
+    for t, names in {
+        "f32": ("cbrt", "powf", "fpowi", "sin", "cos", "tan", "log10", "erfc"),
+        "f64": ("powf", "fpowi", "cbrt", "erf", "erfc", "log2", "log10", "sin", "cos", "tan", "asin", "acos", "atan",
+                "atan2", "tanh"),
+    }.items()
+    for name in names
+) | {("arith.remf", "f64")}  # fmt: skip
+"""Operations that IREE computes wrong, or does not compile, on its own: README.md says how."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
     """One function: an element-wise body over vectors."""
@@ -265,15 +277,18 @@ def main() -> int:
     programs = [*single_operations(), *(random_program(chance) for _ in range(arguments.random))]
     programs = [p for p in programs if arguments.only in "\n".join(p.lines)]
     subject = Subject(kernels=arguments.kernels, device=arguments.device)
-    differing = 0
+    differing = of_iree = 0
     with tempfile.TemporaryDirectory() as folder:
         for start in range(0, len(programs), arguments.chunk):
             for program, words in compare(
                 programs[start : start + arguments.chunk], Path(folder), arguments.seed, subject
             ):
-                differing += 1
-                print(f"{' / '.join(program.lines)}: {words}", flush=True)
-    print(f"{len(programs)} programs, seed {arguments.seed}: {differing} differ")
+                known = not subject.kernels and any(
+                    f"{op} " in n and f": {t}" in n for op, t in FAULTS for n in program.lines
+                )
+                differing, of_iree = differing + (not known), of_iree + known
+                print(f"{'known fault of IREE: ' if known else ''}{' / '.join(program.lines)}: {words}", flush=True)
+    print(f"{len(programs)} programs, seed {arguments.seed}: {differing} differ, {of_iree} by known faults of IREE")
     return int(differing > 0)
 
 
