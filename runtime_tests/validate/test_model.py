@@ -229,8 +229,14 @@ def test_stock_code_that_does_not_run() -> None:
 def test_nothing_that_was_judged_is_not_right() -> None:
     right, gone = compare(0, f32(1), f32(1)), missing(0, f32(1), "the model does not run: it is gone")
     assert (gone.passed, gone.reason, gone.type) == (False, "the model does not run: it is gone", "1xf32")
-    plan = Plan(substitutions=(), decisions=(), dispatches=())
-    for results, passed in (((right,), True), ((right, gone), False), ((), False)):
+    nothing = Plan(substitutions=(), decisions=(), dispatches=())
+    something = Plan(substitutions=(object(),), decisions=(), dispatches=())  # type: ignore[arg-type]
+    for plan, results, passed in (
+        (something, (right,), True),
+        (something, (right, gone), False),
+        (something, (), False),
+        (nothing, (right,), False),
+    ):
         assert ModelVerdict(plan=plan, device="gpu", seed=0, results=results, note="").passed == passed
 
 

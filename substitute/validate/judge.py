@@ -188,7 +188,7 @@ def _find(case: Case, runs: Sequence[Ran], flying: Sequence[Ran], guarded: Seque
     """The first stage that does not pass, in the protocol's order, and the number of the result, or -1 for none."""
     for run in (*runs, *flying, *guarded):
         if run.faults:
-            return Finding(stage="guard", message="; ".join(map(str, run.faults))), -1
+            return Finding(stage="guard", message="; ".join(dict.fromkeys(map(str, run.faults)))), -1
     patterns = (runs[0].arrangement.pattern, runs[1].arrangement.pattern)
     for number, e in enumerate(case.expected):
         first, second = (e.read(_binding(case, run, e)) for run in runs)
