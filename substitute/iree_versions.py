@@ -80,9 +80,15 @@ WORKAROUNDS = (
 @lru_cache(maxsize=1)
 def installed_version() -> str:
     """Return the installed compiler's version as `3.13`."""
+    return ".".join(installed_release().split(".")[:2])
+
+
+@lru_cache(maxsize=1)
+def installed_release() -> str:
+    """Return the installed compiler's whole version, such as `3.13.0`."""
     from iree.compiler.version import VERSION
 
-    return ".".join(VERSION.split(".")[:2])
+    return str(VERSION)
 
 
 def is_needed(workaround: Workaround) -> bool:

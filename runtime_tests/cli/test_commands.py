@@ -12,6 +12,7 @@ from runtime_tests.cli.conftest import Pretended, Run
 from substitute import device, validate
 from substitute.model.plan import Plan
 from substitute.validate import ModelVerdict, ResultVerdict
+from substitute.validate.judge import Options
 
 pytestmark = pytest.mark.unit
 
@@ -239,6 +240,7 @@ def test_validate(
         "weak\n"
         f"{word} on local-task, inputs drawn with --seed=7; 1 of 2 dispatches substituted\n"
     )
+    assert seen.options.pop("options") == Options()
     assert seen.options == {
         "device": "local-task", "kernels": (), "builtin": True, "flags": ("--iree-x=y",), "plan": None,
         "function": None, "seed": 7, "inputs": [], "isolate": True, "expected": [], "quick": False, "case": "",

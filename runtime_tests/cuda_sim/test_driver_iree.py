@@ -326,7 +326,9 @@ def test_the_command_validates(cuda_sim: str, tmp_path: Path) -> None:
     model.write_text(NEGATE)
     done = CliRunner().invoke(cli, ["validate", str(model), "--device=cuda-sim"], standalone_mode=False)
     assert done.exception is None, done.exception
-    assert done.return_value == 0, done.output
+    # no kernel takes anything: IREE agrees with itself, which proves nothing of a kernel
+    assert done.return_value == 1, done.output
+    assert "not judged: no kernel takes a dispatch of the model" in done.output
 
 
 def test_the_command_starts_programs(cuda_sim: str, program: Path) -> None:

@@ -118,14 +118,13 @@ def _prepare(
     compilation.module = stock.clone().operation
     plan, sites = _planned(compilation, clock, [folder], builtin=False, chosen=None, only="candidate")
     del sites
-    local = right.device.startswith("local")
     wanted = Wanted(quick=quick, seed=seed, launches=8, shapes=tuple(shapes), labels=labels)
-    subjects = [s for s in _subjects(stock, plan, clock, wanted, local=local) if s.cases]
+    subjects = [s for s in _subjects(stock, plan, clock, wanted, {}, device=right.device) if s.cases]
     judged = [s for s in subjects if not s.cases[0].label.endswith(f": {TYPICAL}")]
     typical: Sequence[Subject] = ()
     if plain:
         drawn = replace(wanted, quick=False, seeds=DRAWS, seed=100, case=f": {TYPICAL} [")
-        typical = [_usual(s) for s in _subjects(stock, plan, clock, drawn, local=local) if s.cases]
+        typical = [_usual(s) for s in _subjects(stock, plan, clock, drawn, {}, device=right.device) if s.cases]
     by_name = {s.dispatch.name: s.dispatch for s in plan.substitutions}
     names = {name: f"run_{i}" for i, name in enumerate(by_name)}
 

@@ -62,7 +62,8 @@ class Built:
     ) -> None:  # fmt: skip
         model = folder / "model.mlir"
         model.write_text(text)
-        result = compile_model(model, flags=flags, kernels=kernels, builtin=False)
+        # other flags than the usual ones in a process of their own: some of the compiler's belong to the process
+        result = compile_model(model, flags=flags, kernels=kernels, builtin=False, isolate=flags != CUDA)
         self.vmfb = result.vmfb
         self.kernels = [s.kernel.name for s in result.plan.substitutions]
         self.dispatches = len(result.plan.dispatches)

@@ -49,12 +49,13 @@ def test_audit_judges_what_belongs_to_the_device(model: Path) -> None:
 @pytest.mark.device
 def test_validate_judges_dispatches_and_says_that_the_model_was_not_compared(model: Path) -> None:
     flags = (*KINDS, "--iree-hal-link-executables=false")
-    verdict = validate_model(model, device="local-sync", flags=flags, quick=True)
+    # in processes of their own: the flag belongs to the process
+    verdict = validate_model(model, device="local-sync", flags=flags, quick=True, isolate=True)
     judged, other = verdict.dispatches
     assert judged.passed and not judged.skipped and verdict.passed and not verdict.results
     assert other.skipped == "it is compiled by vulkan-spirv for another device than local-sync"
     assert verdict.note.endswith("only its dispatches: it is for several devices, and local-sync is one of them")
-    none = validate_model(model, device="local-sync", flags=flags, quick=True, dispatches=False)
+    none = validate_model(model, device="local-sync", flags=flags, quick=True, dispatches=False, isolate=True)
     assert none.unproven and not none.passed, "nothing was judged"
 
 

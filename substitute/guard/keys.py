@@ -99,10 +99,10 @@ def _surroundings() -> tuple[bytes, ...]:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
         model = next((line for line in lines if line.startswith("model name")), "")
     machine = (platform.machine(), model, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0)
-    from iree.compiler.version import VERSION
+    from ..iree_versions import installed_release
 
     states = [read_state(path) for path in program_files()]
-    return repr((sys.version, VERSION, states, sorted(set(list_installed())), machine)).encode(), b""
+    return repr((sys.version, installed_release(), states, sorted(set(list_installed())), machine)).encode(), b""
 
 
 def _content(path: Path) -> bytes:
