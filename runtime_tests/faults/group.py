@@ -113,18 +113,19 @@ def _prepare(
     shapes: Sequence[Any], *, quick: bool, seed: int, plain: bool,
 ) -> tuple[Any, Prepared, dict[str, Any]]:  # fmt: skip
     """The plan, the cases, and the dispatches by the name of the harness's function."""
-    from substitute.validate.build import Baseline, Wanted, _planned, _subjects, _with_baseline
+    from substitute.validate.build import Baseline, Wanted, _launches, _planned, _subjects, _with_baseline
 
     compilation.module = stock.clone().operation
     plan, sites = _planned(compilation, clock, [folder], builtin=False, chosen=None, only="candidate")
     del sites
     wanted = Wanted(quick=quick, seed=seed, launches=8, shapes=tuple(shapes), labels=labels)
-    subjects = [s for s in _subjects(stock, plan, clock, wanted, {}, device=right.device) if s.cases]
+    launches = _launches(compilation, stock, wanted, right.device, {}, clock)
+    subjects = [s for s in _subjects(stock, plan, clock, wanted, launches, device=right.device) if s.cases]
     judged = [s for s in subjects if not s.cases[0].label.endswith(f": {TYPICAL}")]
     typical: Sequence[Subject] = ()
     if plain:
         drawn = replace(wanted, quick=False, seeds=DRAWS, seed=100, case=f": {TYPICAL} [")
-        typical = [_usual(s) for s in _subjects(stock, plan, clock, drawn, {}, device=right.device) if s.cases]
+        typical = [_usual(s) for s in _subjects(stock, plan, clock, drawn, launches, device=right.device) if s.cases]
     by_name = {s.dispatch.name: s.dispatch for s in plan.substitutions}
     names = {name: f"run_{i}" for i, name in enumerate(by_name)}
 
