@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 def test_flags_count_that_may_change_code_and_no_others() -> None:
     none = _demands(())
     assert _demands(HOST_FLAGS) == none
-    assert _demands((*HOST_FLAGS, "--iree-hal-dump-executable-files-to=/tmp/x")) == none
+    assert _demands((*HOST_FLAGS, "--iree-hal-dump-executable-files-to=dumped")) == none
     reassociate = "--iree-llvmcpu-reassociate-fp-reductions"
     found = {_demands((f"{reassociate}={value}",)) for value in ("true", "false")}
     assert len(found | {none}) == 3
