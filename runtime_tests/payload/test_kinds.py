@@ -12,19 +12,25 @@ import pytest
 
 import substitute
 from substitute.errors import PayloadError
-from substitute.model.payload_kind import PayloadKind
+from substitute.model.payload_kind import CodeKind, PayloadKind
 from substitute.model.target import BACKENDS
 from substitute.payload import kinds
+from substitute.payload.kinds.rewriting import BodyRewriter
 
 pytestmark = pytest.mark.unit
 SOURCES = Path(substitute.__file__).parent
 MODULE = """
-from substitute.model.payload_kind import PayloadKind
+from substitute.model.payload_kind import CodeKind
 
 
-class Template(PayloadKind):
+class Incomplete(CodeKind):
     name = "{name}"
     backends = ("llvm-cpu",)
+
+
+class Template(Incomplete):
+    def build(self, request, linked):
+        raise AssertionError
 
 
 KIND = Template()
@@ -63,8 +69,8 @@ def test_facts_agree_with_each_other(kind: PayloadKind) -> None:
     assert not (kind.slots and kind.arguments == "none")
     assert not (kind.rewrites_body and kind.keeps_body)
     assert kind.needs_entry <= kind.has_file
-    builds = type(kind).build is not PayloadKind.build
-    assert builds != kind.rewrites_body, "a kind either makes a payload or rewrites the body"
+    assert isinstance(kind, CodeKind) != isinstance(kind, BodyRewriter), "it makes a payload or rewrites the body"
+    assert kind.rewrites_body == isinstance(kind, BodyRewriter)
 
 
 @pytest.mark.parametrize("kind", kinds.KINDS, ids=str)
@@ -91,13 +97,25 @@ def test_two_kinds_of_one_name(name: str, other: str, tmp_path: Path, monkeypatc
     assert raised.value.found.startswith(f"{other} and ")
 
 
-@pytest.mark.parametrize(("attribute", "found"), [("NOT_A_KIND", "str"), ("MISSING", "AttributeError")])
+@pytest.mark.parametrize(
+    ("attribute", "found"), [("NOT_A_KIND", "str"), ("MISSING", "AttributeError"), ("Incomplete", "ABCMeta")]
+)
 def test_an_entry_that_is_no_kind(attribute: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, f"broken_{found.lower()}", "llvm-template", attribute)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(PayloadError, match="cannot be used") as raised:
         kinds.find_kind("llvm-template")
     assert found in raised.value.found
+
+
+def test_a_kind_that_makes_nothing_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "without_build", "llvm-nothing")
+    file = tmp_path / "without_build.py"
+    file.write_text(file.read_text().replace("KIND = Template()", "KIND = Incomplete()"))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PayloadError, match="cannot be used") as raised:
+        kinds.find_kind("llvm-nothing")
+    assert "abstract" in raised.value.found and "build" in raised.value.found
 
 
 def test_nothing_outside_compares_a_kind_by_its_name() -> None:

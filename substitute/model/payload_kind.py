@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -29,8 +30,11 @@ BODY_FORMATS = frozenset((PayloadFormat.LLVM_DIALECT, PayloadFormat.SPIRV_DIALEC
 """Formats that leave the variant with a body, where the others make it external."""
 
 
-class PayloadKind:
-    """One kind of payload: a subclass with class attributes that differ from these, and `build`.
+class PayloadKind(ABC):
+    """One kind of payload: a subclass with class attributes that differ from these.
+
+    Kinds that make code are subclasses of `CodeKind`; those that give IREE another body to compile are
+    `substitute.payload.kinds.rewriting.BodyRewriter`s.
 
     The toolkit's own kinds are listed in `substitute.payload.kinds`; a package adds one through the entry-point group
     `substitute.payload_kinds`, whose entry names an instance. Nothing outside the kind compares its name.
@@ -118,12 +122,16 @@ class PayloadKind:
         """Return why the kernel's code cannot be made for a dispatch that its definition matches; empty: it can."""
         return ""
 
-    def load(self, kernel: Kernel) -> None:
+    def load(self, kernel: Kernel) -> None:  # noqa: B027 (most kinds need nothing)
         """Load what making code for this kernel needs, while there is time; leaving it out costs time later."""
 
+
+class CodeKind(PayloadKind):
+    """A kind whose payload is code that is embedded."""
+
+    @abstractmethod
     def build(self, request: Request, linked: frozenset[str]) -> Payload:
         """Make the code and verify it against the dispatch; `linked` are functions that objects beside it define.
 
         Raises `PayloadError`.
         """
-        raise NotImplementedError(self.name)

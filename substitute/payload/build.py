@@ -9,6 +9,7 @@ from ..errors import PayloadError
 from ..match.devices import derive_target
 from ..model.dispatch import Dispatch
 from ..model.kernel import Kernel
+from ..model.payload_kind import CodeKind
 from ..model.plan import Payload, Request, Substitution
 from . import store
 from .attached import check_objects, check_spec_ids, resolve_constants
@@ -61,7 +62,9 @@ def _make_shared(request: Request, key: str) -> Payload:
 def _make(request: Request) -> Payload:
     kernel = request.substitution.kernel
     linked = check_objects(kernel, request.substitution.dispatch.target) if kernel.payload.objects else frozenset()
-    payload = kernel.payload.kind.build(request, linked)
+    kind = kernel.payload.kind
+    assert isinstance(kind, CodeKind), kind
+    payload = kind.build(request, linked)
     if kernel.executable_constants:
         payload = replace(payload, constants=resolve_constants(request))
         check_spec_ids(payload, str(kernel.payload.path))

@@ -13,6 +13,7 @@ from dataclasses import replace
 from ..cache.content import digest_content
 from ..model.dispatch import Dispatch, Named, Nest, Operand, Program, Read, Stage, View, Write
 from ..model.plan import Match, Placement, Substitution
+from .kinds import KINDS
 from .store import kernel_state, program_state
 from .symbols import sanitize
 
@@ -23,7 +24,11 @@ CALLED_WITH_POINTERS = frozenset({"llvm-cpu"})
 def shared_key(substitution: Substitution) -> str:
     """Return the key of the code of `without_place(substitution)`; empty if it depends on more than can be known."""
     kernel, dispatch = substitution.kernel, substitution.dispatch
-    if not kernel.payload.kind.depends_on_program(kernel) or kernel.payload.objects or kernel.executable_constants:
+    kind = kernel.payload.kind
+    # the code of another package's kind is none of the files that are looked at
+    if kind not in KINDS or not kind.depends_on_program(kernel):
+        return ""
+    if kernel.payload.objects or kernel.executable_constants:
         return ""
     name = "" if dispatch.target.backend in CALLED_WITH_POINTERS else dispatch.name
     reduced = without_place(substitution)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from ...model.dispatch import Dispatch
 from ...model.kernel import Kernel
-from ...model.payload_kind import PayloadFormat, PayloadKind
+from ...model.payload_kind import CodeKind, PayloadFormat
 from ...model.plan import Payload, Request
 
 
-class _CudaCode(PayloadKind):
+class _CudaCode(CodeKind):
     backends = ("cuda",)
     sized_backends = ("cuda",)
     linked_suffixes = ()
 
+    @abstractmethod
     def read_ptx(self, kernel: Kernel, arch: str) -> tuple[str, str]:
         """Return the PTX text, and what messages call it."""
-        raise NotImplementedError
 
     def build(self, request: Request, linked: frozenset[str]) -> Payload:
         from ...match.target import architecture

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ...model.payload_kind import PayloadFormat, PayloadKind
+from ...model.payload_kind import CodeKind, PayloadFormat
 from ...model.plan import Payload, Request
 
 
-class _DialectText(PayloadKind):
+class _DialectText(CodeKind):
     keeps_body = True
     format: ClassVar[PayloadFormat]
 

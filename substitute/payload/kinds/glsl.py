@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from ...model.dispatch import Dispatch
+from abc import abstractmethod
+
 from ...model.kernel import Kernel
-from ...model.payload_kind import PayloadFormat, PayloadKind
+from ...model.payload_kind import CodeKind, PayloadFormat
 from ...model.plan import Generated, Payload, Request
+from .generator import GeneratorKind
 from .spirv import verify_shader
 
 
-class _GlslCode(PayloadKind):
+class _GlslCode(CodeKind):
     backends = ("vulkan-spirv",)
     arguments = "views"
     strides = "read"
     has_executable_constants = True
     linked_suffixes = ()
 
+    @abstractmethod
     def shader(self, request: Request) -> Generated:
         """Return the complete shader. Raises `PayloadError`."""
-        raise NotImplementedError
 
     def build(self, request: Request, linked: frozenset[str]) -> Payload:
         from ..glsl import compile_glsl, features_of
@@ -62,26 +64,10 @@ class GlslSource(_GlslCode):
         )
 
 
-class GlslGenerator(_GlslCode):
+class GlslGenerator(GeneratorKind, _GlslCode):
     """A Python file whose `generate(request)` returns a whole shader."""
 
     name = "glsl-generator"
-    slots = ("prologue", "epilogue")
-    sees_dispatch = True
-    launch = "code"
-
-    def depends_on_program(self, kernel: Kernel) -> bool:
-        return kernel.builtin
-
-    def refuse(self, kernel: Kernel, dispatch: Dispatch) -> str:
-        from ..generator import refuse_dispatch
-
-        return refuse_dispatch(kernel, dispatch)
-
-    def load(self, kernel: Kernel) -> None:
-        from ..generator import load_generator
-
-        load_generator(kernel)
 
     def shader(self, request: Request) -> Generated:
         from ..generator import generate

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
-from ...model.dispatch import Dispatch
 from ...model.kernel import Kernel
-from ...model.payload_kind import PayloadFormat, PayloadKind
+from ...model.payload_kind import CodeKind, PayloadFormat
 from ...model.plan import Payload, Request
+from .generator import GeneratorKind
 
 BACKENDS = ("llvm-cpu", "cuda", "rocm")
 
 
-class LlvmGenerator(PayloadKind):
+class LlvmGenerator(GeneratorKind):
     """A Python file whose `generate(request)` returns LLVM IR for one dispatch."""
 
     name = "llvm-generator"
     backends = BACKENDS
-    slots = ("prologue", "epilogue")
-    sees_dispatch = True
-    arguments = "views"
-    strides = "read"
-    launch = "code"
-
-    def depends_on_program(self, kernel: Kernel) -> bool:
-        return kernel.builtin
-
-    def refuse(self, kernel: Kernel, dispatch: Dispatch) -> str:
-        from ..generator import refuse_dispatch
-
-        return refuse_dispatch(kernel, dispatch)
-
-    def load(self, kernel: Kernel) -> None:
-        from ..generator import load_generator
-
-        load_generator(kernel)
 
     def build(self, request: Request, linked: frozenset[str]) -> Payload:
         from ..generator import generate
@@ -54,7 +37,7 @@ class LlvmGenerator(PayloadKind):
         )
 
 
-class _LlvmFile(PayloadKind):
+class _LlvmFile(CodeKind):
     """One function, compiled elsewhere or written by hand."""
 
     backends = BACKENDS
@@ -64,9 +47,9 @@ class _LlvmFile(PayloadKind):
     def depends_on_program(self, kernel: Kernel) -> bool:
         return True
 
+    @abstractmethod
     def parse(self, data: bytes, where: str) -> Any:
         """Parse the file's content into an LLVM module. Raises `PayloadError`."""
-        raise NotImplementedError
 
     def build(self, request: Request, linked: frozenset[str]) -> Payload:
         from ..file import check_content, read_code

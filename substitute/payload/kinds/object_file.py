@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ...model.dispatch import Dispatch
 from ...model.kernel import Kernel
-from ...model.payload_kind import PayloadFormat, PayloadKind
+from ...model.payload_kind import CodeKind, PayloadFormat
 from ...model.plan import Payload, Request
 
 
-class ObjectFile(PayloadKind):
+class ObjectFile(CodeKind):
     """An ELF object for the CPU."""
 
     name = "object"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ...model.payload_kind import PayloadFormat, PayloadKind
+from ...model.payload_kind import CodeKind, PayloadFormat
 from ...model.plan import Payload, Request
 from ...model.target import BACKENDS
 
 
-class OwnCode(PayloadKind):
+class OwnCode(CodeKind):
     """IREE compiles the body as it is, with objects, a compilation_info or a workgroup count."""
 
     name = "iree"

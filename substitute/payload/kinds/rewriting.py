@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from ...model.kernel import Kernel
@@ -25,9 +26,9 @@ class BodyRewriter(PayloadKind):
         """Return why a body cannot be rewritten; empty: it can."""
         return ""
 
+    @abstractmethod
     def rewrite(self, site: Site, substitution: Substitution) -> None:
         """Change the body in place. Raises `PayloadError`."""
-        raise NotImplementedError
 
 
 class MlirBody(BodyRewriter):

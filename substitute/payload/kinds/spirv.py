@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ...model.payload_kind import PayloadFormat, PayloadKind
+from ...model.payload_kind import CodeKind, PayloadFormat
 from ...model.plan import Payload, Request
 
 
-class SpirvBinary(PayloadKind):
+class SpirvBinary(CodeKind):
     """A finished shader; sizes and offsets are frozen into its specialization constants."""
 
     name = "spirv"
