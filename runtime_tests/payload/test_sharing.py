@@ -22,6 +22,7 @@ from substitute.filter.executable import AtOnce
 from substitute.model.plan import Plan
 from substitute.payload import generator, store
 from substitute.payload.build import Order, build, make, prepare
+from substitute.payload.kinds.llvm import LlvmGenerator
 from substitute.pipeline import Built, Clock, make_payloads, plan_executables
 from substitute.progress import silent
 
@@ -162,6 +163,20 @@ def test_a_persons_generator_shares_nothing(tmp_path: Path) -> None:
     assert not kernel.payload.kind.depends_on_program(kernel)
     (built_in,) = (s.kernel for s in plan_of(STATIC).substitutions)
     assert built_in.payload.kind.depends_on_program(built_in)
+
+
+def test_a_kind_of_another_package_shares_nothing() -> None:
+    """Its code is in no file that is looked at; the same kernel of the toolkit's own kind is the twin."""
+
+    class TheirGenerator(LlvmGenerator):
+        name = "their-generator"
+
+    (order,) = orders_of(plan := plan_of(STATIC))
+    assert order.key
+    (substitution,) = plan.substitutions
+    payload = replace(substitution.kernel.payload, kind=TheirGenerator())
+    theirs = replace(substitution, kernel=replace(substitution.kernel, payload=payload))
+    assert prepare(theirs).key == ""
 
 
 def test_a_second_run_takes_payloads_from_the_cache(cache: Path, generated: list[str]) -> None:
