@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from .compiler import Compilation, load_model
+from .embed import substitute_dispatches
 from .errors import CompilerCrash, SubstituteError
 from .flags import with_default_target
+from .frontend import plan_module, scratch_folder, worker_threads
 from .isolate import Call, describe_crash, isolated
-from .pipeline import Clock, plan_module, scratch_folder, substitute_dispatches, worker_threads
-from .progress import Progress
+from .progress import Clock, Progress
 
 STEP = "find the executable that crashes it"
 NO_THREADS = "--mlir-disable-threading"

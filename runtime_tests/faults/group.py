@@ -47,8 +47,8 @@ def build_group(variants: Sequence[Variant], folder: Path, *, quick: bool, seed:
     """
     from substitute.compiler import Compilation
     from substitute.flags import with_default_target
-    from substitute.pipeline import Clock, scratch_folder, worker_threads
-    from substitute.progress import silent
+    from substitute.frontend import scratch_folder, worker_threads
+    from substitute.progress import Clock, silent
     from substitute.validate.targets import flags_for
 
     first = variants[0]
@@ -160,8 +160,7 @@ def _build(
     compilation: Any, stock: Any, variant: Variant, kernels: Path, dispatches: Mapping[str, Any], workers: Any,
     scratch: Path,
 ) -> Built:  # fmt: skip
-    from substitute.pipeline import Clock
-    from substitute.progress import silent
+    from substitute.progress import Clock, silent
     from substitute.validate.build import _planned, finish, isolate_kernels
 
     clock = Clock(silent)

@@ -17,7 +17,9 @@ def executables_in_process(model: Path, flags: Sequence[str], *, builtin: bool) 
 
 def _work(*, model: Path, flags: Sequence[str], builtin: bool, progress: Progress) -> str:
     from substitute.compiler import Compilation
-    from substitute.pipeline import Clock, plan_module, scratch_folder, substitute_dispatches, worker_threads
+    from substitute.embed import substitute_dispatches
+    from substitute.frontend import plan_module, scratch_folder, worker_threads
+    from substitute.progress import Clock
 
     with worker_threads() as workers, scratch_folder() as folder, Compilation(flags, name="model") as compilation:
         compilation.parse(model)

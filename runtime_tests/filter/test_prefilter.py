@@ -47,8 +47,8 @@ def test_a_kernel_that_takes_an_executable_is_never_ruled_out(executables: Execu
     from iree.compiler import ir
 
     from substitute.filter.executable import new_context, parse
-    from substitute.pipeline import Clock, plan_executables
-    from substitute.progress import silent
+    from substitute.frontend import plan_executables
+    from substitute.progress import Clock, silent
 
     kernels = load_catalog([]).kernels
     taken = ruled_out = 0

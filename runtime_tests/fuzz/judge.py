@@ -23,11 +23,12 @@ from substitute.compiler import Compilation
 from substitute.crash import NO_THREADS
 from substitute.device import Session
 from substitute.device.raw import RawModule
+from substitute.embed import substitute_dispatches
 from substitute.errors import CompilerError, DeviceError, SubstituteError
 from substitute.flags import with_default_target
+from substitute.frontend import plan_module, scratch_folder, worker_threads
 from substitute.golden import evaluate_function
-from substitute.pipeline import Clock, plan_module, scratch_folder, substitute_dispatches, worker_threads
-from substitute.progress import silent
+from substitute.progress import Clock, silent
 from substitute.read.module import read_module
 from substitute.validate.allowance import SLACK
 from substitute.validate.baseline import run_baseline

@@ -165,7 +165,8 @@ def build_model(what: ModelProgram, folder: Path, progress: Progress) -> tuple[W
 def build_timed(what: Problem, folder: Path, progress: Progress) -> Timed:
     """A problem at its own size: PTX and launch, no inputs. Raises `SubstituteError`."""
     from substitute.compiler import Compilation
-    from substitute.pipeline import Clock, plan_module, scratch_folder, worker_threads
+    from substitute.frontend import plan_module, scratch_folder, worker_threads
+    from substitute.progress import Clock
     from substitute.read.module import read_module
     from substitute.validate.build import finish, isolate_kernels
     from substitute.validate.harness import isolate_dispatches

@@ -18,13 +18,14 @@ from runtime_tests.read.executables import CPU, VULKAN, context, executable, par
 from runtime_tests.read.programs import elementwise, matmul
 from substitute import Session, compile_model
 from substitute.catalog.catalog import load_catalog
+from substitute.embed import Built, make_payloads
 from substitute.filter.executable import AtOnce
+from substitute.frontend import plan_executables
 from substitute.model.plan import Plan
 from substitute.payload import generator, store
 from substitute.payload.build import Order, build, make, prepare
 from substitute.payload.kinds.llvm import LlvmGenerator
-from substitute.pipeline import Built, Clock, make_payloads, plan_executables
-from substitute.progress import silent
+from substitute.progress import Clock, silent
 
 pytestmark = pytest.mark.compile
 

@@ -171,9 +171,10 @@ def test_a_new_workgroup_size_for_the_same_body(tmp_path: Path) -> None:
 def test_the_count_is_the_tiles(tmp_path: Path) -> None:
     """64/16 · 96/32 workgroups, as the compiler prints them."""
     from substitute.compiler import Compilation
+    from substitute.embed import substitute_dispatches
     from substitute.flags import with_default_target
-    from substitute.pipeline import Clock, plan_module, scratch_folder, substitute_dispatches, worker_threads
-    from substitute.progress import silent
+    from substitute.frontend import plan_module, scratch_folder, worker_threads
+    from substitute.progress import Clock, silent
 
     manifest = OWN.format(launch=f"compilation_info = '''{TILES.format(m=16)}'''")
     folder = kernel(tmp_path / "tiles", manifest, {})

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from substitute.compiler import Compilation
-from substitute.pipeline import Clock, plan_module, scratch_folder, substitute_dispatches, worker_threads
-from substitute.progress import silent
+from substitute.embed import substitute_dispatches
+from substitute.frontend import plan_module, scratch_folder, worker_threads
+from substitute.progress import Clock, silent
 from substitute.read.module import children, symbol_name
 from substitute.rewrite.host import list_references
 

@@ -33,7 +33,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from iree.compiler import ir
-from substitute.pipeline import Clock, plan_executables
+from substitute.frontend import plan_executables
+from substitute.progress import Clock
 from substitute.progress import silent
 from substitute.catalog.catalog import load_catalog
 from substitute.model.kernel import DeviceTest

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..bindings import leave_classes, settle_bindings
 from ..catalog.catalog import Library, builtin_folders, open_library, pack_folders
+from ..embed import Built, make_payloads, put_payloads
 from ..errors import ModelError, SubstituteError
+from ..frontend import list_choices, plan_executables, without_dispatches
 from ..match.planner import Chosen
 from ..model.kernel import Kernel
 from ..model.plan import Payload, Plan, dispatch_key
-from ..pipeline import Built, Clock, choices, make_payloads, plan_executables, put_payloads, without
 from ..plan_file import load_plan
-from ..progress import silent
+from ..progress import Clock, silent
 from .client import file_name
 from .options import Options
 from .store import Prefilter, Stamp, make_stamp
@@ -163,9 +164,9 @@ def rewrite_executable(
         checked = _checked(text, plan, sites, built, chosen=knowledge.chosen is not None)
         refused = frozenset(c.key for c in checked if c.left_out)
         if refused and chosen is None:
-            left = without(plan, refused)
+            left = without_dispatches(plan, refused)
             if any(s.kernel.payload.kind.rewrites_body for s in plan.substitutions):  # they have changed the module
-                return rewrite_executable(data, knowledge, context, objects, chosen=choices(left))
+                return rewrite_executable(data, knowledge, context, objects, chosen=list_choices(left))
             plan, built = left, [b for b in built if dispatch_key(b.substitution.dispatch) not in refused]
             if not built:
                 return Outcome(name=name, text=None, report=_report(name, plan, {}, checked))

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from ..embed import Built
 from ..errors import CompilerCrash, PlanError, SubstituteError, TimeOut
 from ..isolate import Call, Child
 from ..model.dispatch import Dispatch
 from ..model.plan import Key, dispatch_key
-from ..pipeline import Built
 from ..progress import Progress
 from ..read.module import find_sites
 from . import store

@@ -29,7 +29,7 @@ from ..model.plan import Substitution
 if TYPE_CHECKING:
     from iree.compiler import ir
 
-    from ..pipeline import Built
+    from ..embed import Built
 
 FORMAT = b"1"
 """Changes with what a verdict means."""

@@ -14,8 +14,8 @@ from .verdict import Check, Checked, leaves_out, refuse_own
 if TYPE_CHECKING:
     from iree.compiler import ir
 
+    from ..embed import Built
     from ..model.plan import Plan
-    from ..pipeline import Built
 
 
 def anything_refused() -> bool:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..embed import Built, put_payloads
 from ..match.target import architecture
 from ..model.dispatch import Dispatch, Target
 from ..model.plan import Key, dispatch_key
-from ..pipeline import Built, Clock, put_payloads
-from ..progress import silent
+from ..progress import Clock, silent
 from ..read.module import children, find_sites
 from ..validate.case import Launch
 from ..validate.harness import isolate_dispatches

@@ -13,8 +13,7 @@ from ..device.raw import RawModule
 from ..errors import CompilerCrash, CompilerError, SubstituteError
 from ..isolate import Call, isolated
 from ..match.alignment import OF_BINDINGS
-from ..pipeline import Clock
-from ..progress import Progress, silent
+from ..progress import Clock, Progress, silent
 from .case import Case
 from .judge import Options, judge_case
 from .prepare import make_case

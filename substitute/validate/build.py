@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from ..bindings import settle_bindings
 from ..compiler import Compilation, bytecode_of, load_model
+from ..embed import substitute_dispatches
 from ..errors import CompilerError, SubstituteError
 from ..flags import read_flags, with_default_target
+from ..frontend import plan_executables, plan_module, scratch_folder, worker_threads
 from ..isolate import Child, threads_are_loaded
 from ..match.alignment import OF_BINDINGS
 from ..match.planner import Chosen
 from ..model.dispatch import Dispatch
-from ..pipeline import Clock, plan_executables, plan_module, scratch_folder, substitute_dispatches, worker_threads
 from ..plan_file import load_plan
-from ..progress import Progress, silent
+from ..progress import Clock, Progress, silent
 from ..read.signature import read_signatures
 from ..rewrite.choice import Choice
 from ..rewrite.selection import add_selection

@@ -15,8 +15,8 @@ import numpy as np
 from ..errors import CompilerCrash, CompilerError, DeviceError, UsageError
 from ..isolate import Call, Child, Death, isolated
 from ..model.plan import Plan
-from ..pipeline import Clock, CompileResult, compile_model
-from ..progress import Progress, silent
+from ..pipeline import CompileResult, compile_model
+from ..progress import Clock, Progress, silent
 from .baseline import words
 from .bisect import find_culprits
 from .build import Wanted, only_bundle

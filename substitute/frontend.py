@@ -1,0 +1,137 @@
+"""From a module at `executable-sources` to a plan: what every command that looks at dispatches begins with."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .compiler import Compilation
+from .errors import SubstituteError
+from .flags import read_flags
+from .match.planner import Chosen
+from .model.dispatch import Dispatch
+from .model.kernel import Kernel
+from .model.numerics import NumericDemand
+from .model.plan import Key, Plan, dispatch_key
+from .payload.build import accepts
+from .progress import Clock
+from .rewrite.host import has_host
+from .rule.apply import plan_with_rules
+
+if TYPE_CHECKING:
+    from .read.module import Site
+
+
+def plan_module(
+    compilation: Compilation,
+    clock: Clock,
+    kernels: Sequence[Path],
+    *,
+    builtin: bool,
+    chosen: Chosen | None,
+    require: Sequence[str],
+) -> tuple[Plan, list[Site]]:
+    """Read all dispatches and decide on each; return also their sites in the module."""
+    from .catalog.catalog import load_catalog
+
+    assert compilation.module is not None
+
+    def load(backends: frozenset[str]) -> Sequence[Kernel]:
+        return load_catalog(kernels, builtin=builtin, backends=backends, kept=True).kernels
+
+    demands = read_flags(compilation.flags).demands
+    return plan_executables(compilation.module, clock, load, chosen=chosen, require=require, demands=demands)
+
+
+def plan_executables(
+    module: Any,
+    clock: Clock,
+    load: Callable[[frozenset[str]], Sequence[Kernel]],
+    *,
+    chosen: Chosen | None,
+    require: Sequence[str] = (),
+    whole: bool = True,
+    demands: Sequence[NumericDemand] = (),
+) -> tuple[Plan, list[Site]]:
+    """Return the same for any module that holds executables; `load` gives the kernels for some backends.
+
+    `demands` are what the compiler's flags demand of numbers.
+
+    Where the module is not the `whole` model, a saved plan may name dispatches that are not in it.
+    """
+    from .read.module import read_module
+
+    with clock.step("read dispatches"):
+        sites = read_module(module)
+    dispatches: list[Dispatch] = [site.dispatch for site in sites]
+    if chosen is not None and not whole:
+        known_names = {name for d in dispatches for name in (d.name, f"{d.variant}::{d.name}")}
+        chosen = {name: kernel for name, kernel in chosen.items() if name in known_names}
+    with clock.step("load kernels"):
+        known = load(frozenset(d.target.backend for d in dispatches))
+    with clock.step("match"):
+        return plan_with_rules(
+            sites, known, accepts, chosen=chosen, require=require, host=has_host(module), demands=demands
+        )
+
+
+@contextmanager
+def worker_threads() -> Iterator[Executor]:
+    """Threads: LLVM, glslang and spirv-val work outside of Python's lock."""
+    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def warm_up(flags: Sequence[str]) -> None:
+    """Load what the later steps need, while the compiler is at work and Python would wait for it."""
+    from .catalog import catalog
+    from .dialects import linalg
+
+    assert catalog
+    assert linalg
+    if not any("vulkan" in flag or "cuda" in flag for flag in flags):
+        from .payload.llvm import optimize
+
+        optimize.initialize()
+        _load_builtin("llvm-cpu")
+
+
+def _load_builtin(backend: str) -> None:
+    """Load the built-in kernels' code. What is wrong with any kernel is told when it is used."""
+    from .catalog.catalog import open_library
+
+    with suppress(SubstituteError):
+        for manifest in open_library((), kept=True).manifests:
+            kernel = manifest.kernel
+            if kernel.builtin and any(target.backend == backend for target in kernel.targets):
+                kernel.payload.kind.load(kernel)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield a folder for files that the compiler reads, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="iree-substitute-") as folder:
+        yield Path(folder)
+
+
+def list_choices(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Return the `chosen` with which `make_plan` makes this plan again."""
+    chosen: dict[str, tuple[str, ...]] = {}
+    for s in plan.substitutions:
+        name = f"{s.dispatch.variant}::{s.dispatch.name}"
+        chosen[name] = tuple(dict.fromkeys((*chosen.get(name, ()), s.kernel.name)))
+    return chosen
+
+
+def without_dispatches(plan: Plan, refused: frozenset[Key]) -> Plan:
+    """Return the plan without the substitutions of some dispatches."""
+    return replace(plan, substitutions=tuple(s for s in plan.substitutions if dispatch_key(s.dispatch) not in refused))
