@@ -45,10 +45,11 @@ def test_random_programs_on_vulkan(vulkan_device: str) -> None:
 @pytest.mark.device
 def test_a_planted_fault_is_found_and_made_small(tmp_path: Path) -> None:
     """A copy of the built-in kernel for rows that takes what it should add away."""
-    place = tmp_path / "row_reduce"
-    shutil.copytree(KERNELS / "row_reduce", place, ignore=shutil.ignore_patterns("__pycache__"))
-    (place / "generator.py").write_text(
-        (place / "generator.py").read_text()
+    for room in ("row_reduce", "rows"):
+        shutil.copytree(KERNELS / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    place, generator = tmp_path / "row_reduce", tmp_path / "rows" / "generator.py"
+    generator.write_text(
+        generator.read_text()
         + """
 _right = generate
 

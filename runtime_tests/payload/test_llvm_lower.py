@@ -262,12 +262,3 @@ def test_unsupported_operations_and_types_are_named() -> None:
     module = ir.Module("m")
     with pytest.raises(PayloadError, match=r"m: cannot generate code for math\.gamma"):
         ScalarEmitter(module, ir.IRBuilder(), None).emit(strange, lambda node, operands: ir.Constant(ir.FloatType(), 0))
-
-
-@pytest.mark.unit
-@pytest.mark.parametrize(("element", "problem"), [("f64", "arith.remf on f64"), ("f32", ""), ("f16", "")])
-def test_a_remainder_that_nothing_links_is_refused(element: str, problem: str) -> None:
-    """IREE links fmodf, and no fmod."""
-    operands = (Scalar("read", element, (), 0), Scalar("read", element, (), 1))
-    graph = ScalarGraph((*operands, Scalar("arith.remf", element, (0, 1))), (2,))
-    assert supported(graph) == problem

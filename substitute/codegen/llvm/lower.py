@@ -50,8 +50,6 @@ def supported(graph: ScalarGraph) -> str:
             return f"{node.op} on {node.type}"
         if not (node.op in _LEAVES or node.op in _OPERATIONS):
             return node.op
-        if node.op == "arith.remf" and node.type == "f64":  # becomes a call of fmod, which IREE does not link
-            return f"{node.op} on {node.type}"
     return ""
 
 

@@ -12,15 +12,15 @@ from substitute.errors import PayloadError, SourceText
 from substitute.model.dispatch import Target
 
 from ...codegen.llvm.function import Hardware
+from .c_functions import MEMORY_FUNCTIONS, calls_memory, resolve_calls
 from .definitions import with_attribute
-from .memory_functions import MEMORY_FUNCTIONS, calls_memory, resolve_memory
 from .resolve import INTRINSICS, resolve_math
 
-RESOLVED_BY_IREE = frozenset((
+RESOLVED = frozenset((
     "exp", "expf", "pow", "powf", "fmod", "fmodf", "sqrt", "sqrtf", "floor", "floorf", "ceil", "ceilf", "round",
     "roundf", "fabs", "fabsf", "fmin", "fminf", "fmax", "fmaxf", "ldexp", "ldexpf", "memcpy", "memset", "memmove",
 ))  # fmt: skip
-"""What IREE's embedded linker finds by itself, and the memory functions, which we define where they are called."""
+"""What IREE's linker finds, LLVM has instructions for, or `c_functions` defines; a test links each."""
 
 # IREE also lists what the CPU lacks, down to features that llvmlite's LLVM has never heard of and warns about
 _MATTERS_WHEN_OFF = frozenset((
@@ -84,13 +84,13 @@ def to_bitcode(
     _hide_all_but(module, entry)
     if not finished:
         module = _optimised(module, machine, entry)
-    resolve_memory(module, triple, machine)
+    resolve_calls(module, triple, machine)
     missing = [symbol for symbol in undefined_symbols(module) if symbol not in linked]
     if missing:
         raise PayloadError(
             f"the payload calls what nobody defines: {', '.join(missing)}",
             where=entry,
-            expected="no undefined symbols but " + ", ".join(sorted(s for s in RESOLVED_BY_IREE if s[-1] != "f")),
+            expected="no undefined symbols but " + ", ".join(sorted(s for s in RESOLVED if s[-1] != "f")),
             found=", ".join(missing),
             next_step="define the function in the payload, or mark it static inline",
         )
@@ -115,7 +115,7 @@ def undefined_symbols(module: Any) -> tuple[str, ...]:
     unknown = [
         item.name
         for item in (*module.functions, *module.global_variables)
-        if item.is_declaration and item.name not in RESOLVED_BY_IREE and not _is_instruction(item.name)
+        if item.is_declaration and item.name not in RESOLVED and not _is_instruction(item.name)
     ]
     return tuple(sorted(unknown))
 

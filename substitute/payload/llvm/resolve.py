@@ -18,7 +18,7 @@ from ...codegen.llvm.math import FUNCTIONS
 _RENAMED = {"pow": "math.powf", "rint": "math.roundeven", "nearbyint": "math.roundeven"}
 _LIBM = (
     "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "cos", "cosh", "erf", "erfc", "exp", "exp2",
-    "expm1", "log", "log10", "log1p", "log2", "pow", "sin", "sinh", "tan", "tanh", "fma", "rint", "nearbyint",
+    "expm1", "log", "log10", "log1p", "log2", "pow", "sin", "sinh", "sqrt", "tan", "tanh", "fma", "rint", "nearbyint",
     "trunc", "roundeven", "round", "floor", "ceil",
 )  # fmt: skip
 INTRINSICS = (
