@@ -105,6 +105,19 @@ class ValidateCommand(CompilerCommand):
     help="Judge nothing here: pack modules, inputs and goldens for another machine. For several kernels "
     "this is a folder.",
 )
+@click.option(
+    "--mutate",
+    is_flag=True,
+    help="KERNEL: plant small faults in its code, and report those that the chosen cases do not see.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="With --mutate: how many faults at most; they are drawn from --seed.",
+)
 @report_options
 @catalog_options
 @json_option
@@ -124,6 +137,8 @@ def command(
     cluster: str,
     time_limit: float | None,
     bundle: Path | None,
+    mutate: bool,
+    count: int,
     kernels: tuple[Path, ...],
     builtin: bool,
     as_json: bool,
@@ -160,6 +175,8 @@ def command(
         reports=reports,
         options=options,
     )
+    if mutate:
+        return _mutants(what, request, count=count)
     if not any(word.endswith(MODEL_SUFFIXES) for word in what):
         return _kernels(what, request, jobs=jobs, cluster=cluster)
     if len(what) > 1:
@@ -211,6 +228,42 @@ def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str
     if any(v.error for v in verdicts):
         return UsageError.exit_status
     return 0 if all(v.passed for v in verdicts) else 1
+
+
+def _mutants(what: tuple[str, ...], request: Request, *, count: int) -> int:
+    """Return 0 if the chosen cases see every fault that was planted in the kernels' code, else 1."""
+    from ..report.mutation import mutation_tables, mutation_to_json
+    from ..validate.kernel import find_kernels
+    from ..validate.mutation.mutate import mutate_kernel
+
+    if any(word.endswith(MODEL_SUFFIXES) for word in what):
+        raise UsageError(
+            "faults are planted in kernels, not in models",
+            where="--mutate",
+            expected="kernels by name or folder",
+            found=" ".join(what),
+            next_step="name the kernels: `iree-substitute inspect MODEL` lists those that it uses",
+        )
+    with progress(long=True) as report:
+        reports = [
+            mutate_kernel(
+                kernel,
+                device=request.device,
+                quick=request.quick,
+                seed=request.seed,
+                count=count,
+                case=request.case,
+                flags=request.flags,
+                options=request.options,
+                progress=report,
+            )
+            for kernel in find_kernels(what, folders=request.kernels, builtin=request.builtin)
+        ]
+    if request.as_json:
+        show_json({"kernels": [mutation_to_json(r) for r in reports]})
+    else:
+        show(mutation_tables(reports, width=terminal_width()))
+    return 0 if reports and all(r.passed for r in reports) else 1
 
 
 def _model(

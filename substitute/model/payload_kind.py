@@ -135,3 +135,10 @@ class CodeKind(PayloadKind):
 
         Raises `PayloadError`.
         """
+
+    def read_llvm(self, request: Request) -> tuple[str, str, bool] | None:
+        """Return the entry's name, the LLVM IR that the code is made of, and True if it is optimised already.
+
+        None for code that is not made of LLVM IR. Raises `PayloadError`.
+        """
+        return None

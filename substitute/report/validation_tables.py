@@ -23,7 +23,7 @@ RATIO = "error ÷ allowed"
 def dispatch_verdicts(verdicts: Sequence[DispatchVerdict], *, command: str, width: int | None) -> RenderableType:
     """Return one line per dispatch, then notes, then failures; `command` begins the line that replays a case."""
     heads = ("dispatch", "kernel", "cases", RATIO, "verdict")
-    table = _table(heads, dispatch_rows(verdicts), numbers=(2, 3), width=width)
+    table = make_table(heads, dispatch_rows(verdicts), numbers=(2, 3), width=width)
     notes = [Text(line, style=DIM) for line in note_lines(verdicts)]
     wrong = [Text(line) for line in all_failure_lines(verdicts, command)]
     return Group(table, *notes, *wrong)
@@ -34,7 +34,7 @@ def kernel_verdicts(
 ) -> RenderableType:
     """Return one line per kernel, then failures; `command` gives the line that validates a kernel again."""
     heads = ("kernel", "device", "dispatches", "cases", RATIO, "verdict")
-    table = _table(heads, kernel_rows(verdicts), numbers=(2, 3, 4), width=width)
+    table = make_table(heads, kernel_rows(verdicts), numbers=(2, 3, 4), width=width)
     lines: list[Text] = []
     for verdict in verdicts:
         if verdict.error:
@@ -46,7 +46,10 @@ def kernel_verdicts(
     return Group(table, *lines)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int], width: int | None) -> Table:
+def make_table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[int], width: int | None
+) -> Table:
+    """Return a table whose last column is a verdict; `numbers` are the columns that are aligned to the right."""
     if width is None:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
     else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from ..bindings import settle_bindings
 from ..compiler import Compilation, bytecode_of, load_model
-from ..embed import substitute_dispatches
+from ..embed import Built, make_payloads, put_payloads
 from ..errors import CompilerError, SubstituteError
 from ..flags import read_flags, with_default_target
 from ..frontend import plan_executables, plan_module, scratch_folder, worker_threads
@@ -48,6 +48,8 @@ Key = tuple[str, str, str]
 """Executable, variant, export."""
 Look = Callable[[Any], None]
 """Takes a module at `executable-targets`, and changes nothing."""
+Change = Callable[[Sequence[Built]], Sequence[Built]]
+"""Takes payloads, and gives those that are embedded in their place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,7 @@ def build_bundle(
     wanted: Wanted = Wanted(),
     translated: Look | None = None,
     own_code: Baseline | None = None,
+    changed: Change | None = None,
     progress: Progress = silent,
 ) -> tuple[Bundle, Plan]:
     """Both modules and the cases of every substituted dispatch. `flags` name the target of `device` already.
@@ -121,7 +124,7 @@ def build_bundle(
         beside = _with_baseline(subjects, wanted)
         own_code.begin(compilation, stock, {e: d for e, d in taken.items() if e in beside})
         if taken:
-            isolate_kernels(ours, made, sites, taken, clock, workers, folder)
+            isolate_kernels(ours, made, sites, taken, clock, workers, folder, changed=changed)
         del sites
         if taken:
             with clock.step("compile the kernels"):
@@ -176,6 +179,7 @@ def isolate_kernels(
     folder: Path,
     *,
     in_flight: bool = True,
+    changed: Change | None = None,
 ) -> None:
     """Leaves the launches of `dispatches` (by the harness's function) in a module, and puts their kernels in.
 
@@ -187,7 +191,8 @@ def isolate_kernels(
     kept = replace(plan, substitutions=tuple(s for s in plan.substitutions if s.dispatch.executable in there))
     left = [site for site in sites if site.dispatch.executable in there]
     choices_of: dict[Dispatch, list[Choice]] = {}
-    substitute_dispatches(kept, left, clock, workers, folder, choices_of)
+    built = make_payloads(kept, clock, workers)
+    put_payloads(changed(built) if changed else built, kept, left, clock, folder, choices_of)
     for name, dispatch in dispatches.items():
         choices = choices_of.get(dispatch, [])
         if choices and not any(choice.total for choice in choices):

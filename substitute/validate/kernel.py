@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..isolate import Call
 from ..model.kernel import Kernel
 from ..progress import Progress, silent
-from .build import Baseline, Wanted, build_bundle
+from .build import Baseline, Change, Wanted, build_bundle
 from .bundle import Bundle
 from .judge import STANDARD, Options
 from .kernel_verdict import KernelVerdict
@@ -68,18 +68,20 @@ def bundle_kernel(
     seed: int,
     case: str = "",
     flags: Sequence[str] = (),
+    changed: Change | None = None,
     progress: Progress = silent,
 ) -> Bundle:
-    """The programs for a kernel, compiled for a device, with their cases."""
+    """The programs for a kernel, compiled for a device, with their cases. `changed`: see `build_bundle`."""
     with Baseline() as own_code:  # before this process has the compiler's threads
         return _bundle(
-            folder, name, device, quick=quick, seed=seed, case=case, flags=flags, own_code=own_code, progress=progress
+            folder, name, device, quick=quick, seed=seed, case=case, flags=flags, own_code=own_code, changed=changed,
+            progress=progress,
         )  # fmt: skip
 
 
 def _bundle(
     folder: Path, name: str, device: str, *, quick: bool, seed: int, case: str, flags: Sequence[str],
-    own_code: Baseline, progress: Progress,
+    own_code: Baseline, changed: Change | None, progress: Progress,
 ) -> Bundle:  # fmt: skip
     from ..catalog.catalog import load_catalog
     from .kinds import functions_of_kinds
@@ -105,7 +107,8 @@ def _bundle(
     )  # fmt: skip
     bundle, _ = build_bundle(
         module_text([*parts, *(f.text for f in functions)]), device=device, kernels=[folder], builtin=False,
-        only=name, flags=flags_for(device, flags), wanted=wanted, own_code=own_code, progress=progress,
+        only=name, flags=flags_for(device, flags), wanted=wanted, own_code=own_code, changed=changed,
+        progress=progress,
     )  # fmt: skip
     return bundle
 

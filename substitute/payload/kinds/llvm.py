@@ -36,6 +36,12 @@ class LlvmGenerator(GeneratorKind):
             summary=generated.summary or "generated LLVM IR",
         )
 
+    def read_llvm(self, request: Request) -> tuple[str, str, bool]:
+        from ..generator import generate
+
+        generated = generate(request)
+        return request.entry, str(generated.text), generated.finished
+
 
 class _LlvmFile(CodeKind):
     """One function, compiled elsewhere or written by hand."""
@@ -59,6 +65,16 @@ class _LlvmFile(CodeKind):
         check_content(kernel, data, self.content)
         return embed_module(self.parse(data, str(kernel.payload.path)), request, linked)
 
+    def read_llvm(self, request: Request) -> tuple[str, str, bool]:
+        from ..file import read_code
+
+        kernel = request.substitution.kernel
+        return kernel.payload.entry, self.text_of(read_code(kernel), str(kernel.payload.path)), False
+
+    def text_of(self, data: bytes, where: str) -> str:
+        """Return the file's content as LLVM IR. Raises `PayloadError`."""
+        return str(self.parse(data, where))
+
 
 class LlvmText(_LlvmFile):
     """LLVM IR as text."""
@@ -70,6 +86,9 @@ class LlvmText(_LlvmFile):
         from ..llvm.optimize import parse_ir
 
         return parse_ir(data.decode(), where)
+
+    def text_of(self, data: bytes, where: str) -> str:
+        return data.decode()
 
 
 class LlvmBitcode(_LlvmFile):

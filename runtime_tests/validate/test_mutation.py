@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from substitute.payload.llvm.optimize import parse_ir
+from substitute.validate.kernel import find_kernels
+from substitute.validate.mutation.llvm_text import apply, mutants_of
+from substitute.validate.mutation.mutate import draw, mutate_kernel
+
+KERNEL = """define void @clamp(ptr %x, ptr %y, i64 %N, i64 %id_x, i64 %id_y, i64 %id_z) {
+entry:
+  %some = icmp sgt i64 %N, 0
+  br i1 %some, label %loop, label %done
+loop:
+  %n = phi i64 [ 0, %entry ], [ %next, %loop ]
+  %from = getelementptr float, ptr %x, i64 %n
+  %value = load float, ptr %from, align 4
+  %positive = call float @llvm.maximum.f32(float %value, float 0.0)
+  %scaled = fmul float %positive, 0.5
+  %to = getelementptr float, ptr %y, i64 %n
+  store float %scaled, ptr %to, align 4
+  %next = add nuw nsw i64 %n, 1
+  %more = icmp slt i64 %next, %N
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}
+declare float @llvm.maximum.f32(float, float)
+"""
+MANIFEST = """schema = 1
+name = "clamp"
+[operands]
+x = ["N"]
+y = ["N"]
+[[target]]
+backend = "llvm-cpu"
+[payload]
+kind = "llvm-ir"
+file = "kernel.ll"
+entry = "clamp"
+[launch]
+workgroup_count = ["1", "1", "1"]
+"""
+DEFINITION = """func.func @clamp(%x: tensor<?xf32>) -> tensor<?xf32> {
+  %zero = arith.constant 0.0 : f32
+  %half = arith.constant 0.5 : f32
+  %c0 = arith.constant 0 : index
+  %n = tensor.dim %x, %c0 : tensor<?xf32>
+  %e = tensor.empty(%n) : tensor<?xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>], iterator_types = ["parallel"]}
+      ins(%x : tensor<?xf32>) outs(%e : tensor<?xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %p = arith.maximumf %a, %zero : f32
+    %s = arith.mulf %p, %half : f32
+    linalg.yield %s : f32
+  } -> tensor<?xf32>
+  return %y : tensor<?xf32>
+}
+"""
+
+
+def folder(place: Path, text: str = KERNEL) -> Path:
+    place.mkdir()
+    (place / "kernel.ll").write_text(text)
+    (place / "kernel.toml").write_text(MANIFEST)
+    (place / "definition.mlir").write_text(DEFINITION)
+    return place
+
+
+@pytest.mark.unit
+def test_every_mutant_is_another_module_of_one_changed_line() -> None:
+    mutants = mutants_of(KERNEL)
+    texts = {apply(KERNEL, mutant) for mutant in mutants}
+    assert len(texts) == len(mutants) > 25
+    for text in texts:
+        parse_ir(text, "a mutant")
+    changes = {(m.line, m.operator, m.after.strip()) for m in mutants}
+    assert (14, "bound", "%more = icmp sle i64 %next, %N") in changes
+    assert (12, "missing store", "") in changes
+    assert any(line == 10 and operator == "swapped operands" for line, operator, _ in changes) is False  # it commutes
+    drawn = draw(mutants, 10, seed=3)
+    assert drawn == draw(mutants, 10, seed=3) != draw(mutants, 10, seed=4)
+    assert len({m.operator for m in drawn}) == 10
+
+
+@pytest.mark.device
+def test_the_cases_see_the_faults_and_what_they_do_not_see_is_named(tmp_path: Path) -> None:
+    (kernel,) = find_kernels([str(folder(tmp_path / "clamp"))])
+    report = mutate_kernel(kernel, quick=True, count=100)
+    assert not report.message
+    assert len(report.outcomes) == report.possible
+    assert report.count("invalid") == 0
+    seen = {(o.mutant.line, o.mutant.operator) for o in report.outcomes if o.status == "killed"}
+    # by results, by what is beside an operand, by an address, by a time limit
+    assert {(9, "wrong function"), (12, "write past the end"), (11, "index"), (13, "wrong operation")} <= seen
+    assert "it does not end" in {o.reason.partition(": ")[2].partition(":")[0] for o in report.outcomes}
+    assert report.share > 0.85
+    # the same with inputs that hold no NaN and no infinity
+    fewer = mutate_kernel(kernel, quick=True, count=100, case="[exact]")
+    assert {o.mutant.change for o in report.survivors} < {o.mutant.change for o in fewer.survivors}
+
+
+@pytest.mark.device
+def test_a_kernel_that_is_wrong_itself_is_said_to_be(tmp_path: Path) -> None:
+    (kernel,) = find_kernels([str(folder(tmp_path / "clamp", KERNEL.replace("float 0.0)", "float 1.0)")))])
+    report = mutate_kernel(kernel, quick=True, count=5, case="[exact]")
+    assert report.message.startswith("the kernel itself is wrong: error:")
+    assert not report.outcomes

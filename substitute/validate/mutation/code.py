@@ -1,0 +1,35 @@
+"""The code of a kernel as validation embeds it: plain data from which mutants are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ...model.dispatch import Target
+
+Format = Literal["llvm", "object", "spirv", "ptx"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """One payload, and the dispatches that it was made for."""
+
+    number: int
+    format: Format
+    text: str
+    """LLVM IR or PTX; for a binary its disassembly, if there is one."""
+    entry: str
+    entries: tuple[str, ...] = ()
+    """The functions of the harness that launch it."""
+    data: bytes = b""
+    """The bytes in the module, for what is changed there."""
+    target: Target | None = None
+    """The target of its dispatch, for LLVM."""
+    finished: bool = False
+    """The generator optimised it already."""
+    linked: tuple[str, ...] = ()
+    """Functions that the objects beside it define."""
+    objects: tuple[str, ...] = ()
+    """Paths of these objects."""
+    title: str = ""
+    """The dispatch that it was made for, where other dispatches have other code; empty: it is the same for all."""

@@ -1,0 +1,84 @@
+"""A mutant: one small fault in a kernel's code, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KILLED, SURVIVED, EQUIVALENT, INVALID = "killed", "survived", "equivalent", "invalid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """One changed place of one piece of code."""
+
+    code: int
+    """The number of the code that it is made from."""
+    title: str = ""
+    """The dispatch that the code was made for, where other dispatches have other code."""
+    operator: str
+    """The class of the fault, such as `loop bound`."""
+    place: int
+    """The position of the change: a line of text counted from 0, a word of a binary, or a byte of an object."""
+    line: int
+    """The line that people are shown, counted from 1; 0: the code has no lines."""
+    before: str
+    after: str
+    """The new text of that line (several joined by line feeds; empty: it is removed), or a description."""
+    patch: bytes = b""
+    """For a binary: the bytes that stand there instead."""
+
+    @property
+    def change(self) -> str:
+        """The change for people, in one line."""
+        after = "; ".join(part.strip() for part in self.after.split("\n") if part.strip())
+        return f"{self.before.strip()} → {after or '(removed)'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The result of judging one mutant."""
+
+    mutant: Mutant
+    status: str
+    """`killed`, `survived`, `equivalent` (the compiler makes the same code of it) or `invalid` (it does not verify)."""
+    reason: str = ""
+    """The finding that killed it, or what makes it invalid."""
+    case: str = ""
+    """The case that killed it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MutationReport:
+    """The mutants of one kernel."""
+
+    kernel: str
+    device: str
+    seed: int
+    quick: bool
+    file: str
+    """The file that the lines are of."""
+    outcomes: tuple[Outcome, ...]
+    possible: int
+    """The number of mutants from which these were drawn."""
+    message: str = ""
+    """Why there are none; empty if there are some."""
+
+    def count(self, status: str) -> int:
+        """The number of mutants with this status."""
+        return sum(outcome.status == status for outcome in self.outcomes)
+
+    @property
+    def share(self) -> float:
+        """The share that was killed, of those that compile and change something."""
+        killed = self.count(KILLED)
+        return killed / (killed + len(self.survivors)) if self.outcomes else 0.0
+
+    @property
+    def passed(self) -> bool:
+        """True if there were mutants, and the cases saw all that change something."""
+        return not self.message and not self.survivors
+
+    @property
+    def survivors(self) -> tuple[Outcome, ...]:
+        """The mutants that no case saw."""
+        return tuple(outcome for outcome in self.outcomes if outcome.status == SURVIVED)

@@ -1,0 +1,113 @@
+"""`validate --mutate`: plants small faults in a kernel's code, and reports those that the chosen cases do not see."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ...isolate import Call, isolated
+from ...model.kernel import Kernel
+from ...progress import Progress, silent
+from ..bundle import Bundle
+from ..judge import STANDARD, Options
+from ..kernel import bundle_kernel, check_device
+from .code import Code
+from .embed import Extraction
+from .judge import MutationRun
+from .llvm_text import mutants_of
+from .mutant import Mutant, MutationReport
+
+COUNT = 100
+"""How many mutants are drawn of a kernel if nobody says."""
+
+
+def mutate_kernel(
+    kernel: Kernel,
+    *,
+    device: str = "local-task",
+    quick: bool = False,
+    seed: int = 0,
+    count: int = COUNT,
+    case: str = "",
+    flags: Sequence[str] = (),
+    options: Options = STANDARD,
+    progress: Progress = silent,
+) -> MutationReport:
+    """Judge up to `count` mutants of a kernel by the cases that validation would choose. Raises `SubstituteError`."""
+    check_device(kernel, device, flags)
+    arguments = {
+        "folder": kernel.folder, "name": kernel.name, "device": device, "quick": quick, "seed": seed, "case": case,
+        "flags": tuple(flags),
+    }  # fmt: skip
+    bundle, codes = isolated(Call(bundle_codes, arguments), progress)
+    every = [mutant for code in codes if code.entries for mutant in _mutants(code)]
+    mutants = draw(every, count, seed=seed)
+    report = MutationReport(
+        kernel=kernel.name, device=device, seed=seed, quick=quick, file=str(kernel.payload.path), outcomes=(),
+        possible=len(every),
+    )  # fmt: skip
+    if not mutants:
+        return replace(report, message=_no_mutants(kernel, codes))
+    run = MutationRun(bundle, codes, mutants, progress)
+    wrong = run.run(options)
+    if wrong:
+        return replace(report, message=f"the kernel itself is wrong: {wrong}")
+    return replace(report, outcomes=tuple(run.outcomes[n] for n in range(len(mutants))))
+
+
+def bundle_codes(
+    folder: Path,
+    name: str,
+    device: str,
+    *,
+    quick: bool,
+    seed: int,
+    case: str,
+    flags: Sequence[str],
+    progress: Progress,
+) -> tuple[Bundle, list[Code]]:
+    """The programs for a kernel with their cases, and the codes that they launch."""
+    extraction = Extraction()
+    bundle = bundle_kernel(
+        folder, name, device, quick=quick, seed=seed, case=case, flags=flags, changed=extraction, progress=progress
+    )
+    entries: dict[int, list[str]] = defaultdict(list)
+    for subject in bundle.subjects:
+        for number in extraction.codes_of(subject.name) if subject.cases else ():
+            entries[number].append(subject.cases[0].entry)
+    return bundle, [replace(code, entries=tuple(entries[code.number])) for code in extraction.codes]
+
+
+def draw(mutants: Sequence[Mutant], count: int, *, seed: int) -> list[Mutant]:
+    """At most `count` of the mutants, in turn one of each operator, so that rare ones are not left out."""
+    chance = random.Random(seed)
+    groups: dict[str, list[Mutant]] = defaultdict(list)
+    for mutant in mutants:
+        groups[mutant.operator].append(mutant)
+    for members in groups.values():
+        chance.shuffle(members)
+    drawn: list[Mutant] = []
+    while len(drawn) < count and any(groups.values()):
+        for members in groups.values():
+            if members and len(drawn) < count:
+                drawn.append(members.pop())
+    return sorted(drawn, key=lambda m: (m.code, m.place))
+
+
+def _mutants(code: Code) -> list[Mutant]:
+    match code.format:
+        case "llvm":
+            return mutants_of(code.text, code=code.number, title=code.title)
+        case _:
+            return []
+
+
+def _no_mutants(kernel: Kernel, codes: Sequence[Code]) -> str:
+    if not codes:
+        return f"there is no code of kind {kernel.payload.kind} in which faults could be planted"
+    if not any(code.entries for code in codes):
+        return "no dispatch that it took could be judged"
+    return "no operator finds anything to change in its code"

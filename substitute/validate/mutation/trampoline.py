@@ -1,0 +1,104 @@
+"""Calls of kernels through a table of addresses, so that one module runs every mutant.
+
+IREE embeds, in place of a kernel for the CPU, a function that jumps to an address that it reads from a table. The table
+lies at a fixed address in the process that judges, which compiles each mutant by itself and enters it there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import DeviceError
+from .code import Code
+
+TABLE = 0x3E5500000000
+"""Where the table lies: far from where Linux puts programs, heaps, libraries and stacks."""
+SLOT_BYTES = 8
+MOST_SLOTS = mmap.PAGESIZE // SLOT_BYTES
+_FIXED_NO_REPLACE = 0x100000
+
+
+def trampoline(entry: str, slot: int, *, pointers: int, integers: int) -> str:
+    """LLVM IR of a function with the canonical signature that calls the one whose address stands in a slot."""
+    types = [*["ptr"] * pointers, *["i64"] * integers]
+    parameters = ", ".join(f"{type_} %a{i}" for i, type_ in enumerate(types))
+    return (
+        f"define void @{entry}({parameters}) {{\n"
+        f"  %code = load volatile ptr, ptr inttoptr (i64 {TABLE + slot * SLOT_BYTES} to ptr)\n"
+        f"  call void %code({parameters})\n  ret void\n}}\n"
+    )
+
+
+class Table:
+    """The table of addresses in this process."""
+
+    def __init__(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+        libc.mmap.argtypes = [
+            ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long
+        ]  # fmt: skip
+        kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _FIXED_NO_REPLACE
+        found = libc.mmap(TABLE, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE, kind, -1, 0)
+        if found != TABLE:
+            raise DeviceError("the table of mutants cannot be placed", expected=f"free memory at {TABLE:#x}")
+        self._slots = (ctypes.c_uint64 * MOST_SLOTS).from_address(TABLE)
+
+    def enter(self, slot: int, address: int) -> None:
+        self._slots[slot] = address
+
+
+class Linker:
+    """Compiles code for the CPU in this process."""
+
+    def __init__(self) -> None:
+        self._engines: list[Any] = []
+
+    def compile(self, code: Code, text: str) -> bytes:
+        """The optimised bitcode that IREE would link. Raises `PayloadError` where the IR does not verify."""
+        from ...payload.llvm.optimize import to_bitcode
+
+        assert code.target is not None
+        return to_bitcode(
+            text, target=code.target, entry=code.entry, finished=code.finished, linked=frozenset(code.linked)
+        )
+
+    def address(self, code: Code, data: bytes) -> int:
+        """The address of the entry of bitcode, or of an object."""
+        import llvmlite.binding as llvm
+
+        machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+            cpu=llvm.get_host_cpu_name(), opt=2, codemodel="jitdefault", jit=True
+        )
+        module = llvm.parse_bitcode(data) if code.format == "llvm" else llvm.parse_assembly("")
+        module.triple, module.data_layout = machine.triple, str(machine.target_data)
+        engine = llvm.create_mcjit_compiler(module, machine)
+        if code.format == "object":
+            engine.add_object_file(llvm.ObjectFileRef.from_data(data))
+        add_objects(engine, code.objects)
+        engine.finalize_object()
+        self._engines.append(engine)
+        return int(engine.get_function_address(code.entry))
+
+    def release(self, *, keep: int) -> None:
+        """Let go of all code but what was loaded first."""
+        for engine in self._engines[keep:]:
+            engine.close()
+        del self._engines[keep:]
+
+
+def add_objects(engine: Any, objects: Sequence[str]) -> None:
+    """Load the objects that a kernel names beside its code."""
+    import llvmlite.binding as llvm
+
+    for path in objects:
+        if path.endswith(".o"):
+            engine.add_object_file(path)
+        elif path.endswith(".a"):
+            engine.add_archive(path)
+        elif path.endswith(".bc"):
+            engine.add_module(llvm.parse_bitcode(Path(path).read_bytes()))
