@@ -26,8 +26,8 @@ class Size:
     open: bool = False
 
     def span(self, stride: int, more: int = 0) -> Size:
-        """What a loop of this size reaches over with a stride, and `more` elements besides; nothing for none."""
-        return Size(tuple(stride * (v - 1) + 1 + more if v else 0 for v in self.values), self.open)
+        """Return the extent that a loop of this size reads with a stride, and `more` elements besides."""
+        return Size(tuple(stride * (v - 1) + 1 + more if v else more for v in self.values), self.open)
 
     def plus(self, more: int) -> Size:
         """A size that is larger by a number."""

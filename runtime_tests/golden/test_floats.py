@@ -238,3 +238,20 @@ def test_outside_of_their_domain_composed_functions_are_unknown() -> None:
         numbers = [Num(np.array(x)) for x in operands]
         assert np.isinf(apply(op, *numbers, how=IREES).errors()).tolist() == [True, False], op
         assert np.isfinite(apply(op, *numbers).errors()).all(), op
+
+
+def test_subnormal_operands_may_be_taken_for_zero_by_what_computes() -> None:
+    tiny, huge = Num(np.array([8.8e-39, 1.0])), Num(np.array([1e30, 1.0]))
+    flushing = Arithmetic(flushes=True)
+    product = apply("arith.mulf", tiny, huge, how=flushing)
+    assert (product.errors() >= np.array([8.8e-9, 0.0])).all() and product.errors()[1] < 1e-6
+    assert apply("arith.mulf", tiny, huge).errors()[0] < 1e-14
+    assert apply("arith.negf", tiny, how=flushing).error is None
+    larger = rules.Scalar(operands=(F32, F32), result=element_of("i1"), attributes={"predicate": 2})
+    found = rules.RULES["arith.cmpf"](flushing, larger, [tiny, Num(np.zeros(2))])
+    assert found.value.tolist() == [True, True] and found.errors().tolist() == [1.0, 0.0]
+
+
+def test_the_cosine_of_what_may_be_infinite_may_be_nan() -> None:
+    near, far = apply("math.cos", Num(np.ones(2), np.array([0.5, np.inf]))).errors()
+    assert near < 1 and far == np.inf

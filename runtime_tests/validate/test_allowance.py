@@ -15,7 +15,7 @@ from substitute.golden.rules import RULES, Scalar
 from substitute.model.dispatch import Nest, Program
 from substitute.model.scalar import Scalar as Node
 from substitute.model.scalar import ScalarGraph
-from substitute.validate.allowance import SLACK, Allowance, allowance, is_exact, roundings
+from substitute.validate.allowance import SLACK, Allowance, allowance, is_exact, keeps_bits, roundings
 from substitute.validate.criteria import check_values
 from substitute.validate.elements import SIGNIFICANT_BITS, smallest_normal
 
@@ -68,6 +68,15 @@ def test_what_rounds(made: Program, expected: tuple[str, ...] | None) -> None:
     found = allowance(made, "normal", flushes=True)
     assert (found.roundings, found.plain, found.largest) == (expected, expected is not None, 0)
     assert allowance(None, "normal", flushes=False) == Allowance(flushes=False)
+
+
+def test_only_moves_keep_the_bits_of_subnormal_numbers() -> None:
+    zero, positive = Node("constant", "f32", (), 0.0), Node("arith.cmpf", "i1", (0, 1), "ogt")
+    assert keeps_bits(program(READ))
+    assert keeps_bits(program(READ, Node("arith.negf", "f32", (0,))))
+    assert not keeps_bits(program(READ, zero, positive, Node("arith.select", "f32", (2, 0, 1))))
+    assert not keeps_bits(program(READ, zero, Node("arith.maximumf", "f32", (0, 1))))
+    assert not keeps_bits(program(READ, combiner="arith.maximumf"))
 
 
 def test_small_integers_stay_integers() -> None:

@@ -37,14 +37,18 @@ def evaluate(
     function: ir.Operation, bindings: Sequence[NDArray[np.uint8] | bytes], constants: Sequence[int] = (), *,
     bounds: bool = True, budget: Budget | None = None, rounding: Rounding = "ideal",
     units: Mapping[str, float] | None = None, growth: Growth = "certain", once: bool = False, composed: bool = False,
+    flushes: bool = False,
 ) -> Outcome:  # fmt: skip
     """What a dispatch's `func.func` (at `executable-sources`) should do to its bindings, which are not changed.
 
-    `bindings` are the bytes of each binding, `constants` the push constants; `once` and `composed` are those of
-    `Arithmetic`. Raises `Unsupported`, and `UsageError` for buffers that are too small.
+    `bindings` are the bytes of each binding, `constants` the push constants; `once`, `composed` and `flushes` are those
+    of `Arithmetic`. Raises `Unsupported`, and `UsageError` for buffers that are too small.
     """
     start = time.perf_counter()
-    how = Arithmetic(bounds=bounds, rounding=rounding, units=units or {}, growth=growth, once=once, composed=composed)
+    how = Arithmetic(
+        bounds=bounds, rounding=rounding, units=units or {}, growth=growth, once=once, composed=composed,
+        flushes=flushes,
+    )  # fmt: skip
     buffers = [np.frombuffer(b, np.uint8) if isinstance(b, bytes) else b for b in bindings]
     walker = Walker(how, buffers, constants)
     budget = budget or Budget()

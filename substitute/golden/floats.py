@@ -150,6 +150,7 @@ def _trigonometric(function: Callable[[Array], Array]) -> FloatRule:
         error = None
         if how.bounds:
             error = np.minimum(x.errors() + how.unit(element) * (8.0 + np.abs(x.value)), 2.0)
+            error = np.where(np.isinf(x.errors()), np.inf, error)  # of an infinite operand it is NaN
         return how.rounded(function(x.value), error, element, ulps=4.0, depth=x.depth)
 
     return rule

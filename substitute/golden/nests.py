@@ -285,6 +285,7 @@ class Nest:
     def _combine(self, frame: Frame, combined: Combined) -> Num:
         (terms,) = combined.term.run(frame.arguments, frame.dimensions)
         axes = tuple(range(frame.outer, len(frame.shape)))
+        terms = self.how.taken(terms, self.element(0))
         total = COMBINERS[combined.name](self.how, self.element(0), terms, frame.shape, axes)
         initial = frame.arguments[len(self.operands) - 1].map(
             lambda a: a.reshape(a.shape[: frame.outer]) if a.ndim else a

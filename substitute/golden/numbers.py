@@ -120,6 +120,8 @@ class Arithmetic:
     """Whether sums, products and casts of exact numbers have exactly the error of one correct rounding: none where
     their type holds the result, else half the distance of its neighbours."""
 
+    flushes: bool = False
+    """Whether operations that compute may take subnormal operands for zero."""
     composed: bool = False
     """Whether functions may have the error of the formulas that compilers and drivers make of them, and no certain
     result outside of what those formulas are made for: for IREE's own code, and not for kernels."""
@@ -142,6 +144,14 @@ class Arithmetic:
     def flushed(self, magnitude: Array, count: int, element: Element) -> Array:
         """What a sum of so many terms may lose to subnormal numbers that are taken for zero."""
         return np.minimum(magnitude, count * element.smallest)
+
+    def taken(self, operand: Num, element: Element) -> Num:
+        """Return an operand of an operation that computes, with the error of taking a subnormal number for zero."""
+        if not self.flushes or not element.is_float:
+            return operand
+        size = np.abs(operand.value)
+        lost = np.where(size < element.smallest, size, 0.0)
+        return Num(operand.value, operand.errors() + lost, operand.depth) if lost.any() else operand
 
     def rounded(self, value: Array, error: Array | None, element: Element, *, ulps: float = 1.0, depth: int = 1) -> Num:
         """The float result of an operation, with the error of its own rounding added."""

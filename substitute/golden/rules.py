@@ -287,11 +287,27 @@ _INDEX = tuple(
     )
 )  # fmt: skip
 
+_MOVES = frozenset({"arith.negf", "math.absf", "math.copysign", "arith.select", "arith.bitcast"})
+"""Operations that keep the bits of a subnormal operand on every device."""
+
+
+def _flushing(name: str, rule: Rule) -> Rule:
+    if name in _MOVES:
+        return rule
+
+    def apply(how: Arithmetic, scalar: Scalar, operands: list[Num]) -> Num:
+        if how.flushes:
+            operands = [how.taken(x, e) for x, e in zip(operands, scalar.operands, strict=True)]
+        return rule(how, scalar, operands)
+
+    return apply
+
+
 REGISTRY: tuple[tuple[str, Rule], ...] = (
-    *((name, _float_rule(name, rule)) for name, rule in floats.FLOATS),
+    *((name, _flushing(name, _float_rule(name, rule))) for name, rule in floats.FLOATS),
     *((name, _binary(name, function)) for name, function in integers.BINARY),
     *((name, _unary(name, function)) for name, function in integers.UNARY),
-    *CASTS,
+    *((name, _flushing(name, rule)) for name, rule in CASTS),
 )
 """All scalar operations, in order."""
 

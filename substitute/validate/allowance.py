@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..model.dispatch import Nest, Program
 from ..model.ops import LEAVES, OPERATIONS
+from ..model.scalar import Scalar
 from .elements import SIGNIFICANT_BITS, is_float, largest, smallest_normal, storage_type, ulp
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ UNROUNDED_OPS = LEAVES | {n for n, o in OPERATIONS.items() if o.rounds == "never
 EXACT_OPS = ROUNDED_OPS | UNROUNDED_OPS | {"math.fma"}
 """What gives an integer that is exact for operands that are integers and small."""
 EXACT_COMBINERS = frozenset(f"arith.{name}" for name in ("addf", "maximumf", "minimumf", "maxnumf", "minnumf"))
+MOVES = LEAVES | {"arith.negf", "math.absf", "math.copysign", "arith.select", "arith.bitcast"}
+"""What keeps every bit but the sign."""
 LARGEST_EXACT = {"exact": 3, "ones": 1}
 """Classes of inputs that are integers, and the largest of them (1 in types of few bits)."""
 SLACK = 2.0
@@ -97,6 +100,19 @@ def allowance(program: Program | None, inputs: str, *, flushes: bool, subnormal:
         roundings=roundings(program), largest=LARGEST_EXACT.get(inputs, 0) if is_exact(program) else 0,
         flushes=flushes, subnormal=subnormal,
     )  # fmt: skip
+
+
+def keeps_bits(program: Program) -> bool:
+    """Return whether a program only moves numbers: no device may change a subnormal one."""
+    nests = [nest for nest in (*program.cores, *program.stores) if isinstance(nest, Nest)]
+    return len(nests) == len(program.cores) + len(program.stores) and all(
+        not nest.combiner and all(node.op in MOVES for node in nest.expr.nodes if _touches_floats(nest, node))
+        for nest in nests
+    )
+
+
+def _touches_floats(nest: Nest, node: Scalar) -> bool:
+    return is_float(node.type) or any(is_float(nest.expr.nodes[at].type) for at in node.operands)
 
 
 def is_exact(program: Program) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import ValidationError
 from ..model.dispatch import Dispatch
-from .allowance import Allowance, allowance
+from .allowance import Allowance, allowance, keeps_bits
 from .case import Area, Array, BindingRange, Bytes, Case, Expected, Filled, Launch
 from .elements import SIGNIFICANT_BITS, is_float, smallest_normal, storage_type
 from .inputs import draw
@@ -70,11 +70,12 @@ def make_case(
             start = binding.offset + area.offset
             read.append((binding.resource, start, start + area.size_bytes))
     # IREE lets the CPU take subnormal numbers for zero, and others may; only there a copy keeps them
-    flushes = not local or dispatch.kind not in COPIES
+    copies = dispatch.kind in COPIES and (dispatch.program is None or keeps_bits(dispatch.program))
+    flushes = not local or not copies
     held = allowance(dispatch.program, inputs, flushes=flushes, subnormal=subnormal)
     outcome = evaluate(
         function, _windows(launch.bindings, contents), launch.constants,
-        once=held.plain, budget=budget, composed=composed,
+        once=held.plain, budget=budget, composed=composed, flushes=flushes and subnormal,
     )  # fmt: skip
     written = [
         (b.resource, b.offset + start, b.offset + stop)
@@ -86,7 +87,7 @@ def make_case(
         filled=tuple(Filled(resource=r, start=a, data=contents[r][a:b].copy()) for r, a, b in _merged(read)),
         written=tuple(_merged(written)), expected=tuple(_of_store(store, held) for store in outcome.stores),
         inputs=inputs, seed=seed, repeatable=repeatable, alignment=alignment,
-        copies=dispatch.kind in COPIES and not flushes,
+        copies=copies and not flushes,
     )  # fmt: skip
 
 
