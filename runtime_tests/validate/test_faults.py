@@ -96,11 +96,11 @@ def test_accesses_that_nothing_shows_but_the_page(tmp_path: Path) -> None:
                       device="local-task")  # fmt: skip
     found = {name: {(c.stage, c.message) for c in v.failures} for name, v in verdicts.items()}
     assert verdicts["right_aligned"].passed
-    assert found["reads_behind"] == {("guard", "it reads outside of binding 1: 96x33xf32: 0 bytes behind its end")}
-    assert found["reads_before"] == {("guard", "it reads outside of binding 0: 18x96xf32: 4 bytes before its start")}
+    assert found["reads_behind"] == {("guard", "it reads outside of b: 96x33xf32: 0 bytes behind its end")}
+    assert found["reads_before"] == {("guard", "it reads outside of a: 18x96xf32: 4 bytes before its start")}
     far = found["reads_far_behind"]
     assert {stage for stage, _ in far} == {"guard"}
-    assert all(message.startswith("it reads outside of binding 0: 19x96xf32: ") for _, message in far)
+    assert all(message.startswith("it reads outside of a: 19x96xf32: ") for _, message in far)
     assert {stage for stage, _ in found["adds"]} == {"accumulates"}
     assert all("an aligned instruction on memory that is not aligned" in words for _, words in found["aligned"])
 

@@ -14,7 +14,7 @@ from substitute.validate.launch import GUARD_BYTES, PATTERNS, Arrangement, Ran, 
 
 pytestmark = pytest.mark.unit
 
-HELD = f"buffer 0 with {X_AREA.described}, {Y_AREA.described}"
+HELD = f"which holds {X_AREA.described}, {Y_AREA.described}"
 
 
 class Pretended:
@@ -75,14 +75,14 @@ def test_a_right_kernel() -> None:
 @pytest.mark.parametrize(
     ("offset", "where"),
     [
-        (-1, f"before its buffer ({HELD}, first at byte -1)"),
-        (-GUARD_BYTES, f"before its buffer ({HELD}, first at byte -{GUARD_BYTES})"),
-        (0, f"in what is only read ({HELD}, first at byte 0)"),
-        (16, f"between its results ({HELD}, first at byte 16)"),
-        (31, f"between its results ({HELD}, first at byte 31)"),
-        (48, f"between its results ({HELD}, first at byte 48)"),
-        (64, f"behind its buffer ({HELD}, first at byte 64)"),
-        (64 + GUARD_BYTES - 1, f"behind its buffer ({HELD}, first at byte {64 + GUARD_BYTES - 1})"),
+        (-1, f"before its buffer ({HELD}; first at byte -1)"),
+        (-GUARD_BYTES, f"before its buffer ({HELD}; first at byte -{GUARD_BYTES})"),
+        (0, f"in what is only read ({HELD}; first at byte 0)"),
+        (16, f"between its results ({HELD}; first at byte 16)"),
+        (31, f"between its results ({HELD}; first at byte 31)"),
+        (48, f"between its results ({HELD}; first at byte 48)"),
+        (64, f"behind its buffer ({HELD}; first at byte 64)"),
+        (64 + GUARD_BYTES - 1, f"behind its buffer ({HELD}; first at byte {64 + GUARD_BYTES - 1})"),
     ],
 )
 def test_a_byte_too_many(offset: int, where: str) -> None:
@@ -109,7 +109,7 @@ def test_a_device_that_swallows_what_lies_behind_a_binding() -> None:
         _, start, length = grid.bindings[1]
         buffers[0][start : start + length][48:52] = 0
 
-    assert judged(kernel) == ("guard", f"4 bytes changed between its results ({HELD}, first at byte 48)")
+    assert judged(kernel) == ("guard", f"4 bytes changed between its results ({HELD}; first at byte 48)")
     exact = lay_out(case(), Arrangement())
     after = [b.copy() for b in exact.buffers]
     kernel(exact, after)

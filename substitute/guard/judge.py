@@ -271,7 +271,7 @@ class _Bench:
         classes = CLASSES.get(pair.dispatch.kind, CLASSES_OTHERWISE)
         for launch in pair.launches:
             try:
-                described = describe_launch(function, launch)
+                described = describe_launch(function, launch, pair.names)
                 size = sum(case_bytes(described[0]))
                 if size > MOST_BYTES:
                     reason = f"its operands take {size >> 20} MiB"

@@ -16,6 +16,7 @@ from ..progress import Clock, silent
 from ..read.module import children, find_sites
 from ..validate.case import Launch
 from ..validate.harness import isolate_dispatches
+from ..validate.operand_names import Names, names_of
 from ..validate.sites import CallSite, find_call_sites
 from .pace import MARGIN
 
@@ -44,6 +45,8 @@ class Pair:
     launches: tuple[Launch, ...]
     repeatable: bool
     """Two launches give the same bits."""
+    names: Names = ()
+    """Its operands' names."""
     skipped: str = ""
     """Why it cannot be judged."""
 
@@ -130,12 +133,14 @@ def prepare_trial(
     device = device_for(next(iter(taken.values())).target)
     pairs = []
     for key, dispatch in unknown.items():
-        kernels = [s.kernel for s in plan.substitutions if dispatch_key(s.dispatch) == dispatch_key(dispatch)]
+        own_here = [s for s in plan.substitutions if dispatch_key(s.dispatch) == dispatch_key(dispatch)]
+        kernels = [s.kernel for s in own_here]
         known, reasons = launches[dispatch_key(dispatch)]
         pairs.append(
             Pair(
                 key=key, entry=by_dispatch[dispatch_key(dispatch)], dispatch=dispatch, launches=known,
                 repeatable=not any(k.not_repeatable for k in kernels),
+                names=names_of(own_here[0]) if own_here else (),
                 skipped=_reason_against(dispatch, device) or ("" if known else reasons),
             )
         )  # fmt: skip

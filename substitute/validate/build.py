@@ -31,6 +31,7 @@ from .case import Launch, case_key
 from .harness import isolate_dispatches
 from .inputs import classes_for
 from .launch import SELECTION
+from .operand_names import Names, names_of
 from .prepare import describe_launch, make_case, responds
 from .sites import CallSite, Shapes
 from .targets import foreign
@@ -315,11 +316,16 @@ def _subjects(
                 _subject(
                     sites[_key(dispatch)], launches.get(_key(dispatch), []), wanted,
                     entry=f"run_{number}", kernels=kernels, device=device,
+                    names=_names(plan, dispatch),
                 )
             )  # fmt: skip
     if wanted.case:
         subjects = [s for s in subjects if s.cases]
     return _renumbered(subjects)
+
+
+def _names(plan: Plan, dispatch: Dispatch) -> Names:
+    return next((names_of(s) for s in plan.substitutions if s.dispatch == dispatch), ())
 
 
 def _kernels_of(plan: Plan) -> dict[Dispatch, list[Kernel]]:
@@ -342,8 +348,9 @@ def _renumbered(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
 
 
 def _subject(
-    site: Site, sites: Sequence[CallSite], wanted: Wanted, *, entry: str, kernels: Sequence[Kernel], device: str
-) -> Subject:
+    site: Site, sites: Sequence[CallSite], wanted: Wanted, *, entry: str, kernels: Sequence[Kernel], device: str,
+    names: Names,
+) -> Subject:  # fmt: skip
     """The cases of one dispatch: all classes of inputs where it is launched first, some at its other launches."""
     dispatch = site.dispatch
     launches, reasons = _different(sites)
@@ -362,7 +369,7 @@ def _subject(
             if wanted.case not in case_key(label, inputs, seed):
                 continue
             try:
-                described = described or describe_launch(site.function, launch)
+                described = described or describe_launch(site.function, launch, names)
                 case = make_case(
                     site.function, dispatch, launch, entry=entry, label=label, inputs=inputs, seed=seed,
                     local=device.startswith("local"), repeatable=not any(k.not_repeatable for k in kernels),

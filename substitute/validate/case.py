@@ -52,6 +52,8 @@ class Area:
     """`readonly`, `writeonly` or `readwrite`."""
     index_limit: int | None = None
     """For integers that are used as indices: valid ones are below this."""
+    name: str = ""
+    """Its name in verdicts, such as `x` or `result 0`."""
 
     @property
     def size_bytes(self) -> int:
@@ -60,9 +62,10 @@ class Area:
 
     @property
     def described(self) -> str:
-        """The tensor for people, such as `binding 2 at byte 64: 4x16xf32`."""
+        """Return the tensor's name and type, such as `x: 4x16xf32`."""
         at = f" at byte {self.offset}" if self.offset else ""
-        return f"binding {self.binding}{at}: {'x'.join(map(str, (*self.shape, self.element)))}"
+        name = self.name or f"binding {self.binding}{at}"
+        return f"{name}: {'x'.join(map(str, (*self.shape, self.element)))}"
 
     def view(self, binding: Bytes) -> Array:
         """The tensor, in the memory of the binding."""

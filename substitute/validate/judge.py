@@ -288,7 +288,7 @@ def _picture(case: Case, results: Sequence[NDArray[Any]]) -> Picture | None:
     worst = case.expected[number]
     area = worst.area
     return Picture(
-        case=f"{case.label} [{case.inputs}]", result=f"binding {area.binding}, {area.element}",
+        case=f"{case.label} [{case.inputs}]", result=f"{area.name or f'binding {area.binding}'}, {area.element}",
         candidate=histogram(results[number], worst.values, area.element), baseline=None,
         map=error_map(shares[number]) if worst.coordinates is None else None, number=number,
     )  # fmt: skip

@@ -58,8 +58,8 @@ class Fault:
     """The tensors in the buffer."""
 
     def __str__(self) -> str:
-        of = f" with {self.operands}" if self.operands else ""
-        return f"{self.count} bytes changed {self.where} (buffer {self.resource}{of}, first at byte {self.offset})"
+        held = f"which holds {self.operands}" if self.operands else "which holds nothing"
+        return f"{self.count} bytes changed {self.where} ({held}; first at byte {self.offset})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +197,7 @@ def _out_of_bounds(case: Case, groups: Sequence[_Group], touch: Touch) -> OutOfB
 
     verb = {READ: "reads", WRITTEN: "writes"}.get(touch.kind, "reads or writes")
     if not ends:
-        return OutOfBounds(verb=verb, operand=f"binding {group.bindings[0]}, which is empty", distance=touch.offset)
+        return OutOfBounds(verb=verb, operand="an operand without elements", distance=touch.offset)
     start, area = min(ends, key=lambda one: distance(*one))
     return OutOfBounds(
         verb=verb, operand=area.described, distance=at - start if at < start else at - start - area.size_bytes

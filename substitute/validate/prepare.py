@@ -15,6 +15,7 @@ from .allowance import Allowance, allowance, keeps_bits
 from .case import Area, Array, BindingRange, Bytes, Case, Expected, Filled, Launch
 from .elements import SIGNIFICANT_BITS, is_float, smallest_normal, storage_type
 from .inputs import draw
+from .operand_names import Names, name_areas
 
 if TYPE_CHECKING:
     from iree.compiler import ir
@@ -85,20 +86,29 @@ def make_case(
     return Case(
         label=label, entry=entry, launch=launch, areas=areas, sizes=sizes,
         filled=tuple(Filled(resource=r, start=a, data=contents[r][a:b].copy()) for r, a, b in _merged(read)),
-        written=tuple(_merged(written)), expected=tuple(_of_store(store, held) for store in outcome.stores),
+        written=tuple(_merged(written)), expected=tuple(_of_store(store, held, areas) for store in outcome.stores),
         inputs=inputs, seed=seed, repeatable=repeatable, alignment=alignment,
         copies=copies and not flushes,
     )  # fmt: skip
 
 
-def describe_launch(function: ir.Operation, launch: Launch) -> tuple[Launch, tuple[Area, ...]]:
-    """The tensors that a body sees in a launch, and the launch without what lies behind the last of them."""
+def describe_launch(
+    function: ir.Operation, launch: Launch, names: Names = ()
+) -> tuple[Launch, tuple[Area, ...]]:  # fmt: skip
+    """The tensors that a body sees in a launch, and the launch without what lies behind the last of them.
+
+    `names`: those that a kernel has for them.
+    """
     from ..golden import describe
 
-    areas = tuple(
-        Area(binding=s.binding, offset=s.byte_offset, shape=s.shape, element=s.element, access=s.access,
-             index_limit=s.index_limit)
-        for s in describe(function, launch.constants)
+    spans = describe(function, launch.constants)
+    areas = name_areas(
+        [
+            Area(binding=s.binding, offset=s.byte_offset, shape=s.shape, element=s.element, access=s.access,
+                 index_limit=s.index_limit)
+            for s in spans
+        ],
+        names,
     )  # fmt: skip
     ends = [0] * len(launch.bindings)
     for area in areas:
@@ -106,7 +116,8 @@ def describe_launch(function: ir.Operation, launch: Launch) -> tuple[Launch, tup
     for number, (binding, end) in enumerate(zip(launch.bindings, ends, strict=True)):
         if end > binding.length:
             raise ValidationError(
-                "a dispatch sees more of a binding than it is given", where=f"binding {number}",
+                "a dispatch sees more of an operand than it is given",
+                where=", ".join(area.described for area in areas if area.binding == number),
                 expected=f"{end} bytes", found=f"{binding.length} bytes",
             )  # fmt: skip
     bindings = tuple(
@@ -137,12 +148,15 @@ def _sizes(launch: Launch) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _of_store(store: Store, held: Allowance) -> Expected:
+def _of_store(store: Store, held: Allowance, areas: Sequence[Area]) -> Expected:
     span, golden = store.subspan, store.golden
     values, allowed = held.of_store(store)
+    area = Area(
+        binding=span.binding, offset=span.byte_offset, shape=span.shape, element=span.element, access=span.access
+    )
+    name = next((a.name for a in areas if replace(a, index_limit=None, name="") == area), "")
     return Expected(
-        area=Area(binding=span.binding, offset=span.byte_offset, shape=span.shape, element=span.element,
-                  access=span.access, index_limit=None),
+        area=replace(area, name=name),
         offsets=store.offsets, sizes=store.sizes, strides=store.strides, coordinates=store.coordinates,
         values=values, allowed=allowed, depth=golden.depth,
     )  # fmt: skip
@@ -179,7 +193,7 @@ def responds(function: ir.Operation, case: Case) -> tuple[str, ...]:
         outcome = evaluate(function, _windows(case.launch.bindings, contents), case.launch.constants, bounds=False)
         after = [_as_float(store.rounded()) for store in outcome.stores]
         if all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(before, after, strict=True)):
-            deaf.append(f"binding {area.binding} at byte {area.offset}")
+            deaf.append(area.described)
     return tuple(deaf)
 
 
