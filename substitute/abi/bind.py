@@ -16,9 +16,9 @@ from ..model.plan import Parameter, Request, Substitution
 def bind(substitution: Substitution, *, entry: str) -> Request:
     """Return the arguments of this substitution's payload.
 
-    A generator gets one pointer per view of the program and the integers that are only known at launch. A payload
-    that is not generated gets one pointer per operand of its definition, then every axis in the order in which
-    the operands name them, then the strides of strided operands.
+    A generator gets one pointer per view of the program, the integers that are only known at launch, and the
+    parameters that are. A payload that is not generated gets one pointer per operand of its definition, then every axis
+    in the order in which the operands name them, then the strides of strided operands, then every parameter.
     """
     if substitution.kernel.abi == "raw":
         return _raw(substitution, entry)
@@ -33,6 +33,7 @@ def bind(substitution: Substitution, *, entry: str) -> Request:
         substitution=substitution,
         parameters=tuple(_parameters(substitution, program)),
         scalars=tuple(dict.fromkeys(_dynamic(program))),
+        values=tuple(p for p in substitution.match.parameters if p.value.constant is None),
     )
 
 
@@ -101,6 +102,7 @@ def _plain(substitution: Substitution, entry: str) -> Request:
         parameters=tuple(parameters),
         scalars=tuple(scalars),
         scalar_names=tuple(names),
+        values=match.parameters,
     )
 
 

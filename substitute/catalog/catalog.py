@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ManifestError, SubstituteError, UsageError
 from ..model.kernel import Form, Kernel, OperandSpec
-from .consistency import check_axes, check_constraints
+from .consistency import check_axes, check_constraints, check_parameters
 from .entry import MANIFEST_NAME, Manifest
 from .manifest_cache import ManifestCache, open_manifest_cache
 
@@ -285,6 +285,7 @@ def _read(manifest: Manifest, read_forms: ReadForms) -> tuple[Form, ...]:
     forms = read_forms(manifest.definition, text, manifest.kernel.operands)
     check_axes(manifest, forms)
     check_constraints(manifest)
+    check_parameters(manifest, forms)
     if "epilogue" in manifest.kernel.slots:
         _check_epilogue(manifest, forms)
     return forms

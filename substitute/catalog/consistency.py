@@ -60,6 +60,52 @@ def check_constraints(manifest: Manifest) -> None:
             )
 
 
+def check_parameters(manifest: Manifest, forms: Sequence[Form]) -> None:
+    """Raise `ManifestError` for a parameter of the manifest that the definition has not, and the reverse of it.
+
+    Code that is told nothing of a parameter would compute with a value of its own.
+    """
+    kernel = manifest.kernel
+    found = [parameter.name for parameter in forms[0].parameters]
+    unknown = [name for name in manifest.parameters if name not in found]
+    if unknown:
+        raise ManifestError(
+            f"the definition has no parameter `{unknown[0]}`",
+            where=f"{manifest.file}: parameters.{unknown[0]}",
+            expected=f"a scalar argument of the definition: {', '.join(found) or 'it has none'}",
+            found=unknown[0],
+            next_step=f"give the definition an argument such as %{unknown[0]}: f32, or correct the name",
+        )
+    taken = sorted({axis for operand in kernel.operands for axis in operand.axes} | {o.name for o in kernel.operands})
+    clash = [name for name in found if name in taken]
+    if clash:
+        raise ManifestError(
+            f"`{clash[0]}` is a parameter, and an axis or an operand",
+            where=f"{manifest.file}: operands",
+            expected="a name of its own for each",
+            found=", ".join(taken),
+            next_step="rename the argument in the definition",
+        )
+    if found and kernel.abi == "raw":
+        raise ManifestError(
+            "a raw kernel is given no parameters",
+            where=f"{manifest.file}: abi",
+            expected='abi = "canonical", or a definition with constants',
+            found=f"the parameter{'s' * (len(found) > 1)} {', '.join(found)}",
+            next_step="write the values into the definition, or remove abi",
+        )
+    told = {name for _, name in kernel.payload.spec_constants}
+    missing = [name for name in found if name not in told]
+    if kernel.payload.kind.has_spec_constants and missing:
+        raise ManifestError(
+            f"the code is not told the parameter `{missing[0]}`",
+            where=f"{manifest.file}: payload.spec_constants",
+            expected=f'a SpecId for each parameter, such as {{ 0 = "{missing[0]}" }}',
+            found=", ".join(sorted(told)) or "none",
+            next_step="declare a specialization constant for it in the shader, and name it here",
+        )
+
+
 def _accesses(nest: Nest) -> Iterator[tuple[View, tuple[Linear, ...]]]:
     for read in nest.reads:
         if isinstance(read.source, View):

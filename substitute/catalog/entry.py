@@ -19,3 +19,5 @@ class Manifest:
     """Without forms."""
     definition: Path | None
     """File of the definition; None for a kernel that is selected by name alone."""
+    parameters: tuple[str, ...] = ()
+    """Scalar arguments of the definition that the file names."""

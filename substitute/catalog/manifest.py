@@ -13,8 +13,9 @@ from typing import Any, TypeVar, cast
 from pydantic import ValidationError
 
 from ..errors import ManifestError
+from ..model.conditions import FUNCTIONS, parse_condition
 from ..model.constraints import RESERVED, parse_constraint, parse_size
-from ..model.kernel import Constraint, Kernel, Launch, OperandSpec, PayloadSpec, TargetRule
+from ..model.kernel import Condition, Constraint, Kernel, Launch, OperandSpec, PayloadSpec, TargetRule
 from ..model.payload_kind import PayloadKind
 from ..model.target import BACKENDS
 from ..payload.kinds import find_kind, list_kinds
@@ -95,6 +96,7 @@ class _Checks:
     table: ManifestTable
     folder: Path
     constraints: tuple[Constraint, ...] = ()
+    conditions: tuple[Condition, ...] = ()
     definition: Path | None = None
 
     @property
@@ -150,6 +152,18 @@ class _Checks:
                     found=axis,
                     next_step="rename the axis",
                 )
+        taken = {**dict.fromkeys(axes, "an axis"), **dict.fromkeys(table.operands, "an operand")}
+        taken |= dict.fromkeys((*FUNCTIONS, *RESERVED), "a word of the conditions")
+        for name in table.parameters:
+            if name in taken:
+                yield Diagnostic(
+                    path=("parameters", name),
+                    what=f"`{name}` is {taken[name]} already",
+                    expected="a name of its own, here and in the definition",
+                    found=name,
+                    at_key=True,
+                    next_step="rename the parameter",
+                )
         for at, group in enumerate(table.groups):
             if group not in axes:
                 yield _unknown(("groups", at), "axis", group, axes)
@@ -165,10 +179,10 @@ class _Checks:
                     column=error.pos,
                     next_step="escape characters that stand for themselves with a backslash",
                 )
-        known = axes + [f"offset.{name}" for name in table.operands]
+        known = [*axes, *table.parameters, *(f"offset.{name}" for name in table.operands)]
         for ordinal, value in table.payload.spec_constants.items():
             if value not in known:
-                yield _unknown(("payload", "spec_constants", ordinal), "axis or offset", value, known)
+                yield _unknown(("payload", "spec_constants", ordinal), "axis, parameter or offset", value, known)
         if table.payload.spec_constants and not self.kind.has_spec_constants:
             yield Diagnostic(
                 path=("payload", "spec_constants"),
@@ -187,6 +201,14 @@ class _Checks:
             except ManifestError as error:
                 yield _expression_problem(("constraints", at), error)
         self.constraints = tuple(parsed)
+        conditions: list[Condition] = []
+        for name, parameter in self.table.parameters.items():
+            for at, text in enumerate(parameter.conditions):
+                try:
+                    conditions.append(parse_condition(text, [*self.axes, *self.table.parameters]))
+                except ManifestError as error:
+                    yield _expression_problem(("parameters", name, "conditions", at), error)
+        self.conditions = tuple(conditions)
         for at, text in enumerate(self.table.launch.workgroup_count or ()):
             try:
                 parse_size(text, self.axes)
@@ -372,6 +394,7 @@ def _manifest(table: ManifestTable, file: Path, checks: _Checks) -> Manifest:
         groups=frozenset(table.groups),
         slots=frozenset(table.slots),
         constraints=checks.constraints,
+        conditions=checks.conditions,
         dispatches=tuple(table.dispatches),
         kinds=tuple(table.kinds),
         payload=PayloadSpec(
@@ -396,7 +419,7 @@ def _manifest(table: ManifestTable, file: Path, checks: _Checks) -> Manifest:
         constants=(table.constants or 0) if raw else None,
         executable_constants=parse_constants(table.executable_constant),
     )
-    return Manifest(file=file, kernel=kernel, definition=checks.definition)
+    return Manifest(file=file, kernel=kernel, definition=checks.definition, parameters=tuple(table.parameters))
 
 
 def _code_path(folder: Path, name: str) -> Path:

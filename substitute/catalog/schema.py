@@ -88,6 +88,24 @@ class TargetTable(_Table):
     CUDA only."""
 
 
+def _conditions(value: object) -> object:
+    return (
+        {"conditions": [value]}
+        if isinstance(value, str)
+        else {"conditions": value}
+        if isinstance(value, list)
+        else value
+    )
+
+
+class ParameterTable(_Table):
+    """One entry of `[parameters]`; a condition, or a list of them, is its short form."""
+
+    conditions: list[Text] = []
+    """Conditions over parameters and axes: numbers, `+ - * / // % **`, `sqrt abs min max exp log`, comparisons,
+    `and or not`. A floating-point parameter equals what it differs from by one unit in its last place."""
+
+
 class DefinitionTable(_Table):
     """`[definition]`."""
 
@@ -171,6 +189,9 @@ class ManifestTable(_Table):
     """Raw ABI only: the number of push constants that the payload expects."""
     operands: dict[AxisName, Annotated[OperandTable, BeforeValidator(_long_form)]] = {}
     """The definition's arguments, then its results. A bare list is the short form of `axes`: `a = ["M", "K"]`."""
+    parameters: dict[AxisName, Annotated[ParameterTable, BeforeValidator(_conditions)]] = {}
+    """The definition's scalar arguments, by the names that they have there, as far as there is something to say of
+    them: `eps = "eps > 0"`. See [Parameters](kernels.md#parameters)."""
     definition: DefinitionTable = DefinitionTable()
     """Place of the definition."""
     target: Annotated[list[TargetTable], Field(min_length=1)]

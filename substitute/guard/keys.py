@@ -74,7 +74,7 @@ def _code(built: Built) -> Iterable[bytes]:
     yield repr((
         str(payload.format), payload.workgroup_count, payload.workgroup_size, payload.shared_memory_bytes,
         payload.constants, payload.compilation_info, payload.frozen, request.parameters, request.scalars,
-        substitution.match.fallback,
+        request.values, substitution.match.fallback,
         substitution.match.axes, substitution.rule, substitution.kernel.abi,
     )).encode()  # fmt: skip
     yield from map(_content, payload.objects)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..model.dispatch import Nest
 from ..model.ops import COMMUTATIVE
 from ..model.scalar import ScalarGraph
+from .parameters import find_parameter, is_same_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class Unified:
     """Node of the dispatch for each read or gather of the definition, by the number of its source."""
     loops: Mapping[int, int]
     """Loop of the dispatch for each loop whose index the definition computes with."""
+    parameters: Mapping[int, int]
+    """Node of the dispatch for each parameter of the definition."""
 
 
 def unify(pattern: ScalarGraph, graph: ScalarGraph, *, prologue: bool) -> Iterator[Unified]:
@@ -32,11 +35,12 @@ def unify(pattern: ScalarGraph, graph: ScalarGraph, *, prologue: bool) -> Iterat
     for bound in _unify_all(pattern, graph, pairs, {}, prologue):
         nodes = {number: node for (kind, number), node in bound.items() if kind == "source"}
         loops = {number: loop for (kind, number), loop in bound.items() if kind == "loop"}
-        yield Unified(nodes, loops)
+        yield Unified(nodes, loops, {number: node for (kind, number), node in bound.items() if kind == "parameter"})
 
 
 _Bound = Mapping[tuple[str, int], int]
-"""("source", number of the definition's read) → node, ("loop", the definition's loop) → loop."""
+"""("source", number of the definition's read) → node, ("loop", the definition's loop) → loop, ("parameter", its number)
+→ node."""
 
 
 def _unify_all(
@@ -53,6 +57,13 @@ def _unify_all(
         joined = _with_leaf(bound, ("source", wanted.attribute), g) if prologue or found.op == "read" else None
         if joined is not None:
             yield from _unify_all(pattern, graph, rest, joined, prologue)
+        return
+    number = find_parameter(pattern, p, graph, g)
+    if number is not None:
+        if is_same_value(graph, bound.get(("parameter", number), g), g):
+            yield from _unify_all(pattern, graph, rest, {("parameter", number): g, **bound}, prologue)
+        return
+    if wanted.op == "parameter":
         return
     if wanted.op != found.op or len(wanted.operands) != len(found.operands):
         return

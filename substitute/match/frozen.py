@@ -27,7 +27,7 @@ def check_frozen(kernel: Kernel, match: Match) -> Rule | None:
         reasons += [
             f"{name}, for SpecId {number}, {_words(value)}"
             for number, name, value in spec_values(kernel, match)
-            if not isinstance(value, int)
+            if not isinstance(value, int | float)
         ]
     if spirv and kernel.abi == "canonical":
         reasons += _unnamed_offsets(kernel, match)
@@ -35,19 +35,21 @@ def check_frozen(kernel: Kernel, match: Match) -> Rule | None:
     return Rule(name="payload.frozen", passed=not reasons, expected=expected, found="; ".join(reasons) or "it does")
 
 
-def spec_values(kernel: Kernel, match: Match) -> list[tuple[int, str, Index | str]]:
+def spec_values(kernel: Kernel, match: Match) -> list[tuple[int, str, Index | float | str]]:
     """(SpecId, name, what it is frozen to) for each specialization constant; words for what has no value."""
-    known: dict[str, Index | str] = {axis.name: axis.size for axis in match.axes}
+    known: dict[str, Index | float | str] = {axis.name: axis.size for axis in match.axes}
+    constants = {parameter.name: parameter.value.constant for parameter in match.parameters}
+    known |= {name: "is known at launch only" if value is None else value for name, value in constants.items()}
     known |= {OFFSET + placed.name: _first_element(match, placed) for placed in match.placements}
-    missing = "is neither a size nor an offset of the dispatch"
+    missing = "is no size, offset or parameter of the dispatch"
     return [(number, name, known.get(name, missing)) for number, name in kernel.payload.spec_constants]
 
 
-def frozen_values(kernel: Kernel, match: Match) -> dict[int, int]:
+def frozen_values(kernel: Kernel, match: Match) -> dict[int, int | float]:
     """Return what each specialization constant is frozen to; the match has made sure that all are numbers."""
-    values = {}
+    values: dict[int, int | float] = {}
     for number, name, value in spec_values(kernel, match):
-        assert isinstance(value, int), name
+        assert isinstance(value, int | float), name
         values[number] = value
     return values
 
@@ -62,7 +64,7 @@ def constant_values(kernel: Kernel, match: Match) -> list[tuple[ExecutableConsta
     ]
 
 
-def _words(value: Index | str) -> str:
+def _words(value: Index | float | str) -> str:
     return value if isinstance(value, str) else "is known at launch only"
 
 

@@ -15,7 +15,7 @@ Features = frozenset[tuple[Hashable, int]]
 
 # fmt: off
 _STAGES = ("target", "select", "layout.bindings", "layout.constants", "structure.read", "executable", "device",
-           "structure.cores", "structure", "layout", "constraint", "choice", "frozen", "numerics",
+           "structure.cores", "structure", "layout", "parameter", "constraint", "choice", "frozen", "numerics",
            "payload")
 # fmt: on
 """The rules in the order in which they are checked."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from ..model.dispatch import Linear, Nest, Read, View
 from ..model.index import Expr
@@ -11,6 +12,7 @@ from ..model.plan import Axis, Placement, Rule
 from .axes import assign, axis_of_loops, bind_axes
 from .expression import Unified, loop_uses
 from .layout import check_contiguous, check_one_stride, place
+from .parameters import find_values, reject_value
 from .state import NestMatch, reject_two_tensors
 from .temporaries import Produced, check_temporary
 
@@ -19,6 +21,9 @@ def bind_nest(
     kernel: Kernel, form: Form, pattern: Nest, core: Nest, unified: Unified, produced: Mapping[int, Produced]
 ) -> NestMatch | Rule:
     """Match a definition's nest with `core`, whose body is unified with it; else return the rule that failed last."""
+    parameters = find_values(kernel, core, unified.parameters)
+    if isinstance(parameters, int):
+        return reject_value(kernel, parameters)
     names = tuple(operand_name(kernel, form, read) for read in pattern.reads)
     axis_names = axis_of_loops(pattern, kernel.operands)
     pattern_roots = {
@@ -47,7 +52,7 @@ def bind_nest(
         rule = _check_indices(unified, assignment, axis_names)
         result = rule or _check_layouts(kernel, form, pattern, core, unified.nodes, axes, produced)
         if isinstance(result, NestMatch):
-            return result
+            return replace(result, parameters=tuple(sorted(parameters.items(), key=lambda item: item[0])))
         best = best or result
     assert best is not None
     return best
@@ -109,7 +114,7 @@ def _check_layouts(
             return placed
         if placements.setdefault(operand, placed) != placed:
             return reject_two_tensors(kernel.operands[operand].name)
-    count = sum(1 for n in pattern.expr.nodes if n.op not in ("read", "constant", "index", "size"))
+    count = sum(1 for n in pattern.expr.nodes if n.op not in ("read", "constant", "index", "size", "parameter"))
     made = Produced(number=core.temporary, wanted=pattern.target, found=core.target, loops=loops)
     return NestMatch((*axes, *gathered), sources, placements, count + 1, ((pattern.temporary, made),))
 

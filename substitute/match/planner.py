@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import PlanError
+from ..model.conditions import evaluate_condition
 from ..model.constraints import constraint_to_index, describe_sizes
 from ..model.dispatch import Dispatch
 from ..model.index import Index
 from ..model.kernel import Constraint, Form, Kernel, TargetRule
 from ..model.numerics import NumericDemand
+from ..model.parameter import format_value
 from ..model.plan import Decision, Match, Plan, Rule, Substitution
 from .alignment import check_alignment
 from .devices import exclude_each_other, select_target_rules
@@ -175,6 +177,7 @@ def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match |
                 arguments=shape.arguments,
                 placements=shape.placements,
                 specificity=shape.specificity,
+                parameters=shape.parameters,
             )
         failed.append((form, shape))
     same_cores = [(form, rule) for form, rule in failed if rule.name != "structure.cores"] or failed
@@ -187,6 +190,10 @@ def _constrained(kernel: Kernel, dispatch: Dispatch, match: Match, rules: list[R
     """Check constraints over static axes; those over dynamic ones are left to run time where that is possible."""
     sizes: dict[str, Index] = {a.name: a.size for a in match.axes}
     fallback: list[str] = []
+    for rule in _conditions(kernel, match, sizes):
+        rules.append(rule)
+        if not rule.passed:
+            return None
     for constraint in kernel.constraints:
         rule, left = _constraint(constraint, sizes, dispatch, host=host)
         rules.append(rule)
@@ -194,6 +201,27 @@ def _constrained(kernel: Kernel, dispatch: Dispatch, match: Match, rules: list[R
             return None
         fallback += [constraint.text] * left
     return replace(match, fallback=tuple(fallback))
+
+
+def _conditions(kernel: Kernel, match: Match, sizes: Mapping[str, Index]) -> Iterator[Rule]:
+    """Check the conditions of `[parameters]`; one over a value that only a launch gives fails."""
+    parameters = {p.name: p.value for p in match.parameters}
+    types = {name: value.type for name, value in parameters.items()}
+    for condition in kernel.conditions:
+        values: dict[str, float] = {}
+        unknown: list[str] = []
+        for name in sorted(condition.names):
+            value = parameters[name].constant if name in parameters else sizes.get(name)
+            if isinstance(value, int | float):
+                values[name] = value
+            else:
+                unknown.append(f"{name} is {parameters.get(name, 'known at run time only')}")
+        if unknown:
+            yield Rule(name="parameter", passed=False, expected=condition.text, found=", ".join(unknown))
+            continue
+        found = ", ".join(f"{name} = {format_value(value, types.get(name, 'i64'))}" for name, value in values.items())
+        passed = evaluate_condition(condition, values, types)
+        yield Rule(name="parameter", passed=passed, expected=condition.text, found=found)
 
 
 def _constraint(
@@ -221,9 +249,10 @@ def _constraint(
 
 
 def rank(decision: Decision) -> tuple[int, ...]:
-    """Return the order of accepted kernels, best last: a person's own before built-in ones, then priority, then how
-    much of
-    the dispatch the definition names, then how closely it names the target, then how many constraints it has.
+    """Return the order of accepted kernels, best last.
+
+    A person's own come before built-in ones; then priority; how much of the dispatch the definition names, numbers
+    before parameters; how closely the kernel names the target; and how many constraints it has.
     """
     kernel = decision.kernel
     assert decision.match is not None
@@ -232,6 +261,7 @@ def rank(decision: Decision) -> tuple[int, ...]:
         int(not kernel.builtin),
         kernel.priority,
         decision.match.specificity,
+        -len(decision.match.parameters),
         target,
         len(kernel.constraints) + len(kernel.dispatches),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..model.dispatch import Read
 from ..model.index import product
 from ..model.kernel import Kernel, OperandSpec
+from ..model.parameter import ParameterValue
 from ..model.plan import Axis, Placement, Rule
 from .temporaries import Produced
 
@@ -23,6 +24,8 @@ class NestMatch:
     operation_count: int
     produced: tuple[tuple[int, Produced], ...] = ()
     """The definition's temporaries that this core is, each with the dispatch's."""
+    parameters: tuple[tuple[int, ParameterValue], ...] = ()
+    """Values of the definition's parameters, by their numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class State:
     sources: dict[int, Read]
     placements: dict[int, Placement]
     produced: dict[int, Produced]
+    parameters: dict[int, ParameterValue]
 
     def add(self, result: NestMatch) -> Rule | None:
         """Add a nest, or return the rule by which it contradicts the others."""
@@ -53,6 +57,7 @@ class State:
         self.sources.update(result.sources)
         self.placements.update(result.placements)
         self.produced.update(result.produced)
+        self.parameters.update(result.parameters)
         return None
 
     def measure(self, operands: Sequence[OperandSpec]) -> Rule | None:

@@ -14,6 +14,7 @@ from .axes import axis_of_loops
 from .difference import count_agreement, describe_expression, find_difference
 from .expression import unify
 from .nests import bind_nest, operand_name, place_operand
+from .parameters import find_conflict
 from .state import NestMatch, State
 
 
@@ -50,7 +51,11 @@ def _match_store(kernel: Kernel, form: Form, pattern: Nest, nest: Nest, state: S
             result = bind_nest(kernel, form, pattern, ordered, unified, state.produced)
             if not isinstance(result, Rule):
                 result = _with_writes(kernel, pattern, ordered, result)
-            rule = result if isinstance(result, Rule) else state.add(result)
+            rule = (
+                result if isinstance(result, Rule) else find_conflict(kernel, state.parameters, dict(result.parameters))
+            )
+            if rule is None and isinstance(result, NestMatch):
+                rule = state.add(result)
             if rule is None:
                 return None
             best = best or rule

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..model.dispatch import Named, Nest, Program, Stage, View
 from ..model.kernel import Form, Kernel
+from ..model.parameter import BoundParameter
 from ..model.plan import Axis, Placement, Rule
 from .difference import find_difference
 from .expression import unify
 from .memory import check_in_place
 from .named import match_named
 from .nests import bind_nest, operand_name
+from .parameters import bind_parameters, find_conflict
 from .state import NestMatch, State, is_generated
 from .stores import match_stores
-from .temporaries import Produced
 
 Head = tuple[str, ...]
 
@@ -29,6 +30,7 @@ class Shape:
     arguments: tuple[View, ...]
     placements: tuple[Placement, ...]
     specificity: int
+    parameters: tuple[BoundParameter, ...] = ()
 
 
 def list_cores(program: Program) -> Head:
@@ -44,10 +46,10 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
     in_place = check_in_place(kernel, program)
     if in_place is not None:
         return in_place
-    state = State({}, {}, {}, {})
+    state = State({}, {}, {}, {}, {})
     operation_count = 0
     for pattern, core in zip(form.program.cores, program.cores, strict=True):
-        result = _match_core(kernel, form, pattern, core, state.produced)
+        result = _match_core(kernel, form, pattern, core, state)
         rule = result if isinstance(result, Rule) else state.add(result)
         if rule is not None:
             return rule
@@ -74,12 +76,14 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
             expected="a definition that uses all its operands",
             found=f"nothing that corresponds to {', '.join(missing)}",
         )
-    return Shape(tuple(state.axes.values()), arguments, placements, operation_count + stored)
+    parameters = bind_parameters(kernel, program, state.parameters)
+    if isinstance(parameters, Rule):
+        return parameters
+    return Shape(tuple(state.axes.values()), arguments, placements, operation_count + stored, parameters)
 
 
-def _match_core(
-    kernel: Kernel, form: Form, pattern: Stage, core: Stage, produced: Mapping[int, Produced]
-) -> NestMatch | Rule:
+def _match_core(kernel: Kernel, form: Form, pattern: Stage, core: Stage, state: State) -> NestMatch | Rule:
+    produced = state.produced
     if isinstance(pattern, Named) and isinstance(core, Named):
         return match_named(kernel, form, pattern, core, produced)
     if not (isinstance(pattern, Nest) and isinstance(core, Nest)):
@@ -97,7 +101,10 @@ def _match_core(
     for unified in itertools.islice(unify(pattern.expr, core.expr, prologue="prologue" in kernel.slots), 16):
         result = bind_nest(kernel, form, pattern, core, unified, produced)
         if isinstance(result, NestMatch):
-            return result
+            conflict = find_conflict(kernel, state.parameters, dict(result.parameters))
+            if conflict is None:
+                return result
+            result = conflict
         best = best or result  # the first order of operands is the one that people wrote
     if best is not None:
         return best

@@ -8,6 +8,7 @@ from typing import Literal
 
 from .dispatch import Program
 from .numerics import Demand
+from .parameter import ScalarParameter
 from .payload_kind import PayloadKind, Slot
 
 Abi = Literal["canonical", "raw"]
@@ -107,12 +108,23 @@ class Constraint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A condition over parameters and axes, such as `scale == 1 / sqrt(D)`."""
+
+    text: str
+    names: frozenset[str]
+    """Parameters and axes that it mentions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
     """One function of `definition.mlir`: one computation that the kernel can take."""
 
     name: str
     program: Program
     """Sizes of `?` axes are symbols with the axis's name."""
+    parameters: tuple[ScalarParameter, ...] = ()
+    """Scalar arguments in the function's order; every form of a kernel has the same names and types."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +171,8 @@ class Kernel:
     slots: frozenset[Slot] = frozenset()
     """Places where element-wise work that IREE fused may be lowered into the kernel."""
     constraints: tuple[Constraint, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    """Conditions over parameters (and axes), from `[parameters]`."""
     dispatches: tuple[str, ...] = ()
     """Regular expressions over dispatch names; empty: any."""
     kinds: tuple[str, ...] = ()
@@ -180,3 +194,8 @@ class Kernel:
     """Raw ABI: how many push constants the payload expects."""
     executable_constants: tuple[ExecutableConstant, ...] = ()
     """Constants that the device fills in when the module is loaded."""
+
+    @property
+    def parameters(self) -> tuple[ScalarParameter, ...]:
+        """Parameters, in the order in which code gets them: that of the first form."""
+        return self.forms[0].parameters if self.forms else ()

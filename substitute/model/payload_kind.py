@@ -54,6 +54,9 @@ class PayloadKind(ABC):
     """
     strides: ClassVar[Literal["read", "passed", "none"]] = "passed"
     """Strided operands: the code walks over them by itself, gets one stride for each dimension, or cannot take them."""
+    parameters: ClassVar[Literal["passed", "constants", "none"]] = "none"
+    """Parameters of a definition: the code is given each of them, those alone whose value is known when it is made, or
+    none."""
     needs_program: ClassVar[bool] = True
     """False: it can take a dispatch whose body cannot be read."""
     selects_by_code: ClassVar[bool] = False

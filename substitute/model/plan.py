@@ -9,6 +9,7 @@ from pathlib import Path
 from .dispatch import Dispatch, Operand, Program, View
 from .index import Index
 from .kernel import ExecutableConstant, Kernel, TargetRule
+from .parameter import BoundParameter
 from .payload_kind import PayloadFormat
 
 
@@ -74,6 +75,8 @@ class Match:
     """
     specificity: int
     """Number of operations of the dispatch that the definition itself names: more specific kernels win."""
+    parameters: tuple[BoundParameter, ...] = ()
+    """Value of each parameter of the kernel, in the kernel's order."""
     fallback: tuple[str, ...] = ()
     """Constraints over dynamic axes, to be checked at run time with IREE's own code as the fallback."""
 
@@ -82,6 +85,13 @@ class Match:
         for axis in self.axes:
             if axis.name == name:
                 return axis
+        raise KeyError(name)
+
+    def parameter(self, name: str) -> BoundParameter:
+        """Return the parameter of this name, with its value. Raises `KeyError`."""
+        for parameter in self.parameters:
+            if parameter.name == name:
+                return parameter
         raise KeyError(name)
 
 
@@ -177,8 +187,9 @@ class Parameter:
 class Request:
     """Input of a payload generator.
 
-    The CPU function to generate is `void entry(ptr parameters…, i64 scalars…, i64 workgroup_id_x, _y, _z)`, where the
-    scalars are the values, in order, of `scalars` (sizes, offsets or strides that are only known at launch).
+    The CPU function to generate is `void entry(ptr parameters…, i64 scalars…, values…, i64 workgroup_id_x, _y, _z)`,
+    where the scalars are the values, in order, of `scalars` (sizes, offsets or strides that are only known at launch)
+    and the values those of `values`.
     """
 
     entry: str
@@ -187,6 +198,9 @@ class Request:
     scalars: tuple[Index, ...]
     scalar_names: tuple[str, ...] = ()
     """Names of the scalars for messages, if they have any (axes, strides, push constants)."""
+    values: tuple[BoundParameter, ...] = ()
+    """Scalar parameters of the definition that are passed as arguments, each in its `passed_type`: all of them to a
+    payload that is not generated, to a generator those that are no numbers."""
 
     @property
     def match(self) -> Match:
@@ -228,7 +242,7 @@ class Payload:
     """Constants that the device fills in when the module is loaded; values are numbers."""
     compilation_info: str = ""
     """Settings with which IREE compiles its own code."""
-    frozen: tuple[tuple[int, int], ...] = ()
+    frozen: tuple[tuple[int, int | float], ...] = ()
     """SPIR-V dialect: the value of each specialization constant that is known now."""
 
 

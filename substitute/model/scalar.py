@@ -15,7 +15,8 @@ class Scalar:
     - `read`, attribute = position in the nest's `reads`: the element that this read yields at the current loop indices;
     - `index`, attribute = loop number: the loop's index, type `index`;
     - `constant`, attribute = an `int` or `float` (`nan`, `inf` allowed);
-    - `size`, attribute = an `Index`: an integer known at launch, type `index` or an integer type.
+    - `size`, attribute = an `Index`: an integer known at launch, type `index` or an integer type;
+    - `parameter`, attribute = position among the parameters of a definition: a scalar that the dispatch decides.
 
     `gather` has attribute = position in the nest's `reads` (whose access is empty) and one operand per dimension of
     that read's view: the element at these coordinates.

@@ -63,7 +63,8 @@ class _Checker:
         except SubstituteError as error:
             return error
         # sizes change what is in the code, not whether it can be built
-        arguments = (len(request.parameters), request.scalar_names)
+        values = tuple((value.name, value.value.type) for value in request.values)
+        arguments = (len(request.parameters), request.scalar_names, values)
         key = (kernel.name, substitution.match.form, dispatch.target, dispatch.layout, arguments, substitution.rule)
         if key not in self.built:
             self.built[key] = None

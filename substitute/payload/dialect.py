@@ -99,7 +99,8 @@ def llvm_signature(request: Request) -> tuple[str, ...]:
         return tuple(f"!llvm.func<void ({', '.join([p] * len(layout.bindings) + tail)})>" for p in spaces)
     if kernel.abi == "raw":
         return ("!llvm.func<i32 (ptr, ptr, ptr)>",)
-    types = ["ptr"] * len(request.parameters) + ["i64"] * (len(request.scalars) + 3)
+    types = ["ptr"] * len(request.parameters) + ["i64"] * len(request.scalars)
+    types += [*(value.passed_type for value in request.values), "i64", "i64", "i64"]
     return (f"!llvm.func<void ({', '.join(types)})>",)
 
 
@@ -110,7 +111,8 @@ def _meaning(request: Request) -> str:
     if kernel.abi == "raw":
         return "i32 (environment, dispatch state, workgroup state), as the runtime calls it"
     names = request.scalar_names or tuple(str(s) for s in request.scalars)
-    return f"void ({', '.join([*(p.name for p in request.parameters), *names, 'id_x', 'id_y', 'id_z'])})"
+    values = (value.name for value in request.values)
+    return f"void ({', '.join([*(p.name for p in request.parameters), *names, *values, 'id_x', 'id_y', 'id_z'])})"
 
 
 def _wrong_entry(request: Request, where: str, kind: str, found: list[str], foreign: list[str]) -> PayloadError:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from ..cache.content import digest_content
 from ..model.dispatch import Dispatch, Named, Nest, Operand, Program, Read, Stage, View, Write
+from ..model.parameter import BoundParameter
 from ..model.plan import Match, Placement, Substitution
 from .kinds import KINDS
 from .store import kernel_state, program_state
@@ -80,6 +81,10 @@ def _moved_to_start(match: Match) -> Match:
         view = move(placed.view)
         return replace(placed, view=view, start=placed.start if view == placed.view else 0)
 
+    def move_parameter(bound: BoundParameter) -> BoundParameter:
+        value = bound.value
+        return bound if value.view is None else replace(bound, value=replace(value, view=move(value.view)))
+
     return replace(
         match,
         program=Program(
@@ -89,6 +94,7 @@ def _moved_to_start(match: Match) -> Match:
         ),
         arguments=tuple(map(move, match.arguments)),
         placements=tuple(map(move_placement, match.placements)),
+        parameters=tuple(map(move_parameter, match.parameters)),
     )
 
 

@@ -103,6 +103,10 @@ class BodyReader:
         """States what a tensor value is (a definition's arguments)."""
         self._tensors[value] = tensor
 
+    def know_parameter(self, value: ir.Value, number: int) -> None:
+        """State that a value is a parameter (a scalar argument of a definition)."""
+        self._scalars.know_parameter(value, number)
+
     def read_block(self, block: ir.Block) -> None:
         """Read all operations. Raises `Unread` for what the model cannot express."""
         for op in block.operations:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from ..errors import ManifestError, SourceText
 from ..model.dispatch import Linear, Nest, Operand, Program, TensorType, View
 from ..model.index import Index, symbol
 from ..model.kernel import Form, OperandSpec
+from ..model.parameter import SCALAR_TYPES, ScalarParameter
 from .body import BodyReader
 from .module import children, symbol_name
 from .nest import NestBuilder
@@ -46,7 +48,11 @@ def read_forms(path: Path, text: str, operands: tuple[OperandSpec, ...]) -> tupl
                 found="none",
                 next_step="write what the kernel computes as linalg operations on tensors",
             )
-        return tuple(_read_form(path, function, operands) for function in functions)
+        forms: list[Form] = []
+        for function in functions:
+            order = forms[0].parameters if forms else None
+            forms.append(_read_form(path, text, function, operands, order))
+        return tuple(forms)
 
 
 @cache
@@ -83,35 +89,112 @@ def _check_tensor(where: str, type_: ir.Type, spec: OperandSpec) -> None:
 
     if isinstance(type_, ir.RankedTensorType):
         return
-    scalar = isinstance(type_, ir.FloatType | ir.IntegerType | ir.IndexType)
     raise ManifestError(
-        f"operand `{spec.name}` of the definition is no tensor", where=where,
-        expected="a ranked tensor, such as tensor<?x4xf32>", found=str(type_),
-        next_step=f"make it tensor<{type_}> and read it with an empty map, affine_map<(i) -> ()>, "
-        "or write its value into the body as a constant" if scalar
+        f"operand `{spec.name}` of the definition is no tensor",
+        where=where,
+        expected="a ranked tensor, such as tensor<?x4xf32>",
+        found=str(type_),
+        next_step=f"make it tensor<{type_}>: a result is a tensor"
+        if _is_scalar(type_)
         else "give it a shape; `?` stands for a size that is known at launch",
-    )  # fmt: skip
+    )
 
 
-def _read_form(path: Path, function: ir.Operation, specs: tuple[OperandSpec, ...]) -> Form:
+def _is_scalar(type_: ir.Type) -> bool:
+    from iree.compiler import ir
+
+    return isinstance(type_, ir.FloatType | ir.IntegerType | ir.IndexType)
+
+
+def _parameters(
+    where: str, text: str, arguments: Sequence[ir.Value], order: tuple[ScalarParameter, ...] | None
+) -> tuple[ScalarParameter, ...]:
+    """Return the scalar arguments, in the order of the first form's where `order` gives them.
+
+    Raises `ManifestError` for a type that no parameter has, and for forms that differ in their parameters.
+    """
+    found: list[ScalarParameter] = []
+    for position, argument in enumerate(arguments):
+        if not _is_scalar(argument.type):
+            continue
+        name = _argument_name(text, argument) or f"arg{position}"
+        if str(argument.type) not in SCALAR_TYPES:
+            raise ManifestError(
+                f"the parameter `{name}` of the definition has a type that no parameter has",
+                where=where,
+                expected=", ".join(sorted(SCALAR_TYPES)),
+                found=str(argument.type),
+                next_step="give it one of these types",
+            )
+        found.append(ScalarParameter(name=name, type=str(argument.type), position=position))
+    if order is None:
+        return tuple(found)
+    by_name = {(p.name, p.type): p for p in found}
+    if set(by_name) != {(p.name, p.type) for p in order}:
+        raise ManifestError(
+            "the functions of the definition differ in their parameters",
+            where=where,
+            expected=f"the parameters of the first function: {', '.join(map(str, order)) or 'none'}",
+            found=", ".join(map(str, found)) or "none",
+            next_step="give all functions the same scalar arguments, by name and type",
+        )
+    return tuple(by_name[p.name, p.type] for p in order)
+
+
+def _argument_name(text: str, argument: ir.Value) -> str:
+    """Return the name of an argument in the text; MLIR keeps the place, not the name."""
+    place = re.search(r":(\d+):(\d+)\)$", str(argument.location))
+    lines = text.splitlines()
+    if place is None or not 0 < int(place[1]) <= len(lines):
+        return ""
+    name = re.match(r"%([A-Za-z_][A-Za-z0-9_]*)", lines[int(place[1]) - 1][int(place[2]) - 1 :])
+    return name[1] if name else ""
+
+
+def _check_used(where: str, parameters: tuple[ScalarParameter, ...], program: Program) -> None:
+    """Raise `ManifestError` for a parameter that no result depends on: no dispatch could say its value."""
+    nests = [stage for stage in (*program.cores, *program.stores) if isinstance(stage, Nest)]
+    used = {node.attribute for nest in nests for node in nest.expr.nodes if node.op == "parameter"}
+    unused = [parameter.name for number, parameter in enumerate(parameters) if number not in used]
+    if unused:
+        raise ManifestError(
+            f"no result of the definition depends on the parameter {' and '.join(f'`{name}`' for name in unused)}",
+            where=where,
+            expected="parameters that element-wise work or the body of a reduction uses",
+            found="a value that a dispatch cannot tell",
+            next_step="remove it from the function, or use it",
+        )
+
+
+def _read_form(
+    path: Path,
+    text: str,
+    function: ir.Operation,
+    specs: tuple[OperandSpec, ...],
+    order: tuple[ScalarParameter, ...] | None,
+) -> Form:
     from iree.compiler import ir
 
     name = symbol_name(function)
     block = function.regions[0].blocks[0]
     returned = list(list(block.operations)[-1].operation.operands)
-    arguments = list(block.arguments)
     where = f"{path}: @{name}"
+    parameters = _parameters(where, text, list(block.arguments), order)
+    arguments = [argument for argument in block.arguments if not _is_scalar(argument.type)]
     if len(arguments) + len(returned) != len(specs):
         raise ManifestError(
             "the function does not have the operands that kernel.toml names",
             where=where,
             expected=f"{len(specs)} arguments and results ({', '.join(s.name for s in specs)})",
-            found=f"{len(arguments)} arguments and {len(returned)} results",
-            next_step="make [operands] list the arguments and then the results",
+            found=f"{len(arguments)} tensor arguments and {len(returned)} results",
+            next_step="make [operands] list the arguments that are tensors and then the results; scalars are "
+            "parameters, which [parameters] may name",
         )
     for value, spec in zip((*arguments, *returned), specs, strict=True):
         _check_tensor(where, value.type, spec)
     reader = BodyReader()
+    for number, parameter in enumerate(parameters):
+        reader.know_parameter(block.arguments[parameter.position], number)
     for argument, spec in zip(arguments, specs, strict=False):
         type_ = _type(where, ir.RankedTensorType(argument.type), spec)
         number = reader.add_operand(Operand(kind="argument", type=type_, access="readonly"))
@@ -132,7 +215,9 @@ def _read_form(path: Path, function: ir.Operation, specs: tuple[OperandSpec, ...
             expected="linalg operations with one associative combiner, and element-wise work",
             next_step="spell the computation with linalg.generic, or select dispatches by name",
         ) from None
-    return Form(name=name, program=_name_sizes(reader.program(), specs))
+    program = _name_sizes(reader.program(), specs)
+    _check_used(where, parameters, program)
+    return Form(name=name, program=program, parameters=parameters)
 
 
 def _name_sizes(program: Program, specs: tuple[OperandSpec, ...]) -> Program:

@@ -53,7 +53,7 @@ def _new(value: ir.Value, names: dict[ir.Value, str]) -> str:
 def scalar_text(nodes: list[Scalar], at: int) -> str:
     """Return a scalar that needs no element of a tensor, such as `arith.divf(1.0, 8.0)`."""
     node = nodes[at]
-    if node.op in ("read", "gather", "index"):
+    if node.op in ("read", "gather", "index", "parameter"):
         return UNKNOWN
     if not node.operands:
         return f"{node.attribute} : {node.type}"

@@ -39,6 +39,11 @@ class ScalarReader:
         self._indices = indices
         self._tensor_of = tensor_of
         self._whole = whole
+        self._parameters: dict[ir.Value, int] = {}
+
+    def know_parameter(self, value: ir.Value, number: int) -> None:
+        """State that a value is a parameter of the definition."""
+        self._parameters[value] = number
 
     def body(
         self, block: ir.Block, arguments: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder
@@ -63,6 +68,8 @@ class ScalarReader:
         if value in known:
             return known[value]
         type_ = str(value.type)
+        if value in self._parameters:
+            return nest.graph.add("parameter", type_, (), self._parameters[value])
         if isinstance(value, ir.BlockArgument):
             raise Unread(f"a captured block argument of type {type_}")
         op = value.owner.operation

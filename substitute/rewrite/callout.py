@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..model.dispatch import PipelineLayout
 from ..model.index import Index, add, mul
+from ..model.parameter import BoundParameter
 from ..model.plan import Parameter, Payload, Request
 from ..read.module import children, symbol_name
 from .materialize import Materializer, create, push_constant
+from .scalars import parameter_from_bits, passed_value, scalar_type
 
 if TYPE_CHECKING:
     from iree.compiler import ir
@@ -28,13 +31,14 @@ def replace_body(site: Site, request: Request, payload: Payload) -> None:
     byte, index = ir.MemRefType.get([], ir.IntegerType.get_signless(8)), ir.IndexType.get()
     with ir.Location.unknown():
         with ir.InsertionPoint(terminator):
-            pointers, integers = _arguments(site, request)
+            pointers, integers, values, identifiers = _arguments(site, request)
             ir.Operation.create(
                 "func.call",
-                operands=[*pointers, *integers],
+                operands=[*pointers, *integers, *values, *identifiers],
                 attributes={"callee": ir.FlatSymbolRefAttr.get(payload.entry)},
             )
-        _declare(function, payload.entry, [byte] * len(pointers) + [index] * len(integers))
+        types = [byte] * len(pointers) + [index] * len(integers) + [value.type for value in values] + [index] * 3
+        _declare(function, payload.entry, types)
 
 
 def call_with_pointers(site: Site, request: Request, name: str) -> None:
@@ -44,11 +48,11 @@ def call_with_pointers(site: Site, request: Request, name: str) -> None:
     _, terminator = _cleared(site)
     i64, index, pointer = ir.IntegerType.get_signless(64), ir.IndexType.get(), ir.Type.parse("!llvm.ptr")
     with ir.Location.unknown(), ir.InsertionPoint(terminator):
-        memory, integers = _arguments(site, request)
+        memory, integers, values, identifiers = _arguments(site, request)
         addresses = [create("memref.extract_aligned_pointer_as_index", [m], [index]) for m in memory]
-        numbers = [create("arith.index_cast", [value], [i64]) for value in (*addresses, *integers)]
-        pointers = [create("llvm.inttoptr", [number], [pointer]) for number in numbers[: len(memory)]]
-        operands = [*pointers, *numbers[len(memory) :]]
+        pointers = [create("llvm.inttoptr", [cast_index(a, i64)], [pointer]) for a in addresses]
+        operands = [*pointers, *(cast_index(i, i64) for i in integers), *values]
+        operands += [cast_index(i, i64) for i in identifiers]
         ir.Operation.create(
             "llvm.call",
             operands=operands,
@@ -71,8 +75,13 @@ def _cleared(site: Site) -> tuple[ir.Operation, ir.Operation]:
     return function, next(iter(block.operations)).operation
 
 
-def _arguments(site: Site, request: Request) -> tuple[list[ir.Value], list[ir.Value]]:
-    """Return the operands as rank-0 memrefs; the integers, then the workgroup's ids."""
+def cast_index(value: ir.Value, type_: ir.Type) -> ir.Value:
+    """Return an integer of type `index` in another type."""
+    return create("arith.index_cast", [value], [type_])
+
+
+def _arguments(site: Site, request: Request) -> tuple[list[ir.Value], list[ir.Value], list[ir.Value], list[ir.Value]]:
+    """Return the operands as rank-0 memrefs, the integers, the parameters' values, and the workgroup's ids."""
     from iree.compiler import ir
 
     index = ir.IndexType.get()
@@ -80,10 +89,29 @@ def _arguments(site: Site, request: Request) -> tuple[list[ir.Value], list[ir.Va
     values = Materializer(push_constant(layout))
     pointers = [_pointer(site, p, number, layout, values) for number, p in enumerate(request.parameters)]
     integers = [values.value(s) for s in request.scalars]
+    parameters = [_parameter(site, value, layout, values) for value in request.values]
+    identifiers = []
     for dimension in range(3):
         attributes = {"dimension": ir.IntegerAttr.get(index, dimension)}
-        integers.append(create("hal.interface.workgroup.id", [], [index], attributes))
-    return pointers, integers
+        identifiers.append(create("hal.interface.workgroup.id", [], [index], attributes))
+    return pointers, integers, parameters, identifiers
+
+
+def _parameter(site: Site, bound: BoundParameter, layout: ir.Attribute, values: Materializer) -> ir.Value:
+    """Return a parameter of the definition in the type in which it is passed."""
+    value = bound.value
+    passed = scalar_type(bound.passed_type)
+    if value.view is None:
+        return passed_value(parameter_from_bits(value, values), value.type, passed)
+    program = site.dispatch.program
+    assert program is not None
+    operand = program.operands[value.view.operand]
+    view = replace(value.view, offset=add(value.view.offset, value.element))
+    # i1 lies in memory as i8
+    element = scalar_type("i8" if value.type == "i1" else value.type)
+    place = Parameter(name=bound.name, operand=operand, view=view, written=False, read=True)
+    start = _subspan(site.dispatch.layout, place, layout, values, element)
+    return passed_value(create("memref.load", [start], [element]), value.type, passed)
 
 
 def _declare(function: ir.Operation, name: str, types: list[ir.Type]) -> None:
@@ -114,8 +142,14 @@ def _pointer(site: Site, parameter: Parameter, number: int, layout: ir.Attribute
     return _subspan(site.dispatch.layout, parameter, layout, values)
 
 
-def _subspan(known: PipelineLayout, parameter: Parameter, layout: ir.Attribute, values: Materializer) -> ir.Value:
-    """Return the operand's first byte, as a view of its binding (the workaround `VIEW_WHOLE_BINDINGS`)."""
+def _subspan(
+    known: PipelineLayout,
+    parameter: Parameter,
+    layout: ir.Attribute,
+    values: Materializer,
+    element: ir.Type | None = None,
+) -> ir.Value:
+    """Return the operand's first byte, or element, as a view of its binding (the workaround `VIEW_WHOLE_BINDINGS`)."""
     from iree.compiler import ir
 
     operand = parameter.operand
@@ -131,9 +165,10 @@ def _subspan(known: PipelineLayout, parameter: Parameter, layout: ir.Attribute, 
         attributes["descriptor_flags"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(32), flags)
     byte = ir.IntegerType.get_signless(8)
     whole_type = ir.MemRefType.get([ir.ShapedType.get_dynamic_size()], byte)
-    start, end = values.value(offset), values.value(add(offset, 1))
+    size = 1 if element is None else operand.type.element_bytes
+    start, end = values.value(offset), values.value(add(offset, size))
     whole = create("hal.interface.binding.subspan", [values.value(0), end], [whole_type], attributes)
-    return create("memref.view", [whole, start], [ir.MemRefType.get([], byte)])
+    return create("memref.view", [whole, start], [ir.MemRefType.get([], element or byte)])
 
 
 def descriptor_flags(names: str) -> int:

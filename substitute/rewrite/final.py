@@ -90,7 +90,7 @@ def _put_spirv(site: Site, request: Request, payload: Payload) -> None:
         site.variant.attributes["objects"] = ir.ArrayAttr.get([])
 
 
-def _bind(op: ir.Operation, request: Request, frozen: dict[int, int]) -> None:
+def _bind(op: ir.Operation, request: Request, frozen: dict[int, int | float]) -> None:
     from iree.compiler import ir
 
     place = spirv_binding(op)
@@ -99,8 +99,12 @@ def _bind(op: ir.Operation, request: Request, frozen: dict[int, int]) -> None:
         op.attributes["binding"] = ir.IntegerAttr.get(old.type, request.parameters[place[1]].operand.binding)
     number = spec_id(op)
     if number in frozen:
-        type_ = ir.IntegerAttr(op.attributes["default_value"]).type
-        op.attributes["default_value"] = ir.IntegerAttr.get(type_, frozen[number])
+        old_value = op.attributes["default_value"]
+        if isinstance(old_value, ir.FloatAttr):
+            op.attributes["default_value"] = ir.FloatAttr.get(old_value.type, float(frozen[number]))
+        else:
+            integer = ir.IntegerAttr(old_value).type
+            op.attributes["default_value"] = ir.IntegerAttr.get(integer, int(frozen[number]))
         del op.attributes["spec_id"]
 
 

@@ -8,9 +8,11 @@ from ..abi.bind import bind
 from ..errors import PayloadError
 from ..model.index import Index, add, mul
 from ..model.index import substitute as with_sizes
+from ..model.parameter import BoundParameter
 from ..model.plan import Parameter, Request, Substitution
 from ..payload.dialect import parse_mlir
 from ..rewrite.materialize import Materializer, create, push_constant
+from ..rewrite.scalars import parameter_from_bits, scalar_type
 from .tensors import constant_tensor, load_tensor, store_tensor, subspan, tensor_text
 
 if TYPE_CHECKING:
@@ -90,9 +92,14 @@ def _check_type(request: Request, function: ir.Operation, shapes: list[tuple[Ind
     type_ = ir.FunctionType(ir.TypeAttr(function.attributes["function_type"]).value)
     found = [*type_.inputs, *type_.results]
     wanted = [tensor_text(shape, p.operand.type.element) for shape, p in zip(shapes, request.parameters, strict=True)]
-    inputs = sum(not p.written for p in request.parameters)
+    scalars = _scalar_positions(request)
+    for position, bound in sorted(scalars.items()):
+        wanted.insert(position, bound.value.type)
+    inputs = sum(not p.written for p in request.parameters) + len(scalars)
     fits = len(type_.inputs) == inputs and len(found) == len(wanted)
-    for value, shape, parameter in zip(found, shapes, request.parameters, strict=False):
+    fits = fits and all(str(found[position]) == bound.value.type for position, bound in scalars.items())
+    tensors = [value for position, value in enumerate(found) if position not in scalars]
+    for value, shape, parameter in zip(tensors, shapes, request.parameters, strict=False):
         fits = fits and isinstance(value, ir.RankedTensorType) and value.rank == len(shape)
         fits = fits and str(ir.RankedTensorType(value).element_type) == parameter.operand.type.element
         fits = fits and all(
@@ -115,9 +122,13 @@ def _call(site: Site, request: Request, shapes: list[tuple[Index, ...]], entry: 
     values = _values(site)
     type_ = ir.FunctionType(ir.TypeAttr(entry.attributes["function_type"]).value)
     placed = list(zip(request.parameters, shapes, strict=True))
-    arguments = [_load(site, p, shape, values) for p, shape in placed[: len(type_.inputs)]]
+    scalars = _scalar_positions(request)
+    inputs = len(type_.inputs) - len(scalars)
+    arguments = [_load(site, p, shape, values) for p, shape in placed[:inputs]]
+    for position, bound in sorted(scalars.items()):
+        arguments.insert(position, _scalar(site, bound, values))
     results = _moved_here(entry, [_cast(a, t) for a, t in zip(arguments, type_.inputs, strict=True)])
-    for (parameter, shape), result in zip(placed[len(type_.inputs) :], results, strict=True):
+    for (parameter, shape), result in zip(placed[inputs:], results, strict=True):
         tensor = ir.Type.parse(tensor_text(shape, parameter.operand.type.element))
         target = subspan(site, parameter.operand, _offset(parameter), "writeonly", shape, values)
         store_tensor(_cast(result, tensor), target, shape, values)
@@ -174,6 +185,26 @@ def _load(site: Site, parameter: Parameter, shape: tuple[Index, ...], values: Ma
         return constant_tensor(parameter, shape)
     source = subspan(site, parameter.operand, _offset(parameter), "readonly", shape, values)
     return load_tensor(source, parameter.operand.type.element, shape, values)
+
+
+def _scalar_positions(request: Request) -> dict[int, BoundParameter]:
+    """Return the definition's parameters by their positions among the function's arguments."""
+    kernel, match = request.substitution.kernel, request.match
+    form = next(f for f in kernel.forms if f.name == match.form)
+    return {parameter.position: match.parameter(parameter.name) for parameter in form.parameters}
+
+
+def _scalar(site: Site, bound: BoundParameter, values: Materializer) -> ir.Value:
+    value, program = bound.value, site.dispatch.program
+    if value.view is None:
+        return parameter_from_bits(value, values)
+    assert program is not None
+    operand = program.operands[value.view.operand]
+    offset = mul(add(value.view.offset, value.element), operand.type.element_bytes)
+    source = subspan(site, operand, add(operand.byte_offset, offset), "readonly", (), values)
+    loaded = load_tensor(source, operand.type.element, (), values)
+    element = create("tensor.extract", [loaded], [scalar_type(operand.type.element)])
+    return create("arith.trunci", [element], [scalar_type("i1")]) if value.type == "i1" else element
 
 
 def _cast(value: ir.Value, type_: ir.Type) -> ir.Value:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import Parameter, signature
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ..bindings import take_classes
 from ..errors import PayloadError
 from ..model.kernel import Kernel
+from ..model.plan import Match
 from ..payload.author import call_author
 from ..payload.module import load_module
 
 if TYPE_CHECKING:
     from ..read.module import Site
 
+_POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 RULE = "the rule"
 DEFAULT_ENTRY = "rewrite"
 """Name of the function that rewrites the body, where `payload.entry` does not name another."""
@@ -28,11 +32,19 @@ def applies(kernel: Kernel, site: Site) -> str:
     return call_author(what, path, lambda: str(function(site) or ""), owner=RULE)
 
 
-def rewrite(kernel: Kernel, site: Site) -> None:
-    """Let the rule rewrite the dispatch. Raises `PayloadError` with the line on which it failed."""
+def rewrite(kernel: Kernel, site: Site, match: Match) -> None:
+    """Let the rule rewrite the dispatch. Raises `PayloadError` with the line on which it failed.
+
+    A function of two arguments also gets the match: axes, operands and parameters.
+    """
     function = getattr(load_rule(kernel), kernel.payload.entry or DEFAULT_ENTRY)
     what, path = f"the rule failed for {site.dispatch.name}", kernel.payload.path.resolve()
-    call_author(what, path, lambda: function(site), owner=RULE)
+    call_author(what, path, lambda: function(site, match) if _takes_match(function) else function(site), owner=RULE)
+
+
+def _takes_match(function: Callable[..., object]) -> bool:
+    required = [p for p in signature(function).parameters.values() if p.default is p.empty and p.kind in _POSITIONAL]
+    return len(required) == 2
 
 
 def load_rule(kernel: Kernel) -> ModuleType:

@@ -15,6 +15,8 @@ from substitute.model.plan import Parameter, Request
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 PTR = ir.PointerType()
+PASSED: dict[str, ir.Type] = {"f32": ir.FloatType(), "f64": ir.DoubleType(), "i32": I32, "i64": I64}
+"""Types in which parameters of a definition are passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +65,10 @@ class Loop:
 
 
 class KernelFunction:
-    """`void entry(ptr parameters…, i64 scalars…, i64 wg_x, wg_y, wg_z)` with a builder at its start.
+    """`void entry(ptr parameters…, i64 scalars…, values…, i64 wg_x, wg_y, wg_z)` with a builder at its start.
 
-    A generator emits through `builder`, reads sizes with `index`, opens loops with `loop`, and ends with `finish`.
+    A generator emits through `builder`, reads sizes with `index` and the definition's parameters with `parameter`,
+    opens loops with `loop`, and ends with `finish`.
     """
 
     def __init__(self, request: Request) -> None:
@@ -73,7 +76,9 @@ class KernelFunction:
         self.hardware = Hardware.of(request.substitution.dispatch.target)
         self.module = ir.Module(name=request.entry, context=ir.Context())
         count = len(request.parameters)
-        signature = ir.FunctionType(ir.VoidType(), [PTR] * count + [I64] * (len(request.scalars) + 3))
+        values = [PASSED[value.passed_type] for value in request.values]
+        types = [PTR] * count + [I64] * len(request.scalars) + values + [I64] * 3
+        signature = ir.FunctionType(ir.VoidType(), types)
         self.function = ir.Function(self.module, signature, name=request.entry)
         self.function.attributes.add("nounwind")
         for at, parameter in enumerate(request.parameters):
@@ -82,7 +87,9 @@ class KernelFunction:
             if not may_overlap(parameter, at, request.parameters):
                 argument.add_attribute("noalias")
         self.pointers: tuple[ir.Value, ...] = tuple(self.function.args[:count])
-        self.scalars: tuple[ir.Value, ...] = tuple(self.function.args[count:-3])
+        first = count + len(request.scalars)
+        self.scalars: tuple[ir.Value, ...] = tuple(self.function.args[count:first])
+        self._values = {v.name: a for v, a in zip(request.values, self.function.args[first:-3], strict=True)}
         self.workgroup: tuple[ir.Value, ir.Value, ir.Value] = tuple(self.function.args[-3:])
         self.entry_block = self.function.append_basic_block("entry")
         body = self.function.append_basic_block("body")
@@ -102,6 +109,16 @@ class KernelFunction:
         if value not in self._indices:
             self._indices[value] = self._compute(value)
         return self._indices[value]
+
+    def parameter(self, name: str) -> ir.Value:
+        """A parameter of the definition: a constant, or an argument; `f16` and `bf16` as f32, short integers as i32.
+
+        Raises `KeyError`.
+        """
+        if name in self._values:
+            return self._values[name]
+        bound = self.request.match.parameter(name)
+        return ir.Constant(PASSED[bound.passed_type], bound.value.constant)
 
     def _compute(self, value: Expr) -> ir.Value:
         if value.op in ("push", "symbol"):

@@ -8,6 +8,7 @@ with `[operands] a = ["M", "K"], b = ["K", "N"], c = ["M", "N"]` the head gives 
 
 - `M`, `N`, `K`: the axes as ints. A static axis is a constant (usable as the size of an array), a dynamic one an
   expression over push constants.
+- parameters of the definition, such as `eps`, by their names: constants where they are known, expressions elsewhere.
 - `load_a(int m, int k)`, `load_b(int k, int n)`: an element of an argument at its definition's coordinates, wherever
   the dispatch keeps it: binding, byte offset, slice and strides are applied. A window's dimension (`oh * 2 + kh`) is
   one coordinate. Integers of up to 32 bits come as int, `i1` as bool, `f16` and `bf16` as float, `i64` as `i64`: that
@@ -25,6 +26,7 @@ Calls of load and store functions are safe for coordinates within the axes only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from ...codegen.unsupported import Unsupported
@@ -32,6 +34,7 @@ from ...errors import PayloadError, SourceText
 from ...model.dispatch import Linear, Named, Nest
 from ...model.index import Index
 from ...model.kernel import OperandSpec
+from ...model.parameter import BoundParameter
 from ...model.plan import Axis, Placement, Request
 from .compile import BODY_MARK
 from .direct import target_coordinates
@@ -100,6 +103,7 @@ class _Prelude:
     def text(self, body: str) -> str:
         """The head."""
         functions = [line for axis in self.match.axes for line in _axis(axis)]
+        functions += [line for bound in self.match.parameters for line in self._parameter(bound, body)]
         specs = self.kernel.operands
         results = [n for n in range(len(specs)) if self.form.program.operands[n].kind == "result"]
         placed = {placement.name: placement for placement in self.match.placements}
@@ -118,6 +122,21 @@ class _Prelude:
             functions.append(f"layout(local_size_x = {x}, local_size_y = {y}, local_size_z = {z}) in;")
         joined = "\n".join(functions)
         return f"{self.shader.head(joined + _library_words(body))}\n{joined}\n"
+
+    def _parameter(self, bound: BoundParameter, body: str) -> list[str]:
+        """A constant, or a name for what loads the value."""
+        if not re.search(rf"\b{bound.name}\b", body):
+            raise PayloadError(
+                f"the kernel never uses the parameter `{bound.name}`",
+                where=str(self.kernel.payload.path),
+                expected=f"`{bound.name}` in its text",
+                found="a value of its own, or a computation without it",
+                next_step="use the name, or write the number into the definition",
+            )
+        text = self.shader.parameter(bound)
+        if bound.value.constant is not None and bound.value.type != "i64":
+            return [f"const {GLSL_TYPE[bound.value.type]} {bound.name} = {text};"]
+        return [f"#define {bound.name} ({text})"]
 
     def _is_bool(self, number: int) -> bool:
         """IREE stores an i1 as an i8."""

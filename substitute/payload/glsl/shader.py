@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from ...codegen.unsupported import Unsupported
 from ...model.dispatch import Linear, Nest, Operand, PipelineLayout, Read, TensorType, View
-from ...model.index import Index, apply
+from ...model.index import Index, add, apply
+from ...model.parameter import BoundParameter
 from ...model.scalar import Scalar
 from .features import Features
 from .library import library_for
-from .lower import GraphLowering, Names, lower_index, lower_linear, view_address
+from .lower import GraphLowering, Names, lower_index, lower_index_64, lower_linear, view_address
 from .operations import GLSL_TYPE, lower_constant
 
 MAX_CONSTANT_ELEMENTS = 4096
@@ -77,6 +78,27 @@ class Shader:
     def store_view(self, view: View, access: tuple[Linear, ...], loops: Sequence[str], value: str) -> str:
         """The statement that stores a view's element at `access`."""
         return self.store(view.operand, lower_linear(view_address(view, access), loops), value)
+
+    def parameter(self, bound: BoundParameter) -> str:
+        """The value of a parameter of the definition, in the GLSL type of its own type. Raises `Unsupported`."""
+        value = bound.value
+        if value.view is not None:
+            text = self.load(value.view.operand, lower_index(add(value.view.offset, value.element)))
+            return f"({text} & 1) != 0" if value.type == "i1" else text
+        if isinstance(value.bits, int):
+            return lower_constant(value.constant, value.type)
+        if value.type == "i64":
+            return lower_index_64(value.bits)
+        if value.type == "f64":
+            raise Unsupported(f"the parameter {bound.name}, an f64 that only a launch gives")
+        word = lower_index(value.bits)
+        if value.type in ("i32", "index"):
+            return word
+        if value.type == "i1":
+            return f"({word} & 1) != 0"
+        if value.type == "f32":
+            return f"uintBitsToFloat(uint({word}))"
+        return f"int_wrap{value.type[1:]}({word})" if value.type[0] == "i" else f"{value.type}_from_bits(uint({word}))"
 
     def gather(self, read: Read, coordinates: tuple[str, ...]) -> str:
         """The value of a view's element at computed coordinates."""

@@ -11,6 +11,7 @@ from ...model.plan import Payload, Request
 
 
 class _CudaCode(CodeKind):
+    parameters = "passed"
     backends = ("cuda",)
     sized_backends = ("cuda",)
     linked_suffixes = ()

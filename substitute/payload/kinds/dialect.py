@@ -38,6 +38,7 @@ class LlvmDialect(_DialectText):
     """The LLVM dialect, with NVVM operations for CUDA."""
 
     name = "llvm-dialect"
+    parameters = "passed"
     backends = ("llvm-cpu", "cuda")
     sized_backends = ("cuda",)
     canonical_backends = ("llvm-cpu",)
@@ -48,6 +49,7 @@ class SpirvDialect(_DialectText):
     """A `spirv.module`, which IREE serializes."""
 
     name = "spirv-dialect"
+    parameters = "constants"
     backends = ("vulkan-spirv",)
     strides = "none"
     has_spec_constants = True

@@ -10,6 +10,7 @@ from ...model.payload_kind import CodeKind
 class GeneratorKind(CodeKind):
     """A Python file that makes the code for one dispatch, fused work included."""
 
+    parameters = "passed"
     slots = ("prologue", "epilogue")
     sees_dispatch = True
     arguments = "views"

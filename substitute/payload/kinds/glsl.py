@@ -12,6 +12,7 @@ from .spirv import verify_shader
 
 
 class _GlslCode(CodeKind):
+    parameters = "passed"
     backends = ("vulkan-spirv",)
     arguments = "views"
     strides = "read"

@@ -46,6 +46,7 @@ class LlvmGenerator(GeneratorKind):
 class _LlvmFile(CodeKind):
     """One function, compiled elsewhere or written by hand."""
 
+    parameters = "passed"
     backends = BACKENDS
     content = ""
     """What the file's content is called."""

@@ -11,6 +11,7 @@ from ...model.plan import Payload, Request
 class ObjectFile(CodeKind):
     """An ELF object for the CPU."""
 
+    parameters = "passed"
     name = "object"
     backends = ("llvm-cpu",)
     linked_suffixes = (".o", ".a")  # IREE links bitcode first, and then only what is needed by that time

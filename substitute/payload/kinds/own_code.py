@@ -10,6 +10,7 @@ from ...model.target import BACKENDS
 class OwnCode(CodeKind):
     """IREE compiles the body as it is, with objects, a compilation_info or a workgroup count."""
 
+    parameters = "passed"
     name = "iree"
     backends = BACKENDS
     sees_dispatch = True

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class BodyRewriter(PayloadKind):
     """A kind that changes a dispatch's body while a plan is made."""
 
+    parameters = "passed"
     backends = BACKENDS
     launch = "iree"
     rewrites_body = True
@@ -62,4 +63,4 @@ class PythonRule(BodyRewriter):
     def rewrite(self, site: Site, substitution: Substitution) -> None:
         from ...rule.python_file import rewrite
 
-        rewrite(substitution.kernel, site)
+        rewrite(substitution.kernel, site, substitution.match)

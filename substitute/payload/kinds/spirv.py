@@ -9,6 +9,7 @@ from ...model.plan import Payload, Request
 class SpirvBinary(CodeKind):
     """A finished shader; sizes and offsets are frozen into its specialization constants."""
 
+    parameters = "constants"
     name = "spirv"
     backends = ("vulkan-spirv",)
     strides = "none"

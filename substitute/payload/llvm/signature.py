@@ -7,6 +7,9 @@ from typing import Any
 from ...errors import PayloadError
 from ...model.plan import Request
 
+LLVM_TYPE = {"f32": "float", "f64": "double", "i32": "i32", "i64": "i64"}
+"""LLVM's name of each type in which parameters are passed."""
+
 
 def check_signature(module: Any, request: Request, entry: str, where: str) -> None:
     """`void entry(ptr …, i64 …, i64, i64, i64)`: pointers, integers, then the workgroup ids. Raises `PayloadError`."""
@@ -21,7 +24,8 @@ def check_signature(module: Any, request: Request, entry: str, where: str) -> No
         )
     function = module.get_function(entry)
     found = [str(a.type) for a in function.arguments]
-    expected = ["ptr"] * len(request.parameters) + ["i64"] * (len(request.scalars) + 3)
+    expected = ["ptr"] * len(request.parameters) + ["i64"] * len(request.scalars)
+    expected += [*(LLVM_TYPE[value.passed_type] for value in request.values), "i64", "i64", "i64"]
     returned = str(function.global_value_type).partition(" (")[0] if hasattr(function, "global_value_type") else "void"
     if found != expected or returned != "void":
         raise PayloadError(
@@ -29,11 +33,13 @@ def check_signature(module: Any, request: Request, entry: str, where: str) -> No
             where=where,
             expected=f"void ({', '.join(_named(request))})",
             found=f"{returned} ({', '.join(found)})",
-            next_step="pointers in the definition's order, then axes and strides as i64, then three workgroup ids",
+            next_step="pointers in the definition's order, then axes and strides as i64, then parameters, then three "
+            "workgroup ids",
         )
 
 
 def _named(request: Request) -> list[str]:
     pointers = [f"ptr {p.name}" for p in request.parameters]
     names = request.scalar_names or tuple(str(s) for s in request.scalars)
-    return [*pointers, *(f"i64 {n}" for n in names), "i64 id_x", "i64 id_y", "i64 id_z"]
+    values = (f"{LLVM_TYPE[value.passed_type]} {value.name}" for value in request.values)
+    return [*pointers, *(f"i64 {n}" for n in names), *values, "i64 id_x", "i64 id_y", "i64 id_z"]

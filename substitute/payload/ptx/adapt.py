@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ...errors import PayloadError
 from ...model.index import Index
+from ...model.parameter import decode, encode, passed_type
 from .body import parameter_accesses
 from .faults import fault, source_of
 from .prologue import Prologue, literal
@@ -48,7 +49,18 @@ class Scalar:
     value: Index
 
 
-Argument = Pointer | Data | Scalar
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """A parameter of the definition: a number, bits that a launch gives, or one element in memory."""
+
+    name: str
+    type: str
+    """Its own type, which may be shorter than the one in which it is passed."""
+    bits: Index = 0
+    pointer: Pointer | None = None
+
+
+Argument = Pointer | Data | Scalar | Value
 
 
 def adapt(
@@ -113,6 +125,8 @@ def _value(module: Module, prologue: Prologue, parameter: Parameter, argument: A
         return prologue.pointer(argument.binding, argument.byte_offset)
     if isinstance(argument, Data):
         return _data_address(module, prologue, parameter, argument, data)
+    if isinstance(argument, Value):
+        return _parameter_value(prologue, argument)
     if TYPE_BITS[parameter.type] == 64:
         return prologue.wide(argument.value)
     if isinstance(argument.value, int):
@@ -124,6 +138,20 @@ def _value(module: Module, prologue: Prologue, parameter: Parameter, argument: A
                 next_step=f"declare it .{parameter.type[0]}64",
             )  # fmt: skip
     return prologue.word(argument.value)
+
+
+def _parameter_value(prologue: Prologue, argument: Value) -> str:
+    """A register that holds a parameter of the definition in the type in which it is passed, or a literal."""
+    passed = passed_type(argument.type)
+    if argument.pointer is not None:
+        address = prologue.pointer(argument.pointer.binding, argument.pointer.byte_offset)
+        return prologue.widened(argument.type, prologue.loaded(argument.type, address))
+    if isinstance(argument.bits, int):
+        bits = encode(decode(argument.bits, argument.type), passed)
+        return literal(bits) if passed.endswith("64") else str(bits)
+    if passed.endswith("64"):
+        return prologue.wide(argument.bits)
+    return prologue.widened(argument.type, prologue.word(argument.bits))
 
 
 def _check_alignment(module: Module, parameter: Parameter, offset: Index) -> None:
@@ -223,7 +251,10 @@ def _move(
     name, width = _spelled(target.name), TYPE_BITS[target.type]
     if bits < whole * 8:
         value = yield from _piece(prologue, value, whole, offset, bits)
-    if bits == width and (bits >= 32 or _is_literal(value)):
+    if bits == width and bits >= 32 and target.type[0] == "f" and _is_literal(value):
+        number = int(value) & ((1 << bits) - 1)
+        yield f"mov.f{bits} {name}, 0{'f' if bits == 32 else 'd'}{number:0{bits // 4}X};"
+    elif bits == width and (bits >= 32 or _is_literal(value)):
         yield f"mov.b{width} {name}, {value};"
     elif _is_literal(value):
         number = int(value) & ((1 << bits) - 1)

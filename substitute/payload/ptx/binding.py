@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from ...errors import PayloadError
 from ...model.index import Expr, Index, add, mul
+from ...model.parameter import BoundParameter
 from ...model.plan import Parameter, Request
-from .adapt import Argument, Data, Pointer, Scalar, adapt
+from .adapt import Argument, Data, Pointer, Scalar, Value, adapt
 from .assembler import assemble
 from .body import instructions_of
 from .faults import fault, source_of
@@ -36,7 +37,8 @@ def bind_ptx(request: Request, text: str, *, arch: str, name: str) -> tuple[str,
     scratch = 0 if raw or kernel.slots else SCRATCH_POINTERS
     expected = raw_signature(len(layout.bindings), layout.constants)
     if not raw:
-        expected = canonical_signature(tuple(p.name for p in request.parameters), request.scalar_names)
+        values = tuple((value.name, value.passed_type) for value in request.values)
+        expected = canonical_signature(tuple(p.name for p in request.parameters), request.scalar_names, values)
     facts = check(
         module, entry=kernel.payload.entry, expected=expected, target_arch=arch,
         workgroup_size=kernel.launch.workgroup_size, shared_memory_bytes=kernel.launch.shared_memory_bytes,
@@ -78,7 +80,21 @@ def arguments(request: Request) -> tuple[Argument, ...]:
     """What the canonical entry's parameters stand for in this dispatch. Raises `PayloadError`."""
     pointers = [_pointer(request, parameter) for parameter in request.parameters]
     scalars = [Scalar(name=n, value=v) for n, v in zip(request.scalar_names, request.scalars, strict=True)]
-    return (*pointers, *scalars)
+    return (*pointers, *scalars, *(_value(request, bound) for bound in request.values))
+
+
+def _value(request: Request, bound: BoundParameter) -> Argument:
+    value = bound.value
+    if value.view is None:
+        return Value(name=bound.name, type=value.type, bits=value.bits)
+    operand = request.program.operands[value.view.operand]
+    place = Parameter(
+        name=bound.name, operand=operand, view=replace(value.view, offset=add(value.view.offset, value.element)),
+        written=False, read=True,
+    )  # fmt: skip
+    pointer = _pointer(request, place)
+    assert isinstance(pointer, Pointer)
+    return Value(name=bound.name, type=value.type, pointer=pointer)
 
 
 def _pointer(request: Request, parameter: Parameter) -> Argument:

@@ -1,4 +1,4 @@
-"""Integers known at launch, as PTX that computes them from IREE's push constants.
+"""Values known at launch, as PTX that computes them from IREE's push constants.
 
 All arithmetic is in 64 bits, two's complement, and means what `model.index.FUNCTIONS` says.
 """
@@ -14,6 +14,9 @@ _PLAIN = {
 }  # fmt: skip
 
 
+_MEMORY_BITS = {"f16": 16, "bf16": 16, "i16": 16, "i8": 8, "i1": 8}
+
+
 class Prologue:
     """Lines of PTX at the beginning of an entry; every value is computed once.
 
@@ -23,7 +26,7 @@ class Prologue:
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.lines: list[str] = []
-        self._counts = {"d": 0, "w": 0, "p": 0}
+        self._counts = {"d": 0, "w": 0, "h": 0, "p": 0}
         self._wide: dict[Index, str] = {}
         self._words: dict[Index, str] = {}
 
@@ -36,14 +39,14 @@ class Prologue:
         return f"{self.prefix}_constant_{number}"
 
     def new(self, kind: str) -> str:
-        """A new register: `d` 64 bits, `w` 32 bits, `p` predicate."""
+        """A new register: `d` 64 bits, `w` 32 bits, `h` 16 bits, `p` predicate."""
         number = self._counts[kind]
         self._counts[kind] = number + 1
         return f"%{self.prefix}_{kind}{number}"
 
     def declarations(self) -> list[str]:
         """Declares the registers that were made."""
-        types = {"d": "b64", "w": "b32", "p": "pred"}
+        types = {"d": "b64", "w": "b32", "h": "b16", "p": "pred"}
         return [f".reg .{types[k]} %{self.prefix}_{k}<{n}>;" for k, n in self._counts.items() if n]
 
     def pointer(self, binding: int, byte_offset: Index) -> str:
@@ -74,6 +77,33 @@ class Prologue:
                 self.lines.append(f"cvt.u32.u64 {register}, {self.wide(value)};")
             self._words[value] = register
         return self._words[value]
+
+    def loaded(self, type_: str, address: str) -> str:
+        """A register with one element of memory: of 64 bits, or of 32 whose upper ones do not count."""
+        wide = type_ in ("f64", "i64", "index")
+        register = self.new("d" if wide else "w")
+        bits = 64 if wide else _MEMORY_BITS.get(type_, 32)
+        self.lines.append(f"ld.global.{'b' if bits >= 32 else 'u'}{bits} {register}, [{address}];")
+        return register
+
+    def widened(self, type_: str, register: str) -> str:
+        """A register with the value that the low bits of `register` are in a type, as f32 or a 32-bit integer."""
+        if type_ not in _MEMORY_BITS:
+            return register
+        result = self.new("w")
+        if type_ == "f16":
+            half = self.new("h")
+            self.lines.append(f"cvt.u16.u32 {half}, {register};")
+            self.lines.append(f"cvt.f32.f16 {result}, {half};")
+        elif type_ == "i1":
+            self.lines.append(f"and.b32 {result}, {register}, 1;")
+        else:
+            shift = 16 if type_ == "bf16" else 32 - _MEMORY_BITS[type_]
+            self.lines.append(f"shl.b32 {result}, {register}, {shift};")
+            if type_ != "bf16":
+                upper, result = result, self.new("w")
+                self.lines.append(f"shr.s32 {result}, {upper}, {shift};")
+        return result
 
     def _emit(self, opcode: str, *operands: str) -> str:
         register = self.new("d")

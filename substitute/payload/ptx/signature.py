@@ -22,18 +22,26 @@ class Expected:
     bits: tuple[int, ...]
     """Widths that fit."""
     pointer: bool
+    is_float: bool = False
+    """A parameter of the definition that is a floating-point number."""
 
     def fits(self, parameter: Parameter) -> bool:
         """True if a parameter can hold it."""
         if parameter.array or TYPE_BITS.get(parameter.type, 0) not in self.bits:
             return False
+        if self.is_float:
+            return parameter.type[0] in "fb"
         return parameter.type[0] in ("usb" if self.pointer or 64 in self.bits else "usbf")
 
     @property
     def types(self) -> str:
         """For people: the types that fit."""
+        if self.is_float:
+            return f".f{self.bits[0]} or .b{self.bits[0]}"
         if self.pointer:
             return ".u64, .b64 or .s64"
+        if self.bits == (64,):
+            return ".s64, .u64 or .b64"
         return ".u32, .b32, .s32 or .f32" if self.bits == (32,) else ".u32, .s32, .b32, .u64, .s64 or .b64"
 
 
@@ -45,13 +53,22 @@ def raw_signature(bindings: int, constants: int) -> tuple[Expected, ...]:
     )
 
 
-def canonical_signature(operands: tuple[str, ...], scalars: tuple[str, ...]) -> tuple[Expected, ...]:
-    """The canonical ABI: one pointer per operand of the definition, then its axes, then strides."""
+def canonical_signature(
+    operands: tuple[str, ...], scalars: tuple[str, ...], values: tuple[tuple[str, str], ...] = ()
+) -> tuple[Expected, ...]:
+    """The canonical ABI: one pointer per operand of the definition, then its axes, strides, and parameters.
+
+    `values` are the parameters' names, and the types in which they are passed.
+    """
     return tuple(
         [Expected(what=f"operand {name}", bits=(64,), pointer=True) for name in operands]
         + [
             Expected(what=name if name.startswith("stride_") else f"axis {name}", bits=(32, 64), pointer=False)
             for name in scalars
+        ]
+        + [
+            Expected(what=f"parameter {name}", bits=(int(type_[1:]),), pointer=False, is_float=type_[0] == "f")
+            for name, type_ in values
         ]
     )
 
@@ -92,7 +109,10 @@ def _describe(expected: tuple[Expected, ...]) -> str:
     if pointers and pointers[0].what.startswith("operand"):
         names = ", ".join(e.what.removeprefix("operand ") for e in pointers)
         text = f"64-bit pointers {names}"
-        return text + (f", then integers {', '.join(e.what.removeprefix('axis ') for e in values)}" if values else "")
+        integers = [e.what.removeprefix("axis ") for e in values if not e.what.startswith("parameter")]
+        parameters = [f"{e.what.removeprefix('parameter ')} ({e.types})" for e in values if "parameter " in e.what]
+        text += f", then integers {', '.join(integers)}" if integers else ""
+        return text + (f", then parameters {', '.join(parameters)}" if parameters else "")
     return (
         f"{len(pointers)} 64-bit pointers (one per binding), then {len(values)} 32-bit values (push constants)"
     )  # fmt: skip

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from dataclasses import replace
 
 from ...errors import PayloadError
+from ...model.parameter import encode
 from .module import (
     DECORATION_ALIASED,
     DECORATION_BINDING,
@@ -33,7 +33,7 @@ def adapt(
     entry: str,
     export_name: str,
     bindings: Mapping[int, int] | None = None,
-    spec_constants: Mapping[int, int] | None = None,
+    spec_constants: Mapping[int, int | float] | None = None,
     name: str = "SPIR-V binary",
 ) -> bytes:
     """The binary with its entry point renamed, its buffers bound elsewhere, and new defaults of its constants.
@@ -82,7 +82,7 @@ def _change(
     return instruction
 
 
-def _words(module: SpirvModule, identifier: int, value: int) -> Instruction:
+def _words(module: SpirvModule, identifier: int, value: int | float) -> Instruction:
     """The opcode and the literal words of a constant's new default."""
     at = next(
         i for i in module.instructions
@@ -91,16 +91,16 @@ def _words(module: SpirvModule, identifier: int, value: int) -> Instruction:
     if at.op != OP_SPEC_CONSTANT:
         return Instruction(OP_SPEC_CONSTANT_TRUE if value else OP_SPEC_CONSTANT_FALSE, ())
     count = len(at.words) - 2
-    is_float = any(i.op == OP_TYPE_FLOAT and i.words[0] == at.words[0] for i in module.instructions)
-    if is_float:
-        data = struct.pack("<f" if count == 1 else "<d", float(value))
-        return Instruction(OP_SPEC_CONSTANT, struct.unpack(f"<{count}I", data))
+    width = next((i.words[1] for i in module.instructions if i.op == OP_TYPE_FLOAT and i.words[0] == at.words[0]), 0)
+    if width:
+        bits = encode(float(value), f"f{width}")
+        return Instruction(OP_SPEC_CONSTANT, tuple(bits >> (32 * n) & 0xFFFFFFFF for n in range(count)))
     bits = int(value) & ((1 << (32 * count)) - 1)
     return Instruction(OP_SPEC_CONSTANT, tuple(bits >> (32 * n) & 0xFFFFFFFF for n in range(count)))
 
 
 def _check_known(
-    module: SpirvModule, bindings: Mapping[int, int], spec_constants: Mapping[int, int], name: str
+    module: SpirvModule, bindings: Mapping[int, int], spec_constants: Mapping[int, int | float], name: str
 ) -> None:
     known = {c.spec_id for c in module.spec_constants}
     for spec_id in spec_constants:

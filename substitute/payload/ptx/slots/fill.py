@@ -70,7 +70,7 @@ def fill(request: Request, module: Module) -> tuple[str, Request]:
     """The text with the dispatch's own work in its slots, and the request with what that takes besides.
 
     More parameters follow the kernel's own: a pointer for each operand, behind the pointers; what is known at launch,
-    behind the scalars. Raises `PayloadError`.
+    behind the axes and strides. Raises `PayloadError`.
     """
     kernel = request.substitution.kernel
     entry = find_entry(module, kernel.payload.entry)
@@ -94,7 +94,7 @@ def fill(request: Request, module: Module) -> tuple[str, Request]:
             f"the slots cannot be filled: {problem}", where=f"{kernel.name} in {request.substitution.dispatch.name}",
             expected="a dispatch that its code handles", next_step="leave this dispatch out by `dispatches`",
         ) from problem  # fmt: skip
-    edits += _head(entry, writer, len(kernel.operands))
+    edits += _head(entry, writer, len(kernel.operands), len(request.values))
     return edited(module.text, edits), _extended(request, writer)
 
 
@@ -154,8 +154,11 @@ def _filled(writer: Writer, block: Block, mark: Mark, value: str, loops: Mapping
         writer.store_computed(block, value, loops)
 
 
-def _head(entry: Function, writer: Writer, operands: int) -> list[Edit]:
-    """The parameters that the slots need, and their loads at the beginning."""
+def _head(entry: Function, writer: Writer, operands: int, parameters: int) -> list[Edit]:
+    """The parameters that the slots need, and their loads at the beginning.
+
+    Pointers follow those of the operands; integers stand before the parameters of the definition.
+    """
     prefix = writer.prefix
     pointers = [f".param .u64 {prefix}_pointer_{n}" for n in range(len(writer.pointers))]
     values = [f".param .u64 {prefix}_scalar_{n}" for n in range(len(writer.values))]
@@ -167,7 +170,7 @@ def _head(entry: Function, writer: Writer, operands: int) -> list[Edit]:
         lines.append(f".reg .b64 {writer.value(0)[:-1]}<{len(values)}>;")
         lines += [f"ld.param.u64 {writer.value(n)}, [{prefix}_scalar_{n}];" for n in range(len(values))]
     opening, behind = entry.body_span.start + 1, entry.parameters[operands - 1].span.end
-    last = entry.parameters[-1].span.end
+    last = entry.parameters[-1 - parameters].span.end
     text = "".join(f"\n  {line}" for line in ("// what the slots read and write besides", *lines))
     added = [(Span(behind, behind), "".join(f",\n  {p}" for p in pointers))]
     added.append((Span(last, last), "".join(f",\n  {v}" for v in values)))

@@ -1,0 +1,170 @@
+"""Values of a definition's parameters in a dispatch: constants, push constants, and operands of one element."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ..model.dispatch import Nest, Program, View
+from ..model.index import Expr, Index, add, mul
+from ..model.kernel import Kernel
+from ..model.parameter import BoundParameter, ParameterValue, encode, is_exact
+from ..model.plan import Rule
+from ..model.scalar import ScalarGraph
+
+_WORDS = frozenset(("push", "u64", "sext32", "trunc32"))
+"""Functions of an `Index` that move bits as they are; the reader takes all others for sizes, which have no sign."""
+
+
+_CONVERSIONS = frozenset(
+    ("arith.extf", "arith.extsi", "arith.extui", "arith.sitofp", "arith.uitofp", "arith.index_cast", "arith.truncf")
+)
+"""Conversions that IREE folds where their operand is a constant. Of the result, the same number is converted to it."""
+
+
+def find_parameter(pattern: ScalarGraph, p: int, graph: ScalarGraph, g: int) -> int | None:
+    """Return the number of the parameter that node `p` of a definition is, if node `g` may be its value.
+
+    Where `g` is a constant, `p` may be a conversion of a parameter as well. Of a read, `find_value` says whether it is
+    one value for all elements.
+    """
+    wanted, found = pattern.nodes[p], graph.nodes[g]
+    while found.op == "constant" and wanted.op in _CONVERSIONS:
+        wanted = pattern.nodes[wanted.operands[0]]
+    if wanted.op != "parameter" or (found.op not in ("constant", "read") and _bits(graph, g) is None):
+        return None
+    assert isinstance(wanted.attribute, int)
+    return wanted.attribute
+
+
+def is_same_value(graph: ScalarGraph, one: int, other: int) -> bool:
+    """Return True for one node, and for constants of one number in different types."""
+    nodes = (graph.nodes[one], graph.nodes[other])
+    return one == other or (all(node.op == "constant" for node in nodes) and nodes[0].attribute == nodes[1].attribute)
+
+
+def find_value(nest: Nest, at: int, type_: str) -> ParameterValue | None:
+    """Return the value, of this type, of a node of a dispatch that is the same for all elements; None for any other.
+
+    A constant of another type must be a number of this one.
+    """
+    node = nest.expr.nodes[at]
+    if node.op == "constant":
+        assert isinstance(node.attribute, int | float)
+        if node.type != type_ and (not math.isfinite(node.attribute) or not is_exact(node.attribute, type_)):
+            return None
+        return ParameterValue(type=type_, bits=encode(node.attribute, type_))
+    if node.op == "read":
+        read = nest.reads[int(str(node.attribute))]
+        view = read.source
+        if not isinstance(view, View) or any(coordinate.terms for coordinate in read.access):
+            return None
+        element: Index = 0
+        for coordinate, stride in zip(read.access, view.strides, strict=True):
+            element = add(element, mul(coordinate.constant, stride))
+        return ParameterValue(type=node.type, view=view, element=element)
+    bits = _bits(nest.expr, at)
+    return None if bits is None else ParameterValue(type=node.type, bits=bits)
+
+
+def _bits(graph: ScalarGraph, at: int) -> Index | None:
+    """Return the bits of a value that a launch or the code itself gives; None for what is computed or loaded."""
+    node = graph.nodes[at]
+    if node.op == "constant":
+        assert isinstance(node.attribute, int | float)
+        return encode(node.attribute, node.type)
+    if node.op == "size":
+        value = node.attribute
+        assert isinstance(value, Expr)
+        return value if _moves_bits(value) else None
+    if node.op in ("arith.bitcast", "arith.trunci"):  # (of a shorter type the upper bits do not count)
+        return _bits(graph, node.operands[0])
+    return None
+
+
+def _moves_bits(value: Index | str) -> bool:
+    if not isinstance(value, Expr):
+        return True
+    return value.op in _WORDS and all(_moves_bits(arg) for arg in value.args)
+
+
+def find_values(kernel: Kernel, nest: Nest, nodes: Mapping[int, int]) -> dict[int, ParameterValue] | int:
+    """Return the values of parameters by their numbers, or the number of the first that has none."""
+    found: dict[int, ParameterValue] = {}
+    for number, at in nodes.items():
+        value = find_value(nest, at, kernel.parameters[number].type)
+        if value is None:
+            return number
+        found[number] = value
+    return found
+
+
+def reject_value(kernel: Kernel, number: int) -> Rule:
+    """Return the failed rule for a parameter that differs from element to element."""
+    return Rule(
+        name="structure.parameters",
+        passed=False,
+        expected=f"one value of {kernel.parameters[number].name} for all elements",
+        found="a tensor that is read at several elements, a result of the dispatch, or no number of its type",
+    )
+
+
+def find_conflict(
+    kernel: Kernel, known: Mapping[int, ParameterValue], found: Mapping[int, ParameterValue]
+) -> Rule | None:
+    """Return the failed rule for a parameter that has two values, or None."""
+    for number, value in found.items():
+        if known.get(number, value) != value:
+            return Rule(
+                name="structure.parameters",
+                passed=False,
+                expected=f"{kernel.parameters[number].name} = {known[number]} everywhere",
+                found=str(value),
+            )
+    return None
+
+
+def bind_parameters(
+    kernel: Kernel, program: Program, values: Mapping[int, ParameterValue]
+) -> tuple[BoundParameter, ...] | Rule:
+    """Return the parameters with their values, or the rule that says which one cannot be passed to the code."""
+    bound: list[BoundParameter] = []
+    kind = kernel.payload.kind
+    for number, parameter in enumerate(kernel.parameters):
+        if number not in values:
+            return Rule(
+                name="structure.parameters",
+                passed=False,
+                expected=f"a place that says {parameter.name}",
+                found="none: IREE computes it inside of the dispatch, or the definition's own work replaces it",
+            )
+        value = _splat(values[number], program)
+        refused = ""
+        if kind.parameters == "none":
+            refused = f"{parameter.name} = {value}, and code of kind `{kind}` is given no parameters"
+        elif value.constant is None and kind.parameters == "constants":
+            refused = f"{parameter.name} is {value}, and code of kind `{kind}` takes constants alone"
+        elif value.view is not None and program.operands[value.view.operand].access != "readonly":
+            refused = f"{parameter.name} lies in a tensor that the dispatch writes"
+        elif value.view is not None and program.operands[value.view.operand].kind == "constant":
+            refused = f"{parameter.name} is read from a constant tensor at an element that only a launch says"
+        if refused:
+            return Rule(
+                name="payload.parameters", passed=False, expected="parameters that the code can be given", found=refused
+            )
+        bound.append(BoundParameter(name=parameter.name, value=value))
+    return tuple(bound)
+
+
+def _splat(value: ParameterValue, program: Program) -> ParameterValue:
+    """Return a constant for one element of constant data."""
+    if value.view is None:
+        return value
+    operand = program.operands[value.view.operand]
+    at = add(value.view.offset, value.element)
+    size = operand.type.element_bytes
+    if operand.kind != "constant" or not isinstance(at, int):
+        return value
+    data = operand.data if len(operand.data) == size else operand.data[at * size : (at + 1) * size]
+    return replace(value, bits=int.from_bytes(data, "little"), view=None, element=0)
