@@ -28,17 +28,33 @@ func.func @f(%x: tensor<?xf32>, %eps: TYPE) -> tensor<?xf32> {
 """
 
 
-def test_a_scalar_argument_is_refused_with_what_to_write_instead() -> None:
-    scalar = TEXT.replace("TYPE", "f32").replace("{\n  %r", "{\n  %e = tensor.from_elements %eps : tensor<f32>\n  %r")
-    with pytest.raises(ManifestError) as failure:
+def test_a_scalar_argument_is_a_parameter() -> None:
+    specs = (OPERANDS[0], OPERANDS[2])
+    scalar = TEXT.replace("TYPE", "f32").replace(", affine_map<(i) -> ()>", "").replace("ins(%x, %e :", "ins(%x :")
+    scalar = scalar.replace(", tensor<f32>", "").replace(", %b: f32", "").replace("%a, %b", "%a, %eps")
+    (form,) = read_forms(Path("definition.mlir"), scalar, specs)
+    assert [(p.name, p.type, p.position) for p in form.parameters] == [("eps", "f32", 1)]
+    # twins: listed among the operands; of a type that no parameter has; used by nothing; another in another function
+    with pytest.raises(ManifestError, match="scalars are parameters"):
         read_forms(Path("definition.mlir"), scalar, OPERANDS)
-    assert "`eps`" in str(failure.value) and failure.value.found == "f32"
+    with pytest.raises(ManifestError, match="a type that no parameter has"):
+        read_forms(Path("definition.mlir"), scalar.replace("eps: f32", "eps: f80").replace("%a, %eps", "%a, %a"), specs)
+    with pytest.raises(ManifestError, match="depends on the parameter `eps`"):
+        read_forms(Path("definition.mlir"), scalar.replace("%a, %eps", "%a, %a"), specs)
+    with pytest.raises(ManifestError, match="differ in their parameters"):
+        read_forms(Path("definition.mlir"), scalar + scalar.replace("@f", "@g").replace("eps", "rho"), specs)
+
+
+def test_a_scalar_result_is_refused() -> None:
+    text = "func.func @f(%x: tensor<?xf32>, %e: f32) -> f32 {\n  return %e : f32\n}"
+    with pytest.raises(ManifestError, match="is no tensor") as failure:
+        read_forms(Path("definition.mlir"), text, (OPERANDS[0], OPERANDS[2]))
     assert "make it tensor<f32>" in failure.value.next_step
-    # twin: as that says
+    # twin: an operand of rank 0 is no parameter
     (form,) = read_forms(
         Path("definition.mlir"), TEXT.replace("TYPE", "tensor<f32>").replace("%e :", "%eps :"), OPERANDS
     )
-    assert form.program.operands[1].type.shape == ()
+    assert form.program.operands[1].type.shape == () and form.parameters == ()
 
 
 def test_a_tensor_without_rank_is_refused() -> None:

@@ -103,7 +103,7 @@ def _check_tensor(where: str, type_: ir.Type, spec: OperandSpec) -> None:
 def _is_scalar(type_: ir.Type) -> bool:
     from iree.compiler import ir
 
-    return isinstance(type_, ir.FloatType | ir.IntegerType | ir.IndexType)
+    return not isinstance(type_, ir.ShapedType)
 
 
 def _parameters(

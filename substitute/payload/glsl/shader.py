@@ -90,7 +90,10 @@ class Shader:
         if value.type == "i64":
             return lower_index_64(value.bits)
         if value.type == "f64":
-            raise Unsupported(f"the parameter {bound.name}, an f64 that only a launch gives")
+            if value.bits.op != "u64":
+                raise Unsupported(f"the parameter {bound.name} = {value}")
+            words = ", ".join(f"uint({lower_index(word)})" for word in value.bits.args if not isinstance(word, str))
+            return f"packDouble2x32(uvec2({words}))"
         word = lower_index(value.bits)
         if value.type in ("i32", "index"):
             return word
