@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--backend", choices=DEVICES, action="append", help="default: both")
     parser.add_argument("--only", default="", metavar="TEXT", help="only files with this in their path")
     parser.add_argument("--json", type=Path, metavar="FILE", help="all results")
+    parser.add_argument("--resume", action="store_true", help="keep the results that --json's FILE has already")
     options, flags = parser.parse_known_args(argv)
     try:
         files = find_tests(options.source, options.only)
@@ -35,10 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
     results: dict[str, list[FileResult]] = {}
+    if options.resume and options.json is not None and options.json.is_file():
+        results = read_results(options.json.read_text())
     for backend in options.backend or list(DEVICES):
-        results[backend] = []
-        for at in range(0, len(files), AT_ONCE):
-            for result in run_files(files[at : at + AT_ONCE], DEVICES[backend], flags):
+        done = {result.path for result in results.setdefault(backend, [])}
+        left = [file for file in files if str(file) not in done]
+        for at in range(0, len(left), AT_ONCE):
+            for result in run_files(left[at : at + AT_ONCE], DEVICES[backend], flags):
                 results[backend].append(result)
                 line = f"{backend} {len(results[backend])} of {len(files)}: {_line(result)}"
                 print(line, file=sys.stderr, flush=True)
@@ -52,6 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         worse += [f"{backend}: {text}" for text in lost]
     print("\n".join(worse) or "every function that passes with stock IREE passes with the kernels")
     return 1 if worse else 0
+
+
+def read_results(text: str) -> dict[str, list[FileResult]]:
+    """Return the results in the text of a `--json` file."""
+    return {backend: [FileResult(**fields) for fields in found] for backend, found in json.loads(text).items()}
 
 
 def find_tests(source: Path, only: str = "") -> list[Path]:

@@ -74,7 +74,8 @@ def _run_one(path: Path, device: str, flags: Sequence[str], which: Sequence[Whic
         progress(f"compile {one}", None)
         start = process_time()
         try:
-            result = compile_model(path, substitute=one == "ours", flags=flags)
+            # unchecked: a wrong kernel has to be found here, not left out
+            result = compile_model(path, substitute=one == "ours", flags=flags, check=False)
         except SubstituteError as error:
             refused[one] = f"{error.what}: {_first_error(error.details or error.found)}"
             continue
@@ -104,7 +105,7 @@ def _warm_up(flags: Sequence[str]) -> None:
         path = Path(folder) / "warm.mlir"
         path.write_text(WARM)
         for substitute in (False, True):
-            compile_model(path, substitute=substitute, flags=flags)
+            compile_model(path, substitute=substitute, flags=flags, check=False)
 
 
 def _first_error(words: str) -> str:

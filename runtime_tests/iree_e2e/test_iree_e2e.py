@@ -55,6 +55,9 @@ def test_checks_that_hold_and_checks_that_do_not(tmp_path: Path, capsys: pytest.
         assert "1 of 2 elements differ, at (1,) it is 4, not 5" in wrong["functions"][which]["off_by_one"]
         assert "at (1,) it is 4.0, not 4.0" in wrong["functions"][which]["off_by_a_little"]
     assert "'functions that stock passes': 2, 'of these with the kernels': 2" in capsys.readouterr().out
+    assert main(["--source", str(tmp_path), "--backend", "cpu", "--json", str(out), "--resume"]) == 0
+    resumed = capsys.readouterr()
+    assert "'functions that stock passes': 2" in resumed.out and "cpu 1 of" not in resumed.err
 
 
 @pytest.mark.unit
