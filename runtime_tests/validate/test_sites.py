@@ -31,14 +31,14 @@ func.func @chain(%a: tensor<?x?xf32>, %b: tensor<?x?xf32>) -> tensor<?x?xf32> {
 """
 
 
-def sites_of(text: str, shapes: Shapes) -> tuple[list[CallSite], dict[str, Any]]:
+def sites_of(text: str, shapes: Shapes, *, drawn: bool = False) -> tuple[list[CallSite], dict[str, Any]]:
     with Compilation(with_default_target(()), name="test") as compilation:
         compilation.parse(text.encode())
         compilation.run("start", "executable-sources")
         assert compilation.module is not None
         dispatches = {s.dispatch.name: s.dispatch for s in read_module(compilation.module)}
         flags = {(d.executable, d.variant, d.name): d.layout.bindings for d in dispatches.values()}
-        return find_call_sites(compilation.module, flags, shapes), dispatches
+        return find_call_sites(compilation.module, flags, shapes, drawn=drawn), dispatches
 
 
 def test_open_sizes() -> None:
@@ -69,6 +69,33 @@ def test_sizes_that_nobody_gives() -> None:
     assert all(s.launch is not None and set(s.launch.workload) == {8} for s in sites)
     other, _ = sites_of(CHAIN, {"": [(5, 7), (7, 7)]})
     assert all(s.launch is not None and set(s.launch.workload) == {5, 7} for s in other)
+
+
+def test_drawn_sizes_lie_in_the_range_that_the_program_assumes() -> None:
+    text = """
+#id = affine_map<(d0, d1) -> (d0, d1)>
+func.func @f(%a: tensor<?x?xf32>, %b: tensor<?x?xf32>) -> tensor<?x?xf32> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %M = tensor.dim %a, %c0 : tensor<?x?xf32>
+  %K0 = tensor.dim %a, %c1 : tensor<?x?xf32>
+  %K = util.assume.int %K0<umin = 32, umax = 96, udiv = 16> : index
+  %x = flow.tensor.tie_shape %a : tensor<?x?xf32>{%M, %K}
+  %e = tensor.empty(%M, %K) : tensor<?x?xf32>
+  %r = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+    ins(%x, %b : tensor<?x?xf32>, tensor<?x?xf32>) outs(%e : tensor<?x?xf32>) {
+  ^bb0(%s: f32, %t: f32, %o: f32):
+    %u = arith.addf %s, %t : f32
+    linalg.yield %u : f32
+  } -> tensor<?x?xf32>
+  return %r : tensor<?x?xf32>
+}"""
+    for size, expected in ((8, 32), (33, 48), (4000, 96)):
+        (site,), _ = sites_of(text, {"": ((size,) * 2,) * 2}, drawn=True)
+        assert site.launch is not None
+        assert {b.length for b in site.launch.bindings} == {4 * expected * expected}
+    (site,), _ = sites_of(text, {"": ((5, 7),) * 2})  # a person's own sizes stay
+    assert site.launch is not None and {b.length for b in site.launch.bindings} == {4 * 5 * 7}
 
 
 def test_what_cannot_be_known() -> None:

@@ -167,7 +167,7 @@ def _launches(stock: ir.Operation, taken: Mapping[Key, Dispatch]) -> dict[Key, t
     found: dict[Key, list[CallSite]] = {key: [] for key in taken}
     for size in DRAWN_SIZES:
         shapes = {"": ((size,) * MOST_RANK,) * MOST_ARGUMENTS}
-        for site in find_call_sites(stock, bindings, shapes):
+        for site in find_call_sites(stock, bindings, shapes, drawn=True):
             found[site.dispatch].append(site)
     return {key: _few(sites) for key, sites in found.items()}
 

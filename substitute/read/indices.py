@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..model.equalities import Equalities
@@ -25,7 +27,7 @@ _BINARY = {
     "arith.divsi": "floordiv", "arith.remsi": "rem", "arith.shrsi": "shr",
 }
 # fmt: on
-_BOUND = re.compile(r"(umin|umax) = (\d+)")
+_BOUND = re.compile(r"(umin|umax|udiv) = (\d+)")
 # fmt: off
 _PASS = {
     "arith.index_castui", "arith.index_cast", "arith.extui", "arith.extsi", "arith.trunci",
@@ -142,6 +144,41 @@ def assumed_values(op: ir.Operation, number: int) -> tuple[int, ...]:
             return ()
         found.append(int(bounds["umin"]))
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class IntegerRange:
+    """Values that a `util.assume.int` allows: the multiples of `step` from `low` to `high`."""
+
+    low: int = 0
+    high: int = (1 << 63) - 1
+    step: int = 1
+
+    def meet(self, other: IntegerRange) -> IntegerRange:
+        """Return the values that both allow."""
+        return IntegerRange(max(self.low, other.low), min(self.high, other.high), math.lcm(self.step, other.step))
+
+    def nearest(self, value: int) -> int:
+        """Return the smallest allowed value from this one on, else the largest; itself where none is allowed."""
+        above = -(-max(value, self.low) // self.step) * self.step
+        below = self.high // self.step * self.step
+        found = min(above, below)
+        return found if found >= self.low else value
+
+
+def assumed_range(op: ir.Operation, number: int) -> IntegerRange:
+    """Return the values that a `util.assume.int` allows for an operand at some call site."""
+    from iree.compiler import ir
+
+    sites = [
+        {key: int(bound) for key, bound in _BOUND.findall(str(site))}
+        for site in ir.ArrayAttr(ir.ArrayAttr(op.attributes["assumptions"])[number])
+    ]
+    return IntegerRange(
+        min((s.get("umin", 0) for s in sites), default=0),
+        max((s.get("umax", IntegerRange().high) for s in sites), default=IntegerRange().high),
+        math.gcd(*(s.get("udiv", 1) for s in sites)) or 1,
+    )
 
 
 def affine(expr: ir.AffineExpr, dims: list[Index], symbols: list[Index]) -> Index:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import ml_dtypes
 import numpy as np
 
+from ..read.indices import IntegerRange, assumed_range
 from ..read.module import symbol_name
 from .case import BindingRange, Launch
 from .harness import read_only, walk
@@ -50,20 +51,24 @@ def find_call_sites(
     bindings: Mapping[tuple[str, str, str], tuple[str, ...]],
     shapes: Shapes = MappingProxyType({}),
     recorded: Recorded = MappingProxyType({}),
+    *,
+    drawn: bool = False,
 ) -> list[CallSite]:
     """Every `stream.cmd.dispatch` of a module at `executable-sources`, in order.
 
     `bindings` gives the binding flags of each dispatch. Open sizes that `shapes` does not give are `DYNAMIC_SIZE`,
-    scalar arguments `INTEGER` or `FLOAT`.
+    scalar arguments `INTEGER` or `FLOAT`. Those, and all if the shapes are `drawn`, are moved into the range that the
+    program assumes of them.
     """
     found = []
+    within = _range_of_sizes(module) if drawn else None
     launches = (op for op in walk(module) if op.name == "stream.cmd.dispatch")
     for number, op in enumerate(launches):
         for symbol in op.attributes["entry_points"]:
             key = _key(symbol)
             if key not in bindings:
                 continue
-            values = Evaluator(shapes)
+            values = Evaluator(shapes, within=within)
             if number in recorded:
                 values.know(launch_values(op, bindings), recorded[number])
             try:
@@ -160,8 +165,9 @@ class Evaluator:
     anything else that is only known while the program runs.
     """
 
-    def __init__(self, shapes: Shapes = MappingProxyType({})) -> None:
-        self._shapes = shapes
+    def __init__(self, shapes: Shapes = MappingProxyType({}), *, within: IntegerRange | None = None) -> None:
+        """`within`: the range that drawn shapes are moved into; None: the shapes are as they have to be."""
+        self._shapes, self._within = shapes, within
         self._known: dict[int, int] = {}
 
     def know(self, values: Sequence[ir.Value], integers: Sequence[int]) -> None:
@@ -232,8 +238,31 @@ class Evaluator:
             number = argument.arg_number
             shapes = self._shapes.get(_plain_name(symbol_name(argument.owner.owner)), self._shapes.get("", ()))
             if number < len(shapes) and index < len(shapes[number]):
-                return int(shapes[number][index])
-        return DYNAMIC_SIZE
+                size = int(shapes[number][index])
+                return size if self._within is None else _range_of(op.results[0]).nearest(self._within.nearest(size))
+        within = IntegerRange() if self._within is None else self._within
+        return _range_of(op.results[0]).nearest(within.nearest(DYNAMIC_SIZE))
+
+
+def _range_of_sizes(module: ir.Operation) -> IntegerRange:
+    """Return the range of all sizes of arguments together: those that have to be equal stay equal."""
+    found = IntegerRange()
+    for op in walk(module):
+        if op.name == "hal.buffer_view.dim":
+            found = found.meet(_range_of(op.results[0]))
+    return found
+
+
+def _range_of(value: ir.Value) -> IntegerRange:
+    """Return the range in which every `util.assume.int` of the host program says that an integer lies."""
+    found = IntegerRange()
+    for use in value.uses:
+        user = use.owner.operation
+        if user.name == "util.assume.int":
+            found = found.meet(assumed_range(user, use.operand_number))
+        elif user.name in ("arith.index_cast", "arith.index_castui"):
+            found = found.meet(_range_of(user.results[0]))
+    return found
 
 
 def _first_incoming(argument: ir.BlockArgument) -> ir.Value | None:
