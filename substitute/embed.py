@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import PlanError
 from .model.constraints import Condition, constraint_to_index
@@ -22,7 +22,22 @@ from .rewrite.host import HostProgram, has_host
 if TYPE_CHECKING:
     from .read.module import Site
 
+T = TypeVar("T")
+
 PAYLOADS = "make payloads"
+
+
+class AtOnce(Executor):
+    """Executor that runs each call at once in this thread: a filter's process has one core."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Call the function and return its result as a finished future."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -261,10 +261,17 @@ def inspect_model(
             compilation.parse(source)
         with clock.step("compile to dispatches"):
             compilation.run("start", "executable-sources")
+        from .guard.obey import anything_kept, recall_verdicts
+
+        assert compilation.module is not None
+        pristine = compilation.module.clone().operation if anything_kept() else None
         plan, sites = plan_module(compilation, clock, kernels, builtin=builtin, chosen=None, require=())
-        del sites
         with clock.step("check code"):
-            return reject_broken(plan, also=run_time_condition)
+            sound = reject_broken(plan, also=run_time_condition)
+            if pristine is not None:
+                sound = replace(sound, verdicts=recall_verdicts(sound, pristine, sites, compilation.flags))
+        del sites
+        return sound
 
 
 def _without_kernels(crash: CompilerCrash, model: Path, flags: Sequence[str]) -> SubstituteError:

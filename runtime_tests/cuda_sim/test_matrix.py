@@ -1,10 +1,13 @@
 """Matrix instructions: fragments laid out by the ISA's formulas for each element, products by NumPy in float64."""
 
+from types import SimpleNamespace
+
 import ml_dtypes
 import numpy as np
 import pytest
 
 from runtime_tests.cuda_sim.lane_programs import HEADER, Out, run_kernel
+from substitute.device.cuda_sim import wgmma
 
 pytestmark = pytest.mark.unit
 RANDOM = np.random.default_rng(5)
@@ -303,11 +306,12 @@ def test_wgmma_of_turned_operands(turned, width):
 WGMMA_FAULTS = {
     "no wait": ("wgmma.wait_group.sync.aligned 0;", "", "unfinished-copy", "st.global"),
     "no commit": ("wgmma.commit_group.sync.aligned;", "", "unfinished-copy", "st.global"),
+    "no fence": ("wgmma.fence.sync.aligned;", "", "race", "wgmma.mma_async"),
     "no barrier": ("bar.sync 0;", "", "race", "wgmma.mma_async"),
     "no proxy fence": ("fence.proxy.async;", "", "race", "wgmma.mma_async"),
     "written while in use": (
         "wgmma.wait_group",
-        "st.shared.b32 [sb], 0; wgmma.wait_group",
+        "st.shared.b32 [sb], 0x12345678; wgmma.wait_group",
         "unfinished-copy",
         "st.shared.b32 [sb]",
     ),
@@ -319,6 +323,36 @@ WGMMA_FAULTS = {
         "wgmma.mma_async",
     ),
 }
+
+
+@pytest.mark.parametrize("fenced", [False, True])
+def test_a_fence_is_needed_once_an_accumulator_was_used(fenced):
+    ptx, arguments = wgmma_case()
+    product = ptx[ptx.index("wgmma.mma_async") : ptx.index("wgmma.commit_group")].partition(";")[0]
+    ends = "wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;"
+    fence = "wgmma.fence.sync.aligned;" if fenced else ""
+    again = ptx.replace(ends, f"{ends} add.f32 %d0, %d0, %d0; {fence} {product}; {ends}")
+    _, report = run_kernel(again, "k", arguments, block=(128, 1, 1))
+    assert [f.kind for f in report.findings] == ([] if fenced else ["race"]), [str(f) for f in report.findings]
+
+
+def test_each_warpgroup_waits_for_its_own_products():
+    lanes = np.arange(256)
+    batch = SimpleNamespace(lanes=None, chosen=lambda _: lanes if batch.lanes is None else batch.lanes)
+    flight = wgmma.InFlight(per_block=2, number_of=lanes // 128, classes=[(np.ones(2, bool), wgmma.GroupState())])
+    (both,) = flight.states(batch)
+    words = [(np.arange(3), np.zeros(3, int), np.full(3, thread)) for thread in (0, 128)]
+    both.open, both.open_registers = words, frozenset({7})
+    batch.lanes = lanes[128:]
+    (second,) = flight.states(batch)
+    assert second.open == words[1:] and second.registers == {7}
+    second.open, second.open_registers = [], frozenset()
+    batch.lanes = lanes[:128]
+    (first,) = flight.states(batch)
+    assert first.open == words[:1] and first.registers == {7}
+    batch.lanes = None
+    assert len(flight.states(batch)) == 2
+    assert flight.state_of(200) is second
 
 
 def wgmma_case() -> tuple[str, list[object]]:

@@ -159,3 +159,17 @@ def test_a_dispatch_that_writes_nothing_is_no_trouble(
     assert silent != text
     done = shared.run("--no-cache", data=silent)
     assert done.returncode == 0, done.stderr
+
+
+def test_flags_of_the_compiler_are_obeyed(shared: Surroundings) -> None:
+    import json
+
+    flag = "--iree-llvmcpu-reassociate-fp-reductions=false"
+    found = {}
+    for name, flags in (("free", CPU), ("ordered", (*CPU, flag))):
+        done = shared.compile(f"{NAME} --report-dir {name}", flags=flags)
+        assert done.returncode == 0, done.stderr
+        reports = (json.loads(path.read_text()) for path in (shared.folder / name).iterdir())
+        found[name] = {report["executable"]: bool(report["substitutions"]) for report in reports}
+    (rows,) = [name for name in found["free"] if "rows" in name]
+    assert found["free"][rows] and not found["ordered"][rows]

@@ -22,7 +22,7 @@ from substitute.filter.store import make_stamp
 from substitute.flags import with_default_target
 from substitute.guard import guard, store
 from substitute.guard.verdict import Check, Checked, Verdict
-from substitute.pipeline import CompileResult
+from substitute.pipeline import CompileResult, inspect_model
 from substitute.read.module import children, symbol_name
 
 SLOW = (  # all of it again and again, which `volatile` keeps the optimiser from taking out
@@ -137,6 +137,16 @@ def test_a_second_compilation_judges_nothing(home: Path, first: CompileResult, j
     assert judging.started == 0
     assert again.checked == first.checked
     assert again.plan.substitutions == first.plan.substitutions
+
+
+def test_inspect_shows_what_is_known(home: Path, first: CompileResult, judging: Judging) -> None:
+    plan = inspect_model(home / "model.mlir")
+    found = {s.kernel.name: plan.verdict_on(s.dispatch) for s in plan.substitutions}
+    assert found["right"].startswith("right") and "leaves it out" not in found["right"]
+    for name in ("wrong", "deadly"):
+        assert found[name].startswith("wrong: ") and found[name].endswith("; compile leaves it out")
+    assert "slower than IREE's code; compile leaves it out" in found["slow"]
+    assert inspect_model(home / "model.mlir", flags=["--iree-opt-level=O1"]).verdicts == ()  # other code, unjudged
 
 
 def test_without_the_check_everything_is_put_in(home: Path, judging: Judging) -> None:

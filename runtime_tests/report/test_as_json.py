@@ -34,6 +34,7 @@ def test_inspection(plan: Plan) -> None:
         "flops": 198656,
         "bytes": 26624,
         "nearest": None,
+        "check": None,
     }
     assert (near["kernel"], near["flops"], near["operands"][0]["type"]) == (None, None, "?x48xf32")
     assert near["nearest"] == {
@@ -75,8 +76,8 @@ def test_plan_without_and_with_payloads(plan: Plan) -> None:
     assert json.loads(json.dumps(full)) == full
 
 
-def test_explanation(accepted: Decision, rejected: Decision) -> None:
-    fits, fails = explanation_to_json([accepted, rejected])["decisions"]
+def test_explanation(plan: Plan, accepted: Decision, rejected: Decision) -> None:
+    fits, fails = explanation_to_json([accepted, rejected], plan)["decisions"]
     assert (fits["accepted"], fits["form"], fits["axes"]) == (True, "plain", {"M": 64, "N": 32, "K": 1})
     assert (fails["accepted"], fails["form"], fails["axes"]) == (False, None, None)
     assert fails["rules"][1] == {

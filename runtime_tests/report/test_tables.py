@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console, RenderableType
 
 from substitute.model.payload_kind import PayloadFormat
-from substitute.model.plan import Decision, Payload, Plan
+from substitute.model.plan import Decision, Payload, Plan, dispatch_key
 from substitute.report import tables
+from substitute.report.rows import find_verdict
 
 pytestmark = pytest.mark.unit
 
@@ -159,8 +160,21 @@ def test_explanations(accepted: Decision, rejected: Decision) -> None:
     )
 
 
-def test_decisions(accepted: Decision, rejected: Decision) -> None:
-    assert text(tables.decisions_table([accepted, rejected], width=None), None) == dedent(
+def test_a_kept_verdict_stands_beside_the_kernel_that_it_is_about(plan: Plan, accepted: Decision) -> None:
+    (given,) = [s for s in plan.substitutions if s.dispatch == accepted.dispatch]
+    judged = replace(plan, verdicts=((dispatch_key(given.dispatch), "right, 1.30× faster"),))
+    shown = [
+        text(tables.dispatch_table(judged, width=None), None),
+        text(tables.decisions_table([accepted], judged, width=None), None),
+        text(tables.explanation_table(accepted, find_verdict(judged, accepted), width=None), None),
+    ]
+    assert all("right, 1.30× faster" in table for table in shown)
+    other = replace(accepted, kernel=replace(accepted.kernel, name="other"))
+    assert find_verdict(judged, other) == find_verdict(plan, accepted) == ""
+
+
+def test_decisions(plan: Plan, accepted: Decision, rejected: Decision) -> None:
+    assert text(tables.decisions_table([accepted, rejected], plan, width=None), None) == dedent(
         """\
         kernel matmul_f32
         dispatch                     rules passed  result
@@ -169,7 +183,7 @@ def test_decisions(accepted: Decision, rejected: Decision) -> None:
         """
     )
     other = replace(accepted, kernel=replace(accepted.kernel, name="other"))
-    assert text(tables.decisions_table([accepted, other], width=None), None) == dedent(
+    assert text(tables.decisions_table([accepted, other], plan, width=None), None) == dedent(
         """\
         dispatch m$async_dispatch_0_matmul
         kernel      rules passed  result

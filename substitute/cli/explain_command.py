@@ -58,20 +58,21 @@ def command(
     if not decisions:
         raise _nothing(plan, dispatch, kernel_name)
     if as_json:
-        show_json(explanation_to_json(decisions))
+        show_json(explanation_to_json(decisions, plan))
     else:
-        _show(decisions, pair=dispatch is not None and kernel_name is not None)
+        _show(decisions, plan, pair=dispatch is not None and kernel_name is not None)
 
 
-def _show(decisions: Sequence[Decision], *, pair: bool) -> None:
+def _show(decisions: Sequence[Decision], plan: Plan, *, pair: bool) -> None:
+    from ..report.rows import find_verdict
     from ..report.tables import decisions_table, explanation_table
 
     width = terminal_width()
     if pair:
         for decision in decisions:
-            show(explanation_table(decision, width=width))
+            show(explanation_table(decision, find_verdict(plan, decision), width=width))
     else:
-        show(decisions_table(decisions, width=width))
+        show(decisions_table(decisions, plan, width=width))
 
 
 def _check_kernel(name: str, folders: Sequence[Path], builtin: bool) -> None:

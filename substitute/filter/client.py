@@ -24,6 +24,8 @@ SILENCE_S = 60.0
 """Time for which a worker that does not work on this executable may send nothing."""
 
 
+UNTOLD = (b"iree-hal-preprocess-", b"iree-hal-dump-", b"iree-hal-list-")
+"""How flags of the compiler begin that change no code."""
 EVALUATION = b"""{
  "executable": "%b",
  "changed": false,
@@ -61,6 +63,19 @@ class Arguments:
             self.timeout_s = float(value_of(words, "--timeout") or TIMEOUT_S)
         except ValueError:
             self.timeout_s = TIMEOUT_S
+
+
+def read_compiler_flags() -> list[str]:
+    """Return the flags of the compiler that started this process, those about code, as options of the filter."""
+    try:
+        tool, *words = read_file(b"/proc/%d/cmdline" % posix.getppid()).split(b"\0")
+    except OSError:
+        return []
+    if tool.rpartition(b"/")[2] not in (b"iree-compile", b"iree-opt"):
+        return []
+    flags = [word.lstrip(b"-") for word in words if word[:1] == b"-"]
+    kept = [flag for flag in flags if flag.startswith(b"iree-") and not flag.startswith(UNTOLD)]
+    return ["--compiler-flag=--" + flag.decode(*RAW) for flag in kept]
 
 
 def value_of(words: list[str], option: str) -> str:
@@ -499,7 +514,7 @@ def finish(arguments: Arguments, data: bytes, output: bytes) -> int:
 
 def main() -> int:
     """Answer from the cache, through the worker, or in this process; return the exit status."""
-    arguments = Arguments(sys.argv[1:])
+    arguments = Arguments([*read_compiler_flags(), *sys.argv[1:]])
     if arguments.help:
         run_inline(arguments, b"")
     data = read_all(0)

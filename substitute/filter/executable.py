@@ -6,14 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from ..bindings import leave_classes, settle_bindings
 from ..catalog.catalog import Library, builtin_folders, open_library, pack_folders
-from ..embed import Built, make_payloads, put_payloads
+from ..embed import AtOnce, Built, make_payloads, put_payloads
 from ..errors import ModelError, SubstituteError
 from ..frontend import list_choices, plan_executables, without_dispatches
 from ..match.planner import Chosen
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
     from ..guard.verdict import Checked
     from ..read.module import Site
-
-T = TypeVar("T")
 
 DEBUG_VARIABLE = "IREE_SUBSTITUTE_DEBUG"
 INLINE_FLAG = "--iree-flow-inline-constants-max-byte-length=0"
@@ -106,19 +103,6 @@ class Knowledge:
         return self.stamp.digest if self.stamp else b""
 
 
-class AtOnce(Executor):
-    """Executor that runs each call at once in this thread: a filter's process has one core."""
-
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Call the function and return its result as a finished future."""
-        future: Future[T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
 def new_context() -> ir.Context:
     """Return a context without threads, which a forked process would wait for. It is the only user of the bindings
     here.
@@ -161,7 +145,7 @@ def rewrite_executable(
             return Outcome(name=name, text=None, report=_report(name, plan, {}))
         folder = objects() if any(s.kernel.payload.kind.needs_object_file for s in plan.substitutions) else Path()
         built = make_payloads(plan, clock, AtOnce())
-        checked = _checked(text, plan, sites, built, chosen=knowledge.chosen is not None)
+        checked = _checked(text, plan, sites, built, knowledge.options.flags, chosen=knowledge.chosen is not None)
         refused = frozenset(c.key for c in checked if c.left_out)
         if refused and chosen is None:
             left = without_dispatches(plan, refused)
@@ -182,7 +166,7 @@ def rewrite_executable(
 
 
 def _checked(
-    text: str, plan: Plan, sites: Sequence[Site], built: Sequence[Built], *, chosen: bool
+    text: str, plan: Plan, sites: Sequence[Site], built: Sequence[Built], flags: Sequence[str], *, chosen: bool
 ) -> tuple[Checked, ...]:
     """Return the verdicts that earlier compilations of models kept for these kernels in these dispatches."""
     from ..guard.obey import anything_refused, kept_verdicts
@@ -197,7 +181,7 @@ def _checked(
         again = parse(text, where="standard input").operation
         taken = {dispatch_key(s.dispatch): s.dispatch for s in plan.substitutions}
         before = {dispatch_key(site.dispatch): site.function for site in find_sites(again, taken)}
-    return kept_verdicts(plan, built, before, after, chosen=chosen)
+    return kept_verdicts(plan, built, before, after, flags, chosen=chosen)
 
 
 def parse(text: str, *, where: str) -> ir.Module:

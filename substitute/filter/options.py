@@ -41,7 +41,9 @@ class Options:
     cache: bool
     worker: bool
     demands: tuple[NumericDemand, ...] = ()
-    """Demands on numerics that the compiler's flags make, as far as `--compiler-flag` names these flags."""
+    """Demands on numerics that the compiler's flags make."""
+    flags: tuple[str, ...] = ()
+    """The compiler's flags, as far as they are known: those of `iree-compile`, and those of `--compiler-flag`."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,6 +73,7 @@ def parse_options(words: Sequence[str], folder: Path) -> Options:
         cache=found.cache,
         worker=found.worker,
         demands=read_flags(found.compiler_flags).demands,
+        flags=tuple(found.compiler_flags),
     )
 
 
@@ -129,8 +132,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FLAG",
-        help="a flag of iree-compile that demands something of numbers, such as "
-        "--compiler-flag=--iree-llvmcpu-reassociate-fp-reductions=false: the compiler does not tell the filter",
+        help="a flag of the compiler, where it is not on the command line of iree-compile or iree-opt, such as "
+        "--compiler-flag=--iree-llvmcpu-reassociate-fp-reductions=false",
     )
     add("--no-cache", dest="cache", action="store_false", help="neither use nor keep results of earlier runs")
     add(

@@ -35,8 +35,11 @@ FORMAT = b"1"
 """Changes with what a verdict means."""
 TARGETS = frozenset((DEVICE, BACKENDS, LOCAL_BACKENDS, CPU, CPU_FEATURES, TRIPLE, CUDA_TARGET, VULKAN_TARGET))
 """Flags that stand in a dispatch's target."""
-SILENT = ("iree-hal-dump-", "mlir-", "iree-vm-emit-", "iree-vm-bytecode-module-")
-"""How flags begin that change no code."""
+SILENT = (
+    "iree-hal-dump-", "iree-hal-preprocess-", "mlir-", "iree-vm-", "iree-input-", "iree-preprocessing-",
+    "iree-global-opt-", "iree-dispatch-creation-", "iree-flow-", "iree-stream-", "iree-scheduling-", "iree-consteval-",
+)  # fmt: skip
+"""How flags begin that change no code, or whose work is done once there are dispatches."""
 SHORT = 16
 """Constants with more elements are left out of the text; their data goes into the key by itself."""
 

@@ -12,6 +12,9 @@ from .kernel import ExecutableConstant, Kernel, TargetRule
 from .parameter import BoundParameter
 from .payload_kind import PayloadFormat
 
+Key = tuple[str, str, str]
+"""Executable, variant and export of a dispatch."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
@@ -141,10 +144,12 @@ class Plan:
     decisions: tuple[Decision, ...]
     """Decisions per dispatch: one for each kernel of its backend."""
     dispatches: tuple[Dispatch, ...]
+    verdicts: tuple[tuple[Key, str], ...] = ()
+    """Findings of earlier compilations on dispatches with the kernels that the plan gives them; few words each."""
 
-
-Key = tuple[str, str, str]
-"""Executable, variant and export of a dispatch."""
+    def verdict_on(self, dispatch: Dispatch) -> str:
+        """Return the finding on a dispatch; empty where there is none."""
+        return dict(self.verdicts).get(dispatch_key(dispatch), "")
 
 
 def dispatch_key(dispatch: Dispatch) -> Key:

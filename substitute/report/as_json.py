@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..model.index import Index
 from ..model.plan import Decision, Match, Payload, Plan, Rule, Substitution, substitution_names
 from ..plan_file import PLAN_SCHEMA
-from .rows import DispatchRow, dispatch_rows
+from .rows import DispatchRow, dispatch_rows, find_verdict
 from .text import format_tensor
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def inspection_to_json(plan: Plan) -> dict[str, Any]:
     return {"dispatches": [_dispatch(row) for row in dispatch_rows(plan)]}
 
 
-def explanation_to_json(decisions: list[Decision]) -> dict[str, Any]:
+def explanation_to_json(decisions: list[Decision], plan: Plan) -> dict[str, Any]:
     """Return every rule of these decisions."""
     return {
         "decisions": [
@@ -70,6 +70,7 @@ def explanation_to_json(decisions: list[Decision]) -> dict[str, Any]:
                 "accepted": d.accepted,
                 "form": d.match.form if d.match else None,
                 "axes": _axes(d.match) if d.match else None,
+                "check": find_verdict(plan, d) or None,
                 "rules": [
                     {"rule": r.name, "passed": r.passed, "expected": r.expected, "found": r.found} for r in d.rules
                 ],
@@ -139,6 +140,7 @@ def _dispatch(row: DispatchRow) -> dict[str, Any]:
         "flops": _known(cost.flops) if cost else None,
         "bytes": _known(cost.bytes) if cost else None,
         "nearest": _nearest(row),
+        "check": row.verdict or None,
     }
 
 

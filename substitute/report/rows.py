@@ -25,6 +25,8 @@ class DispatchRow:
     """Substitutions that are tried after it, in order."""
     nearest: Decision | None
     """The rejected kernel that came nearest; None where a kernel takes the dispatch, or none was looked at."""
+    verdict: str = ""
+    """Finding of an earlier `compile` on the dispatch with its kernels; empty if there is none."""
 
     @property
     def failed_rule(self) -> Rule | None:
@@ -47,6 +49,7 @@ def dispatch_rows(plan: Plan) -> list[DispatchRow]:
             substitution=next(iter(taken.get(_key(dispatch), ())), None),
             others=tuple(taken.get(_key(dispatch), ())[1:]),
             nearest=None if _key(dispatch) in taken else nearest_miss(decisions.get(_key(dispatch), [])),
+            verdict=plan.verdict_on(dispatch),
         )
         for dispatch in plan.dispatches
     ]
@@ -55,6 +58,13 @@ def dispatch_rows(plan: Plan) -> list[DispatchRow]:
 def failed_rule(decision: Decision) -> Rule | None:
     """Return the first rule that a kernel failed."""
     return next((rule for rule in decision.rules if not rule.passed), None)
+
+
+def find_verdict(plan: Plan, decision: Decision) -> str:
+    """Return the finding of an earlier `compile` on a kernel that the plan gives a dispatch; empty if there is none."""
+    key = _key(decision.dispatch)
+    given = any(_key(s.dispatch) == key and s.kernel.name == decision.kernel.name for s in plan.substitutions)
+    return plan.verdict_on(decision.dispatch) if given else ""
 
 
 def by_nearness(decisions: list[Decision]) -> list[Decision]:

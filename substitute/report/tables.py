@@ -17,7 +17,7 @@ from rich.text import Text
 from ..model.kernel import Kernel
 from ..model.plan import Decision, Payload, Plan, Substitution, dispatch_key, substitution_names
 from ..read.external import KIND as EXTERNAL
-from .rows import DispatchRow, dispatch_rows, failed_rule
+from .rows import DispatchRow, dispatch_rows, failed_rule, find_verdict
 from .text import (
     find_common_prefix,
     format_axes,
@@ -114,8 +114,8 @@ def _left_out(checked: Checked, prefix: str) -> Text:
     return Text.assemble((word, style), f": {checked.names} in {name}: {verdict.text}{times}; IREE's own code stays")
 
 
-def explanation_table(decision: Decision, *, width: int | None) -> RenderableType:
-    """Return every rule that was checked for one kernel and one dispatch."""
+def explanation_table(decision: Decision, verdict: str = "", *, width: int | None) -> RenderableType:
+    """Return every rule that was checked for one kernel and one dispatch; `verdict`: what compiling it found."""
     table = _table(width)
     table.add_column("rule", overflow="fold")
     table.add_column("expected", overflow="fold")
@@ -124,11 +124,12 @@ def explanation_table(decision: Decision, *, width: int | None) -> RenderableTyp
     for rule in decision.rules:
         mark = Text("ok", style=GOOD) if rule.passed else Text("failed", style=f"{NAME} {BAD}")
         table.add_row(Text(rule.name), Text(rule.expected), Text(rule.found), mark)
-    return Group(_verdict(decision), *([table] if decision.rules else []))
+    known = [Text(f"checked by compile: {verdict}")] if verdict else []
+    return Group(_verdict(decision), *known, *([table] if decision.rules else []))
 
 
-def decisions_table(decisions: Sequence[Decision], *, width: int | None) -> RenderableType:
-    """One line for each decision, in the order given; a dispatch or a kernel that all share stands above."""
+def decisions_table(decisions: Sequence[Decision], plan: Plan, *, width: int | None) -> RenderableType:
+    """One line for each decision of a plan, in the order given; a dispatch or a kernel that all share stands above."""
     dispatches = list(dict.fromkeys(d.dispatch.name for d in decisions))
     kernels = list(dict.fromkeys(d.kernel.name for d in decisions))
     table = _table(width)
@@ -139,7 +140,10 @@ def decisions_table(decisions: Sequence[Decision], *, width: int | None) -> Rend
     table.add_column("result", overflow="fold")
     for decision in decisions:
         rule = failed_rule(decision)
+        verdict = find_verdict(plan, decision)
         result = Text("fits", style=GOOD) if decision.accepted else Text()
+        if verdict:
+            result.append(f"; checked: {verdict}", style=DIM)
         if rule:
             result = Text.assemble((rule.name, BAD), f": expected {rule.expected}, found {rule.found}")
         row = [Text(decision.dispatch.name)] if len(dispatches) > 1 else []
@@ -239,7 +243,8 @@ def _kernel_or_nearest(row: DispatchRow) -> list[Text]:
         match = row.substitution.match
         more = "".join(f", else {other.kernel.name}" for other in row.others)
         name = Text.assemble((row.substitution.kernel.name, GOOD), (more, DIM))
-        return [name, Text(format_axes(match), style=DIM)]
+        checked = [Text(f"checked: {row.verdict}", style=DIM)] if row.verdict else []
+        return [name, Text(format_axes(match), style=DIM), *checked]
     rule = row.failed_rule
     if row.dispatch.program is None and not (rule and rule.name.partition(".")[0] == "target"):
         return []  # the reason is that it was not read, which stands beside

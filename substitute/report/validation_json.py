@@ -55,6 +55,7 @@ def dispatch_verdict_to_json(verdict: DispatchVerdict) -> dict[str, Any]:
         "kernel": verdict.kernel,
         "passed": None if verdict.skipped else verdict.passed,
         "skipped": verdict.skipped,
+        "check": verdict.check or None,
         "stage": verdict.stage,
         "message": verdict.message,
         "notes": list(verdict.notes),

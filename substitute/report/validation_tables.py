@@ -22,8 +22,13 @@ RATIO = "error ÷ allowed"
 
 def dispatch_verdicts(verdicts: Sequence[DispatchVerdict], *, command: str, width: int | None) -> RenderableType:
     """Return one line per dispatch, then notes, then failures; `command` begins the line that replays a case."""
-    heads = ("dispatch", "kernel", "cases", RATIO, "verdict")
-    table = make_table(heads, dispatch_rows(verdicts), numbers=(2, 3), width=width)
+    heads = ["dispatch", "kernel", "cases", RATIO, "verdict"]
+    rows = [list(row) for row in dispatch_rows(verdicts)]
+    if any(v.check for v in verdicts):
+        heads.insert(-1, "checked by compile")
+        for row, verdict in zip(rows, verdicts, strict=True):
+            row.insert(-1, verdict.check or "–")
+    table = make_table(heads, rows, numbers=(2, 3), width=width)
     notes = [Text(line, style=DIM) for line in note_lines(verdicts)]
     wrong = [Text(line) for line in all_failure_lines(verdicts, command)]
     return Group(table, *notes, *wrong)

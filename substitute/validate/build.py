@@ -17,6 +17,7 @@ from ..embed import Built, make_payloads, put_payloads
 from ..errors import CompilerError, SubstituteError
 from ..flags import read_flags, with_default_target
 from ..frontend import plan_executables, plan_module, scratch_folder, worker_threads
+from ..guard.obey import anything_kept, recall_verdicts
 from ..isolate import Child, threads_are_loaded
 from ..match.alignment import OF_BINDINGS
 from ..match.planner import Chosen
@@ -115,7 +116,11 @@ def build_bundle(
         assert stock is not None
         ours = stock.clone().operation
         compilation.module = ours
+        pristine = stock.clone().operation if anything_kept() else None
         made, sites = _planned(compilation, clock, kernels, builtin=builtin, chosen=chosen, only=only)
+        if pristine is not None:
+            made = replace(made, verdicts=recall_verdicts(made, pristine, sites, compilation.flags))
+            del pristine
         dispatches = tuple(_kernels_of(made))
         launches = _launches(compilation, stock, wanted, device, signatures, clock)
         subjects = _subjects(stock, made, clock, wanted, launches, device=device)
@@ -316,7 +321,7 @@ def _subjects(
                 _subject(
                     sites[_key(dispatch)], launches.get(_key(dispatch), []), wanted,
                     entry=f"run_{number}", kernels=kernels, device=device,
-                    names=_names(plan, dispatch),
+                    names=_names(plan, dispatch), check=plan.verdict_on(dispatch),
                 )
             )  # fmt: skip
     if wanted.case:
@@ -349,7 +354,7 @@ def _renumbered(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
 
 def _subject(
     site: Site, sites: Sequence[CallSite], wanted: Wanted, *, entry: str, kernels: Sequence[Kernel], device: str,
-    names: Names,
+    names: Names, check: str,
 ) -> Subject:  # fmt: skip
     """The cases of one dispatch: all classes of inputs where it is launched first, some at its other launches."""
     dispatch = site.dispatch
@@ -385,7 +390,7 @@ def _subject(
                 notes += [f"the golden does not depend on {where}" for where in responds(site.function, case)]
     return Subject(
         name=dispatch.name, kernel=", ".join(k.name for k in kernels), kind=dispatch.kind, cases=tuple(cases),
-        skipped="" if cases else skipped, notes=tuple(dict.fromkeys(notes)), text=text,
+        skipped="" if cases else skipped, notes=tuple(dict.fromkeys(notes)), text=text, check=check,
     )  # fmt: skip
 
 

@@ -19,6 +19,8 @@ class Subject:
     skipped: str = ""
     """Why it has no golden; empty if it has."""
     notes: tuple[str, ...] = ()
+    check: str = ""
+    """Finding of an earlier `compile`; empty if there is none."""
     text: str = ""
     """The stock executable as MLIR, for people and for reproducers."""
 

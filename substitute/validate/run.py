@@ -257,7 +257,7 @@ class Judgement:
         if len(cases) < len(subject.cases):
             notes.append(f"{len(subject.cases) - len(cases)} of {len(subject.cases)} cases were not run: {lost}")
         concluded = conclude(subject.name, subject.kernel, cases, options=self.options)
-        return replace(concluded, notes=(*concluded.notes, *notes))
+        return replace(concluded, notes=(*concluded.notes, *notes), check=subject.check)
 
 
 def judge_bundle(
@@ -362,5 +362,5 @@ def _cause(case: Case, death: Death, crash: Crash | None) -> str:
 def _skipped(subject: Subject) -> DispatchVerdict:
     return DispatchVerdict(
         name=subject.name, kernel=subject.kernel, cases=(), skipped=subject.skipped or "no case was asked for",
-        notes=subject.notes,
+        notes=subject.notes, check=subject.check,
     )  # fmt: skip

@@ -74,6 +74,8 @@ class DispatchVerdict:
     notes: tuple[str, ...] = ()
     skipped: str = ""
     """Why it was not judged, such as an operation that the golden does not know; empty if it was."""
+    check: str = ""
+    """Finding of an earlier `compile` on the dispatch with its kernels; empty if there is none."""
 
     @property
     def passed(self) -> bool:

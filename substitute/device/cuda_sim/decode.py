@@ -86,6 +86,8 @@ class Step:
     """How many lanes a warp-level instruction spans: 128 for a warpgroup."""
     accumulators: frozenset[int] = frozenset()
     """Registers that an asynchronous instruction writes behind the program's back."""
+    fragments: frozenset[int] = frozenset()
+    """Registers that an asynchronous instruction reads as fragments of a matrix."""
     copies: tuple[int, ...] = ()
     """Of a `mov`: the slots that are only copied."""
     conditional: frozenset[int] = frozenset()

@@ -7,7 +7,7 @@ The product is made when the instruction is issued; the shared memory that it re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,20 +42,84 @@ class Operands:
     b_turned: bool
 
 
-@dataclass(slots=True)
-class InFlight:
-    """Shared memory that issued products read: (words, blocks, threads), by commit group of the lanes' warpgroup."""
+Words = tuple[Array, Array, Array]
+"""Words of shared memory, and the block and the thread that read them."""
 
-    open: list[tuple[Array, Array, Array]] = field(default_factory=list)
-    groups: list[list[tuple[Array, Array, Array]]] = field(default_factory=list)
+
+@dataclass(slots=True)
+class GroupState:
+    """Products of a warpgroup that have not been waited for, and its registers since the last fence."""
+
+    open: list[Words] = field(default_factory=list)
+    """Shared memory that products read which are in no commit group yet."""
+    groups: list[list[Words]] = field(default_factory=list)
+    """The same by commit group."""
     open_registers: frozenset[int] = frozenset()
     group_registers: list[frozenset[int]] = field(default_factory=list)
     """Accumulators of each group."""
+    fenced: bool = False
+    """True once there was a fence."""
+    touched: frozenset[int] = frozenset()
+    """Accumulators and fragments of A that other instructions computed or read since the last fence."""
+    shapes: dict[int, str] = field(default_factory=dict)
+    """The shape of the last product in each accumulator since then."""
 
     @property
     def registers(self) -> frozenset[int]:
         """Accumulators that must not be touched."""
         return self.open_registers.union(*self.group_registers)
+
+    def of(self, chosen: Array, number: Callable[[Words], int]) -> GroupState:
+        """A copy with the words of some warpgroups only."""
+
+        def kept(words: list[Words]) -> list[Words]:
+            return [one for one in words if chosen[number(one)]]
+
+        return GroupState(
+            open=kept(self.open), groups=[kept(group) for group in self.groups], open_registers=self.open_registers,
+            group_registers=list(self.group_registers), fenced=self.fenced, touched=self.touched,
+            shapes=dict(self.shapes),
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class InFlight:
+    """The state of every warpgroup of a batch; those that have done the same share one."""
+
+    per_block: int
+    """Warpgroups of a block."""
+    number_of: Array
+    """[lanes of the batch]: the warpgroup of each."""
+    classes: list[tuple[Array, GroupState]]
+    """Which warpgroups share a state, and the state."""
+
+    def states(self, m: Batch) -> list[GroupState]:
+        """Return the states of the warpgroups that execute now, parted from those that do not."""
+        if m.lanes is None and len(self.classes) == 1:
+            return [self.classes[0][1]]
+        here = np.zeros(len(self.classes[0][0]), bool)
+        here[self.number_of[m.chosen(None)]] = True
+        parted: list[tuple[Array, GroupState]] = []
+        found: list[GroupState] = []
+        for members, state in self.classes:
+            inside, outside = members & here, members & ~here
+            if inside.any() and outside.any():
+                parted.append((outside, state.of(outside, self._number)))
+                state = state.of(inside, self._number)
+            if inside.any():
+                found.append(state)
+            parted.append((inside if inside.any() else members, state))
+        self.classes = parted
+        return found
+
+    def state_of(self, lane: int) -> GroupState:
+        """Return the state of the warpgroup that a lane is in."""
+        number = int(self.number_of[lane])
+        return next(state for members, state in self.classes if members[number])
+
+    def _number(self, words: Words) -> int:
+        _, block, thread = words
+        return int(block[0]) * self.per_block + int(thread[0]) // 128
 
 
 def _wgmma(d: Decoder, i: Instruction) -> Run | None:
@@ -65,7 +129,7 @@ def _wgmma(d: Decoder, i: Instruction) -> Run | None:
             raise Refused("sparse matrices (wgmma.mma_async.sp)")
         return _multiply(d, i)
     if kind == "fence":
-        return None
+        return lambda m, r: _fence(m)
     if kind == "commit_group":
         return lambda m, r: _commit(m)
     if kind == "wait_group" and isinstance(i.operands[0], Integer):
@@ -93,6 +157,9 @@ def _multiply(d: Decoder, i: Instruction) -> Run:
     accumulators = frozenset(d.slot(t) for t in targets if isinstance(t, Register))
     d.step.accumulators = accumulators
     operands = _operands(d, i.operands[1:], a_type)
+    fragments = d.elements(i.operands[1]) if isinstance(i.operands[1], Vector) else []
+    d.step.fragments = frozenset(d.slot(t) for t in fragments if isinstance(t, Register))
+    ordered, shape = accumulators | d.step.fragments, i.opcode[4]
     scale = i.operands[3] if len(i.operands) > 3 else Integer(1)
     zero = np.zeros(1, DTYPES[held])
     # with a scale-d of 0 the accumulators are written, not read
@@ -107,8 +174,9 @@ def _multiply(d: Decoder, i: Instruction) -> Run:
 
     def run(m: Batch, r: Registers) -> None:
         _whole_groups(m, place)
-        state = in_flight(m)
-        state.open_registers = state.open_registers | accumulators
+        for state in in_flight(m).states(m):
+            _check_fence(m, place, state, ordered, accumulators, shape)
+            state.open_registers = state.open_registers | accumulators
         left = _left(m, place, operands, r, a_type, depth)
         right = _from_shared(m, place, operands.b, r, b_type, columns, depth, operands.b_turned)
         product = np.matmul(left, right.transpose(0, 2, 1)) * left.dtype.type(operands.a_sign * operands.b_sign)
@@ -235,7 +303,7 @@ def _check(m: Batch, place: Place, offset: Array, size: int, lanes: Array) -> No
         note_reads(m, place, words * m.hazards.grain, m.hazards.grain, None)
         check_proxy(m, place, words, lane, np.arange(m.thread_of[lane], m.thread_of[lane] + 128))
         m.hazards.begin_copy(words, thread, reads=True)
-        state.open.append((words, block, thread))
+        state.state_of(lane).open.append((words, block, thread))
     m.activate(before)
 
 
@@ -258,48 +326,85 @@ def _results(product: Array, before: list[Array], result: str, *, satfinite: boo
 
 def in_flight(m: Batch) -> InFlight:
     """The batch's products that have not been waited for."""
-    found: InFlight = m.units.setdefault("wgmma", InFlight())
+    found: InFlight | None = m.units.get("wgmma")
+    if found is None:
+        per_block = -(-m.geometry.threads // 128)
+        every = np.ones(per_block * len(m.blocks), bool)
+        found = m.units["wgmma"] = InFlight(
+            per_block=per_block, number_of=m.block_of * per_block + m.thread_of // 128, classes=[(every, GroupState())]
+        )
     return found
 
 
 def guard_accumulators(steps: Sequence[Step], names: Sequence[str]) -> None:
-    """Makes steps that touch an accumulator check that no product is still being written to it."""
+    """Makes steps that touch an accumulator check that no product is still being written to it, and note that a fence
+    has to come before the next one; the latter for fragments of A as well.
+    """
     every = frozenset[int]().union(*(step.accumulators for step in steps))
+    fragments = frozenset[int]().union(*(step.fragments for step in steps)) - every
     for step in steps:
         touched = (step.uses | step.defines) & every
-        if touched and not step.accumulators:
-            step.run = _guarded(step, touched, names)
+        written = step.defines & fragments
+        if (touched or written) and not step.accumulators:
+            # a compiler puts moves between a fence and its product; the assembler sees to those
+            moves = bool(step.copies) or not step.uses
+            step.run = _guarded(step, touched, frozenset() if moves else touched | written, names)
 
 
-def _guarded(step: Step, touched: frozenset[int], names: Sequence[str]) -> Run:
+def _guarded(step: Step, touched: frozenset[int], computed: frozenset[int], names: Sequence[str]) -> Run:
     inner, place = step.run, step.place
 
     def run(m: Batch, r: Registers) -> None:
-        early = touched & in_flight(m).registers
-        if early:
-            words = f"{names[min(early)]} is touched before the wgmma that writes it has been waited for"
-            m.fault("unfinished-copy", place, int(m.chosen(None)[0]), words, count=m.count)
+        for state in in_flight(m).states(m):
+            early = touched & state.registers
+            if early:
+                words = f"{names[min(early)]} is touched before the wgmma that writes it has been waited for"
+                m.fault("unfinished-copy", place, int(m.chosen(None)[0]), words, count=m.count)
+            state.touched = state.touched | computed
         if inner is not None:
             inner(m, r)
 
     return run
 
 
+def _check_fence(
+    m: Batch, place: Place, state: GroupState, ordered: frozenset[int], accumulators: frozenset[int], shape: str
+) -> None:
+    # "The wgmma.fence instruction must be used […] before the first wgmma.mma_async operation in a warpgroup [and]
+    # between a register access by a thread in the warpgroup and any wgmma.mma_async instruction that accesses the same
+    # registers, either as accumulator or input register containing fragments of matrix A, except when these are
+    # accumulator register accesses across multiple wgmma.mma_async instructions of the same shape."
+    words = ""
+    if not state.fenced:
+        words = "there is no wgmma.fence before the warpgroup's first wgmma.mma_async"
+    elif state.touched & ordered:
+        words = "its registers were used by other instructions, and there is no wgmma.fence in between"
+    elif any(state.shapes.get(slot, shape) != shape for slot in accumulators):
+        words = "its accumulators are those of a product of another shape, and there is no wgmma.fence in between"
+    if words:
+        m.fault("race", place, int(m.chosen(None)[0]), words, count=m.count)
+    state.shapes.update(dict.fromkeys(accumulators, shape))
+
+
+def _fence(m: Batch) -> None:
+    for state in in_flight(m).states(m):
+        state.fenced, state.touched, state.shapes = True, frozenset(), {}
+
+
 def _commit(m: Batch) -> None:
-    state = in_flight(m)
-    state.groups.append(state.open)
-    state.group_registers.append(state.open_registers)
-    state.open, state.open_registers = [], frozenset()
+    for state in in_flight(m).states(m):
+        state.groups.append(state.open)
+        state.group_registers.append(state.open_registers)
+        state.open, state.open_registers = [], frozenset()
 
 
 def _wait(m: Batch, pending: int) -> None:
-    """Groups are counted for the whole batch: warpgroups that have parted may keep memory in use for longer."""
-    state = in_flight(m)
-    while len(state.groups) > pending:
-        state.group_registers.pop(0)
-        for words, block, thread in state.groups.pop(0):
-            if m.hazards is not None:
-                m.hazards.end_copy(words, block, thread, reads=True)
+    for state in in_flight(m).states(m):
+        while len(state.groups) > pending:
+            state.group_registers.pop(0)
+            for words, block, thread in state.groups.pop(0):
+                if m.hazards is not None:
+                    m.hazards.end_copy(words, block, thread, reads=True)
 
 
 BUILDERS: dict[str, Builder] = {"wgmma": _wgmma}
