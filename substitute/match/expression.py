@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..model.dispatch import Nest
+from ..model.index import Index
 from ..model.ops import COMMUTATIVE
 from ..model.scalar import ScalarGraph
 from .parameters import find_parameter, is_same_value
@@ -21,6 +22,10 @@ class Unified:
     """Loop of the dispatch for each loop whose index the definition computes with."""
     parameters: Mapping[int, int]
     """Node of the dispatch for each parameter of the definition."""
+    laws: frozenset[str] = frozenset()
+    """Names of the laws that brought both to one form; none where they are spelled alike."""
+    sizes: tuple[tuple[str, Index], ...] = ()
+    """Axes with whose sizes the definition computes, and what they were taken to be."""
 
 
 def unify(pattern: ScalarGraph, graph: ScalarGraph, *, prologue: bool) -> Iterator[Unified]:
@@ -54,7 +59,7 @@ def _unify_all(
     if wanted.type != found.type:
         return
     if wanted.op == "read":
-        joined = _with_leaf(bound, ("source", wanted.attribute), g) if prologue or found.op == "read" else None
+        joined = with_leaf(bound, ("source", wanted.attribute), g) if prologue or found.op == "read" else None
         if joined is not None:
             yield from _unify_all(pattern, graph, rest, joined, prologue)
         return
@@ -69,7 +74,7 @@ def _unify_all(
         return
     if wanted.op in ("gather", "index"):
         leaf = g if wanted.op == "gather" else found.attribute
-        joined = _with_leaf(bound, ("source" if wanted.op == "gather" else "loop", wanted.attribute), leaf)
+        joined = with_leaf(bound, ("source" if wanted.op == "gather" else "loop", wanted.attribute), leaf)
         if joined is None:
             return
         bound = joined
@@ -83,8 +88,8 @@ def _unify_all(
         yield from _unify_all(pattern, graph, pairs_below + rest, bound, prologue)
 
 
-def _with_leaf(bound: _Bound, leaf: tuple[str, object], value: object) -> _Bound | None:
-    """`bound` and one more leaf; None where it is something else already, or shares what another one has."""
+def with_leaf(bound: _Bound, leaf: tuple[str, object], value: object) -> _Bound | None:
+    """Return `bound` and one more leaf; None where it is something else already, or shares what another one has."""
     kind, number = leaf
     assert isinstance(number, int)
     assert isinstance(value, int)

@@ -49,10 +49,11 @@ def bind_nest(
         if isinstance(axes, Rule):
             best = best or axes
             continue
-        rule = _check_indices(unified, assignment, axis_names)
+        rule = _check_indices(unified, assignment, axis_names) or _check_sizes(unified, axes)
         result = rule or _check_layouts(kernel, form, pattern, core, unified.nodes, axes, produced)
         if isinstance(result, NestMatch):
-            return replace(result, parameters=tuple(sorted(parameters.items(), key=lambda item: item[0])))
+            values = tuple(sorted(parameters.items(), key=lambda item: item[0]))
+            return replace(result, parameters=values, laws=unified.laws)
         best = best or result
     assert best is not None
     return best
@@ -68,6 +69,16 @@ def _check_indices(unified: Unified, assignment: tuple[tuple[int, ...], ...], na
                 expected=f"the index along {names[wanted]}",
                 found=f"the index of loop d{found}",
             )
+    return None
+
+
+def _check_sizes(unified: Unified, axes: tuple[Axis, ...]) -> Rule | None:
+    """Check that each size that the definition computes with is the size of that axis."""
+    known = {axis.name: axis.size for axis in axes}
+    for name, size in unified.sizes:
+        if known.get(name) != size:
+            found = f"{size}, where {name} is {known[name]}" if name in known else f"{size}, and no loop along {name}"
+            return Rule(name="structure.size", passed=False, expected=f"the size of {name} as a number", found=found)
     return None
 
 

@@ -178,6 +178,7 @@ def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match |
                 placements=shape.placements,
                 specificity=shape.specificity,
                 parameters=shape.parameters,
+                laws=shape.laws,
             )
         failed.append((form, shape))
     same_cores = [(form, rule) for form, rule in failed if rule.name != "structure.cores"] or failed

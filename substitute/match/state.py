@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..model.dispatch import Read
-from ..model.index import product
+from ..model.index import Index, product
 from ..model.kernel import Kernel, OperandSpec
 from ..model.parameter import ParameterValue
 from ..model.plan import Axis, Placement, Rule
@@ -26,6 +26,8 @@ class NestMatch:
     """The definition's temporaries that this core is, each with the dispatch's."""
     parameters: tuple[tuple[int, ParameterValue], ...] = ()
     """Values of the definition's parameters, by their numbers."""
+    laws: frozenset[str] = frozenset()
+    """Laws that brought the two bodies to one form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,12 @@ class State:
     placements: dict[int, Placement]
     produced: dict[int, Produced]
     parameters: dict[int, ParameterValue]
+    laws: set[str]
+
+    @property
+    def sizes(self) -> dict[str, Index]:
+        """Sizes of the axes that are bound."""
+        return {name: axis.size for name, axis in self.axes.items()}
 
     def add(self, result: NestMatch) -> Rule | None:
         """Add a nest, or return the rule by which it contradicts the others."""
@@ -58,6 +66,7 @@ class State:
         self.placements.update(result.placements)
         self.produced.update(result.produced)
         self.parameters.update(result.parameters)
+        self.laws.update(result.laws)
         return None
 
     def measure(self, operands: Sequence[OperandSpec]) -> Rule | None:

@@ -11,8 +11,8 @@ from ..model.kernel import Form, Kernel
 from ..model.plan import Axis, Rule
 from ..model.scalar import ScalarGraph
 from .axes import axis_of_loops
+from .by_laws import unify_bodies
 from .difference import count_agreement, describe_expression, find_difference
-from .expression import unify
 from .nests import bind_nest, operand_name, place_operand
 from .parameters import find_conflict
 from .state import NestMatch, State
@@ -47,7 +47,7 @@ def _match_store(kernel: Kernel, form: Form, pattern: Nest, nest: Nest, state: S
         return _whole_element(kernel, pattern, nest, state)
     best: Rule | None = None
     for ordered in _orders_of_results(nest):
-        for unified in itertools.islice(unify(pattern.expr, ordered.expr, prologue=False), 16):
+        for unified in unify_bodies(pattern, ordered, state.sizes, kernel.laws, prologue=False):
             result = bind_nest(kernel, form, pattern, ordered, unified, state.produced)
             if not isinstance(result, Rule):
                 result = _with_writes(kernel, pattern, ordered, result)

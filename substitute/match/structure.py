@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from ..model.dispatch import Named, Nest, Program, Stage, View
 from ..model.kernel import Form, Kernel
 from ..model.parameter import BoundParameter
 from ..model.plan import Axis, Placement, Rule
+from .by_laws import unify_bodies
 from .difference import find_difference
 from .expression import unify
 from .memory import check_in_place
@@ -31,6 +31,7 @@ class Shape:
     placements: tuple[Placement, ...]
     specificity: int
     parameters: tuple[BoundParameter, ...] = ()
+    laws: tuple[str, ...] = ()
 
 
 def list_cores(program: Program) -> Head:
@@ -46,7 +47,7 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
     in_place = check_in_place(kernel, program)
     if in_place is not None:
         return in_place
-    state = State({}, {}, {}, {}, {})
+    state = State({}, {}, {}, {}, {}, set())
     operation_count = 0
     for pattern, core in zip(form.program.cores, program.cores, strict=True):
         result = _match_core(kernel, form, pattern, core, state)
@@ -79,13 +80,13 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
     parameters = bind_parameters(kernel, program, state.parameters)
     if isinstance(parameters, Rule):
         return parameters
-    return Shape(tuple(state.axes.values()), arguments, placements, operation_count + stored, parameters)
+    axes, laws = tuple(state.axes.values()), tuple(sorted(state.laws))
+    return Shape(axes, arguments, placements, operation_count + stored, parameters, laws)
 
 
 def _match_core(kernel: Kernel, form: Form, pattern: Stage, core: Stage, state: State) -> NestMatch | Rule:
-    produced = state.produced
     if isinstance(pattern, Named) and isinstance(core, Named):
-        return match_named(kernel, form, pattern, core, produced)
+        return match_named(kernel, form, pattern, core, state.produced)
     if not (isinstance(pattern, Nest) and isinstance(core, Nest)):
         return Rule(name="structure.cores", passed=False, expected="the same kinds of core", found="others")
     if pattern.type and core.type and pattern.type.element != core.type.element:
@@ -98,8 +99,8 @@ def _match_core(kernel: Kernel, form: Form, pattern: Stage, core: Stage, state: 
     if repr(pattern.init) != repr(core.init) and not _same_zero(pattern.init, core.init):
         return Rule(name="structure.init", passed=False, expected=f"a start from {pattern.init}", found=str(core.init))
     best: Rule | None = None
-    for unified in itertools.islice(unify(pattern.expr, core.expr, prologue="prologue" in kernel.slots), 16):
-        result = bind_nest(kernel, form, pattern, core, unified, produced)
+    for unified in unify_bodies(pattern, core, state.sizes, kernel.laws, prologue="prologue" in kernel.slots):
+        result = bind_nest(kernel, form, pattern, core, unified, state.produced)
         if isinstance(result, NestMatch):
             conflict = find_conflict(kernel, state.parameters, dict(result.parameters))
             if conflict is None:

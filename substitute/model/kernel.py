@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from .dispatch import Program
+from .laws import Mode
 from .numerics import Demand
 from .parameter import ScalarParameter
 from .payload_kind import PayloadKind, Slot
@@ -184,6 +185,8 @@ class Kernel:
     """True for the toolkit's own kernels, which rank after a person's own."""
     not_repeatable: str = ""
     """Reason why two launches may give other bits (`atomics add in any order`); empty: they may not."""
+    laws: Mode = "all"
+    """Laws by which a dispatch may be what the definition says."""
     keeps: frozenset[Demand] = frozenset()
     """Demands of the compiler's flags on numerics that this kernel's code meets in any case."""
     alignment: int = 1

@@ -82,6 +82,8 @@ class Match:
     """Value of each parameter of the kernel, in the kernel's order."""
     fallback: tuple[str, ...] = ()
     """Constraints over dynamic axes, to be checked at run time with IREE's own code as the fallback."""
+    laws: tuple[str, ...] = ()
+    """Names of the laws by which definition and dispatch are one computation; none where they are spelled alike."""
 
     def axis(self, name: str) -> Axis:
         """Return the axis of this name. Raises `KeyError`."""

@@ -1,0 +1,181 @@
+"""The laws of the normal form: both sides have one form, and the values that the law claims."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runtime_tests.match.scalar_graphs import NAMES, evaluate, graph, nest
+from substitute.match.by_laws import unify_by_laws
+from substitute.match.normal_form import normalise
+from substitute.model.laws import LAWS, Law
+
+pytestmark = pytest.mark.unit
+
+SPECIAL = (0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 3.4e38, -3.4e38, 1e-39, 2.0, 6.0)
+laws = pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+
+
+def unified(left: str, right: str, mode: str = "all", element: str = "f32") -> bool:
+    """Whether both have one form, every operand being itself."""
+    wanted, found = nest(left, element), nest(right, element)
+    return any(
+        all(found.expr.nodes[at].attribute == n for n, at in bound.nodes.items())
+        for bound in unify_by_laws(wanted, found, {}, mode)  # type: ignore[arg-type]
+    )
+
+
+@laws
+def test_both_sides_have_one_form(law: Law) -> None:
+    for mode in ("all", "exact") if law.is_exact else ("all",):
+        assert unified(law.left, law.right, mode), mode
+        assert unified(law.right, law.left, mode), mode
+
+
+@laws
+def test_a_law_that_changes_bits_is_not_used_where_exactness_is_asked(law: Law) -> None:
+    assert unified(law.left, law.right, "exact") == law.is_exact
+
+
+@laws
+def test_the_values_differ_by_no_more_than_the_law_says(law: Law) -> None:
+    points = random_points() if "range" in law.but else np.concatenate([random_points(), special_points()], axis=1)
+    if "NaN" in law.but:
+        points = points[:, ~np.isnan(points).any(axis=0)]
+    if "∞" in law.but:
+        points = points[:, ~np.isinf(points).any(axis=0)]
+    if "-0" in law.but:
+        points = points[:, ~((points == 0) & np.signbit(points)).any(axis=0)]
+    left, right, largest = both(law.left, law.right, points)
+    same = (left == right) | (np.isnan(left) & np.isnan(right))
+    if "-0" not in law.but:
+        same &= np.signbit(left) == np.signbit(right)
+        same |= np.isnan(left) & np.isnan(right)
+    with np.errstate(all="ignore"):
+        near = np.abs(left - right) <= law.ulps * np.spacing(largest.astype(np.float32))
+    bad = ~(same | near)
+    assert not bad.any(), [(points[:, i], left[i], right[i]) for i in np.flatnonzero(bad)[:3]]
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        # (the golden takes a power of a half for the root that IREE makes of it)
+        law
+        for law in LAWS.values()
+        if not law.is_exact and law.name != "root-by-power"
+    ],
+    ids=lambda law: law.name,
+)
+def test_a_law_that_says_less_than_it_changes_would_be_found(law: Law) -> None:
+    """There is a point where the sides of an inexact law are not the same bits."""
+    points = np.concatenate([random_points(), special_points()], axis=1)
+    left, right, _ = both(law.left, law.right, points)
+    same = (left == right) & (np.signbit(left) == np.signbit(right)) | (np.isnan(left) & np.isnan(right))
+    assert not same.all()
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("a - b", "a + b"),
+        ("a / b", "b * (1.0 / a) + a"),
+        ("a * a", "a * b"),
+        ("a + b * 2.0", "a * 2.0 + b * 3.0"),
+        ("a * 2.0", "a * 3.0"),
+        ("a + 1.0", "a - 1.0"),
+        ("exp(-a)", "exp(a)"),
+        ("tanh(a) * a", "tanh(-a) * a"),
+        ("maximumf(a, 0.0)", "minimumf(a, 0.0)"),
+        ("maximumf(a, 0.0)", "maximumf(a, 1.0)"),
+        ("minimumf(maximumf(a, 6.0), 1.0)", "maximumf(minimumf(a, 1.0), 6.0)"),
+        ("sqrt(a)", "rsqrt(a)"),
+        ("a / sqrt(b + 0.1)", "a / sqrt(b)"),
+        ("a / sqrt(b + 0.1)", "a / (sqrt(b) + 0.1)"),
+        ("a / sqrt(b + 0.1)", "a * sqrt(b + 0.1)"),
+        ("powf(a, 2.0)", "powf(a, 3.0)"),
+        ("powf(a, 2.5)", "a * a"),
+        ("select(gt(a, 0.0), a, 0.1 * a)", "select(lt(a, 0.0), a, 0.1 * a)"),
+        ("a - (b - c)", "a - b - c"),
+        ("select(gt(a, 0.0), a, 0.1 * a)", "select(gt(a, 1.0), a, 0.1 * a)"),
+        ("a - a * b", "a * (b - 1.0)"),
+        ("0.5 * a * (1.0 + erf(b))", "0.5 * a * (1.0 - erf(b))"),
+        ("a / (1.0 + exp(-a))", "a / (1.0 + exp(a))"),
+        ("(a - b) * (a - b)", "(a - b) * (a + b)"),
+        ("absf(a)", "a"),
+        ("a + b + c", "a + b + b"),
+        ("select(lt(a, b), a, b)", "select(lt(a, b), b, a)"),
+        ("(a + 0.044715) * 2.0", "(a + 0.0447151) * 2.0"),
+        ("sqrt(a) * sqrt(a)", "a"),
+        ("a / a", "1.0 * a"),
+        ("1.0 / (1.0 / a + b)", "a + b"),
+    ],
+)
+def test_what_is_not_the_same_has_not_one_form(left: str, right: str) -> None:
+    assert not unified(left, right)
+    assert not unified(right, left)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("0.5 * a * (1.0 + erf(a / 1.4142135623730951))", "a * (erf(a * 0.7071067811865476) + 1.0) * 0.5"),
+        ("0.5 * a * (1.0 + erf(a))", "a * (0.5 + 0.5 * erf(a))"),
+        ("0.79788 * (a + 0.044715 * a * a * a)", "a * 0.79788 * (1.0 + 0.044715 * powf(a, 2.0))"),
+        ("minimumf(maximumf(a + 3.0, 0.0), 6.0) / 6.0", "maximumf(minimumf(a * 0.16666667 + 0.5, 1.0), 0.0)"),
+        ("a / sqrt(b / 256.0 + 0.00001)", "a * powf(b * 0.00390625 + 0.00001, -0.5)"),
+        ("(a - b * b) * (a - b * b)", "powf(b * b - a, 2.0)"),
+        ("maximumf(a, a * 0.1)", "select(lt(a, 0.0), a * 0.1, a)"),
+        ("a * b - c * d", "a * b + (-c) * d"),
+        ("select(oge(a, 0.0), a, 0.01 * a)", "select(lt(a, 0.0), 0.01 * a, a)"),
+    ],
+)
+def test_spellings_of_whole_operations(left: str, right: str) -> None:
+    assert unified(left, right)
+    assert unified(right, left)
+
+
+def test_a_constant_may_differ_by_its_roundings_only_where_one_side_merged_it() -> None:
+    third, next_ = float(np.float32(1 / 3)), float(np.nextafter(np.float32(1 / 3), np.float32(1)))
+    assert unified("a / 3.0", f"a * {third}")
+    assert not unified(f"a * {next_}", f"a * {third}")
+    assert not unified("a / 3.0", f"a * {third + 3e-7}")
+
+
+def test_constants_are_folded_in_their_own_type() -> None:
+    root = float(np.float16(np.sqrt(np.float16(2.0))))
+    assert unified("a * sqrt(2.0)", f"a * {root}", element="f16")
+    assert not unified("a * sqrt(2.0)", f"a * {root}")
+    assert unified("a * sqrt(2.0)", f"a * {float(np.float32(np.sqrt(2.0)))!r}")
+
+
+def test_every_law_that_is_applied_has_a_row() -> None:
+    texts = [text for law in LAWS.values() for text in (law.left, law.right)]
+    for text in texts:
+        for mode in ("all", "exact"):
+            assert set(normalise(graph(text).nodes, mode).laws) <= set(LAWS)  # type: ignore[arg-type]
+
+
+def random_points() -> Any:
+    rng = np.random.default_rng(5)
+    size = (len(NAMES), 400)
+    return (np.exp2(rng.uniform(-6, 6, size)) * rng.choice([-1, 1], size)).astype(np.float32)
+
+
+def special_points() -> Any:
+    rows = list(itertools.product(SPECIAL, repeat=3))
+    random.Random(1).shuffle(rows)
+    return np.array([(*row, row[0], row[1]) for row in rows], np.float32).T
+
+
+def both(left: str, right: str, points: Any) -> tuple[Any, Any, Any]:
+    values = {n: points[n] for n in range(len(NAMES))}
+    values[NAMES.index("p")] = np.nan_to_num(points[-1]) > 0
+    (one, large), (two, larger) = evaluate(graph(left), values), evaluate(graph(right), values)
+    shape = points.shape[1:]
+    one, two = one.astype(np.float64), two.astype(np.float64)
+    return np.broadcast_to(one, shape), np.broadcast_to(two, shape), np.broadcast_to(np.fmax(large, larger), shape)

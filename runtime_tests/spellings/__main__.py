@@ -1,0 +1,54 @@
+"""`python -m runtime_tests.spellings`: definitions of common operations against what frontends make of these."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtime_tests.spellings.matrix import format_causes, format_matrix, measure
+from runtime_tests.spellings.onnx_nodes import write_models
+
+FOLDER = Path("build/spellings")
+SCRIPTS = {"torch": "torch_models.py", "jax": "jax_models.py"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 unless a near miss was accepted."""
+    parser = argparse.ArgumentParser(prog="python -m runtime_tests.spellings", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"for models and what was read (default: {FOLDER})")
+    parser.add_argument("--python", default=sys.executable, help="an interpreter that has torch, iree-turbine and jax")
+    parser.add_argument("--level", default="O1", help="IREE's optimisation level")
+    parser.add_argument("--only", default="", help="operations, divided by commas")
+    parser.add_argument("--again", action="store_true", help="use the models that are in the folder already")
+    parser.add_argument("--causes", action="store_true", help="a line for each spelling that does not match")
+    options = parser.parse_args(argv)
+    models = options.folder / "models"
+    if not options.again:
+        _write(models, options.python)
+    only = set(filter(None, options.only.split(",")))
+    paths = [p for p in models.iterdir() if not only or p.stem.split("-")[0] in only]
+    outcomes = measure(paths, options.folder / "read", options.level)
+    if options.causes:
+        print(format_causes(outcomes), "\n")
+    print(format_matrix(outcomes))
+    return 0
+
+
+def _write(models: Path, python: str) -> None:
+    """Write the models of all frontends that are there; say which are not."""
+    models.mkdir(parents=True, exist_ok=True)
+    for line in write_models(models):
+        print(line, file=sys.stderr)
+    for frontend, script in SCRIPTS.items():
+        path = Path(__file__).parent / "frontends" / script
+        done = subprocess.run([python, str(path), str(models)], capture_output=True, text=True, check=False)
+        print(done.stdout, end="", file=sys.stderr)
+        if done.returncode:
+            print(f"{frontend}: left out: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

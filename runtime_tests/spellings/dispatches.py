@@ -1,0 +1,76 @@
+"""The dispatches that IREE forms of a model, kept by content so that a second measurement compiles nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import pickle
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from substitute.model.dispatch import Dispatch
+
+FLAGS = ("--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spelling:
+    """A model file: `OPERATION-FRONTEND-NUMBER-SETTING.mlir`."""
+
+    path: Path
+
+    @property
+    def operation(self) -> str:
+        return self.path.stem.split("-")[0]
+
+    @property
+    def frontend(self) -> str:
+        return self.path.stem.split("-")[1]
+
+    @property
+    def setting(self) -> str:
+        return self.path.stem.split("-")[3]
+
+
+def read_all(
+    spellings: Sequence[Spelling], folder: Path, level: str
+) -> Iterator[tuple[Spelling, list[Dispatch] | str]]:
+    """Yield each model's dispatches, or the compiler's words where there are none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pool = _new_pool()
+    for spelling in spellings:
+        digest = hashlib.sha256(spelling.path.read_bytes() + level.encode()).hexdigest()[:24]
+        kept = folder / f"{digest}.pickle"
+        if not kept.is_file():
+            try:
+                kept.write_bytes(pool.submit(_read, spelling.path, level).result())
+            except BrokenProcessPool:
+                kept.write_bytes(pickle.dumps("IREE's compiler crashed"))
+                pool = _new_pool()
+        yield spelling, pickle.loads(kept.read_bytes())
+    pool.shutdown()
+
+
+def _new_pool() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _read(path: Path, level: str) -> bytes:
+    from substitute.compiler import Compilation, load_model
+    from substitute.errors import SubstituteError
+    from substitute.read.module import read_module
+
+    flags = (*FLAGS, f"--iree-opt-level={level}")
+    found: list[Dispatch] | str
+    try:
+        with Compilation(flags, name=path.name) as compilation:
+            compilation.parse(load_model(path))
+            compilation.run("start", "executable-sources")
+            assert compilation.module is not None
+            found = [site.dispatch for site in read_module(compilation.module)]
+    except SubstituteError as error:
+        found = f"{error} {getattr(error, 'details', '')}".strip()
+    return pickle.dumps(found)

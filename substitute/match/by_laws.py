@@ -1,0 +1,192 @@
+"""Unifies the scalar bodies of a definition and a dispatch in normal form, where their spellings differ."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..model.dispatch import Nest
+from ..model.index import Index, leaves, product
+from ..model.laws import Mode
+from ..model.ops import COMMUTATIVE
+from ..model.scalar import ScalarGraph
+from .coefficient import Coefficient, agree
+from .expression import Unified, unify, with_leaf
+from .normal_form import Node, normalise
+
+_MOST_STEPS = 4000
+_MOST_SIZES = 24
+
+Sizes = tuple[tuple[str, Index], ...]
+"""Axes of a definition and what they are in the dispatch."""
+
+
+_MOST_WAYS = 16
+
+
+def unify_bodies(
+    pattern: Nest, nest: Nest, sizes: Mapping[str, Index], mode: Mode, *, prologue: bool
+) -> Iterator[Unified]:
+    """Yield unifiers of two bodies, first those by which they are spelled alike, then those by laws.
+
+    Under a prologue there are no laws: code that computes one part of a body needs it as it stands.
+    """
+    yield from itertools.islice(unify(pattern.expr, nest.expr, prologue=prologue), _MOST_WAYS)
+    if not prologue:
+        yield from itertools.islice(unify_by_laws(pattern, nest, sizes, mode), _MOST_WAYS)
+
+
+def unify_by_laws(pattern: Nest, nest: Nest, sizes: Mapping[str, Index], mode: Mode) -> Iterator[Unified]:
+    """Yield every unifier of two bodies in normal form. `sizes` are those of the axes that are bound already.
+
+    Where a definition computes with the size of another axis, the sizes of the dispatch's loops are tried.
+    """
+    if len(pattern.expr.results) != len(nest.expr.results):
+        return
+    for chosen in _choose_sizes(pattern.expr, nest, sizes):
+        wanted = normalise(pattern.expr.nodes, mode, chosen)
+        found = normalise(nest.expr.nodes, mode)
+        pairs = [
+            (wanted.nodes[p], found.nodes[g]) for p, g in zip(pattern.expr.results, nest.expr.results, strict=True)
+        ]
+        if any(p.key != g.key for p, g in pairs):
+            continue
+        assumed = tuple(pair for pair in chosen if pair[0] not in sizes)
+        for bound in _Unifier(exact=wanted.laws == found.laws).unify([_Pair(p, g) for p, g in pairs], {}):
+            yield Unified(
+                {number: at for (kind, number), at in bound.items() if kind == "source"},
+                {number: loop for (kind, number), loop in bound.items() if kind == "loop"},
+                {},
+                laws=frozenset((*wanted.laws, *found.laws)),
+                sizes=assumed,
+            )
+
+
+def _choose_sizes(pattern: ScalarGraph, nest: Nest, known: Mapping[str, Index]) -> Iterator[Sizes]:
+    """Yield the sizes that a definition computes with: the known ones, and all ways to choose the others."""
+    names = sorted(
+        {
+            str(leaf.args[0])
+            for node in pattern.nodes
+            if node.op == "size"
+            for leaf in leaves(node.attribute)  # type: ignore[arg-type]
+            if leaf.op == "symbol"
+        }
+    )
+    own = tuple((name, known[name]) for name in names if name in known)
+    others = [name for name in names if name not in known]
+    if not others:
+        yield own
+        return
+    inner = tuple(s for s, kind in zip(nest.sizes, nest.kinds, strict=True) if kind == "reduction")
+    candidates = list(dict.fromkeys((*nest.sizes, product(inner))))
+    for choice in itertools.islice(itertools.product(candidates, repeat=len(others)), _MOST_SIZES):
+        yield (*own, *zip(others, choice, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Two nodes that have to be unified."""
+
+    wanted: Node
+    found: Node
+
+
+@dataclass(frozen=True, slots=True)
+class _Bag:
+    """Nodes that have to be unified with others in any order, each with a coefficient or None."""
+
+    wanted: tuple[tuple[Node, Coefficient | None], ...]
+    found: tuple[tuple[Node, Coefficient | None], ...]
+
+
+_Task = _Pair | _Bag
+_Bound = Mapping[tuple[str, int], int]
+
+
+@dataclass(slots=True)
+class _Unifier:
+    """A search with backtracking; it gives up where there are too many ways."""
+
+    exact: bool
+    """True where both sides were brought to this form by the same laws, so that no constant was merged in one alone."""
+    steps: int = 0
+
+    def unify(self, tasks: Sequence[_Task], bound: _Bound) -> Iterator[_Bound]:
+        """Yield every way to do all tasks."""
+        self.steps += 1
+        if self.steps > _MOST_STEPS:
+            return
+        if not tasks:
+            yield bound
+            return
+        first, rest = tasks[0], tasks[1:]
+        if isinstance(first, _Bag):
+            yield from self._unify_bag(first, rest, bound)
+            return
+        wanted, found = first.wanted, first.found
+        if wanted.key != found.key or wanted.op != found.op or wanted.type != found.type:
+            return
+        if wanted.op in ("read", "gather", "index"):
+            kind, leaf = ("loop", found.attribute) if wanted.op == "index" else ("source", found.at)
+            joined = with_leaf(bound, (kind, wanted.attribute), leaf)
+            if joined is None:
+                return
+            bound = joined
+        if wanted.op == "sum":
+            bags = [_Bag(_scaled_parts(wanted), _scaled_parts(found))]
+        elif wanted.op == "product":
+            bags = [_plain(wanted.factors, found.factors), _plain(wanted.divisors, found.divisors)]
+        elif wanted.op in _UNORDERED or (wanted.op in _COMPARISONS and wanted.attribute in _SYMMETRIC):
+            bags = [_plain(wanted.parts, found.parts)]
+        else:
+            pairs = [_Pair(p, g) for p, g in zip(wanted.parts, found.parts, strict=True)]
+            yield from self.unify([*pairs, *rest], bound) if self._same_numbers(wanted, found) else ()
+            return
+        if len(wanted.parts) != len(found.parts) or wanted.divided != found.divided:
+            return
+        if wanted.op != "sum" and not self._same_numbers(wanted, found):
+            return
+        yield from self.unify([*bags, *rest], bound)
+
+    def _unify_bag(self, bag: _Bag, rest: Sequence[_Task], bound: _Bound) -> Iterator[_Bound]:
+        if not bag.wanted:
+            yield from self.unify(rest, bound)
+            return
+        # what has the fewest likes is decided first
+        likes = Counter(node.key for node, _ in bag.found)
+        at = min(range(len(bag.wanted)), key=lambda i: likes[bag.wanted[i][0].key])
+        wanted, scale = bag.wanted[at]
+        left = bag.wanted[:at] + bag.wanted[at + 1 :]
+        for other, (found, factor) in enumerate(bag.found):
+            if found.key != wanted.key:
+                continue
+            if scale is not None and (factor is None or not self._agree(scale, factor, wanted.type)):
+                continue
+            remaining = _Bag(left, bag.found[:other] + bag.found[other + 1 :])
+            yield from self.unify([_Pair(wanted, found), remaining, *rest], bound)
+
+    def _same_numbers(self, wanted: Node, found: Node) -> bool:
+        return len(wanted.coefficients) == len(found.coefficients) and all(
+            self._agree(p, g, wanted.type) for p, g in zip(wanted.coefficients, found.coefficients, strict=True)
+        )
+
+    def _agree(self, wanted: Coefficient, found: Coefficient, element: str) -> bool:
+        if self.exact:
+            return wanted.value == found.value and wanted.factors == found.factors
+        return agree(wanted, found, element)
+
+
+_UNORDERED = COMMUTATIVE | {"maximum", "minimum"}
+_COMPARISONS = frozenset(("arith.cmpf", "arith.cmpi"))
+_SYMMETRIC = frozenset(("oeq", "one", "ord", "eq"))
+
+
+def _scaled_parts(node: Node) -> tuple[tuple[Node, Coefficient | None], ...]:
+    return tuple(zip(node.parts, node.coefficients, strict=True))
+
+
+def _plain(wanted: Sequence[Node], found: Sequence[Node]) -> _Bag:
+    return _Bag(tuple((n, None) for n in wanted), tuple((n, None) for n in found))

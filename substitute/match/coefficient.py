@@ -1,0 +1,129 @@
+"""Constant factors of a normal form: exact fractions, times sizes and parameters that are known later."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ..model.elements import ELEMENT
+
+Factor = tuple[str, object]
+"""`("size", index)`, or another number that is known at launch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficient:
+    """`value · Π factor^exponent`."""
+
+    value: Fraction
+    roundings: int = 0
+    """How often a computation in the number's own type would have rounded on the way to this value."""
+    factors: tuple[tuple[Factor, int], ...] = ()
+
+    def times(self, other: Coefficient) -> Coefficient:
+        """Return the product."""
+        if other is ONE:
+            return self
+        if self is ONE:
+            return other
+        rounds = not (_is_power_of_two(self.value) or _is_power_of_two(other.value))
+        return Coefficient(
+            self.value * other.value, self.roundings + other.roundings + rounds, _joined(self.factors, other.factors)
+        )
+
+    def inverse(self) -> Coefficient:
+        """Return the reciprocal. Raises `ZeroDivisionError`."""
+        rounds = not _is_power_of_two(self.value)
+        return Coefficient(1 / self.value, self.roundings + rounds, tuple((f, -e) for f, e in self.factors))
+
+    def plus(self, other: Coefficient) -> Coefficient | None:
+        """Return the sum, where both have the same factors."""
+        if self.factors != other.factors:
+            return None
+        return Coefficient(self.value + other.value, self.roundings + other.roundings + 1, self.factors)
+
+    def negated(self) -> Coefficient:
+        """Return it with the other sign."""
+        return Coefficient(-self.value, self.roundings, self.factors)
+
+    @property
+    def size(self) -> Coefficient:
+        """Return it without its sign."""
+        return self if self.value >= 0 else self.negated()
+
+    @property
+    def is_one(self) -> bool:
+        """True for 1 without factors."""
+        return self.value == 1 and not self.factors
+
+    @property
+    def is_minus_one(self) -> bool:
+        """True for -1 without factors."""
+        return self.value == -1 and not self.factors
+
+
+ONE = Coefficient(Fraction(1))
+
+
+def number(value: float | int | Fraction, roundings: int = 0) -> Coefficient:
+    """Return the coefficient of a number. Raises for an infinity or a NaN."""
+    return Coefficient(Fraction(value), roundings)
+
+
+def agree(wanted: Coefficient, found: Coefficient, element: str) -> bool:
+    """Return True for equal numbers; numbers that were computed may differ by what that rounds."""
+    if wanted.factors != found.factors:
+        return False
+    if wanted.value == found.value:
+        return True
+    roundings = wanted.roundings + found.roundings
+    if not roundings or element not in ELEMENT or (wanted.value > 0) != (found.value > 0):
+        return False
+    return abs(wanted.value - found.value) <= roundings * unit(element) * min(abs(wanted.value), abs(found.value))
+
+
+def unit(element: str) -> Fraction:
+    """Return the distance of 1 from the next number of a type."""
+    return Fraction(1, 2 ** {"f16": 10, "bf16": 7, "f32": 23, "f64": 52}.get(element, 0))
+
+
+def round_to(value: float, element: str) -> float:
+    """Return the number of this type that is nearest."""
+    match element:
+        case "f32":
+            code = "f"
+        case "f16":
+            code = "e"
+        case "bf16":
+            return _to_bfloat16(value)
+        case _:
+            return value
+    try:
+        return float(struct.unpack(code, struct.pack(code, value))[0])
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+def _to_bfloat16(value: float) -> float:
+    if not math.isfinite(value):
+        return value
+    mantissa, exponent = math.frexp(value)
+    step = 8 if exponent > -126 else 8 - (-125 - exponent)
+    rounded = math.ldexp(round(math.ldexp(mantissa, max(step, 0))), exponent - max(step, 0))
+    return rounded if abs(rounded) < 2.0**128 else math.copysign(math.inf, value)
+
+
+def _is_power_of_two(value: Fraction) -> bool:
+    a, b = abs(value.numerator), value.denominator
+    return a > 0 and a & (a - 1) == 0 and b & (b - 1) == 0
+
+
+def _joined(a: tuple[tuple[Factor, int], ...], b: tuple[tuple[Factor, int], ...]) -> tuple[tuple[Factor, int], ...]:
+    if not a or not b:
+        return a or b
+    exponents = dict(a)
+    for factor, exponent in b:
+        exponents[factor] = exponents.get(factor, 0) + exponent
+    return tuple(sorted(((f, e) for f, e in exponents.items() if e), key=str))

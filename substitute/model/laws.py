@@ -1,0 +1,94 @@
+"""The laws by which a definition and a dispatch are brought to one form before they are compared, one line each.
+
+`match/normal_form.py` builds the form; `runtime_tests/match/test_laws.py` evaluates both sides of every law.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["all", "exact"]
+"""Which laws a kernel accepts: all, or those that change no bit of any result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Law:
+    """Two spellings of one value."""
+
+    name: str
+    left: str
+    right: str
+    ulps: float = 0.0
+    """Most units in the last place by which the sides differ, of the largest number on the way; 0: no bit differs."""
+    but: str = ""
+    """Operands for which the sides differ all the same: `-0` (of either sign, or as the result), `∞`, `NaN`, `range`
+    (what becomes too large or too small on the way)."""
+
+    @property
+    def is_exact(self) -> bool:
+        """True if both sides have the same bits for all operands; the bits of a NaN do not count."""
+        return not self.ulps and not self.but
+
+
+def _exact(name: str, left: str, right: str) -> Law:
+    return Law(name=name, left=left, right=right)
+
+
+def _near(name: str, left: str, right: str, ulps: float = 0.0, but: str = "") -> Law:
+    return Law(name=name, left=left, right=right, ulps=ulps, but=but)
+
+
+# fmt: off
+_ALL = (
+    _exact("commute", "a + b", "b + a"),
+    _exact("commute-product", "a * b", "b * a"),
+    _exact("subtract", "a - b", "a + -b"),
+    _exact("negate-twice", "-(-a)", "a"),
+    _exact("sign-of-product", "(-a) * b", "-(a * b)"),
+    _exact("sign-of-quotient", "(-a) / b", "-(a / b)"),
+    _exact("times-minus-one", "a * -1.0", "-a"),
+    _exact("times-one", "a * 1.0", "a"),
+    _exact("divided-by-power-of-two", "a / 8.0", "a * 0.125"),
+    _exact("square", "powf(a, 2.0)", "a * a"),
+    _exact("square-by-integer", "fpowi(a, 2)", "a * a"),
+    _exact("compare-swapped", "gt(a, b)", "lt(b, a)"),
+    _exact("select-swapped", "select(not(p), a, b)", "select(p, b, a)"),
+    _exact("select-equal-arms", "select(p, a, a)", "a"),
+    _exact("unordered-select-is-maximum", "select(ugt(a, 2.0), a, 2.0)", "maximumf(a, 2.0)"),
+    _exact("unordered-select-is-minimum", "select(ult(a, 2.0), a, 2.0)", "minimumf(a, 2.0)"),
+    _exact("ordered-select-is-maximum-of-constant", "select(olt(a, 2.0), 2.0, a)", "maximumf(a, 2.0)"),
+    _exact("maximum-of-several", "maximumf(maximumf(a, b), c)", "maximumf(a, maximumf(b, c))"),
+    _exact("clamp-order", "maximumf(minimumf(a, 6.0), 1.0)", "minimumf(maximumf(a, 1.0), 6.0)"),
+    _exact("odd-function", "tanh(-a)", "-tanh(a)"),
+    _exact("even-function", "cos(-a)", "cos(a)"),
+    _exact("absolute-of-negated", "absf(-a)", "absf(a)"),
+    _exact("extended-and-truncated", "truncf(extf(a))", "a"),
+    _near("associate", "(a + b) + c", "a + (b + c)", 2, "range"),
+    _near("associate-product", "(a * b) * c", "a * (b * c)", 2, "range"),
+    _near("quotient-as-product", "a / b", "a * (1.0 / b)", 2, "range"),
+    _near("quotient-of-quotient", "(a / b) / c", "a / (b * c)", 2, "range"),
+    _near("reciprocal-of-constant", "a / 3.0", "a * 0.3333333432674408", 2, "range"),
+    _near("merge-constants", "(a * 3.0) * 0.7", "a * 2.1", 3, "range"),
+    _near("merge-added-constants", "(a + 3.0) + 0.7", "a + 3.7", 3, "range"),
+    _near("reciprocal-root", "1.0 / sqrt(a)", "rsqrt(a)", 3, "range"),
+    _near("cube", "powf(a, 3.0)", "a * a * a", 3, "range"),
+    _near("root-by-power", "powf(a, 0.5)", "sqrt(a)", 2, "-0, ∞"),
+    _near("reciprocal-root-by-power", "powf(a, -0.5)", "rsqrt(a)", 3, "-0, ∞"),
+    _near("common-factor", "a * b + a * c", "a * (b + c)", 3, "range"),
+    _near("scale-of-sum", "(a + 3.0) * 0.1", "a * 0.1 + 0.3", 3, "range"),
+    _near("scale-of-clamp", "maximumf(a, 5.1) * 0.3", "maximumf(a * 0.3, 1.53)", 3, "range"),
+    _near("negated-difference", "-(a - b)", "b - a", but="-0"),
+    _near("difference-to-zero", "0.0 - a", "-a", but="-0"),
+    _near("plus-zero", "a + 0.0", "a", but="-0"),
+    _exact("twice", "a + a", "2.0 * a"),
+    _near("ordered-select-is-maximum", "select(ogt(a, 2.0), a, 2.0)", "maximumf(a, 2.0)", but="NaN"),
+    _near("select-is-maximum", "select(ogt(a, b), a, b)", "maximumf(a, b)", but="NaN, -0"),
+    _near("two-slopes", "select(gt(a, 0.0), a, a * -0.1)", "select(lt(a, 0.0), a * -0.1, a)", but="-0"),
+    _near("slopes-as-sum", "maximumf(a, 0.0) + minimumf(a, 0.0) * 0.1", "select(lt(a, 0.0), a * 0.1, a)", 1, "-0"),
+    _near("absolute-by-select", "select(lt(a, 0.0), -a, a)", "absf(a)", but="-0"),
+    _near("fused-multiply-add", "fma(a, b, c)", "a * b + c", 1, "range"),
+)
+# fmt: on
+
+LAWS: dict[str, Law] = {law.name: law for law in _ALL}
