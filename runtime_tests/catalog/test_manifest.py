@@ -128,7 +128,7 @@ def test_spec_constants(folder: Path) -> None:
     text = text.replace("strided = true", "strided = false")  # a SPIR-V binary is not told strides
     assert parse(folder, text).kernel.payload.spec_constants == ((3, "N"), (10, "offset.a"))
     wrong = error(folder, text.replace("offset.a", "ofset.a"))
-    assert "payload.spec_constants.10: unknown axis or offset `ofset.a`" in wrong
+    assert "payload.spec_constants.10: unknown axis, parameter or offset `ofset.a`" in wrong
     assert "did you mean `offset.a`?" in wrong
     wrong = error(folder, GOOD.replace('entry = "matmul"', 'entry = "main"\nspec_constants = { 3 = "N" }'))
     assert "payload.spec_constants: only SPIR-V has specialization constants" in wrong
@@ -206,7 +206,7 @@ that works"""),
                  6 | prioritty = 2
                    | ^
               expected:  one of schema, name, summary, abi, slots, constraints, priority, groups, dispatches, kinds, \
-bindings, constants, operands, definition, target, payload, launch, executable_constant, keeps, \
+bindings, constants, operands, parameters, definition, target, payload, launch, executable_constant, keeps, \
 not_repeatable, alignment
               next:      did you mean `priority`?"""),
         ("N % 16 == 0", "N % 16 == 0 and Q > 1", """\

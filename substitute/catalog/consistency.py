@@ -66,7 +66,7 @@ def check_parameters(manifest: Manifest, forms: Sequence[Form]) -> None:
     Code that is told nothing of a parameter would compute with a value of its own.
     """
     kernel = manifest.kernel
-    found = [parameter.name for parameter in forms[0].parameters]
+    found = [parameter.name for parameter in forms[0].parameters] if forms else []
     unknown = [name for name in manifest.parameters if name not in found]
     if unknown:
         raise ManifestError(

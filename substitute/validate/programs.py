@@ -11,6 +11,8 @@ import numpy as np
 from ..errors import UsageError
 from ..model.dispatch import TensorType
 from ..model.kernel import Form, Kernel
+from ..model.parameter import ScalarParameter, format_value
+from .parameters import draw_values
 from .shapes import EDGES, check_constraints, draw_sizes
 from .sites import Shapes
 
@@ -193,6 +195,11 @@ def _function(kernel: Kernel, form: Form, sizes: Sizes, number: int, wrapping: s
         more, value = _prepared(i, argument, fixed, wrapping)
         lines += [*more, f"%a{i} = tensor.cast {value} : {fixed} to {argument.declared}"]
         names.append(f"%a{i}")
+    place = _place_of_parameters(kernel, form, number)
+    values = draw_values(kernel, form, sizes, number)
+    passed = [_parameter(p, values[p.name], place) for p in form.parameters]
+    signature += [argument for p in passed for argument in p.arguments]
+    lines += [line for p in passed for line in p.lines]
     lines += _call(form, names, arguments, results)
     returned, types = [], []
     for i, result in enumerate(results):
@@ -210,6 +217,7 @@ def _function(kernel: Kernel, form: Form, sizes: Sizes, number: int, wrapping: s
         types.append(fixed)
     text = _func(name, signature, lines, returned, types)
     described = ", ".join(f"{a}={s}" for a, s in sizes.items())
+    described += "".join(f", {p.described}" for p in passed)
     return Function(name=name, text=text, label=f"@{form.name} {described}" + (f", {wrapping}" if wrapping else ""))
 
 
@@ -244,7 +252,10 @@ def _open_function(kernel: Kernel, form: Form, drawn: Sequence[Sizes], number: i
     """The definition with its open sizes, launched at several of them, and at none of an axis."""
     arguments, results = _operands(kernel, form)
     signature = [f"%a{i}: {argument.declared}" for i, argument in enumerate(arguments)]
-    lines = _call(form, [f"%a{i}" for i in range(len(arguments))], arguments, results)
+    values = draw_values(kernel, form, drawn[0], number)
+    passed = [_parameter(p, values[p.name], "constant") for p in form.parameters]
+    lines = [line for p in passed for line in p.lines]
+    lines += _call(form, [f"%a{i}" for i in range(len(arguments))], arguments, results)
     returned = [f"%r{_of(i, results)}" for i in range(len(results))]
     types = [result.declared for result in results]
     # no elements: of the first axis that has no size of its own
@@ -254,7 +265,7 @@ def _open_function(kernel: Kernel, form: Form, drawn: Sequence[Sizes], number: i
     shapes = [tuple(tuple(sizes[a] for a in argument.axes) for argument in arguments) for sizes in drawn]
     return Function(
         name=f"case_{number}", text=_func(f"case_{number}", signature, lines, returned, types),
-        label=f"@{form.name} of open sizes", shapes=tuple(shapes),
+        label=f"@{form.name} of open sizes" + "".join(f", {p.described}" for p in passed), shapes=tuple(shapes),
     )  # fmt: skip
 
 
@@ -263,10 +274,47 @@ def _of(number: int, results: Sequence[object]) -> str:
 
 
 def _call(form: Form, names: Sequence[str], arguments: Sequence[Operand], results: Sequence[Operand]) -> list[str]:
-    types = ", ".join(argument.declared for argument in arguments)
+    pairs = [(name, argument.declared) for name, argument in zip(names, arguments, strict=True)]
+    for parameter in sorted(form.parameters, key=lambda p: p.position):
+        pairs.insert(parameter.position, (f"%{parameter.name}", parameter.type))
+    types = ", ".join(type_ for _, type_ in pairs)
     given = ", ".join(result.declared for result in results)
     many = f":{len(results)}" if len(results) > 1 else ""
-    return [f"%r{many} = func.call @{_inner(form.name)}({', '.join(names)}) : ({types}) -> ({given})"]
+    return [
+        f"%r{many} = func.call @{_inner(form.name)}({', '.join(name for name, _ in pairs)}) : ({types}) -> ({given})"
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Passed:
+    """A parameter of the definition in one function."""
+
+    arguments: tuple[str, ...] = ()
+    """The function's arguments that hold it."""
+    lines: tuple[str, ...] = ()
+    """The lines that make the value of its name."""
+    described: str
+
+
+def _place_of_parameters(kernel: Kernel, form: Form, number: int) -> str:
+    """Where the values of a function come from: from numbers alone, if the kernel takes or allows nothing else."""
+    named = {name for condition in kernel.conditions for name in condition.names}
+    free = kernel.payload.kind.parameters == "passed" and not any(p.name in named for p in form.parameters)
+    return ("constant", "constant", "tensor", "argument")[number % 4] if free else "constant"
+
+
+def _parameter(parameter: ScalarParameter, value: float | int, place: str) -> _Passed:
+    name, type_ = parameter.name, parameter.type
+    if place == "argument" and type_ not in ("i1", "index"):
+        return _Passed(arguments=(f"%{name}: {type_}",), described=f"{name} an argument")
+    if place == "tensor" and type_ not in ("i1", "index"):
+        line = f"%{name} = tensor.extract %{name}_in[] : tensor<{type_}>"
+        return _Passed(
+            arguments=(f"%{name}_in: tensor<{type_}>",), lines=(line,), described=f"{name} a tensor of one element"
+        )
+    text = f"{value:.17e}" if isinstance(value, float) else str(value)
+    described = f"{name}={format_value(value, type_)}"
+    return _Passed(lines=(f"%{name} = arith.constant {text} : {type_}",), described=described)
 
 
 def _func(
