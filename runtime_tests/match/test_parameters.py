@@ -16,6 +16,7 @@ from substitute.model.dispatch import Dispatch
 from substitute.model.index import push
 from substitute.model.kernel import Kernel
 from substitute.model.parameter import ParameterValue, decode, encode, format_value, is_exact
+from substitute.report.text import format_axes
 
 pytestmark = pytest.mark.compile
 
@@ -84,6 +85,13 @@ def value_of(made: Kernel, found: Dispatch) -> ParameterValue:
 
 def test_a_constant_is_a_number() -> None:
     assert value_of(norm(), dispatch()).constant == 0.5
+
+
+def test_reports_name_the_value() -> None:
+    match = accepted(norm(), dispatch())
+    assert format_axes(match) == "M = 8, N = 16, eps = 0.5"
+    launched = accepted(norm(), dispatch("%p = push 1\n%e1 = arith.bitcast %p : i32 to f32", constants=3))
+    assert format_axes(launched).endswith("eps = push(1) at launch")
 
 
 def test_one_constant_may_be_spelled_twice() -> None:

@@ -25,6 +25,7 @@ def test_inspection(plan: Plan) -> None:
         "kernel": "matmul_f32",
         "form": "plain",
         "axes": {"M": 64, "N": 32, "K": 1},
+        "parameters": {},
         "operations": ["linalg.fill", "linalg.matmul"],
         "operands": [
             {"type": "64x48xf32", "access": "readonly", "kind": "binding", "binding": 0},
@@ -52,6 +53,7 @@ def test_plan_without_and_with_payloads(plan: Plan) -> None:
             "kernel": "matmul_f32",
             "form": "plain",
             "axes": {"M": 64, "N": 32, "K": 1},
+            "parameters": {},
             "device": [],
             "fallback": ["M % 4 == 0"],
             "payload": {"kind": "llvm-generator", "entry": "matmul"},

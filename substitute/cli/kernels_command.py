@@ -51,7 +51,9 @@ def _as_json(kernel: Kernel) -> dict[str, Any]:
         "backends": list(dict.fromkeys(target.backend for target in kernel.targets)),
         "payload": kernel.payload.kind.name,
         "operands": [{"name": o.name, "axes": list(o.axes), "strided": o.strided} for o in kernel.operands],
+        "parameters": [{"name": p.name, "type": p.type} for p in kernel.parameters],
         "slots": sorted(kernel.slots),
         "constraints": [constraint.text for constraint in kernel.constraints],
+        "conditions": [condition.text for condition in kernel.conditions],
         "priority": kernel.priority,
     }

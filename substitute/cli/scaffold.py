@@ -18,6 +18,9 @@ constraints = ["N % 16 == 0", "K > 0 and N > 0"]   # over axes: + - * // % min m
 [operands]                      # the definition's arguments, then its results; each with its axes
 {operands}
 
+# [parameters]                  # scalar arguments of the definition, such as %scale: f32; conditions are optional
+# scale = "scale > 0"           # the code gets them behind axes and strides: docs/kernels.md, "Parameters"
+
 [[target]]                      # one table for each target; empty fields accept everything
 backend = "{backend}"
 {needs}
@@ -33,7 +36,8 @@ entry = "{entry}"
 
 _DEFINITION = """\
 // What the kernel computes: this is what dispatches are compared with. `?` sizes are the axes of kernel.toml, in the
-// order of [operands]. Several functions are several forms of one kernel.
+// order of [operands]. Several functions are several forms of one kernel. A scalar argument (%scale: f32) is
+// a parameter: each dispatch says its value.
 func.func @{entry}(%a: tensor<?x?xf32>, %b: tensor<?x?xf32>) -> tensor<?x?xf32> {{
   %zero = arith.constant 0.0 : f32
   %c0 = arith.constant 0 : index

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..model.index import Index
+from ..model.parameter import BoundParameter
 from ..model.plan import Decision, Match, Payload, Plan, Rule, Substitution, substitution_names
 from ..plan_file import PLAN_SCHEMA
 from .rows import DispatchRow, dispatch_rows, find_verdict
@@ -70,6 +71,7 @@ def explanation_to_json(decisions: list[Decision], plan: Plan) -> dict[str, Any]
                 "accepted": d.accepted,
                 "form": d.match.form if d.match else None,
                 "axes": _axes(d.match) if d.match else None,
+                "parameters": _parameters(d.match) if d.match else None,
                 "check": find_verdict(plan, d) or None,
                 "rules": [
                     {"rule": r.name, "passed": r.passed, "expected": r.expected, "found": r.found} for r in d.rules
@@ -127,6 +129,7 @@ def _dispatch(row: DispatchRow) -> dict[str, Any]:
         "kernel": row.substitution.kernel.name if row.substitution else None,
         "form": row.substitution.match.form if row.substitution else None,
         "axes": _axes(row.substitution.match) if row.substitution else None,
+        "parameters": _parameters(row.substitution.match) if row.substitution else None,
         "operations": list(dispatch.operations),
         "operands": [
             {
@@ -160,6 +163,7 @@ def _substitution(substitution: Substitution, payload: Payload | None, *, severa
         "kernel": kernel.name,
         "form": match.form,
         "axes": _axes(match),
+        "parameters": _parameters(match),
         "device": [str(test) for test in substitution.rule.device] if substitution.rule else [],
         "fallback": list(match.fallback),
         "payload": _payload(payload) if payload else {"kind": kernel.payload.kind.name, "entry": kernel.payload.entry},
@@ -181,6 +185,16 @@ def _payload(payload: Payload) -> dict[str, Any]:
 
 def _axes(match: Match) -> dict[str, int | str]:
     return {axis.name: _value(axis.size) for axis in match.axes}
+
+
+def _parameters(match: Match) -> dict[str, int | float | str]:
+    """Return numbers as they are, others in words (as JSON has none for infinities)."""
+    return {p.name: _number(p) for p in match.parameters}
+
+
+def _number(bound: BoundParameter) -> int | float | str:
+    constant = bound.value.constant
+    return constant if constant is not None and math.isfinite(constant) else str(bound.value)
 
 
 def _value(value: Index) -> int | str:

@@ -202,8 +202,9 @@ def _offers(kernel: Kernel) -> list[Text]:
         offers.append(Text(f"dispatches named {' or '.join(kernel.dispatches)}"))
     if kernel.slots:
         offers.append(Text("slots: " + ", ".join(sorted(kernel.slots)), style=DIM))
-    if kernel.constraints:
-        offers.append(Text("where " + ", ".join(c.text for c in kernel.constraints), style=DIM))
+    conditions = [*(c.text for c in kernel.constraints), *(c.text for c in kernel.conditions)]
+    if conditions:
+        offers.append(Text("where " + ", ".join(conditions), style=DIM))
     return offers
 
 

@@ -67,7 +67,9 @@ def format_operations(names: Sequence[str]) -> str:
 
 
 def format_axes(match: Match) -> str:
-    return ", ".join(f"{axis.name} = {format_axis_size(axis)}" for axis in match.axes)
+    """Format the axes with their sizes, then the parameters with their values."""
+    axes = [f"{axis.name} = {format_axis_size(axis)}" for axis in match.axes]
+    return ", ".join([*axes, *map(str, match.parameters)])
 
 
 def format_axis_size(axis: Axis) -> str:
@@ -80,7 +82,8 @@ def format_target(dispatch: Dispatch) -> str:
 
 
 def format_operand_axes(kernel: Kernel) -> str:
-    return " ".join(f"{o.name}[{','.join(o.axes)}]" for o in kernel.operands)
+    operands = [f"{o.name}[{','.join(o.axes)}]" for o in kernel.operands]
+    return " ".join([*operands, *(p.name for p in kernel.parameters)])
 
 
 def format_backends(kernel: Kernel) -> str:
