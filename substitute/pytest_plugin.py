@@ -13,7 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     from .errors import SubstituteError
-    from .model.kernel import TargetRule
+    from .model.kernel import Kernel, TargetRule
     from .validate.kernel_verdict import KernelVerdict
 
 MANIFEST = "kernel.toml"
@@ -65,15 +65,18 @@ class KernelFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield a test for each target and device; one that fails if the manifest is wrong."""
-        from .catalog.manifest import read_manifest
+        from .catalog.manifest import read_manifests
         from .errors import SubstituteError
 
         try:
-            manifest = read_manifest(self.path)
+            manifests = read_manifests(self.path)
         except SubstituteError as error:
             yield KernelItem.from_parent(self, name=self.path.parent.name, kernel="", device="", error=error)
             return
-        kernel = manifest.kernel
+        for manifest in manifests:
+            yield from self._items(manifest.kernel)
+
+    def _items(self, kernel: Kernel) -> Iterator[pytest.Item]:
         several = len({t.backend for t in kernel.targets}) < len(kernel.targets)
         known: set[str] = set()
         for target in kernel.targets:

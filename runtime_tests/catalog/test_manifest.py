@@ -206,7 +206,7 @@ that works"""),
                  6 | prioritty = 2
                    | ^
               expected:  one of schema, name, summary, abi, slots, constraints, priority, groups, dispatches, kinds, \
-bindings, constants, operands, parameters, definition, target, payload, launch, executable_constant, keeps, \
+bindings, constants, operands, types, parameters, definition, target, payload, launch, executable_constant, keeps, \
 not_repeatable, alignment
               next:      did you mean `priority`?"""),
         ("N % 16 == 0", "N % 16 == 0 and Q > 1", """\

@@ -34,13 +34,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The manifests that were read."""
     found: list[str] = []
-    real = manifest.read_manifest
+    real = manifest.read_manifests
 
-    def read(file: Path) -> manifest.Manifest:
+    def read(file: Path) -> tuple[manifest.Manifest, ...]:
         found.append(file.parent.name)
         return real(file)
 
-    monkeypatch.setattr(manifest, "read_manifest", read)
+    monkeypatch.setattr(manifest, "read_manifests", read)
     return found
 
 

@@ -85,7 +85,6 @@ def _program(
     from substitute.validate.kinds import functions_of_kinds
     from substitute.validate.programs import (
         _function,
-        definition_file,
         definition_functions,
         definition_parts,
         module_text,
@@ -104,7 +103,7 @@ def _program(
         sizes = {axis: size // 2 for axis, size in sizes.items()}
     typical = _function(kernel, kernel.forms[0], sizes, number + len(more))
     labels = {f.name: f.label for f in functions} | {typical.name: TYPICAL}
-    texts = [definition_parts(definition_file(kernel)), *(f.text for f in functions), typical.text]
+    texts = [definition_parts(kernel), *(f.text for f in functions), typical.text]
     return module_text(texts), labels, shape_sets(functions)
 
 

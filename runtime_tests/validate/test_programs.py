@@ -22,7 +22,6 @@ from substitute.validate.kernel import check_device, find_kernels
 from substitute.validate.kinds import PROGRAMS, functions_of_kinds
 from substitute.validate.programs import (
     Function,
-    definition_file,
     definition_functions,
     definition_parts,
     module_text,
@@ -63,7 +62,7 @@ def test_a_definition_at_many_sizes() -> None:
     assert functions == again
     labels = " / ".join(f.label for f in functions)
     assert all(word in labels for word in ("B=1, M=1, N=1, K=1", "open sizes", "shared", "epilogue", "prologue"))
-    texts = [definition_parts(definition_file(kernel)).encode(), *(f.text.encode() for f in functions)]
+    texts = [definition_parts(kernel).encode(), *(f.text.encode() for f in functions)]
     assert kinds_in(texts) >= {"contraction", "elementwise"}
     sets = shape_sets(functions)
     open_ = next(f for f in functions if f.shapes)
@@ -73,7 +72,7 @@ def test_a_definition_at_many_sizes() -> None:
 
 def offsets_in(kernel: Kernel, functions: Sequence[Function], device: str) -> dict[str, list[Index]]:
     """Where the operands of each dispatch of a contraction or a softmax begin in their bindings, by its function."""
-    parts = [definition_parts(definition_file(kernel)), *(f.text for f in functions)]
+    parts = [definition_parts(kernel), *(f.text for f in functions)]
     with Compilation(with_default_target(flags_for(device, ())), name="test") as compilation:
         compilation.parse(module_text(parts))
         compilation.run("start", "executable-sources")
@@ -127,7 +126,7 @@ def test_sizes_that_the_definition_names() -> None:
         width = int(form.name.rpartition("_")[2])
         for sizes in draw_sizes(kernel, form, count=4, random=np.random.default_rng(1), most=2**18):
             assert sizes["C"] == width and sizes["R"] * width <= 2**18
-    texts = [definition_parts(definition_file(kernel)).encode(), *(f.text.encode() for f in functions)]
+    texts = [definition_parts(kernel).encode(), *(f.text.encode() for f in functions)]
     assert "normalization" in kinds_in(texts)
 
 

@@ -17,6 +17,7 @@ from ..model.kernel import Form, Kernel, OperandSpec
 from .consistency import check_axes, check_constraints, check_parameters
 from .entry import MANIFEST_NAME, Manifest
 from .manifest_cache import ManifestCache, open_manifest_cache
+from .types import describe_binding, instantiate
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -50,6 +51,14 @@ class Catalog:
                 return kernel
         from .diagnostics import did_you_mean
 
+        family = [kernel.name for kernel in self.kernels if kernel.family == name]
+        if family:
+            raise UsageError(
+                f"`{name}` is several kernels, one for each choice of its types",
+                expected=f"one of {', '.join(family)}",
+                found=name,
+                next_step="name one of them",
+            )
         names = [kernel.name for kernel in self.kernels]
         raise UsageError(
             f"there is no kernel `{name}`",
@@ -57,6 +66,11 @@ class Catalog:
             found=f"a catalog of {len(names)} kernels",
             next_step=did_you_mean(name, names) or "`iree-substitute kernels` lists them; --kernels DIR adds a folder",
         )
+
+    def family(self, name: str) -> tuple[Kernel, ...]:
+        """Return the kernel of this name, or those that `[types]` makes of it. Raises `UsageError`."""
+        found = tuple(kernel for kernel in self.kernels if kernel.family == name)
+        return found or (self.kernel(name),)
 
 
 def load_catalog(
@@ -114,25 +128,25 @@ def open_library(folders: Sequence[Path], *, builtin: bool = True, kept: bool = 
     manifest_cache = open_manifest_cache(files) if kept else ManifestCache(None)
     manifests: dict[str, Manifest] = {}
     for file in files:
-        manifest = manifest_cache.manifest(file, _read_manifest)
-        if str(file).startswith(ours):
-            manifest = replace(manifest, kernel=replace(manifest.kernel, builtin=True))
-        other = manifests.setdefault(manifest.kernel.name, manifest)
-        if other is not manifest:
-            raise ManifestError(
-                f"two kernels are called `{manifest.kernel.name}`",
-                where=f"{manifest.file}: name",
-                expected="a name that no other kernel has",
-                found=f"the same name in {other.file}",
-                next_step="rename one of them, or leave its folder out (--no-builtin leaves out the built-in ones)",
-            )
+        for manifest in manifest_cache.manifests(file, _read_manifests):
+            if str(file).startswith(ours):
+                manifest = replace(manifest, kernel=replace(manifest.kernel, builtin=True))
+            other = manifests.setdefault(manifest.kernel.name, manifest)
+            if other is not manifest:
+                raise ManifestError(
+                    f"two kernels are called `{manifest.kernel.name}`",
+                    where=f"{manifest.file}: name",
+                    expected="a name that no other kernel has",
+                    found=f"the same name in {other.file}",
+                    next_step="rename one of them, or leave its folder out (--no-builtin leaves out the built-in ones)",
+                )
     return Library(tuple(manifests.values()), manifest_cache)
 
 
-def _read_manifest(file: Path) -> Manifest:
-    from .manifest import read_manifest  # checking takes pydantic, which takes longer to load than all the rest
+def _read_manifests(file: Path) -> tuple[Manifest, ...]:
+    from .manifest import read_manifests  # checking takes pydantic, which takes longer to load than all the rest
 
-    return read_manifest(file)
+    return read_manifests(file)
 
 
 def find_manifests(folder: Path) -> list[Path]:
@@ -282,7 +296,11 @@ def _read(manifest: Manifest, read_forms: ReadForms) -> tuple[Form, ...]:
             found=str(error),
             next_step="check the file",
         ) from None
-    forms = read_forms(manifest.definition, text, manifest.kernel.operands)
+    path, types = manifest.definition, manifest.kernel.types
+    if types:
+        text = instantiate(text, types, str(path))
+        path = Path(f"{path} ({describe_binding(types)})")
+    forms = read_forms(path, text, manifest.kernel.operands)
     check_axes(manifest, forms)
     check_constraints(manifest)
     check_parameters(manifest, forms)

@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -16,6 +16,7 @@ from ..errors import ManifestError
 from ..model.conditions import FUNCTIONS, parse_condition
 from ..model.constraints import RESERVED, parse_constraint, parse_size
 from ..model.kernel import Condition, Constraint, Kernel, Launch, OperandSpec, PayloadSpec, TargetRule
+from ..model.parameter import SCALAR_TYPES
 from ..model.payload_kind import PayloadKind
 from ..model.target import BACKENDS
 from ..payload.kinds import find_kind, list_kinds
@@ -26,15 +27,28 @@ from .diagnostics import Diagnostic, describe, did_you_mean, manifest_error, sch
 from .entry import MANIFEST_NAME as MANIFEST_NAME
 from .entry import Manifest as Manifest
 from .positions import source_at
-from .schema import ManifestTable
+from .schema import ENTRY, PATTERNS, ManifestTable
+from .types import Binding, fill_in, find_wrong_type, list_names
 
 _T = TypeVar("_T")
 
 
 def read_manifest(file: Path) -> Manifest:
-    """Read and check one `kernel.toml`. Raises `ManifestError` that names every diagnostic."""
+    """Read and check one `kernel.toml`: the manifest for the first choice of its `[types]`.
+
+    Raises `ManifestError` that names every diagnostic.
+    """
+    return read_manifests(file)[0]
+
+
+def read_manifests(file: Path) -> tuple[Manifest, ...]:
+    """Read and check one `kernel.toml`: a manifest for each way to choose the element types of `[types]`."""
+    return parse_manifests(_read_text(file), file)
+
+
+def _read_text(file: Path) -> str:
     try:
-        text = file.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+        return file.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
         raise ManifestError(
             "the manifest cannot be read",
@@ -51,21 +65,49 @@ def read_manifest(file: Path) -> Manifest:
             found=f"byte 0x{error.object[error.start]:02x} at offset {error.start}",
             next_step="save the file as UTF-8",
         ) from None
-    return parse_manifest(text, file)
 
 
 def parse_manifest(text: str, file: Path) -> Manifest:
+    """Read the text of the `kernel.toml` at `file`: the manifest for the first choice of its `[types]`."""
+    return parse_manifests(text, file)[0]
+
+
+def parse_manifests(text: str, file: Path) -> tuple[Manifest, ...]:
     """Read the text of the `kernel.toml` at `file`, whose folder has to hold the kernel's other files."""
     data = _parse_toml(text, file)
     try:
         table = ManifestTable.model_validate(data)
     except ValidationError as error:
         raise manifest_error(file, text, schema_diagnostics(error, data, ManifestTable)) from None
-    checks = _Checks(table, file.parent)
-    diagnostics = list(checks.run())
-    if diagnostics:
-        raise manifest_error(file, text, diagnostics)
-    return _manifest(table, file, checks)
+    wrong = find_wrong_type(table.types)
+    if wrong is not None:
+        name, at, value = wrong
+        raise manifest_error(file, text, [_unknown(("types", name, at), "type", value, sorted(SCALAR_TYPES))])
+    found: list[Manifest] = []
+    for name, binding in list_names(table.types, table.name):
+        chosen = _with_types(table, name, binding)
+        checks = _Checks(chosen, file.parent)
+        diagnostics = list(checks.run())
+        if diagnostics:
+            raise manifest_error(file, text, diagnostics)
+        manifest = _manifest(chosen, file, checks)
+        family = table.name if table.types else ""
+        found.append(replace(manifest, kernel=replace(manifest.kernel, family=family, types=binding)))
+    return tuple(found)
+
+
+def _with_types(table: ManifestTable, name: str, binding: Binding) -> ManifestTable:
+    """Return the table with the types in the names of its code."""
+    if not binding:
+        return table
+    payload = table.payload.model_copy(
+        update={
+            "file": fill_in(table.payload.file, binding) if table.payload.file else None,
+            "entry": fill_in(table.payload.entry, binding) if table.payload.entry else None,
+            "objects": [fill_in(name, binding) for name in table.payload.objects],
+        }
+    )
+    return table.model_copy(update={"name": name, "payload": payload, "summary": fill_in(table.summary, binding)})
 
 
 def _parse_toml(text: str, file: Path) -> dict[str, Any]:
@@ -183,6 +225,14 @@ class _Checks:
         for ordinal, value in table.payload.spec_constants.items():
             if value not in known:
                 yield _unknown(("payload", "spec_constants", ordinal), "axis, parameter or offset", value, known)
+        if table.payload.entry is not None and "{" in table.payload.entry:
+            yield Diagnostic(
+                path=("payload", "entry"),
+                what="a name in braces is no variable of [types]",
+                expected=PATTERNS[ENTRY] + ", with `{T}` for a type",
+                found=describe(table.payload.entry),
+                next_step="add the variable to [types], or remove the braces",
+            )
         if table.payload.spec_constants and not self.kind.has_spec_constants:
             yield Diagnostic(
                 path=("payload", "spec_constants"),

@@ -11,7 +11,7 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -38,12 +38,13 @@ OTHERS_MAY_WRITE = 0o022
 
 @dataclass(frozen=True, slots=True)
 class CachedManifest:
-    """One kernel."""
+    """One `kernel.toml`."""
 
     files: tuple[FileState, ...]
-    manifest: Manifest
-    forms: tuple[Form, ...] | None = None
-    """Forms of the definition; None until they are needed."""
+    manifests: tuple[Manifest, ...]
+    """One for each way to choose the kernel's element types."""
+    forms: Mapping[str, tuple[Form, ...]] = field(default_factory=dict)
+    """Forms of the definition by the kernel's name, as far as they were needed."""
 
 
 @dataclass(slots=True)
@@ -56,27 +57,26 @@ class ManifestCache:
     """Kernels by their manifest's file."""
     changed: bool = False
 
-    def manifest(self, file: Path, read: Callable[[Path], Manifest]) -> Manifest:
-        """Return the manifest of this file, read if it is not here or has changed. Raises what `read` raises."""
+    def manifests(self, file: Path, read: Callable[[Path], tuple[Manifest, ...]]) -> tuple[Manifest, ...]:
+        """Return the manifests of this file, read if they are not here or have changed. Raises what `read` raises."""
         entry = self.entries.get(file)
         if entry is None or not is_current(entry.files):
             # looked at before it is read: a change in between is noticed the next time
             below = _states(file.parent) if self.path else ()
-            manifest = read(file)
-            entry = CachedManifest(_with_others(below, manifest), manifest)
+            manifests = read(file)
+            entry = CachedManifest(_with_others(below, manifests), manifests)
             self.entries[file] = entry
             self.changed = True
-        return entry.manifest
+        return entry.manifests
 
     def forms(self, manifest: Manifest, read: Callable[[], tuple[Form, ...]]) -> tuple[Form, ...]:
         """Return the forms of a kernel whose manifest came from here. Raises what `read` raises."""
-        entry = self.entries[manifest.file]
-        if entry.forms is None:
-            entry = replace(entry, forms=read())
+        entry, name = self.entries[manifest.file], manifest.kernel.name
+        if name not in entry.forms:
+            entry = replace(entry, forms={**entry.forms, name: read()})
             self.entries[manifest.file] = entry
             self.changed = True
-        assert entry.forms is not None
-        return entry.forms
+        return entry.forms[name]
 
     def save(self) -> None:
         """Write what is new. A cache that cannot be written only costs speed."""
@@ -129,16 +129,24 @@ def _states(folder: Path) -> tuple[FileState, ...]:
     return tuple(read_state(path) for path in found) if len(found) <= MOST_FILES else ()
 
 
-def _with_others(below: tuple[FileState, ...], manifest: Manifest) -> tuple[FileState, ...]:
-    """Add what a manifest names outside of its folder, and what lies beside its code."""
-    payload = manifest.kernel.payload
-    place = payload.path.resolve().parent
-    if place != manifest.file.parent.resolve():
-        beside = _states(place)
-        below = (*below, *beside) if beside else ()
+def _with_others(below: tuple[FileState, ...], manifests: tuple[Manifest, ...]) -> tuple[FileState, ...]:
+    """Add what manifests name outside of their folder, and what lies beside their code."""
+    folder = manifests[0].file.parent.resolve()
+    for place in dict.fromkeys(manifest.kernel.payload.path.resolve().parent for manifest in manifests):
+        if place != folder:
+            beside = _states(place)
+            below = (*below, *beside) if beside else ()
     if not below:
         return ()
-    named = [manifest.file, payload.path, *payload.objects, *([manifest.definition] if manifest.definition else [])]
+    named: list[Path] = []
+    for manifest in manifests:
+        payload = manifest.kernel.payload
+        named += [
+            manifest.file,
+            payload.path,
+            *payload.objects,
+            *([manifest.definition] if manifest.definition else []),
+        ]
     known = {state[0] for state in below}
     return below + tuple(read_state(path) for path in dict.fromkeys(map(os.fspath, named)) if path not in known)
 

@@ -16,7 +16,8 @@ SCHEMA_VERSION = 1
 
 KernelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.\-]*$", max_length=100)]
 AxisName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-EntryName = Annotated[str, Field(pattern=r"^[A-Za-z_$.][A-Za-z0-9_$.]*$")]
+ENTRY = r"^[A-Za-z_$.{][A-Za-z0-9_$.{}]*$"
+EntryName = Annotated[str, Field(pattern=ENTRY)]
 FeatureName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -26,7 +27,7 @@ Triple = Field(min_length=3, max_length=3)
 PATTERNS: dict[str, str] = {
     r"^[A-Za-z][A-Za-z0-9_.\-]*$": "a name of letters, digits, `_`, `-` and `.` that starts with a letter",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "a name of letters, digits and `_`",
-    r"^[A-Za-z_$.][A-Za-z0-9_$.]*$": "a symbol of letters, digits, `_`, `$` and `.`",
+    ENTRY: "a symbol of letters, digits, `_`, `$` and `.`",
     r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$": "a CPU feature's name without `+`, such as `avx2`",
 }
 """Meaning of each pattern above, for messages."""
@@ -189,6 +190,10 @@ class ManifestTable(_Table):
     """Raw ABI only: the number of push constants that the payload expects."""
     operands: dict[AxisName, Annotated[OperandTable, BeforeValidator(_long_form)]] = {}
     """The definition's arguments, then its results. A bare list is the short form of `axes`: `a = ["M", "K"]`."""
+    types: dict[AxisName, Annotated[list[Text], Field(min_length=1)]] = {}
+    """Element types as variables, each with the types that it may be, which may be earlier variables:
+    `T = ["f32", "f16"]`, `A = ["T", "f32"]`. The definition has `!T = f32` in a line of its own and `!T` in place of
+    the type. See [Element types](kernels.md#element-types)."""
     parameters: dict[AxisName, Annotated[ParameterTable, BeforeValidator(_conditions)]] = {}
     """The definition's scalar arguments, by the names that they have there, as far as there is something to say of
     them: `eps = "eps > 0"`. See [Parameters](kernels.md#parameters)."""

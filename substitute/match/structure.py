@@ -41,6 +41,9 @@ def list_cores(program: Program) -> Head:
 
 def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
     """Return the match of the form with the program, or the rule that failed closest to success."""
+    absent = _absent_type(kernel, form, program)
+    if absent:
+        return Rule(name="structure.type", passed=False, expected=f"operands of type {absent}", found="none")
     wanted, found = list_cores(form.program), list_cores(program)
     if wanted != found:
         return Rule(name="structure.cores", passed=False, expected=_heads(wanted), found=_heads(found))
@@ -82,6 +85,16 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
         return parameters
     axes, laws = tuple(state.axes.values()), tuple(sorted(state.laws))
     return Shape(axes, arguments, placements, operation_count + stored, parameters, laws)
+
+
+def _absent_type(kernel: Kernel, form: Form, program: Program) -> str:
+    """Return an element type that no operand of a dispatch has: the cheapest check of a kernel with `[types]`."""
+    if not kernel.types or kernel.slots or is_generated(kernel):
+        return ""
+    there = {operand.type.element for operand in program.operands}
+    # (an i1 lies in memory as i8)
+    wanted = {operand.type.element for operand in form.program.operands} - {"i1"}
+    return min(wanted - there, default="")
 
 
 def _match_core(kernel: Kernel, form: Form, pattern: Stage, core: Stage, state: State) -> NestMatch | Rule:

@@ -198,6 +198,11 @@ class Kernel:
     executable_constants: tuple[ExecutableConstant, ...] = ()
     """Constants that the device fills in when the module is loaded."""
 
+    family: str = ""
+    """Name in the manifest, where `[types]` makes several kernels of it; empty: `name`."""
+    types: tuple[tuple[str, str], ...] = ()
+    """Type of each variable of `[types]`."""
+
     @property
     def parameters(self) -> tuple[ScalarParameter, ...]:
         """Parameters, in the order in which code gets them: that of the first form."""

@@ -220,6 +220,11 @@ class Request:
         assert self.substitution.match.program is not None
         return self.substitution.match.program
 
+    @property
+    def types(self) -> dict[str, str]:
+        """Type of each variable of the manifest's `[types]`: `{"T": "f16", "A": "f32"}`."""
+        return dict(self.substitution.kernel.types)
+
     def parameter_of(self, view: View) -> int:
         """Position in `parameters` of the pointer to this view. Raises `KeyError`."""
         for at, parameter in enumerate(self.parameters):

@@ -39,6 +39,7 @@ def read_forms(path: Path, text: str, operands: tuple[OperandSpec, ...]) -> tupl
             module = ir.Module.parse(text)
         except ir.MLIRError as error:
             raise _syntax_error(path, text, error) from None
+        drop_identities(module.operation)
         functions = [f for f in children(module.operation) if f.name == "func.func"]
         if not functions:
             raise ManifestError(
@@ -53,6 +54,23 @@ def read_forms(path: Path, text: str, operands: tuple[OperandSpec, ...]) -> tupl
             order = forms[0].parameters if forms else None
             forms.append(_read_form(path, text, function, operands, order))
         return tuple(forms)
+
+
+def drop_identities(operation: ir.Operation) -> None:
+    """Remove bitcasts between equal types, which `[types]` makes of conversions between variables."""
+    from iree.compiler import ir
+
+    found: list[ir.Operation] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "arith.bitcast" and op.operands[0].type == op.results[0].type:
+            found.append(op)
+        return ir.WalkResult.ADVANCE
+
+    operation.walk(visit)
+    for op in found:
+        ir.Value(op.results[0]).replace_all_uses_with(op.operands[0])
+        op.erase()
 
 
 @cache

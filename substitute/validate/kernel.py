@@ -85,13 +85,13 @@ def _bundle(
 ) -> Bundle:  # fmt: skip
     from ..catalog.catalog import load_catalog
     from .kinds import functions_of_kinds
-    from .programs import definition_file, definition_functions, definition_parts, module_text, shape_sets
+    from .programs import definition_functions, definition_parts, module_text, shape_sets
 
     kernel = load_catalog([folder], builtin=False, kept=True).kernel(name)
     functions, parts = [], []
     if kernel.forms:
         functions = definition_functions(kernel, quick=quick, random=np.random.default_rng(seed))
-        parts = [definition_parts(definition_file(kernel))]
+        parts = [definition_parts(kernel)]
     functions += functions_of_kinds(_kinds(kernel), first=len(functions), quick=quick)
     if not functions:
         raise UsageError(
@@ -136,7 +136,7 @@ def find_kernels(what: Sequence[str], *, folders: Sequence[Path] = (), builtin: 
             found |= {k.name: k for k in load_catalog([Path(word)], builtin=False, kept=True).kernels}
     if names:
         catalog = load_catalog(folders, builtin=builtin, kept=True)
-        found |= {name: catalog.kernel(name) for name in names}
+        found |= {kernel.name: kernel for name in names for kernel in catalog.family(name)}
     return list(found.values())
 
 

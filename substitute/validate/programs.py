@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..catalog.types import instantiate
 from ..errors import UsageError
 from ..model.dispatch import TensorType
 from ..model.kernel import Form, Kernel
@@ -73,13 +74,19 @@ def shape_sets(functions: Sequence[Function]) -> tuple[Shapes, ...]:
     return tuple({f.name: f.shapes[i] for f in functions if i < len(f.shapes)} for i in range(most)) or ({},)
 
 
-def definition_parts(path: Path) -> str:
+def definition_parts(kernel: Kernel) -> str:
     """The definition's functions, private and under names of their own."""
     from iree.compiler import ir
 
+    from ..read.definition import drop_identities
+
+    path = definition_file(kernel)
     text = path.read_text(encoding="utf-8")
+    if kernel.types:
+        text = instantiate(text, kernel.types, str(path))
     with ir.Context() as context, ir.Location.unknown():
         module = ir.Module.parse(text, context)
+        drop_identities(module.operation)
         for op in module.body.operations:
             if op.operation.name == "func.func":
                 name = ir.StringAttr(op.operation.attributes["sym_name"]).value
