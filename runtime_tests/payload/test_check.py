@@ -195,6 +195,7 @@ def test_code_with_debug_information(tmp_path: Path) -> None:
     [
         ('x = ["M", "W"]', 'x = ["M", "M"]', "the axis `M` has two sizes"),
         ('x = ["M", "W"]', 'x = ["M", "N"]', "the axis `N` has two sizes"),
+        ('y = ["M", "N"]', 'y = ["N", "M"]', "the axes `N` and `M` are one loop of the definition"),
         (
             "[operands]",
             'constraints = ["N % 2 == 0", "N % 4 == 3"]\n[operands]',

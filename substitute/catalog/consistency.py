@@ -24,7 +24,9 @@ _REPEATING = (
 
 
 def check_axes(manifest: Manifest, forms: Sequence[Form]) -> None:
-    """Raise `ManifestError` for an axis that is the size of a loop and of a window over several loops at once."""
+    """Raise `ManifestError` for an axis that is the size of a loop and of a window over several loops at once, and for a
+    loop that is two axes.
+    """
     operands = manifest.kernel.operands
     for form in forms:
         nests = [stage for stage in (*form.program.cores, *form.program.stores) if isinstance(stage, Nest)]
@@ -33,6 +35,15 @@ def check_axes(manifest: Manifest, forms: Sequence[Form]) -> None:
             for view, access in _accesses(nest):
                 spec = operands[view.operand]
                 for axis, coordinate in zip(spec.axes, access, strict=False):
+                    size = None if coordinate.loop is None else nest.sizes[coordinate.loop]
+                    if isinstance(size, Expr) and size.op == "symbol" and size.args[0] != axis:
+                        raise ManifestError(
+                            f"the axes `{size.args[0]}` and `{axis}` are one loop of the definition",
+                            where=f"{manifest.file}: operands.{spec.name}",
+                            expected=f"`{size.args[0]}`, as the loop of @{form.name} is called elsewhere",
+                            found=f"`{axis}`",
+                            next_step="give each loop one name, in the order of each operand's dimensions",
+                        )
                     if len(coordinate.terms) > 1 and axis in loops:
                         over = " and ".join(str(nest.sizes[loop]) for loop, _ in coordinate.terms)
                         raise ManifestError(
