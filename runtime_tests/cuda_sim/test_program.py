@@ -87,10 +87,40 @@ def test_a_kernel_that_is_refused_leaves_those_beside_it_alone():
     assert "none" not in program.entries
 
 
-def test_recursion_is_refused():
-    functions = ".func f () { call f, (); ret; }\n"
-    ptx = text("call f, ();\nret;\n").replace(".const", functions + ".const")
-    assert code_of(ptx) == faults.NOT_SUPPORTED
+SUM = """.func (.reg .u32 s) {name}(.reg .u32 n) {{
+  .reg .u32 m, t; .reg .pred p;
+  mov.u32 s, 0; setp.eq.u32 p, n, 0; @p bra END;
+  sub.u32 m, n, 1; call (t), {other}, (m); add.u32 s, t, n;
+END: ret; }}
+"""
+RECURSIVE = """.visible .entry k(.param .u64 out) {{
+  .reg .u64 o, w; .reg .u32 i, s;
+  ld.param.u64 o, [out]; mov.u32 i, %tid.x; mul.wide.u32 w, i, 4; add.u64 o, o, w; add.u32 i, i, {more};
+  call (s), {called}, (i); st.global.u32 [o], s; ret; }}
+"""
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+def test_functions_that_call_themselves(mutual):
+    other = "g" if mutual else "f"
+    declared = ".func (.reg .u32 s) g(.reg .u32 n);\n"
+    functions = SUM.format(name="f", other=other) + SUM.format(name="g", other="f")
+    ptx = HEADER.format(target="sm_80") + declared + functions + RECURSIVE.format(called="f", more=0)
+    (found,), report = run_kernel(ptx, "k", [Out((32,), "u4")])
+    assert found.tolist() == [n * (n + 1) // 2 for n in range(32)]
+    assert not report.findings
+    # the twin: what is not expanded is said
+    deep = ptx.replace("add.u32 i, i, 0;", "add.u32 i, i, 60;")
+    (finding,) = run_kernel(deep, "k", [Out((32,), "u4")])[1].findings
+    assert finding.kind == "trap" and "deep, which is not followed here" in finding.message
+
+
+def test_an_alias_is_its_function():
+    alias = ".func (.reg .u32 s) h(.reg .u32 n);\n.alias h, f;\n"
+    functions = SUM.format(name="f", other="f") + alias
+    ptx = HEADER.format(target="sm_80") + functions + RECURSIVE.format(called="h", more=0)
+    (found,), report = run_kernel(ptx, "k", [Out((32,), "u4")])
+    assert found.tolist() == [n * (n + 1) // 2 for n in range(32)] and not report.findings
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ _REPEATING = (
 
 
 def check_axes(manifest: Manifest, forms: Sequence[Form]) -> None:
-    """Raise `ManifestError` for an axis that is the size of a loop and of a window over several loops at once, and for a
-    loop that is two axes.
+    """Raise `ManifestError` for an axis that is the size of a loop and of a window over several loops, and for a loop
+    that is two axes.
     """
     operands = manifest.kernel.operands
     for form in forms:

@@ -2,7 +2,7 @@
 
 Functions are expanded rather than called, so that lanes in different calls of one function never share storage and the
 scheduler needs no stack. A call through a pointer is a choice between the functions that it may mean. Recursion is
-refused by name.
+expanded to some depth; a lane that goes deeper ends the launch, and the finding says so.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ from ...payload.ptx.syntax import (
 from .faults import Place, Refused
 
 MAX_DEPTH = 32
+MAX_RECURSION = 64
+RECURSIVE_INSTRUCTIONS = 30_000
+"""Calls inside of each other, and instructions, to which recursion is expanded."""
 MAX_INSTRUCTIONS = 400_000
 """After expansion; beyond it the module is refused rather than the machine's memory used up."""
 
@@ -61,6 +64,8 @@ class Flat:
     labels: dict[tuple[int, str], int] = field(default_factory=dict)
     """(frame, label) → position in `items`."""
     frames: list[Frame] = field(default_factory=list)
+    depth: int = MAX_RECURSION
+    """Calls inside of each other, beyond which no function is expanded inside of itself."""
 
 
 class Lines:
@@ -88,23 +93,64 @@ class Lines:
 
 SYSTEM = "<system>"
 """Opcode of a call of what the driver brings: the function's name and its number of results follow."""
+TOO_DEEP = "<too deep>"
+"""In the place of such a name: a recursive call that is not expanded, the function and the depth follow."""
 
 
 def flatten(module: Module, entry: Function, lines: Lines) -> Flat:
     """The kernel's instructions in order. Raises `Refused`."""
-    flat = Flat()
+    flat = Flat(depth=_depth(module, entry))
     places: dict[int, Place] = {}
     _expand(module, entry, flat, lines, places, stack=())
     return flat
+
+
+def _depth(module: Module, entry: Function) -> int:
+    """Return how deep calls may be inside of each other so that recursion stays within its number of instructions."""
+    calls = {f.name: _called(module, f) for f in module.functions if f.body is not None}
+    calls[entry.name] = _called(module, entry)
+    recursive = {name for name in calls if name in _reached(calls, calls[name])}
+    if not recursive & _reached(calls, calls[entry.name]):
+        return MAX_RECURSION
+    sizes = {f.name: len(f.body) for f in module.functions if f.body is not None}
+    size = dict.fromkeys(calls, 1)  # of each function, expanded to a depth that grows
+    for depth in range(MAX_RECURSION):
+        size = {name: sizes.get(name, 1) + sum(size.get(c, 1) for c in called) for name, called in calls.items()}
+        if size[entry.name] > RECURSIVE_INSTRUCTIONS:
+            return max(depth, 2)
+    return MAX_RECURSION
+
+
+def _called(module: Module, function: Function) -> list[str]:
+    """The functions that a body calls, once for each call."""
+    found = []
+    for statement in function.body or ():
+        if isinstance(statement, Instruction) and statement.opcode[0] == "call":
+            _, target, _ = _parts(statement)
+            if isinstance(target, Symbol):
+                callee = module.function(target.name)
+                found += [callee.name] if callee is not None else []
+            else:
+                found += _candidates(module, function, statement, target)
+    return found
+
+
+def _reached(calls: Mapping[str, list[str]], start: list[str]) -> set[str]:
+    found: set[str] = set()
+    work = list(start)
+    while work:
+        name = work.pop()
+        if name not in found:
+            found.add(name)
+            work += calls.get(name, ())
+    return found
 
 
 def _expand(
     module: Module, function: Function, flat: Flat, lines: Lines, places: dict[int, Place], stack: tuple[str, ...]
 ) -> int:
     """Appends a function's body; returns its frame."""
-    if function.name in stack:
-        raise Refused(f"recursion: {' → '.join([*stack, function.name])}")
-    if len(stack) > MAX_DEPTH or len(flat.items) > MAX_INSTRUCTIONS:
+    if len(stack) > flat.depth + MAX_DEPTH or len(flat.items) > MAX_INSTRUCTIONS:
         raise Refused(f"calls nested so that the kernel has more than {MAX_INSTRUCTIONS:,} instructions")
     frame = len(flat.frames)
     end = "<end>"
@@ -182,7 +228,8 @@ def address_taken(module: Module) -> set[str]:
         for statement in function.body or ():
             if isinstance(statement, Instruction) and statement.opcode[0] != "call":
                 found.update(o.name for o in statement.operands if isinstance(o, Symbol) and o.kind == "function")
-    return found & names
+    aliases = dict(module.aliases)
+    return {aliases.get(name, name) for name in found} & names
 
 
 def _inline(
@@ -197,6 +244,10 @@ def _inline(
             raise Refused(f"call of {name}, which has no body here")
         opcode = (SYSTEM, name, str(len(results)))
         flat.items.append(Item(Instruction(opcode, (*results, *arguments), None, call.span), frame, place))
+        return
+    if callee.name in stack and len(stack) >= flat.depth:
+        opcode = (SYSTEM, TOO_DEEP, "0", callee.name, str(flat.depth))
+        flat.items.append(Item(Instruction(opcode, (), None, call.span), frame, place))
         return
     if len(arguments) != len(callee.parameters) or len(results) != len(callee.results):
         raise Refused(f"call of {name} with another number of arguments than it has")

@@ -65,9 +65,11 @@ def parameter_offsets(parameters: Sequence[Parameter]) -> tuple[tuple[int, ...],
 
 
 def function_addresses(module: Module) -> dict[str, int]:
-    """A number for each function, none of them zero."""
+    """A number for each function, none of them zero; an alias has that of its function."""
     names = dict.fromkeys(function.name for function in module.functions)
-    return {name: 16 * (number + 1) for number, name in enumerate(names)}
+    aliases = dict(module.aliases)
+    numbers = {name: 16 * (number + 1) for number, name in enumerate(names)}
+    return numbers | {alias: numbers[name] for alias, name in aliases.items() if name in numbers}
 
 
 def lay_out(module: Module, frames: Sequence[Frame]) -> Layout:

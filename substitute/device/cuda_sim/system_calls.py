@@ -14,6 +14,7 @@ from ...payload.ptx.syntax import Instruction, Operand, Register, Symbol
 from .batch import Batch
 from .decode import Decoder, Run
 from .faults import Place, Refused, Stop
+from .flatten import TOO_DEEP
 from .memory_access import load, store
 from .types import Array, Registers
 
@@ -29,6 +30,9 @@ def system_call(d: Decoder, i: Instruction) -> Run:
     """A call of one of them, as `flatten` writes it."""
     name, results = i.opcode[1], int(i.opcode[2])
     operands = i.operands[results:]
+    if name == TOO_DEEP:
+        deep, place = f"{i.opcode[3]} calls itself more than {i.opcode[4]} deep, which is not followed here", d.place
+        return lambda m, r: _end(m, place, deep)
     sizes = _SIZES.get(name)
     if sizes is None or len(sizes) != len(operands):
         raise Refused(f"the device runtime's function {name}")
@@ -45,6 +49,11 @@ def system_call(d: Decoder, i: Instruction) -> Run:
             store(m, r, count)
 
     return run
+
+
+def _end(m: Batch, place: Place, words: str) -> None:
+    m.fault("trap", place, int(m.chosen(None)[0]), words, count=m.count)
+    raise Stop
 
 
 def _argument(d: Decoder, operand: Operand, size: int) -> Callable[[Batch, Registers], Array]:

@@ -35,8 +35,8 @@ def reachable(module: Module, entry: Function) -> tuple[Function, ...]:
     while work:
         for symbol in _symbols(work.pop()):
             callee = module.function(symbol) if symbol not in found else None
-            if callee is not None and callee.body is not None:
-                found[symbol] = callee
+            if callee is not None and callee.body is not None and callee.name not in found:
+                found[callee.name] = callee
                 work.append(callee)
     return tuple(found.values())
 

@@ -350,7 +350,8 @@ class Module:
         return next((f for f in self.functions if f.is_entry and f.name == name), None)
 
     def function(self, name: str) -> Function | None:
-        """The function of this name that has a body, else its declaration."""
+        """Return the function of this name, or of which it is an alias: the one with a body, else its declaration."""
+        name = dict(self.aliases).get(name, name)
         found = [f for f in self.functions if f.name == name]
         return next((f for f in found if f.body is not None), found[0] if found else None)
 
