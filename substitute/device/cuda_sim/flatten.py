@@ -246,8 +246,8 @@ def _inline(
         flat.items.append(Item(Instruction(opcode, (*results, *arguments), None, call.span), frame, place))
         return
     if callee.name in stack and len(stack) >= flat.depth:
-        opcode = (SYSTEM, TOO_DEEP, "0", callee.name, str(flat.depth))
-        flat.items.append(Item(Instruction(opcode, (), None, call.span), frame, place))
+        stop = Instruction((SYSTEM, TOO_DEEP, "0", callee.name, str(flat.depth)), (), None, call.span)
+        flat.items.append(Item(stop, frame, place))
         return
     if len(arguments) != len(callee.parameters) or len(results) != len(callee.results):
         raise Refused(f"call of {name} with another number of arguments than it has")
