@@ -22,6 +22,7 @@ from ..device.raw import RawModule
 from ..errors import DeviceError
 from .case import Case
 from .criteria import check_kept, check_values
+from .elements import quiet
 from .launch import PATTERNS, Arrangement, run_case
 from .picture import histogram
 from .statistics import Errors, measure, pool
@@ -47,6 +48,7 @@ class Theirs:
     """Why there are no values."""
 
 
+@quiet
 def run_baseline(module: RawModule, case: Case) -> Theirs:
     """One launch."""
     try:
@@ -89,6 +91,7 @@ class Baselines:
         return theirs
 
 
+@quiet
 def set_beside(
     verdict: CaseVerdict,
     case: Case,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .elements import is_float, largest, smallest_normal, ulp
+from .elements import is_float, largest, quiet, smallest_normal, ulp
 from .statistics import Errors
 
 STAGES = ("launch", "shape", "type", "guard", "unwritten", "accumulates", "non-finite", "error", "repeat", "baseline")
@@ -66,6 +66,7 @@ def check_written(
     )
 
 
+@quiet
 def check_values(
     found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.float64], element: str, *, signs: bool = False
 ) -> Finding | None:
@@ -101,6 +102,7 @@ def check_values(
     return None
 
 
+@quiet
 def flushed(found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.float64], element: str) -> NDArray[np.int64]:
     """Positions of zeros that are allowed for one reason only: numbers below the smallest normal one may be flushed."""
     if not is_float(element):
@@ -111,6 +113,7 @@ def flushed(found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.float
     return np.flatnonzero(low & (found.astype(np.float64) == 0))
 
 
+@quiet
 def check_kept(zeros: NDArray[np.int64], theirs: NDArray[Any]) -> Finding | None:
     """Numbers that are flushed to zero here (see `flushed`), and that IREE's own code keeps on the same device."""
     kept = zeros[theirs.reshape(-1)[zeros].astype(np.float64) != 0]
@@ -123,6 +126,7 @@ def check_kept(zeros: NDArray[np.int64], theirs: NDArray[Any]) -> Finding | None
     )  # fmt: skip
 
 
+@quiet
 def excess(
     found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.float64], element: str
 ) -> NDArray[np.float64]:
@@ -138,6 +142,7 @@ def excess(
     return np.where(error == 0, 0.0, share)
 
 
+@quiet
 def check_repeated(first: NDArray[Any], second: NDArray[Any], how: str) -> Finding | None:
     """The same bits, wherever both are numbers."""
     a, b = np.ascontiguousarray(first).reshape(-1), np.ascontiguousarray(second).reshape(-1)

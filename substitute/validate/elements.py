@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from ..errors import ValidationError
 from ..model.elements import ELEMENTS, ML_FLOATS
 
+P = ParamSpec("P")
+T = TypeVar("T")
 SIGNIFICANT_BITS = {e.name: e.format.significant_bits for e in ELEMENTS if e.format}
 """Integers up to two to this power are all representable."""
 INTEGERS = {"i1": np.int8, "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64, "index": np.int64}
@@ -29,6 +32,17 @@ def storage_type(element: str) -> np.dtype[Any]:
         raise ValidationError(f"elements of type {element} cannot be laid out", expected="elements of whole bytes")
     found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, ML_FLOATS[element]))
     return found
+
+
+def quiet(function: Callable[P, T]) -> Callable[P, T]:
+    """Let a function convert operands that may hold signalling NaN, of which NumPy would warn."""
+
+    @wraps(function)
+    def silent(*arguments: P.args, **named: P.kwargs) -> T:
+        with np.errstate(invalid="ignore"):
+            return function(*arguments, **named)
+
+    return silent
 
 
 def is_float(element: str) -> bool:

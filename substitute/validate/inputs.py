@@ -3,51 +3,109 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .case import Area, Array
-from .elements import SIGNIFICANT_BITS, is_float, largest, smallest_normal, storage_type
+from .elements import SIGNIFICANT_BITS, is_float, largest, quiet, smallest_normal, storage_type
+from .turns import FLIPPING, float_points, has_points, integer_points, nan_patterns
 
 Draw = Callable[[tuple[int, ...], str, np.random.Generator], NDArray[Any]]
 
 
-def draw(area: Area, inputs: str, random: np.random.Generator, *, narrow: str = "", most: int | None = None) -> Array:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computation:
+    """The facts of a dispatch that decide which numbers are worth trying."""
+
+    kind: str = ""
+    operations: frozenset[str] = frozenset()
+
+    @property
+    def mixes(self) -> bool:
+        """True if every result depends on many elements of an operand, so that few of them may be no numbers."""
+        return self.kind in MIXING
+
+    @property
+    def is_pointwise(self) -> bool:
+        """True if a result depends on single elements."""
+        return self.kind in POINTWISE
+
+
+MIXING = frozenset({"contraction", "convolution"})
+POINTWISE = frozenset({"elementwise", "copy", "gather"})
+NAN_PATTERNS = frozenset({"f16", "bf16", "f32", "f64"})
+"""The types that have NaN with payloads."""
+
+
+@quiet
+def draw(
+    area: Area,
+    inputs: str,
+    random: np.random.Generator,
+    *,
+    narrow: str = "",
+    most: int | None = None,
+    of: Computation = Computation(),
+) -> Array:
     """An operand's contents, of a class of `CLASSES`, in its own type.
 
     `narrow`: the floating-point type of fewest bits that the dispatch reads or writes (the operand's, if empty).
-    `most`: so many elements are drawn, and repeated in an operand that has more.
+    `most`: so many elements are drawn, and repeated in an operand that has more. `of`: what reads the operand.
     """
     count = int(np.prod(area.shape, dtype=np.int64))
     if most is not None and count > most:
-        drawn = draw(replace(area, shape=(most,)), inputs, random, narrow=narrow)
+        drawn = draw(replace(area, shape=(most,)), inputs, random, narrow=narrow, of=of)
         return np.resize(drawn, area.shape)
     kind = storage_type(area.element)
     if area.element == "i1" and inputs != "alike":
         return random.integers(0, 2, area.shape).astype(kind)
     if not is_float(area.element):
-        return _integers(area, inputs, random)
+        return _integers(area, inputs, random, of)
     if area.element == "f8E8M0FNU":  # nothing but powers of two
         return (2.0 ** random.integers(-8, 9, area.shape)).astype(kind)
     if inputs == "edges":
         return _edges(area.shape, area.element, random, narrow or area.element).astype(kind)
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        if inputs == "special":
+            return _with_nan_patterns(_special(area, random, of).astype(kind), area.element, random, of)
         return np.asarray(CLASSES[inputs](area.shape, area.element, random)).astype(kind).reshape(area.shape)
 
 
-def _integers(area: Area, inputs: str, random: np.random.Generator) -> Array:
+def _special(area: Area, random: np.random.Generator, of: Computation) -> NDArray[np.float64]:
+    """The numbers at which the operations turn, or lines of a row's special cases, or a few that are no numbers."""
+    if of.is_pointwise:
+        return _points(area.shape, area.element, random, of)
+    if of.mixes or not of.kind:
+        return _few(area.shape, area.element, random)
+    return _lines(area.shape, area.element, random)
+
+
+def _with_nan_patterns(values: Array, element: str, random: np.random.Generator, of: Computation) -> Array:
+    """The same with other bits in each NaN."""
+    if element not in NAN_PATTERNS:
+        return values
+    places = np.isnan(values.astype(np.float64))
+    patterns = nan_patterns(element, signalling=not of.operations & FLIPPING)
+    bits = values.view(patterns.dtype)
+    bits[places] = random.choice(patterns, int(np.count_nonzero(places)))
+    return values
+
+
+def _integers(area: Area, inputs: str, random: np.random.Generator, of: Computation) -> Array:
     kind = storage_type(area.element)
     if area.index_limit is not None:
-        return random.integers(0, max(area.index_limit, 1), area.shape).astype(kind)
+        return _indices(area, max(area.index_limit, 1), inputs, random).astype(kind)
     if inputs == "distinct":
         start = int(random.integers(-100, 100))
         return (np.arange(start, start + int(np.prod(area.shape)))).reshape(area.shape).astype(kind)
-    if inputs in ("large", "special"):
+    if inputs == "large":
         info = np.iinfo(kind)
         return random.integers(info.min, info.max, area.shape, dtype=kind, endpoint=True)
+    if inputs == "special":
+        return _integer_points(area, random, of)
     if inputs == "ones":
         return _ones(area.shape, area.element, random).astype(kind)
     if inputs == "alike":
@@ -109,9 +167,49 @@ def _skewed(shape: tuple[int, ...], element: str, random: np.random.Generator) -
     return np.exp(random.standard_normal(shape) * 1.5) + 1
 
 
-def _special(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
-    """NaN, infinities and zeros of both signs, in a few places among normal numbers."""
+def _indices(area: Area, limit: int, inputs: str, random: np.random.Generator) -> NDArray[np.int64]:
+    """Valid indices; where special numbers are asked for, half of them are the first and the last ones."""
+    found = random.integers(0, limit, area.shape)
+    if inputs != "special":
+        return found
+    ends = np.array([0, limit - 1, max(limit - 2, 0), limit // 2])
+    return np.asarray(np.where(random.random(area.shape) < 0.5, random.choice(ends, area.shape), found))
+
+
+def _integer_points(area: Area, random: np.random.Generator, of: Computation) -> Array:
+    """All bits drawn, the ends of types among them; some lines hold one end of the type alone."""
+    kind = storage_type(area.element)
+    info = np.iinfo(kind)
+    drawn = random.integers(info.min, info.max, area.shape, dtype=kind, endpoint=True)
+    points = random.choice(integer_points(area.element), area.shape).astype(kind)
+    drawn = np.where(random.random(area.shape) < 0.5, points, drawn)
+    if of.is_pointwise or not area.shape:
+        return drawn
+    ends = np.array([info.min, info.max, 0, -1, info.min + 1], kind)
+    lines = _line_shape(area.shape, random)
+    wholes = random.choice(ends, lines)
+    drawn = np.where(random.random(lines) < 0.4, wholes, drawn)
+    negative = np.where(drawn < 0, drawn, ~drawn)
+    return np.where(random.random(lines) < 0.15, negative, drawn)
+
+
+def _points(shape: tuple[int, ...], element: str, random: np.random.Generator, of: Computation) -> NDArray[np.float64]:
+    """The numbers at which the operations turn, numbers of every magnitude, and normal ones."""
     values = random.standard_normal(shape)
+    low, high = np.log2(smallest_normal(element)), np.log2(largest(element))
+    signs = random.choice(np.array([-1.0, 1.0]), shape)
+    any_size = signs * 2.0 ** random.uniform(low, high, shape) * random.uniform(0.5, 1, shape)
+    points = random.choice(float_points(of.operations, element), shape)
+    kinds = random.random(shape)
+    share = 0.6 if has_points(of.operations) else 0.4
+    return np.asarray(np.where(kinds < share, points, np.where(kinds < share + 0.2, any_size, values)))
+
+
+def _few(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[np.float64]:
+    """NaN, infinities and zeros of both signs, in a few places among normal numbers; some lines of zeros alone."""
+    values = random.standard_normal(shape)
+    if shape and min(shape) > 3:
+        values = np.where(random.random(_line_shape(shape, random)) < 0.2, 0.0, values)
     flat = values.reshape(-1)
     if not flat.size:
         return values
@@ -119,6 +217,63 @@ def _special(shape: tuple[int, ...], element: str, random: np.random.Generator) 
         count = min(max(flat.size // 64, 1), 3)
         flat[random.integers(0, flat.size, count)] = number
     return values
+
+
+def _line_shape(shape: tuple[int, ...], random: np.random.Generator) -> tuple[int, ...]:
+    """The shape with one axis of size 1: the last one in most cases."""
+    axis = len(shape) - 1 if random.random() < 0.75 else int(random.integers(0, len(shape)))
+    return tuple(1 if d == axis else size for d, size in enumerate(shape))
+
+
+def _lines(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[np.float64]:
+    """Lines along an axis, each another special case of what reduces lines: see `_line_kinds`."""
+    values = random.standard_normal(shape)
+    if values.size < 2:
+        return values
+    lines = _line_shape(shape, random)
+    axis = next((d for d, size in enumerate(lines) if size != shape[d]), len(shape) - 1)
+    position = np.arange(shape[axis]).reshape([-1 if d == axis else 1 for d in range(len(shape))])
+    made = _line_kinds(values, position, shape[axis], element, random)
+    first = int(random.integers(0, len(made)))
+    numbers = (np.arange(int(np.prod(lines))) + first).reshape(lines) % len(made)
+    for number, line in enumerate(made):
+        values = np.where(numbers == number, line, values)
+    return values
+
+
+def _line_kinds(
+    values: NDArray[np.float64], position: NDArray[np.int64], size: int, element: str, random: np.random.Generator
+) -> list[NDArray[np.float64]]:
+    """Lines of the shape of `values`: first those that no sum of rows survives, then numbers alone."""
+    place = int(random.integers(0, size))
+    reach = min(1e7, largest(element) ** 0.25)
+    mean = min(2.0**12, 2.0 ** (SIGNIFICANT_BITS[element] // 2))
+    sizes = np.abs(values)
+    everywhere = np.ones(values.shape)
+    return [
+        np.where(position == 0, np.nan, values),
+        mean + values,
+        np.where(position == size - 1, np.nan, values),
+        everywhere * -np.inf,
+        -1.0 - sizes,
+        np.where(position == place, np.nan, np.abs(values) + position),
+        np.where(values < 0, -np.inf, values),
+        everywhere * 0.75,
+        everywhere * np.inf,
+        np.where(position == 0, -np.inf, values),
+        everywhere * -0.0,
+        np.where(position == place, np.inf, values),
+        np.where(values < 0, 0.0, -0.0),
+        sizes + 1.0,
+        np.where(position < 8, 0.0, values),
+        np.sort(values, axis=-1),
+        np.where(position == place, reach, values),
+        everywhere * 0.0,
+        values * reach,
+        np.round(values * 2),
+        -mean + values / 4,
+        values * max(smallest_normal(element) * 2.0**20, 2.0**-50),
+    ]
 
 
 def _subnormal(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
@@ -174,7 +329,7 @@ CLASSES: dict[str, Draw] = {
     "large": _large,
     "rows": _rows,
     "skewed": _skewed,
-    "special": _special,
+    "special": _few,
     "subnormal": _subnormal,
     "alike": _alike,
     "edges": _edges,

@@ -24,7 +24,7 @@ from .criteria import (
     excess,
     flushed,
 )
-from .elements import storage_type
+from .elements import quiet, storage_type
 from .launch import GUARD_BYTES, PATTERNS, Arrangement, Ran, granule, run_case, selects_fallback
 from .picture import Picture, error_map, histogram
 from .statistics import Errors, pool
@@ -82,6 +82,7 @@ def judge_case(
     return set_beside(judged.verdict, case, run_baseline(baseline, case), at=judged.at, zeros=judged.zeros)
 
 
+@quiet
 def judge_alone(candidate: RawModule, case: Case, *, options: Options = STANDARD) -> Judged:
     """The same without IREE's own code."""
     local = candidate.device.startswith("local")
@@ -300,6 +301,7 @@ def _together(verdicts: Sequence[CaseVerdict]) -> tuple[Errors, Errors]:
     return pool([c for c, _ in both]), pool([b for _, b in both])
 
 
+@quiet
 def judge_again(candidate: RawModule, case: Case) -> Judged:
     """A case after others: what it gives must not depend on what ran before."""
     verdict = CaseVerdict(label=case.label, inputs=case.inputs, seed=case.seed)

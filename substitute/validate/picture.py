@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .elements import ulp
+from .elements import quiet, ulp
 
 ULP_EDGES = (-1024.0, -256.0, -64.0, -16.0, -4.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 4.0, 16.0, 64.0, 256.0, 1024.0)
 """Bounds of the histogram's bins, in units of the last place of the golden; the outermost bins are open."""
@@ -60,6 +60,7 @@ class Picture:
     """The result's, among those of its case."""
 
 
+@quiet
 def histogram(found: NDArray[Any], golden: NDArray[Any], element: str) -> Histogram:
     """Counts the signed errors of `found` in units of the golden's last place."""
     a, b = np.asarray(found).astype(np.float64).reshape(-1), np.asarray(golden).astype(np.float64).reshape(-1)
@@ -70,6 +71,7 @@ def histogram(found: NDArray[Any], golden: NDArray[Any], element: str) -> Histog
     return Histogram(counts=tuple(int(c) for c in counts), not_finite=int(np.count_nonzero(~finite)))
 
 
+@quiet
 def error_map(share: NDArray[np.float64]) -> ErrorMap:
     """Lays a grid over |error| ÷ allowed, `share` of the result's shape, and keeps each cell's largest value."""
     shape = tuple(int(s) for s in share.shape)
@@ -81,6 +83,7 @@ def error_map(share: NDArray[np.float64]) -> ErrorMap:
     return ErrorMap(cells=tuple(cells), shape=shape)
 
 
+@quiet
 def _split(size: int, most: int) -> list[slice]:
     """Up to `most` neighbouring slices that cover `size` elements."""
     count = min(size, most)

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ValidationError
-from ..model.dispatch import Dispatch
+from ..model.dispatch import Dispatch, Nest
 from .allowance import Allowance, allowance, keeps_bits
 from .case import Area, Array, BindingRange, Bytes, Case, Expected, Filled, Launch
-from .elements import SIGNIFICANT_BITS, is_float, smallest_normal, storage_type
-from .inputs import draw
+from .elements import SIGNIFICANT_BITS, is_float, quiet, smallest_normal, storage_type
+from .inputs import Computation, draw
 from .operand_names import Names, name_areas
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ every device can bind nothing."""
 COPIES = frozenset({"copy", "gather"})
 
 
+@quiet
 def make_case(
     function: ir.Operation,
     dispatch: Dispatch,
@@ -58,14 +59,14 @@ def make_case(
     launch, areas = described or describe_launch(function, launch)
     sizes = _sizes(launch)
     contents = tuple(np.zeros(size, np.uint8) for size in sizes)
-    narrow = narrowest(areas)
+    narrow, of = narrowest(areas), computation(dispatch)
     read: list[tuple[int, int, int]] = []
     subnormal = False
     for number, area in enumerate(areas):
         if area.access != "writeonly":
             binding = launch.bindings[area.binding]
             window = contents[binding.resource][binding.offset : binding.offset + binding.length]
-            operand = draw(area, inputs, np.random.default_rng([seed, number]), narrow=narrow, most=most)
+            operand = draw(area, inputs, np.random.default_rng([seed, number]), narrow=narrow, most=most, of=of)
             area.view(window)[...] = operand
             subnormal |= _has_subnormals(operand.reshape(-1)[:most], area.element)  # the rest repeats these
             start = binding.offset + area.offset
@@ -133,6 +134,15 @@ def narrowest(areas: Iterable[Area]) -> str:
     return min(types, key=lambda t: SIGNIFICANT_BITS[t], default="")
 
 
+def computation(dispatch: Dispatch) -> Computation:
+    """The facts of a dispatch that decide which inputs are drawn."""
+    program = dispatch.program
+    nests = [] if program is None else [n for n in (*program.cores, *program.stores) if isinstance(n, Nest)]
+    operations = {node.op for nest in nests for node in nest.expr.nodes} | {n.combiner for n in nests if n.combiner}
+    return Computation(kind=dispatch.kind, operations=frozenset(operations))
+
+
+@quiet
 def _has_subnormals(operand: Array, element: str) -> bool:
     if not is_float(element):
         return False
@@ -173,6 +183,7 @@ def _merged(ranges: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]
     return merged
 
 
+@quiet
 def responds(function: ir.Operation, case: Case) -> tuple[str, ...]:
     """The operands that the golden does not depend on: drawn anew, they change nothing.
 

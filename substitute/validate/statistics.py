@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .elements import ulp
+from .elements import quiet, ulp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,7 @@ class Errors:
     """Largest |error| in units of the last place of the golden."""
 
 
+@quiet
 def measure(found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.float64], element: str) -> Errors:
     """Statistics of `found - golden` where both are finite and `allowed` is, and is not zero."""
     a, b = _wide(found), _wide(golden)
