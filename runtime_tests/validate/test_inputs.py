@@ -7,7 +7,7 @@ import pytest
 
 from substitute.validate.case import Area
 from substitute.validate.elements import smallest_normal, storage_type, ulp
-from substitute.validate.inputs import CLASSES, QUICK, THOROUGH, classes_for, draw
+from substitute.validate.inputs import CLASSES, QUICK, THOROUGH, Computation, classes_for, draw
 
 pytestmark = pytest.mark.unit
 
@@ -112,3 +112,59 @@ def test_classes_of_kinds() -> None:
     assert set(classes_for("anything", quick=True)) < set(classes_for("anything", quick=False))
     known = {name for classes in (*QUICK.values(), *THOROUGH.values()) for name in classes}
     assert known <= set(CLASSES)
+
+
+def of(kind: str, *operations: str) -> Computation:
+    return Computation(kind=kind, operations=frozenset(operations))
+
+
+def special(
+    computation: Computation, element: str = "f32", shape: tuple[int, ...] = (64, 48), seed: int = 0
+) -> np.ndarray:
+    area = Area(binding=0, offset=0, shape=shape, element=element, access="readonly")
+    return draw(area, "special", np.random.default_rng(seed), of=computation)
+
+
+def test_special_numbers_are_those_at_which_the_operations_turn() -> None:
+    floor = special(of("elementwise", "math.floor"))
+    wide = widened(floor)
+    assert {0.5, -1.5, 2.0**23, 2.0**63, np.inf, float(np.finfo(np.float32).max)} <= set(wide.reshape(-1).tolist())
+    assert (np.signbit(wide) & (wide == 0)).any()
+    patterns = set(floor[np.isnan(wide)].view(np.uint32).tolist())
+    assert len(patterns) >= 6
+    assert any(not bits & 0x00400000 for bits in patterns)  # a signalling one
+    quiet = special(of("elementwise", "arith.maxnumf"))  # which of a NaN and a number it gives would be open
+    assert all(bits & 0x00400000 for bits in quiet[np.isnan(widened(quiet))].view(np.uint32).tolist())
+    sine = np.abs(widened(special(of("elementwise", "math.sin"))))
+    assert ((sine > 2.0**20) & (sine < 1e10)).any()
+    assert not {0.5, 2.5} <= set(np.abs(widened(special(of("elementwise", "arith.negf")))).reshape(-1).tolist())
+
+
+def test_special_integers_are_ends_of_types() -> None:
+    for element in ("i8", "i32", "i64"):
+        info = np.iinfo(storage_type(element))
+        found = set(special(of("elementwise", "arith.muli"), element).reshape(-1).tolist())
+        assert {info.min, info.max, -1, 0, 127, -128} <= found
+    rows = special(of("contraction", "arith.muli"), "i8")
+    assert any(np.unique(line).tolist() == [-128] for line in (*rows, *rows.T))  # pairs of products overflow 16 bits
+
+
+def test_special_lines_are_what_reductions_stumble_over() -> None:
+    for seed in range(4):
+        values = widened(special(of("reduction", "arith.addf"), seed=seed))
+        lines = [*values, *values.T]
+        assert any(np.isneginf(line).all() for line in lines)
+        assert any((line == 0).all() and np.signbit(line).all() for line in lines)
+        assert any(np.isfinite(line).all() and np.unique(line).size == 1 and line[0] == 0.75 for line in lines)
+        assert any(np.isnan(line).sum() == 1 and np.isnan(line[0]) for line in lines)
+        centred = [line for line in lines if np.isfinite(line).all() and abs(line.mean()) > 1000 * line.std() > 0]
+        assert centred  # a variance as E[x²] - E[x]² cancels
+    few = widened(special(of("contraction", "arith.mulf")))
+    assert 1 <= np.isnan(few).sum() <= 3
+    assert any((line == 0).sum() > 40 for line in few) or any((line == 0).sum() > 40 for line in few.T)
+
+
+def test_special_indices_are_the_first_and_the_last() -> None:
+    area = Area(binding=0, offset=0, shape=(40,), element="i64", access="readonly", index_limit=1000)
+    found = draw(area, "special", np.random.default_rng(0), of=of("gather"))
+    assert {0, 999} <= set(found.tolist()) and found.max() < 1000 and found.min() >= 0

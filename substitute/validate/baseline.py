@@ -28,7 +28,7 @@ from .picture import histogram
 from .statistics import Errors, measure, pool
 from .verdict import CaseVerdict
 
-SIMULATED = {"findings": "report", "steps": "60000"}
+SIMULATED = {"findings": "report", "steps": "60000", "approximations": "nearest"}
 """How the simulated device runs IREE's own code: what a real device would not notice does not stop it (IREE's masked
 loads leave registers unwritten, and choose other values for them later), and what takes minutes is given up."""
 

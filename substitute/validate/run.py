@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from types import TracebackType
 from typing import Any, Self, cast
 
+from ..device.cuda_sim.driver import SETTINGS, is_simulated
 from ..device.guarded import Crash, guarded_memory, read_crash
 from ..device.raw import RawModule, guards_memory
 from ..errors import DeviceError
@@ -58,6 +61,23 @@ class Task:
 Value = Judged | Theirs
 
 
+@contextmanager
+def approximating_worst(device: str) -> Iterator[None]:
+    """Let a simulated device that is opened here give approximate instructions the largest error they may have.
+
+    What the environment says already counts.
+    """
+    name = SETTINGS["approximations"]
+    if not is_simulated(device) or name in os.environ:
+        yield
+        return
+    os.environ[name] = "worst"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
 class Runner:
     """Runs tasks in this process, one after the other."""
 
@@ -89,7 +109,8 @@ class Runner:
                 self._baselines = Baselines(self.bundle.baseline, self.device, (self._beside_began or now) + patience_s)
             return self._baselines.run(case)
         if self._candidate is None:
-            self._candidate = RawModule(self.bundle.candidate, device=self.device)
+            with approximating_worst(self.device):
+                self._candidate = RawModule(self.bundle.candidate, device=self.device)
         if task.kind == "again":
             return judge_again(self._candidate, case)
         return judge_alone(self._candidate, case, options=self.options)

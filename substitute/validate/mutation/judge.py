@@ -16,7 +16,7 @@ from ..baseline import Baselines, Theirs, set_beside
 from ..bundle import Bundle
 from ..case import Case
 from ..judge import STANDARD, Judged, Options, conclude, judge_again, judge_alone
-from ..run import START_S
+from ..run import START_S, approximating_worst
 from .code import Code
 from .llvm_text import apply
 from .mutant import EQUIVALENT, INVALID, KILLED, SURVIVED, Mutant, Outcome
@@ -88,7 +88,8 @@ class Bench:
         data = self.bundle.candidate
         if mutant is not None:
             data = patched(data, mutant)
-        self._module = RawModule(data, device=self.device)
+        with approximating_worst(self.device):
+            self._module = RawModule(data, device=self.device)
         return self._module
 
     def restore(self, mutant: Mutant) -> None:

@@ -19,6 +19,7 @@ from contextlib import suppress
 import numpy as np
 
 from ....errors import SubstituteError
+from .. import approximations
 from . import codes
 from .client import Client, Disconnected, Hello, Request
 from .codes import DriverError
@@ -84,13 +85,15 @@ def _driver(client: Client, hello: Hello) -> Driver:
     flags = mmap.MAP_SHARED | _MAP_NORESERVE
     shared = mmap.mmap(_MEMORY, hello.size_bytes, flags=flags)
     os.close(_MEMORY)
+    settings = read_settings(os.environ)
+    approximations.choose(settings.approximations)
     own = mmap.mmap(-1, hello.size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
     return Driver(
         client,
         hello,
         data=np.frombuffer(shared, np.uint8),
         shadow=np.frombuffer(own, np.uint8),
-        settings=read_settings(os.environ),
+        settings=settings,
     )
 
 

@@ -17,8 +17,10 @@ LOG = "IREE_SUBSTITUTE_SIM_LOG"
 """A file to which each launch is appended, as a line of JSON."""
 STEPS = "IREE_SUBSTITUTE_SIM_STEPS"
 """Warp instructions after which a launch is taken to be endless."""
+APPROXIMATIONS = "IREE_SUBSTITUTE_SIM_APPROXIMATIONS"
+"""`nearest` or `worst`: what approximate instructions give, see `cuda_sim.approximations`."""
 
-SETTINGS = {"device": DEVICE, "findings": FINDINGS, "log": LOG, "steps": STEPS}
+SETTINGS = {"device": DEVICE, "findings": FINDINGS, "log": LOG, "steps": STEPS, "approximations": APPROXIMATIONS}
 """The variable of each setting."""
 
 
@@ -31,6 +33,7 @@ class Settings:
     log: Path | None = None
     steps: int | None = None
     """None: the executor's own limit."""
+    approximations: str = "nearest"
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -41,6 +44,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     steps = environment.get(STEPS, "")
     if steps and not (steps.isdigit() and int(steps)):
         raise UsageError("not a number of steps", where=STEPS, expected="1 or more", found=steps)
+    approximations = environment.get(APPROXIMATIONS) or "nearest"
+    if approximations not in ("nearest", "worst"):
+        raise UsageError(
+            "not a way to approximate", where=APPROXIMATIONS, expected="nearest or worst", found=approximations
+        )
     device = environment.get(DEVICE) or DEFAULT_ARCHITECTURE
     find_architecture(device)
     log = environment.get(LOG)
@@ -49,4 +57,5 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         fail_on_findings=findings == "fail",
         log=Path(log) if log else None,
         steps=int(steps) if steps else None,
+        approximations=approximations,
     )
