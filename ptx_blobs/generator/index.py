@@ -31,14 +31,10 @@ def texts() -> dict[str, str]:
         "matmul_f16_sm90a/kernel.ptx": matmul_wgmma.matmul("f16", narrow=True),
         "matmul_bf16_f32_sm90a/kernel.ptx": matmul_wgmma.matmul("bf16", narrow=False),
         "matmul_bf16_sm90a/kernel.ptx": matmul_wgmma.matmul("bf16", narrow=True),
-        "rms_norm/kernel.ptx": norms.rms_norm(1e-06),
-        "rms_norm/definition.mlir": norms.rms_norm_definition(1e-06),
-        "rms_norm_1e5/kernel.ptx": norms.rms_norm(1e-05),
-        "rms_norm_1e5/definition.mlir": norms.rms_norm_definition(1e-05),
-        "layer_norm/kernel.ptx": norms.layer_norm(1e-05),
-        "layer_norm/definition.mlir": norms.layer_norm_definition(1e-05),
-        "layer_norm_1e12/kernel.ptx": norms.layer_norm(1e-12),
-        "layer_norm_1e12/definition.mlir": norms.layer_norm_definition(1e-12),
+        "rms_norm/kernel.ptx": norms.rms_norm(),
+        "rms_norm/definition.mlir": norms.rms_norm_definition(),
+        "layer_norm/kernel.ptx": norms.layer_norm(),
+        "layer_norm/definition.mlir": norms.layer_norm_definition(),
     }
 
 

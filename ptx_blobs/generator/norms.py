@@ -5,54 +5,54 @@ What a dispatch computes names the width as a constant, so that a definition is 
 
 from __future__ import annotations
 
-from .rows import THREADS, float_bits
+from .rows import THREADS
 from .text import ROW_REGISTERS, ROW_START, module, over_block, over_row
 
 WIDTHS = (256, 384, 512, 768, 1024, 1536, 2048, 4096)
 
-_RMS = """y[r, c] = w[c] * (x[r, c] * rsqrt(sum over c of x[r, c]^2 / C + {epsilon}))"""
-_LAYER = """y[r, c] = d * rsqrt(sum over c of d^2 / C + {epsilon}) * w[c] + b[c]
+_RMS = """y[r, c] = w[c] * (x[r, c] * rsqrt(sum over c of x[r, c]^2 / C + epsilon))"""
+_LAYER = """y[r, c] = d * rsqrt(sum over c of d^2 / C + epsilon) * w[c] + b[c]
 with d = x[r, c] - sum over c of x[r, c] / C"""
 _SHARED = """
 A block of 128 threads has one row of any width: neighbours read neighbouring words. It goes over the row {passes};
 short rows come from the caches after the first time. Not tuned: no vector loads, and short rows leave threads idle.
 
-The canonical ABI: pointers {pointers}, then the axes R and C."""
+The canonical ABI: pointers {pointers}, then the axes R and C, then the parameter epsilon."""
 _LOAD = "add.u64 at, source, offset;\nld.global.f32 x, [at];\n"
 _ROOT = """div.rn.f32 sum, sum, count;
-add.f32 sum, sum, {epsilon};
+add.f32 sum, sum, added;
 rsqrt.approx.f32 root, sum;"""
 
 
 def _body(parameters: str, steps: list[str]) -> str:
     return "\n".join([
-        ROW_REGISTERS.format(shared=32), ".reg .b64 weights, biases;\n.reg .f32 sum, mean, root, count, w, b;\n",
-        ROW_START, "ld.param.u64 weights, [w_base];", parameters, "cvt.rn.f32.u32 count, columns;",
-        "mov.f32 sum, 0f00000000;", *steps,
+        ROW_REGISTERS.format(shared=32), ".reg .b64 weights, biases;\n.reg .f32 sum, mean, root, count, w, b, added;\n",
+        ROW_START, "ld.param.u64 weights, [w_base];\nld.param.f32 added, [epsilon];", parameters,
+        "cvt.rn.f32.u32 count, columns;", "mov.f32 sum, 0f00000000;", *steps,
         "ret;",
     ])  # fmt: skip
 
 
-def rms_norm(epsilon: float) -> str:
+def rms_norm() -> str:
     """The text."""
     steps = [
         over_row(_LOAD + "fma.rn.f32 sum, x, x, sum;", label="squares"),
         over_block("add", "sum", part=0),
-        "\n" + _ROOT.format(epsilon=float_bits(epsilon)),
+        "\n" + _ROOT,
         over_row(
             _LOAD + "add.u64 at, weights, offset;\nld.global.f32 w, [at];\nmul.f32 x, x, root;\nmul.f32 x, x, w;\n"
             "add.u64 at, result, offset;\nst.global.f32 [at], x;", label="write",
         ),
     ]  # fmt: skip
-    comment = _RMS.format(epsilon=epsilon) + "\n" + _SHARED.format(passes="twice", pointers="x, w, y")
+    comment = _RMS + "\n" + _SHARED.format(passes="twice", pointers="x, w, y")
     return module(
         comment, version="7.0", target="sm_80", entry="rms_norm", threads=THREADS,
         body=_body("", steps),
-        parameters=("u64 x_base", "u64 w_base", "u64 y_base", "u32 R", "u32 C"),
+        parameters=("u64 x_base", "u64 w_base", "u64 y_base", "u32 R", "u32 C", "f32 epsilon"),
     )  # fmt: skip
 
 
-def layer_norm(epsilon: float) -> str:
+def layer_norm() -> str:
     """The text."""
     steps = [
         over_row(_LOAD + "add.f32 sum, sum, x;", label="total"),
@@ -60,18 +60,18 @@ def layer_norm(epsilon: float) -> str:
         "\ndiv.rn.f32 mean, sum, count;\nmov.f32 sum, 0f00000000;",
         over_row(_LOAD + "sub.f32 x, x, mean;\nfma.rn.f32 sum, x, x, sum;", label="squares"),
         over_block("add", "sum", part=1),
-        "\n" + _ROOT.format(epsilon=float_bits(epsilon)),
+        "\n" + _ROOT,
         over_row(
             _LOAD + "sub.f32 x, x, mean;\nadd.u64 at, weights, offset;\nld.global.f32 w, [at];\n"
             "add.u64 at, biases, offset;\nld.global.f32 b, [at];\nmul.f32 x, x, root;\nmul.f32 x, x, w;\n"
             "add.f32 x, x, b;\nadd.u64 at, result, offset;\nst.global.f32 [at], x;", label="write",
         ),
     ]  # fmt: skip
-    comment = _LAYER.format(epsilon=epsilon) + "\n" + _SHARED.format(passes="three times", pointers="x, w, b, y")
+    comment = _LAYER + "\n" + _SHARED.format(passes="three times", pointers="x, w, b, y")
     return module(
         comment, version="7.0", target="sm_80", entry="layer_norm", threads=THREADS,
         body=_body("ld.param.u64 biases, [b_base];", steps),
-        parameters=("u64 x_base", "u64 w_base", "u64 b_base", "u64 y_base", "u32 R", "u32 C"),
+        parameters=("u64 x_base", "u64 w_base", "u64 b_base", "u64 y_base", "u32 R", "u32 C", "f32 epsilon"),
     )  # fmt: skip
 
 
@@ -81,11 +81,10 @@ _MAPS = """#row = affine_map<(r, c) -> (r)>
 """
 
 
-def _start(name: str, arguments: str, width: int, epsilon: float) -> str:
-    return f"""func.func @{name}({arguments}) -> tensor<?x{width}xf32> {{
+def _start(name: str, arguments: str, width: int) -> str:
+    return f"""func.func @{name}({arguments}, %epsilon: f32) -> tensor<?x{width}xf32> {{
   %zero = arith.constant 0.0 : f32
   %width = arith.constant {width}.0 : f32
-  %epsilon = arith.constant {epsilon:.1e} : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x{width}xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -113,14 +112,14 @@ _SCALED = """    %mean = arith.divf %total, %width : f32
 """
 
 
-def rms_norm_definition(epsilon: float) -> str:
+def rms_norm_definition() -> str:
     """A function for each width and each spelling of the square."""
     parts = ["// RMS normalisation, with the square as a product and as torch's power\n" + _MAPS]
     for width in WIDTHS:
         for spelling, square in (("square", "arith.mulf %in, %in : f32"), ("power", "math.fpowi %in, %two : f32, i64")):
             arguments = f"%x: tensor<?x{width}xf32>, %w: tensor<{width}xf32>"
             two = "  %two = arith.constant 2 : i64\n" if spelling == "power" else ""
-            start = _start(f"{spelling}_{width}", arguments, width, epsilon)
+            start = _start(f"{spelling}_{width}", arguments, width)
             parts.append(f"""{start}{two}{_squares("%x", width, square)}\
   %y = linalg.generic {{
       indexing_maps = [#column, #element, #row, #element], iterator_types = ["parallel", "parallel"]}}
@@ -136,13 +135,13 @@ def rms_norm_definition(epsilon: float) -> str:
     return "\n".join(parts)
 
 
-def layer_norm_definition(epsilon: float) -> str:
+def layer_norm_definition() -> str:
     """A function for each width."""
     parts = ["// Layer normalisation with scale and bias, where IREE fuses all of it into one dispatch\n" + _MAPS]
     for width in WIDTHS:
         row = f"tensor<?x{width}xf32>"
         arguments = f"%x: {row}, %w: tensor<{width}xf32>, %b: tensor<{width}xf32>"
-        parts.append(f"""{_start(f"layer_norm_{width}", arguments, width, epsilon)}\
+        parts.append(f"""{_start(f"layer_norm_{width}", arguments, width)}\
   %sum = linalg.generic {{indexing_maps = [#element, #row], iterator_types = ["parallel", "reduction"]}}
       ins(%x : {row}) outs(%init : tensor<?xf32>) {{
   ^bb0(%in: f32, %so_far: f32):

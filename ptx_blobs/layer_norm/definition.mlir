@@ -3,10 +3,9 @@
 #column = affine_map<(r, c) -> (c)>
 #element = affine_map<(r, c) -> (r, c)>
 
-func.func @layer_norm_256(%x: tensor<?x256xf32>, %w: tensor<256xf32>, %b: tensor<256xf32>) -> tensor<?x256xf32> {
+func.func @layer_norm_256(%x: tensor<?x256xf32>, %w: tensor<256xf32>, %b: tensor<256xf32>, %epsilon: f32) -> tensor<?x256xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 256.0 : f32
-  %epsilon = arith.constant 1.0e-05 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x256xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -49,10 +48,9 @@ func.func @layer_norm_256(%x: tensor<?x256xf32>, %w: tensor<256xf32>, %b: tensor
   return %y : tensor<?x256xf32>
 }
 
-func.func @layer_norm_384(%x: tensor<?x384xf32>, %w: tensor<384xf32>, %b: tensor<384xf32>) -> tensor<?x384xf32> {
+func.func @layer_norm_384(%x: tensor<?x384xf32>, %w: tensor<384xf32>, %b: tensor<384xf32>, %epsilon: f32) -> tensor<?x384xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 384.0 : f32
-  %epsilon = arith.constant 1.0e-05 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x384xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -95,10 +93,9 @@ func.func @layer_norm_384(%x: tensor<?x384xf32>, %w: tensor<384xf32>, %b: tensor
   return %y : tensor<?x384xf32>
 }
 
-func.func @layer_norm_512(%x: tensor<?x512xf32>, %w: tensor<512xf32>, %b: tensor<512xf32>) -> tensor<?x512xf32> {
+func.func @layer_norm_512(%x: tensor<?x512xf32>, %w: tensor<512xf32>, %b: tensor<512xf32>, %epsilon: f32) -> tensor<?x512xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 512.0 : f32
-  %epsilon = arith.constant 1.0e-05 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x512xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -141,10 +138,9 @@ func.func @layer_norm_512(%x: tensor<?x512xf32>, %w: tensor<512xf32>, %b: tensor
   return %y : tensor<?x512xf32>
 }
 
-func.func @layer_norm_768(%x: tensor<?x768xf32>, %w: tensor<768xf32>, %b: tensor<768xf32>) -> tensor<?x768xf32> {
+func.func @layer_norm_768(%x: tensor<?x768xf32>, %w: tensor<768xf32>, %b: tensor<768xf32>, %epsilon: f32) -> tensor<?x768xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 768.0 : f32
-  %epsilon = arith.constant 1.0e-05 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x768xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -187,10 +183,9 @@ func.func @layer_norm_768(%x: tensor<?x768xf32>, %w: tensor<768xf32>, %b: tensor
   return %y : tensor<?x768xf32>
 }
 
-func.func @layer_norm_1024(%x: tensor<?x1024xf32>, %w: tensor<1024xf32>, %b: tensor<1024xf32>) -> tensor<?x1024xf32> {
+func.func @layer_norm_1024(%x: tensor<?x1024xf32>, %w: tensor<1024xf32>, %b: tensor<1024xf32>, %epsilon: f32) -> tensor<?x1024xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 1024.0 : f32
-  %epsilon = arith.constant 1.0e-05 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x1024xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -233,10 +228,9 @@ func.func @layer_norm_1024(%x: tensor<?x1024xf32>, %w: tensor<1024xf32>, %b: ten
   return %y : tensor<?x1024xf32>
 }
 
-func.func @layer_norm_1536(%x: tensor<?x1536xf32>, %w: tensor<1536xf32>, %b: tensor<1536xf32>) -> tensor<?x1536xf32> {
+func.func @layer_norm_1536(%x: tensor<?x1536xf32>, %w: tensor<1536xf32>, %b: tensor<1536xf32>, %epsilon: f32) -> tensor<?x1536xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 1536.0 : f32
-  %epsilon = arith.constant 1.0e-05 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x1536xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -279,10 +273,9 @@ func.func @layer_norm_1536(%x: tensor<?x1536xf32>, %w: tensor<1536xf32>, %b: ten
   return %y : tensor<?x1536xf32>
 }
 
-func.func @layer_norm_2048(%x: tensor<?x2048xf32>, %w: tensor<2048xf32>, %b: tensor<2048xf32>) -> tensor<?x2048xf32> {
+func.func @layer_norm_2048(%x: tensor<?x2048xf32>, %w: tensor<2048xf32>, %b: tensor<2048xf32>, %epsilon: f32) -> tensor<?x2048xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 2048.0 : f32
-  %epsilon = arith.constant 1.0e-05 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x2048xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -325,10 +318,9 @@ func.func @layer_norm_2048(%x: tensor<?x2048xf32>, %w: tensor<2048xf32>, %b: ten
   return %y : tensor<?x2048xf32>
 }
 
-func.func @layer_norm_4096(%x: tensor<?x4096xf32>, %w: tensor<4096xf32>, %b: tensor<4096xf32>) -> tensor<?x4096xf32> {
+func.func @layer_norm_4096(%x: tensor<?x4096xf32>, %w: tensor<4096xf32>, %b: tensor<4096xf32>, %epsilon: f32) -> tensor<?x4096xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 4096.0 : f32
-  %epsilon = arith.constant 1.0e-05 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x4096xf32>
   %row = tensor.empty(%R) : tensor<?xf32>

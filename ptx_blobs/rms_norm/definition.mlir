@@ -3,10 +3,9 @@
 #column = affine_map<(r, c) -> (c)>
 #element = affine_map<(r, c) -> (r, c)>
 
-func.func @square_256(%x: tensor<?x256xf32>, %w: tensor<256xf32>) -> tensor<?x256xf32> {
+func.func @square_256(%x: tensor<?x256xf32>, %w: tensor<256xf32>, %epsilon: f32) -> tensor<?x256xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 256.0 : f32
-  %epsilon = arith.constant 1.0e-06 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x256xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -35,10 +34,9 @@ func.func @square_256(%x: tensor<?x256xf32>, %w: tensor<256xf32>) -> tensor<?x25
   return %y : tensor<?x256xf32>
 }
 
-func.func @power_256(%x: tensor<?x256xf32>, %w: tensor<256xf32>) -> tensor<?x256xf32> {
+func.func @power_256(%x: tensor<?x256xf32>, %w: tensor<256xf32>, %epsilon: f32) -> tensor<?x256xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 256.0 : f32
-  %epsilon = arith.constant 1.0e-06 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x256xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -68,10 +66,9 @@ func.func @power_256(%x: tensor<?x256xf32>, %w: tensor<256xf32>) -> tensor<?x256
   return %y : tensor<?x256xf32>
 }
 
-func.func @square_384(%x: tensor<?x384xf32>, %w: tensor<384xf32>) -> tensor<?x384xf32> {
+func.func @square_384(%x: tensor<?x384xf32>, %w: tensor<384xf32>, %epsilon: f32) -> tensor<?x384xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 384.0 : f32
-  %epsilon = arith.constant 1.0e-06 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x384xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -100,10 +97,9 @@ func.func @square_384(%x: tensor<?x384xf32>, %w: tensor<384xf32>) -> tensor<?x38
   return %y : tensor<?x384xf32>
 }
 
-func.func @power_384(%x: tensor<?x384xf32>, %w: tensor<384xf32>) -> tensor<?x384xf32> {
+func.func @power_384(%x: tensor<?x384xf32>, %w: tensor<384xf32>, %epsilon: f32) -> tensor<?x384xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 384.0 : f32
-  %epsilon = arith.constant 1.0e-06 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x384xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -133,10 +129,9 @@ func.func @power_384(%x: tensor<?x384xf32>, %w: tensor<384xf32>) -> tensor<?x384
   return %y : tensor<?x384xf32>
 }
 
-func.func @square_512(%x: tensor<?x512xf32>, %w: tensor<512xf32>) -> tensor<?x512xf32> {
+func.func @square_512(%x: tensor<?x512xf32>, %w: tensor<512xf32>, %epsilon: f32) -> tensor<?x512xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 512.0 : f32
-  %epsilon = arith.constant 1.0e-06 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x512xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -165,10 +160,9 @@ func.func @square_512(%x: tensor<?x512xf32>, %w: tensor<512xf32>) -> tensor<?x51
   return %y : tensor<?x512xf32>
 }
 
-func.func @power_512(%x: tensor<?x512xf32>, %w: tensor<512xf32>) -> tensor<?x512xf32> {
+func.func @power_512(%x: tensor<?x512xf32>, %w: tensor<512xf32>, %epsilon: f32) -> tensor<?x512xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 512.0 : f32
-  %epsilon = arith.constant 1.0e-06 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x512xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -198,10 +192,9 @@ func.func @power_512(%x: tensor<?x512xf32>, %w: tensor<512xf32>) -> tensor<?x512
   return %y : tensor<?x512xf32>
 }
 
-func.func @square_768(%x: tensor<?x768xf32>, %w: tensor<768xf32>) -> tensor<?x768xf32> {
+func.func @square_768(%x: tensor<?x768xf32>, %w: tensor<768xf32>, %epsilon: f32) -> tensor<?x768xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 768.0 : f32
-  %epsilon = arith.constant 1.0e-06 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x768xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -230,10 +223,9 @@ func.func @square_768(%x: tensor<?x768xf32>, %w: tensor<768xf32>) -> tensor<?x76
   return %y : tensor<?x768xf32>
 }
 
-func.func @power_768(%x: tensor<?x768xf32>, %w: tensor<768xf32>) -> tensor<?x768xf32> {
+func.func @power_768(%x: tensor<?x768xf32>, %w: tensor<768xf32>, %epsilon: f32) -> tensor<?x768xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 768.0 : f32
-  %epsilon = arith.constant 1.0e-06 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x768xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -263,10 +255,9 @@ func.func @power_768(%x: tensor<?x768xf32>, %w: tensor<768xf32>) -> tensor<?x768
   return %y : tensor<?x768xf32>
 }
 
-func.func @square_1024(%x: tensor<?x1024xf32>, %w: tensor<1024xf32>) -> tensor<?x1024xf32> {
+func.func @square_1024(%x: tensor<?x1024xf32>, %w: tensor<1024xf32>, %epsilon: f32) -> tensor<?x1024xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 1024.0 : f32
-  %epsilon = arith.constant 1.0e-06 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x1024xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -295,10 +286,9 @@ func.func @square_1024(%x: tensor<?x1024xf32>, %w: tensor<1024xf32>) -> tensor<?
   return %y : tensor<?x1024xf32>
 }
 
-func.func @power_1024(%x: tensor<?x1024xf32>, %w: tensor<1024xf32>) -> tensor<?x1024xf32> {
+func.func @power_1024(%x: tensor<?x1024xf32>, %w: tensor<1024xf32>, %epsilon: f32) -> tensor<?x1024xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 1024.0 : f32
-  %epsilon = arith.constant 1.0e-06 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x1024xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -328,10 +318,9 @@ func.func @power_1024(%x: tensor<?x1024xf32>, %w: tensor<1024xf32>) -> tensor<?x
   return %y : tensor<?x1024xf32>
 }
 
-func.func @square_1536(%x: tensor<?x1536xf32>, %w: tensor<1536xf32>) -> tensor<?x1536xf32> {
+func.func @square_1536(%x: tensor<?x1536xf32>, %w: tensor<1536xf32>, %epsilon: f32) -> tensor<?x1536xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 1536.0 : f32
-  %epsilon = arith.constant 1.0e-06 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x1536xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -360,10 +349,9 @@ func.func @square_1536(%x: tensor<?x1536xf32>, %w: tensor<1536xf32>) -> tensor<?
   return %y : tensor<?x1536xf32>
 }
 
-func.func @power_1536(%x: tensor<?x1536xf32>, %w: tensor<1536xf32>) -> tensor<?x1536xf32> {
+func.func @power_1536(%x: tensor<?x1536xf32>, %w: tensor<1536xf32>, %epsilon: f32) -> tensor<?x1536xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 1536.0 : f32
-  %epsilon = arith.constant 1.0e-06 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x1536xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -393,10 +381,9 @@ func.func @power_1536(%x: tensor<?x1536xf32>, %w: tensor<1536xf32>) -> tensor<?x
   return %y : tensor<?x1536xf32>
 }
 
-func.func @square_2048(%x: tensor<?x2048xf32>, %w: tensor<2048xf32>) -> tensor<?x2048xf32> {
+func.func @square_2048(%x: tensor<?x2048xf32>, %w: tensor<2048xf32>, %epsilon: f32) -> tensor<?x2048xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 2048.0 : f32
-  %epsilon = arith.constant 1.0e-06 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x2048xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -425,10 +412,9 @@ func.func @square_2048(%x: tensor<?x2048xf32>, %w: tensor<2048xf32>) -> tensor<?
   return %y : tensor<?x2048xf32>
 }
 
-func.func @power_2048(%x: tensor<?x2048xf32>, %w: tensor<2048xf32>) -> tensor<?x2048xf32> {
+func.func @power_2048(%x: tensor<?x2048xf32>, %w: tensor<2048xf32>, %epsilon: f32) -> tensor<?x2048xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 2048.0 : f32
-  %epsilon = arith.constant 1.0e-06 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x2048xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -458,10 +444,9 @@ func.func @power_2048(%x: tensor<?x2048xf32>, %w: tensor<2048xf32>) -> tensor<?x
   return %y : tensor<?x2048xf32>
 }
 
-func.func @square_4096(%x: tensor<?x4096xf32>, %w: tensor<4096xf32>) -> tensor<?x4096xf32> {
+func.func @square_4096(%x: tensor<?x4096xf32>, %w: tensor<4096xf32>, %epsilon: f32) -> tensor<?x4096xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 4096.0 : f32
-  %epsilon = arith.constant 1.0e-06 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x4096xf32>
   %row = tensor.empty(%R) : tensor<?xf32>
@@ -490,10 +475,9 @@ func.func @square_4096(%x: tensor<?x4096xf32>, %w: tensor<4096xf32>) -> tensor<?
   return %y : tensor<?x4096xf32>
 }
 
-func.func @power_4096(%x: tensor<?x4096xf32>, %w: tensor<4096xf32>) -> tensor<?x4096xf32> {
+func.func @power_4096(%x: tensor<?x4096xf32>, %w: tensor<4096xf32>, %epsilon: f32) -> tensor<?x4096xf32> {
   %zero = arith.constant 0.0 : f32
   %width = arith.constant 4096.0 : f32
-  %epsilon = arith.constant 1.0e-06 : f32
   %c0 = arith.constant 0 : index
   %R = tensor.dim %x, %c0 : tensor<?x4096xf32>
   %row = tensor.empty(%R) : tensor<?xf32>

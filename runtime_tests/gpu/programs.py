@@ -114,14 +114,15 @@ func.func @case_0(%x: tensor<33x31xf32>, %b: tensor<31xf32>) -> tensor<33x31xf32
 def _norms() -> list[Program]:
     """Widths that the definitions name: one square and one power of RMS norm, two of layer norm."""
     found = []
-    for name, forms in (
-        ("rms_norm", ("square_384", "power_256")), ("rms_norm_1e5", ("power_512",)),
-        ("layer_norm", ("layer_norm_256", "layer_norm_768")), ("layer_norm_1e12", ("layer_norm_384",)),
-    ):  # fmt: skip
+    for name, forms, epsilon in (
+        ("rms_norm", ("square_384", "power_256", "power_512"), 1e-6),
+        ("layer_norm", ("layer_norm_256", "layer_norm_768", "layer_norm_384"), 1e-5),
+    ):
         texts = []
         for form in forms:
             width = form.rpartition("_")[2]
-            texts.append(definition(name, form, {"R": 3}, {f"?x{width}xf32": f"3x{width}xf32", "?xf32": "3xf32"}))
+            shapes = {f"?x{width}xf32": f"3x{width}xf32", "?xf32": "3xf32"}
+            texts.append(definition(name, form, {"R": 3}, shapes, epsilon=epsilon))
         flags = FUSED if name.startswith("layer") else ()
         found.append(Program(name=name, text=_joined(texts), kernels=(name,), flags=flags))
     return found

@@ -18,8 +18,11 @@ FUSED = (*CUDA, "--iree-opt-level=O2")
 BLOBS = Path(__file__).parents[2] / "ptx_blobs"
 
 
-def definition(kernel: str, form: str, sizes: dict[str, int], shapes: dict[str, str]) -> str:
-    """One function of a kernel's definition with `?` replaced: `shapes` says what each tensor type becomes."""
+def definition(kernel: str, form: str, sizes: dict[str, int], shapes: dict[str, str], **parameters: float) -> str:
+    """One function of a kernel's definition with `?` replaced: `shapes` says what each tensor type becomes.
+
+    `parameters` are the values of its parameters, in f32.
+    """
     text = (BLOBS / kernel / "definition.mlir").read_text()
     maps = "".join(re.findall(r"^#.*\n", text, re.MULTILINE))
     start = text.index(f"func.func @{form}(")
@@ -28,6 +31,9 @@ def definition(kernel: str, form: str, sizes: dict[str, int], shapes: dict[str, 
         body = body.replace(f"tensor<{before}>", f"tensor<{after}>")
     body = re.sub(r"tensor\.empty\([^)]+\)", "tensor.empty()", body)
     assert "?" not in re.sub(r"(?m)^.*tensor\.dim.*$", "", body), body
+    for name, value in parameters.items():
+        body = body.replace(f", %{name}: f32", "", 1)
+        body = body.replace("{\n", f"{{\n  %{name} = arith.constant {value:.17e} : f32\n", 1)
     for axis, size in sizes.items():
         body = re.sub(rf"%{axis} = tensor\.dim .*", f"%{axis} = arith.constant {size} : index", body)
     return maps + body

@@ -120,7 +120,7 @@ def test_sizes_that_the_definition_names() -> None:
     quick = {f.label.partition(" ")[0] for f in functions}
     assert {"@square_256", "@square_4096", "@power_256", "@power_4096"} <= quick and len(quick) == 6
     assert "%in0: tensor<5x256xf32>, %in1: tensor<256xf32>" in " / ".join(f.text for f in functions)
-    assert "tensor<?x4096xf32>, tensor<4096xf32>) -> (tensor<?x4096xf32>)" in functions[-1].text
+    assert "tensor<?x4096xf32>, tensor<4096xf32>, f32) -> (tensor<?x4096xf32>)" in functions[-1].text
     assert {shape[1][0] for f in functions if f.label.startswith("@square_256 of open") for shape in f.shapes} == {256}
     for form in kernel.forms:
         width = int(form.name.rpartition("_")[2])
