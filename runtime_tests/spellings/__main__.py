@@ -10,6 +10,7 @@ from pathlib import Path
 
 from runtime_tests.spellings.matrix import format_causes, format_matrix, measure
 from runtime_tests.spellings.onnx_nodes import write_models
+from runtime_tests.spellings.rewriting import run
 
 FOLDER = Path("build/spellings")
 SCRIPTS = {"torch": "torch_models.py", "jax": "jax_models.py"}
@@ -24,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="operations, divided by commas")
     parser.add_argument("--again", action="store_true", help="use the models that are in the folder already")
     parser.add_argument("--causes", action="store_true", help="a line for each spelling that does not match")
+    parser.add_argument("--rewritings", type=int, default=100, metavar="N", help="random ones of each operation")
+    parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(argv)
     models = options.folder / "models"
     if not options.again:
@@ -34,7 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.causes:
         print(format_causes(outcomes), "\n")
     print(format_matrix(outcomes))
-    return 0
+    tally = run(options.seed, options.rewritings, only=frozenset(only))
+    print(f"rewritten at random: {tally.equal} spellings, {tally.equal - len(tally.missed)} matched")
+    print(f"near misses: {tally.near}, {len(tally.accepted)} accepted")
+    for wrong in tally.accepted:
+        print(f"  accepted: {wrong.operation} after {', '.join(wrong.steps)}")
+    return 1 if tally.accepted else 0
 
 
 def _write(models: Path, python: str) -> None:

@@ -14,7 +14,7 @@ from ..model.ops import COMMUTATIVE
 from ..model.scalar import ScalarGraph
 from .coefficient import Coefficient, agree
 from .expression import Unified, unify, with_leaf
-from .normal_form import Node, normalise
+from .normal_form import Node, normalise, turn_squares
 
 _MOST_STEPS = 4000
 _MOST_SIZES = 24
@@ -33,9 +33,15 @@ def unify_bodies(
 
     Under a prologue there are no laws: code that computes one part of a body needs it as it stands.
     """
-    yield from itertools.islice(unify(pattern.expr, nest.expr, prologue=prologue), _MOST_WAYS)
+    seen: list[tuple[object, object]] = []
+    for unified in itertools.islice(unify(pattern.expr, nest.expr, prologue=prologue), _MOST_WAYS):
+        seen.append((unified.nodes, unified.loops))
+        yield unified
     if not prologue:
-        yield from itertools.islice(unify_by_laws(pattern, nest, sizes, mode), _MOST_WAYS)
+        for unified in itertools.islice(unify_by_laws(pattern, nest, sizes, mode), _MOST_WAYS):
+            if (unified.nodes, unified.loops) not in seen:
+                seen.append((unified.nodes, unified.loops))
+                yield unified
 
 
 def unify_by_laws(pattern: Nest, nest: Nest, sizes: Mapping[str, Index], mode: Mode) -> Iterator[Unified]:
@@ -150,6 +156,9 @@ class _Unifier:
         if wanted.op != "sum" and not self._same_numbers(wanted, found):
             return
         yield from self.unify([*bags, *rest], bound)
+        if wanted.op == "product":
+            for turned in turn_squares(wanted.factors):
+                yield from self.unify([_plain(turned, found.factors), bags[1], *rest], bound)
 
     def _unify_bag(self, bag: _Bag, rest: Sequence[_Task], bound: _Bound) -> Iterator[_Bound]:
         if not bag.wanted:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -712,9 +712,20 @@ def _turned(coefficient: Coefficient, factors: list[Node]) -> tuple[Coefficient,
     open_ = [i for i, f in enumerate(factors) if f.op == "sum" and f.type in FLOATS and _is_balanced(f)]
     if len(open_) != 1:
         return coefficient, factors
-    turned = factors[open_[0]]
-    other = _sum_of(turned.type, [(c.negated(), p) for c, p in zip(turned.coefficients, turned.parts, strict=True)])
-    return coefficient.negated(), [other if i == open_[0] else f for i, f in enumerate(factors)]
+    return coefficient.negated(), [_negated(f) if i == open_[0] else f for i, f in enumerate(factors)]
+
+
+def turn_squares(factors: Sequence[Node]) -> Iterator[tuple[Node, ...]]:
+    """Yield the factors with a difference that stands an even number of times turned: `(a - b)²` is `(b - a)²`."""
+    for name, count in Counter(f.name for f in factors).items():
+        first = next(f for f in factors if f.name == name)
+        if count % 2 == 0 and first.op == "sum" and first.type in FLOATS and _is_balanced(first):
+            yield tuple(_negated(f) if f.name == name else f for f in factors)
+
+
+def _negated(total: Node) -> Node:
+    """Return a sum with the other sign in each term."""
+    return _sum_of(total.type, [(c.negated(), p) for c, p in zip(total.coefficients, total.parts, strict=True)])
 
 
 def _is_balanced(total: Node) -> bool:

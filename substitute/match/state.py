@@ -46,6 +46,17 @@ class State:
         """Sizes of the axes that are bound."""
         return {name: axis.size for name, axis in self.axes.items()}
 
+    def copy(self) -> State:
+        """Return a state of its own with the same facts."""
+        return State(
+            dict(self.axes),
+            dict(self.sources),
+            dict(self.placements),
+            dict(self.produced),
+            dict(self.parameters),
+            set(self.laws),
+        )
+
     def add(self, result: NestMatch) -> Rule | None:
         """Add a nest, or return the rule by which it contradicts the others."""
         for axis in result.axes:

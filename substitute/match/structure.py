@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from .state import NestMatch, State, is_generated
 from .stores import match_stores
 
 Head = tuple[str, ...]
+_MOST_WAYS = 48
+"""Ways to match the nests of one form that are tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +54,39 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
     if in_place is not None:
         return in_place
     state = State({}, {}, {}, {}, {}, set())
-    operation_count = 0
-    for pattern, core in zip(form.program.cores, program.cores, strict=True):
-        result = _match_core(kernel, form, pattern, core, state)
-        rule = result if isinstance(result, Rule) else state.add(result)
+    best: Rule | None = None
+    for result in itertools.islice(_match_from(kernel, form, program, 0, state, 0), _MOST_WAYS):
+        if isinstance(result, Shape):
+            return result
+        best = best or result  # the first order of operands is the one that people wrote
+    assert best is not None
+    return best
+
+
+def _match_from(
+    kernel: Kernel, form: Form, program: Program, at: int, state: State, operation_count: int
+) -> Iterator[Shape | Rule]:
+    """Yield what becomes of each way to match the cores from this one on, and then the stores.
+
+    A core that is matched may still have its operands exchanged, which later nests tell.
+    """
+    if at == len(program.cores):
+        yield _conclude(kernel, form, program, state, operation_count)
+        return
+    for result in _match_core(kernel, form, form.program.cores[at], program.cores[at], state):
+        if isinstance(result, Rule):
+            yield result
+            continue
+        own = state.copy()
+        rule = own.add(result)
         if rule is not None:
-            return rule
-        assert isinstance(result, NestMatch)
-        operation_count += result.operation_count
+            yield rule
+            continue
+        yield from _match_from(kernel, form, program, at + 1, own, operation_count + result.operation_count)
+
+
+def _conclude(kernel: Kernel, form: Form, program: Program, state: State, operation_count: int) -> Shape | Rule:
+    """Match the stores, once all cores are matched."""
     stored = match_stores(kernel, form, program, state)
     if isinstance(stored, Rule):
         return stored
@@ -97,31 +125,34 @@ def _absent_type(kernel: Kernel, form: Form, program: Program) -> str:
     return min(wanted - there, default="")
 
 
-def _match_core(kernel: Kernel, form: Form, pattern: Stage, core: Stage, state: State) -> NestMatch | Rule:
+def _match_core(kernel: Kernel, form: Form, pattern: Stage, core: Stage, state: State) -> Iterator[NestMatch | Rule]:
+    """Yield every match of a core, or the rule that fails if there is none."""
     if isinstance(pattern, Named) and isinstance(core, Named):
-        return match_named(kernel, form, pattern, core, state.produced)
+        yield match_named(kernel, form, pattern, core, state.produced)
+        return
     if not (isinstance(pattern, Nest) and isinstance(core, Nest)):
-        return Rule(name="structure.cores", passed=False, expected="the same kinds of core", found="others")
+        yield Rule(name="structure.cores", passed=False, expected="the same kinds of core", found="others")
+        return
     if pattern.type and core.type and pattern.type.element != core.type.element:
-        return Rule(
-            name="structure.type",
-            passed=False,
-            expected=f"accumulation in {pattern.type.element}",
-            found=core.type.element,
-        )
+        expected = f"accumulation in {pattern.type.element}"
+        yield Rule(name="structure.type", passed=False, expected=expected, found=core.type.element)
+        return
     if repr(pattern.init) != repr(core.init) and not _same_zero(pattern.init, core.init):
-        return Rule(name="structure.init", passed=False, expected=f"a start from {pattern.init}", found=str(core.init))
-    best: Rule | None = None
+        yield Rule(name="structure.init", passed=False, expected=f"a start from {pattern.init}", found=str(core.init))
+        return
+    unified_once = False
     for unified in unify_bodies(pattern, core, state.sizes, kernel.laws, prologue="prologue" in kernel.slots):
+        unified_once = True
         result = bind_nest(kernel, form, pattern, core, unified, state.produced)
         if isinstance(result, NestMatch):
-            conflict = find_conflict(kernel, state.parameters, dict(result.parameters))
-            if conflict is None:
-                return result
-            result = conflict
-        best = best or result  # the first order of operands is the one that people wrote
-    if best is not None:
-        return best
+            yield find_conflict(kernel, state.parameters, dict(result.parameters)) or result
+        else:
+            yield result
+    if not unified_once:
+        yield _reject_body(kernel, form, pattern, core)
+
+
+def _reject_body(kernel: Kernel, form: Form, pattern: Nest, core: Nest) -> Rule:
     names = tuple(operand_name(kernel, form, read) for read in pattern.reads)
     what = f"{pattern.combiner.partition('.')[2]} of" if pattern.combiner else ""
     different = find_difference(pattern, core, names, prologue="prologue" in kernel.slots, what=what)
