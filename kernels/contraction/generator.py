@@ -1,9 +1,10 @@
-"""Matrix multiplications and convolutions in f32: register tiles, packed panels, fused element-wise work.
+"""Matrix multiplications and convolutions, sums in f32 and i32: register tiles, packed panels, fused element-wise work.
 
-Kernels `matmul` and `conv` use this generator. Read the files in this order:
+Kernels `matmul`, `conv`, `integer_matmul` and `integer_conv` use this generator. Read the files in this order:
 
     views.py      the dispatch as  sums[batch, rows, columns] = init + Σ over depth of left · right
     tiling.py     which loop gets the vectors, and how large tiles, panels and workgroups are
+    arithmetic.py sums in f32 and in i32, where two depths are multiplied at once; `ranges.py` proves where
     generator.py  this file: the workgroup's loops around the tiles, and the launch geometry
     panel.py      copies a tile's columns to a panel on the stack
     tile.py       the inner tile: one block of sums in registers, over the depth
@@ -45,6 +46,9 @@ columns lie along the depth (a transposed operand), packing transposes blocks in
 packed, unlike in BLIS: each of its elements is read once per tile of columns, as a scalar, by up to 8 streams that
 hardware prefetchers follow. Where its depth is several loops (a convolution's), a table holds each depth's distance.
 
+Integers differ in one thing: their rows are packed as well, for each tile of rows, because pairs of i16 are not what
+lies in memory. Where a row's depth is contiguous, that takes an instruction for sixteen elements.
+
 The sums of `row_block` rows wait in a buffer (`SUMS_BYTES`) between panels, so that one panel serves all rows. A
 depth that fits one panel needs no second pass: the sums start in registers. All buffers together stay below 28 KB,
 because IREE's workers have little stack.
@@ -63,6 +67,7 @@ because IREE's workers have little stack.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from llvmlite import ir
 
@@ -73,10 +78,10 @@ from substitute.model.dispatch import Program
 from substitute.model.index import Index, apply
 from substitute.model.plan import Generated, Request
 
-from .panel import pack, place
+from .panel import pack, pack_rows, place, words_in
 from .result import store_results
-from .space import F32, Position, Slot, Space
-from .tile import Sums, direct_tile, dot_tile, load_sums, packed_tile, store_sums, stream
+from .space import Position, Slot, Space
+from .tile import Sums, direct_tile, dot_tile, load_sums, packed_tile, store_sums, stream, words_tile
 from .tiling import Tiling, choose, count_of
 from .views import read
 
@@ -100,7 +105,7 @@ def generate(request: Request) -> Generated:
     if reason or isinstance(contraction, str):
         raise PayloadError(
             "the contraction generator cannot do this dispatch", where=request.substitution.dispatch.name,
-            expected="a sum of products of f32", found=reason,
+            expected="a sum of products of f32 or integers", found=reason,
         )  # fmt: skip
     tiling = choose(contraction, request.substitution.dispatch.target)
     space = Space(request, contraction, tiling)
@@ -116,6 +121,16 @@ def _count(tiling: Tiling) -> tuple[Index, Index, Index]:
     tiles = apply("ceildiv", apply("ceildiv", tiling.slots, tiling.vectors), tiling.tiles)
     rows = apply("ceildiv", count_of(tiling.rows), tiling.row_block)
     return tiles, rows, apply("ceildiv", count_of(tiling.batch), tiling.batch_block)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buffers:
+    """Room on the stack for one tile of columns."""
+
+    panel: ir.Value
+    sums: ir.Value
+    rows: ir.Value | None
+    """The packed rows of a tile; None if rows are read in place."""
 
 
 def _workgroup(space: Space) -> None:
@@ -162,35 +177,52 @@ def _row(space: Space, first: ir.Value, number: int) -> Position:
 
 def _packed(space: Space, base: Position, tile: ir.Value, first: ir.Value, rows: ir.Value) -> None:
     """One tile of columns for all rows of the workgroup, panel by panel."""
-    tiling, function, builder = space.tiling, space.function, space.builder
+    tiling, arithmetic = space.tiling, space.arithmetic
     width = tiling.vectors * tiling.lanes
-    panel = _buffer(space, "panel", width * tiling.depth_panel)
+    panel = _buffer(space, "panel", width * tiling.panel_words)
     sums = _buffer(space, "sums", width * tiling.row_block)
-    depth, step = space.size(tiling.depth), ir.Constant(I64, tiling.depth_panel)
-    once = count_of(tiling.depth) == tiling.depth_panel
+    packed = _buffer(space, "rows", tiling.row_tile * tiling.panel_words) if arithmetic.is_integer else None
+    buffers = Buffers(panel=panel, sums=sums, rows=packed)
     slots = _slots(space, tile)
-    if once:
-        _panel(space, base, slots, panel, sums, ir.Constant(I64, 0), step, first, rows, once)
-    else:
-        with function.loop(0, rows) as loop:
-            for j in range(tiling.vectors):
-                builder.store(space.initial(), place(space, sums, loop.index, j), align=4 * tiling.lanes)
-        with function.loop(0, depth, step) as loop:
-            count = space.least(step, builder.sub(depth, loop.index))
-            _panel(space, base, slots, panel, sums, loop.index, count, first, rows, once)
+    if arithmetic.guarded:
+        space.begin_to_look()
+    _panels(space, base, slots, buffers, first, rows)
+    if arithmetic.guarded:
+        with space.function.when(space.has_outside()):
+            _panels(space.one_by_one(), base, slots, buffers, first, rows)
     store_results(space, sums, base, tile, first, rows)
 
 
+def _panels(
+    space: Space, base: Position, slots: Sequence[Slot], buffers: Buffers, first: ir.Value, rows: ir.Value
+) -> None:
+    """Fills the buffer of sums."""
+    tiling, function, builder = space.tiling, space.function, space.builder
+    depth, step = space.size(tiling.depth), ir.Constant(I64, tiling.depth_panel)
+    once = count_of(tiling.depth) == tiling.depth_panel
+    if once:
+        _panel(space, base, slots, buffers, ir.Constant(I64, 0), step, first, rows, once)
+        return
+    with function.loop(0, rows) as loop:
+        for j in range(tiling.vectors):
+            where = place(space, buffers.sums, loop.index, j)
+            builder.store(space.initial(), where, align=4 * tiling.lanes)
+    with function.loop(0, depth, step) as loop:
+        count = space.least(step, builder.sub(depth, loop.index))
+        _panel(space, base, slots, buffers, loop.index, count, first, rows, once)
+
+
 def _panel(
-    space: Space, base: Position, slots: Sequence[Slot], panel: ir.Value, sums: ir.Value, start: ir.Value,
-    count: ir.Value, first: ir.Value, rows: ir.Value, once: bool,
+    space: Space, base: Position, slots: Sequence[Slot], buffers: Buffers, start: ir.Value, count: ir.Value,
+    first: ir.Value, rows: ir.Value, once: bool,
 ) -> None:  # fmt: skip
     """Adds one panel's part to the sums of all rows."""
     tiling, function, builder = space.tiling, space.function, space.builder
+    panel, sums = buffers.panel, buffers.sums
     pack(space, panel, slots, base, start, count)
     factor = space.contraction.factors[1 - tiling.vector]
-    table = _depth_table(space, start, count) if len(tiling.depth) > 1 else []
-    origin = {} if table else space.split(start, tiling.depth)
+    table = _depth_table(space, start, count) if len(tiling.depth) > 1 and buffers.rows is None else []
+    origin = {} if table or buffers.rows is not None else space.split(start, tiling.depth)
     with function.loop(0, rows, tiling.row_tile) as loop:
         pointers = []
         for number in range(tiling.row_tile):
@@ -198,7 +230,12 @@ def _panel(
             pointers.append(space.pointers(factor, {**base, **origin, **row}))
         zeros: Sums = [space.initial()] * (tiling.row_tile * tiling.vectors)
         before = zeros if once else load_sums(space, sums, loop.index)
-        store_sums(space, sums, loop.index, packed_tile(space, panel, pointers, table, count, before))
+        if buffers.rows is None:
+            after = packed_tile(space, panel, pointers, table, count, before)
+        else:
+            pack_rows(space, buffers.rows, pointers, start, count)
+            after = words_tile(space, panel, buffers.rows, words_in(space, count), before)
+        store_sums(space, sums, loop.index, after)
 
 
 def _depth_table(space: Space, start: ir.Value, count: ir.Value) -> list[ir.Value]:
@@ -243,8 +280,8 @@ def _in_place(space: Space, base: Position, tile: ir.Value, first: ir.Value, row
         store_results(space, sums, base, tile, at, left)
 
 
-def _buffer(space: Space, name: str, count: int, element: ir.Type = F32) -> ir.Value:
-    """A buffer on the stack for the whole function."""
-    room = space.function.stack(element, count)
+def _buffer(space: Space, name: str, count: int, element: ir.Type | None = None) -> ir.Value:
+    """A buffer on the stack for the whole function, of sums unless said otherwise."""
+    room = space.function.stack(element or space.arithmetic.type, count)
     room.name = name
     return room

@@ -44,9 +44,7 @@ def _can_mask(space: Space) -> bool:
     """Whether a part of a vector can be stored at once; lanes beyond it must not decide where memory is read."""
     axis, results = space.tiling.vector_axis, space.contraction.results
     return space.masks and all(
-        all(a.view.type.element == "f32" and axis.stride(a) == 1 for a in r.writes)
-        and all(n.op != "gather" for n in r.nest.expr.nodes)
-        for r in results
+        all(axis.stride(a) == 1 for a in r.writes) and all(n.op != "gather" for n in r.nest.expr.nodes) for r in results
     )
 
 
@@ -58,8 +56,9 @@ def _rows(
     lanes = space.tiling.lanes if lanes == -1 else lanes
     with space.function.loop(0, rows) as loop:
         row = space.split(space.builder.add(first, loop.index), space.tiling.rows)
-        where = space.move(place(space, sums, loop.index, 0), column, "f32")
-        value = load(space.builder, where, "f32", lanes)
+        element = space.arithmetic.element
+        where = space.move(place(space, sums, loop.index, 0), column, element)
+        value = load(space.builder, where, element, lanes)
         for result in space.contraction.results:
             _store(space, result, value, {**base, **slot.position, **row}, lanes, valid)
 
@@ -80,14 +79,14 @@ def _store(
             return _gather(space, result, at, operands, lanes)
         address = result.reads[at]
         if address is None:  # not the source of a gather, so the sum
-            return value
+            return space.sum_as(value, node.type)
         stride = axis.stride(address) if lanes else 0
         return space.load(space.pointer(address, position), address.view.type.element, stride, valid)
 
     for out, address in zip(space.evaluate(result.nest.expr, leaf, lanes), result.writes, strict=True):
         pointer, element = space.pointer(address, position), address.view.type.element
         if lanes and valid is not None:
-            space.store_masked(out, pointer, valid)
+            space.store_masked(out, pointer, element, valid)
         elif lanes:
             space.store(out, pointer, element, axis.stride(address))
         else:

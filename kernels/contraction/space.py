@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,13 +12,17 @@ from substitute.codegen.llvm.elements import (
     REGISTER_TYPES,
     constant,
     intrinsic,
+    lanes_of,
     load,
     memory_type,
+    size_of,
     splat,
     store,
+    suffix,
     vector,
 )
 from substitute.codegen.llvm.function import I32, I64, KernelFunction
+from substitute.codegen.llvm.integers import resize
 from substitute.codegen.llvm.lower import Leaf, ScalarEmitter
 from substitute.model.index import Index
 from substitute.model.plan import Request
@@ -26,7 +31,6 @@ from substitute.model.scalar import GraphBuilder, Scalar, ScalarGraph
 from .tiling import Tiling, count_of
 from .views import Address, Axis, Contraction, Factor
 
-F32 = REGISTER_TYPES["f32"]
 Position = Mapping[Axis, ir.Value]
 """Indices of some axes; an address moves by those it knows."""
 
@@ -45,8 +49,11 @@ class Space:
 
     def __init__(self, request: Request, contraction: Contraction, tiling: Tiling) -> None:
         self.request, self.contraction, self.tiling = request, contraction, tiling
+        self.arithmetic = tiling.arithmetic
         self.function = KernelFunction(request)
         self.builder = self.function.builder
+        widths = (None, tiling.lanes, 2 * tiling.lanes) if tiling.arithmetic.guarded else ()
+        self._outside = {lanes: self.function.stack(vector(I32, lanes), 1) for lanes in widths}
         self.graphs = tuple(
             GraphBuilder(nodes=list(contraction.core.expr.nodes)).graph((f.root,)) for f in contraction.factors
         )
@@ -114,10 +121,13 @@ class Space:
             valid = self.least(width, self.builder.sub(size, start))
         return Slot(position={**self.split(row, outer), **stack, axis: start}, valid=valid)
 
-    def factor(self, which: int, pointers: Sequence[ir.Value], axis: Axis | None, valid: ir.Value | None) -> ir.Value:
-        """A factor's f32 elements at `pointers` (one per read): a vector along `axis`, or one element without it."""
+    def factor(
+        self, which: int, pointers: Sequence[ir.Value], axis: Axis | None, valid: ir.Value | None = None,
+        vectors: int = 1,
+    ) -> ir.Value:  # fmt: skip
+        """A factor's values at `pointers` (one per read): `vectors` vectors along `axis`, or one value without it."""
         factor, graph = self.contraction.factors[which], self.graphs[which]
-        lanes = self.tiling.lanes if axis else None
+        lanes = self.tiling.lanes * vectors if axis else None
 
         def leaf(node: Scalar, operands: tuple[ir.Value, ...]) -> ir.Value:
             if node.op == "size":
@@ -125,9 +135,57 @@ class Space:
             at = [position for position, _ in factor.reads].index(int(str(node.attribute)))
             address = factor.reads[at][1]
             stride = axis.stride(address) if axis else 0
-            return self.load(pointers[at], address.view.type.element, stride, valid)
+            return self.load(pointers[at], address.view.type.element, stride, valid, lanes)
 
-        return self.evaluate(graph, leaf, lanes)[0]
+        return self.arithmetic.convert(self.builder, self.evaluate(graph, leaf, lanes)[0])
+
+    def sum_as(self, value: ir.Value, element: str) -> ir.Value:
+        """A sum as the results read it: one of i64 is only asked for its lower half."""
+        if element == self.arithmetic.element:
+            return value
+        return resize(self.builder, value, vector(REGISTER_TYPES[element], lanes_of(value)), unsigned=False)
+
+    def words(self, which: int, pointers: Sequence[ir.Value], axis: Axis) -> ir.Value:
+        """A vector of words of a factor that lies contiguous along `axis`, a part of the depth."""
+        values = self.factor(which, pointers, axis, vectors=self.arithmetic.depths)
+        self._look_at(values)
+        return self.arithmetic.words(self.builder, values)
+
+    def word(self, values: list[ir.Value]) -> ir.Value:
+        """A factor at neighbouring depths as words."""
+        for value in values:
+            self._look_at(value)
+        return self.arithmetic.word(self.builder, values)
+
+    def _look_at(self, value: ir.Value) -> None:
+        """Remembers bits of what does not fit i16, where pairs are guarded."""
+        if not self.arithmetic.guarded:
+            return
+        room = self._outside[lanes_of(value)]
+        builder = self.builder
+        above = builder.lshr(builder.add(value, constant(value.type, 1 << 15)), constant(value.type, 16))
+        builder.store(builder.or_(builder.load(room, typ=value.type, align=64), above), room, align=64)
+
+    def begin_to_look(self) -> None:
+        """Forgets what was outside of i16."""
+        for lanes, room in self._outside.items():
+            self.builder.store(constant(vector(I32, lanes), 0), room, align=64)
+
+    def has_outside(self) -> ir.Value:
+        """Whether anything that was packed since does not fit i16."""
+        builder, found = self.builder, ir.Constant(ir.IntType(1), 0)
+        for lanes, room in self._outside.items():
+            bits = ir.IntType(32 * (lanes or 1))
+            seen = builder.icmp_unsigned("!=", builder.load(room, typ=bits, align=64), ir.Constant(bits, 0))
+            found = builder.or_(found, seen)
+        return found
+
+    def one_by_one(self) -> Space:
+        """The same function, with products added without pairs."""
+        other = copy.copy(self)
+        other.tiling = self.tiling.one_by_one()
+        other.arithmetic = other.tiling.arithmetic
+        return other
 
     def evaluate(self, graph: ScalarGraph, leaf: Leaf, lanes: int | None) -> tuple[ir.Value, ...]:
         """A scalar graph's results."""
@@ -148,15 +206,17 @@ class Space:
             return value
         return self.least(value, self.builder.sub(valid, ir.Constant(I64, 1)))
 
-    def load(self, pointer: ir.Value, element: str, stride: Index, valid: ir.Value | None) -> ir.Value:
+    def load(
+        self, pointer: ir.Value, element: str, stride: Index, valid: ir.Value | None, lanes: int | None = None
+    ) -> ir.Value:
         """Elements `stride` apart as register values; a scalar for stride 0. Never reads beyond the last valid lane."""
-        lanes, builder = self.tiling.lanes, self.builder
+        lanes, builder = lanes or self.tiling.lanes, self.builder
         if stride == 0:
             return load(builder, pointer, element)
         if stride == 1 and valid is None:
             return load(builder, pointer, element, lanes)
-        if stride in (1, 2) and element == "f32" and (valid is None or self.masks):
-            return self._load_spread(pointer, int(str(stride)), valid)
+        if (stride == 2 and valid is None) or (stride in (1, 2) and element == "f32" and self.masks):
+            return self._load_spread(pointer, element, int(str(stride)), valid)
         result = ir.Constant(vector(REGISTER_TYPES[element], lanes), ir.Undefined)
         for number in range(lanes):
             offset = self.scaled(self.lane(number, valid), stride)
@@ -164,27 +224,29 @@ class Space:
             result = builder.insert_element(result, one, ir.Constant(I32, number))
         return result
 
-    def _load_spread(self, pointer: ir.Value, stride: int, valid: ir.Value | None) -> ir.Value:
-        """f32 elements 1 or 2 apart, by loads that stay between the first and the last valid one."""
+    def _load_spread(self, pointer: ir.Value, element: str, stride: int, valid: ir.Value | None) -> ir.Value:
+        """Elements 1 or 2 apart, by loads that stay between the first and the last valid one; f32 if not all are."""
         lanes, builder = self.tiling.lanes, self.builder
-        low = self._load_masked(pointer, 0, stride, valid)
+        low = self._load_masked(pointer, element, 0, stride, valid)
         if stride == 1:
             return low
         # lanes 0, 2, 4, … of the first vector; the second begins at lane `lanes - 1` so that it ends with the last one
-        high_pointer = self.move(pointer, ir.Constant(I64, lanes - 1), "f32")
-        high = self._load_masked(high_pointer, lanes - 1, stride, valid)
+        high_pointer = self.move(pointer, ir.Constant(I64, lanes - 1), element)
+        high = self._load_masked(high_pointer, element, lanes - 1, stride, valid)
         picks = [2 * n if 2 * n < lanes else 2 * n + 1 for n in range(lanes)]
         mask = ir.Constant(ir.VectorType(I32, lanes), [ir.Constant(I32, p) for p in picks])
         return builder.shuffle_vector(low, high, mask)
 
-    def _load_masked(self, pointer: ir.Value, first: int, stride: int, valid: ir.Value | None) -> ir.Value:
-        """f32 elements `first, first + 1, …` of those up to the last valid lane's; zeros beyond."""
+    def _load_masked(
+        self, pointer: ir.Value, element: str, first: int, stride: int, valid: ir.Value | None
+    ) -> ir.Value:
+        """Elements `first, first + 1, …` of those up to the last valid lane's; zeros beyond, where they are f32."""
         lanes, builder = self.tiling.lanes, self.builder
         if valid is None:
-            return load(builder, pointer, "f32", lanes)
+            return load(builder, pointer, element, lanes)
         mask = self._mask(first, self.scaled(builder.sub(valid, ir.Constant(I64, 1)), stride))
-        type_ = vector(F32, lanes)
-        typed = ir.Constant(type_, [ir.Constant(F32, 0.0)] * lanes)
+        type_ = vector(REGISTER_TYPES["f32"], lanes)
+        typed = constant(type_, 0.0)
         name = f"llvm.masked.load.v{lanes}f32.p0"
         return intrinsic(builder, name, type_, [pointer, ir.Constant(I32, 4), mask, typed])
 
@@ -199,11 +261,13 @@ class Space:
         """Whether the target loads and stores some lanes of a vector in one instruction."""
         return self.function.hardware.vector_bytes >= 32
 
-    def store_masked(self, value: ir.Value, pointer: ir.Value, valid: ir.Value) -> None:
-        """The first `valid` lanes of a vector of f32 to neighbouring elements."""
+    def store_masked(self, value: ir.Value, pointer: ir.Value, element: str, valid: ir.Value) -> None:
+        """The first `valid` lanes of a vector to neighbouring elements; LLVM makes branches where no instruction is."""
         mask = self._mask(0, self.builder.sub(valid, ir.Constant(I64, 1)))
-        name = f"llvm.masked.store.v{self.tiling.lanes}f32.p0"
-        intrinsic(self.builder, name, ir.VoidType(), [value, pointer, ir.Constant(I32, 4), mask])
+        if element == "i1":
+            value = self.builder.zext(value, vector(memory_type(element), self.tiling.lanes))
+        name = f"llvm.masked.store.{suffix(value.type)}.p0"
+        intrinsic(self.builder, name, ir.VoidType(), [value, pointer, ir.Constant(I32, size_of(element)), mask])
 
     def store(self, value: ir.Value, pointer: ir.Value, element: str, stride: Index) -> None:
         """A vector to elements `stride` apart."""
@@ -216,13 +280,17 @@ class Space:
             store(self.builder, one, self.move(pointer, offset, element), element)
 
     def multiply_add(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
-        """The sum a · b + c, in one instruction where the target has it."""
-        lanes = self.tiling.lanes
-        return intrinsic(self.builder, f"llvm.fmuladd.v{lanes}f32", vector(F32, lanes), [a, b, c])
+        """The sum a · b + c, lane by lane."""
+        return self.arithmetic.multiply_add(self.builder, a, b, c)
 
     def initial(self) -> ir.Value:
         """What every lane's sum starts from."""
-        return constant(vector(F32, self.tiling.lanes), self.contraction.init)
+        return self.arithmetic.constant(self.contraction.init, self.tiling.lanes)
+
+    @property
+    def vector(self) -> ir.Type:
+        """A vector of sums, or of a panel's words."""
+        return vector(self.arithmetic.type, self.tiling.lanes)
 
     def pointers(self, factor: Factor, position: Position) -> list[ir.Value]:
         """Where each read of a factor is at this position."""

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
-from substitute.codegen.llvm.elements import constant, load, splat, vector
+from substitute.codegen.llvm.elements import load, splat
 from substitute.codegen.llvm.function import I32, I64
 
-from .panel import place
-from .space import F32, Position, Slot, Space
-from .tiling import MOST_UNROLLED, count_of
+from .panel import place, row_place
+from .space import Position, Slot, Space
+from .tiling import MOST_UNROLLED, count_of, runs_along
 from .views import Axis
 
 STREAMED_DEPTHS = 8
@@ -33,7 +33,7 @@ def packed_tile(
     with space.function.loop(0, count, carried=sums) as loop:
         current = list(loop.carried)
         places = [place(space, panel, loop.index, j) for j in range(tiling.vectors)]
-        columns = [space.builder.load(p, align=4 * tiling.lanes, typ=vector(F32, tiling.lanes)) for p in places]
+        columns = [space.builder.load(p, align=4 * tiling.lanes, typ=space.vector) for p in places]
         offsets = [depth_offset(space, at, table, loop.index) for at in range(len(factor.reads))]
         for row, pointers in enumerate(rows):
             moved = [
@@ -44,6 +44,23 @@ def packed_tile(
             for j, column in enumerate(columns):
                 at = row * tiling.vectors + j
                 current[at] = space.multiply_add(one, column, current[at])
+        loop.carry(*current)
+    return list(loop.results)
+
+
+def words_tile(space: Space, panel: ir.Value, rows: ir.Value, count: ir.Value, sums: Sums) -> Sums:
+    """Adds `count` words of a panel, whose tile of rows is packed as well: one load and broadcast per row."""
+    tiling, arithmetic = space.tiling, space.arithmetic
+    with space.function.loop(0, count, carried=sums) as loop:
+        current = list(loop.carried)
+        places = [place(space, panel, loop.index, j) for j in range(tiling.vectors)]
+        columns = [space.builder.load(p, align=4 * tiling.lanes, typ=space.vector) for p in places]
+        for row in range(tiling.row_tile):
+            where = row_place(space, rows, row, loop.index)
+            one = splat(space.builder, space.builder.load(where, align=4, typ=arithmetic.type), tiling.lanes)
+            for j, column in enumerate(columns):
+                at = row * tiling.vectors + j
+                current[at] = arithmetic.multiply_add_words(space.builder, one, column, current[at])
         loop.carry(*current)
     return list(loop.results)
 
@@ -134,9 +151,9 @@ def stream(space: Space, row: Position, tile: ir.Value, base: Position, sums: ir
         ]
         with function.loop(0, last) as loop:
             slot = space.slot(builder.add(first, loop.index))
-            where = space.move(sums, builder.mul(loop.index, ir.Constant(I64, tiling.lanes)), "f32")
+            where = space.move(sums, builder.mul(loop.index, ir.Constant(I64, tiling.lanes)), space.arithmetic.element)
             columns = space.pointers(wide, {**base, **slot.position})
-            value = builder.load(where, align=4 * tiling.lanes, typ=vector(F32, tiling.lanes))
+            value = builder.load(where, align=4 * tiling.lanes, typ=space.vector)
             for one, depth in zip(ones, depths, strict=True):
                 pointers = space.advance(wide, columns, depth)
                 other = space.factor(tiling.vector, pointers, tiling.vector_axis, slot.valid)
@@ -154,7 +171,7 @@ def stream(space: Space, row: Position, tile: ir.Value, base: Position, sums: ir
         return nothing
 
     with function.loop(0, last) as loop:
-        where = space.move(sums, builder.mul(loop.index, ir.Constant(I64, tiling.lanes)), "f32")
+        where = space.move(sums, builder.mul(loop.index, ir.Constant(I64, tiling.lanes)), space.arithmetic.element)
         builder.store(space.initial(), where, align=4 * tiling.lanes)
     _over_depth(space, tiling.depth[:-1], {}, [], run)
 
@@ -176,18 +193,21 @@ def dot_tile(space: Space, rows: Sequence[Position], slot: Slot, base: Position,
             start = builder.add(slot.position[tiling.vector_axis], lane)
             columns.append(space.pointers(factors[wide], {**base, **slot.position, tiling.vector_axis: start}))
         count = space.function.index(inner.size)
-        whole = builder.mul(builder.udiv(count, ir.Constant(I64, lanes)), ir.Constant(I64, lanes))
+        arithmetic, step = space.arithmetic, lanes * space.arithmetic.depths
+        whole = builder.mul(builder.udiv(count, ir.Constant(I64, step)), ir.Constant(I64, step))
 
         def products(position: Position, axis: Axis | None, totals: Sums) -> Sums:
-            lefts = [space.factor(narrow, space.advance(factors[narrow], p, position), axis, None) for p in broadcast]
-            rights = [space.factor(wide, space.advance(factors[wide], p, position), axis, None) for p in columns]
+            def values(which: int, pointers: list[ir.Value]) -> ir.Value:
+                moved = space.advance(factors[which], pointers, position)
+                return space.words(which, moved, axis) if axis else space.factor(which, moved, None)
+
+            lefts, rights = [values(narrow, p) for p in broadcast], [values(wide, p) for p in columns]
             pairs = [(a, b) for a in lefts for b in rights]
-            if axis:
-                return [space.multiply_add(a, b, c) for (a, b), c in zip(pairs, totals, strict=True)]
-            return [builder.fadd(builder.fmul(a, b), c) for (a, b), c in zip(pairs, totals, strict=True)]
+            add = arithmetic.multiply_add_words if axis else arithmetic.multiply_add
+            return [add(builder, a, b, c) for (a, b), c in zip(pairs, totals, strict=True)]
 
         def vectors(position: Position, totals: Sums) -> Sums:
-            with space.function.loop(0, whole, lanes, carried=totals) as loop:
+            with space.function.loop(0, whole, step, carried=totals) as loop:
                 loop.carry(*products({**position, inner: loop.index}, inner, list(loop.carried)))
             return list(loop.results)
 
@@ -196,28 +216,28 @@ def dot_tile(space: Space, rows: Sequence[Position], slot: Slot, base: Position,
                 loop.carry(*products({**position, inner: loop.index}, None, list(loop.carried)))
             return list(loop.results)
 
-        zeros = [constant(vector(F32, lanes), 0.0)] * (len(rows) * width)
+        zeros = [arithmetic.constant(0, lanes)] * (len(rows) * width)
         totals = _over_depth(space, outer, {}, zeros, vectors)
-        start = ir.Constant(F32, space.contraction.init)
-        singles = [builder.fadd(start, add_lanes(builder, t)) for t in totals]
-        if not isinstance(inner.size, int) or inner.size % lanes:
+        start = arithmetic.constant(space.contraction.init, None)
+        singles = [arithmetic.add(builder, start, add_lanes(space, t)) for t in totals]
+        if not isinstance(inner.size, int) or inner.size % step:
             singles = _over_depth(space, outer, {}, singles, rest)
         for number, value in enumerate(singles):
             row, column = divmod(number, width)
             offset = builder.add(group.index, ir.Constant(I64, column))
             offset = builder.add(builder.mul(at, ir.Constant(I64, lanes)), offset)
-            builder.store(value, space.move(place(space, sums, ir.Constant(I64, row), 0), offset, "f32"), align=4)
+            row_sums = place(space, sums, ir.Constant(I64, row), 0)
+            builder.store(value, space.move(row_sums, offset, arithmetic.element), align=4)
 
 
 def _contiguous(space: Space) -> Axis:
     """The axis of the depth along which every read is contiguous."""
-    reads = [a for f in space.contraction.factors for a in f.addresses]
-    return next(axis for axis in space.tiling.depth if all(axis.stride(r) == 1 for r in reads))
+    return next(axis for axis in space.tiling.depth if runs_along(axis, space.contraction.factors))
 
 
-def add_lanes(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+def add_lanes(space: Space, value: ir.Value) -> ir.Value:
     """The sum of a vector's lanes, by halves."""
-    lanes = value.type.count
+    builder, lanes = space.builder, value.type.count
     while lanes > 1:
         lanes //= 2
         picks = [ir.Constant(I32, n) for n in range(lanes)]
@@ -225,7 +245,7 @@ def add_lanes(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
         halves = [
             builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(I32, lanes), p)) for p in (picks, upper)
         ]
-        value = builder.fadd(*halves)
+        value = space.arithmetic.add(builder, *halves)
     return builder.extract_element(value, ir.Constant(I32, 0))
 
 
@@ -233,7 +253,8 @@ def load_sums(space: Space, sums: ir.Value, row: ir.Value) -> Sums:
     """A tile's vectors from the buffer of sums, its first row being `row`."""
     tiling, builder = space.tiling, space.builder
     rows = [builder.add(row, ir.Constant(I64, r)) for r in range(tiling.row_tile)]
-    return [load(builder, place(space, sums, r, j), "f32", tiling.lanes) for r in rows for j in range(tiling.vectors)]
+    places = [place(space, sums, r, j) for r in rows for j in range(tiling.vectors)]
+    return [load(builder, where, space.arithmetic.element, tiling.lanes) for where in places]
 
 
 def store_sums(space: Space, sums: ir.Value, row: ir.Value, values: Sums) -> None:

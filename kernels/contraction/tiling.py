@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -10,13 +11,16 @@ from substitute.codegen.llvm.function import Hardware
 from substitute.model.dispatch import Target
 from substitute.model.index import Index, apply, mul, product
 
-from .views import Address, Axis, Contraction
+from .arithmetic import Arithmetic, multiplies_pairs
+from .views import Address, Axis, Contraction, Factor
 
 Mode = Literal["packed", "direct", "dot", "stream"]
 UNKNOWN_SIZE = 256
 """What a size that is only known at launch is taken for in estimates."""
 PANEL_BYTES = 16 * 1024
 """A packed panel: half of a 32 KB first-level cache. IREE's workers have little stack: all buffers stay below 28 KB."""
+INTEGER_PANEL_BYTES = 12 * 1024
+"""A panel of integers, beside which lies a tile's packed rows."""
 SUMS_BYTES = 8 * 1024
 """The sums of one block of rows under one tile of columns."""
 WORKGROUP_MACS = 4_000_000
@@ -75,6 +79,7 @@ class Tiling(Roles):
     """Tiles along the columns per workgroup."""
     batch_block: int
     """Positions of the batch per workgroup."""
+    arithmetic: Arithmetic
     stacked: bool
     """The vectors of a tile lie side by side along `columns[-2]`, not along the vector axis."""
 
@@ -88,6 +93,16 @@ class Tiling(Roles):
         """Vectors per row of the output: each row of the vector axis takes whole vectors."""
         return product((count_of(self.columns[:-1]), apply("ceildiv", self.vector_axis.size, self.lanes)))
 
+    def one_by_one(self) -> Tiling:
+        """The same tiles without pairs, in buffers of the same size."""
+        single = Arithmetic(element=self.arithmetic.element)
+        return dataclasses.replace(self, arithmetic=single, depth_panel=self.panel_words)
+
+    @property
+    def panel_words(self) -> int:
+        """Words along the depth of a panel."""
+        return -(-self.depth_panel // self.arithmetic.depths)
+
     def __str__(self) -> str:
         width = self.vectors * self.lanes
         what = {
@@ -97,7 +112,9 @@ class Tiling(Roles):
             "stream": "columns in long rows",
         }[self.mode]
         panel = f", panels of {self.depth_panel}" if self.mode == "packed" else ""
-        return f"{self.row_tile}×{width} tiles of {self.lanes}-lane f32, {what}{panel}"
+        pairs = " in pairs of i16" if self.arithmetic.depths > 1 and self.mode in ("packed", "dot") else ""
+        element = self.arithmetic.element + pairs
+        return f"{self.row_tile}×{width} tiles of {self.lanes}-lane {element}, {what}{panel}"
 
 
 def guess(size: Index) -> int:
@@ -120,7 +137,15 @@ def choose(contraction: Contraction, target: Target) -> Tiling:
             if contraction.moves(axis, vector):
                 roles = _roles(contraction, axis, vector)
                 candidates.append((_cost(contraction, roles, lanes, registers(target)), roles))
-    return _shape(min(candidates, key=lambda pair: pair[0])[1], lanes, registers(target))
+    roles = min(candidates, key=lambda pair: pair[0])[1]
+    return _shape(roles, lanes, registers(target), _arithmetic(contraction, roles, target))
+
+
+def _arithmetic(c: Contraction, roles: Roles, target: Target) -> Arithmetic:
+    """How products are added; only panels can be guarded."""
+    if c.element == "i32" and multiplies_pairs(target) and (c.fits_pairs or roles.mode == "packed"):
+        return Arithmetic(element="i32", depths=2, guarded=not c.fits_pairs)
+    return Arithmetic(element=c.element)
 
 
 def count_of(axes: Iterable[Axis]) -> Index:
@@ -220,33 +245,44 @@ def _mode(c: Contraction, axis: Axis, vector: int, rows: list[Axis], depth: list
 
 def _both_along_depth(c: Contraction, depth: list[Axis]) -> bool:
     """Whether both factors lie contiguous along one loop of the depth that is long enough for vectors."""
-    reads = [a for f in c.factors for a in f.addresses]
-    return any(all(a.stride(r) == 1 for r in reads) and guess(a.size) >= 32 for a in depth)
+    return any(runs_along(axis, c.factors) and guess(axis.size) >= 32 for axis in depth)
 
 
-def _shape(roles: Roles, lanes: int, count: int) -> Tiling:
+def runs_along(axis: Axis, factors: Iterable[Factor]) -> bool:
+    """Whether each of these factors lies contiguous along the axis, but for reads that it does not move."""
+    strides = [[axis.stride(address) for address in factor.addresses] for factor in factors]
+    return all(1 in along and all(s in (0, 1) for s in along) for along in strides)
+
+
+def _shape(roles: Roles, lanes: int, count: int, arithmetic: Arithmetic) -> Tiling:
     """Tile, block and panel sizes for `count` vector registers."""
     row_count, depth, batch = count_of(roles.rows), count_of(roles.depth), max(1, guess(count_of(roles.batch)))
     slots = guess(count_of(roles.columns[:-1])) * -(-guess(roles.columns[-1].size) // lanes)
     unrolled = depth if isinstance(depth, int) and depth <= MOST_UNROLLED and roles.mode == "direct" else 0
-    row_tile, vectors, _ = _register_tile(roles.mode, guess(row_count), slots, count, unrolled)
+    # a product of integers waits in a register of its own before it is added
+    free = count - 1 if arithmetic.is_integer else count
+    row_tile, vectors, _ = _register_tile(roles.mode, guess(row_count), slots, free, unrolled)
     height = _stack(roles.columns, row_tile, unrolled)
     vectors = height or vectors
     if roles.mode == "stream":
         known = isinstance(count_of(roles.columns), int)
         vectors = max(1, min(SUMS_BYTES // (4 * lanes), -(-slots // 4))) if known else 64
     row_block = _row_block(row_count, row_tile, vectors * lanes)
-    panel = PANEL_BYTES // (4 * vectors * lanes) if roles.mode == "packed" else 1
+    room = INTEGER_PANEL_BYTES if arithmetic.is_integer else PANEL_BYTES
+    # panels of integers begin where a vector of words does, so that rows are packed by vectors
+    grain = arithmetic.depths * lanes if arithmetic.is_integer else 4
+    panel = room * arithmetic.depths // (4 * vectors * lanes) // grain * grain if roles.mode == "packed" else 1
     if isinstance(depth, int):
         panels = -(-depth // panel)
-        panel = min(depth, -(-depth // panels + 3) // 4 * 4) if panels > 1 else depth
+        panel = min(depth, -(-depth // panels + grain - 1) // grain * grain) if panels > 1 else depth
     tile_count = -(-slots // vectors)
     tiles = _tiles_per_group(guess(row_count), row_block, guess(depth), vectors * lanes, tile_count, batch)
     work = max(1, min(guess(row_count), row_block) * guess(depth) * tiles * vectors * lanes)
     return Tiling(
         mode=roles.mode, vector=roles.vector, batch=roles.batch, rows=roles.rows, columns=roles.columns,
         depth=roles.depth, lanes=lanes, row_tile=row_tile, vectors=vectors, row_block=row_block, depth_panel=panel,
-        tiles=tiles, batch_block=max(1, min(FEWEST_MACS // work, batch // 4)), stacked=height > 0,
+        tiles=tiles, batch_block=max(1, min(FEWEST_MACS // work, batch // 4)), arithmetic=arithmetic,
+        stacked=height > 0,
     )  # fmt: skip
 
 

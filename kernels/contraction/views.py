@@ -10,10 +10,14 @@ from substitute.model.index import Index, add, mul, product
 from substitute.model.ops import OPERATIONS
 from substitute.model.scalar import Scalar
 
+from .ranges import fits_i16
+
 FACTOR_OPS = frozenset(("read", "constant", "index", "size", *(n for n, o in OPERATIONS.items() if o.is_repeatable)))
 """What a factor may be computed with: cheap operations, for a factor is computed again for every tile that uses it."""
 READABLE = frozenset(("f32", "f16", "bf16", "f64", "i1", "i8", "i16", "i32", "i64"))
 """Elements that are addressed one by one."""
+SUMS = {"f32": ("arith.addf", "arith.mulf"), "i32": ("arith.addi", "arith.muli"), "i64": ("arith.addi", "arith.muli")}
+"""For each type of a sum its combiner and its product."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +92,21 @@ class Contraction:
         return self.core.kinds[axis.loops[0]] == "parallel"
 
     @property
-    def init(self) -> float:
+    def element(self) -> str:
+        """The type in which sums are added: `f32`, or `i32` for all integers."""
+        return "f32" if self.core.combiner == "arith.addf" else "i32"
+
+    @property
+    def fits_pairs(self) -> bool:
+        """Whether both factors are integers that fit i16."""
+        return self.element == "i32" and all(fits_i16(self.core.expr, f.root) for f in self.factors)
+
+    @property
+    def init(self) -> float | int:
         """What every sum starts from."""
-        return float(self.core.init or 0)
+        if self.element == "f32":
+            return float(self.core.init or 0)
+        return (int(self.core.init or 0) + (1 << 31)) % (1 << 32) - (1 << 31)
 
 
 def read(program: Program) -> Contraction | str:
@@ -98,13 +114,13 @@ def read(program: Program) -> Contraction | str:
     if len(program.cores) != 1 or not isinstance(program.cores[0], Nest):
         return "the dispatch is not one reduction"
     core = program.cores[0]
-    if core.combiner != "arith.addf" or core.type is None or core.type.element != "f32":
-        return "the reduction is not a sum of f32"
+    if core.type is None or SUMS.get(core.type.element, ("",))[0] != core.combiner:
+        return "the reduction is not a sum of f32, i32 or i64"
     if not isinstance(core.init, (int, float)):
         return "the sum does not start from a constant"
     if "parallel" not in core.kinds:
         return "the sum has no parallel loop"
-    factors = _factors(core)
+    factors = _factors(core, core.type.element)
     if isinstance(factors, str):
         return factors
     results = tuple(_result(core, nest) for nest in program.stores)
@@ -114,6 +130,8 @@ def read(program: Program) -> Contraction | str:
     stored = tuple(r for r in results if isinstance(r, Result))
     if not stored:
         return "nothing is stored"
+    if core.type.element == "i64" and not all(_uses_lower_half(r) for r in stored):
+        return "a result uses more than the lower 32 bits of a sum of i64"
     contraction = Contraction(core=core, factors=factors, axes=_axes(core, factors, stored), results=stored)
     parallel = [axis for axis in contraction.axes if contraction.is_parallel(axis)]
     if all(contraction.moves(axis, 0) and contraction.moves(axis, 1) for axis in parallel):
@@ -133,12 +151,12 @@ def linearize(view: View, access: tuple[Linear, ...], loops: Mapping[int, int] |
     return Address(view=view, constant=constant, strides=tuple(sorted((k, s) for k, s in strides.items() if s != 0)))
 
 
-def _factors(core: Nest) -> tuple[Factor, Factor] | str:
+def _factors(core: Nest, element: str) -> tuple[Factor, Factor] | str:
     """Both sides of the product, or why there is no product."""
     nodes = core.expr.nodes
     root = nodes[core.expr.results[0]]
-    if root.op != "arith.mulf" or root.type != "f32":
-        return f"the sum is over {root.op}, not over a product of f32"
+    if root.op != SUMS[element][1] or root.type != element:
+        return f"the sum is over {root.op}, not over a product of {element}"
     sides = []
     for operand in root.operands:
         below = [nodes[at] for at in sorted(core.expr.depends_on(operand))]
@@ -196,6 +214,20 @@ def _result(core: Nest, nest: Nest) -> Result | str:
         nest=nest, loops=tuple(loops[at] for at in range(len(nest.sizes))), reads=reads,
         writes=tuple(linearize(w.view, w.access, loops) for w in nest.writes),
     )  # fmt: skip
+
+
+def _uses_lower_half(result: Result) -> bool:
+    """Whether all that becomes of the sum is a truncation to at most 32 bits."""
+    nodes = result.nest.expr.nodes
+    sums = {
+        at
+        for at, node in enumerate(nodes)
+        if node.op == "read" and isinstance(result.nest.reads[int(str(node.attribute))].source, int)
+    }
+    users = [node for node in nodes if sums & set(node.operands)]
+    return not sums & set(result.nest.expr.results) and all(
+        node.op == "arith.trunci" and node.type in ("i1", "i8", "i16", "i32") for node in users
+    )
 
 
 def _axes(core: Nest, factors: Iterable[Factor], results: tuple[Result, ...]) -> tuple[Axis, ...]:

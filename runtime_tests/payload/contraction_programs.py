@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import mmap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +32,10 @@ from substitute.model.plan import Generated, Match, Parameter, Request, Substitu
 from substitute.model.scalar import GraphBuilder
 from substitute.payload.llvm.optimize import to_bitcode
 
-NUMPY = {"f32": np.float32, "f16": np.float16, "bf16": ml_dtypes.bfloat16, "i32": np.int32}
+NUMPY = {
+    "f32": np.float32, "f16": np.float16, "bf16": ml_dtypes.bfloat16, "i8": np.int8, "u8": np.uint8, "i16": np.int16,
+    "i32": np.int32, "i64": np.int64,
+}  # fmt: skip
 POISON = 0xA5
 MARGIN = 256
 """Poisoned elements around every output."""
@@ -48,6 +52,19 @@ def target(features: str | None = None, triple: str = "x86_64-unknown-unknown-ea
 HOST = target()
 OLD = target("+sse,+sse2", cpu="x86-64")
 """No FMA, no masked loads, four lanes."""
+
+
+def _trunc(g: GraphBuilder, x: int) -> int:
+    return g.add("arith.trunci", "i32", (x,))
+
+
+def _requantize(g: GraphBuilder, x: int) -> int:
+    real = g.add("arith.sitofp", "f32", (x,))
+    scaled = g.add("arith.mulf", "f32", (real, g.add("constant", "f32", (), 2.0**-6)))
+    whole = g.add("math.roundeven", "f32", (scaled,))
+    least = g.add("arith.maxnumf", "f32", (whole, g.add("constant", "f32", (), 0.0)))
+    most = g.add("arith.minnumf", "f32", (least, g.add("constant", "f32", (), 255.0)))
+    return g.add("arith.fptoui", "i8", (most,))
 
 
 def _relu(g: GraphBuilder, x: int) -> int:
@@ -73,6 +90,8 @@ EPILOGUES: dict[str, tuple[Callable[[GraphBuilder, int], int], Callable[..., Any
     "bias": (_add_extra, lambda x, *e: x + e[0]),
     "bias, relu": (lambda g, x: _relu(g, _add_extra(g, x)), lambda x, *e: np.maximum(x + e[0], 0)),
     "tanh": (_tanh_scaled, lambda x, *e: np.tanh(x * 0.125)),
+    "trunc": (_trunc, lambda x, *e: x),
+    "requantize": (_requantize, lambda x, *e: np.clip(np.rint(x * 2.0**-6), 0, 255)),
     "index": (_plus_index, lambda x, *e: x + np.arange(x.shape[0]).reshape(-1, *[1] * (x.ndim - 1))),
 }
 
@@ -97,6 +116,9 @@ class Case:
     swapped: bool = False
     init: float = 0.0
     left_relu: bool = False
+    sums: str = "f32"
+    zero_points: tuple[int, int] = (0, 0)
+    """Constants that are subtracted from integer factors."""
     claimed: dict[str, int] = field(default_factory=dict)
     """Sizes that the program has instead of the true ones: for tests that need a wrong program."""
 
@@ -111,6 +133,11 @@ class Case:
     def depth(self) -> int:
         """Products per sum."""
         return int(np.prod([n for a, n in self.sizes.items() if a not in self.maps[2].split(",")]))
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether integers are multiplied."""
+        return self.sums != "f32"
 
     def __str__(self) -> str:
         return " ".join([self.spec, "x".join(map(str, self.sizes.values())), self.left, self.right, self.epilogue])
@@ -171,22 +198,31 @@ def build(case: Case) -> Program:
     b, (left, right, out) = _Builder(case), case.maps
     reads = []
     for axes, element in ((left, case.left), (right, case.right)):
-        view = b.view(axes, element)
+        view = b.view(axes, element.replace("u", "i"))
         reads.append(Read(source=view, access=_access(axes, b.names), type=view.type))
     g = GraphBuilder()
     factors = []
     for at, element in enumerate((case.left, case.right)):
-        value = g.add("read", element, (), at)
-        value = value if element == "f32" else g.add("arith.extf", "f32", (value,))
+        value = g.add("read", element.replace("u", "i"), (), at)
+        if case.is_integer:
+            extend = "arith.extui" if element[0] == "u" else "arith.extsi"
+            value = value if element == case.sums else g.add(extend, case.sums, (value,))
+            if case.zero_points[at]:
+                zero = g.add("constant", case.sums, (), case.zero_points[at])
+                value = g.add("arith.subi", case.sums, (value, zero))
+        else:
+            value = value if element == "f32" else g.add("arith.extf", "f32", (value,))
         factors.append(_relu(g, value) if at == 0 and case.left_relu else value)
-    root = g.add("arith.mulf", "f32", tuple(reversed(factors)) if case.swapped else tuple(factors))
+    product = "arith.muli" if case.is_integer else "arith.mulf"
+    root = g.add(product, case.sums, tuple(reversed(factors)) if case.swapped else tuple(factors))
     parallel = out.split(",")
     shape = tuple(b.sizes[a] for a in parallel)
-    sums = TensorType(shape=shape, element="f32")
+    sums = TensorType(shape=shape, element=case.sums)
     core = Nest(
         sizes=tuple(b.sizes[a] for a in b.names),
         kinds=tuple("parallel" if a in parallel else "reduction" for a in b.names),
-        reads=tuple(reads), expr=g.graph((root,)), combiner="arith.addf", init=case.init,
+        reads=tuple(reads), expr=g.graph((root,)), combiner="arith.addi" if case.is_integer else "arith.addf",
+        init=int(case.init) if case.is_integer else case.init,
         target=_access(out, b.names), temporary=0, type=sums,
     )  # fmt: skip
     inputs = [Read(source=0, access=_access(out, parallel), type=sums)]
@@ -194,10 +230,11 @@ def build(case: Case) -> Program:
         view = b.view(case.extra, "f32")
         inputs.append(Read(source=view, access=_access(case.extra, parallel), type=view.type))
     g = GraphBuilder()
-    value = EPILOGUES[case.epilogue][0](g, g.add("read", "f32", (), 0))
-    value = value if case.out == "f32" else g.add("arith.truncf", case.out, (value,))
+    value = EPILOGUES[case.epilogue][0](g, g.add("read", case.sums, (), 0))
+    if not case.is_integer:
+        value = value if case.out == "f32" else g.add("arith.truncf", case.out, (value,))
     writes = tuple(
-        Write(view=b.view(axes or out, case.out, case.padding), access=_access(axes or out, parallel))
+        Write(view=b.view(axes or out, case.out.replace("u", "i"), case.padding), access=_access(axes or out, parallel))
         for axes in case.stored
     )
     store = Nest(
@@ -238,24 +275,24 @@ def generate(case: Case, on: Target = HOST) -> tuple[Request, Generated]:
     return made, contraction.generate(made)
 
 
-def reference(case: Case, arrays: Sequence[Any], *, magnitude: bool = False) -> Any:
-    """The sums in float64, without the epilogue; with `magnitude`, the sums of the products' absolute values."""
+def reference(case: Case, arrays: Sequence[Any], *, magnitude: bool = False, kind: Any = np.float64) -> Any:
+    """The sums in `kind`, without the epilogue; with `magnitude`, the sums of the products' absolute values."""
     left, right, out = case.maps
     names = list(case.sizes)
     grids = np.meshgrid(*(np.arange(case.sizes[a]) for a in names), indexing="ij", sparse=True)
 
     def element(array: Any, axes: str) -> Any:
-        return array.astype(np.float64)[
+        return array.astype(kind)[
             tuple(sum(grids[loop] * int(str(f)) for loop, f in c.terms) for c in _access(axes, names))
         ]
 
-    a = np.maximum(element(arrays[0], left), 0) if case.left_relu else element(arrays[0], left)
-    product = a * element(arrays[1], right)
+    values = [element(a, axes) - zero for a, axes, zero in zip(arrays, (left, right), case.zero_points, strict=False)]
+    product = (np.maximum(values[0], 0) if case.left_relu else values[0]) * values[1]
     product = np.broadcast_to(np.abs(product) if magnitude else product, tuple(case.sizes.values()))
     parallel = out.split(",")
     total = product.sum(axis=tuple(at for at, a in enumerate(names) if a not in parallel))
     kept = [a for a in names if a in parallel]
-    return total.transpose([kept.index(a) for a in parallel]) + case.init
+    return total.transpose([kept.index(a) for a in parallel]) + kind(case.init)
 
 
 def expected(case: Case, arrays: Sequence[Any]) -> list[Any]:
@@ -270,6 +307,14 @@ def expected(case: Case, arrays: Sequence[Any]) -> list[Any]:
     return [value.transpose([parallel.index(a) for a in (axes or case.maps[2]).split(",")]) for axes in case.stored]
 
 
+def expected_integers(case: Case, arrays: Sequence[Any]) -> list[Any]:
+    """Each result of a case of integers, whose sums wrap around in i32."""
+    left, right = (a.astype(np.int64) - z for a, z in zip(arrays[:2], case.zero_points, strict=True))
+    exact = reference(dataclasses.replace(case, zero_points=(0, 0)), [left, right], kind=np.int64)
+    wrapped = exact.astype(np.int64).astype(np.uint32).astype(np.int32)
+    return [np.asarray(EPILOGUES[case.epilogue][1](wrapped)).astype(NUMPY[case.out])]
+
+
 def inputs(case: Case, seed: int, *, integers: bool) -> list[Any]:
     """Left, right and extra: small integers, whose sums are exact, or normally distributed numbers."""
     random = np.random.default_rng(seed)
@@ -278,7 +323,13 @@ def inputs(case: Case, seed: int, *, integers: bool) -> list[Any]:
     made = []
     for axes, element in wanted:
         shape = extent(axes, case.sizes)
-        values = random.integers(-4, 5, shape) if integers else random.standard_normal(shape)
+        if np.issubdtype(NUMPY[element], np.integer):
+            bounds = np.iinfo(NUMPY[element])
+            # many of the extremes, whose products and sums are the largest
+            values = random.integers(bounds.min, bounds.max + 1, shape, NUMPY[element])
+            values = np.where(random.random(shape) < 0.5, random.choice([bounds.min, bounds.max], shape), values)
+        else:
+            values = random.integers(-4, 5, shape) if integers else random.standard_normal(shape)
         made.append(np.asarray(values).astype(NUMPY[element]))
     return made
 

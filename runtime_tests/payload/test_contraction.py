@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 pytest.importorskip("llvmlite.binding")
 from kernels.contraction import generator as contraction
+from kernels.contraction import space
 from runtime_tests.payload.contraction_programs import (
     HOST,
     NUMPY,
@@ -23,6 +26,7 @@ from runtime_tests.payload.contraction_programs import (
     Memory,
     build,
     expected,
+    expected_integers,
     generate,
     inputs,
     reference,
@@ -110,6 +114,39 @@ DYNAMIC = [
     Case(spec="m,k;k,n->m,n", sizes=dict(m=4, n=23, k=30), dynamic=("n",), extra="n", epilogue="bias, relu"),
     Case(spec="b,h,m,k;b,h,n,k->b,h,m,n", sizes=dict(b=2, h=3, m=5, n=9, k=16), dynamic=("b", "m", "n")),
 ]  # fmt: skip
+QUANTIZED = [
+    Case(spec="m,k;k,n->m,n", sizes=dict(m=13, n=21, k=33), left="i8", right="i8", sums="i32", out="i32"),
+    Case(spec="m,k;k,n->m,n", sizes=dict(m=17, n=40, k=500), left="u8", right="i8", sums="i32", out="u8",
+         epilogue="requantize", zero_points=(128, 0)),
+    Case(spec="m,k;n,k->m,n", sizes=dict(m=19, n=23, k=77), left="i8", right="u8", sums="i32", out="i32",
+         zero_points=(-128, 255), init=7),
+    Case(spec="k,m;k,n->n,m", sizes=dict(m=19, n=23, k=11), left="i8", right="i8", sums="i64", out="i32",
+         epilogue="trunc", zero_points=(127, -128)),
+    Case(spec="m,k;k,n->m,n", sizes=dict(m=12, n=16, k=40), left="i16", right="i16", sums="i32", out="i32"),
+    Case(spec="m,k;k,n->m,n", sizes=dict(m=12, n=17, k=40), left="i32", right="i32", sums="i64", out="i32",
+         epilogue="trunc"),
+    Case(spec="m,k;k,n->m,n", sizes=dict(m=12, n=17, k=300), left="i16", right="i16", sums="i32", out="i32",
+         zero_points=(1, 0)),
+    Case(spec="m,k;n,k->m,n", sizes=dict(m=1, n=21, k=77), left="u8", right="i8", sums="i32", out="i32"),
+    Case(spec="m,k;k,n->m,n", sizes=dict(m=1, n=100, k=70), left="u8", right="i8", sums="i32", out="i32"),
+    Case(spec="m,k;k,n->m,n", sizes=dict(m=5, n=21, k=30), left="i8", right="u8", sums="i32", out="i32"),
+    Case(spec="m,k;k,n->m,n", sizes=dict(m=20, n=23, k=303), left="u8", right="i8", sums="i32", out="i32",
+         zero_points=(3, 0), dynamic=("m", "n", "k")),
+    Case(spec="m,k;n,k->m,n", sizes=dict(m=20, n=23, k=803), left="u8", right="i8", sums="i32", out="u8",
+         epilogue="requantize", dynamic=("m", "n", "k")),
+    Case(spec="c,h*2+y,w*2+x;o,c,y,x->o,h,w", sizes=dict(o=17, h=9, w=21, c=3, y=3, x=3), left="u8", right="i8",
+         sums="i32", out="u8", epilogue="requantize", padding=1),
+    Case(spec="b,h+y,w+x,c;y,x,c,o->b,h,w,o", sizes=dict(b=2, h=6, w=7, o=20, y=3, x=3, c=32), left="i8",
+         right="i8", sums="i32", out="i32", zero_points=(-128, 0)),
+    Case(spec="b,h+y,w+x,c;y,x,c,o->b,h,w,o", sizes=dict(b=1, h=6, w=7, o=20, y=3, x=3, c=9), left="i8",
+         right="i8", sums="i32", out="i32"),
+    Case(spec="c,h+y,w+x;c,y,x->c,h,w", sizes=dict(h=7, w=14, c=5, y=3, x=3), left="u8", right="i8",
+         sums="i32", out="u8", epilogue="requantize"),
+    Case(spec="c,h*2+y,w*2+x;c,y,x->c,h,w", sizes=dict(h=14, w=16, c=3, y=3, x=3), left="u8", right="i8",
+         sums="i32", out="i32", zero_points=(0, -128)),
+    Case(spec="b,h+y,w+x,c;y,x,c->b,h,w,c", sizes=dict(b=2, h=6, w=7, c=19, y=3, x=3), left="i8", right="i8",
+         sums="i32", out="i32"),
+]  # fmt: skip
 LARGE = Case(spec="m,k;k,n->m,n", sizes=dict(m=1024, n=1024, k=1024))
 EVERY = MATMULS + BATCHED + CONVOLUTIONS + FUSED + DYNAMIC
 
@@ -147,6 +184,38 @@ def test_an_activation_is_fused() -> None:
     np.testing.assert_allclose(found, expected(case, arrays)[0], rtol=0, atol=3e-6)
 
 
+@pytest.mark.parametrize("on", [HOST, OLD], ids=["host", "old"])
+@pytest.mark.parametrize("case", QUANTIZED, ids=str)
+def test_integers_wrap_around_as_in_i32(case: Case, on: Any) -> None:
+    arrays = inputs(case, 5, integers=True)
+    (wanted,) = expected_integers(case, arrays)
+    (found,) = Compiled(case, on).run(arrays)
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_pairs_are_multiplied_until_one_does_not_fit() -> None:
+    """One compilation: values that fit, the first that do not, in either factor, and what is computed then."""
+    case = Case(spec="m,k;n,k->m,n", sizes=dict(m=13, n=17, k=301), left="i32", right="i32", sums="i64", out="i32",
+                epilogue="trunc")  # fmt: skip
+    compiled = Compiled(case)
+    assert "in pairs of i16" in compiled.generated.summary
+    random = np.random.default_rng(6)
+    for which, outside in itertools.product((0, 1), (32767, -32768, 32768, -32769, 1 << 30, -(1 << 31))):
+        arrays = [random.integers(-255, 256, (size, 301), np.int32) for size in (13, 17)]
+        arrays[which][-1, -1] = arrays[which][0, 5] = outside
+        (found,), (wanted,) = compiled.run(arrays), expected_integers(case, arrays)
+        np.testing.assert_array_equal(found, wanted, err_msg=f"{outside} in factor {which}")
+
+
+def test_pairs_that_nobody_looks_at_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space.Space, "_look_at", lambda self, value: None)
+    case = Case(spec="m,k;k,n->m,n", sizes=dict(m=9, n=9, k=4), left="i32", right="i32", sums="i64", out="i32",
+                epilogue="trunc")  # fmt: skip
+    arrays = inputs(case, 7, integers=True)
+    (found,), (wanted,) = Compiled(case).run(arrays), expected_integers(case, arrays)
+    assert (found != wanted).any()
+
+
 def test_the_exact_comparison_can_fail() -> None:
     case = Case(spec="m,k;k,n->m,n", sizes=dict(m=9, n=21, k=30))
     wrong = dataclasses.replace(case, spec="k,m;k,n->m,n", sizes=dict(m=9, n=21, k=30))
@@ -176,6 +245,7 @@ def test_the_look_at_the_margins_can_fail() -> None:
 
 GUARDED = [
     *MATMULS[6:18], *MATMULS[-6:], *BATCHED, *CONVOLUTIONS, *FUSED[:5], *FUSED[10:15], *FUSED[-2:], *DYNAMIC[4:8],
+    *QUANTIZED[2:4], *QUANTIZED[7:9], *QUANTIZED[12:17:2],
 ]  # fmt: skip
 
 
@@ -210,7 +280,9 @@ def test_reading_past_the_inputs_ends_the_process() -> None:
         ("+neon", "aarch64-unknown-unknown-eabi-elf"),
     ],
 )
-@pytest.mark.parametrize("case", [MATMULS[-6], MATMULS[-4], CONVOLUTIONS[4], CONVOLUTIONS[8], DYNAMIC[-1]], ids=str)
+@pytest.mark.parametrize(
+    "case", [MATMULS[-6], MATMULS[-4], CONVOLUTIONS[4], CONVOLUTIONS[8], DYNAMIC[-1], *QUANTIZED[1:6:4]], ids=str
+)
 def test_other_processors_get_code(case: Case, features: str, triple: str) -> None:
     other = target(features, triple, cpu="generic" if "aarch64" in triple else "x86-64")
     _, generated = generate(case, other)
@@ -225,13 +297,18 @@ def with_core(case: Case, **changes: Any) -> Any:
 PLAIN = Case(spec="m,k;k,n->m,n", sizes=dict(m=4, n=8, k=8))
 
 
+REFUSED = "the reduction is not a sum of f32, i32 or i64"
+
+
 def test_what_cannot_be_generated_is_said() -> None:
     assert contraction.can_generate(build(PLAIN)) == ""
-    assert contraction.can_generate(with_core(PLAIN, combiner="arith.maximumf")) == "the reduction is not a sum of f32"
+    assert contraction.can_generate(with_core(PLAIN, combiner="arith.maximumf")) == REFUSED
     assert contraction.can_generate(with_core(PLAIN, init=None)) == "the sum does not start from a constant"
     none = dataclasses.replace(build(PLAIN), cores=())
     assert contraction.can_generate(none) == "the dispatch is not one reduction"
     part = build(PLAIN)
+    wide = dataclasses.replace(PLAIN, left="i32", right="i32", sums="i64", out="i64")
+    assert contraction.can_generate(build(wide)) == "a result uses more than the lower 32 bits of a sum of i64"
     half = dataclasses.replace(part.stores[0], sizes=(2, 8))
     part = dataclasses.replace(part, stores=(half,))
     assert contraction.can_generate(part) == "a result covers a part of the sum"
@@ -246,15 +323,16 @@ def test_generate_refuses_what_it_cannot_do() -> None:
         contraction.generate(refused)
     assert str(caught.value) == (
         "dispatch: the contraction generator cannot do this dispatch\n"
-        "  expected:  a sum of products of f32\n"
-        "  found:     the reduction is not a sum of f32"
+        "  expected:  a sum of products of f32 or integers\n"
+        f"  found:     {REFUSED}"
     )
 
 
-@pytest.mark.parametrize("case", [*EVERY[::7], LARGE], ids=str)
+@pytest.mark.parametrize("case", [*EVERY[::7], *QUANTIZED[::4], LARGE], ids=str)
 @pytest.mark.parametrize("on", [HOST, OLD], ids=["host", "old"])
 def test_buffers_fit_the_stack_of_a_worker(case: Case, on: Any) -> None:
     text = generate(case, on)[1].text
-    sizes = {"float": 4, "i64": 8}
-    rooms = [line.split("[")[1].split("]")[0].split(" x ") for line in text.splitlines() if "alloca" in line]
-    assert sum(int(count) * sizes[kind] for count, kind in rooms) <= 28 * 1024
+    sizes = {"float": 4, "i32": 4, "i64": 8}
+    rooms = [re.findall(r"(\d+) x", line) + re.findall(r"(?<= )(?:float|i32|i64)", line)[:1]
+             for line in text.splitlines() if "alloca" in line]  # fmt: skip
+    assert sum(math.prod(map(int, counts)) * sizes[kind] for *counts, kind in rooms) <= 28 * 1024
