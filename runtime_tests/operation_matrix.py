@@ -157,7 +157,7 @@ def _is_supported_by_llvm(graph: ScalarGraph) -> bool:
 
 
 def _is_lowered_to_glsl(node: Scalar, types: tuple[str, ...]) -> bool:
-    from substitute.payload.glsl.operations import lower_operation
+    from substitute.codegen.glsl.operations import lower_operation
 
     try:
         lower_operation(node, types, tuple(f"x{n}" for n in range(len(types))))

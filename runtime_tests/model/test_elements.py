@@ -6,13 +6,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from substitute.codegen.glsl.operations import GLSL_TYPE
+from substitute.codegen.glsl.shader import CODES, STORED_BITS
 from substitute.codegen.llvm.elements import REGISTER_TYPES
 from substitute.device.value_type import element_dtype
 from substitute.golden.numbers import element_of
 from substitute.model.dispatch import TensorType
 from substitute.model.elements import ELEMENT, ELEMENTS, ML_FLOATS, ElementType
-from substitute.payload.glsl.operations import GLSL_TYPE
-from substitute.payload.glsl.shader import CODES, STORED_BITS
 from substitute.payload.ptx.slots.scalars import KIND
 from substitute.validate.elements import storage_type
 

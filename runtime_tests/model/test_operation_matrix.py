@@ -8,8 +8,8 @@ import pytest
 
 from runtime_tests import operation_matrix
 from runtime_tests.operation_matrix import ROOMS, Cell, draw_matrix, render_matrix
+from substitute.codegen.glsl import operations as glsl
 from substitute.model import ops
-from substitute.payload.glsl import operations as glsl
 
 pytestmark = pytest.mark.compile
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from substitute.codegen.glsl import operations as glsl
 from substitute.model.ops import COMBINERS, COMMUTATIVE, OPERATIONS, neutral
-from substitute.payload.glsl import operations as glsl
 
 FLOATS: dict[str, Callable[[float, float], float]] = {
     "arith.addf": np.add, "arith.mulf": np.multiply, "arith.maximumf": np.maximum, "arith.minimumf": np.minimum,

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from kernels.vulkan import elementwise, rows
 from runtime_tests.payload.vulkan_run import (
     loop,
     operand,
@@ -17,12 +18,11 @@ from runtime_tests.payload.vulkan_run import (
     view,
     write_shader,
 )
+from substitute.codegen.glsl.features import Features
 from substitute.codegen.unsupported import Unsupported
 from substitute.model.dispatch import Linear, Named, Nest, Operand, Program, Read, View, Write
 from substitute.model.index import Expr, Index, mul, push
 from substitute.model.scalar import GraphBuilder
-from substitute.payload.glsl import can_generate
-from substitute.payload.glsl.features import Features
 
 RNG = np.random.default_rng(3)
 
@@ -239,7 +239,7 @@ def test_a_reduction_that_reads_another_row_is_refused() -> None:
     assert isinstance(variance, Nest)
     crossed = dataclasses.replace(variance.reads[1], access=(loop(1),))
     broken = dataclasses.replace(variance, reads=(variance.reads[0], crossed))
-    reason = can_generate("row_reduce", dataclasses.replace(program, cores=(program.cores[0], broken)))
+    reason = rows.can_generate(dataclasses.replace(program, cores=(program.cores[0], broken)))
     assert reason == "a reduction that reads another row's result"
 
 
@@ -298,7 +298,7 @@ def test_reading_what_another_invocation_writes_is_refused() -> None:
     both = view(0, (8,))
     nest = pointwise((7,), (read(both, loop(0, 1, 1)),), graph, (root,), (Write(view=both, access=(loop(0),)),))
     program = Program(operands=(operand(0, (8,), written=True),), cores=(), stores=(nest,))
-    assert can_generate("elementwise", program) == "operand 0 is read and written at different places"
+    assert elementwise.can_generate(program) == "operand 0 is read and written at different places"
 
 
 def test_results_that_tiles_cannot_take_go_one_by_one() -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from runtime_tests.payload.vulkan_run import loop, operand, pointwise, read, run_program, view
+from substitute.codegen.glsl.features import Features
+from substitute.codegen.glsl.operations import lower_constant, lower_operation
 from substitute.codegen.unsupported import Unsupported
 from substitute.model.dispatch import Program, Write
 from substitute.model.scalar import GraphBuilder, Scalar
-from substitute.payload.glsl.features import Features
-from substitute.payload.glsl.operations import lower_constant, lower_operation
 
 NATIVE = Features(int64=True, float64=True, storage8=True, storage16=True)
 

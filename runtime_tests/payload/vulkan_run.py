@@ -10,6 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kernels.vulkan.direct import write_direct
+from kernels.vulkan.elementwise import write_elementwise
+from kernels.vulkan.rows import write_rows
+from kernels.vulkan.softmax import write_softmax
+from kernels.vulkan.tiles import write_contraction
+from substitute.codegen.glsl.features import Features
+from substitute.codegen.glsl.generator import Writer
+from substitute.codegen.glsl.shader import Shader
 from substitute.model.dispatch import (
     Linear,
     Nest,
@@ -25,11 +33,15 @@ from substitute.model.index import Index, evaluate
 from substitute.model.plan import Generated
 from substitute.model.scalar import GraphBuilder
 from substitute.payload.glsl.compile import compile_glsl
-from substitute.payload.glsl.features import Features
-from substitute.payload.glsl.generate import WRITERS
-from substitute.payload.glsl.shader import Shader
 from substitute.payload.spirv import adapt, verify
 
+WRITERS: dict[str, Writer] = {
+    "contraction": write_contraction,
+    "convolution": write_direct,
+    "softmax": write_softmax,
+    "row_reduce": write_rows,
+    "elementwise": write_elementwise,
+}
 ELEMENTS = {
     "float32": "f32", "float64": "f64", "float16": "f16", "int8": "i8", "int16": "i16", "int32": "i32",
     "int64": "i64", "bool": "i1",

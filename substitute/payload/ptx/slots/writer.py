@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ....codegen.placement import PlacedNest, place_stores, reads_temporary, view_address
 from ....codegen.unsupported import Unsupported
 from ....model.dispatch import Linear, Named, Nest, Program, Read, View, Write
 from ....model.index import Expr, Index, apply, product
 from ....model.scalar import Scalar
-from ...glsl.lower import view_address
-from ...glsl.stores import Placement, place_stores, reads_temporary
 from ..adapt import MAX_DATA_BYTES
 from .block import Block, is_literal
 from .marks import Spread
@@ -87,7 +86,7 @@ class Writer:
             self._placed(block, placement, value, texts, result.sizes, spread)
 
     def _placed(
-        self, block: Block, placement: Placement, value: str, texts: Sequence[str], sizes: Sequence[Index],
+        self, block: Block, placement: PlacedNest, value: str, texts: Sequence[str], sizes: Sequence[Index],
         spread: Spread | None,
     ) -> None:  # fmt: skip
         end = self.label()
@@ -107,7 +106,7 @@ class Writer:
         if tests:
             block.line(f"{end}:")
 
-    def _shared(self, block: Block, placement: Placement, loops: dict[int, str], value: str, spread: Spread) -> None:
+    def _shared(self, block: Block, placement: PlacedNest, loops: dict[int, str], value: str, spread: Spread) -> None:
         """The loops that are left, as one, of which each thread has every so many-th step."""
         sizes = [placement.nest.sizes[loop] for loop in placement.free]
         again, done = self.label(), self.label()
@@ -122,7 +121,7 @@ class Writer:
         block.line(f"{done}:")
 
     def _pinned(
-        self, block: Block, placement: Placement, texts: Sequence[str], sizes: Sequence[Index]
+        self, block: Block, placement: PlacedNest, texts: Sequence[str], sizes: Sequence[Index]
     ) -> tuple[dict[int, str], list[str]]:
         """The loops that follow from the result's coordinates, and when the nest runs there at all."""
         tests = [block.test("setp.eq.s64", texts[c], self.launch(value)) for c, value in placement.guards]

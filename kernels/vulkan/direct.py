@@ -1,76 +1,72 @@
-"""One invocation per few results of a reduction: correct for every reduction, tuned for none."""
+"""Any reduction of one nest: an invocation computes a few neighbouring results, alone.
+
+Kernels `vulkan_conv` and `vulkan_pool` use this generator, `tiles.py` and `rows.py` fall back to it. It is correct for
+every reduction (any combiner, element type, window, stride, fused work) and tuned for none.
+
+**The grid.** Results are numbered row-major over the parallel loops. Workgroups of 64 invocations take 64 numbers in a
+row each, so that neighbours in a workgroup store neighbours in memory, which a device joins to whole cache lines. The
+grid is flat (`flat_grid`): Vulkan promises 65535 workgroups along x, so more of them become rows of a second dimension,
+and those beyond the last result leave at once.
+
+**One invocation** runs all loops of the reduction over scalars in registers:
+
+    point → p0, p1, …                  its first result
+    acc0 = … = acc3 = initial
+    for each reduction loop
+      load what does not move along the results, once
+      for each of the results          load the rest, combine
+    fused work, store                  for each result
+
+**Four results (`RESULTS`) instead of one** along one parallel loop: the reads that stay where they are along that loop
+(the weights of a convolution along a row of pixels, the pixels along output channels) are loaded once for all four.
+`_reuse_loop` takes the loop along which most reads stay, the innermost of equals; loops shorter than four, and
+reductions in which everything moves (pooling), get one result per invocation. At the end of a row the surplus results
+read the last one's inputs again (`min(p + 3, size - 1)`), which keeps all loads in bounds, and are not stored.
+
+There is no shared memory and no barrier: invocations that read the same elements meet in the cache. So an invocation
+without a result may skip the work, and workgroups need not be full.
+"""
 
 from __future__ import annotations
 
-from ...codegen.unsupported import Unsupported
-from ...model.dispatch import Linear, Nest, Program
-from ...model.index import Index, apply, product
-from ...model.plan import Generated
-from ...model.scalar import Scalar
-from .lower import lower_index
-from .operations import GLSL_TYPE, lower_constant, lower_operation
-from .shader import FLAT_GROUP, Shader, delinearize, flat_grid, indent
-from .stores import emit_independent_stores, emit_stores, place_stores
+from substitute.codegen.glsl.generator import generate_shader, refuse_program
+from substitute.codegen.glsl.lower import lower_index
+from substitute.codegen.glsl.operations import GLSL_TYPE
+from substitute.codegen.glsl.reduction import (
+    combine,
+    core_type,
+    initial_value,
+    only_core,
+    parallel_loops,
+    reduction_loops,
+)
+from substitute.codegen.glsl.shader import FLAT_GROUP, Shader, delinearize, flat_grid, indent
+from substitute.codegen.glsl.stores import emit_independent_stores, emit_stores
+from substitute.codegen.placement import place_stores, target_coordinates
+from substitute.model.dispatch import Linear, Nest, Program
+from substitute.model.index import Index, apply, product
+from substitute.model.plan import Generated, Request
 
 THREADS = 64
 RESULTS = 4
 """Neighbouring results per invocation: what does not change along them is loaded once."""
 
 
-def only_core(program: Program) -> Nest:
-    """The single reduction of a program. Raises `Unsupported`."""
-    if len(program.cores) != 1 or not isinstance(program.cores[0], Nest):
-        raise Unsupported(f"a dispatch with {len(program.cores)} cores where one reduction is needed")
-    return program.cores[0]
+def can_generate(program: Program) -> str:
+    """Return why no shader can be written for a program; empty: one can."""
+    return refuse_program(write_direct, program)
 
 
-def parallel_loops(core: Nest) -> tuple[int, ...]:
-    """The loops of a reduction that number its results."""
-    return tuple(i for i, kind in enumerate(core.kinds) if kind == "parallel")
-
-
-def reduction_loops(core: Nest) -> tuple[int, ...]:
-    """The loops that are summed over."""
-    return tuple(i for i, kind in enumerate(core.kinds) if kind == "reduction")
-
-
-def target_coordinates(core: Nest) -> tuple[int | None, ...]:
-    """For each dimension of the core's temporary, the parallel loop that is its index; None where it has one place."""
-    result: list[int | None] = []
-    for coordinate in core.target:
-        if coordinate.terms and coordinate.loop is None:
-            raise Unsupported("a reduction whose result is addressed by more than a loop")
-        result.append(coordinate.loop)
-    return tuple(result)
-
-
-def combine(core: Nest, type_: str, a: str, b: str) -> str:
-    """`combiner(a, b)`."""
-    return lower_operation(Scalar(core.combiner, type_), (type_, type_), (a, b))
-
-
-def initial(core: Nest, type_: str) -> str:
-    """What a reduction starts from. Raises `Unsupported` where that is no constant."""
-    if core.init is None:
-        raise Unsupported("a reduction that starts from a value in memory")
-    return lower_constant(core.init, type_)
-
-
-def core_type(core: Nest) -> str:
-    """The element type of a reduction's result."""
-    type_ = core.expr.nodes[core.expr.results[0]].type
-    if core.type is not None and core.type.element != type_:
-        raise Unsupported(f"a reduction of {type_} into {core.type.element}")
-    if type_ not in GLSL_TYPE:
-        raise Unsupported(f"a reduction of {type_}")
-    return type_
+def generate(request: Request) -> Generated:
+    """Return the shader for a dispatch. Raises `PayloadError`."""
+    return generate_shader(write_direct, request)
 
 
 def write_direct(shader: Shader, program: Program) -> Generated:
     """A shader whose invocations compute a few neighbours each, where that saves loads. Raises `Unsupported`."""
     along = _reuse_loop(only_core(program))
     width = RESULTS if along is not None else 1
-    body, total = direct_body(shader, program, along, width)
+    body, total = _main(shader, program, along, width)
     return Generated(
         text=shader.text(body, (THREADS, 1, 1)),
         workgroup_count=flat_grid(apply("ceildiv", total, THREADS)),
@@ -79,7 +75,7 @@ def write_direct(shader: Shader, program: Program) -> Generated:
     )
 
 
-def direct_body(shader: Shader, program: Program, along: int | None, width: int) -> tuple[str, Index]:
+def _main(shader: Shader, program: Program, along: int | None, width: int) -> tuple[str, Index]:
     """The text of `main`, and how many invocations it takes."""
     core = only_core(program)
     type_ = core_type(core)
@@ -101,7 +97,7 @@ def direct_body(shader: Shader, program: Program, along: int | None, width: int)
 def _accumulate(shader: Shader, core: Nest, type_: str, along: int | None, width: int) -> list[str]:
     loops = [f"p{i}" if kind == "parallel" else f"r{i}" for i, kind in enumerate(core.kinds)]
     accumulators = [f"acc{w}" for w in range(width)]
-    lines = [f"{GLSL_TYPE[type_]} {name} = {initial(core, type_)};" for name in accumulators]
+    lines = [f"{GLSL_TYPE[type_]} {name} = {initial_value(core, type_)};" for name in accumulators]
     if along is not None:
         lines.append(f"p{along} = p{along} * {width};")
     reductions = reduction_loops(core)
@@ -126,12 +122,12 @@ def _step(
         value = lowering.value(root)
         lines += [*lowering.statements, f"{accumulator} = {combine(core, type_, accumulator, value)};"]
         if not known:
-            moving = nodes_along(core, along)
+            moving = _nodes_along(core, along)
             known = {at: text for at, text in lowering.values.items() if at not in moving}
     return lines
 
 
-def nodes_along(core: Nest, loop: int | None) -> frozenset[int]:
+def _nodes_along(core: Nest, loop: int | None) -> frozenset[int]:
     """Nodes of the expression whose value changes with this loop."""
     moving: set[int] = set()
     for at, node in enumerate(core.expr.nodes):
@@ -179,7 +175,7 @@ def _reuse_loop(core: Nest) -> int | None:
         size = core.sizes[loop]
         if isinstance(size, int) and size < 4:
             continue
-        moving = nodes_along(core, loop)
+        moving = _nodes_along(core, loop)
         still = sum(1 for at, n in enumerate(core.expr.nodes) if n.op in ("read", "gather") and at not in moving)
         if still and (best is None or (still, loop) >= best):
             best = (still, loop)

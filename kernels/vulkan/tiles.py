@@ -1,18 +1,71 @@
-"""Sums of products of two factors (matrix multiplications, and convolutions seen as such), in shared-memory tiles."""
+"""Matrix multiplication in shared-memory tiles: 64 invocations compute a block of results together.
+
+Kernel `vulkan_matmul` uses this generator. What it needs is any sum of products of two factors, not a matrix: batched
+and transposed products, and convolutions seen as such, differ only in which loops move which factor (`split_core`):
+
+    result[batch, row, column] = initial + Σ over depth of left(batch, row, depth) · right(batch, column, depth)
+
+A row is a point of the parallel loops that only the left factor depends on, a column one of the right factor's; loops
+that move both are the batch. The factor whose loops come last in the result gives the columns, so that neighbouring
+invocations store neighbours. Where a factor has no loop of its own (a vector, a depthwise convolution) nothing can be
+shared: `direct.py` does it.
+
+**The tiling.** Every multiply-add needs two elements: one result at a time, `2 · depth` loads. A workgroup that
+computes `R × C` results together needs `(R + C) · depth` elements for all of them, which is 64 · depth instead of
+2048 · depth for 32 × 32: each element is loaded from memory once and used 32 times.
+
+    result        32 × 32 per workgroup    `SIDE · per_invocation` rows and columns; 8 or 16 where the result has fewer
+    shared memory 2 tiles of 32 × 16       `DEPTH` = 16 of the summed axis at a time: 4 KB; Vulkan promises 16 KB
+    registers     4 × 4 per invocation     16 sums; a step loads 4 + 4 from shared memory for 16 multiply-adds
+
+**The workgroup** is 8 × 8 = 64 invocations; Vulkan promises 128. Invocation (tx, ty) has rows `ty, ty + 8, …` and
+columns `tx, tx + 8, …`, not blocks of neighbours: in each step the eight invocations with one `ty` read eight
+neighbouring words of the right tile, and all of them the same word of the left one.
+
+**The loop of a workgroup**
+
+    for k0 in depth, by 16
+      each invocation loads its share of both tiles      _fill(): bounds, conversions, fused work, once per element
+      barrier()                                          no one multiplies before all is there
+      for kk in 16                                       _multiply(): 8 loads from shared memory, 16 multiply-adds
+      barrier()                                          no one overwrites what another still reads
+    finish(row, column, sum) for each of the 16          fused work and the store: a function, so its code stands once
+
+Elements beyond the edges are filled with zeros, so that the inner loop has no conditions; only `_results` looks at the
+bounds. Both barriers are reached by all 64 invocations: `tile` is the same for all of a workgroup, and so is the loop.
+
+**Filling.** Tiles lie depth by depth in shared memory, whatever the operand's layout; it is the order of loading that
+follows memory. Invocations that are neighbours load neighbours: along the depth where that is the operand's last
+dimension, else along the rows or columns (`_adjacent`).
+
+Sums are named scalars, `acc00` … `acc33`, not an array: drivers keep arrays that are indexed in memory.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...codegen.unsupported import Unsupported
-from ...model.dispatch import Linear, Nest, Program
-from ...model.index import Index, apply, mul, product
-from ...model.plan import Generated
-from .direct import combine, core_type, initial, only_core, parallel_loops, reduction_loops, target_coordinates
-from .lower import lower_index
-from .operations import GLSL_TYPE
-from .shader import FLAT_GROUP, Shader, delinearize, flat_grid, indent
-from .stores import emit_independent_stores, emit_stores, place_stores
+from substitute.codegen.glsl.generator import generate_shader, refuse_program
+from substitute.codegen.glsl.lower import lower_index
+from substitute.codegen.glsl.operations import GLSL_TYPE, lower_operation
+from substitute.codegen.glsl.reduction import (
+    combine,
+    core_type,
+    initial_value,
+    only_core,
+    parallel_loops,
+    reduction_loops,
+)
+from substitute.codegen.glsl.shader import FLAT_GROUP, Shader, delinearize, flat_grid, indent
+from substitute.codegen.glsl.stores import emit_independent_stores, emit_stores
+from substitute.codegen.placement import place_stores, target_coordinates
+from substitute.codegen.unsupported import Unsupported
+from substitute.model.dispatch import Linear, Nest, Program
+from substitute.model.index import Index, apply, mul, product
+from substitute.model.plan import Generated, Request
+from substitute.model.scalar import Scalar
+
+from .direct import write_direct
 
 SIDE = 8
 """Invocations of a workgroup along rows and along columns."""
@@ -52,6 +105,24 @@ class Split:
     def size(self, loops: tuple[int, ...]) -> Index:
         """The number of points of these loops."""
         return product(tuple(self.core.sizes[loop] for loop in loops))
+
+
+def can_generate(program: Program) -> str:
+    """Return why no shader can be written for a program; empty: one can."""
+    return refuse_program(write_contraction, program)
+
+
+def generate(request: Request) -> Generated:
+    """Return the shader for a dispatch. Raises `PayloadError`."""
+    return generate_shader(write_contraction, request)
+
+
+def write_contraction(shader: Shader, program: Program) -> Generated:
+    """Return tiles where both factors have loops of their own, else a few results per invocation."""
+    try:
+        return write_tiles(Shader(shader.operands, shader.layout, shader.features), program)
+    except Unsupported:
+        return write_direct(shader, program)
 
 
 def write_tiles(shader: Shader, program: Program) -> Generated:
@@ -134,7 +205,7 @@ def _tile(shader: Shader, split: Split, row_tiles: Index, column_tiles: Index) -
         f"int tx = local % {SIDE};",
         f"int ty = local / {SIDE};",
         *(
-            f"{GLSL_TYPE[split.type]} {name} = {initial(split.core, split.type)};"
+            f"{GLSL_TYPE[split.type]} {name} = {initial_value(split.core, split.type)};"
             for _, _, name in _accumulators(split)
         ),
         f"for (int k0 = 0; k0 < depth; k0 += {DEPTH}) {{",
@@ -168,9 +239,6 @@ def _multiply(split: Split) -> list[str]:
 
 
 def _product(split: Split, a: str, b: str) -> str:
-    from ...model.scalar import Scalar
-    from .operations import lower_operation
-
     root = split.core.expr.nodes[split.core.expr.results[0]]
     types = tuple(split.core.expr.nodes[o].type for o in root.operands)
     return lower_operation(Scalar(root.op, root.type), types, (a, b))

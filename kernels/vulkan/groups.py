@@ -1,13 +1,28 @@
-"""What kernels with one workgroup per row share."""
+"""A workgroup that works on one row: combining a value of each invocation, and sharing the stores.
+
+`reduce_function` writes the usual tree in shared memory. Every invocation puts its value there, then half of them add
+the other half's, then a quarter, …: 6 steps for 64 invocations.
+
+    partial[at] = mine                                       barrier
+    if (at < 32) partial[at] += partial[at + 32]             barrier
+    …
+    if (at < 1)  partial[at] += partial[at + 1]              barrier
+    result = partial[0]                                      barrier, before the next call overwrites it
+
+The halves are contiguous (`at < half`, not `at % 2 == 0`), so that whole subgroups drop out and those that remain read
+neighbouring words. The barriers stand outside of the conditions: all invocations reach all of them. Subgroup operations
+would save barriers, but IREE's default target does not promise them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ...model.index import Index
-from .lower import lower_index
-from .shader import Shader, Temporaries, delinearize, indent
-from .stores import Placement, pin_loops
+from substitute.codegen.glsl.lower import lower_index
+from substitute.codegen.glsl.shader import Shader, Temporaries, delinearize, indent
+from substitute.codegen.glsl.stores import pin_loops
+from substitute.codegen.placement import PlacedNest
+from substitute.model.index import Index
 
 
 def reduce_function(name: str, value: str, threads: int, combine: Callable[[str, str], str]) -> list[str]:
@@ -35,7 +50,7 @@ def reduce_function(name: str, value: str, threads: int, combine: Callable[[str,
 
 def shared_stores(
     shader: Shader,
-    placements: Sequence[Placement],
+    placements: Sequence[PlacedNest],
     coordinates: Sequence[str],
     sizes: Sequence[Index],
     temporaries: Temporaries,

@@ -1,20 +1,49 @@
-"""Reductions over rows, one after the other, and what is broadcast back over each row: layer norm, RMS norm, sums."""
+"""Reductions over rows, one after the other, and what is broadcast back: layer norm, RMS norm, sums.
+
+Kernel `vulkan_row_reduce` uses this generator.
+
+**A row** is one point of the parallel loops that all reductions of the dispatch share. Layer norm has two (the mean,
+and the variance, which uses the mean) and a store nest over the same rows (`row_chain` checks that it is so). A
+workgroup of 64 invocations does all of it for one row: a result passes from one reduction to the next in a register,
+and the row's second and third reading can find it in the cache.
+
+    for each reduction
+      every invocation combines every 64th element      starts from the neutral element
+      reduceN()                                         all 64 in shared memory: groups.reduce_function, with barriers
+      combine with the reduction's own start            once, not once per invocation
+    store nests                                         shared by the workgroup along the row: groups.shared_stores
+
+**Why the neutral element.** A reduction's start (`init`) may be anything. If each invocation began with it, it would
+be in the result 64 times. So partial results begin with what changes nothing (`neutral_value`).
+
+**The order of a sum** differs from IREE's: 64 partial sums, combined in a tree of 6 levels. Its error bound grows with
+`length / 64 + 6` instead of `length`, so it is as a rule the more accurate one.
+
+**Barriers** stand in `reduceN`, which all invocations of a workgroup have to call: the condition `row < rows` is the
+same for all of them.
+
+**Short rows** (`SHORT_ROW`, 16) of a single reduction would leave most of the 64 without an element: there `direct.py`
+gives each invocation rows of its own.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...codegen.unsupported import Unsupported
-from ...model.dispatch import Named, Nest, Program
-from ...model.index import Index, product
-from ...model.ops import COMBINERS, neutral
-from ...model.plan import Generated
-from .direct import combine, core_type, initial, reduction_loops, target_coordinates, write_direct
+from substitute.codegen.glsl.generator import generate_shader, refuse_program
+from substitute.codegen.glsl.lower import lower_index
+from substitute.codegen.glsl.operations import GLSL_TYPE
+from substitute.codegen.glsl.reduction import combine, core_type, initial_value, neutral_value, reduction_loops
+from substitute.codegen.glsl.shader import FLAT_GROUP, Element, Shader, Temporaries, delinearize, flat_grid, indent
+from substitute.codegen.glsl.stores import emit_independent_stores
+from substitute.codegen.placement import place_stores, target_coordinates
+from substitute.codegen.unsupported import Unsupported
+from substitute.model.dispatch import Named, Nest, Program
+from substitute.model.index import Index, product
+from substitute.model.plan import Generated, Request
+
+from .direct import write_direct
 from .groups import reduce_function, shared_stores
-from .lower import lower_index
-from .operations import GLSL_TYPE, INT_BITS, lower_constant
-from .shader import FLAT_GROUP, Element, Shader, Temporaries, delinearize, flat_grid, indent
-from .stores import emit_independent_stores, place_stores
 
 THREADS = 64
 SHORT_ROW = 16
@@ -31,6 +60,16 @@ class RowCore:
     """For each dimension of its temporary: the number of the row's coordinate; None where it has one place."""
     loops: tuple[str, ...]
     """The text of each loop's index."""
+
+
+def can_generate(program: Program) -> str:
+    """Return why no shader can be written for a program; empty: one can."""
+    return refuse_program(write_rows, program)
+
+
+def generate(request: Request) -> Generated:
+    """Return the shader for a dispatch. Raises `PayloadError`."""
+    return generate_shader(write_rows, request)
 
 
 def write_rows(shader: Shader, program: Program) -> Generated:
@@ -111,7 +150,7 @@ def _reduce(shader: Shader, row: RowCore, temporaries: Temporaries) -> list[str]
     value = lowering.value(core.expr.results[0])
     name = f"result{core.temporary}"
     step = combine(core, row.type, name, value)
-    start = _neutral(core, row.type)
+    start = neutral_value(core, row.type)
     count = lower_index(product(tuple(sizes)))
     inner = [
         *delinearize("at", sizes, [f"r{r}" for r in reductions]),
@@ -124,16 +163,8 @@ def _reduce(shader: Shader, row: RowCore, temporaries: Temporaries) -> list[str]
         indent(inner),
         "}",
         f"{name} = reduce{core.temporary}({name});",
-        f"{name} = {combine(core, row.type, initial(core, row.type), name)};",
+        f"{name} = {combine(core, row.type, initial_value(core, row.type), name)};",
     ]
-
-
-def _neutral(core: Nest, type_: str) -> str:
-    """What each invocation starts from; the reduction's own start is combined once, at the end."""
-    if core.combiner not in COMBINERS:
-        raise Unsupported(f"a reduction by {core.combiner} of {type_}")
-    held = f"i{INT_BITS[type_]}" if type_ in INT_BITS else type_  # an index has 32 bits here
-    return lower_constant(neutral(core.combiner, held), type_)
 
 
 def _function(row: RowCore) -> list[str]:

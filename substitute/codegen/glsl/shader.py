@@ -6,14 +6,15 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ...codegen.unsupported import Unsupported
-from ...model.dispatch import Linear, Nest, Operand, PipelineLayout, Read, TensorType, View
+from ...model.dispatch import Linear, Nest, Operand, PipelineLayout, Read, View
 from ...model.index import Index, add, apply
 from ...model.parameter import BoundParameter
 from ...model.scalar import Scalar
+from ..placement import view_address
+from ..unsupported import Unsupported
 from .features import Features
 from .library import library_for
-from .lower import GraphLowering, Names, lower_index, lower_index_64, lower_linear, view_address
+from .lower import GraphLowering, Names, lower_index, lower_index_64, lower_linear
 from .operations import GLSL_TYPE, lower_constant
 
 MAX_CONSTANT_ELEMENTS = 4096
@@ -50,6 +51,7 @@ class Shader:
         self._read: set[_Buffer] = set()
         self._written: set[_Buffer] = set()
         self._tables: set[int] = set()
+        self._functions: dict[str, Sequence[str]] = {}
 
     # --- memory ---
 
@@ -186,9 +188,15 @@ class Shader:
 
     # --- text ---
 
+    def define(self, name: str, lines: Callable[[], Sequence[str]]) -> None:
+        """Put a function into the shader, before its body; once for each name."""
+        if name not in self._functions:
+            self._functions[name] = lines()
+
     def text(self, body: str, workgroup_size: tuple[int, int, int]) -> str:
         """The whole shader; `body` holds shared variables, functions and `main`."""
         x, y, z = workgroup_size
+        body = "\n".join([*(line for lines in self._functions.values() for line in lines), body])
         geometry = f"layout(local_size_x = {x}, local_size_y = {y}, local_size_z = {z}) in;"
         return f"{self.head(body)}\n{geometry}\n\n{body.strip()}\n"
 
@@ -317,8 +325,3 @@ def delinearize(number: str, sizes: Sequence[Index], names: Sequence[str]) -> li
 def indent(lines: Sequence[str], depth: int = 1) -> str:
     """The lines, each moved in by two spaces per level."""
     return "\n".join("  " * depth + line for line in "\n".join(lines).splitlines())
-
-
-def stored_type(type_: TensorType) -> str:
-    """The GLSL type that a value of this element type has in a register."""
-    return GLSL_TYPE[type_.element]

@@ -11,8 +11,8 @@ import math
 import struct
 from collections.abc import Callable
 
-from ...codegen.unsupported import Unsupported
 from ...model.scalar import Scalar
+from ..unsupported import Unsupported
 
 GLSL_TYPE = {
     "f32": "float", "f16": "float", "bf16": "float", "f64": "double",

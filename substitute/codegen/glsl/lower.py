@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ...codegen.unsupported import Unsupported
-from ...model.dispatch import Linear, View
-from ...model.index import Expr, Index, add, mul
+from ...model.dispatch import Linear
+from ...model.index import Expr, Index
 from ...model.scalar import Scalar, ScalarGraph
+from ..unsupported import Unsupported
 from .operations import GLSL_TYPE, INT64, int_literal, lower_constant, lower_operation
 
 Leaf = Callable[[Scalar, tuple[str, ...]], str]
@@ -68,19 +68,6 @@ def lower_linear(value: Linear, loops: Sequence[str]) -> str:
     if value.constant != 0 or not words:
         words.append(lower_index(value.constant))
     return " + ".join(words)
-
-
-def view_address(view: View, access: tuple[Linear, ...]) -> Linear:
-    """The element that `access` of a view touches, in elements from the operand's start, over the loops."""
-    if len(access) != len(view.strides):
-        raise Unsupported(f"an access of {len(access)} coordinates to a view of {len(view.strides)} dimensions")
-    constant: Index = view.offset
-    terms: dict[int, Index] = {}
-    for coordinate, stride in zip(access, view.strides, strict=True):
-        constant = add(constant, mul(coordinate.constant, stride))
-        for loop, coefficient in coordinate.terms:
-            terms[loop] = add(terms.get(loop, 0), mul(coefficient, stride))
-    return Linear(terms=tuple(sorted((n, c) for n, c in terms.items() if c != 0)), constant=constant)
 
 
 @dataclass(slots=True)

@@ -1,18 +1,50 @@
-"""Softmax along one dimension, one workgroup per row."""
+"""Softmax along one dimension: a workgroup per row, three passes over it.
+
+Kernel `vulkan_softmax` uses this generator.
+
+    largest = max over the row of x                        each invocation every 64th element, then group_maximum()
+    sum     = Σ exp(x - largest)                           the same, then group_sum()
+    y       = exp(x - largest) / sum, fused work, store    each invocation every 64th element
+
+**Why the maximum first.** `exp` overflows f32 above 88. Shifted by the largest element no exponent is positive, and the
+sum is at least 1. A row that begins with a maximum of -∞ (all elements masked) gives NaN, as the definition does.
+
+**Why three passes.** A row is read three times, and its exponentials are computed twice, so that nothing of a row's
+length is held anywhere: rows may be of any length, known or not. The second and third reading find the row in the cache
+as long as it fits there.
+
+**The workgroup** is 64 invocations that stride over the row: in each step they read 64 neighbours, if the row is
+contiguous. `groups.reduce_function` combines their partial results in shared memory (256 bytes for each of the two)
+and gives every invocation the result. It holds barriers, so all invocations of a workgroup have to reach it: the loops
+differ in how often an invocation runs, the calls stand after them, and the workgroups beyond the last row leave whole.
+"""
 
 from __future__ import annotations
 
-from ...codegen.unsupported import Unsupported
-from ...model.dispatch import Linear, Named, Program, View
-from ...model.index import product
-from ...model.plan import Generated
+from substitute.codegen.glsl.generator import generate_shader, refuse_program
+from substitute.codegen.glsl.lower import lower_index
+from substitute.codegen.glsl.operations import round_to
+from substitute.codegen.glsl.shader import FLAT_GROUP, Shader, delinearize, flat_grid, indent
+from substitute.codegen.glsl.stores import emit_independent_stores, emit_stores
+from substitute.codegen.placement import place_stores
+from substitute.codegen.unsupported import Unsupported
+from substitute.model.dispatch import Linear, Named, Program, View
+from substitute.model.index import product
+from substitute.model.plan import Generated, Request
+
 from .groups import reduce_function
-from .lower import lower_index
-from .operations import round_to
-from .shader import FLAT_GROUP, Shader, delinearize, flat_grid, indent
-from .stores import emit_independent_stores, emit_stores, place_stores
 
 THREADS = 64
+
+
+def can_generate(program: Program) -> str:
+    """Return why no shader can be written for a program; empty: one can."""
+    return refuse_program(write_softmax, program)
+
+
+def generate(request: Request) -> Generated:
+    """Return the shader for a dispatch. Raises `PayloadError`."""
+    return generate_shader(write_softmax, request)
 
 
 def write_softmax(shader: Shader, program: Program) -> Generated:
@@ -25,7 +57,7 @@ def write_softmax(shader: Shader, program: Program) -> Generated:
         raise Unsupported(
             f"softmax of {type_.element} from {'memory' if isinstance(source.source, View) else 'a result'}"
         )
-    along = dimension(core)
+    along = _dimension(core)
     sizes = type_.shape
     row_dimensions = [d for d in range(len(sizes)) if d != along]
     rows = product(tuple(sizes[d] for d in row_dimensions))
@@ -70,7 +102,7 @@ def write_softmax(shader: Shader, program: Program) -> Generated:
     )
 
 
-def dimension(core: Named) -> int:
+def _dimension(core: Named) -> int:
     """The dimension that softmax normalises. Raises `Unsupported` where the operation does not say."""
     word = dict(core.attributes).get("dimension", "").partition(":")[0].strip()
     if not word.isdigit() or int(word) >= len(core.types[0].shape):
