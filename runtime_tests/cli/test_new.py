@@ -6,9 +6,14 @@ from pathlib import Path
 import pytest
 
 from runtime_tests.cli.conftest import Run
-from substitute.cli.scaffold import KINDS
+from substitute.cli.scaffold import KINDS, ON_VULKAN
 
-FILES = {"llvm-generator": "generator.py", "llvm-ir": "kernel.ll", "glsl": "kernel.comp"}
+FILES = {
+    "llvm-generator": "generator.py",
+    "llvm-ir": "kernel.ll",
+    "glsl": "kernel.comp",
+    "glsl-generator": "generator.py",
+}
 DYNAMIC = """\
 func.func @main(%a: tensor<?x?xf32>, %b: tensor<?x?xf32>) -> tensor<?x?xf32> {
   %zero = arith.constant 0.0 : f32
@@ -33,7 +38,7 @@ def test_what_is_written_and_said(run: Run, tmp_path: Path, kind: str) -> None:
     files = ["kernel.toml", "definition.mlir", FILES[kind], "example.mlir"]
     assert sorted(p.name for p in folder.iterdir()) == sorted(files)
     assert [p.name for p in folder.parent.iterdir()] == ["my-kernel"]  # nothing is left beside it
-    device, flags = ("vulkan", " --iree-hal-target-device=vulkan") if kind == "glsl" else ("local-task", "")
+    device, flags = ("vulkan", " --iree-hal-target-device=vulkan") if kind in ON_VULKAN else ("local-task", "")
     assert finished.out.replace(str(folder), "DIR") == (
         f"wrote {', '.join('DIR/' + file for file in files)}\n"
         "try it:\n"
@@ -74,9 +79,9 @@ def test_bad_names(run: Run, tmp_path: Path) -> None:
 @pytest.mark.device
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_works(run: Run, tmp_path: Path, request: pytest.FixtureRequest, kind: str) -> None:
-    device = request.getfixturevalue("vulkan_device") if kind == "glsl" else "local-task"
+    device = request.getfixturevalue("vulkan_device") if kind in ON_VULKAN else "local-task"
     folder, module = tmp_path / "mine", tmp_path / "m.vmfb"
-    flags = ["--iree-hal-target-device=vulkan"] if kind == "glsl" else []
+    flags = ["--iree-hal-target-device=vulkan"] if kind in ON_VULKAN else []
     assert run("new", folder, "--kind", kind).status == 0
     example = folder / "example.mlir"
     compiled = run("compile", example, "--kernels", folder, *flags, "-o", module, "--require", "mine")

@@ -13,6 +13,7 @@ pytest.importorskip("llvmlite.binding")
 from runtime_tests.payload.contraction_programs import Case, build
 from substitute import Session, compile_model
 from substitute.cli.scaffold import scaffold
+from substitute.codegen.glsl import epilogue as glsl
 from substitute.codegen.llvm.epilogue import refuse_epilogue
 from substitute.model.dispatch import Linear
 
@@ -44,33 +45,46 @@ func.func @main(%a: tensor<5x24xf32>, %b: tensor<24x32xf32>, %bias: tensor<32xf3
 """
 
 
-def write_documented(folder: Path, *, fault: tuple[str, str] = ("", "")) -> Path:
-    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
-    (text,) = [block for block in blocks if "store_result" in block]
-    assert fault[0] in text
-    files = dict(scaffold("llvm-generator", "mine", "mine"))
-    files["kernel.toml"] = files["kernel.toml"].replace("[operands]", 'slots = ["epilogue"]\n[operands]')
-    files["generator.py"] = text.replace(*fault) if fault[0] else text
+FAULTS = {
+    "llvm-generator": ("k.results[0])", "kernel.builder.fneg(k.results[0]))"),
+    "glsl-generator": ("sum += ", "sum -= "),
+}
+
+
+def write_kernel(folder: Path, kind: str, *, fault: tuple[str, str]) -> Path:
     folder.mkdir()
-    for name, content in files.items():
-        (folder / name).write_text(content)
+    for name, content in scaffold(kind, "mine", "mine").items():
+        assert fault[0] in content or name != "generator.py"
+        (folder / name).write_text(content.replace(*fault) if name == "generator.py" else content)
     return folder
 
 
-@pytest.mark.parametrize("fault", [("", ""), ("k.results[0])", "kernel.builder.fneg(k.results[0]))")])
-def test_the_documented_generator_fills_an_epilogue(tmp_path: Path, fault: tuple[str, str]) -> None:
-    kernel = write_documented(tmp_path / "mine", fault=fault)
+@pytest.mark.parametrize("kind", ["llvm-generator", "glsl-generator"])
+def test_the_document_shows_what_new_writes(kind: str) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    assert scaffold(kind, "mine", "mine")["generator.py"] in blocks
+
+
+@pytest.mark.parametrize("faulty", [False, True])
+@pytest.mark.parametrize("kind", ["llvm-generator", "glsl-generator"])
+def test_the_documented_generator_fills_an_epilogue(
+    tmp_path: Path, request: pytest.FixtureRequest, kind: str, faulty: bool
+) -> None:
+    shader = kind == "glsl-generator"
+    device = request.getfixturevalue("vulkan_device") if shader else "local-task"
+    kernel = write_kernel(tmp_path / "mine", kind, fault=FAULTS[kind] if faulty else ("", ""))
     model = tmp_path / "model.mlir"
     model.write_text(MODEL)
-    compiled = compile_model(model, kernels=[kernel], builtin=False)
+    flags = ["--iree-hal-target-device=vulkan"] if shader else []
+    compiled = compile_model(model, flags=flags, kernels=[kernel], builtin=False)
     assert [s.kernel.name for s in compiled.plan.substitutions] == ["mine", "mine"]
     random = np.random.default_rng(3)
     arrays = [random.standard_normal(shape).astype(np.float32) for shape in ((5, 24), (24, 32), (32,), (5, 32))]
     a, b, bias, old = (x.astype(np.float64) for x in arrays)
-    with Session(compiled.vmfb) as session:
+    with Session(compiled.vmfb, device=device) as session:
         fused, added = (np.asarray(x) for x in session.call("main", arrays))
     for found, wanted in ((fused, np.tanh(a @ b + bias) * old), (added, a @ b + old)):
-        assert np.allclose(found, wanted, atol=1e-5) is not bool(fault[0])
+        assert np.allclose(found, wanted, atol=1e-5) is not faulty
 
 
 def test_what_cannot_be_filled_is_refused() -> None:
@@ -86,3 +100,16 @@ def test_what_cannot_be_filled_is_refused() -> None:
     moved = replace(nest.reads[1], source=write.view, access=tuple(reversed(write.access)))
     changed = replace(program, stores=(replace(nest, reads=(nest.reads[0], moved)),))
     assert refuse_epilogue(changed) == "an operand is read and written at different places"
+
+
+def test_what_a_shader_cannot_fill_is_refused() -> None:
+    program = build(PLAIN)
+    (nest,) = program.stores
+    assert glsl.refuse_epilogue(program) == ""
+    assert glsl.refuse_epilogue(replace(program, cores=())) == "the dispatch has no reduction or named operation"
+    beside = replace(nest, reads=nest.reads[1:])
+    assert "does not use its result" in glsl.refuse_epilogue(replace(program, stores=(nest, beside)))
+    (write,) = nest.writes
+    moved = replace(nest.reads[1], source=write.view, access=tuple(reversed(write.access)))
+    changed = replace(program, stores=(replace(nest, reads=(nest.reads[0], moved)),))
+    assert "is read and written at different places" in glsl.refuse_epilogue(changed)

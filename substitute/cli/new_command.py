@@ -13,7 +13,7 @@ import click
 
 from ..errors import UsageError
 from .options import FILE
-from .scaffold import EXAMPLE_SIZES, KINDS, scaffold
+from .scaffold import EXAMPLE_SIZES, KINDS, ON_VULKAN, scaffold
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]*")
 
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]*")
     type=click.Choice(KINDS),
     default=KINDS[0],
     show_default=True,
-    help="LLVM IR made by llvmlite, LLVM IR as text, or a GLSL shader.",
+    help="LLVM IR made by Python, LLVM IR as text, a GLSL shader, or one made by Python.",
 )
 @click.option("--name", metavar="NAME", help="The kernel's name; left out, the folder's.")
 def command(folder: Path, kind: str, name: str | None) -> None:
@@ -46,7 +46,7 @@ def command(folder: Path, kind: str, name: str | None) -> None:
     files = scaffold(kind, name, entry=re.sub(r"[^A-Za-z0-9_]", "_", name))
     _write_folder(folder, files)
     m, k, n = EXAMPLE_SIZES
-    device, flags = ("vulkan", " --iree-hal-target-device=vulkan") if kind == "glsl" else ("local-task", "")
+    device, flags = ("vulkan", " --iree-hal-target-device=vulkan") if kind in ON_VULKAN else ("local-task", "")
     example = folder / "example.mlir"
     click.echo(f"wrote {', '.join(str(folder / file) for file in files)}")
     click.echo("try it:")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-KINDS = ("llvm-generator", "llvm-ir", "glsl")
+KINDS = ("llvm-generator", "llvm-ir", "glsl", "glsl-generator")
+ON_VULKAN = ("glsl", "glsl-generator")
 
 EXAMPLE_SIZES = (64, 96, 128)
 """M, K and N of the example: multiples of what each kernel below asks for."""
@@ -64,68 +65,73 @@ func.func @main(%a: tensor<{m}x{k}xf32>, %b: tensor<{k}x{n}xf32>) -> tensor<{m}x
 """
 
 _GENERATOR = '''\
-"""Writes LLVM IR for one dispatch: each workgroup computes one row of c, `c[row, :] = Σk a[row, k] · b[k, :]`."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""Writes LLVM IR for one dispatch: each workgroup computes one row, `c[row, n] = Σk a[row, k] · b[k, n]`."""
 
 from llvmlite import ir
 
-from substitute.model.index import Index
+from substitute.codegen.llvm.epilogue import refuse_epilogue, store_result
+from substitute.codegen.llvm.function import KernelFunction
+from substitute.model.dispatch import Program
 from substitute.model.plan import Request
 
-F32, I64, PTR = ir.FloatType(), ir.IntType(64), ir.PointerType()
+F32 = ir.FloatType()
+
+
+def can_generate(program: Program) -> str:
+    return refuse_epilogue(program)
 
 
 def generate(request: Request) -> str:
-    """The text of `void entry(ptr a, ptr b, ptr c, i64 sizes that are only known at launch…, i64 x, i64 y, i64 z)`."""
-    module = ir.Module()
-    parameters = [PTR] * len(request.parameters) + [I64] * (len(request.scalars) + 3)
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), parameters), name=request.entry)
-    a, b, c = function.args[:3]  # row-major, each at its first element
-    row = function.args[-3]  # the workgroup's x: [launch] asks for as many workgroups as there are rows
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-
-    def size(axis: str) -> ir.Value:
-        """A number where the model says it, an argument where it is only known at launch."""
-        value: Index = request.match.axis(axis).size
-        if isinstance(value, int):
-            return I64(value)
-        return function.args[len(request.parameters) + request.scalars.index(value)]
-
-    k_size, n_size = size("K"), size("N")
-    a_row = builder.gep(a, [builder.mul(row, k_size)], source_etype=F32)
-    c_row = builder.gep(c, [builder.mul(row, n_size)], source_etype=F32)
-    with loop(builder, n_size, "clear") as n:
-        builder.store(F32(0.0), builder.gep(c_row, [n], source_etype=F32))
-    with loop(builder, k_size, "k") as k:
-        factor = builder.load(builder.gep(a_row, [k], source_etype=F32), typ=F32)
-        b_row = builder.gep(b, [builder.mul(k, n_size)], source_etype=F32)
-        with loop(builder, n_size, "n") as n:
-            place = builder.gep(c_row, [n], source_etype=F32)
-            element = builder.load(builder.gep(b_row, [n], source_etype=F32), typ=F32)
+    kernel = KernelFunction(request)
+    build = kernel.builder
+    a, b = (kernel.pointers[request.parameter_of(view)] for view in request.match.arguments[:2])
+    n_size, k_size = (kernel.index(request.match.axis(name).size) for name in ("N", "K"))
+    row = kernel.workgroup[0]  # [launch] asks for as many workgroups as there are rows
+    with kernel.loop(0, n_size) as n:
+        with kernel.loop(0, k_size, carried=[F32(0.0)]) as k:
+            left = kernel.element(a, build.add(build.mul(row, k_size), k.index), F32)
+            right = kernel.element(b, build.add(build.mul(k.index, n_size), n.index), F32)
             # "contract" lets the compiler fuse multiplication and addition
-            product = builder.fmul(factor, element, flags=["contract"])
-            total = builder.fadd(builder.load(place, typ=F32), product, flags=["contract"])
-            builder.store(total, place)
-    builder.ret_void()
-    return str(module)
+            product = build.fmul(build.load(left, typ=F32), build.load(right, typ=F32), flags=["contract"])
+            k.carry(build.fadd(k.carried[0], product, flags=["contract"]))
+        store_result(kernel, {"M": row, "N": n.index}, k.results[0])
+    return kernel.finish()
+'''
+
+_SHADER_GENERATOR = '''\
+"""Writes a shader for one dispatch: each invocation computes one element, `c[m, n] = Σk a[m, k] · b[k, n]`."""
+
+from substitute.codegen.glsl.epilogue import refuse_epilogue, store_result
+from substitute.codegen.glsl.generator import shader_for
+from substitute.codegen.glsl.lower import lower_index
+from substitute.codegen.glsl.operands import load_operand
+from substitute.model.dispatch import Program
+from substitute.model.plan import Request
+
+MAIN = """
+void main() {{
+  int m = int(gl_GlobalInvocationID.y), n = int(gl_GlobalInvocationID.x);
+  if (m >= {M} || n >= {N}) return;
+  float sum = 0.0;
+  for (int k = 0; k < {K}; ++k) sum += {left} * {right};
+  {store}
+}}
+"""
 
 
-@contextmanager
-def loop(builder: ir.IRBuilder, count: ir.Value, name: str) -> Iterator[ir.Value]:
-    """`for index in range(count)`, for a count of at least 1; yields the index."""
-    before = builder.block
-    body, after = builder.append_basic_block(name), builder.append_basic_block(f"{name}_done")
-    builder.branch(body)
-    builder.position_at_end(body)
-    index = builder.phi(I64, name=f"{name}_index")
-    index.add_incoming(I64(0), before)
-    yield index
-    following = builder.add(index, I64(1))
-    index.add_incoming(following, builder.block)
-    builder.cbranch(builder.icmp_signed("<", following, count), body, after)
-    builder.position_at_end(after)
+def can_generate(program: Program) -> str:
+    return refuse_epilogue(program)
+
+
+def generate(request: Request) -> str:
+    shader = shader_for(request)
+    main = MAIN.format(
+        **{name: lower_index(request.match.axis(name).size) for name in ("M", "N", "K")},
+        left=load_operand(shader, request, "a", "m", "k"),
+        right=load_operand(shader, request, "b", "k", "n"),
+        store=store_result(shader, request, {"M": "m", "N": "n"}, "sum"),
+    )
+    return shader.text(main, (16, 4, 1))  # the workgroup size of [launch]
 '''
 
 _IR = """\
@@ -179,7 +185,7 @@ declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 _GLSL = """\
 // c[m, n] = Σk a[m, k] · b[k, n]; each invocation computes one element.
 // The toolkit writes the head of the shader: the axes (M, K, N), load_a(m, k) and load_b(k, n), which read an element
-// wherever the model keeps it, and store_c(m, n, value), which applies the element-wise work that IREE fused behind.
+// wherever the model keeps it, and store_c(m, n, value), which applies the element-wise work that IREE fused to it.
 void main() {
   int m = int(gl_GlobalInvocationID.y), n = int(gl_GlobalInvocationID.x);
   if (m >= M || n >= N) return;
@@ -194,11 +200,11 @@ a = ["M", "K"]                  # row-major; {{ axes = […], strided = true }} 
 b = ["K", "N"]
 c = ["M", "N"]"""
 _STRIDED = """\
-a = {{ axes = ["M", "K"], strided = true }}   # any strides: load_a knows them
+a = {{ axes = ["M", "K"], strided = true }}   # any strides: loading an element knows them
 b = {{ axes = ["K", "N"], strided = true }}
 c = {{ axes = ["M", "N"], strided = true }}"""
 _EPILOGUE = """\
-slots = ["epilogue"]            # store_c applies what IREE fused after the operation
+slots = ["epilogue"]            # storing a result applies what IREE fused after the operation
 """
 _CPU_NEEDS = """\
 # features = ["avx2"]           # CPU features that have to be on
@@ -218,14 +224,15 @@ def scaffold(kind: str, name: str, entry: str) -> Mapping[str, str]:
         "llvm-generator": ("generator.py", _GENERATOR),
         "llvm-ir": ("kernel.ll", _IR.format(entry=entry)),
         "glsl": ("kernel.comp", _GLSL),
+        "glsl-generator": ("generator.py", _SHADER_GENERATOR),
     }[kind]
-    shader = kind == "glsl"
+    shader = kind in ON_VULKAN
     m, k, n = EXAMPLE_SIZES
     manifest = _MANIFEST.format(
         name=name,
         kind=kind,
         file=file,
-        slots=_EPILOGUE if shader else "",
+        slots="" if kind == "llvm-ir" else _EPILOGUE,
         operands=(_STRIDED if shader else _CONTIGUOUS).format(),
         entry="main" if shader else entry,
         backend="vulkan-spirv" if shader else "llvm-cpu",
