@@ -65,9 +65,10 @@ def describe_device(device: str) -> str:
 
 
 def open_device(device: str, *, workers: int | None = None, fresh: bool = False) -> Any:
-    """The device of this name, as `iree.runtime` knows it; opened once in a process. Raises `DeviceError`.
+    """Return the device of this name, as `iree.runtime` knows it. Raises `DeviceError`.
 
-    With `fresh` it is opened anew, as after a launch that took the other one with it.
+    It is opened once in a process; a Vulkan device, and any with `fresh` (as after a launch that took the other one
+    with it), is opened anew and closed with its last reference.
 
     `workers` is the number of threads of `local-task`. The runtime creates them once in a process, so all of a
     process's sessions on `local-task` have the same number; None takes what there is, or IREE's own choice.
@@ -87,7 +88,9 @@ def open_device(device: str, *, workers: int | None = None, fresh: bool = False)
     if driver == cuda_sim.SIMULATED:
         return _open_simulated(device)
     try:
-        return get_device(device, cache=not fresh)
+        # Mesa's software Vulkan polls while IREE's two threads wait for work: an idle device keeps a core busy until it
+        # is closed, so each session opens its own (30 to 60 ms)
+        return get_device(device, cache=not fresh and driver != "vulkan")
     except (RuntimeError, ValueError) as error:
         openable = _openable(driver)
         raise DeviceError(
