@@ -8,6 +8,7 @@ from pathlib import Path
 from time import process_time
 from typing import Any, Literal
 
+from runtime_tests.iree_e2e.build_files import flags_of
 from runtime_tests.iree_e2e.check import Checks, check_module
 from substitute.device.drivers import open_device
 from substitute.errors import CompilerCrash, SubstituteError
@@ -60,9 +61,9 @@ def run_here(
     *, paths: Sequence[Path], device: str, flags: Sequence[str], which: Sequence[Which], progress: Progress
 ) -> list[FileResult]:
     """The same in this process."""
-    flags = flags_for(device, flags)
-    _warm_up(flags)
-    return [_run_one(path, device, flags, which, progress) for path in paths]
+    common = flags_for(device, flags)
+    _warm_up(common)
+    return [_run_one(path, device, (*common, *flags_of(path, device)), which, progress) for path in paths]
 
 
 def _run_one(path: Path, device: str, flags: Sequence[str], which: Sequence[Which], progress: Progress) -> FileResult:

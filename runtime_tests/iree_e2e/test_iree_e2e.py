@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime_tests.iree_e2e.__main__ import lost, main, summary
+from runtime_tests.iree_e2e.build_files import flags_of
 from runtime_tests.iree_e2e.run import FileResult
 
 RIGHT = """
@@ -76,3 +77,19 @@ def test_what_only_stock_passes_is_lost() -> None:
 def test_a_folder_without_tests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--source", str(tmp_path)]) == 2
     assert "there are no tests" in capsys.readouterr().err
+
+
+@pytest.mark.unit
+def test_flags_of_a_build_file_are_read_by_source_and_driver(tmp_path: Path) -> None:
+    (tmp_path / "BUILD.bazel").write_text(
+        """
+OTHERS = enforce_glob(["b.mlir"])
+iree_check_single_backend_test_suite(
+    name = "strict", srcs = ["a.mlir"] + OTHERS, driver = "local-task", target_backend = "llvm-cpu",
+    compiler_flags = ["--iree-strict=false", "--iree-llvmcpu-target-cpu=generic"],
+)
+"""
+    )
+    assert flags_of(tmp_path / "a.mlir", "local-task") == ("--iree-strict=false",)
+    assert flags_of(tmp_path / "a.mlir", "vulkan") == flags_of(tmp_path / "b.mlir", "local-task") == ()
+    assert flags_of(tmp_path / "nowhere" / "a.mlir", "local-task") == ()

@@ -17,6 +17,9 @@ from .memory import Allocation, Memory
 from .program import Entry, Program
 from .schedule import start
 
+_USUAL_LANES = 8192
+_MOST_SHARED_BYTES = 16 << 20
+"""Shared memory of the blocks that run as one vector: what is kept of each byte takes several times as much."""
 _SHARED_BYTES_OF_SYSTEM = 1024
 """Shared memory of each block that the system keeps, from sm_80 on."""
 
@@ -37,8 +40,9 @@ class Limits:
     """What a launch may take, and what is checked."""
 
     steps: int = 50_000_000
-    """Warp instructions of the blocks that run as one vector: a large grid is no endless loop."""
-    lanes: int = 8192
+    """Warp instructions of the blocks that run as one vector, for each `_USUAL_LANES` of their lanes: a large grid is
+    no endless loop."""
+    lanes: int = 32_768
     """Lanes that run as one vector; memory grows with it."""
     races: bool = True
     initialised: bool = True
@@ -75,7 +79,7 @@ def launch(
     whole: dict[int, bool] = {}
     batch: Batch | None = None
     traces = _trace_globals(kernel.code, geometry, memory, parameters, addresses, limits)
-    per_batch = max(1, limits.lanes // geometry.threads)
+    per_batch = max(1, min(limits.lanes // geometry.threads, _MOST_SHARED_BYTES // max(shared_bytes, 1)))
     if geometry.blocks > per_batch and kernel.code.waits_for_others():
         # blocks that wait for each other must all run, as they would on the device
         per_batch = max(per_batch, _resident_blocks(kernel, geometry, shared_bytes, limits))
@@ -87,7 +91,7 @@ def launch(
         if traces is not None and batch.hazards is not None:
             batch.globals = traces
             traces.begin(batch.hazards, blocks, batch.block_of, batch.thread_of)
-        run = start(kernel.code, batch, addresses, limits.steps)
+        run = start(kernel.code, batch, addresses, limits.steps * max(1, batch.total // _USUAL_LANES))
         stopped = False
         with np.errstate(all="ignore"):
             try:

@@ -1,0 +1,25 @@
+"""The loop of runs: how a run ended is told from how the process ended."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from runtime_tests.crash_loop.__main__ import busy, run_once
+
+pytestmark = pytest.mark.unit
+
+
+def test_how_a_run_ended() -> None:
+    def ended(code: str) -> str:
+        return run_once([sys.executable, "-S", "-c", code])
+
+    assert ended("pass") == "well"
+    assert ended("raise SystemExit(3)") == "exit status 3"
+    assert ended("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)") == "SIGSEGV"
+
+
+def test_busy_processes_end_with_the_loop() -> None:
+    with busy(1):
+        pass
