@@ -17,6 +17,7 @@ pytest.importorskip("llvmlite.binding")
 from runtime_tests.read.executables import CPU, VULKAN, context, executable, parse
 from runtime_tests.read.programs import elementwise, matmul
 from substitute import Session, compile_model
+from substitute.cache.checked import write_checked
 from substitute.catalog.catalog import load_catalog
 from substitute.embed import Built, make_payloads
 from substitute.filter.executable import AtOnce
@@ -198,7 +199,8 @@ def test_what_is_damaged_is_made_anew(damage: str, cache: Path, generated: list[
     if damage == "foreign":
         path.chmod(0o666)
     else:
-        unlike = store._digest(b"\x80\x05N.") + b"\x80\x05N."  # a pickle of None
+        write_checked(path, b"\x80\x05N.")  # a pickle of None
+        unlike = path.read_bytes()
         path.write_bytes(
             {"cut": content[:-9], "flipped": content[:-9] + b"!" + content[-8:], "empty": b"", "unlike": unlike}[damage]
         )

@@ -13,10 +13,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from pathlib import Path
 
-from ..cache.atomic import replacement
+from ..cache.checked import digest_parts, read_checked, write_checked
 from ..cache.paths import find_cache_folder
 from ..cache.stamps import (
     LONGEST_UNUSED_S,
@@ -33,7 +32,6 @@ from .entry import Manifest
 
 MOST_FILES = 200
 """A kernel's folder with more files than this is read anew each time."""
-OTHERS_MAY_WRITE = 0o022
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +88,8 @@ class ManifestCache:
         }
         content = pickle.dumps(kept, protocol=5)
         with contextlib.suppress(OSError):
-            folder = self.path.parent
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with replacement(self.path) as temporary:
-                temporary.write_bytes(_digest([content]) + content)
-            _prune(folder)
+            write_checked(self.path, content)
+            _prune(self.path.parent)
 
 
 def open_manifest_cache(files: Iterable[Path]) -> ManifestCache:
@@ -102,18 +97,9 @@ def open_manifest_cache(files: Iterable[Path]) -> ManifestCache:
     folder = find_cache_folder("kernels")
     if folder is None:
         return ManifestCache(None)
-    path = folder / _digest([*_program(), *(os.fsencode(file) for file in files)]).hex()
-    try:
-        with path.open("rb") as stream:
-            state = os.fstat(stream.fileno())
-            # a pickle may do anything: one that another user could have written is not read
-            if state.st_uid == os.getuid() and not state.st_mode & OTHERS_MAY_WRITE:
-                digest, content = stream.read(32), stream.read()
-                if _digest([content]) == digest:
-                    return ManifestCache(path, pickle.loads(content))
-    except OSError:
-        pass  # not there, or not to be read
-    return ManifestCache(path)
+    path = folder / digest_parts([*_program(), *(os.fsencode(file) for file in files)]).hex()
+    found = read_checked(path)  # a pickle may do anything: one that another user could have written is not read
+    return ManifestCache(path, pickle.loads(found[0])) if found else ManifestCache(path)
 
 
 def _program() -> list[bytes]:
@@ -149,14 +135,6 @@ def _with_others(below: tuple[FileState, ...], manifests: tuple[Manifest, ...]) 
         ]
     known = {state[0] for state in below}
     return below + tuple(read_state(path) for path in dict.fromkeys(map(os.fspath, named)) if path not in known)
-
-
-def _digest(parts: Iterable[bytes]) -> bytes:
-    state = blake2b(digest_size=32)
-    for part in parts:
-        state.update(b"%d:" % len(part))
-        state.update(part)
-    return state.digest()
 
 
 def _prune(folder: Path) -> None:

@@ -201,13 +201,7 @@ def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str
     from ..validate.validation import now
 
     chosen = find_kernels(what, folders=request.kernels, builtin=request.builtin)
-    common: Any = {
-        "device": request.device,
-        "quick": request.quick,
-        "seed": request.seed,
-        "case": request.case,
-        "flags": request.flags,
-    }
+    common = _case_choice(request)
     started = now()
     with progress(long=True) as report:
         if request.bundle is not None:
@@ -230,6 +224,17 @@ def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str
     return 0 if all(v.passed for v in verdicts) else 1
 
 
+def _case_choice(request: Request) -> dict[str, Any]:
+    """Return which cases of a kernel are made, and for which device."""
+    return {
+        "device": request.device,
+        "quick": request.quick,
+        "seed": request.seed,
+        "case": request.case,
+        "flags": request.flags,
+    }
+
+
 def _mutants(what: tuple[str, ...], request: Request, *, count: int) -> int:
     """Return 0 if the chosen cases see every fault that was planted in the kernels' code, else 1."""
     from ..report.mutation import mutation_tables, mutation_to_json
@@ -248,14 +253,10 @@ def _mutants(what: tuple[str, ...], request: Request, *, count: int) -> int:
         reports = [
             mutate_kernel(
                 kernel,
-                device=request.device,
-                quick=request.quick,
-                seed=request.seed,
                 count=count,
-                case=request.case,
-                flags=request.flags,
                 options=request.options,
                 progress=report,
+                **_case_choice(request),
             )
             for kernel in find_kernels(what, folders=request.kernels, builtin=request.builtin)
         ]

@@ -7,10 +7,10 @@ import platform
 import sys
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..cache.checked import digest_parts
 from ..cache.stamps import list_installed, program_files, read_state
 from ..flags import (
     BACKENDS,
@@ -61,7 +61,7 @@ def key_of(
         parts += map(_content, rule.kernel.payload.objects)
     for one in built:
         parts += _code(one)
-    return _digest(parts)
+    return digest_parts(parts).hex()
 
 
 def _demands(flags: Sequence[str]) -> bytes:
@@ -113,11 +113,3 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return os.fsencode(path)
-
-
-def _digest(parts: Iterable[bytes]) -> str:
-    state = blake2b(digest_size=20)
-    for part in parts:
-        state.update(b"%d:" % len(part))
-        state.update(part)
-    return state.hexdigest()

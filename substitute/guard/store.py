@@ -10,17 +10,15 @@ import contextlib
 import json
 import os
 import time
-from hashlib import blake2b
 from pathlib import Path
 
-from ..cache.atomic import replacement
+from ..cache.checked import read_checked, write_checked
 from ..cache.paths import find_cache_folder
 from .verdict import Verdict, from_json
 
 LONGEST_UNUSED_S = 60 * 86_400.0
 UNJUDGED_S = 86_400.0
 """What could not be judged is tried again after a day: a driver may have been installed."""
-OTHERS_MAY_WRITE = 0o022
 REFUSED, ACCEPTED = "refused", "accepted"
 
 
@@ -56,16 +54,10 @@ def look_up(key: str) -> Verdict | None:
 
 
 def _read(path: Path) -> tuple[Verdict, float] | None:
+    found = read_checked(path)
     try:
-        with path.open("rb") as stream:
-            state = os.fstat(stream.fileno())
-            if state.st_uid != os.getuid() or state.st_mode & OTHERS_MAY_WRITE:
-                return None
-            digest, _, content = stream.read().partition(b"\n")
-        if _digest(content) != digest:
-            return None
-        return from_json(json.loads(content)), state.st_mtime
-    except (OSError, ValueError, TypeError, KeyError):
+        return (from_json(json.loads(found[0])), found[1]) if found else None
+    except (ValueError, TypeError, KeyError):
         return None
 
 
@@ -77,9 +69,7 @@ def keep(key: str, verdict: Verdict) -> None:
     place, other = (REFUSED, ACCEPTED) if verdict.outcome in ("wrong", "slower") else (ACCEPTED, REFUSED)
     content = json.dumps(verdict.to_json(), ensure_ascii=False).encode()
     with contextlib.suppress(OSError):
-        (folder / place).mkdir(mode=0o700, parents=True, exist_ok=True)
-        with replacement(folder / place / key) as temporary:
-            temporary.write_bytes(_digest(content) + b"\n" + content)
+        write_checked(folder / place / key, content)
         (folder / other / key).unlink(missing_ok=True)
 
 
@@ -93,7 +83,3 @@ def prune() -> None:
                 with contextlib.suppress(OSError):
                     if time.time() - path.stat().st_mtime > LONGEST_UNUSED_S:
                         path.unlink()
-
-
-def _digest(content: bytes) -> bytes:
-    return blake2b(content, digest_size=16).hexdigest().encode()

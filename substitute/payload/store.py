@@ -12,10 +12,9 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from hashlib import blake2b
 from pathlib import Path
 
-from ..cache.atomic import replacement
+from ..cache.checked import read_checked, write_checked
 from ..cache.paths import find_cache_folder
 from ..cache.stamps import LONGEST_UNUSED_S, FileState, is_settled, list_installed, list_tree, program_files, read_state
 from ..model.kernel import Kernel
@@ -26,8 +25,6 @@ VARIABLE = "IREE_SUBSTITUTE_CACHE"
 MOST_FILES = 200
 """The code of a kernel with more files than this is not kept."""
 MOST_BYTES = 64 << 20
-OTHERS_MAY_WRITE = 0o022
-DIGEST_BYTES = 32
 _STARTED_NS = time.time_ns()
 
 
@@ -57,21 +54,14 @@ def look_up(key: str) -> Payload | None:
     folder = payload_folder()
     if folder is None:
         return None
-    path = folder / key
-    try:
-        with path.open("rb") as stream:
-            state = os.fstat(stream.fileno())
-            # a pickle may do anything: one that another user could have written is not read
-            if state.st_uid != os.getuid() or state.st_mode & OTHERS_MAY_WRITE:
-                return None
-            digest, content = stream.read(DIGEST_BYTES), stream.read()
-        if _digest(content) != digest:
-            return None
-        payload = pickle.loads(content)
-        if time.time() - state.st_mtime > LONGEST_UNUSED_S / 4:
-            os.utime(path)
-    except OSError:
-        return None  # not there, or not to be read
+    found = read_checked(folder / key)  # a pickle may do anything: one that another user could have written is not read
+    if found is None:
+        return None
+    content, used = found
+    payload = pickle.loads(content)
+    if time.time() - used > LONGEST_UNUSED_S / 4:
+        with contextlib.suppress(OSError):
+            os.utime(folder / key)
     return payload if isinstance(payload, Payload) else None
 
 
@@ -85,9 +75,7 @@ def keep(key: str, payload: Payload, sources: Sequence[FileState]) -> None:
         return
     content = pickle.dumps(payload, protocol=5)
     with contextlib.suppress(OSError):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with replacement(folder / key) as temporary:
-            temporary.write_bytes(_digest(content) + content)
+        write_checked(folder / key, content)
     _prune_once()
 
 
@@ -111,7 +99,3 @@ def prune() -> None:
         if kept > MOST_BYTES or time.time() - used > LONGEST_UNUSED_S:
             with contextlib.suppress(OSError):
                 path.unlink()
-
-
-def _digest(content: bytes) -> bytes:
-    return blake2b(content, digest_size=DIGEST_BYTES).digest()
