@@ -206,8 +206,8 @@ that works"""),
                  6 | prioritty = 2
                    | ^
               expected:  one of schema, name, summary, abi, slots, constraints, priority, groups, dispatches, kinds, \
-bindings, constants, operands, types, parameters, definition, target, payload, launch, executable_constant, keeps, \
-not_repeatable, alignment
+bindings, constants, operands, types, parameters, definition, target, payload, launch, executable_constant, laws, \
+keeps, not_repeatable, alignment
               next:      did you mean `priority`?"""),
         ("N % 16 == 0", "N % 16 == 0 and Q > 1", """\
             DIR/kernel.toml:5: constraints[0]: unknown axis `Q`

@@ -13,6 +13,7 @@ from substitute.golden.memory import Golden, Subspan
 from substitute.golden.numbers import Arithmetic, Num, element_of
 from substitute.golden.rules import RULES, Scalar
 from substitute.model.dispatch import Nest, Program
+from substitute.model.laws import LAWS
 from substitute.model.scalar import Scalar as Node
 from substitute.model.scalar import ScalarGraph
 from substitute.validate.allowance import SLACK, Allowance, allowance, is_exact, keeps_bits, roundings
@@ -149,3 +150,15 @@ def test_slack_is_for_what_is_not_plain() -> None:
     assert allowed.tolist() == [1e-3 + 4 * smallest_normal("f32"), 4 * smallest_normal("f32")]
     golden, allowed = held(Num(np.array([3.0, 9.0]), np.array([0.0, np.inf])), "f32", largest=3)
     assert (golden.tolist(), allowed.tolist()) == ([3.0, 9.0], [0.0, np.inf])
+
+
+def test_a_law_that_changes_bits_widens_the_bound_by_what_it_changes() -> None:
+    made = program(READ, Node("arith.addf", "f32", (0, 0)))
+    exact = allowance(made, "normal", flushes=True, laws=("commute", "negate-twice"))
+    assert exact == allowance(made, "normal", flushes=True)
+    widened = allowance(made, "normal", flushes=True, laws=("commute", "common-factor"))
+    assert (widened.plain, widened.ulps) == (False, LAWS["common-factor"].ulps)
+    num = Num(np.array([1.0]), np.array([2.0**-24]))
+    _, narrow = held(num, "f32", flushes=False)
+    _, wide = held(num, "f32", flushes=False, ulps=3.0)
+    assert wide - narrow == 3 * 2.0**-23

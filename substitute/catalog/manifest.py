@@ -462,6 +462,7 @@ def _manifest(table: ManifestTable, file: Path, checks: _Checks) -> Manifest:
         ),
         priority=table.priority,
         not_repeatable=table.not_repeatable or "",
+        laws=table.laws,
         keeps=frozenset(table.keeps),
         alignment=table.alignment,
         bindings=table.bindings,

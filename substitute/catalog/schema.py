@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from ..model.kernel import Abi
+from ..model.laws import Mode
 from ..model.numerics import Demand
 from ..model.payload_kind import Slot
 from ..payload.kinds import find_kind, list_kinds
@@ -208,6 +209,10 @@ class ManifestTable(_Table):
     executable_constant: list[ExecutableConstantTable] = []
     """A constant that is filled in when the module is loaded; number *i* is SpecId *i*. vulkan-spirv only (kinds
     `glsl`, `glsl-generator`, `spirv`, `spirv-dialect`)."""
+    laws: Mode = "all"
+    """Spellings that count as the definition: `"all"` that the laws of arithmetic make equal (sums and products in any
+    order, `x / sqrt(v)` for `x * rsqrt(v)`, …), whose results may differ in the last places; or those that are
+    `"exact"`, with the same bits. See [How a definition matches](kernels.md#how-a-definition-matches)."""
     keeps: list[Demand] = []
     """Demands of the compiler's flags on numbers that the code meets in any case, so that the kernel is taken under
     these flags: `"order"` (float sums and products in the order of the loops), `"roundings"` (each step of a sum

@@ -15,11 +15,13 @@ from ..compiler import Compilation
 from ..device.raw import RawModule
 from ..errors import CompilerError, DeviceError, SubstituteError
 from ..golden import Budget
+from ..model.laws import LAWS
 from ..progress import Progress
 from ..validate.baseline import run_baseline, words
 from ..validate.build import finish
 from ..validate.case import Area, Case, Launch
 from ..validate.criteria import check_values
+from ..validate.inputs import WITH_SPECIAL
 from ..validate.judge import Options, judge_alone
 from ..validate.launch import PATTERNS, Arrangement, lay_out, run_case
 from ..validate.prepare import describe_launch, make_case
@@ -259,7 +261,7 @@ class _Bench:
         return make_case(
             function, pair.dispatch, launch, entry=pair.entry, label=pair.dispatch.name, inputs=inputs, seed=seed,
             local=self.trial.device in LOCAL, repeatable=pair.repeatable, described=described, budget=BUDGET,
-            most=MOST_DRAWN,
+            most=MOST_DRAWN, laws=pair.laws,
         )  # fmt: skip
 
     def cases(self, pair: Pair, function: ir.Operation | None) -> tuple[list[Case], str]:
@@ -268,7 +270,9 @@ class _Bench:
             return [], "its body is not there to be evaluated"
         cases: list[Case] = []
         reason = "its launch is not known"
-        classes = CLASSES.get(pair.dispatch.kind, CLASSES_OTHERWISE)
+        classes: tuple[str, ...] = CLASSES.get(pair.dispatch.kind, CLASSES_OTHERWISE)
+        if any(LAWS[law].concerns_special for law in pair.laws):
+            classes = ("normal", *(c for c in classes if c not in WITH_SPECIAL))
         for launch in pair.launches:
             try:
                 described = describe_launch(function, launch, pair.names)

@@ -47,6 +47,8 @@ class Pair:
     """Two launches give the same bits."""
     names: Names = ()
     """Its operands' names."""
+    laws: tuple[str, ...] = ()
+    """Laws by which any of its kernels was matched."""
     skipped: str = ""
     """Why it cannot be judged."""
 
@@ -141,6 +143,7 @@ def prepare_trial(
                 key=key, entry=by_dispatch[dispatch_key(dispatch)], dispatch=dispatch, launches=known,
                 repeatable=not any(k.not_repeatable for k in kernels),
                 names=names_of(own_here[0]) if own_here else (),
+                laws=tuple(sorted({law for s in own_here for law in s.match.laws})),
                 skipped=_reason_against(dispatch, device) or ("" if known else reasons),
             )
         )  # fmt: skip

@@ -14,7 +14,7 @@ from ..model.ops import COMMUTATIVE
 from ..model.scalar import ScalarGraph
 from .coefficient import Coefficient, agree
 from .expression import Unified, unify, with_leaf
-from .normal_form import Node, normalise, turn_squares
+from .normal_form import Node, Normal, normalise, turn_squares
 
 _MOST_STEPS = 4000
 _MOST_SIZES = 24
@@ -65,9 +65,15 @@ def unify_by_laws(pattern: Nest, nest: Nest, sizes: Mapping[str, Index], mode: M
                 {number: at for (kind, number), at in bound.items() if kind == "source"},
                 {number: loop for (kind, number), loop in bound.items() if kind == "loop"},
                 {},
-                laws=frozenset((*wanted.laws, *found.laws)),
+                laws=_applied(wanted, found),
                 sizes=assumed,
             )
+
+
+def _applied(wanted: Normal, found: Normal) -> frozenset[str]:
+    """Return the laws by which one spelling becomes the other: those that one of them needed more often."""
+    every = frozenset((*wanted.laws, *found.laws))
+    return frozenset(n for n in every if wanted.laws.get(n, 0) != found.laws.get(n, 0)) or every
 
 
 def _choose_sizes(pattern: ScalarGraph, nest: Nest, known: Mapping[str, Index]) -> Iterator[Sizes]:

@@ -169,7 +169,8 @@ def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match |
     for form in kernel.forms:
         shape = match_form(kernel, form, dispatch.program)
         if not isinstance(shape, Rule):
-            rules.append(Rule(name="structure", passed=True, expected=f"@{form.name}", found=f"@{form.name}"))
+            by_laws = f", by the laws {', '.join(shape.laws)}" if shape.laws else ""
+            rules.append(Rule(name="structure", passed=True, expected=f"@{form.name}", found=f"@{form.name}{by_laws}"))
             return Match(
                 form=form.name,
                 axes=shape.axes,

@@ -26,6 +26,11 @@ class Law:
     (what becomes too large or too small on the way)."""
 
     @property
+    def concerns_special(self) -> bool:
+        """True if the sides differ for some NaN or infinity."""
+        return "NaN" in self.but or "∞" in self.but
+
+    @property
     def is_exact(self) -> bool:
         """True if both sides have the same bits for all operands; the bits of a NaN do not count."""
         return not self.ulps and not self.but
@@ -75,7 +80,7 @@ _ALL = (
     _near("cube", "powf(a, 3.0)", "a * a * a", 3, "range"),
     _near("root-by-power", "powf(a, 0.5)", "sqrt(a)", 2, "-0, ∞"),
     _near("reciprocal-root-by-power", "powf(a, -0.5)", "rsqrt(a)", 3, "-0, ∞"),
-    _near("common-factor", "a * b + a * c", "a * (b + c)", 3, "range"),
+    _near("common-factor", "a * b + a * c", "a * (b + c)", 3, "∞, range"),
     _near("scale-of-sum", "(a + 3.0) * 0.1", "a * 0.1 + 0.3", 3, "range"),
     _near("scale-of-clamp", "maximumf(a, 5.1) * 0.3", "maximumf(a * 0.3, 1.53)", 3, "range"),
     _near("negated-difference", "-(a - b)", "b - a", but="-0"),

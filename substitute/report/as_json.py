@@ -72,6 +72,7 @@ def explanation_to_json(decisions: list[Decision], plan: Plan) -> dict[str, Any]
                 "form": d.match.form if d.match else None,
                 "axes": _axes(d.match) if d.match else None,
                 "parameters": _parameters(d.match) if d.match else None,
+                "laws": list(d.match.laws) if d.match else None,
                 "check": find_verdict(plan, d) or None,
                 "rules": [
                     {"rule": r.name, "passed": r.passed, "expected": r.expected, "found": r.found} for r in d.rules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.dispatch import Nest, Program
+from ..model.laws import LAWS
 from ..model.ops import LEAVES, OPERATIONS
 from ..model.scalar import Scalar
 from .elements import SIGNIFICANT_BITS, is_float, largest, smallest_normal, storage_type, ulp
@@ -48,6 +50,8 @@ class Allowance:
     """Numbers below the smallest normal one may be taken for zero."""
     subnormal: bool = True
     """There may be such numbers among the operands."""
+    ulps: float = 0.0
+    """Most units in the last place that a law changes by which the kernel's definition is what is computed here."""
 
     @property
     def plain(self) -> bool:
@@ -65,7 +69,8 @@ class Allowance:
         if self.roundings is not None:
             changed = flushed if self.subnormal and self.roundings else 0.0
             return _held(values, error, element, self.roundings == (element,), changed, flushes=self.flushes)
-        allowed = SLACK * error + flushed
+        # each rounding of the body, half a unit, may be one of the law's as well
+        allowed = (SLACK + 2 * self.ulps) * error + flushed
         if self.largest:
             exact = _representable(values, golden.depth * self.largest**2, element)
             allowed = np.where(exact & np.isfinite(allowed), 0.0, allowed)
@@ -92,8 +97,13 @@ def _held(
     return np.where(once, nearest, values), np.where(once, 0.0, allowed)
 
 
-def allowance(program: Program | None, inputs: str, *, flushes: bool, subnormal: bool = True) -> Allowance:
-    """For a program on a class of inputs; see `Allowance`."""
+def allowance(
+    program: Program | None, inputs: str, *, flushes: bool, subnormal: bool = True, laws: Sequence[str] = ()
+) -> Allowance:
+    """For a program on a class of inputs; see `Allowance`. `laws`: those by which a kernel was matched."""
+    inexact = [LAWS[name] for name in laws if not LAWS[name].is_exact]
+    if inexact:
+        return Allowance(flushes=flushes, subnormal=subnormal, ulps=max(law.ulps for law in inexact))
     if program is None:
         return Allowance(flushes=flushes)
     return Allowance(

@@ -335,6 +335,9 @@ CLASSES: dict[str, Draw] = {
     "edges": _edges,
 }
 
+WITH_SPECIAL = frozenset(("special", "edges"))
+"""Classes with NaN and infinities."""
+
 QUICK: dict[str, tuple[str, ...]] = {
     "contraction": ("exact", "normal", "special"),
     "convolution": ("exact", "normal", "special"),

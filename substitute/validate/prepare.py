@@ -45,14 +45,15 @@ def make_case(
     budget: Budget | None = None,
     most: int | None = None,
     composed: bool = False,
+    laws: Sequence[str] = (),
 ) -> Case:
     """Draws operands of a class from a seed and evaluates the golden of a stock dispatch's body.
 
     `local`: a device that IREE runs on this machine's CPU; `described`: what `describe_launch` said of the launch, the
     same for all classes; `budget`: what the golden may cost; `most`: elements that are drawn of an operand, and
     repeated in one that has more; `composed`: it is IREE's own code that is judged, whose functions are composed of
-    others. Raises `SubstituteError` (`Unsupported` for a body that the golden does not know,
-    `ValidationError` for a launch that does not fit the body).
+    others; `laws`: those by which its kernel was matched. Raises `SubstituteError` (`Unsupported` for a body that the
+    golden does not know, `ValidationError` for a launch that does not fit the body).
     """
     from ..golden import evaluate
 
@@ -74,7 +75,7 @@ def make_case(
     # IREE lets the CPU take subnormal numbers for zero, and others may; only there a copy keeps them
     copies = dispatch.kind in COPIES and (dispatch.program is None or keeps_bits(dispatch.program))
     flushes = not local or not copies
-    held = allowance(dispatch.program, inputs, flushes=flushes, subnormal=subnormal)
+    held = allowance(dispatch.program, inputs, flushes=flushes, subnormal=subnormal, laws=laws)
     outcome = evaluate(
         function, _windows(launch.bindings, contents), launch.constants,
         once=held.plain, budget=budget, composed=composed, flushes=flushes and subnormal,
