@@ -9,6 +9,7 @@ import pytest
 from runtime_tests.match.kernels import accepted, decision, kernel, refused
 from runtime_tests.read.executables import dispatch_of
 from runtime_tests.read.programs import filled, generic
+from runtime_tests.read.test_operations import attention
 from substitute.errors import ManifestError
 from substitute.match.planner import choose
 from substitute.model.conditions import evaluate_condition, list_bounds, parse_condition
@@ -254,3 +255,42 @@ def test_a_folded_conversion(number: str, fits: bool) -> None:
         assert accepted(made, found).parameter("h").value == ParameterValue(type="f16", bits=encode(1.5, "f16"))
     else:
         assert refused(made, found).name == "structure.parameters"
+
+
+ATTENTION = """
+func.func @attention(%a: !?x?x8xf32, %b: !?x?x8xf32, %c: !?x?x3xf32, %scale: f32) -> !?x?x3xf32 {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %h = tensor.dim %a, %c0 : !?x?x8xf32
+  %m = tensor.dim %a, %c1 : !?x?x8xf32
+  %e = tensor.empty(%h, %m) : !?x?x3xf32
+  %r = "iree_linalg_ext.attention"(%a, %b, %c, %scale, %e) <{indexing_maps = [MAPS]}> ({
+  ^bb0(%s: f32):
+    "iree_linalg_ext.yield"(%s) : (f32) -> ()
+  }) : (!?x?x8xf32, !?x?x8xf32, !?x?x3xf32, f32, !?x?x3xf32) -> !?x?x3xf32
+  return %r : !?x?x3xf32
+}
+"""
+MAPS = ", ".join(
+    f"affine_map<(b, m, n, k, l) -> ({m})>" for m in ("b, m, k", "b, l, k", "b, l, n", "", "b, m, n")
+)  # fmt: skip
+ATTENTION_OPERANDS = {"a": "BMK", "b": "BLK", "c": "BLN", "r": "BMN"}
+
+
+def test_a_scalar_operand_of_a_named_operation() -> None:
+    """The scale of attention, which a condition may tie to a size."""
+    text = ATTENTION.replace("MAPS", MAPS)
+    conditions = (parse_condition("scale == 1 / sqrt(K)", ("scale", "K")),)
+    made = kernel(text, ATTENTION_OPERANDS, conditions=conditions)
+    rooted = dispatch_of(attention("0.35355338"), bindings=4)
+    assert format_value(value_of_scale(made, rooted).constant, "f32") == "0.35355338"
+    assert refused(made, dispatch_of(attention("0.125"), bindings=4)).name == "parameter"
+    fixed = text.replace(", %scale: f32", "").replace("%c0 =", "%scale = arith.constant 0.125 : f32\n  %c0 =", 1)
+    number = kernel(fixed, ATTENTION_OPERANDS)
+    accepted(number, dispatch_of(attention("0.125"), bindings=4))
+    rule = refused(number, dispatch_of(attention("0.25"), bindings=4))
+    assert (rule.name, rule.expected, rule.found) == ("structure.scalars", "0.125", "0.25")
+
+
+def value_of_scale(made: Kernel, found: Dispatch) -> ParameterValue:
+    return accepted(made, found).parameter("scale").value

@@ -266,7 +266,8 @@ def test_attention_is_named_with_its_scale() -> None:
     (core,) = dispatch.program.cores
     assert isinstance(core, Named)
     assert [str(r.type) for r in core.reads] == ["2x4x8xf32", "2x6x8xf32", "2x6x3xf32"]
-    assert dict(core.attributes)["operands"] == "read, read, read, 0.125 : f32, empty"
+    assert dict(core.attributes)["operands"] == "read, read, read, scalar, empty"
+    assert [node.attribute for node in core.scalars[0].expr.nodes] == [0.125]
     assert core.region == "(%0: f32):\n  iree_linalg_ext.yield(%0)"
 
 

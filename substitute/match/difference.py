@@ -49,6 +49,8 @@ def describe_expression(nest: Nest, at: int, names: Sequence[str] = (), depth: i
         return names[node.attribute] if names and isinstance(node.attribute, int) else f"in{node.attribute}"
     if node.op == "constant":
         return describe_number(node.attribute, node.type)
+    if node.op == "parameter":
+        return f"parameter {node.attribute}"
     if node.op == "index":
         return f"index of loop d{node.attribute}"
     if not node.operands:

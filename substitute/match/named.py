@@ -8,12 +8,15 @@ from dataclasses import replace
 from ..model.dispatch import Linear, Named, Nest, Read, View
 from ..model.index import Expr
 from ..model.kernel import Form, Kernel
+from ..model.parameter import ParameterValue
 from ..model.plan import Axis, Placement, Rule
 from ..model.scalar import Scalar, ScalarGraph
 from ..read.named import UNKNOWN
 from .axes import assign, axis_of_loops, bind_axes
-from .expression import LoopUse, loop_uses
+from .difference import describe_expression
+from .expression import LoopUse, loop_uses, unify
 from .nests import operand_name, place_operand
+from .parameters import find_conflict, find_values, reject_value
 from .state import NestMatch, reject_two_tensors
 from .temporaries import Produced, check_temporary
 
@@ -54,7 +57,31 @@ def match_named(
     rule = _check_named(pattern, core)
     if rule is not None:
         return rule
-    return _match_dimensions(kernel, pattern, core, produced)
+    parameters = _match_scalars(kernel, pattern, core)
+    if isinstance(parameters, Rule):
+        return parameters
+    result = _match_dimensions(kernel, pattern, core, produced)
+    return result if isinstance(result, Rule) else replace(result, parameters=tuple(parameters.items()))
+
+
+def _match_scalars(kernel: Kernel, pattern: Named, core: Named) -> dict[int, ParameterValue] | Rule:
+    """Return the values of the parameters that are scalar operands; other scalars have to be the same."""
+    found: dict[int, ParameterValue] = {}
+    for wanted, actual in zip(pattern.scalars, core.scalars, strict=True):
+        known = not wanted.reads and all(node.op != UNKNOWN for node in wanted.expr.nodes)
+        unified = None if not known else next(unify(wanted.expr, actual.expr, prologue=False), None)
+        if unified is None:
+            name = "structure.scalars"
+            expected, words = (describe_expression(nest, nest.expr.results[0]) for nest in (wanted, actual))
+            return Rule(name=name, passed=False, expected=expected, found=words)
+        values = find_values(kernel, actual, unified.parameters)
+        if isinstance(values, int):
+            return reject_value(kernel, values)
+        conflict = find_conflict(kernel, found, values)
+        if conflict is not None:
+            return conflict
+        found |= values
+    return found
 
 
 def _check_named(pattern: Named, core: Named) -> Rule | None:

@@ -128,7 +128,9 @@ def _absent_type(kernel: Kernel, form: Form, program: Program) -> str:
 def _match_core(kernel: Kernel, form: Form, pattern: Stage, core: Stage, state: State) -> Iterator[NestMatch | Rule]:
     """Yield every match of a core, or the rule that fails if there is none."""
     if isinstance(pattern, Named) and isinstance(core, Named):
-        yield match_named(kernel, form, pattern, core, state.produced)
+        named = match_named(kernel, form, pattern, core, state.produced)
+        conflict = None if isinstance(named, Rule) else find_conflict(kernel, state.parameters, dict(named.parameters))
+        yield conflict or named
         return
     if not (isinstance(pattern, Nest) and isinstance(core, Nest)):
         yield Rule(name="structure.cores", passed=False, expected="the same kinds of core", found="others")

@@ -178,6 +178,8 @@ class Named:
     types: tuple[TensorType, ...]
     region: str = ""
     """The text of its region, where it has one."""
+    scalars: tuple[Nest, ...] = ()
+    """Operands that are no tensors, in order, such as the scale of attention: each a computation without loops."""
 
 
 Stage = Nest | Named

@@ -100,7 +100,10 @@ def _moved_to_start(match: Match) -> Match:
 
 def _views(program: Program) -> Iterator[View]:
     for stage in (*program.cores, *program.stores):
-        yield from (read.source for read in stage.reads if isinstance(read.source, View))
+        reads = (
+            (*stage.reads, *(r for s in stage.scalars for r in s.reads)) if isinstance(stage, Named) else stage.reads
+        )
+        yield from (read.source for read in reads if isinstance(read.source, View))
         if isinstance(stage, Nest):
             yield from (write.view for write in stage.writes)
 
@@ -115,7 +118,8 @@ def _moved_nest(nest: Nest, move: Callable[[View], View]) -> Nest:
 
 
 def _moved_named(named: Named, move: Callable[[View], View]) -> Named:
-    return replace(named, reads=_moved_reads(named.reads, move))
+    scalars = tuple(_moved_nest(scalar, move) for scalar in named.scalars)
+    return replace(named, reads=_moved_reads(named.reads, move), scalars=scalars)
 
 
 def _moved_reads(reads: tuple[Read, ...], move: Callable[[View], View]) -> tuple[Read, ...]:

@@ -508,6 +508,7 @@ class BodyReader:
                 temporaries=numbers,
                 types=types,
                 region=region_text(op, self._scalar_text) if has_region else "",
+                scalars=tuple(self._scalar(v) for v in op.operands if not is_tensor(v)),
             )
         )
         for result, number, type_ in zip(op.results, numbers, types, strict=True):
@@ -532,13 +533,22 @@ class BodyReader:
                 self._tie_loops(operands, of_tensors)
 
     def _operand_text(self, value: ir.Value) -> str:
-        """Return an operand of a named operation, as far as it is no tensor in memory."""
+        """Return a word for an operand of a named operation, as far as it is no tensor in memory."""
         if not is_tensor(value):
-            return self._scalar_text(value)
+            return "scalar"
         tensor = self._tensor(value)
         if isinstance(tensor, Splat):
             return UNKNOWN if tensor.constant is None else f"{tensor.constant} everywhere"
         return "empty" if isinstance(tensor, Empty) else "read"
+
+    def _scalar(self, value: ir.Value) -> Nest:
+        nest = NestBuilder()
+        try:
+            root = self._scalars.captured(value, nest)
+        except Unread:  # no definition matches it
+            root = nest.graph.add(UNKNOWN, str(value.type))
+        reads, expr = nest.finish((root,))
+        return Nest(sizes=(), kinds=(), reads=reads, expr=expr)
 
     def _scalar_text(self, value: ir.Value) -> str:
         if is_tensor(value):

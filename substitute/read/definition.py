@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..bindings import settle_bindings
 from ..errors import ManifestError, SourceText
-from ..model.dispatch import Linear, Nest, Operand, Program, TensorType, View
+from ..model.dispatch import Linear, Named, Nest, Operand, Program, TensorType, View
 from ..model.index import Index, symbol
 from ..model.kernel import Form, OperandSpec
 from ..model.parameter import SCALAR_TYPES, ScalarParameter
@@ -172,6 +172,7 @@ def _argument_name(text: str, argument: ir.Value) -> str:
 def _check_used(where: str, parameters: tuple[ScalarParameter, ...], program: Program) -> None:
     """Raise `ManifestError` for a parameter that no result depends on: no dispatch could say its value."""
     nests = [stage for stage in (*program.cores, *program.stores) if isinstance(stage, Nest)]
+    nests += [scalar for core in program.cores if isinstance(core, Named) for scalar in core.scalars]
     used = {node.attribute for nest in nests for node in nest.expr.nodes if node.op == "parameter"}
     unused = [parameter.name for number, parameter in enumerate(parameters) if number not in used]
     if unused:
