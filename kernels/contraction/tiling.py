@@ -274,7 +274,7 @@ def _shape(roles: Roles, lanes: int, count: int, arithmetic: Arithmetic) -> Tili
     panel = room * arithmetic.depths // (4 * vectors * lanes) // grain * grain if roles.mode == "packed" else 1
     if isinstance(depth, int):
         panels = -(-depth // panel)
-        panel = min(depth, -(-depth // panels + grain - 1) // grain * grain) if panels > 1 else depth
+        panel = min(depth, -(-depth // (panels * grain)) * grain) if panels > 1 else depth
     tile_count = -(-slots // vectors)
     tiles = _tiles_per_group(guess(row_count), row_block, guess(depth), vectors * lanes, tile_count, batch)
     work = max(1, min(guess(row_count), row_block) * guess(depth) * tiles * vectors * lanes)
