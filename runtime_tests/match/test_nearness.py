@@ -32,19 +32,26 @@ def nearest(kernels: tuple[Kernel, ...], dispatch: Dispatch) -> str:
     return near.kernel.name if near else ""
 
 
+def of_floats(kernels: tuple[Kernel, ...]) -> tuple[Kernel, ...]:
+    """All but the kernels that take integers."""
+    return tuple(k for k in kernels if not k.name.startswith("integer_"))
+
+
 def product(element: str, target: str = CPU) -> Dispatch:
     """A product of bytes that is summed in another type."""
     text = next(f for f in FUNCTIONS if f.name == "bytes_product").body.replace("i32", element)
     return body_of(f"%a = input 0 !5x7xi8\n%b = input 1 !7x6xi8{text}\noutput 2 %r !5x6x{element}", target=target)
 
 
-@pytest.mark.parametrize(
-    ("target", "prefix"), [(CPU, ""), (VULKAN, "vulkan_")]
-)  # fmt: skip
-def test_an_integer_product_is_nearest_to_the_product(
-    builtin: tuple[Kernel, ...], target: str, prefix: str
-) -> None:  # fmt: skip
-    assert nearest(builtin, product("i32", target)) == f"{prefix}matmul"
+@pytest.mark.parametrize(("target", "prefix"), [(CPU, ""), (VULKAN, "vulkan_")])
+def test_an_integer_product_is_nearest_to_the_product(builtin: tuple[Kernel, ...], target: str, prefix: str) -> None:
+    assert nearest(of_floats(builtin), product("i32", target)) == f"{prefix}matmul"
+
+
+def test_an_integer_product_is_taken(builtin: tuple[Kernel, ...]) -> None:
+    kernels = [k for k in builtin if k.name in ("matmul", "integer_matmul", "conv", "integer_conv")]
+    taken = [k.name for k in kernels if decide(k, product("i32"), lambda k, d: "").accepted]
+    assert taken == ["integer_matmul"]
 
 
 def test_an_integer_convolution_is_nearest_to_the_convolution(builtin: tuple[Kernel, ...]) -> None:
@@ -59,7 +66,7 @@ def test_an_integer_convolution_is_nearest_to_the_convolution(builtin: tuple[Ker
         "\noutput 2 %r !1x4x5x5xi32"
     )
     assert dispatch.program is not None, dispatch.reason
-    assert nearest(builtin, dispatch) == "conv"
+    assert nearest(of_floats(builtin), dispatch) == "conv"
 
 
 def test_a_softmax_with_work_before_it_is_nearest_to_softmax(builtin: tuple[Kernel, ...]) -> None:
