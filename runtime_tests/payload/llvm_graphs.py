@@ -44,7 +44,7 @@ def run(graph: ScalarGraph, out: str, inputs: list[tuple[str, Any]], lanes: int 
 
     (value,) = ScalarEmitter(module, builder, lanes, hardware=hardware).emit(graph, leaf)
     store(builder, value, builder.gep(function.args[-2], [i], source_etype=memory_type(out)), out)
-    i.add_incoming(builder.add(i, ir.Constant(I64, lanes or 1)), body)
+    i.add_incoming(builder.add(i, ir.Constant(I64, lanes or 1)), builder.block)
     builder.branch(head)
     builder.position_at_end(done)
     builder.ret_void()

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("llvmlite.binding")
 from runtime_tests.payload.llvm_graphs import MODERN, PLAIN, STORED, run
-from substitute.codegen.llvm import exponential
 from substitute.codegen.llvm.function import Hardware
+from substitute.codegen.mathematics import tables
 from substitute.model.scalar import Scalar, ScalarGraph
 
 pytestmark = pytest.mark.device
@@ -140,8 +140,8 @@ def test_scalars_and_vectors_agree(name: str) -> None:
 
 
 def test_a_wrong_coefficient_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    changed = (*exponential.EXP_F32[:-2], exponential.EXP_F32[-2] * 1.0001, exponential.EXP_F32[-1])
-    monkeypatch.setattr(exponential, "EXP_F32", changed)
+    table = tables.EXP["f32"]
+    monkeypatch.setitem(tables.EXP, "f32", (*table[:-2], table[-2] * 1.0001, table[-1]))
     assert worst("math.exp", "f32", 8, MODERN)[0] > LIMIT_ULP
 
 

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable
 
 from ...model.scalar import Scalar
+from ..mathematics import FUNCTIONS
 from ..unsupported import Unsupported
 
 GLSL_TYPE = {
@@ -107,20 +108,14 @@ _ARITHMETIC = {
     "fma": "({0} * {1} + {2})", "absf": "abs({0})", "sqrt": "sqrt({0})", "rsqrt": "inversesqrt({0})",
     "isnan": "is_nan({0})",
 }  # fmt: skip
-_OWN = {
-    name: f"f32_{name}({{0}})"
-    for name in (
-        "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "tanh", "sinh", "cosh", "asinh", "acosh", "atanh",
-        "erf", "sin", "cos", "tan", "atan", "asin", "acos", "cbrt", "round",
-    )
-}  # fmt: skip
+_OWN = {name: f"f32_{name}({{0}})" for name in ("round", *FUNCTIONS)}
 FLOAT: dict[str, str] = {
     **_ROUNDING, **_ARITHMETIC, **_OWN,
     "maximumf": "f32_maximum({0}, {1})", "minimumf": "f32_minimum({0}, {1})",
     "maxnumf": "f32_maxnum({0}, {1})", "minnumf": "f32_minnum({0}, {1})",
     "powf": "f32_pow({0}, {1})", "fpowi": "f32_powi({0}, {1})", "atan2": "f32_atan2({0}, {1})",
     "remf": "f32_rem({0}, {1})", "copysign": "f32_copysign({0}, {1})",
-    "erfc": "(1.0 - f32_erf({0}))", "isinf": "is_inf({0})", "isfinite": "(!is_nan({0}) && !is_inf({0}))",
+    "isinf": "is_inf({0})", "isfinite": "(!is_nan({0}) && !is_inf({0}))",
     "clampf": "f32_minimum(f32_maximum({0}, {1}), {2})",
 }  # fmt: skip
 DOUBLE: dict[str, str] = {

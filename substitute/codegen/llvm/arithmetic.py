@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from llvmlite import ir
 
+from ..mathematics.operations import FloatOps
 from .elements import REGISTER_TYPES, constant, intrinsic, suffix, vector
 from .function import I32, I64, Hardware
 
 
 @dataclass(frozen=True, slots=True)
-class FloatMath:
+class FloatMath(FloatOps[ir.Value]):
     """Emits operations of one type: `f32` or `f64`, scalar (`lanes` None) or vector."""
 
     builder: ir.IRBuilder
@@ -29,16 +30,6 @@ class FloatMath:
     def word(self) -> ir.Type:
         """The integer type of the same width."""
         return vector(I32 if self.element == "f32" else I64, self.lanes)
-
-    @property
-    def fraction_bits(self) -> int:
-        """Bits of the fraction, without the hidden one."""
-        return 23 if self.element == "f32" else 52
-
-    @property
-    def bias(self) -> int:
-        """The exponent's bias."""
-        return 127 if self.element == "f32" else 1023
 
     def const(self, number: float) -> ir.Value:
         """A constant."""
@@ -141,14 +132,6 @@ class FloatMath:
         """`condition ? yes : no`, lane by lane."""
         return self.builder.select(condition, yes, no)
 
-    def larger(self, a: ir.Value, b: ir.Value) -> ir.Value:
-        """One maxps: b where either is NaN, and of two zeros b."""
-        return self.select(self.compare(">", a, b), a, b)
-
-    def smaller(self, a: ir.Value, b: ir.Value) -> ir.Value:
-        """One minps: b where either is NaN, and of two zeros b."""
-        return self.select(self.compare("<", a, b), a, b)
-
     def maximum(self, a: ir.Value, b: ir.Value) -> ir.Value:
         """IEEE 754-2019 maximum: NaN if either is NaN, +0 above -0."""
         return self.call("maximum", a, b)
@@ -173,29 +156,89 @@ class FloatMath:
         """The number with this pattern."""
         return self.builder.bitcast(pattern, self.type)
 
-    def poly(self, x: ir.Value, coefficients: Sequence[float]) -> ir.Value:
-        """Horner's scheme, highest power first."""
-        result = self.const(coefficients[0])
-        for coefficient in coefficients[1:]:
-            result = self.fma(result, x, self.const(coefficient))
-        return result
+    def int_add(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """The sum of integers."""
+        return self.builder.add(a, b)
 
-    def nearest(self, a: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """The nearest integer as a float and as an integer, for |a| < 2^(fraction_bits - 2)."""
-        magic = self.const(1.5 * 2.0**self.fraction_bits)
-        pushed = self.add(a, magic)
-        return self.sub(pushed, magic), self.builder.sub(self.bits(pushed), self.bits(magic))
+    def int_sub(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """The difference of integers."""
+        return self.builder.sub(a, b)
 
-    def power_of_two(self, n: ir.Value) -> ir.Value:
-        """2^n for an integer n within the range of normal exponents."""
-        biased = self.builder.add(n, self.integer(self.bias))
-        return self.from_bits(self.builder.shl(biased, self.integer(self.fraction_bits)))
+    def int_mul(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """The lower half of the product of integers."""
+        return self.builder.mul(a, b)
 
-    def scale(self, a: ir.Value, n: ir.Value) -> ir.Value:
-        """The value of a · 2^n, in two steps, so that n may reach twice as far as exponents do."""
-        half = self.builder.ashr(n, self.integer(1))
-        rest = self.builder.sub(n, half)
-        return self.mul(self.mul(a, self.power_of_two(half)), self.power_of_two(rest))
+    def int_mul_high(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """The upper half of the product of unsigned 32-bit integers."""
+        assert self.element == "f32"
+        wide = vector(I64, self.lanes)
+        product = self.builder.mul(self.builder.zext(a, wide), self.builder.zext(b, wide))
+        return self.builder.trunc(self.builder.lshr(product, constant(wide, 32)), self.word)
+
+    def int_and(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """The bits that both integers have."""
+        return self.builder.and_(a, b)
+
+    def int_xor(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """The bits that one of two integers has."""
+        return self.builder.xor(a, b)
+
+    def shift_left(self, a: ir.Value, by: ir.Value | int) -> ir.Value:
+        """An integer times a power of two."""
+        return self.builder.shl(a, self.integer(by) if isinstance(by, int) else by)
+
+    def shift_right(self, a: ir.Value, by: ir.Value | int, *, signed: bool = False) -> ir.Value:
+        """An integer over a power of two, rounded down."""
+        by = self.integer(by) if isinstance(by, int) else by
+        return self.builder.ashr(a, by) if signed else self.builder.lshr(a, by)
+
+    def int_compare(self, predicate: str, a: ir.Value, b: ir.Value) -> ir.Value:
+        """A comparison of integers, `u<` of unsigned ones."""
+        compare = self.builder.icmp_unsigned if predicate[0] == "u" else self.builder.icmp_signed
+        return compare(predicate.removeprefix("u"), a, b)
+
+    def both(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """Conditions a and b."""
+        return self.builder.and_(a, b)
+
+    def either(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """Conditions a or b."""
+        return self.builder.or_(a, b)
+
+    def negate(self, a: ir.Value) -> ir.Value:
+        """Not the condition a."""
+        return self.builder.not_(a)
+
+    def unordered(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        """The condition that a or b is NaN."""
+        return self.builder.fcmp_unordered("uno", a, b)
+
+    def rarely(
+        self, condition: ir.Value, otherwise: tuple[ir.Value, ...], compute: Callable[[], tuple[ir.Value, ...]]
+    ) -> tuple[ir.Value, ...]:
+        """The values of `compute` where a condition holds; code that runs only if it holds for a lane."""
+        builder = self.builder
+        some = condition
+        if self.lanes is not None:
+            name = f"llvm.vector.reduce.or.v{self.lanes}i1"
+            some = intrinsic(builder, name, ir.IntType(1), [condition])
+        before = builder.block
+        with builder.if_then(some, likely=False):
+            computed = [builder.select(condition, a, b) for a, b in zip(compute(), otherwise, strict=True)]
+            inside = builder.block
+        results = []
+        for there, usual in zip(computed, otherwise, strict=True):
+            joined = builder.phi(there.type)
+            joined.add_incoming(there, inside)
+            joined.add_incoming(usual, before)
+            results.append(joined)
+        return tuple(results)
+
+    def product_error(self, a: ir.Value, b: ir.Value, product: ir.Value) -> ir.Value:
+        """A product less the rounded one."""
+        if self.hardware.fma:
+            return self.call("fma", a, b, self.neg(product))
+        return FloatOps.product_error(self, a, b, product)  # `super()` knows no class with slots
 
     def wide(self) -> FloatMath:
         """The same in f64."""

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from llvmlite import ir
 
-from . import error_function, exponential, power, trigonometry
+from .. import mathematics
+from ..mathematics.exponential import exp_of_negative
 from .arithmetic import FloatMath
 
 FloatFunction = Callable[..., ir.Value]
@@ -23,31 +24,8 @@ FUNCTIONS: dict[str, FloatFunction] = {
     "math.rsqrt": lambda m, x: m.div(m.const(1.0), m.sqrt(x)),
     "math.sqrt": lambda m, x: m.sqrt(x),
     "math.trunc": lambda m, x: m.trunc(x),
-    "math.acos": trigonometry.acos,
-    "math.acosh": exponential.acosh,
-    "math.asin": trigonometry.asin,
-    "math.asinh": exponential.asinh,
-    "math.atan": trigonometry.atan,
-    "math.atan2": trigonometry.atan2,
-    "math.atanh": exponential.atanh,
-    "math.cbrt": exponential.cbrt,
-    "math.cos": trigonometry.cos,
-    "math.cosh": exponential.cosh,
-    "math.erf": error_function.erf,
-    "math.erfc": error_function.erfc,
-    "math.exp": exponential.exp,
-    "math.exp2": exponential.exp2,
-    "math.expm1": exponential.expm1,
-    "math.log": exponential.log,
-    "math.log10": exponential.log10,
-    "math.log1p": exponential.log1p,
-    "math.log2": exponential.log2,
-    "math.powf": power.powf,
-    "math.sin": trigonometry.sin,
-    "math.sinh": exponential.sinh,
-    "math.tan": trigonometry.tan,
-    "math.tanh": exponential.tanh,
-    "substitute.exp_of_negative": exponential.exp_of_negative,
+    **{f"math.{name}": function for name, function in mathematics.FUNCTIONS.items()},
+    "substitute.exp_of_negative": exp_of_negative,
 }
 """MLIR's name → (FloatMath, operands…) → value."""
 

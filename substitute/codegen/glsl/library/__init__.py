@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from .mathematics import write_functions
+
 FILES = ("float32.glsl", "float64.glsl", "small_floats.glsl", "integers.glsl")
 INT64_FILES = {True: ("int64_native.glsl", "int64.glsl"), False: ("int64_emulated.glsl", "int64.glsl")}
 WORD = re.compile(r"[A-Za-z_]\w*")
@@ -27,6 +29,8 @@ def definitions(native_int64: bool) -> tuple[Definition, ...]:
     found: list[Definition] = []
     for file in (*FILES, *INT64_FILES[native_int64]):
         found += _split(files(__package__).joinpath(file).read_text(encoding="utf-8"))
+        if file == "float32.glsl":
+            found += _split(write_functions())
     return tuple(found)
 
 

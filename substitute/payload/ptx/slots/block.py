@@ -19,12 +19,18 @@ class Block:
         self.prefix = prefix
         self.lines: list[str] = []
         self._counts = dict.fromkeys(_TYPES, 0)
+        self._labels = 0
 
     def new(self, kind: str) -> str:
         """A new register."""
         number = self._counts[kind]
         self._counts[kind] = number + 1
         return f"%{self.prefix}_{kind}{number}"
+
+    def label(self) -> str:
+        """A new label."""
+        self._labels += 1
+        return f"${self.prefix}_{self._labels}"
 
     def emit(self, kind: str, opcode: str, *operands: str) -> str:
         """Adds an instruction with a new destination, and gives that."""

@@ -7,6 +7,8 @@ Every rounding is spelled (`add.rn`), so that ptxas contracts nothing.
 
 from __future__ import annotations
 
+import math
+
 from ....codegen.unsupported import Unsupported
 from ....model.scalar import Scalar
 from .block import Block, float_literal
@@ -67,7 +69,7 @@ def operation(b: Block, node: Scalar, operand_nodes: tuple[Scalar, ...], args: t
         return _compare_integers(b, str(node.attribute), types[0], args)
     if name in _CASTS:
         return _cast(b, name, types[0], node.type, args[0])
-    if name in ("fpowi", "powf"):
+    if name == "fpowi" or (name == "powf" and _whole_exponent(operand_nodes[1]) is not None):
         return rounded(b, _power(b, node, operand_nodes[1], args[0]), node.type)
     if name == "isnan":
         return b.test("setp.nan.f32", args[0], args[0])
@@ -85,7 +87,7 @@ def _float(b: Block, node: Scalar, name: str, args: tuple[str, ...]) -> str:
         value = b.single("copysign", args[1], args[0])  # PTX: the sign's source stands first
     elif name in FUNCTIONS:
         b.line(f"// {name}")
-        value = FUNCTIONS[name](b, args[0])
+        value = FUNCTIONS[name](b, *args)
     else:
         raise Unsupported(f"{node.op} on {node.type}")
     return rounded(b, value, node.type)
@@ -107,10 +109,17 @@ def widened(b: Block, half: str) -> str:
 
 
 def _power(b: Block, node: Scalar, exponent: Scalar, x: str) -> str:
-    number = exponent.attribute if exponent.op == "constant" else None
-    if not isinstance(number, (int, float)) or number != int(number) or abs(number) > MAX_POWER:
+    number = _whole_exponent(exponent)
+    if number is None:
         raise Unsupported(f"{node.op} with an exponent that is no constant integer up to {MAX_POWER}")
-    return integer_power(b, x, int(number))
+    return integer_power(b, x, number)
+
+
+def _whole_exponent(exponent: Scalar) -> int | None:
+    number = exponent.attribute if exponent.op == "constant" else None
+    if not isinstance(number, (int, float)) or not math.isfinite(number) or abs(number) > MAX_POWER:
+        return None
+    return int(number) if number == int(number) else None
 
 
 def _integer(b: Block, node: Scalar, name: str, args: tuple[str, ...]) -> str:

@@ -1,0 +1,80 @@
+"""The math functions as NumPy computes them, operation by operation, against references of higher precision."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from runtime_tests.codegen.numpy_ops import NumpyOps
+from runtime_tests.ulp.errors import REFERENCES, ulps
+from substitute.codegen.mathematics import FUNCTIONS, coefficients, tables
+
+pytestmark = pytest.mark.unit
+
+TYPES = {"f32": np.float32, "f64": np.float64}
+LIMIT_ULP = 2.8
+LIMITS_ULP = {"erfc": 5.1}
+"""Of erfc's far part, exponential, quotient and product are rounded; the reference of f64 is good to one unit."""
+
+
+def numbers(element: str) -> np.ndarray:
+    """Any pattern of f32 is as likely as any other; in f64, numbers in which sine and cosine lose nothing."""
+    random = np.random.default_rng(3)
+    if element == "f32":
+        return random.integers(0, 1 << 32, 60_000, dtype=np.uint32).view(np.float32)
+    size = np.exp2(random.uniform(-40, 20, 30_000))
+    return np.concatenate([size, -size])
+
+
+@pytest.mark.parametrize("element", sorted(TYPES))
+@pytest.mark.parametrize("name", sorted(REFERENCES))
+def test_errors(name: str, element: str) -> None:
+    near = np.linspace(-30, 30, 40_001)
+    with np.errstate(all="ignore"):
+        x = np.concatenate([numbers(element), near, near / 30]).astype(TYPES[element])
+        wanted = REFERENCES[name](x.astype(np.longdouble))
+        found = FUNCTIONS[name](NumpyOps(element), x)
+        error = ulps(found, wanted, TYPES[element])
+    at = int(np.argmax(error))
+    assert error[at] <= LIMITS_ULP.get(name, LIMIT_ULP), f"{name}({x[at]!r}) = {found[at]!r}, wanted {wanted[at]!r}"
+
+
+def test_every_function_of_one_operand_has_a_reference() -> None:
+    assert set(REFERENCES) == set(FUNCTIONS) - {"powf", "atan2"}
+
+
+@pytest.mark.parametrize("element", sorted(TYPES))
+def test_powers_and_angles(element: str) -> None:
+    random = np.random.default_rng(4)
+    x, y = (random.uniform(-1, 1, 40_000) * np.exp2(random.uniform(-6, 6, 40_000)) for _ in range(2))
+    x, y = x.astype(TYPES[element]), y.astype(TYPES[element])
+    for name, reference, left in (("powf", np.power, np.abs(x)), ("atan2", np.arctan2, x)):
+        with np.errstate(all="ignore"):
+            wanted = reference(left.astype(np.longdouble), y.astype(np.longdouble))
+            found = FUNCTIONS[name](NumpyOps(element), left, y)
+        normal = np.abs(wanted) > float(np.finfo(TYPES[element]).tiny)
+        assert np.max(ulps(found, wanted, TYPES[element])[normal]) <= LIMIT_ULP, name
+
+
+def test_a_wrong_coefficient_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tables.EXP["f32"]
+    monkeypatch.setitem(tables.EXP, "f32", (*table[:-2], table[-2] * 1.0001, table[-1]))
+    with pytest.raises(AssertionError):
+        test_errors("exp", "f32")
+
+
+@pytest.mark.parametrize("name", sorted(coefficients.POLYNOMIALS))
+def test_the_tables_are_what_the_script_computes(name: str) -> None:
+    given, table = coefficients.POLYNOMIALS[name]["f32"], getattr(tables, name)["f32"]
+    assert coefficients.rounded(given, "f32") == [pytest.approx(c, rel=1e-6) for c in table]
+    error = coefficients.largest_error(given, list(table))
+    assert error < 2.0**-23
+    assert coefficients.largest_error(given, [*table[:-1], table[-1] * 1.001]) > 2.0**-23
+
+
+def test_errors_are_measured_in_units_of_the_last_place() -> None:
+    x = np.array([1.0, 3.0, math.inf, math.nan], np.float32)
+    assert ulps(np.nextafter(x, np.float32(10)), x.astype(np.longdouble), np.float32)[:2].tolist() == [1.0, 1.0]
+    assert ulps(x, x.astype(np.longdouble), np.float32).tolist() == [0.0] * 4

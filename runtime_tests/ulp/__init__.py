@@ -1,0 +1,1 @@
+"""Errors of the math functions in units of the last place."""

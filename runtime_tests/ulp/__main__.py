@@ -1,0 +1,78 @@
+"""`python -m runtime_tests.ulp`: the largest error of each math function of f32, on each target that can run here."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from runtime_tests.ulp.errors import REFERENCES, ulps
+
+BLOCK = 1 << 20
+Evaluate = Callable[[str, Any], Any]
+
+
+def on_the_cpu(name: str, x: Any) -> Any:
+    """LLVM IR, compiled for this machine."""
+    from runtime_tests.payload.llvm_graphs import MODERN, run
+    from substitute.model.scalar import Scalar, ScalarGraph
+
+    graph = ScalarGraph((Scalar("read", "f32", (), 0), Scalar(f"math.{name}", "f32", (0,))), (1,))
+    return run(graph, "f32", [("f32", x)], 8, MODERN)
+
+
+def on_vulkan(name: str, x: Any) -> Any:
+    """GLSL on the first Vulkan device."""
+    from runtime_tests.payload.test_glsl_scalars import evaluate_on_device
+
+    return evaluate_on_device([x], ["f32"], [(f"math.{name}", "f32", (0,), None)], "f32")[0]
+
+
+def by_operations(name: str, x: Any) -> Any:
+    """Each operation rounded once, with NumPy."""
+    from runtime_tests.codegen.numpy_ops import NumpyOps
+    from substitute.codegen.mathematics import FUNCTIONS
+
+    with np.errstate(all="ignore"):
+        return FUNCTIONS[name](NumpyOps("f32"), x)
+
+
+TARGETS: dict[str, Evaluate] = {"operations": by_operations, "llvm": on_the_cpu, "glsl": on_vulkan}
+
+
+def blocks(every: int) -> Iterator[Any]:
+    """Every n-th of all patterns of f32, a million at a time."""
+    for first in range(0, 1 << 32, BLOCK * every):
+        yield np.arange(first, min(first + BLOCK * every, 1 << 32), every, dtype=np.uint64).astype(np.uint32).view("f4")
+
+
+def worst(name: str, evaluate: Evaluate, every: int) -> tuple[float, float]:
+    """Return the largest error in ULP, and for which number."""
+    largest, at = 0.0, 0.0
+    for x in blocks(every):
+        with np.errstate(all="ignore"):
+            wanted = REFERENCES[name](x.astype(np.float64))
+        error = ulps(evaluate(name, x), wanted, np.float32)
+        place = int(np.argmax(error))
+        if error[place] > largest:
+            largest, at = float(error[place]), float(x[place])
+    return largest, at
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m runtime_tests.ulp", description=__doc__)
+    parser.add_argument("--every", type=int, default=1, help="only every n-th of the 2^32 numbers")
+    parser.add_argument("--function", action="append", choices=sorted(REFERENCES))
+    parser.add_argument("--target", action="append", choices=sorted(TARGETS))
+    given = parser.parse_args()
+    targets = given.target or ["llvm"]
+    print(f"| function | {' | '.join(targets)} |", *["---"] * (len(targets) + 1), sep="\n|", end="|\n")
+    for name in given.function or sorted(REFERENCES):
+        found = (worst(name, TARGETS[target], given.every) for target in targets)
+        print(f"| {name} | {' | '.join(f'{error:.2f} at {at!r}' for error, at in found)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""References of the math functions, and distances from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def by_libm(function: Callable[[float], float]) -> Callable[[Any], Any]:
+    """Apply a function of Python's to each number."""
+    return lambda xs: np.array([function(float(x)) for x in xs], np.longdouble)
+
+
+REFERENCES: dict[str, Callable[[Any], Any]] = {
+    "acos": np.arccos,
+    "acosh": np.arccosh,
+    "asin": np.arcsin,
+    "asinh": np.arcsinh,
+    "atan": np.arctan,
+    "atanh": np.arctanh,
+    "cbrt": np.cbrt,
+    "cos": np.cos,
+    "cosh": np.cosh,
+    "erf": by_libm(math.erf),
+    "erfc": by_libm(math.erfc),
+    "exp": np.exp,
+    "exp2": np.exp2,
+    "expm1": np.expm1,
+    "log": np.log,
+    "log10": np.log10,
+    "log1p": np.log1p,
+    "log2": np.log2,
+    "sin": np.sin,
+    "sinh": np.sinh,
+    "tan": np.tan,
+    "tanh": np.tanh,
+}
+"""MLIR's name, without its dialect → the function of long doubles."""
+
+
+def ulps(found: Any, wanted: Any, type_: Any) -> Any:
+    """Return the distance in units in the last place of the wanted number; 0 for equal infinities and two NaNs.
+
+    Results below the smallest normal number may be flushed to zero.
+    """
+    info = np.finfo(type_)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        rounded = wanted.astype(type_)
+        same = (rounded == found) | (np.isnan(rounded) & np.isnan(found))
+        same |= (np.abs(wanted) < info.tiny) & (found == 0)
+        found, wanted = found.astype(np.longdouble), wanted.astype(np.longdouble)
+        size = np.maximum(np.abs(np.nan_to_num(wanted, posinf=float(info.max))), np.longdouble(info.tiny))
+        unit = np.exp2(np.floor(np.log2(size)) - info.nmant)
+        return np.where(same, 0.0, np.nan_to_num(np.abs(found - wanted) / unit, nan=np.inf))
