@@ -17,8 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from substitute.compiler import Compilation, load_model
 from substitute.device.cuda_sim.driver.architectures import DEFAULT_ARCHITECTURE
 from substitute.pipeline import compile_model
+from substitute.read.signature import read_signatures
 from substitute.validate.model_inputs import draw_inputs, input_types
 
 DEVICE = "cuda-sim"
@@ -59,9 +61,13 @@ def build(model: Path, folder: Path) -> list[str]:
     result = compile_model(model, flags=FLAGS, builtin=False, check=False)
     module = folder / "model.vmfb"
     module.write_bytes(result.vmfb)
+    with Compilation(FLAGS, name=str(model)) as compilation:
+        compilation.parse(load_model(model))
+        assert compilation.module is not None
+        signatures = read_signatures(compilation.module)
     with Session(result.vmfb, device=DEVICE) as session:
         function = session.functions[0]
-        inputs = draw_inputs(function.name, input_types(function, {}), seed=0)
+        inputs = draw_inputs(function.name, input_types(function, signatures), seed=0)
         outputs = session.call(function.name, inputs)
     command = [str(Path(sys.executable).parent / "iree-substitute"), "run", str(module), f"--device={DEVICE}"]
     command.append(f"--function={function.name}")
