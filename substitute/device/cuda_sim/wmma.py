@@ -7,13 +7,14 @@ beginning where a fragment has more room. Source: PTX ISA 9.7.14.4 "Matrix multi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ...payload.ptx.syntax import Instruction, Integer
 from .batch import Batch
 from .decode import Builder, Decoder, Run
-from .faults import Refused
+from .faults import Place, Refused
 from .matrix import add_to, elements, shape_of, whole_warps
 from .memory_access import load, store
 from .modifiers import note
@@ -69,32 +70,65 @@ def _offsets(
     return offset
 
 
-def _load(d: Decoder, i: Instruction) -> Run:
-    matrix, type_ = i.opcode[2], i.opcode[-1]
-    address, location = d.address(i.operands[1])
-    space = space_of(i.opcode[1:], location)
-    stride = d.read(i.operands[2], "u32") if len(i.operands) > 2 else None
-    targets = d.elements(i.operands[0])
-    count, each, by_row = _fragment(i, matrix, type_, len(targets))
-    held = "b64" if type_ == "f64" else "b32"
-    puts = [d.put(target, held) for target in targets]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Access:
+    """A tile in memory, and how many elements of it a lane holds."""
+
+    instruction: Instruction
+    matrix: str
+    space: str
+    address: Read
+    stride: Read | None
+    count: int
+    by_row: bool
+    size: int
+    """Bytes of an element."""
+    guard: Read | None
+    place: Place
+
+    def lanes(self, m: Batch, r: Registers) -> tuple[Array | None, Array | None, list[Array]] | None:
+        """Return which lanes take part, their positions, and the address of each element; None where none does."""
+        keep = None if self.guard is None else self.guard(r)
+        if keep is not None and not keep.any():
+            return None
+        whole_warps(m, self.place, keep)
+        offsets = _offsets(m, r, self.instruction, self.matrix, self.count, self.by_row, self.stride)
+        base = np.broadcast_to(self.address(r), (m.count,))
+        where = None if keep is None else np.flatnonzero(np.broadcast_to(keep, (m.count,)))
+        return keep, where, [base + offsets[:, n] * self.size for n in range(self.count)]
+
+
+def _access(d: Decoder, i: Instruction, matrix: str, at: int, registers: int) -> tuple[_Access, int]:
+    """The access of a load or a store whose address is operand `at`, and how many elements a register holds."""
+    type_ = i.opcode[-1]
+    address, location = d.address(i.operands[at])
+    count, each, by_row = _fragment(i, matrix, type_, registers)
     d.step.members = d.read(Integer(0xFFFFFFFF), "u32")
     d.smallest_shared_access = min(d.smallest_shared_access, _BYTES[type_])
-    size, guard, place = _BYTES[type_], d.guard, d.place
+    access = _Access(
+        instruction=i, matrix=matrix, space=space_of(i.opcode[1:], location), address=address,
+        stride=d.read(i.operands[2], "u32") if len(i.operands) > 2 else None, count=count, by_row=by_row,
+        size=_BYTES[type_], guard=d.guard, place=d.place,
+    )  # fmt: skip
+    return access, each
+
+
+def _load(d: Decoder, i: Instruction) -> Run:
+    targets = d.elements(i.operands[0])
+    access, each = _access(d, i, i.opcode[2], 1, len(targets))
+    held = "b64" if i.opcode[-1] == "f64" else "b32"
+    puts = [d.put(target, held) for target in targets]
 
     def run(m: Batch, r: Registers) -> None:
-        keep = None if guard is None else guard(r)
-        if keep is not None and not keep.any():
+        lanes = access.lanes(m, r)
+        if lanes is None:
             return
-        whole_warps(m, place, keep)
-        offsets = _offsets(m, r, i, matrix, count, by_row, stride)
-        base = np.broadcast_to(address(r), (m.count,))
-        where = None if keep is None else np.flatnonzero(np.broadcast_to(keep, (m.count,)))
-        parts = np.zeros((m.count, count, size), np.uint8)
-        for n in range(count):
-            data = load(m, place, space, base + offsets[:, n] * size, size, where)
+        keep, where, addresses = lanes
+        parts = np.zeros((m.count, access.count, access.size), np.uint8)
+        for n, address in enumerate(addresses):
+            data = load(m, access.place, access.space, address, access.size, where)
             parts[slice(None) if where is None else where, n] = data
-        words = parts.reshape(m.count, len(puts), each * size).view(DTYPES[held])[:, :, 0]
+        words = parts.reshape(m.count, len(puts), each * access.size).view(DTYPES[held])[:, :, 0]
         for number, put in enumerate(puts):
             put(r, np.ascontiguousarray(words[:, number]), keep)
 
@@ -102,33 +136,23 @@ def _load(d: Decoder, i: Instruction) -> Run:
 
 
 def _store(d: Decoder, i: Instruction) -> Run:
-    type_ = i.opcode[-1]
     if i.opcode[2] != "d":
         raise Refused(".".join(i.opcode))
-    address, location = d.address(i.operands[0])
-    space = space_of(i.opcode[1:], location)
-    stride = d.read(i.operands[2], "u32") if len(i.operands) > 2 else None
     sources = d.elements(i.operands[1])
-    count, _, by_row = _fragment(i, "d", type_, len(sources))
-    held = "b64" if type_ == "f64" else "b32"
+    access, _ = _access(d, i, "d", 0, len(sources))
+    held = "b64" if i.opcode[-1] == "f64" else "b32"
     reads = [d.read(source, held) for source in sources]
-    d.step.members = d.read(Integer(0xFFFFFFFF), "u32")
-    d.smallest_shared_access = min(d.smallest_shared_access, _BYTES[type_])
-    size, guard, place = _BYTES[type_], d.guard, d.place
 
     def run(m: Batch, r: Registers) -> None:
-        keep = None if guard is None else guard(r)
-        if keep is not None and not keep.any():
+        lanes = access.lanes(m, r)
+        if lanes is None:
             return
-        whole_warps(m, place, keep)
-        offsets = _offsets(m, r, i, "d", count, by_row, stride)
-        base = np.broadcast_to(address(r), (m.count,))
-        where = None if keep is None else np.flatnonzero(np.broadcast_to(keep, (m.count,)))
+        _, where, addresses = lanes
         words = np.stack([np.broadcast_to(read(r), (m.count,)) for read in reads], axis=1)
-        parts = np.ascontiguousarray(words).view(np.uint8).reshape(m.count, count, size)
-        for n in range(count):
+        parts = np.ascontiguousarray(words).view(np.uint8).reshape(m.count, access.count, access.size)
+        for n, address in enumerate(addresses):
             data = parts[:, n] if where is None else parts[where, n]
-            store(m, place, space, base + offsets[:, n] * size, np.ascontiguousarray(data), size, where)
+            store(m, access.place, access.space, address, np.ascontiguousarray(data), access.size, where)
 
     return run
 
