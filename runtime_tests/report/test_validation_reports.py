@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from runtime_tests.report.validations import FAILED, PASSED, SKIPPED, TOGETHER, validation
 from substitute.errors import UsageError
 from substitute.report.junit import validation_to_junit
 from substitute.report.page import bin_labels, shares, validation_to_html
 from substitute.report.validation_json import to_json_value, validation_to_json
+from substitute.report.validation_tables import dispatch_verdicts
 from substitute.validate.picture import Histogram
 from substitute.validate.validation import ResultLine
+from substitute.validate.verdict import DispatchVerdict
 
 RIGHT = ResultLine(name="result 0", passed=True, detail="1e-7 of the largest magnitude")
 WRONG = ResultLine(name="result 1", passed=False, detail="NaN stands in other places")
@@ -46,6 +51,18 @@ def test_json_is_json() -> None:
     assert bad["picture"]["candidate"]["not_finite"] == 1
     assert bad["picture"]["map"]["cells"][0][0] == "inf"
     assert data["results"] == [{"name": "result 0", "passed": True, "detail": "1e-7 of the largest magnitude"}]
+
+
+def test_what_compile_found_is_a_column_where_it_is_known() -> None:
+    def columns(*verdicts: DispatchVerdict) -> str:
+        file = io.StringIO()
+        Console(file=file, width=10_000, color_system=None).print(dispatch_verdicts(verdicts, command="", width=None))
+        return file.getvalue()
+
+    assert "checked by compile" not in columns(PASSED, SKIPPED)
+    known = replace(PASSED, check="right, 1.30× faster than IREE's code")
+    assert "checked by compile" in columns(known, SKIPPED) and known.check in columns(known, SKIPPED)
+    assert validation_to_json(validation(known))["dispatches"][0]["check"] == known.check
 
 
 @pytest.mark.parametrize(
