@@ -36,6 +36,8 @@ class Computation:
 
 MIXING = frozenset({"contraction", "convolution"})
 POINTWISE = frozenset({"elementwise", "copy", "gather"})
+NEVER_ZERO = frozenset({"exact", "ones", "alike"})
+"""Classes of which an operand without axes is not zero."""
 NAN_PATTERNS = frozenset({"f16", "bf16", "f32", "f64"})
 """The types that have NaN with payloads."""
 
@@ -71,7 +73,9 @@ def draw(
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         if inputs == "special":
             return _with_nan_patterns(_special(area, random, of).astype(kind), area.element, random, of)
-        return np.asarray(CLASSES[inputs](area.shape, area.element, random)).astype(kind).reshape(area.shape)
+        drawn = np.asarray(CLASSES[inputs](area.shape, area.element, random)).astype(kind).reshape(area.shape)
+        # a factor of everything that is zero would hide all the rest
+        return np.ones((), kind) if not area.shape and inputs in NEVER_ZERO and drawn == 0 else drawn
 
 
 def _special(area: Area, random: np.random.Generator, of: Computation) -> NDArray[np.float64]:

@@ -108,6 +108,8 @@ def definition_file(kernel: Kernel) -> Path:
 
 def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Generator) -> list[Function]:
     """Every form of a kernel's definition: static sizes, open sizes, and between other work where it has slots."""
+    from .contexts import context_functions
+
     check_constraints(kernel)
     functions: list[Function] = []
     forms = _forms(kernel, quick=quick, random=random)
@@ -129,12 +131,18 @@ def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Gener
         fixed = drawn if form is kernel.forms[0] or not quick else drawn[-1:]
         functions += [_function(kernel, form, sizes, len(functions) + i) for i, sizes in enumerate(fixed)]
         functions.append(_open_function(kernel, form, drawn, len(functions)))
+        used: list[Sizes] = list(drawn)
         for wrapping in _wrappings(kernel, first=form is kernel.forms[0], quick=quick):
             usable = [s for s in drawn if all(size > 1 for size in s.values())] or drawn
             sizes = usable[int(random.integers(len(usable)))]
             if wrapping == "shared":
                 sizes = _other_sizes(kernel, form, drawn, random=random.spawn(1)[0], most=most) or sizes
+            used.append(sizes)
             functions.append(_function(kernel, form, sizes, len(functions), wrapping))
+        if form is kernel.forms[0] or not quick:
+            functions += context_functions(
+                kernel, form, used, first=len(functions), quick=quick, random=random.spawn(1)[0]
+            )
     return functions
 
 
@@ -183,7 +191,7 @@ def _type(shape: Sequence[int | None], element: str) -> str:
     return f"tensor<{''.join('?x' if s is None else f'{s}x' for s in shape)}{element}>"
 
 
-def _operands(kernel: Kernel, form: Form) -> tuple[list[Operand], list[Operand]]:
+def operands_of(kernel: Kernel, form: Form) -> tuple[list[Operand], list[Operand]]:
     """Arguments and results."""
     pairs = list(zip(kernel.operands, form.program.operands, strict=True))
     arguments = [Operand(axes=spec.axes, type=o.type) for spec, o in pairs if o.kind == "argument"]
@@ -192,7 +200,7 @@ def _operands(kernel: Kernel, form: Form) -> tuple[list[Operand], list[Operand]]
 
 def _function(kernel: Kernel, form: Form, sizes: Sizes, number: int, wrapping: str = "") -> Function:
     """The definition at fixed sizes, as a function of its own."""
-    arguments, results = _operands(kernel, form)
+    arguments, results = operands_of(kernel, form)
     name = f"case_{number}"
     lines, names = [], []
     signature = []
@@ -207,7 +215,7 @@ def _function(kernel: Kernel, form: Form, sizes: Sizes, number: int, wrapping: s
     passed = [_parameter(p, values[p.name], place) for p in form.parameters]
     signature += [argument for p in passed for argument in p.arguments]
     lines += [line for p in passed for line in p.lines]
-    lines += _call(form, names, arguments, results)
+    lines += call_definition(form, names, arguments, results)
     returned, types = [], []
     for i, result in enumerate(results):
         fixed = result.at(sizes)
@@ -222,7 +230,7 @@ def _function(kernel: Kernel, form: Form, sizes: Sizes, number: int, wrapping: s
         lines.append(_apart("%behind", ["%front"], fixed, arguments[0].rank, _double(arguments[0].element)))
         returned.append("%behind")
         types.append(fixed)
-    text = _func(name, signature, lines, returned, types)
+    text = function_text(name, signature, lines, returned, types)
     described = ", ".join(f"{a}={s}" for a, s in sizes.items())
     described += "".join(f", {p.described}" for p in passed)
     return Function(name=name, text=text, label=f"@{form.name} {described}" + (f", {wrapping}" if wrapping else ""))
@@ -257,12 +265,12 @@ def _finished(number: int, result: Operand, type_: str, wrapping: str) -> tuple[
 
 def _open_function(kernel: Kernel, form: Form, drawn: Sequence[Sizes], number: int) -> Function:
     """The definition with its open sizes, launched at several of them, and at none of an axis."""
-    arguments, results = _operands(kernel, form)
+    arguments, results = operands_of(kernel, form)
     signature = [f"%a{i}: {argument.declared}" for i, argument in enumerate(arguments)]
     values = draw_values(kernel, form, drawn[0], number)
     passed = [_parameter(p, values[p.name], "constant") for p in form.parameters]
     lines = [line for p in passed for line in p.lines]
-    lines += _call(form, [f"%a{i}" for i in range(len(arguments))], arguments, results)
+    lines += call_definition(form, [f"%a{i}" for i in range(len(arguments))], arguments, results)
     returned = [f"%r{_of(i, results)}" for i in range(len(results))]
     types = [result.declared for result in results]
     # no elements: of the first axis that has no size of its own
@@ -271,7 +279,7 @@ def _open_function(kernel: Kernel, form: Form, drawn: Sequence[Sizes], number: i
     drawn = [*drawn[:6], *({**sizes, empty: 0} for sizes in drawn[1:2] if empty is not None)]
     shapes = [tuple(tuple(sizes[a] for a in argument.axes) for argument in arguments) for sizes in drawn]
     return Function(
-        name=f"case_{number}", text=_func(f"case_{number}", signature, lines, returned, types),
+        name=f"case_{number}", text=function_text(f"case_{number}", signature, lines, returned, types),
         label=f"@{form.name} of open sizes" + "".join(f", {p.described}" for p in passed), shapes=tuple(shapes),
     )  # fmt: skip
 
@@ -280,7 +288,9 @@ def _of(number: int, results: Sequence[object]) -> str:
     return f"#{number}" if len(results) > 1 else ""
 
 
-def _call(form: Form, names: Sequence[str], arguments: Sequence[Operand], results: Sequence[Operand]) -> list[str]:
+def call_definition(
+    form: Form, names: Sequence[str], arguments: Sequence[Operand], results: Sequence[Operand]
+) -> list[str]:
     pairs = [(name, argument.declared) for name, argument in zip(names, arguments, strict=True)]
     for parameter in sorted(form.parameters, key=lambda p: p.position):
         pairs.insert(parameter.position, (f"%{parameter.name}", parameter.type))
@@ -301,6 +311,14 @@ class _Passed:
     lines: tuple[str, ...] = ()
     """The lines that make the value of its name."""
     described: str
+
+
+def parameters_of(kernel: Kernel, form: Form, sizes: Sizes, number: int) -> tuple[list[str], list[str], str]:
+    """The arguments, the lines and the words for the definition's parameters, as a function at these sizes has them."""
+    values = draw_values(kernel, form, sizes, number)
+    passed = [_parameter(p, values[p.name], "constant") for p in form.parameters]
+    described = "".join(f", {p.described}" for p in passed)
+    return [a for p in passed for a in p.arguments], [line for p in passed for line in p.lines], described
 
 
 def _place_of_parameters(kernel: Kernel, form: Form, number: int) -> str:
@@ -324,7 +342,7 @@ def _parameter(parameter: ScalarParameter, value: float | int, place: str) -> _P
     return _Passed(lines=(f"%{name} = arith.constant {text} : {type_}",), described=described)
 
 
-def _func(
+def function_text(
     name: str, signature: Sequence[str], lines: Sequence[str], returned: Sequence[str], types: Sequence[str]
 ) -> str:
     body = "\n".join(f"  {line}" for line in lines)
