@@ -15,10 +15,12 @@ from substitute.validate.criteria import (
     check_form,
     check_kept,
     check_repeated,
+    check_signs,
     check_values,
     check_written,
     excess,
     flushed,
+    wrong_signs,
 )
 from substitute.validate.statistics import Errors
 
@@ -178,3 +180,14 @@ def test_errors_that_are_a_small_share_of_what_is_allowed_may_lie_anyhow() -> No
     for name in ("bias", "spread", "largest"):
         assert check_beside(replace(exact, **{name: 0.09}), exact, BaselineCriteria()) is None
         assert check_beside(replace(exact, **{name: 0.11}), exact, BaselineCriteria()) is not None
+
+
+def test_signs_of_zeros_are_wrong_where_the_baseline_has_them_right() -> None:
+    golden = np.array([0.0, -0.0, -0.0, 1.0, 0.0])
+    wrong = wrong_signs(f32(-0.0, -0.0, 0.0, 1.0, -0.0), golden, "f32")
+    assert wrong.tolist() == [0, 2, 4]
+    finding = check_signs(wrong, f32(-0.0, 0.0, -0.0, 1.0, 5.0), golden)
+    assert finding is not None and (finding.first, finding.wrong) == (2, 1)
+    assert check_signs(wrong, f32(-0.0, 0.0, 0.0, 1.0, -0.0), golden) is None
+    assert check_signs(wrong[:0], f32(0.0, -0.0, -0.0, 1.0, 0.0), golden) is None
+    assert not wrong_signs(np.int32([0]), np.array([0]), "i32").size

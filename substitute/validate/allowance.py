@@ -27,6 +27,11 @@ EXACT_OPS = ROUNDED_OPS | UNROUNDED_OPS | {"math.fma"}
 EXACT_COMBINERS = frozenset(f"arith.{name}" for name in ("addf", "maximumf", "minimumf", "maxnumf", "minnumf"))
 MOVES = LEAVES | {"arith.negf", "math.absf", "math.copysign", "arith.select", "arith.bitcast"}
 """What keeps every bit but the sign."""
+SIGNED = MOVES | {
+    *(f"arith.{name}" for name in ("maximumf", "minimumf", "mulf", "extf", "truncf", "cmpf")),
+    *(f"math.{name}" for name in ("floor", "ceil", "round", "roundeven", "trunc", "sqrt")),
+}  # fmt: skip
+"""What gives zeros a sign that does not depend on how it is computed."""
 LARGEST_EXACT = {"exact": 3, "ones": 1}
 """Classes of inputs that are integers, and the largest of them (1 in types of few bits)."""
 SLACK = 2.0
@@ -117,6 +122,16 @@ def keeps_bits(program: Program) -> bool:
     nests = [nest for nest in (*program.cores, *program.stores) if isinstance(nest, Nest)]
     return len(nests) == len(program.cores) + len(program.stores) and all(
         not nest.combiner and all(node.op in MOVES for node in nest.expr.nodes if _touches_floats(nest, node))
+        for nest in nests
+    )
+
+
+def decides_signs(program: Program) -> bool:
+    """Return whether the sign of each zero in a program's results is one that every right kernel gives."""
+    nests = [nest for nest in (*program.cores, *program.stores) if isinstance(nest, Nest)]
+    return len(nests) == len(program.cores) + len(program.stores) and all(
+        nest.combiner in ("", None, "arith.maximumf", "arith.minimumf")
+        and all(node.op in SIGNED for node in nest.expr.nodes if _touches_floats(nest, node))
         for nest in nests
     )
 

@@ -21,7 +21,7 @@ from ..device.drivers import reason_of
 from ..device.raw import RawModule
 from ..errors import DeviceError
 from .case import Case
-from .criteria import check_kept, check_values
+from .criteria import check_kept, check_signs, check_values
 from .elements import quiet
 from .launch import PATTERNS, Arrangement, run_case
 from .picture import histogram
@@ -99,11 +99,13 @@ def set_beside(
     *,
     at: tuple[int, int] | None,
     zeros: Sequence[NDArray[np.int64]] = (),
+    signs: Sequence[NDArray[np.int64]] = (),
 ) -> CaseVerdict:
     """A verdict on a candidate with what IREE's own code gave.
 
     `at`: the result and the element in it that the verdict's place shows. It passes or fails as before, but that
-    `zeros`, for each result the positions that a candidate flushed to zero, are wrong where IREE's own code did not.
+    `zeros`, for each result the positions that a candidate flushed to zero, are wrong where IREE's own code did not,
+    and `signs`, those of zeros with the wrong sign, where its are right.
     """
     if not verdict.entered:
         return verdict
@@ -115,6 +117,8 @@ def set_beside(
         verdict = replace(verdict, notes=(*verdict.notes, f"IREE's own code is wrong in case {where}: {wrong}"))
     elif verdict.passed:
         verdict = _kept(verdict, zeros, theirs)
+        if verdict.passed:
+            verdict = _signed(verdict, case, signs, theirs)
     if verdict.place is not None and at is not None:
         number, element = at
         shown = str(theirs.values[number].reshape(-1)[element])
@@ -130,6 +134,16 @@ def set_beside(
 def _kept(verdict: CaseVerdict, zeros: Sequence[NDArray[np.int64]], theirs: Theirs) -> CaseVerdict:
     for positions, values in zip(zeros, theirs.values, strict=False):
         finding = check_kept(positions, values)
+        if finding is not None:
+            return replace(verdict, stage=finding.stage, message=finding.message)
+    return verdict
+
+
+def _signed(
+    verdict: CaseVerdict, case: Case, signs: Sequence[NDArray[np.int64]], theirs: Theirs
+) -> CaseVerdict:  # fmt: skip
+    for positions, values, expected in zip(signs, theirs.values, case.expected, strict=False):
+        finding = check_signs(positions, values, expected.values)
         if finding is not None:
             return replace(verdict, stage=finding.stage, message=finding.message)
     return verdict

@@ -145,6 +145,8 @@ class Case:
     """Two launches give the same bits."""
     copies: bool = False
     """Nothing is computed, so that the signs of zeros have to be right as well."""
+    signs: bool = False
+    """The signs of zeros have to be right where IREE's own code has them right."""
     alignment: int = 1
     """In bytes: what the addresses of operands are multiples of, beside their elements' sizes."""
 

@@ -130,6 +130,29 @@ def check_kept(zeros: NDArray[np.int64], theirs: NDArray[Any]) -> Finding | None
 
 
 @quiet
+def wrong_signs(found: NDArray[Any], golden: NDArray[Any], element: str) -> NDArray[np.int64]:
+    """Positions of zeros, of the golden as well, that have the other sign."""
+    if not is_float(element):
+        return np.zeros(0, np.int64)
+    a, b = (np.asarray(x).reshape(-1).astype(np.float64) for x in (found, golden))
+    return np.flatnonzero((a == 0) & (b == 0) & (np.signbit(a) != np.signbit(b)))
+
+
+@quiet
+def check_signs(wrong: NDArray[np.int64], theirs: NDArray[Any], golden: NDArray[Any]) -> Finding | None:
+    """Zeros with the wrong sign (see `wrong_signs`) where IREE's own code has the right one on the same device."""
+    a, b = (np.asarray(x).reshape(-1)[wrong].astype(np.float64) for x in (theirs, golden))
+    right = wrong[(a == 0) & (np.signbit(a) == np.signbit(b))]
+    if not right.size:
+        return None
+    return Finding(
+        stage="error", wrong=int(right.size), first=int(right[0]),
+        message=f"zeros with the wrong sign, where IREE's own code has the right one: {right.size} of {theirs.size} "
+        "elements",
+    )  # fmt: skip
+
+
+@quiet
 def excess(
     found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.float64], element: str
 ) -> NDArray[np.float64]:

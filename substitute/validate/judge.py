@@ -23,6 +23,7 @@ from .criteria import (
     check_written,
     excess,
     flushed,
+    wrong_signs,
 )
 from .elements import quiet, storage_type
 from .launch import GUARD_BYTES, PATTERNS, Arrangement, Ran, granule, run_case, selects_fallback
@@ -70,6 +71,8 @@ class Judged:
     """The result, and the element of it, that the verdict's place shows."""
     zeros: tuple[NDArray[np.int64], ...] = ()
     """For each result: positions that hold zero because subnormal numbers may."""
+    signs: tuple[NDArray[np.int64], ...] = ()
+    """For each result: positions of zeros with the wrong sign."""
 
 
 def judge_case(
@@ -79,7 +82,9 @@ def judge_case(
     judged = judge_alone(candidate, case, options=options)
     if baseline is None:
         return judged.verdict
-    return set_beside(judged.verdict, case, run_baseline(baseline, case), at=judged.at, zeros=judged.zeros)
+    return set_beside(
+        judged.verdict, case, run_baseline(baseline, case), at=judged.at, zeros=judged.zeros, signs=judged.signs
+    )
 
 
 @quiet
@@ -112,7 +117,8 @@ def judge_alone(candidate: RawModule, case: Case, *, options: Options = STANDARD
         zeros = tuple(
             flushed(e.read(_binding(case, runs[0], e)), e.values, e.allowed, e.area.element) for e in case.expected
         )
-        return Judged(verdict=replace(verdict, blind=blind_spots(case)), zeros=zeros)
+        signs = tuple(wrong_signs(e.read(_binding(case, runs[0], e)), e.values, e.area.element) for e in case.expected)
+        return Judged(verdict=replace(verdict, blind=blind_spots(case)), zeros=zeros, signs=signs if case.signs else ())
     verdict = replace(
         verdict, stage=finding.stage, message=finding.message, place=_place(case, number, finding, runs[0])
     )
@@ -154,7 +160,7 @@ def judge_dispatch(
     if baseline is None:
         return conclude(name, kernel, [j.verdict for j in judged], options=options)
     beside = [
-        set_beside(j.verdict, case, run_baseline(baseline, case), at=j.at, zeros=j.zeros)
+        set_beside(j.verdict, case, run_baseline(baseline, case), at=j.at, zeros=j.zeros, signs=j.signs)
         for j, case in zip(judged, cases, strict=True)
     ]
     return conclude(name, kernel, beside, options=options)

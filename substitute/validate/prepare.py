@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import ValidationError
 from ..model.dispatch import Dispatch, Nest
-from .allowance import Allowance, allowance, keeps_bits
+from .allowance import Allowance, allowance, decides_signs, keeps_bits
 from .case import Area, Array, BindingRange, Bytes, Case, Expected, Filled, Launch
 from .elements import SIGNIFICANT_BITS, is_float, quiet, smallest_normal, storage_type
 from .inputs import Computation, draw
@@ -90,7 +90,7 @@ def make_case(
         filled=tuple(Filled(resource=r, start=a, data=contents[r][a:b].copy()) for r, a, b in _merged(read)),
         written=tuple(_merged(written)), expected=tuple(_of_store(store, held, areas) for store in outcome.stores),
         inputs=inputs, seed=seed, repeatable=repeatable, alignment=alignment,
-        copies=copies and not flushes,
+        copies=copies and not flushes, signs=dispatch.program is not None and decides_signs(dispatch.program),
     )  # fmt: skip
 
 

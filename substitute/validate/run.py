@@ -269,7 +269,7 @@ class Judgement:
             theirs = self.values.get(Task(kind="beside", subject=number, case=at))
             verdict = judged.verdict
             if isinstance(theirs, Theirs):
-                verdict = set_beside(verdict, case, theirs, at=judged.at, zeros=judged.zeros)
+                verdict = set_beside(verdict, case, theirs, at=judged.at, zeros=judged.zeros, signs=judged.signs)
             cases.append(verdict)
         notes = list(subject.notes)
         lost = "too many cases before ended the process that ran them, or did not end"

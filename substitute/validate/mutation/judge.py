@@ -187,7 +187,7 @@ def _judge(bench: Bench, module: RawModule, number: int, mutant: Mutant, known: 
             judged, theirs = values[n, at], known.theirs.get((n, at))
             verdict = judged.verdict
             if theirs is not None:
-                verdict = set_beside(verdict, case, theirs, at=judged.at, zeros=judged.zeros)
+                verdict = set_beside(verdict, case, theirs, at=judged.at, zeros=judged.zeros, signs=judged.signs)
             verdicts.append(verdict)
         concluded = conclude(subject.name, subject.kernel, verdicts, options=options)
         if not concluded.passed:
