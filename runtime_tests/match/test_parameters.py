@@ -294,3 +294,49 @@ def test_a_scalar_operand_of_a_named_operation() -> None:
 
 def value_of_scale(made: Kernel, found: Dispatch) -> ParameterValue:
     return accepted(made, found).parameter("scale").value
+
+
+LAWS = """
+func.func @scaled(%x: !?xf32, %eps: f32, %scale: f32) -> !?xf32 {
+  %c0 = arith.constant 0 : index
+  %n = tensor.dim %x, %c0 : !?xf32
+  %i = arith.index_cast %n : index to i64
+  %e = tensor.empty(%n) : !?xf32
+  %r = linalg.generic {indexing_maps = [affine_map<(n) -> (n)>, affine_map<(n) -> (n)>],
+      iterator_types = ["parallel"]} ins(%x : !?xf32) outs(%e : !?xf32) {
+  ^bb0(%a: f32, %o: f32):
+    %s = arith.sitofp %i : i64 to f32
+    %m = arith.divf %a, %s : f32
+    %t = arith.addf %m, %eps : f32
+    %q = arith.divf %t, %scale : f32
+    linalg.yield %q : f32
+  } -> !?xf32
+  return %r : !?xf32
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("width", "body", "fits"),
+    [
+        # x / 8 as a product, the sum in the other order
+        ("0.125", "%m = arith.mulf %k, %x : f32\n%t = arith.addf %p, %m : f32\n%y = arith.divf %t, %q : f32", True),
+        ("0.25", "%m = arith.mulf %k, %x : f32\n%t = arith.addf %p, %m : f32\n%y = arith.divf %t, %q : f32", False),
+        ("0.125", "%m = arith.mulf %k, %x : f32\n%t = arith.subf %p, %m : f32\n%y = arith.divf %t, %q : f32", False),
+        ("0.125", "%m = arith.mulf %k, %x : f32\n%t = arith.addf %p, %m : f32\n%y = arith.divf %q, %t : f32", False),
+    ],
+)
+@pytest.mark.parametrize("eps", ["%p = arith.constant 0.3 : f32", "%w = push 1\n%p = arith.bitcast %w : i32 to f32"])
+def test_laws_with_parameters(width: str, body: str, fits: bool, eps: str) -> None:
+    made = kernel(LAWS, {"x": "N", "y": "N"})
+    text = f"%a = input 0 !8xf32\n%k = arith.constant {width} : f32\n{eps}\n%q = arith.constant 7.0 : f32\n"
+    inside = f"\n{body}\n    linalg.yield %y : f32"
+    text += "%e = tensor.empty() : !8xf32"
+    nest = generic("%r", "[[i -> i]], [[i -> i]]", "p", "%a", "!8xf32", "%e", "!8xf32", inside, "%x: f32, %o: f32")
+    found = dispatch_of(f"{text}{nest}\noutput 1 %r !8xf32", bindings=2, constants=2)
+    if not fits:
+        assert refused(made, found).name.startswith("structure")
+        return
+    match = accepted(made, found)
+    assert match.parameter("scale").value.constant == 7.0
+    assert (match.parameter("eps").value.constant is None) == ("push" in eps)

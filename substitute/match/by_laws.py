@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..model.dispatch import Nest
 from ..model.index import Index, leaves, product
@@ -15,6 +15,7 @@ from ..model.scalar import ScalarGraph
 from .coefficient import Coefficient, agree
 from .expression import Unified, unify, with_leaf
 from .normal_form import Node, Normal, normalise, turn_squares
+from .parameters import choose_parameters
 
 _MOST_STEPS = 4000
 _MOST_SIZES = 24
@@ -33,15 +34,16 @@ def unify_bodies(
 
     Under a prologue there are no laws: code that computes one part of a body needs it as it stands.
     """
-    seen: list[tuple[object, object]] = []
+    seen: list[tuple[object, object, object]] = []
     for unified in itertools.islice(unify(pattern.expr, nest.expr, prologue=prologue), _MOST_WAYS):
-        seen.append((unified.nodes, unified.loops))
+        seen.append((unified.nodes, unified.loops, unified.parameters))
         yield unified
-    if not prologue:
-        for unified in itertools.islice(unify_by_laws(pattern, nest, sizes, mode), _MOST_WAYS):
-            if (unified.nodes, unified.loops) not in seen:
-                seen.append((unified.nodes, unified.loops))
-                yield unified
+    for chosen, instance in choose_parameters(pattern, nest) if not prologue else ():
+        for unified in itertools.islice(unify_by_laws(instance, nest, sizes, mode), _MOST_WAYS):
+            found = (unified.nodes, unified.loops, chosen)
+            if found not in seen:
+                seen.append(found)
+                yield replace(unified, parameters=chosen)
 
 
 def unify_by_laws(pattern: Nest, nest: Nest, sizes: Mapping[str, Index], mode: Mode) -> Iterator[Unified]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from ..model.dispatch import Nest, Program, View
@@ -11,12 +12,14 @@ from ..model.index import Expr, Index, add, mul
 from ..model.kernel import Kernel
 from ..model.parameter import BoundParameter, ParameterValue, encode, is_exact
 from ..model.plan import Rule
-from ..model.scalar import ScalarGraph
+from ..model.scalar import GraphBuilder, ScalarGraph
 
 _WORDS = frozenset(("push", "u64", "sext32", "trunc32"))
 """Functions of an `Index` that move bits as they are; the reader takes all others for sizes, which have no sign."""
 
 
+_MOST_CHOICES = 24
+"""Ways to choose parameters that are compared by laws."""
 _CONVERSIONS = frozenset(
     ("arith.extf", "arith.extsi", "arith.extui", "arith.sitofp", "arith.uitofp", "arith.index_cast", "arith.truncf")
 )
@@ -87,6 +90,52 @@ def _moves_bits(value: Index | str) -> bool:
     if not isinstance(value, Expr):
         return True
     return value.op in _WORDS and all(_moves_bits(arg) for arg in value.args)
+
+
+def choose_parameters(pattern: Nest, nest: Nest) -> Iterator[tuple[Mapping[int, int], Nest]]:
+    """Yield a definition's nest with values of the dispatch in place of its parameters, in every way.
+
+    With each way comes the node of the dispatch for each parameter. Laws compare numbers, so they need to know them;
+    values that lie in memory are left to the comparison without laws.
+    """
+    types = {int(str(n.attribute)): n.type for n in pattern.expr.nodes if n.op == "parameter"}
+    if not types:
+        yield {}, pattern
+        return
+    nodes = [at for at, n in enumerate(nest.expr.nodes) if n.op == "constant" or _bits(nest.expr, at) is not None]
+    ways = [[at for at in nodes if _may_be(nest.expr, at, type_)] for type_ in types.values()]
+    for choice in itertools.islice(itertools.product(*ways), _MOST_CHOICES):
+        chosen = dict(zip(types, choice, strict=True))
+        yield chosen, replace(pattern, expr=_with_values(pattern.expr, nest.expr, chosen))
+
+
+def _may_be(graph: ScalarGraph, at: int, type_: str) -> bool:
+    node = graph.nodes[at]
+    if node.op != "constant":
+        return node.type == type_
+    assert isinstance(node.attribute, int | float)
+    is_float = type_[0] in "fb"
+    return node.type == type_ or (is_float and math.isfinite(node.attribute) and is_exact(node.attribute, type_))
+
+
+def _with_values(pattern: ScalarGraph, graph: ScalarGraph, chosen: Mapping[int, int]) -> ScalarGraph:
+    """Return a definition's body with nodes of the dispatch in place of its parameters."""
+    builder = GraphBuilder()
+
+    def copied(at: int) -> int:
+        node = graph.nodes[at]
+        return builder.add(node.op, node.type, tuple(copied(o) for o in node.operands), node.attribute)
+
+    moved: list[int] = []
+    for node in pattern.nodes:
+        at = chosen[int(str(node.attribute))] if node.op == "parameter" else -1
+        if at >= 0 and graph.nodes[at].op == "constant":
+            moved.append(builder.add("constant", node.type, (), graph.nodes[at].attribute))
+        elif at >= 0:
+            moved.append(copied(at))
+        else:
+            moved.append(builder.add(node.op, node.type, tuple(moved[o] for o in node.operands), node.attribute))
+    return ScalarGraph(tuple(builder.nodes), tuple(moved[r] for r in pattern.results))
 
 
 def find_values(kernel: Kernel, nest: Nest, nodes: Mapping[int, int]) -> dict[int, ParameterValue] | int:
