@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runtime_tests.fuzz.campaign import DEVICES, Worker, draw, run_campaign
 from runtime_tests.fuzz.function import Function
-from runtime_tests.fuzz.judge import OURS, Setting
+from runtime_tests.fuzz.outcome import OURS, Setting
 
 FOLDER = Path("build/fuzz")
 

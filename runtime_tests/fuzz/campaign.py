@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from runtime_tests.fuzz.function import Function
-from runtime_tests.fuzz.judge import OURS, Finding, Report, Setting, judge_functions
+from runtime_tests.fuzz.judge import judge_functions
 from runtime_tests.fuzz.linalg import draw_function
 from runtime_tests.fuzz.onnx_graphs import draw_graph
+from runtime_tests.fuzz.outcome import OURS, Finding, Report, Setting
 from runtime_tests.fuzz.shrink import shrink
 from substitute.isolate import die_with_parent
 

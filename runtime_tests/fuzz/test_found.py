@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from runtime_tests.fuzz.function import Argument, Function, Size
-from runtime_tests.fuzz.judge import Setting, judge_functions
+from runtime_tests.fuzz.judge import judge_functions
+from runtime_tests.fuzz.outcome import Setting
 
 SOFTMAX_OF_A_CONSTANT = """() -> (tensor<3x4xf32>) {
   %x = arith.constant dense<2.0> : tensor<3x4xf32>

@@ -12,7 +12,8 @@ import pytest
 from runtime_tests.fuzz.campaign import draw
 from runtime_tests.fuzz.choices import Choices
 from runtime_tests.fuzz.function import Function
-from runtime_tests.fuzz.judge import OURS, Report, Setting, judge_functions
+from runtime_tests.fuzz.judge import judge_functions
+from runtime_tests.fuzz.outcome import OURS, Report, Setting
 from runtime_tests.fuzz.shrink import shrink
 
 CPU_PROGRAMS, VULKAN_PROGRAMS = 165, 35
