@@ -217,12 +217,32 @@ class Space:
             return load(builder, pointer, element, lanes)
         if (stride == 2 and valid is None) or (stride in (1, 2) and element == "f32" and self.masks):
             return self._load_spread(pointer, element, int(str(stride)), valid)
+        if stride == 1 and element == "i8" and valid is not None and self._fills_a_vector:
+            return self._load_last(pointer, valid)
         result = ir.Constant(vector(REGISTER_TYPES[element], lanes), ir.Undefined)
         for number in range(lanes):
             offset = self.scaled(self.lane(number, valid), stride)
             one = load(builder, self.move(pointer, offset, element), element)
             result = builder.insert_element(result, one, ir.Constant(I32, number))
         return result
+
+    @property
+    def _fills_a_vector(self) -> bool:
+        """Whether the vector axis has a whole vector at least."""
+        size = self.tiling.vector_axis.size
+        return isinstance(size, int) and size >= self.tiling.lanes
+
+    def _load_last(self, pointer: ir.Value, valid: ir.Value) -> ir.Value:
+        """Bytes up to the last valid lane's; zeros beyond. The row's last whole vector is loaded and shifted."""
+        lanes, builder = self.tiling.lanes, self.builder
+        missing = builder.sub(ir.Constant(I64, lanes), valid)
+        bits = ir.IntType(8 * lanes)
+        whole = builder.load(self.move(pointer, builder.neg(missing), "i8"), align=1, typ=bits)
+        distance = builder.mul(missing, ir.Constant(I64, 8))
+        distance = (
+            builder.zext(distance, bits) if lanes > 8 else builder.trunc(distance, bits) if lanes < 8 else distance
+        )
+        return builder.bitcast(builder.lshr(whole, distance), vector(REGISTER_TYPES["i8"], lanes))
 
     def _load_spread(self, pointer: ir.Value, element: str, stride: int, valid: ir.Value | None) -> ir.Value:
         """Elements 1 or 2 apart, by loads that stay between the first and the last valid one; f32 if not all are."""
