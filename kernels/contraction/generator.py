@@ -110,8 +110,8 @@ def generate(request: Request) -> Generated:
     tiling = choose(contraction, request.substitution.dispatch.target)
     space = Space(request, contraction, tiling)
     _workgroup(space)
-    # overlapping windows of a direct tile are still simplified by LLVM; packed tiles are what they should be
-    finished = tiling.mode != "direct"
+    # overlapping windows of a direct tile, and the packing of words, are still simplified by LLVM
+    finished = tiling.mode != "direct" and not tiling.arithmetic.is_integer
     text = space.function.finish()
     return Generated(text=text, workgroup_count=_count(tiling), finished=finished, summary=str(tiling))
 
