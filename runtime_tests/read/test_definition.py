@@ -34,9 +34,12 @@ def test_a_scalar_argument_is_a_parameter() -> None:
     scalar = scalar.replace(", tensor<f32>", "").replace(", %b: f32", "").replace("%a, %b", "%a, %eps")
     (form,) = read_forms(Path("definition.mlir"), scalar, specs)
     assert [(p.name, p.type, p.position) for p in form.parameters] == [("eps", "f32", 1)]
-    # twins: listed among the operands; of a type that no parameter has; used by nothing; another in another function
+    # listed among the operands without axes, it is the same
+    (listed,) = read_forms(Path("definition.mlir"), scalar, OPERANDS)
+    assert listed == form
+    # twins: another name there; of a type that no parameter has; used by nothing; another in another function
     with pytest.raises(ManifestError, match="scalars are parameters"):
-        read_forms(Path("definition.mlir"), scalar, OPERANDS)
+        read_forms(Path("definition.mlir"), scalar.replace("eps", "rho"), OPERANDS)
     with pytest.raises(ManifestError, match="a type that no parameter has"):
         read_forms(Path("definition.mlir"), scalar.replace("eps: f32", "eps: f80").replace("%a, %eps", "%a, %a"), specs)
     with pytest.raises(ManifestError, match="depends on the parameter `eps`"):

@@ -72,6 +72,16 @@ def scaled(folder: Path, *, conditions: str = "[]", value: str = "%scale") -> Ke
     return load_catalog([folder], builtin=False).kernel("scaled")
 
 
+def test_a_parameter_may_stand_among_the_operands(tmp_path: Path) -> None:
+    plain, listed = scaled(tmp_path / "plain"), scaled(tmp_path / "listed")
+    manifest = listed.folder / "kernel.toml"
+    manifest.write_text(
+        manifest.read_text().replace('x = ["N"]', 'x = ["N"]\nscale = []').replace("[parameters]\nscale = []\n", "")
+    )
+    again = load_catalog([listed.folder], builtin=False).kernel("scaled")
+    assert (again.operands, again.forms, again.parameters) == (plain.operands, plain.forms, plain.parameters)
+
+
 @pytest.mark.parametrize(
     ("conditions", "extremes"),
     [

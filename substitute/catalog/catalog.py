@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ManifestError, SubstituteError, UsageError
-from ..model.kernel import Form, Kernel, OperandSpec
+from ..model.kernel import Form, Kernel, OperandSpec, drop_parameters
 from .consistency import check_axes, check_constraints, check_parameters
 from .entry import MANIFEST_NAME, Manifest
 from .manifest_cache import ManifestCache, open_manifest_cache
@@ -281,7 +281,15 @@ def _contents(folder: Path) -> str:
 def _with_forms(manifest: Manifest, read_forms: ReadForms, manifest_cache: ManifestCache) -> Kernel:
     if manifest.definition is None:
         return manifest.kernel
-    return replace(manifest.kernel, forms=manifest_cache.forms(manifest, lambda: _read(manifest, read_forms)))
+    forms = manifest_cache.forms(manifest, lambda: _read(manifest, read_forms))
+    return replace(_without_parameters(manifest, forms).kernel, forms=forms)
+
+
+def _without_parameters(manifest: Manifest, forms: tuple[Form, ...]) -> Manifest:
+    """Return the manifest with the definition's tensors alone as its operands."""
+    parameters = forms[0].parameters if forms else ()
+    operands = drop_parameters(manifest.kernel.operands, parameters)
+    return replace(manifest, kernel=replace(manifest.kernel, operands=operands))
 
 
 def _read(manifest: Manifest, read_forms: ReadForms) -> tuple[Form, ...]:
@@ -301,6 +309,7 @@ def _read(manifest: Manifest, read_forms: ReadForms) -> tuple[Form, ...]:
         text = instantiate(text, types, str(path))
         path = Path(f"{path} ({describe_binding(types)})")
     forms = read_forms(path, text, manifest.kernel.operands)
+    manifest = _without_parameters(manifest, forms)
     check_axes(manifest, forms)
     check_constraints(manifest)
     check_parameters(manifest, forms)

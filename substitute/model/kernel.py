@@ -100,6 +100,14 @@ class OperandSpec:
     """True: any strides are accepted (a generator or GLSL kernel reads them); False: row-major and contiguous."""
 
 
+def drop_parameters(
+    operands: tuple[OperandSpec, ...], parameters: tuple[ScalarParameter, ...]
+) -> tuple[OperandSpec, ...]:
+    """Return the operands that are tensors: a manifest may also list a scalar argument, as one without axes."""
+    names = {parameter.name for parameter in parameters}
+    return tuple(operand for operand in operands if operand.axes or operand.name not in names)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraint:
     """A condition over axes, such as `N % 16 == 0`."""

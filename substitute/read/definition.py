@@ -13,7 +13,7 @@ from ..bindings import settle_bindings
 from ..errors import ManifestError, SourceText
 from ..model.dispatch import Linear, Named, Nest, Operand, Program, TensorType, View
 from ..model.index import Index, symbol
-from ..model.kernel import Form, OperandSpec
+from ..model.kernel import Form, OperandSpec, drop_parameters
 from ..model.parameter import SCALAR_TYPES, ScalarParameter
 from .body import BodyReader
 from .module import children, symbol_name
@@ -200,6 +200,7 @@ def _read_form(
     where = f"{path}: @{name}"
     parameters = _parameters(where, text, list(block.arguments), order)
     arguments = [argument for argument in block.arguments if not _is_scalar(argument.type)]
+    specs = drop_parameters(specs, parameters)
     if len(arguments) + len(returned) != len(specs):
         raise ManifestError(
             "the function does not have the operands that kernel.toml names",
