@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from runtime_tests.mutants import killed_share, table
 from substitute.payload.llvm.optimize import parse_ir
 from substitute.validate.kernel import find_kernels
+from substitute.validate.mutation import ptx_text
+from substitute.validate.mutation.code import Code
 from substitute.validate.mutation.llvm_text import apply, mutants_of
-from substitute.validate.mutation.mutate import draw, mutate_kernel
+from substitute.validate.mutation.mutate import draw, join, mutate_kernel
+from substitute.validate.mutation.patch import patched
 
 KERNEL = """define void @clamp(ptr %x, ptr %y, i64 %N, i64 %id_x, i64 %id_y, i64 %id_z) {
 entry:
@@ -83,6 +88,59 @@ def test_every_mutant_is_another_module_of_one_changed_line() -> None:
     drawn = draw(mutants, 10, seed=3)
     assert drawn == draw(mutants, 10, seed=3) != draw(mutants, 10, seed=4)
     assert len({m.operator for m in drawn}) == 10
+
+
+PTX = """.visible .entry k(.param .u64 a)
+{
+  .reg .pred p;
+  setp.lt.u32 p, x, 32;
+  @p bra done;
+  max.NaN.f32 f, f, 0f3F800000;
+  bar.sync 0;
+  st.global.f32 [out], f;
+done:
+  ret;
+}
+"""
+
+
+@pytest.mark.unit
+def test_mutants_of_ptx_keep_the_length_of_the_text() -> None:
+    mutants = ptx_text.mutants_of(PTX, code=0)
+    for mutant in mutants:
+        changed = patched(PTX.encode(), mutant).decode()
+        assert len(changed) == len(PTX) and changed != PTX
+        assert [n for n, (a, b) in enumerate(zip(PTX.split("\n"), changed.split("\n"), strict=True), 1) if a != b] == [
+            mutant.line
+        ]
+    changes = {(m.line, m.operator, m.after.strip()) for m in mutants}
+    assert {
+        (4, "bound", "setp.le.u32 p, x, 32;"), (4, "constant", "setp.lt.u32 p, x, 31;"), (7, "dropped barrier", ";"),
+        (4, "signedness", "setp.lt.s32 p, x, 32;"), (5, "negated condition", "@!p bra done;"),
+        (6, "NaN ignored", "max.f32 f, f, 0f3F800000;"), (8, "missing store", ";"),
+    } <= changes  # fmt: skip
+
+
+@pytest.mark.unit
+def test_one_change_in_the_text_of_several_dispatches_is_one_mutant() -> None:
+    codes = [Code(number=n, format="ptx", text=PTX + "//" * n, entry="k", entries=(f"run_{n}",)) for n in range(3)]
+    alone = [ptx_text.mutants_of(code.text, code=code.number) for code in codes]
+    joined = join([m for mutants in alone for m in mutants], codes)
+    assert len(joined) == len(alone[0])
+    assert all([m.code for m in (mutant, *mutant.elsewhere)] == [0, 1, 2] for mutant in joined)
+    generated = [replace(code, title=f"dispatch {code.number}") for code in codes]
+    assert len(join([m for mutants in alone for m in mutants], generated)) == 3 * len(alone[0])
+
+
+@pytest.mark.unit
+def test_the_table_of_all_kernels() -> None:
+    data = {
+        "a x/a": {"message": "", "counts": {"killed": 9, "survived": 1, "equivalent": 2}},
+        "b x/b": {"message": "the kernel itself is wrong", "counts": {}},
+    }
+    text = table(data)
+    assert "| a | 12 | 9 | 1 | 2 |" in text and "the kernel itself is wrong" in text
+    assert text.endswith("killed: 90.0%") and killed_share({}) == 0.0
 
 
 @pytest.mark.device

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...device.guarded import read_crash
@@ -12,7 +12,7 @@ from ...device.raw import RawModule, guards_memory
 from ...errors import DeviceError, PayloadError
 from ...isolate import Call, Child, Death, send_part, threads_are_loaded
 from ...progress import Progress
-from ..baseline import Baselines, Theirs, set_beside
+from ..baseline import Baselines, Theirs, set_beside, words
 from ..bundle import Bundle
 from ..case import Case
 from ..judge import STANDARD, Judged, Options, conclude, judge_again, judge_alone
@@ -87,9 +87,19 @@ class Bench:
             self._module.close()
         data = self.bundle.candidate
         if mutant is not None:
-            data = patched(data, mutant)
-        with approximating_worst(self.device):
-            self._module = RawModule(data, device=self.device)
+            for one in (mutant, *mutant.elsewhere):
+                start = self.bundle.candidate.find(self.codes[one.code].data)
+                if start < 0:
+                    reason = "the code does not stand in the module as it is"
+                    return Outcome(mutant=mutant, status=INVALID, reason=reason)
+                data = patched(data, replace(one, place=start + one.place))
+        try:
+            with approximating_worst(self.device):
+                self._module = RawModule(data, device=self.device)
+        except DeviceError as error:
+            if mutant is None:
+                raise
+            return Outcome(mutant=mutant, status=INVALID, reason=words(error))
         return self._module
 
     def restore(self, mutant: Mutant) -> None:
@@ -166,7 +176,7 @@ def _baselines(bench: Bench, known: Known) -> None:
 
 def _judge(bench: Bench, module: RawModule, number: int, mutant: Mutant, known: Known, options: Options) -> Outcome:
     """Run the cases of every dispatch that has the code, the cheapest first, until one sees the fault."""
-    entries = set(bench.codes[mutant.code].entries)
+    entries = {entry for one in (mutant, *mutant.elsewhere) for entry in bench.codes[one.code].entries}
     subjects = [(n, s) for n, s in enumerate(bench.bundle.subjects) if s.cases and s.cases[0].entry in entries]
     places = [(n, at) for n, s in subjects for at in range(len(s.cases))]
     values: dict[Place, Judged] = {}

@@ -27,6 +27,9 @@ class Mutant:
     patch: bytes = b""
     """For a binary: the bytes that stand there instead."""
 
+    elsewhere: tuple[Mutant, ...] = ()
+    """The same change in the code for other dispatches, made together with it."""
+
     @property
     def change(self) -> str:
         """The change for people, in one line."""

@@ -14,6 +14,7 @@ from ...progress import Progress, silent
 from ..bundle import Bundle
 from ..judge import STANDARD, Options
 from ..kernel import bundle_kernel, check_device
+from . import ptx_text
 from .code import Code
 from .embed import Extraction
 from .judge import MutationRun
@@ -43,7 +44,7 @@ def mutate_kernel(
         "flags": tuple(flags),
     }  # fmt: skip
     bundle, codes = isolated(Call(bundle_codes, arguments), progress)
-    every = [mutant for code in codes if code.entries for mutant in _mutants(code)]
+    every = join([mutant for code in codes if code.entries for mutant in _mutants(code)], codes)
     mutants = draw(every, count, seed=seed)
     report = MutationReport(
         kernel=kernel.name, device=device, seed=seed, quick=quick, file=str(kernel.payload.path), outcomes=(),
@@ -81,6 +82,23 @@ def bundle_codes(
     return bundle, [replace(code, entries=tuple(entries[code.number])) for code in extraction.codes]
 
 
+def join(mutants: Sequence[Mutant], codes: Sequence[Code]) -> list[Mutant]:
+    """The same change in the PTX of several dispatches as one mutant: the kernel has one text, bound to each.
+
+    Generated code differs from dispatch to dispatch, and each has mutants of its own.
+    """
+    found: dict[tuple[object, ...], Mutant] = {}
+    counts: dict[tuple[object, ...], int] = defaultdict(int)
+    for mutant in mutants:
+        change = (mutant.operator, mutant.before.strip(), mutant.after.strip())
+        counts[mutant.code, *change] += 1
+        joined = codes[mutant.code].format == "ptx" and not codes[mutant.code].title
+        key = (*change, counts[mutant.code, *change]) if joined else (mutant.code, mutant.place, *change)
+        first = found.get(key)
+        found[key] = mutant if first is None else replace(first, elsewhere=(*first.elsewhere, mutant))
+    return list(found.values())
+
+
 def draw(mutants: Sequence[Mutant], count: int, *, seed: int) -> list[Mutant]:
     """At most `count` of the mutants, in turn one of each operator, so that rare ones are not left out."""
     chance = random.Random(seed)
@@ -101,6 +119,8 @@ def _mutants(code: Code) -> list[Mutant]:
     match code.format:
         case "llvm":
             return mutants_of(code.text, code=code.number, title=code.title)
+        case "ptx":
+            return ptx_text.mutants_of(code.text, code=code.number, title=code.title)
         case _:
             return []
 
