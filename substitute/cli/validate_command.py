@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from .flags import MODEL_SUFFIXES, CompilerCommand
 from .options import FILE, catalog_options, json_option, report_options
 from .run_command import VALUES
 from .terminal import progress, show, show_json, terminal_width
+
+if TYPE_CHECKING:
+    from ..validate.kernel_verdict import KernelVerdict
 
 REPRODUCERS = Path("reproducers")
 """Folder for the dispatches that make a model wrong."""
@@ -99,6 +102,12 @@ class ValidateCommand(CompilerCommand):
     help="Processor time that a case may take; left out, what its size suggests.",
 )
 @click.option(
+    "--min-coverage",
+    type=click.FloatRange(min=0, max=100),
+    metavar="PERCENT",
+    help="KERNEL: the exit status is 1 where fewer of its branches went both ways, or nothing is known of them.",
+)
+@click.option(
     "--bundle",
     type=FILE,
     metavar="FILE",
@@ -136,6 +145,7 @@ def command(
     jobs: int,
     cluster: str,
     time_limit: float | None,
+    min_coverage: float | None,
     bundle: Path | None,
     mutate: bool,
     count: int,
@@ -178,7 +188,7 @@ def command(
     if mutate:
         return _mutants(what, request, count=count)
     if not any(word.endswith(MODEL_SUFFIXES) for word in what):
-        return _kernels(what, request, jobs=jobs, cluster=cluster)
+        return _kernels(what, request, jobs=jobs, cluster=cluster, min_coverage=min_coverage)
     if len(what) > 1:
         raise UsageError(
             "one model at a time",
@@ -191,7 +201,7 @@ def command(
     )
 
 
-def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str) -> int:
+def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str, min_coverage: float | None) -> int:
     """Kernels by name or folder, each on the device."""
     from ..report.validation_json import kernel_verdict_to_json
     from ..report.validation_tables import kernel_verdicts
@@ -221,7 +231,17 @@ def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str
         show(kernel_verdicts(verdicts, command=_repeat, width=terminal_width()))
     if any(v.error for v in verdicts):
         return UsageError.exit_status
-    return 0 if all(v.passed for v in verdicts) else 1
+    uncovered = [v for v in verdicts if min_coverage is not None and not _is_covered(v, min_coverage)]
+    for verdict in uncovered if not request.as_json else ():
+        click.echo(
+            f"{verdict.kernel}: fewer than {min_coverage:g} % of its branches went both ways, or none is measured"
+        )
+    return 0 if all(v.passed for v in verdicts) and not uncovered else 1
+
+
+def _is_covered(verdict: KernelVerdict, percent: float) -> bool:
+    share = verdict.coverage.share if verdict.coverage is not None else None
+    return share is not None and 100 * share >= percent
 
 
 def _case_choice(request: Request) -> dict[str, Any]:

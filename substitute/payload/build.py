@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ..abi.bind import bind
 from ..errors import PayloadError
@@ -14,6 +15,9 @@ from ..model.plan import Payload, Request, Substitution
 from . import store
 from .attached import check_objects, check_spec_ids, resolve_constants
 from .sharing import shared_entry, shared_key, without_place
+
+if TYPE_CHECKING:
+    from .llvm.counters import Counters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,31 @@ def make(order: Order) -> Payload:
     """Make the payload of an order, or take it from the cache. Raises `PayloadError`."""
     request = order.request
     return _make_shared(request, order.key) if order.key else _make(request)
+
+
+def make_counted(request: Request, payload: Payload, counters: Counters) -> tuple[Payload, str] | None:
+    """Make a payload once more with counters in it, and return their key; None: it cannot be counted.
+
+    Raises `PayloadError`.
+    """
+    from .kinds.llvm import with_asked_features
+    from .llvm.optimize import parse_ir, to_bitcode
+
+    kernel, target = request.substitution.kernel, request.substitution.dispatch.target
+    kind = kernel.payload.kind
+    if target.backend != "llvm-cpu" or not isinstance(kind, CodeKind):
+        return None
+    source = kind.read_llvm(request)
+    if source is None:
+        return None
+    entry, text, finished = source
+    title = request.substitution.dispatch.name if kind.sees_dispatch else kernel.name
+    counted, key = counters.put_into(text, title)
+    module = parse_ir(counted, str(kernel.payload.path))
+    module.get_function(entry).name = request.entry
+    linked = check_objects(kernel, target) if payload.objects else frozenset()
+    data = to_bitcode(module, target=target, entry=request.entry, finished=finished, linked=linked)
+    return replace(payload, data=with_asked_features(data, request)), key
 
 
 def _make_shared(request: Request, key: str) -> Payload:

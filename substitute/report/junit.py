@@ -41,6 +41,8 @@ def _suite(verdict: DispatchVerdict, device: str) -> junitparser.TestSuite:
 
     suite = junitparser.TestSuite(f"{verdict.name} ← {verdict.kernel}" if verdict.kernel else verdict.name)
     suite.add_property("device", device)
+    if verdict.coverage is not None:
+        suite.add_property("coverage", str(verdict.coverage))
     for case in verdict.cases:
         suite.add_testcase(_test(verdict, case))
     whole = junitparser.TestCase("all cases together", classname=verdict.name)

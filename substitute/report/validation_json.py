@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..model.coverage import Coverage
     from ..validate.kernel_verdict import KernelVerdict
     from ..validate.validation import Validation
     from ..validate.verdict import CaseVerdict, DispatchVerdict
@@ -44,7 +45,20 @@ def kernel_verdict_to_json(verdict: KernelVerdict) -> dict[str, Any]:
         "message": verdict.message,
         "error": verdict.error,
         "seconds": dict(verdict.seconds),
+        "coverage": coverage_to_json(verdict.coverage),
         "dispatches": [dispatch_verdict_to_json(d) for d in verdict.dispatches],
+    }
+
+
+def coverage_to_json(coverage: Coverage | None) -> dict[str, Any] | None:
+    """Return how much of some code ran as JSON values; None where nobody asked."""
+    if coverage is None:
+        return None
+    return {
+        "branches": coverage.branches,
+        "both_ways": coverage.both_ways,
+        "never": list(coverage.never),
+        "unknown": coverage.unknown,
     }
 
 
@@ -60,6 +74,7 @@ def dispatch_verdict_to_json(verdict: DispatchVerdict) -> dict[str, Any]:
         "message": verdict.message,
         "notes": list(verdict.notes),
         "worst": to_json_value(verdict.worst),
+        "coverage": coverage_to_json(verdict.coverage),
         "cases": [_case(c) for c in verdict.cases],
     }
 

@@ -44,6 +44,8 @@ def kernel_verdicts(
     for verdict in verdicts:
         if verdict.error:
             lines.append(Text(f"{verdict.kernel}: error: {verdict.error}", style=BAD))
+        if verdict.coverage is not None:
+            lines.append(Text(f"{verdict.kernel}: {verdict.coverage}", style=DIM))
         if verdict.message:
             lines.append(Text(f"{verdict.kernel}: {verdict.message}", style=BAD))
         lines += [Text(f"{verdict.kernel}: {line}", style=DIM) for line in note_lines(verdict.dispatches)]

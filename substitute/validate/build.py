@@ -21,8 +21,11 @@ from ..guard.obey import anything_kept, recall_verdicts
 from ..isolate import Child, threads_are_loaded
 from ..match.alignment import OF_BINDINGS
 from ..match.planner import Chosen
+from ..model.coverage import Code
 from ..model.dispatch import Dispatch
+from ..model.index import evaluate
 from ..model.laws import LAWS
+from ..payload.spirv.verification import workgroup_limits
 from ..plan_file import load_plan
 from ..progress import Clock, Progress, silent
 from ..read.signature import read_signatures
@@ -35,24 +38,37 @@ from .inputs import WITH_SPECIAL, classes_for
 from .launch import SELECTION
 from .operand_names import Names, names_of
 from .prepare import describe_launch, make_case, responds
-from .sites import CallSite, Shapes
+from .sites import CallSite, Shapes, find_call_sites
 from .targets import foreign
 
 if TYPE_CHECKING:
     from iree.compiler import ir
 
+    from ..golden import Budget
     from ..model.kernel import Kernel
     from ..model.plan import Plan
     from ..read.module import Site
 
 QUICK_BASELINES = 3
 """For how many dispatches of a quick validation IREE's own code is compiled too: it takes longer than all the rest."""
+SAMPLED_FROM = 2e7
+"""Scalar operations from which the golden of a size that the code suggests is evaluated at some elements only."""
 Key = tuple[str, str, str]
 """Executable, variant, export."""
+Cover = Callable[[Sequence[Built]], Mapping[str, Sequence["Sized"]]]
+"""Takes the kernels' code, and gives shapes for functions by their names."""
 Look = Callable[[Any], None]
 """Takes a module at `executable-targets`, and changes nothing."""
 Change = Callable[[Sequence[Built]], Sequence[Built]]
 """Takes payloads, and gives those that are embedded in their place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sized:
+    """Shapes for the arguments of a function of open dimensions, each of whose dispatches gets a case there."""
+
+    label: str
+    shapes: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +87,10 @@ class Wanted:
     """Several sets of sizes for open dimensions: each is a launch of its own."""
     labels: Mapping[str, str] | None = None
     """What to call the dispatches of a function of the model, by its name; None: by the export's name."""
+    counted: bool = False
+    """Also compile the kernels with counters of their branches."""
+    cover: Cover | None = None
+    """Gives further shapes for functions of open dimensions, once the kernels' code is made."""
 
 
 def build_bundle(
@@ -124,23 +144,36 @@ def build_bundle(
             del pristine
         dispatches = tuple(_kernels_of(made))
         launches = _launches(compilation, stock, wanted, device, signatures, clock)
-        subjects = _subjects(stock, made, clock, wanted, launches, device=device)
+        built = make_payloads(made, clock, workers) if wanted.cover is not None else None
+        covering = _covering(stock, wanted, built or (), clock)
+        subjects = _subjects(stock, made, clock, wanted, launches, covering, device=device)
+        subjects = tuple(_refuse_grids(subject, built or ()) for subject in subjects)
         by_name = {d.name: d for d in dispatches}
         taken = {s.cases[0].entry: by_name[s.name] for s in subjects if s.cases}
-        candidate = b""
+        candidate = counted = b""
+        codes: Mapping[str, Code] = {}
         beside = _with_baseline(subjects, wanted)
         own_code.begin(compilation, stock, {e: d for e, d in taken.items() if e in beside})
+        copy = ours.clone().operation if taken and wanted.counted else None
         if taken:
-            isolate_kernels(ours, made, sites, taken, clock, workers, folder, changed=changed)
+            isolate_kernels(ours, made, sites, taken, clock, workers, folder, built=built, changed=changed)
         del sites
         if taken:
             with clock.step("compile the kernels"):
                 candidate = finish(compilation, ours, translated)
+        if copy is not None:
+            # where there is little time, only what is tried at the sizes of its code
+            some = {e: d for e, d in taken.items() if _key(d) in covering} if wanted.quick else taken
+            with clock.step("compile the kernels with counters"):
+                counted, codes, subjects = _counted(
+                    compilation, copy, made, subjects, some or taken, built or (), workers, folder
+                )
         baseline, missing = own_code.result(compilation, stock, clock, translated)
-        del ours, stock
+        del ours, stock, copy
     bundle = Bundle(
-        device=device, candidate=candidate, baseline=baseline, missing_baseline=missing, subjects=subjects,
-        beside=beside if baseline is not None else frozenset(), seconds=clock.seconds,
+        device=device, candidate=candidate, counted=counted, codes=codes, baseline=baseline,
+        missing_baseline=missing, subjects=subjects, beside=beside if baseline is not None else frozenset(),
+        seconds=clock.seconds,
     )  # fmt: skip
     return bundle, made
 
@@ -185,12 +218,14 @@ def isolate_kernels(
     workers: Executor,
     folder: Path,
     *,
+    built: Sequence[Built] | None = None,
     in_flight: bool = True,
     changed: Change | None = None,
 ) -> None:
     """Leaves the launches of `dispatches` (by the harness's function) in a module, and puts their kernels in.
 
-    `plan` and `sites` may hold more; the sites are of no use afterwards. Raises `SubstituteError`.
+    `plan` and `sites` may hold more; the sites are of no use afterwards. `built`: the kernels' code, where it is made
+    already. Raises `SubstituteError`.
     """
     # the launches first: where a choice between kernels stands in the host program, it is written into them
     isolate_dispatches(module, dispatches, in_flight=in_flight)
@@ -198,12 +233,69 @@ def isolate_kernels(
     kept = replace(plan, substitutions=tuple(s for s in plan.substitutions if s.dispatch.executable in there))
     left = [site for site in sites if site.dispatch.executable in there]
     choices_of: dict[Dispatch, list[Choice]] = {}
-    built = make_payloads(kept, clock, workers)
+    if built is None:
+        built = make_payloads(kept, clock, workers)
+    built = [one for one in built if one.substitution.dispatch.executable in there]
     put_payloads(changed(built) if changed else built, kept, left, clock, folder, choices_of)
     for name, dispatch in dispatches.items():
         choices = choices_of.get(dispatch, [])
         if choices and not any(choice.total for choice in choices):
             add_selection(module, name + SELECTION, dispatch, choices)
+
+
+def _counted(
+    compilation: Compilation,
+    module: ir.Operation,
+    plan: Plan,
+    subjects: Sequence[Subject],
+    taken: Mapping[str, Dispatch],
+    built: Sequence[Built],
+    workers: Executor,
+    folder: Path,
+) -> tuple[bytes, Mapping[str, Code], tuple[Subject, ...]]:
+    """Compile the kernels of the subjects once more, with counters; return what is counted, and the subjects with it.
+
+    `taken` are their dispatches by the harness's function. A kernel whose code cannot be counted is left out.
+    """
+    from ..device.counted import why_not_counted
+    from ..payload.build import make_counted
+    from ..payload.llvm.counters import SIZE, Counters
+    from ..read.module import read_module
+
+    counters, keys, done = Counters(), {}, []
+    reasons: dict[Dispatch, str] = {}
+    for one in built:
+        dispatch = one.substitution.dispatch
+        if dispatch not in taken.values():
+            continue
+        try:
+            made = None if why_not_counted() else make_counted(one.request, one.payload, counters)
+        except SubstituteError as error:  # the counters are in the way, and the kernel is judged without them
+            reasons[dispatch] = str(error).partition("\n")[0]
+            continue
+        if made is not None:
+            done.append(replace(one, payload=made[0]))
+            keys[dispatch] = made[1]
+        else:
+            kinds = f"code of kind {one.substitution.kernel.payload.kind} on {dispatch.target.backend}"
+            reasons[dispatch] = why_not_counted() or f"{kinds} is not counted"
+    dispatches = {entry: d for entry, d in taken.items() if d in keys and d not in reasons}
+    if counters.used > SIZE:
+        dispatches, reasons = {}, dict.fromkeys(taken.values(), "there are too many branches")
+    named = []
+    for subject in subjects:
+        if subject.cases and subject.cases[0].entry in taken:
+            entry = subject.cases[0].entry
+            code = keys[dispatches[entry]] if entry in dispatches else ""
+            subject = replace(subject, code=code, uncounted="" if code else reasons.get(taken[entry], ""))
+        named.append(subject)
+    if not dispatches:
+        return b"", {}, tuple(named)
+    isolate_kernels(
+        module, replace(plan, substitutions=tuple(one.substitution for one in done)), read_module(module), dispatches,
+        Clock(silent), workers, folder, built=done, in_flight=False,
+    )  # fmt: skip
+    return finish(compilation, module), counters.codes, tuple(named)
 
 
 def finish(compilation: Compilation, module: ir.Operation, translated: Look | None = None) -> bytes:
@@ -301,12 +393,56 @@ def _launches(
     return launches
 
 
+def _covering(
+    stock: ir.Operation, wanted: Wanted, built: Sequence[Built], clock: Clock
+) -> dict[Key, list[tuple[str, Launch]]]:
+    """Return the launches at sizes that the kernels' code suggests, of each dispatch that a kernel takes."""
+    if wanted.cover is None or not built:
+        return {}
+    found: dict[Key, list[tuple[str, Launch]]] = {}
+    taken = {_key(one.substitution.dispatch): one.substitution.dispatch for one in built}
+    with clock.step("find sizes"):
+        for name, sets in wanted.cover(built).items():
+            of_function = {k: d.layout.bindings for k, d in taken.items() if _is_of(name, d.name)}
+            for sized in sets if of_function else ():
+                for site in find_call_sites(stock, of_function, {name: sized.shapes}):
+                    if site.launch is not None:
+                        found.setdefault(site.dispatch, []).append((sized.label, site.launch))
+    return found
+
+
+def _refuse_grids(subject: Subject, built: Sequence[Built]) -> Subject:
+    """Return it with the reason in each case whose grid is larger than the target promises to launch.
+
+    Mesa's software driver launches them in spite of that, as many devices do, and others do nothing or lose the device.
+    """
+    found = [one for one in built if one.substitution.dispatch.name == subject.name]
+    if len(found) != 1 or found[0].payload.workgroup_count is None:
+        return subject
+    most = workgroup_limits(found[0].substitution.dispatch.target)
+    if most is None:
+        return subject
+    cases = []
+    for case in subject.cases:
+        grid = tuple(evaluate(count, case.launch.constants) for count in found[0].payload.workgroup_count)
+        if any(count > limit for count, limit in zip(grid, most, strict=True)):
+            case = replace(case, refused=f"it asks for {grid} workgroups, and the target promises {most} at most")
+        cases.append(case)
+    return replace(subject, cases=tuple(cases))
+
+
+def _is_of(function: str, dispatch: str) -> bool:
+    """Return True if a dispatch is one that IREE formed in this function."""
+    return dispatch.startswith(f"{function}_dispatch")
+
+
 def _subjects(
     stock: ir.Operation,
     plan: Plan,
     clock: Clock,
     wanted: Wanted,
     launches: Mapping[Key, Sequence[CallSite]],
+    covering: Mapping[Key, Sequence[tuple[str, Launch]]],
     *,
     device: str,
 ) -> tuple[Subject, ...]:
@@ -323,6 +459,7 @@ def _subjects(
                     sites[_key(dispatch)], launches.get(_key(dispatch), []), wanted,
                     entry=f"run_{number}", kernels=kernels, device=device,
                     names=_names(plan, dispatch), check=plan.verdict_on(dispatch), laws=_laws(plan, dispatch),
+                    covering=covering.get(_key(dispatch), ()),
                 )
             )  # fmt: skip
     if wanted.case:
@@ -360,10 +497,24 @@ def _renumbered(subjects: Sequence[Subject]) -> tuple[Subject, ...]:
 
 
 def _subject(
-    site: Site, sites: Sequence[CallSite], wanted: Wanted, *, entry: str, kernels: Sequence[Kernel], device: str,
-    names: Names, check: str, laws: Sequence[str],
-) -> Subject:  # fmt: skip
-    """The cases of one dispatch: all classes of inputs where it is launched first, some at its other launches."""
+    site: Site,
+    sites: Sequence[CallSite],
+    wanted: Wanted,
+    *,
+    entry: str,
+    kernels: Sequence[Kernel],
+    device: str,
+    names: Names,
+    check: str,
+    laws: Sequence[str],
+    covering: Sequence[tuple[str, Launch]] = (),
+) -> Subject:
+    """The cases of one dispatch: all classes of inputs where it is launched first, some at its other launches.
+
+    `covering`: launches at sizes of the code, which get one class.
+    """
+    from ..golden import Budget
+
     dispatch = site.dispatch
     launches, reasons = _different(sites)
     text, cases, notes = str(site.executable), [], list(reasons)
@@ -376,10 +527,21 @@ def _subject(
         launches, skipped = [], other
     assert site.function is not None
     places = _places([number for number, _ in launches])
-    for at, (_, launch) in enumerate(launches[: wanted.launches]):
+    asked: list[tuple[str, Launch, list[tuple[str, int]], Budget | None]]
+    name = _label(dispatch.name, wanted)
+    asked = [
+        (name + (f", {places[at]}" if len(launches) > 1 else ""), launch, _draws(dispatch, wanted, first=at == 0), None)
+        for at, (_, launch) in enumerate(launches[: wanted.launches])
+    ]
+    known = {launch for _, launch, _, _ in asked}
+    for sizes, launch in covering if launches else ():
+        if launch not in known:
+            known.add(launch)
+            first_class = classes_for(dispatch.kind, quick=wanted.quick)[0]
+            asked.append((f"{name}, {sizes}", launch, [(first_class, wanted.seed)], Budget(work=SAMPLED_FROM)))
+    for at, (label, launch, draws, budget) in enumerate(asked):
         described = None
-        for inputs, seed in _draws(dispatch, wanted, first=at == 0):
-            label = _label(dispatch.name, wanted) + (f", {places[at]}" if len(launches) > 1 else "")
+        for inputs, seed in draws:
             if wanted.case not in case_key(label, inputs, seed) or (open_ and inputs in WITH_SPECIAL):
                 continue
             try:
@@ -388,7 +550,8 @@ def _subject(
                     site.function, dispatch, launch, entry=entry, label=label, inputs=inputs, seed=seed,
                     local=device.startswith("local"), repeatable=not any(k.not_repeatable for k in kernels),
                     described=described, alignment=max(map(_alignment, kernels)),
-                    composed=any(k.payload.kind.rewrites_body for k in kernels), laws=laws,
+                    composed=any(k.payload.kind.rewrites_body for k in kernels), budget=budget, laws=laws,
+                    beside=budget is None,
                 )  # fmt: skip
             except SubstituteError as error:
                 skipped = str(error).partition("\n")[0]
@@ -419,7 +582,7 @@ def _places(numbers: Sequence[int]) -> list[str]:
 
 def _label(name: str, wanted: Wanted) -> str:
     """The dispatch, and what its function is."""
-    function = next((f for f in (wanted.labels or {}) if name.startswith(f"{f}_dispatch")), None)
+    function = next((f for f in (wanted.labels or {}) if _is_of(f, name)), None)
     return name if function is None else f"{name}: {(wanted.labels or {})[function]}"
 
 

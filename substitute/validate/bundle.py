@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from ..model.coverage import Code
 from .case import Case
 
 
@@ -23,6 +25,10 @@ class Subject:
     """Finding of an earlier `compile`; empty if there is none."""
     text: str = ""
     """The stock executable as MLIR, for people and for reproducers."""
+    code: str = ""
+    """The code that is counted, of the bundle's `codes`; empty where nothing is."""
+    uncounted: str = ""
+    """Why nothing is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,10 @@ class Bundle:
     beside: frozenset[str]
     """The entries that it has."""
     subjects: tuple[Subject, ...]
+    counted: bytes = b""
+    """The module with kernels whose branches are counted; empty where there are none."""
+    codes: Mapping[str, Code] = field(default_factory=dict)
+    """What is counted. It is not kept in files."""
     missing_baseline: str = ""
     """Why there is none."""
     seconds: dict[str, float] = field(default_factory=dict)

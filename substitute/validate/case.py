@@ -149,6 +149,10 @@ class Case:
     """The signs of zeros have to be right where IREE's own code has them right."""
     alignment: int = 1
     """In bytes: what the addresses of operands are multiples of, beside their elements' sizes."""
+    refused: str = ""
+    """Why no device has to launch it; empty where every one has to."""
+    beside: bool = True
+    """IREE's own code is run for it too, and the errors of both are compared."""
 
     @property
     def key(self) -> str:

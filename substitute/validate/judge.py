@@ -99,6 +99,8 @@ def judge_alone(candidate: RawModule, case: Case, *, options: Options = STANDARD
     verdict = CaseVerdict(label=case.label, inputs=case.inputs, seed=case.seed)
     if selects_fallback(candidate, case):
         return Judged(verdict=replace(verdict, entered=False))
+    if case.refused:
+        return Judged(verdict=replace(verdict, stage="launch", message=case.refused))
     try:
         runs = [run_case(candidate, case, a)[0] for a in arrangements]
         flying = run_case(candidate, case, *arrangements) if options.in_flight else ()

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from ..embed import Built
 from ..errors import UsageError
 from ..isolate import Call
 from ..model.kernel import Kernel
 from ..progress import Progress, silent
-from .build import Baseline, Change, Wanted, build_bundle
+from .build import Baseline, Change, Sized, Wanted, build_bundle
 from .bundle import Bundle
 from .judge import STANDARD, Options
 from .kernel_verdict import KernelVerdict
+from .programs import Function
 from .run import build_and_judge
 from .targets import backend_of, flags_for
 
@@ -103,7 +105,8 @@ def _bundle(
         flags = (*flags, *FUSED)
     wanted = Wanted(
         quick=quick, seed=seed, case=case, launches=8, shapes=shape_sets(functions),
-        labels={f.name: f.label for f in functions},
+        labels={f.name: f.label for f in functions}, counted=changed is None,
+        cover=lambda built: _covering(kernel, functions, built, device=device, quick=quick, seed=seed),
     )  # fmt: skip
     bundle, _ = build_bundle(
         module_text([*parts, *(f.text for f in functions)]), device=device, kernels=[folder], builtin=False,
@@ -111,6 +114,33 @@ def _bundle(
         progress=progress,
     )  # fmt: skip
     return bundle
+
+
+def _covering(
+    kernel: Kernel, functions: Sequence[Function], built: Sequence[Built], *, device: str, quick: bool, seed: int
+) -> dict[str, list[Sized]]:
+    """Return shapes for the functions of open sizes that cover what the kernel's code may do."""
+    from .covering import DEFAULT, QUICK, cover_sizes, speed_of
+    from .thresholds import join, read_payload, read_source
+
+    open_ = [f for f in functions if f.form is not None]
+    budget = QUICK if quick else DEFAULT
+    found: dict[str, list[Sized]] = {}
+    payloads = {id(one.payload): one for one in built}
+    for function in open_:
+        assert function.form is not None
+        of_function = [b for b in payloads.values() if b.substitution.dispatch.name.startswith(f"{function.name}_")]
+        # the source has fewer numbers that mean nothing, such as those of mathematical functions
+        numbers = join([read_source(kernel), *(read_payload(b.payload) for b in of_function)])
+        sets = cover_sizes(
+            kernel, function.form, numbers, budget=budget.share(len(open_)), speed=speed_of(device),
+            random=np.random.default_rng(seed),
+        )  # fmt: skip
+        found[function.name] = [
+            Sized(label=", ".join(f"{a}={s}" for a, s in sizes.items()), shapes=function.shapes_at(sizes))
+            for sizes in sets
+        ]
+    return found
 
 
 def check_device(kernel: Kernel, device: str, flags: Sequence[str] = ()) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..model.coverage import Coverage, join
 from .verdict import DispatchVerdict
 
 
@@ -24,6 +25,11 @@ class KernelVerdict:
     """What is wrong with the kernel's files or the command, so that nothing could be run; empty if nothing is."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall-clock time of each step."""
+
+    @property
+    def coverage(self) -> Coverage | None:
+        """How much of the kernel's code ran, in all dispatches; None where nobody asked."""
+        return join(d.coverage for d in self.dispatches)
 
     @property
     def passed(self) -> bool:

@@ -46,14 +46,16 @@ def make_case(
     most: int | None = None,
     composed: bool = False,
     laws: Sequence[str] = (),
+    beside: bool = True,
 ) -> Case:
     """Draws operands of a class from a seed and evaluates the golden of a stock dispatch's body.
 
     `local`: a device that IREE runs on this machine's CPU; `described`: what `describe_launch` said of the launch, the
     same for all classes; `budget`: what the golden may cost; `most`: elements that are drawn of an operand, and
     repeated in one that has more; `composed`: it is IREE's own code that is judged, whose functions are composed of
-    others; `laws`: those by which its kernel was matched. Raises `SubstituteError` (`Unsupported` for a body that the
-    golden does not know, `ValidationError` for a launch that does not fit the body).
+    others; `laws`: those by which its kernel was matched; `beside`: IREE's own code is run for it too. Raises
+    `SubstituteError` (`Unsupported` for a body that the golden does not know, `ValidationError` for a launch that does
+    not fit the body).
     """
     from ..golden import evaluate
 
@@ -89,7 +91,7 @@ def make_case(
         label=label, entry=entry, launch=launch, areas=areas, sizes=sizes,
         filled=tuple(Filled(resource=r, start=a, data=contents[r][a:b].copy()) for r, a, b in _merged(read)),
         written=tuple(_merged(written)), expected=tuple(_of_store(store, held, areas) for store in outcome.stores),
-        inputs=inputs, seed=seed, repeatable=repeatable, alignment=alignment,
+        inputs=inputs, seed=seed, repeatable=repeatable, alignment=alignment, beside=beside,
         copies=copies and not flushes, signs=dispatch.program is not None and decides_signs(dispatch.program),
     )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,11 @@ from ..errors import UsageError
 from ..model.dispatch import TensorType
 from ..model.kernel import Form, Kernel
 from ..model.parameter import ScalarParameter, format_value
+from .covering import LOCAL, QUICK, Budget, cover_sizes
 from .parameters import draw_values
 from .shapes import EDGES, check_constraints, draw_sizes
 from .sites import Shapes
+from .thresholds import Thresholds, read_source
 
 Sizes = Mapping[str, int]
 PARALLEL = ['"parallel"']
@@ -33,6 +35,14 @@ class Function:
     """For people: what it is, and at which sizes."""
     shapes: tuple[tuple[tuple[int, ...], ...], ...] = ()
     """For a function of open sizes: the shapes of its arguments, one set per launch."""
+    form: Form | None = None
+    """For such a function: the form that it calls."""
+    axes: tuple[tuple[str, ...], ...] = ()
+    """The axes of its arguments."""
+
+    def shapes_at(self, sizes: Sizes) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes of the arguments of a function of open sizes."""
+        return tuple(tuple(sizes[axis] for axis in axes) for axes in self.axes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +126,12 @@ def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Gener
     share = len(forms)
     most = 2**18 if quick else 2**22
     for form in forms:
-        if quick:
-            count = 6 if form is forms[0] else max(2, 6 // share)
-        else:
-            count = max(8 if share <= MANY_FORMS else 3, 24 // share)
+        first = form is forms[0]
+        of_many = 8 if share <= MANY_FORMS else 3
+        count = (4 if first else 2) if quick else of_many
         drawn = draw_sizes(kernel, form, count=count, random=random, most=most)
+        if first or not quick:
+            drawn += _sizes_of_code(kernel, form, drawn, quick=quick, share=share, random=random.spawn(1)[0])
         if not drawn:
             raise UsageError(
                 f"no sizes were found for @{form.name} of {kernel.name}", where=str(kernel.folder),
@@ -144,6 +155,27 @@ def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Gener
                 kernel, form, used, first=len(functions), quick=quick, random=random.spawn(1)[0]
             )
     return functions
+
+
+def _sizes_of_code(
+    kernel: Kernel, form: Form, drawn: Sequence[Sizes], *, quick: bool, share: int, random: np.random.Generator
+) -> list[dict[str, int]]:
+    """Return sizes about the numbers of the source, for a kernel whose code depends on sizes that are static.
+
+    Other code is the same at all sizes: it is tried at them as a function of open sizes, which is compiled once.
+    """
+    if kernel.payload.spec_constants:
+        sets = 4 if quick else 16
+    elif kernel.payload.kind.sees_dispatch:
+        sets = 3 if quick else 10
+    else:
+        return []
+    budget = Budget(seconds=0.4 if quick else 4.0, sets=-(-sets // share), bytes=QUICK.bytes)
+    # whatever number a generator's source holds, it may decide by it
+    numbers = Thresholds(compared=read_source(kernel).ordered)
+    return cover_sizes(
+        kernel, form, numbers, budget=budget, speed=LOCAL, random=random, without=drawn, empty=False
+    )  # fmt: skip
 
 
 def _forms(kernel: Kernel, *, quick: bool, random: np.random.Generator) -> Sequence[Form]:
@@ -277,11 +309,14 @@ def _open_function(kernel: Kernel, form: Form, drawn: Sequence[Sizes], number: i
     pairs = zip(results[0].axes, results[0].type.shape, strict=True)
     empty = next((axis for axis, size in pairs if not isinstance(size, int)), None)
     drawn = [*drawn[:6], *({**sizes, empty: 0} for sizes in drawn[1:2] if empty is not None)]
-    shapes = [tuple(tuple(sizes[a] for a in argument.axes) for argument in arguments) for sizes in drawn]
-    return Function(
-        name=f"case_{number}", text=function_text(f"case_{number}", signature, lines, returned, types),
-        label=f"@{form.name} of open sizes" + "".join(f", {p.described}" for p in passed), shapes=tuple(shapes),
-    )  # fmt: skip
+    function = Function(
+        name=f"case_{number}",
+        text=function_text(f"case_{number}", signature, lines, returned, types),
+        label=f"@{form.name} of open sizes" + "".join(f", {p.described}" for p in passed),
+        form=form,
+        axes=tuple(argument.axes for argument in arguments),
+    )
+    return replace(function, shapes=tuple(function.shapes_at(sizes) for sizes in drawn))
 
 
 def _of(number: int, results: Sequence[object]) -> str:

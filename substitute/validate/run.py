@@ -12,17 +12,19 @@ from itertools import zip_longest
 from types import TracebackType
 from typing import Any, Self, cast
 
+from ..device.counted import counted_memory
 from ..device.cuda_sim.driver import SETTINGS, is_simulated
 from ..device.guarded import Crash, guarded_memory, read_crash
 from ..device.raw import RawModule, guards_memory
 from ..errors import DeviceError
 from ..isolate import Call, Child, Death, isolated, send_part, threads_are_loaded
+from ..model.coverage import Coverage, measure
 from ..progress import Progress
 from .baseline import Baselines, Theirs, set_beside, words
 from .bundle import Bundle, Subject
 from .case import Case
 from .judge import STANDARD, Judged, Options, conclude, judge_again, judge_alone
-from .launch import granule
+from .launch import Arrangement, granule, run_case, selects_fallback
 from .verdict import CaseVerdict, DispatchVerdict
 
 RUN = "run "
@@ -53,12 +55,19 @@ class Task:
     """A case to be run."""
 
     kind: str
-    """`judge`: as a candidate; `again`: once more after all others; `beside`: as IREE's own code."""
+    """`judge`: as a candidate; `again`: once more after all others; `count`: with counters; `beside`: as IREE does."""
     subject: int
     case: int
 
 
-Value = Judged | Theirs
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """The counters that a case set."""
+
+    hits: frozenset[int] = frozenset()
+
+
+Value = Judged | Theirs | Counted
 
 
 @contextmanager
@@ -85,6 +94,7 @@ class Runner:
         self.bundle, self.device, self.options = bundle, device, options
         self._began, self._beside_began = began, beside_began
         self._candidate: RawModule | None = None
+        self._counted: RawModule | None = None
         self._baselines: Baselines | None = None
 
     def __enter__(self) -> Self:
@@ -93,8 +103,9 @@ class Runner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._candidate is not None:
-            self._candidate.close()
+        for module in (self._candidate, self._counted):
+            if module is not None:
+                module.close()
         if self._baselines is not None:
             self._baselines.close()
 
@@ -108,12 +119,30 @@ class Runner:
                 patience_s = max(PATIENCE_S, PATIENCE_SHARE * ((self._beside_began or now) - self._began))
                 self._baselines = Baselines(self.bundle.baseline, self.device, (self._beside_began or now) + patience_s)
             return self._baselines.run(case)
+        if task.kind == "count":
+            return self._count(case)
         if self._candidate is None:
             with approximating_worst(self.device):
                 self._candidate = RawModule(self.bundle.candidate, device=self.device)
         if task.kind == "again":
             return judge_again(self._candidate, case)
         return judge_alone(self._candidate, case, options=self.options)
+
+    def _count(self, case: Case) -> Counted:
+        """Launch a case with counters. It has passed without them, so that whatever happens here is no fault of it."""
+        counters = counted_memory()
+        if counters.reason:
+            return Counted()
+        counters.clear()
+        try:
+            if self._counted is None:
+                self._counted = RawModule(self.bundle.counted, device=self.device)
+            if selects_fallback(self._counted, case):
+                return Counted()
+            run_case(self._counted, case, Arrangement())
+        except DeviceError:
+            return Counted()
+        return Counted(hits=counters.read())
 
 
 def serve(
@@ -126,7 +155,7 @@ def serve(
     failed: set[int] = set()
     with Runner(bundle, device, options, began=began, beside_began=beside_began) as runner:
         for number, task in enumerate(tasks):
-            if task.kind == "again" and task.subject in failed:
+            if task.kind in ("again", "count") and task.subject in failed:
                 continue
             name = BESIDE if task.kind == "beside" else RUN
             progress(name + bundle.subjects[task.subject].name, number / len(tasks))
@@ -228,6 +257,9 @@ class Judgement:
         if task.kind == "beside":
             self.values[task] = Theirs(error=f"IREE's own code fails: {death.found}")
             return
+        if task.kind == "count":
+            self.values[task] = Counted()
+            return
         message = _cause(case, death, crash)
         verdict = CaseVerdict(label=case.label, inputs=case.inputs, seed=case.seed, stage="launch", message=message)
         self.values[task] = Judged(verdict=verdict)
@@ -239,7 +271,7 @@ class Judgement:
         for task in tasks:
             if task in self.values or self.given_up(task.subject):
                 continue
-            if task.kind == "again" and not self._may_pass(task.subject):
+            if task.kind in ("again", "count") and not self._may_pass(task.subject):
                 continue
             yield task
 
@@ -253,6 +285,21 @@ class Judgement:
     def _may_pass(self, subject: int) -> bool:
         found = [self.values.get(task) for task in _candidates(self.bundle, subject)]
         return all(value.verdict.passed for value in found if isinstance(value, Judged))
+
+    def coverage(self) -> list[Coverage | None]:
+        """How much of the code of each dispatch ran, in the cases of all dispatches that share it."""
+        hits: dict[str, set[int]] = {}
+        for task, value in self.values.items():
+            if isinstance(value, Counted):
+                hits.setdefault(self.bundle.subjects[task.subject].code, set()).update(value.hits)
+        return [
+            measure(subject.code, self.bundle.codes[subject.code], hits[subject.code])
+            if subject.code in hits
+            else Coverage(code=subject.uncounted, unknown=subject.uncounted)
+            if subject.uncounted
+            else None
+            for subject in self.bundle.subjects
+        ]
 
     def verdict(self, number: int) -> DispatchVerdict:
         """The verdict on a dispatch."""
@@ -330,6 +377,8 @@ def _conclude(judgement: Judgement, beside: Sequence[Task]) -> tuple[DispatchVer
     if judgement.missing and left:
         missing = (f"IREE's own code was not run in {left} of {len(beside)} cases: {judgement.missing}",)
     verdicts = [judgement.verdict(number) for number in range(len(judgement.bundle.subjects))]
+    found = judgement.coverage()
+    verdicts = [replace(v, coverage=c) for v, c in zip(verdicts, found, strict=True)]
     return tuple(v if v.skipped else replace(v, notes=(*v.notes, *missing)) for v in verdicts)
 
 
@@ -344,13 +393,16 @@ def _candidate_tasks(bundle: Bundle) -> list[Task]:
 def _candidates(bundle: Bundle, subject: int, *, again: bool = False) -> list[Task]:
     count = len(bundle.subjects[subject].cases)
     tasks = [Task(kind="judge", subject=subject, case=at) for at in range(count)]
-    return [*tasks, Task(kind="again", subject=subject, case=0)] if again and tasks else tasks
+    if again and tasks:
+        counted = [replace(task, kind="count") for task in tasks] if bundle.subjects[subject].code else []
+        return [*tasks, Task(kind="again", subject=subject, case=0), *counted]
+    return tasks
 
 
 def _beside_tasks(bundle: Bundle) -> list[Task]:
     """In turns, so that every dispatch has its share of the time."""
     compared = [
-        [Task(kind="beside", subject=number, case=at) for at in range(len(subject.cases))]
+        [Task(kind="beside", subject=number, case=at) for at, case in enumerate(subject.cases) if case.beside]
         for number, subject in enumerate(bundle.subjects)
         if bundle.baseline is not None and subject.cases and subject.cases[0].entry in bundle.beside
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..model.coverage import Coverage
 from .case import case_key
 from .picture import Picture
 from .statistics import Errors
@@ -72,6 +73,8 @@ class DispatchVerdict:
     """A failure of all cases together (`baseline`); empty if there is none."""
     message: str = ""
     notes: tuple[str, ...] = ()
+    coverage: Coverage | None = None
+    """How much of the kernel's code ran; None where nobody asked."""
     skipped: str = ""
     """Why it was not judged, such as an operation that the golden does not know; empty if it was."""
     check: str = ""

@@ -30,7 +30,7 @@ class LlvmGenerator(GeneratorKind):
         )
         return Payload(
             format=PayloadFormat.BITCODE,
-            data=_with_asked_features(data, request),
+            data=with_asked_features(data, request),
             entry=request.entry,
             workgroup_count=generated.workgroup_count,
             summary=generated.summary or "generated LLVM IR",
@@ -116,14 +116,14 @@ def embed_module(module: Any, request: Request, linked: frozenset[str]) -> Paylo
     bitcode = to_bitcode(module, target=request.substitution.dispatch.target, entry=request.entry, linked=linked)
     return Payload(
         format=PayloadFormat.BITCODE,
-        data=_with_asked_features(bitcode, request),
+        data=with_asked_features(bitcode, request),
         entry=request.entry,
         workgroup_count=launch_count(request),
         summary=f"{kernel.payload.path.name}, optimised for the target",
     )
 
 
-def _with_asked_features(bitcode: bytes, request: Request) -> bytes:
+def with_asked_features(bitcode: bytes, request: Request) -> bytes:
     """Let the payload use the features that the device is asked for; the rest of the executable may not."""
     from ...match.devices import find_tested_features
     from ..llvm.attributes import with_features

@@ -107,6 +107,16 @@ def limits_of(target: Target) -> Limits:
     )
 
 
+def workgroup_limits(target: Target) -> tuple[int, int, int] | None:
+    """Return how many workgroups a Vulkan target promises to launch along x, y and z; None for another target."""
+    if target.backend != "vulkan-spirv":
+        return None
+    found = re.search(r"\bmax_workgroup_counts = \[(\d+), (\d+), (\d+)\]", target.get("iree_codegen.target_info"))
+    if found is None:
+        return 65535, 65535, 65535
+    return int(found[1]), int(found[2]), int(found[3])
+
+
 def verify(
     binary: bytes,
     *,

@@ -1,0 +1,85 @@
+"""Counters in LLVM IR: which ways of branches are counted, and that the code does what it did."""
+
+from __future__ import annotations
+
+import ctypes
+
+import llvmlite.binding as llvm
+import pytest
+
+from substitute.device.counted import counted_memory, why_not_counted
+from substitute.model.coverage import Coverage, join, measure
+from substitute.payload.llvm.counters import Counters
+from substitute.payload.llvm.optimize import initialize, parse_ir
+
+KERNEL = """define i64 @f(i64 %n) memory(none) {
+  %big = icmp sgt i64 %n, 100
+  br i1 %big, label %much, label %few
+much:
+  ret i64 %n
+few:
+  switch i64 %n, label %other [ i64 3, label %three
+    i64 4, label %other ]
+three:
+  %p = phi i64 [ 30, %few ]
+  ret i64 %p
+other:
+  %bad = icmp slt i64 %n, 0
+  br i1 %bad, label %trap, label %end
+end:
+  ret i64 7
+trap:
+  unreachable
+}
+"""
+
+
+def run(text: str, *arguments: int) -> list[int]:
+    initialize()
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    module = parse_ir(text, "test")
+    engine = llvm.create_mcjit_compiler(module, llvm.Target.from_default_triple().create_target_machine())
+    engine.finalize_object()
+    function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(engine.get_function_address("f"))
+    return [function(a) for a in arguments]
+
+
+@pytest.mark.skipif(bool(why_not_counted()), reason="counters need 64-bit Linux")
+def test_what_ran_is_counted() -> None:
+    counters = Counters()
+    text, key = counters.put_into(KERNEL, "f")
+    assert counters.put_into(KERNEL, "f") == (text, key)
+    code, memory = counters.codes[key], counted_memory()
+    # the way to a trap is none that should be taken
+    assert [(w.line, w.way) for w in code.ways] == [(3, "true"), (3, "false"), (14, "false")]
+    assert [w.text for w in code.blocks] == ["block three", "block other"]
+    seen: list[Coverage] = []
+    for number, result in ((200, 200), (3, 30), (4, 7)):
+        memory.clear()
+        assert run(text, number) == run(KERNEL, number) == [result]
+        seen.append(measure(key, code, memory.read()))
+    assert [(c.branches, c.both_ways) for c in seen] == [(2, 0), (2, 0), (2, 1)]
+    assert "line 3 `br i1 %big, label %much, label %few`, false" in str(seen[0])
+    assert "block three" not in str(seen[1]) and "block other" in str(seen[1])
+    whole = measure(key, code, {w.at for w in (*code.ways, *code.blocks)})
+    assert (str(whole), whole.share) == ("2 of 2 branches both ways", 1.0)
+
+
+def test_lines_are_those_of_the_source() -> None:
+    text = KERNEL.replace("%few\nmuch", "%few, !dbg !7\nmuch") + "\n!7 = !DILocation(line: 88, column: 3, scope: !1)\n"
+    counters = Counters()
+    _, key = counters.put_into(text, "f")
+    assert [w.line for w in counters.codes[key].ways] == [88, 88, 14]
+
+
+def test_several_pieces_together() -> None:
+    one = Coverage(code="a", branches=3, both_ways=2, never=("line 1",))
+    two = Coverage(code="b", branches=1, both_ways=1)
+    unknown = Coverage(code="c", unknown="code of kind object is not counted")
+    both = join([one, None, two, one, unknown])
+    assert both is not None and (both.branches, both.both_ways, both.share) == (4, 3, 0.75)
+    assert str(both) == "3 of 4 branches both ways; never taken: a: line 1"
+    assert join([None]) is None
+    assert join([unknown]) == unknown and unknown.share is None
+    assert str(unknown) == "branches not measured: code of kind object is not counted"

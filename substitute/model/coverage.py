@@ -1,0 +1,94 @@
+"""Parts of a kernel's code, and which of them ran: frozen data."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+MOST_NAMED = 6
+"""How many places that never ran are named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way of a branch, or a block."""
+
+    at: int
+    """Number of its counter."""
+    line: int
+    text: str
+    """The instruction."""
+    way: str
+    """`true` or `false`; empty for a block."""
+    branch: int = -1
+    """Number of its branch; -1 for a block."""
+
+    def __str__(self) -> str:
+        way = f", {self.way}" if self.way else ""
+        return f"line {self.line} `{self.text}`{way}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """What can be counted in one piece of code."""
+
+    ways: tuple[Way, ...]
+    blocks: tuple[Way, ...] = ()
+    """Blocks that a `switch` leads to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """How much of a kernel's code ran in the cases that passed."""
+
+    code: str
+    """The piece of code; dispatches with the same one share what is known of it."""
+    branches: int = 0
+    both_ways: int = 0
+    """Branches that went every way that they can go."""
+    never: tuple[str, ...] = ()
+    """Ways and blocks that never ran."""
+    unknown: str = ""
+    """Why nothing was measured; empty if it was."""
+
+    @property
+    def share(self) -> float | None:
+        """The part of the branches that went both ways; None where nothing was measured."""
+        return None if self.unknown else 1.0 if not self.branches else self.both_ways / self.branches
+
+    def __str__(self) -> str:
+        if self.unknown:
+            return f"branches not measured: {self.unknown}"
+        if not self.branches:
+            return "no branches" + self._named()
+        return f"{self.both_ways} of {self.branches} branches both ways" + self._named()
+
+    def _named(self) -> str:
+        if not self.never:
+            return ""
+        more = len(self.never) - MOST_NAMED
+        return f"; never taken: {'; '.join(self.never[:MOST_NAMED])}" + (f"; and {more} more" if more > 0 else "")
+
+
+def measure(name: str, code: Code, hits: Collection[int]) -> Coverage:
+    """Return the coverage of code of which these counters were set."""
+    branches: dict[int, list[Way]] = {}
+    for way in code.ways:
+        branches.setdefault(way.branch, []).append(way)
+    full = sum(all(way.at in hits for way in ways) for ways in branches.values())
+    never = tuple(str(way) for way in (*code.ways, *code.blocks) if way.at not in hits)
+    return Coverage(code=name, branches=len(branches), both_ways=full, never=never)
+
+
+def join(found: Iterable[Coverage | None]) -> Coverage | None:
+    """Return the coverage of several pieces of code together; None where there is none."""
+    pieces = {one.code: one for one in found if one is not None}
+    measured = [one for one in pieces.values() if not one.unknown]
+    if not measured:
+        return next(iter(pieces.values()), None)
+    return Coverage(
+        code="",
+        branches=sum(one.branches for one in measured),
+        both_ways=sum(one.both_ways for one in measured),
+        never=tuple(f"{one.code}: {place}" if len(measured) > 1 else place for one in measured for place in one.never),
+    )
