@@ -225,15 +225,26 @@ func.func @f(%a: tensor<2048x2048xf32>, %b: tensor<2048x2048xf32>) -> tensor<204
   %r = linalg.matmul ins(%a, %b : tensor<2048x2048xf32>, tensor<2048x2048xf32>) outs(%i : tensor<2048x2048xf32>)
       -> tensor<2048x2048xf32>
   return %r : tensor<2048x2048xf32>
+}
+func.func @rank_0(%a: tensor<37xf32>) -> tensor<f32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<f32>
+  %i = linalg.fill ins(%zero : f32) outs(%e : tensor<f32>) -> tensor<f32>
+  %r = linalg.reduce { arith.addf } ins(%a : tensor<37xf32>) outs(%i : tensor<f32>) dimensions = [0]
+  return %r : tensor<f32>
 }"""
     a, b = normal(2048, 2048, seed=1), normal(2048, 2048, seed=2)
     with Compilation(CPU_FLAGS, name="large") as compilation:
         compilation.parse(text.encode())
         compilation.run("start", "executable-sources")
         assert compilation.module is not None
-        (site,) = read_module(compilation.module)
+        site, single = read_module(compilation.module)
         buffers = buffers_of(site, [a, b], [])
         outcome = evaluate(site.function, buffers, budget=Budget(work=1e8, samples=100))
+        small = normal(37, seed=3)
+        (one,) = evaluate(single.function, buffers_of(single, [small], []), budget=Budget(work=-1.0)).stores
+    assert one.coordinates is None
+    np.testing.assert_allclose(one.golden.value, small.astype(float).sum(), rtol=1e-11)
     (store,) = outcome.stores
     assert store.coordinates is not None
     i, j = store.coordinates

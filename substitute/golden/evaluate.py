@@ -120,7 +120,8 @@ class _located:
 def _store(stored: Stored, how: Arithmetic, budget: Budget) -> Store:
     tensor = stored.value
     coordinates = None
-    if tensor.whole_work() > budget.work or tensor.count > WHOLE_LIMIT:
+    # a tensor of rank 0 has no coordinates to choose from, however much work its one element is
+    if tensor.shape and (tensor.whole_work() > budget.work or tensor.count > WHOLE_LIMIT):
         coordinates = sample(tensor.shape, budget.samples, budget.seed)
         num = tensor.at(coordinates)
         shape: tuple[int, ...] = (len(coordinates[0]),)
