@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from zlib import crc32
 
 from ..model.index import Index, substitute
 from ..model.laws import Mode
@@ -637,7 +638,9 @@ def _node(
     elif free:
         keys, names = tuple(sorted(keys)), tuple(sorted(names))
     bound = op in ("read", "gather", "index")
-    key = hash((op, type_, keys, len(coefficients), None if bound else repr(attribute)))
+    words = f"{op} {type_} {'' if bound else repr(attribute)}"
+    # no string's own hash, which differs from process to process: sums are turned by the order of these
+    key = hash((crc32(words.encode()), keys, len(coefficients)))
     name = hash((op, type_, names, repr(attribute), () if op == "sum" else coefficients))
     return Node(op, type_, tuple(parts), attribute, coefficients, divided, key, name, at)
 
