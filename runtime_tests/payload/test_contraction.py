@@ -260,7 +260,7 @@ def run_guarded(which: list[int], claimed: dict[str, int] | None = None) -> None
 
 def guarded(arguments: str) -> subprocess.CompletedProcess[str]:
     code = f"from runtime_tests.payload.test_contraction import *; run_guarded({arguments})"
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=1200)
 
 
 def test_nothing_is_read_past_the_inputs() -> None:
