@@ -149,6 +149,14 @@ def test_special_integers_are_ends_of_types() -> None:
     assert any(np.unique(line).tolist() == [-128] for line in (*rows, *rows.T))  # pairs of products overflow 16 bits
 
 
+def test_no_integer_is_divided_by_what_traps() -> None:
+    for inputs in CLASSES:
+        area = Area(binding=0, offset=0, shape=(64, 48), element="i32", access="readonly")
+        kept = draw(area, inputs, np.random.default_rng(0), of=of("elementwise", "arith.remsi"))
+        assert not {0, -1} & set(kept.reshape(-1).tolist())
+    assert {0, -1} <= set(special(of("elementwise", "arith.muli"), "i32").reshape(-1).tolist())
+
+
 def test_special_lines_are_what_reductions_stumble_over() -> None:
     for seed in range(4):
         values = widened(special(of("reduction", "arith.addf"), seed=seed))

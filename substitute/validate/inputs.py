@@ -38,6 +38,9 @@ MIXING = frozenset({"contraction", "convolution"})
 POINTWISE = frozenset({"elementwise", "copy", "gather"})
 NEVER_ZERO = frozenset({"exact", "ones", "alike"})
 """Classes of which an operand without axes is not zero."""
+DIVISIONS = frozenset(
+    f"arith.{name}" for name in ("divsi", "divui", "remsi", "remui", "ceildivsi", "ceildivui", "floordivsi")
+)
 NAN_PATTERNS = frozenset({"f16", "bf16", "f32", "f64"})
 """The types that have NaN with payloads."""
 
@@ -65,7 +68,7 @@ def draw(
     if area.element == "i1" and inputs != "alike":
         return random.integers(0, 2, area.shape).astype(kind)
     if not is_float(area.element):
-        return _integers(area, inputs, random, of)
+        return _without_traps(_integers(area, inputs, random, of), of)
     if area.element == "f8E8M0FNU":  # nothing but powers of two
         return (2.0 ** random.integers(-8, 9, area.shape)).astype(kind)
     if inputs == "edges":
@@ -178,6 +181,13 @@ def _indices(area: Area, limit: int, inputs: str, random: np.random.Generator) -
         return found
     ends = np.array([0, limit - 1, max(limit - 2, 0), limit // 2])
     return np.asarray(np.where(random.random(area.shape) < 0.5, random.choice(ends, area.shape), found))
+
+
+def _without_traps(values: Array, of: Computation) -> Array:
+    """Integers by which each of them may be divided: a processor traps at 0, and at the lowest one divided by -1."""
+    if not of.operations & DIVISIONS:
+        return values
+    return np.where(values == 0, 1, np.where(values == -1, -3, values)).astype(values.dtype)
 
 
 def _integer_points(area: Area, random: np.random.Generator, of: Computation) -> Array:
