@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
+from typing import cast
 
 from ..model.dispatch import Linear, LoopKind, Named, Nest, Program, Read, Stage, TensorType, View
 from ..model.scalar import Scalar
 from ..read.nest import ZERO, NestBuilder, compose, loop
 from ..read.operation import parallel
+from .normal_form import ByIdentity
 
 Emit = Callable[[tuple[Linear, ...], NestBuilder], int]
 """Emits the element of a value at some coordinates."""
@@ -22,7 +25,13 @@ def spell_out(program: Program) -> Program | None:
     """
     if not any(_is_softmax(core) for core in program.cores):
         return None
-    return _Speller(program).run()
+    return _spell_out(ByIdentity(program))
+
+
+@lru_cache(maxsize=1024)
+def _spell_out(key: ByIdentity) -> Program:
+    """Keep the result: each program is compared with many."""
+    return _Speller(cast(Program, key.held)).run()
 
 
 def _is_softmax(core: Stage) -> bool:
