@@ -213,7 +213,7 @@ def problem_text(problem: Problem) -> str:
     if problem.kind == "softmax":
         return definition("softmax", "softmax", {"R": problem.rows, "C": problem.columns}, {"?x?xf32": shape})
     shapes = {f"?x{problem.columns}xf32": shape, "?xf32": f"{problem.rows}xf32"}
-    return definition("rms_norm", f"power_{problem.columns}", {"R": problem.rows}, shapes)
+    return definition("rms_norm", f"power_{problem.columns}", {"R": problem.rows}, shapes, epsilon=1e-6)
 
 
 def write_runner(path: Path) -> None:

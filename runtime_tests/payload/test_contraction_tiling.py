@@ -72,4 +72,4 @@ def test_rows_of_a_depthwise_convolution_share_a_tile() -> None:
 
 
 def test_the_summary_says_the_tile() -> None:
-    assert str(tiling_of(matmul(512, 512, 512))) == "6×16 tiles of 8-lane f32, packed columns, panels of 252"
+    assert str(tiling_of(matmul(512, 512, 512))) == "6×16 tiles of 8-lane f32, packed columns, panels of 256"
