@@ -8,12 +8,12 @@ import difflib
 import os
 import re
 import sys
+from functools import cache
 from typing import Any
 
 from ..errors import DeviceError, UsageError
 from .cuda_sim import driver as cuda_sim
 
-_kept_open: list[str] = []
 _SOFTWARE_VULKAN = (
     "for the software Vulkan device on Debian: apt-get install mesa-vulkan-drivers libvulkan1; or choose another device"
 )
@@ -129,14 +129,12 @@ def keep_open(device: Any, name: str) -> None:
     if _driver_of(name) in ("cuda", cuda_sim.SIMULATED):
         # a reference that is nobody's: one in a module would go when the interpreter ends, and close the device then
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(device))
-        if not _kept_open:
-            atexit.register(_end_quietly)
-        _kept_open.append(name)
+        _end_quietly_at_exit()
 
 
-def kept_open() -> tuple[str, ...]:
-    """The names of the devices that are kept open."""
-    return tuple(_kept_open)
+@cache
+def _end_quietly_at_exit() -> None:
+    atexit.register(_end_quietly)
 
 
 def _end_quietly() -> None:

@@ -69,12 +69,6 @@ class BoundParameter:
         """Type in which code gets it: `f32`, `f64`, `i32` or `i64`."""
         return passed_type(self.value.type)
 
-    @property
-    def passed_bits(self) -> int | None:
-        """Bits of the value in that type, where it is known now."""
-        constant = self.value.constant
-        return None if constant is None else encode(constant, self.passed_type)
-
     def __str__(self) -> str:
         return f"{self.name} = {self.value}"
 

@@ -55,10 +55,6 @@ class IndexReader:
             self._known[value] = self._equal.settle(self._compute(value))
         return self._known[value]
 
-    def is_known(self, value: ir.Value) -> bool:
-        """Return True if the value was stated or read before."""
-        return value in self._known
-
     def static_or_dynamic(self, static: list[int], dynamic: list[ir.Value]) -> tuple[Index, ...]:
         """Return a mixed list such as `offsets = [0, %x]`, from its static part and its operands."""
         values = iter(dynamic)

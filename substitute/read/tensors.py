@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ..model.dispatch import Linear, TensorType, View
 from ..model.index import Index, add, mul
-from .nest import NestBuilder, compose, constant, plus, times
+from .nest import NestBuilder, constant, plus, times
 from .unread import Unread
 
 
@@ -236,8 +236,3 @@ def identity(shape: tuple[Index, ...]) -> tuple[Linear, ...]:
 
 def _moving(coordinates: list[Linear]) -> int:
     return sum(1 for c in coordinates if c.terms)
-
-
-def access_of(expr_terms: Linear, loops: tuple[Linear, ...]) -> Linear:
-    """Return an access of a body's own loops, seen from the nest it is inlined into."""
-    return compose(expr_terms, loops)

@@ -40,6 +40,7 @@ def _half_width(cut: float) -> float:
     return cut * (1 + 2.0**-10)
 
 
+# a little more than the reduction leaves, which rounds; not symmetric: no node may lie at 0, where the weight vanishes
 _LN2_HALF = _half_width(float(mp.log(2) / 2))
 _exp = _series(lambda r: (mp.expm1(r) - r) / r**2, lambda r: mp.mpf(1) / 2 + r / 6)
 # z = s², s = f / (2 + f); log(1 + f) = 2 atanh(s) = 2 s + s · z · p(z)

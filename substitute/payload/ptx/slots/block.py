@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 
-_TYPES = {"f": "f32", "g": "f64", "w": "b32", "d": "b64", "h": "b16", "p": "pred"}
-"""Kinds of register: f32, f64, a word of 32 bits, one of 64, one of 16, a predicate."""
+_TYPES = {"f": "f32", "w": "b32", "d": "b64", "h": "b16", "p": "pred"}
+"""Kinds of register: f32, a word of 32 bits, one of 64, one of 16, a predicate."""
 
 
 class Block:
@@ -58,13 +57,6 @@ class Block:
         """An f32: `yes` where `test` holds."""
         return self.single("selp", yes, no, test)
 
-    def polynomial(self, x: str, coefficients: Sequence[float]) -> str:
-        """A polynomial in f32, by Horner's rule; the highest power's coefficient stands first."""
-        value = float_literal(coefficients[0])
-        for coefficient in coefficients[1:]:
-            value = self.single("fma.rn", value, x, float_literal(coefficient))
-        return value
-
     def line(self, text: str) -> None:
         """Adds a line as it is."""
         self.lines.append(text)
@@ -82,11 +74,6 @@ def float_literal(value: float) -> str:
     except OverflowError:
         data = struct.pack(">f", float("inf") if value > 0 else float("-inf"))
     return f"0f{data.hex().upper()}"
-
-
-def double_literal(value: float) -> str:
-    """PTX's spelling of an f64, bit by bit."""
-    return f"0d{struct.pack('>d', value).hex().upper()}"
 
 
 def is_literal(value: str) -> bool:
