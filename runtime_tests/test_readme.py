@@ -1,4 +1,4 @@
-"""What the README tells a person to type works, in the order in which it stands there."""
+"""The commands of the README work, in its order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 TARGET = (
     "--iree-hal-target-device=local --iree-hal-local-target-device-backends=llvm-cpu --iree-llvmcpu-target-cpu=host"
 )
-"""What `…` stands for in the line for iree-compile."""
+"""The flags that `…` stands for in the line for iree-compile."""
 NOT_RUN = (". .venv/bin/activate", "make demo", "make test")
 """The environment is this one; the demo's test is `device/test_magika_demo.py`, and `make test` runs this file."""
 MODEL = """
@@ -47,7 +47,7 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a person has: a model twice, an input, and a folder of kernels."""
+    """A person's files: a model twice, an input, and a folder of kernels."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "model.mlir").write_text(MODEL)
     weights = np.random.default_rng(0).standard_normal((64, 256)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What sums are made of: f32 and one product per lane and step, or i32, where it can be with two products at once.
+"""Sums in f32, one product per lane and step, or in i32, with two products at once where that is possible.
 
 **Pairs.** x86 multiplies integers fastest in pairs: `pmaddwd` takes two vectors of i16, multiplies lane by lane, and
 adds neighbours to one i32. A panel then holds words: a lane is a pair of i16, which belong to two neighbouring depths

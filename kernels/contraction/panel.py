@@ -79,7 +79,7 @@ def row_place(space: Space, rows: ir.Value, row: int, word: ir.Value) -> ir.Valu
 
 
 def words_in(space: Space, count: ir.Value) -> ir.Value:
-    """How many words hold `count` depths."""
+    """Return the number of words that hold `count` depths."""
     return _word_of(space, space.builder.add(count, ir.Constant(I64, space.arithmetic.depths - 1)))
 
 
@@ -119,7 +119,7 @@ def _each_word(
 
 
 def _lies_along_depth(space: Space) -> bool:
-    """Whether the vector factor has its depth contiguous and its columns far apart."""
+    """Return True if the vector factor has its depth contiguous and its columns far apart."""
     tiling, which = space.tiling, space.tiling.vector
     moved = [a for a in space.contraction.factors[which].addresses if _moves(tiling.depth, a)]
     columns = [tiling.vector_axis.stride(a) for a in moved]

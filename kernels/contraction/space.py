@@ -172,7 +172,7 @@ class Space:
             self.builder.store(constant(vector(I32, lanes), 0), room, align=64)
 
     def has_outside(self) -> ir.Value:
-        """Whether anything that was packed since does not fit i16."""
+        """The condition that something packed since does not fit i16."""
         builder, found = self.builder, ir.Constant(ir.IntType(1), 0)
         for lanes, room in self._outside.items():
             bits = ir.IntType(32 * (lanes or 1))
@@ -228,7 +228,7 @@ class Space:
 
     @property
     def _fills_a_vector(self) -> bool:
-        """Whether the vector axis has a whole vector at least."""
+        """True if the vector axis has at least a whole vector."""
         size = self.tiling.vector_axis.size
         return isinstance(size, int) and size >= self.tiling.lanes
 

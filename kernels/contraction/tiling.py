@@ -142,7 +142,7 @@ def choose(contraction: Contraction, target: Target) -> Tiling:
 
 
 def _arithmetic(c: Contraction, roles: Roles, target: Target) -> Arithmetic:
-    """How products are added; only panels can be guarded."""
+    """Return the way in which products are added; only panels can be guarded."""
     if c.element == "i32" and multiplies_pairs(target) and (c.fits_pairs or roles.mode == "packed"):
         return Arithmetic(element="i32", depths=2, guarded=not c.fits_pairs)
     return Arithmetic(element=c.element)
@@ -249,7 +249,7 @@ def _both_along_depth(c: Contraction, depth: list[Axis]) -> bool:
 
 
 def runs_along(axis: Axis, factors: Iterable[Factor]) -> bool:
-    """Whether each of these factors lies contiguous along the axis, but for reads that it does not move."""
+    """Return True if each of these factors lies contiguous along the axis, but for reads that it does not move."""
     strides = [[axis.stride(address) for address in factor.addresses] for factor in factors]
     return all(1 in along and all(s in (0, 1) for s in along) for along in strides)
 

@@ -98,7 +98,7 @@ class Contraction:
 
     @property
     def fits_pairs(self) -> bool:
-        """Whether both factors are integers that fit i16."""
+        """True if both factors are integers that fit i16."""
         return self.element == "i32" and all(fits_i16(self.core.expr, f.root) for f in self.factors)
 
     @property
@@ -217,7 +217,7 @@ def _result(core: Nest, nest: Nest) -> Result | str:
 
 
 def _uses_lower_half(result: Result) -> bool:
-    """Whether all that becomes of the sum is a truncation to at most 32 bits."""
+    """Return True if the sum is only truncated to at most 32 bits."""
     nodes = result.nest.expr.nodes
     sums = {
         at

@@ -56,7 +56,7 @@ def write_elementwise(shader: Shader, program: Program) -> Generated:
 
 
 def _known_points(nest: Nest) -> int:
-    """How many points a nest has as far as is known; the grid is right for any nest, this is for speed."""
+    """Return the known factors of a nest's number of points: any number gives a right grid, this one a fast one."""
     total = 1
     for size in nest.sizes:
         total *= size if isinstance(size, int) else 64

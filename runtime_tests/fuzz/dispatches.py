@@ -113,7 +113,7 @@ def run_cases(
 
 
 def _fault_of(module: RawModule, case: Case) -> str:
-    """What the golden has against IREE's own code; empty if nothing."""
+    """Return how IREE's own code differs from the golden; empty if it does not."""
     theirs = run_baseline(module, case)
     if theirs.error:
         return theirs.error

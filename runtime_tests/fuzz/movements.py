@@ -1,4 +1,4 @@
-"""What moves elements: gathers, slices, pads, concatenations, transpositions, reshapes."""
+"""Operations that move elements: gathers, slices, pads, concatenations, transpositions, reshapes."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ ACCUMULATORS = {
 
 
 def initial(b: Builder, shape: Sequence[Size], element: str, known: Sequence[str | None], neutral: str) -> Tensor:
-    """What a reduction starts from: its neutral element, some constant, or another tensor."""
+    """Draw the initial value of a reduction: its neutral element, some constant, or another tensor."""
     c = b.choices
     kind = c.weighted(((12, "neutral"), (1, "constant"), (2, "tensor")))
     if kind == "tensor":

@@ -1,4 +1,4 @@
-"""What functions are made of: one generator for each kind of operation on tensors, and how often it is drawn."""
+"""The parts of functions: one generator for each kind of operation on tensors, and how often it is drawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a module of programs: settings, findings, counts."""
+"""The result of judging a module of programs: settings, findings, counts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Finding:
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """What became of a module."""
+    """The result of a module."""
 
     functions: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -60,7 +60,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What programs are compiled with and run on."""
+    """Flags, kernels and device with which programs are judged."""
 
     device: str = "local-task"
     kernels: tuple[Path, ...] = ()
@@ -73,7 +73,7 @@ class Setting:
 
 
 def describe_error(error: Exception) -> str:
-    """What is said of an error that nobody expected."""
+    """Return the message for an unexpected error."""
     frames = traceback.extract_tb(error.__traceback__)
     places = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in frames[-3:]]
     return f"{type(error).__name__}: {error} ({' < '.join(reversed(places))})"[:600]

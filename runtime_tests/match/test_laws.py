@@ -21,7 +21,7 @@ laws = pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 
 
 def unified(left: str, right: str, mode: str = "all", element: str = "f32") -> bool:
-    """Whether both have one form, every operand being itself."""
+    """Return True if both have one form, every operand being itself."""
     wanted, found = nest(left, element), nest(right, element)
     return any(
         all(found.expr.nodes[at].attribute == n for n, at in bound.nodes.items())

@@ -136,7 +136,7 @@ class Case:
 
     @property
     def is_integer(self) -> bool:
-        """Whether integers are multiplied."""
+        """True if integers are multiplied."""
         return self.sums != "f32"
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""How many spellings a definition matches: by operation, frontend and setting, with the cause where it does not."""
+"""Counts of the spellings that a definition matches, by operation, frontend and setting, and causes of misses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MARKS = {"matched": "+", "slots": "s", "not": "-", "failed": "!"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one spelling."""
+    """The result for one spelling."""
 
     spelling: Spelling
     mark: str

@@ -25,7 +25,7 @@ SILENCE_S = 60.0
 
 
 UNTOLD = (b"iree-hal-preprocess-", b"iree-hal-dump-", b"iree-hal-list-")
-"""How flags of the compiler begin that change no code."""
+"""Prefixes of flags of the compiler that change no code."""
 EVALUATION = b"""{
  "executable": "%b",
  "changed": false,

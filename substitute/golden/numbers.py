@@ -121,7 +121,7 @@ class Arithmetic:
     their type holds the result, else half the distance of its neighbours."""
 
     flushes: bool = False
-    """Whether operations that compute may take subnormal operands for zero."""
+    """True if operations that compute may take subnormal operands for zero."""
     composed: bool = False
     """Whether functions may have the error of the formulas that compilers and drivers make of them, and no certain
     result outside of what those formulas are made for: for IREE's own code, and not for kernels."""

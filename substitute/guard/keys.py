@@ -39,7 +39,7 @@ SILENT = (
     "iree-hal-dump-", "iree-hal-preprocess-", "mlir-", "iree-vm-", "iree-input-", "iree-preprocessing-",
     "iree-global-opt-", "iree-dispatch-creation-", "iree-flow-", "iree-stream-", "iree-scheduling-", "iree-consteval-",
 )  # fmt: skip
-"""How flags begin that change no code, or whose work is done once there are dispatches."""
+"""Prefixes of flags that change no code, or whose work is done once there are dispatches."""
 SHORT = 16
 """Constants with more elements are left out of the text; their data goes into the key by itself."""
 

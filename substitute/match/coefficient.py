@@ -19,7 +19,7 @@ class Coefficient:
 
     value: Fraction
     roundings: int = 0
-    """How often a computation in the number's own type would have rounded on the way to this value."""
+    """Number of times that a computation in the number's own type would have rounded on the way to this value."""
     factors: tuple[tuple[Factor, int], ...] = ()
 
     def times(self, other: Coefficient) -> Coefficient:

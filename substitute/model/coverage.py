@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 MOST_NAMED = 6
-"""How many places that never ran are named."""
+"""Number of places that never ran that a verdict names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """What can be counted in one piece of code."""
+    """Counters of one piece of code."""
 
     ways: tuple[Way, ...]
     blocks: tuple[Way, ...] = ()
@@ -39,7 +39,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """How much of a kernel's code ran in the cases that passed."""
+    """The share of a kernel's code that ran in the cases that passed."""
 
     code: str
     """The piece of code; dispatches with the same one share what is known of it."""

@@ -33,7 +33,7 @@ class ScalarParameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterValue:
-    """What a parameter is in a dispatch: bits that are known now or at launch, or one element in memory."""
+    """The value of a parameter in a dispatch: bits that are known now or at launch, or one element in memory."""
 
     type: str
     bits: Index = 0

@@ -26,12 +26,12 @@ EXACT_OPS = ROUNDED_OPS | UNROUNDED_OPS | {"math.fma"}
 """What gives an integer that is exact for operands that are integers and small."""
 EXACT_COMBINERS = frozenset(f"arith.{name}" for name in ("addf", "maximumf", "minimumf", "maxnumf", "minnumf"))
 MOVES = LEAVES | {"arith.negf", "math.absf", "math.copysign", "arith.select", "arith.bitcast"}
-"""What keeps every bit but the sign."""
+"""Operations that keep every bit but the sign."""
 SIGNED = MOVES | {
     *(f"arith.{name}" for name in ("maximumf", "minimumf", "mulf", "extf", "truncf", "cmpf")),
     *(f"math.{name}" for name in ("floor", "ceil", "round", "roundeven", "trunc", "sqrt")),
 }  # fmt: skip
-"""What gives zeros a sign that does not depend on how it is computed."""
+"""Operations that give zeros a sign that does not depend on how they are computed."""
 LARGEST_EXACT = {"exact": 3, "ones": 1}
 """Classes of inputs that are integers, and the largest of them (1 in types of few bits)."""
 SLACK = 2.0

@@ -47,7 +47,7 @@ class Bundle:
     counted: bytes = b""
     """The module with kernels whose branches are counted; empty where there are none."""
     codes: Mapping[str, Code] = field(default_factory=dict)
-    """What is counted. It is not kept in files."""
+    """Counters of the code; not kept in files."""
     missing_baseline: str = ""
     """Why there is none."""
     seconds: dict[str, float] = field(default_factory=dict)

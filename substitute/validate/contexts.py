@@ -20,7 +20,7 @@ NARROWER = {"f32": "f16", "f64": "f32", "i32": "i8", "i64": "i32", "i16": "i8"}
 WIDER = {"f32": "f64", "f16": "f32", "bf16": "f32", "i8": "i32", "i16": "i32", "i32": "i64"}
 
 MOST_SINGLE = 8
-"""How many contexts that hold one thing alone are tried with a kernel's first form."""
+"""Number of contexts of one thing alone that are tried with a kernel's first form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

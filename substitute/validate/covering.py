@@ -33,7 +33,7 @@ SHARE, DRAWN_SHARE = 0.25, 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """What a case costs on a device, in seconds of processor time."""
+    """Cost of a case on a device, in seconds of processor time."""
 
     overhead_s: float
     operation_s: float
@@ -58,11 +58,11 @@ def speed_of(device: str) -> Speed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """How much the sizes of one form may cost."""
+    """Limit of the cost of one form's sizes."""
 
     seconds: float
     sets: int
-    """How many there are at most."""
+    """Largest number of them."""
     bytes: int
     """Of all operands together, in one set."""
 

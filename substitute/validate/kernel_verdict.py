@@ -28,7 +28,7 @@ class KernelVerdict:
 
     @property
     def coverage(self) -> Coverage | None:
-        """How much of the kernel's code ran, in all dispatches; None where nobody asked."""
+        """The share of the kernel's code that ran, in all dispatches; None where nobody asked."""
         return join(d.coverage for d in self.dispatches)
 
     @property

@@ -287,7 +287,7 @@ class Judgement:
         return all(value.verdict.passed for value in found if isinstance(value, Judged))
 
     def coverage(self) -> list[Coverage | None]:
-        """How much of the code of each dispatch ran, in the cases of all dispatches that share it."""
+        """Return the share of each dispatch's code that ran, in the cases of all dispatches that share it."""
         hits: dict[str, set[int]] = {}
         for task, value in self.values.items():
             if isinstance(value, Counted):

@@ -74,7 +74,7 @@ class DispatchVerdict:
     message: str = ""
     notes: tuple[str, ...] = ()
     coverage: Coverage | None = None
-    """How much of the kernel's code ran; None where nobody asked."""
+    """The share of the kernel's code that ran; None where nobody asked."""
     skipped: str = ""
     """Why it was not judged, such as an operation that the golden does not know; empty if it was."""
     check: str = ""

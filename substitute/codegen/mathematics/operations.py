@@ -1,4 +1,4 @@
-"""What a target offers so that the math functions of this package can be written once for all."""
+"""The operations that a target offers, over which the math functions are written once for all targets."""
 
 from __future__ import annotations
 

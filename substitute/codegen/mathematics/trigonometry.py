@@ -20,7 +20,7 @@ _HALF_PI_PIECES = {
             8.47842766036889956997e-32),
 }  # fmt: skip
 _HALF_PI_LOW = {"f32": -4.371139000186243e-08, "f64": 6.123233995736766e-17}
-"""What pi/2, rounded to the type, lacks."""
+"""pi/2 less its value rounded to the type."""
 _HUGE = 8192.0
 """From here on the products of `_HALF_PI_PIECES` in f32 are no longer exact."""
 _TAN_EIGHTH, _TAN_THREE_EIGHTHS = 0.4142135623730951, 2.414213562373095

@@ -33,7 +33,7 @@ class Counters:
 
     @property
     def used(self) -> int:
-        """How many bytes are given out."""
+        """Number of bytes given out."""
         return self._next
 
     def put_into(self, text: str, name: str) -> tuple[str, str]:

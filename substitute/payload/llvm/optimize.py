@@ -20,7 +20,7 @@ RESOLVED = frozenset((
     "exp", "expf", "pow", "powf", "fmod", "fmodf", "sqrt", "sqrtf", "floor", "floorf", "ceil", "ceilf", "round",
     "roundf", "fabs", "fabsf", "fmin", "fminf", "fmax", "fmaxf", "ldexp", "ldexpf", "memcpy", "memset", "memmove",
 ))  # fmt: skip
-"""What IREE's linker finds, LLVM has instructions for, or `c_functions` defines; a test links each."""
+"""Functions that IREE's linker finds, LLVM has instructions for, or `c_functions` defines; a test links each."""
 
 # IREE also lists what the CPU lacks, down to features that llvmlite's LLVM has never heard of and warns about
 _MATTERS_WHEN_OFF = frozenset((

@@ -273,7 +273,7 @@ def _at(entry: Function, directive: Directive | None) -> int:
 
 
 def _check_features(module: Module, entry: Function, functions: tuple[Function, ...]) -> None:
-    """What IREE's launches do not have (clusters, textures), and aliases of nothing."""
+    """Refuse what IREE's launches do not have (clusters, textures), and aliases of nothing."""
     for name in _CLUSTERS:
         directive = entry.directive(name)
         if directive is not None:

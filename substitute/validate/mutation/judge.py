@@ -36,7 +36,7 @@ Place = tuple[int, int]
 
 @dataclass(slots=True)
 class Known:
-    """What is known of the kernel itself."""
+    """The verdict of the unchanged kernel."""
 
     seconds: dict[Place, float] = field(default_factory=dict)
     """Processor time of each case."""

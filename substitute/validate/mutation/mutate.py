@@ -22,7 +22,7 @@ from .llvm_text import mutants_of
 from .mutant import Mutant, MutationReport
 
 COUNT = 100
-"""How many mutants are drawn of a kernel if nobody says."""
+"""Number of mutants that are drawn of a kernel by default."""
 
 
 def mutate_kernel(
