@@ -112,19 +112,22 @@ def _prepare(
     shapes: Sequence[Any], *, quick: bool, seed: int, plain: bool,
 ) -> tuple[Any, Prepared, dict[str, Any]]:  # fmt: skip
     """The plan, the cases, and the dispatches by the name of the harness's function."""
-    from substitute.validate.build import Baseline, Wanted, _launches, _planned, _subjects, _with_baseline
+    from substitute.validate.build import _launches, _planned, _with_baseline
+    from substitute.validate.own_code import Baseline
+    from substitute.validate.subjects import Wanted, make_subjects
 
     compilation.module = stock.clone().operation
     plan, sites = _planned(compilation, clock, [folder], builtin=False, chosen=None, only="candidate")
     del sites
     wanted = Wanted(quick=quick, seed=seed, launches=8, shapes=tuple(shapes), labels=labels)
     launches = _launches(compilation, stock, wanted, right.device, {}, clock)
-    subjects = [s for s in _subjects(stock, plan, clock, wanted, launches, device=right.device) if s.cases]
+    subjects = [s for s in make_subjects(stock, plan, clock, wanted, launches, device=right.device) if s.cases]
     judged = [s for s in subjects if not s.cases[0].label.endswith(f": {TYPICAL}")]
     typical: Sequence[Subject] = ()
     if plain:
         drawn = replace(wanted, quick=False, seeds=DRAWS, seed=100, case=f": {TYPICAL} [")
-        typical = [_usual(s) for s in _subjects(stock, plan, clock, drawn, launches, device=right.device) if s.cases]
+        usual = make_subjects(stock, plan, clock, drawn, launches, device=right.device)
+        typical = [_usual(s) for s in usual if s.cases]
     by_name = {s.dispatch.name: s.dispatch for s in plan.substitutions}
     names = {name: f"run_{i}" for i, name in enumerate(by_name)}
 
@@ -160,7 +163,8 @@ def _build(
     scratch: Path,
 ) -> Built:  # fmt: skip
     from substitute.progress import Clock, silent
-    from substitute.validate.build import _planned, finish, isolate_kernels
+    from substitute.validate.build import _planned, isolate_kernels
+    from substitute.validate.own_code import finish
 
     clock = Clock(silent)
     folder = kernels / variant.name

@@ -99,8 +99,9 @@ def build_item(what: Program, folder: Path, progress: Progress) -> Item:
 
 
 def _item(name: str, model: Path | bytes, kernels: Sequence[Path], flags: Sequence[str], folder: Path) -> Item:
-    from substitute.validate.build import Wanted, build_bundle
+    from substitute.validate.build import build_bundle
     from substitute.validate.bundle_file import save_bundle
+    from substitute.validate.subjects import Wanted
     from substitute.validate.validation import installed_versions
 
     modules: list[list[Geometry]] = []
@@ -168,8 +169,9 @@ def build_timed(what: Problem, folder: Path, progress: Progress) -> Timed:
     from substitute.frontend import plan_module, scratch_folder, worker_threads
     from substitute.progress import Clock
     from substitute.read.module import read_module
-    from substitute.validate.build import finish, isolate_kernels
+    from substitute.validate.build import isolate_kernels
     from substitute.validate.harness import isolate_dispatches
+    from substitute.validate.own_code import finish
     from substitute.validate.sites import find_call_sites
 
     modules: list[list[Geometry]] = []

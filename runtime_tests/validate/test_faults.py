@@ -21,10 +21,11 @@ from runtime_tests.validate.faulty import (
 )
 from substitute.device.guarded import why_unguarded
 from substitute.isolate import Call, isolated
-from substitute.validate.build import Wanted, only_bundle
+from substitute.validate.build import only_bundle
 from substitute.validate.bundle import Bundle
 from substitute.validate.judge import Options
 from substitute.validate.run import judge_isolated
+from substitute.validate.subjects import Wanted
 from substitute.validate.verdict import DispatchVerdict
 
 pytestmark = [pytest.mark.compile, pytest.mark.device]

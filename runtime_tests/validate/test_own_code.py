@@ -10,8 +10,8 @@ import pytest
 from runtime_tests.validate.faulty import write_variants
 from substitute.isolate import Call, isolated, threads_are_loaded
 from substitute.progress import Progress, silent
-from substitute.validate import build
 from substitute.validate.kernel import bundle_kernel
+from substitute.validate.own_code import Baseline
 from substitute.validate.run import judge_bundle
 
 pytestmark = [pytest.mark.compile, pytest.mark.device]
@@ -21,15 +21,15 @@ def bundled(folder: Path, dies: bool, progress: Progress) -> tuple[bool, bool, b
     """Whether there was a second process at first and at the end, what it made, and the verdicts."""
     before = threads_are_loaded()
     children = []
-    begin = build.Baseline.begin
+    begin = Baseline.begin
 
-    def noted(self: build.Baseline, *arguments: object) -> None:
+    def noted(self: Baseline, *arguments: object) -> None:
         children.append(self._child is not None)
         begin(self, *arguments)  # type: ignore[arg-type]
 
-    build.Baseline.begin = noted  # type: ignore[method-assign,assignment]
+    Baseline.begin = noted  # type: ignore[method-assign,assignment]
     if dies:
-        build.Baseline._serve = lambda self, order: os._exit(3)  # type: ignore[method-assign]
+        Baseline._serve = lambda self, order: os._exit(3)  # type: ignore[method-assign]
     bundle = bundle_kernel(folder, "right", "local-task", quick=True, seed=0, case="M=5")
     verdicts = judge_bundle(bundle, progress=silent)
     return before, children == [True], bundle.baseline, bundle.missing_baseline, [v.passed for v in verdicts]

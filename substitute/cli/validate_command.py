@@ -349,8 +349,9 @@ def _model(
 def _bundle_model(model: Path, request: Request, *, plan: Path | None, inputs: Sequence[Any]) -> int:
     """Pack every substituted dispatch of a model, with the launches that it has there."""
     from ..isolate import Call, isolated
-    from ..validate.build import Wanted, only_bundle
+    from ..validate.build import only_bundle
     from ..validate.several import write_bundle
+    from ..validate.subjects import Wanted
     from ..validate.targets import flags_for
 
     shapes = [tuple(value.shape) for value in inputs]

@@ -18,12 +18,12 @@ from ..golden import Budget
 from ..model.laws import LAWS
 from ..progress import Progress
 from ..validate.baseline import run_baseline, words
-from ..validate.build import finish
 from ..validate.case import Area, Case, Launch
 from ..validate.criteria import check_values
 from ..validate.inputs import WITH_SPECIAL
 from ..validate.judge import Options, judge_alone
 from ..validate.launch import PATTERNS, Arrangement, lay_out, run_case
+from ..validate.own_code import finish
 from ..validate.prepare import describe_launch, make_case
 from ..validate.verdict import CaseVerdict, combine
 from .pace import FEWEST_ROUNDS, MOST_ROUNDS, Pace, decide

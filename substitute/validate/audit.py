@@ -13,6 +13,7 @@ from ..device.raw import RawModule
 from ..errors import CompilerCrash, CompilerError, SubstituteError
 from ..isolate import Call, isolated
 from ..match.alignment import OF_BINDINGS
+from ..model.plan import Key, dispatch_key
 from ..progress import Clock, Progress, silent
 from .case import Case
 from .judge import Options, judge_case
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from ..read.module import Site
 
 Outcome = Literal["right", "wrong", "not compiled", "not judged"]
-Key = tuple[str, str, str]
-"""Executable, variant, export."""
 RUN, COMPILE = "run ", "compile "
 """What the progress says before the name of a dispatch."""
 ALL_COMPILED = "compile the dispatches"
@@ -227,23 +226,23 @@ def prepare_audit(
             compilation.run("start", "executable-sources")
         assert compilation.module is not None
         sites = [site for site in read_module(compilation.module) if only in site.dispatch.name]
-        others = {_key(s.dispatch): _not_here(s.dispatch, device) for s in sites}
-        mine = [site for site in sites if others[_key(site.dispatch)] is None]
+        others = {dispatch_key(s.dispatch): _not_here(s.dispatch, device) for s in sites}
+        mine = [site for site in sites if others[dispatch_key(site.dispatch)] is None]
         with clock.step("find the launches"):
             launches: dict[Key, list[CallSite]] = {}
-            bindings = {_key(site.dispatch): site.dispatch.layout.bindings for site in sites}
+            bindings = {dispatch_key(site.dispatch): site.dispatch.layout.bindings for site in sites}
             for found in known_call_sites(
                 compilation, compilation.module, bindings, {}, device=device, signatures=signatures, progress=progress
             ):
                 launches.setdefault(found.dispatch, []).append(found)
         with clock.step(ALL_COMPILED):
             module, refused = _compiled(compilation, mine, one_by_one, crashing, progress)
-        taken = [site for site in mine if _key(site.dispatch) not in refused]
+        taken = [site for site in mine if dispatch_key(site.dispatch) not in refused]
         subjects = []
         with clock.step("evaluate the golden"):
             for number, site in enumerate(taken):
                 progress("evaluate the golden", number / len(taken))
-                known = launches.get(_key(site.dispatch), [])
+                known = launches.get(dispatch_key(site.dispatch), [])
                 subjects.append(_subject(site, known, inputs, seed, _entry(number), device))
     return Prepared(
         module=module, subjects=tuple(subjects), refused=(*refused.values(), *filter(None, others.values())),
@@ -255,10 +254,6 @@ def _not_here(dispatch: Dispatch, device: str) -> Audited | None:
     """What becomes of a dispatch that is compiled for another device; None if it is not."""
     reason = foreign(dispatch.target.backend, device)
     return Audited(name=dispatch.name, kind=dispatch.kind, outcome="not judged", reason=reason) if reason else None
-
-
-def _key(dispatch: Dispatch) -> Key:
-    return dispatch.executable, dispatch.variant, dispatch.name
 
 
 def _entry(number: int) -> str:
@@ -294,7 +289,7 @@ def _compiled(
     refused = _refused(compilation, sites, crashing, progress)
     if one_by_one:
         progress(ALL_COMPILED, None)
-    taken = [site.dispatch for site in sites if _key(site.dispatch) not in refused]
+    taken = [site.dispatch for site in sites if dispatch_key(site.dispatch) not in refused]
     return _isolated(compilation, taken) if taken else b"", refused
 
 
@@ -306,7 +301,7 @@ def _refused(
     for number, site in enumerate(sites):
         name = site.dispatch.name
         if name in crashing:
-            found[_key(site.dispatch)] = Audited(
+            found[dispatch_key(site.dispatch)] = Audited(
                 name=name, kind=site.dispatch.kind, outcome="not compiled",
                 reason=f"the compiler crashed: {crashing[name]}",
             )  # fmt: skip
@@ -316,7 +311,7 @@ def _refused(
             _isolated(compilation, [site.dispatch])
         except CompilerError as error:
             words = error.details.strip().splitlines()
-            found[_key(site.dispatch)] = Audited(
+            found[dispatch_key(site.dispatch)] = Audited(
                 name=site.dispatch.name, kind=site.dispatch.kind, outcome="not compiled",
                 reason=words[0].strip() if words else error.found,
             )  # fmt: skip

@@ -13,12 +13,14 @@ from ..errors import UsageError
 from ..isolate import Call
 from ..model.kernel import Kernel
 from ..progress import Progress, silent
-from .build import Baseline, Change, Sized, Wanted, build_bundle
+from .build import Change, build_bundle
 from .bundle import Bundle
 from .judge import STANDARD, Options
 from .kernel_verdict import KernelVerdict
+from .own_code import Baseline
 from .programs import Function
 from .run import build_and_judge
+from .subjects import Sized, Wanted, is_formed_in
 from .targets import backend_of, flags_for
 
 FUSED = ("--iree-opt-level=O2",)
@@ -129,7 +131,7 @@ def _covering(
     payloads = {id(one.payload): one for one in built}
     for function in open_:
         assert function.form is not None
-        of_function = [b for b in payloads.values() if b.substitution.dispatch.name.startswith(f"{function.name}_")]
+        of_function = [b for b in payloads.values() if is_formed_in(function.name, b.substitution.dispatch.name)]
         # the source has fewer numbers that mean nothing, such as those of mathematical functions
         numbers = join([read_source(kernel), *(read_payload(b.payload) for b in of_function)])
         sets = cover_sizes(

@@ -19,13 +19,14 @@ from ..pipeline import CompileResult, compile_model
 from ..progress import Clock, Progress, silent
 from .baseline import words
 from .bisect import find_culprits
-from .build import Wanted, only_bundle
+from .build import only_bundle
 from .bundle import Bundle
 from .judge import STANDARD, Options
 from .model_inputs import draw_inputs, input_types
 from .reproducer import file_name, write_reproducer
 from .results import ResultVerdict, compare, compare_three, missing
 from .run import build_and_judge
+from .subjects import Wanted
 from .targets import flags_for, names_several
 from .verdict import DispatchVerdict
 

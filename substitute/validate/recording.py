@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import SubstituteError
 from ..isolate import Call, isolated
+from ..model.plan import Key
 from ..progress import Progress, silent
 from .harness import walk
 from .model_inputs import draw_inputs, input_types
@@ -28,8 +29,6 @@ CALL_LIMIT = 20_000
 SECONDS_LIMIT = 60.0
 INTEGERS = (None, 1, 2, 3)
 """One run per entry, until every launch was met: integer inputs are drawn from 0 and 1, or all are this number."""
-
-Key = tuple[str, str, str]
 
 
 def known_call_sites(
@@ -53,7 +52,7 @@ def known_call_sites(
         return found
     progress("record launches", None)
     try:
-        recording = _compiled(compilation, module, flags, wanted)
+        recording = _compiled(compilation, module, wanted)
         call = Call(record_launches, {"module": recording, "device": device, "signatures": signatures})
         recorded: Recorded = isolated(call, progress)
     except SubstituteError as error:
@@ -66,13 +65,11 @@ def _with_reason(site: CallSite, why: str) -> CallSite:
     return site if site.launch is not None else replace(site, reason=f"{site.reason} ({why})")
 
 
-def _compiled(
-    compilation: Compilation, module: ir.Operation, flags: Mapping[Key, tuple[str, ...]], wanted: set[int]
-) -> bytes:
+def _compiled(compilation: Compilation, module: ir.Operation, wanted: set[int]) -> bytes:
     """Compile a copy of the module that records the launches with these numbers. Raises `CompilerError`."""
     original, copy = compilation.module, module.clone().operation
     try:
-        insert_calls(copy, flags, wanted)
+        insert_calls(copy, wanted)
         compilation.module = copy
         compilation.run("executable-sources", "end")
         return compilation.bytecode()
@@ -80,7 +77,7 @@ def _compiled(
         compilation.module = original
 
 
-def insert_calls(module: ir.Operation, flags: Mapping[Key, tuple[str, ...]], wanted: set[int]) -> None:
+def insert_calls(module: ir.Operation, wanted: set[int]) -> None:
     """Let the host program call the recorder before it launches: with each value of the launches in `wanted`.
 
     Before every other launch it calls as well, so that a run that never ends is noticed.
@@ -90,7 +87,7 @@ def insert_calls(module: ir.Operation, flags: Mapping[Key, tuple[str, ...]], wan
     launches = [op for op in walk(module) if op.name == "stream.cmd.dispatch"]
     with module.context, ir.Location.unknown():
         for number, op in enumerate(launches):
-            values = launch_values(op, flags) if number in wanted else []
+            values = launch_values(op) if number in wanted else []
             place = _host_operation(op)
             if any(_is_inside(value, place) for value in values):
                 continue

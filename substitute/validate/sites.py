@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import ml_dtypes
 import numpy as np
 
+from ..model.plan import Key
 from ..read.indices import IntegerRange, assumed_range
 from ..read.module import symbol_name
 from .case import BindingRange, Launch
@@ -37,7 +38,7 @@ class Unknown(Exception):
 class CallSite:
     """One launch of a dispatch in the host program."""
 
-    dispatch: tuple[str, str, str]
+    dispatch: Key
     """Executable, variant, export."""
     number: int
     """Position among all launches of the program."""
@@ -48,7 +49,7 @@ class CallSite:
 
 def find_call_sites(
     module: ir.Operation,
-    bindings: Mapping[tuple[str, str, str], tuple[str, ...]],
+    bindings: Mapping[Key, tuple[str, ...]],
     shapes: Shapes = MappingProxyType({}),
     recorded: Recorded = MappingProxyType({}),
     *,
@@ -70,7 +71,7 @@ def find_call_sites(
                 continue
             values = Evaluator(shapes, within=within)
             if number in recorded:
-                values.know(launch_values(op, bindings), recorded[number])
+                values.know(launch_values(op), recorded[number])
             try:
                 launch, reason = _launch(op, bindings[key], values), ""
             except Unknown as unknown:
@@ -79,7 +80,7 @@ def find_call_sites(
     return found
 
 
-def _key(attribute: ir.Attribute) -> tuple[str, str, str]:
+def _key(attribute: ir.Attribute) -> Key:
     """The parts of `@executable::@variant::@export`; the launch of a device that is not declared has no variant."""
     from iree.compiler import ir
 
@@ -87,7 +88,7 @@ def _key(attribute: ir.Attribute) -> tuple[str, str, str]:
     return parts[0], parts[1] if len(parts) == 3 else "", parts[-1]
 
 
-def launch_values(op: ir.Operation, bindings: Mapping[tuple[str, str, str], tuple[str, ...]]) -> list[ir.Value]:
+def launch_values(op: ir.Operation) -> list[ir.Value]:
     """Return every integer that a launch is made with: workload, constants, and where its bindings lie."""
     operands = _segments(op)
     values = [*operands[0], *operands[1], *operands[4], *operands[5]]

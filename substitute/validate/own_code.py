@@ -1,0 +1,95 @@
+"""IREE's own code for the dispatches that kernels take, compiled beside the kernels."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+from ..bindings import settle_bindings
+from ..compiler import Compilation, bytecode_of
+from ..errors import CompilerError
+from ..isolate import Child, threads_are_loaded
+from ..model.dispatch import Dispatch
+from ..progress import Clock, silent
+from .harness import isolate_dispatches
+
+if TYPE_CHECKING:
+    from iree.compiler import ir
+
+Look = Callable[[Any], None]
+"""Takes a module at `executable-targets`, and changes nothing."""
+
+
+def finish(compilation: Compilation, module: ir.Operation, translated: Look | None = None) -> bytes:
+    """Compiles a module from `executable-sources` on, and shows it half-way. Raises `CompilerError`."""
+    compilation.module = module
+    if translated is None:
+        compilation.run("executable-sources", "end")
+        return compilation.bytecode()
+    compilation.run("executable-sources", "executable-targets")
+    translated(compilation.module)
+    compilation.run("executable-targets", "end")
+    return compilation.bytecode()
+
+
+class Baseline:
+    """IREE's own code for the dispatches, compiled while the kernels are, where that can be.
+
+    Within its `with` block it is another process's work, a fork made before the compiler is loaded. Where it is loaded
+    already, and outside of the block, the code is compiled here when it is asked for.
+    """
+
+    def __init__(self) -> None:
+        self._dispatches: Mapping[str, Dispatch] = {}
+        self._stack = ExitStack()
+        self._child: Child | None = None
+
+    def __enter__(self) -> Self:
+        if not threads_are_loaded():
+            receive, send = os.pipe()
+            self._order = self._stack.enter_context(os.fdopen(send, "wb"))
+            with os.fdopen(receive, "rb") as order:
+                self._child = self._stack.enter_context(Child(lambda _progress: self._serve(order)))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def _serve(self, order: BinaryIO) -> bytes:
+        """What the other process does."""
+        self._order.close()
+        settle_bindings()
+        flags, name, module = pickle.load(order)
+        with Compilation(flags, name=name) as compilation:
+            compilation.parse(module)
+            assert compilation.module is not None
+            return finish(compilation, compilation.module)
+
+    def begin(self, compilation: Compilation, stock: ir.Operation, dispatches: Mapping[str, Dispatch]) -> None:
+        """From here on `stock` holds nothing but launches of these dispatches, by the harness's function."""
+        self._dispatches = dispatches
+        if not dispatches:
+            return
+        isolate_dispatches(stock, dispatches)
+        if self._child is not None:
+            order = pickle.dumps((compilation.flags, compilation.name, bytecode_of(stock)))
+            with suppress(BrokenPipeError):  # why it died is what its result says
+                self._order.write(order)
+                self._order.close()
+
+    def result(
+        self, compilation: Compilation, stock: ir.Operation, clock: Clock, translated: Look | None = None
+    ) -> tuple[bytes | None, str]:
+        """The module; where there is none, the reason. `translated` sees it only where it is compiled here."""
+        if not self._dispatches:
+            return None, "nothing was substituted"
+        try:
+            with clock.step("compile IREE's own code"):
+                if self._child is not None:
+                    return self._child.result(silent), ""
+                return finish(compilation, stock, translated), ""
+        except CompilerError as error:
+            return None, str(error).partition("\n")[0]
