@@ -1,4 +1,4 @@
-"""wgmma with a scale-d of 0 writes its accumulators and does not read them."""
+"""wgmma: what it reads of its accumulators and of shared memory."""
 
 import pytest
 
@@ -30,3 +30,19 @@ def test_accumulators(scale, from_thread, reads):
     (found,), report = run_kernel(ptx, "k", [Out((128,), "f4")], block=(128, 1, 1))
     assert ("uninitialised-register" in {f.kind for f in report.findings}) == reads
     assert (found == 0).all()
+
+
+WHOLE = "st.shared.v4.b32 [%a], {0, 0, 0, 0};"
+
+
+@pytest.mark.parametrize(
+    ("stores", "unwritten"),
+    [("st.shared.u8 [%a+1], 0;", False), ("", True)],
+)
+def test_an_element_of_which_one_byte_was_written(stores, unwritten):
+    """The second byte of an element is written by the twin alone."""
+    parts = f"st.shared.u8 [%a], 0; {stores} st.shared.u16 [%a+2], 0; st.shared.u32 [%a+4], 0; st.shared.u64 [%a+8], 0;"
+    ptx = KERNEL.format(scale="0", from_thread=0)
+    assert WHOLE in ptx
+    _, report = run_kernel(ptx.replace(WHOLE, parts), "k", [Out((128,), "f4")], block=(128, 1, 1))
+    assert ("uninitialised-memory" in {f.kind for f in report.findings}) == unwritten

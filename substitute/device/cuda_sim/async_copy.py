@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...payload.ptx.syntax import Instruction, Integer
+from .addresses import split_generic
 from .batch import Batch
+from .copies import begin_copy, end_copy, place_copy
 from .decode import Builder, Decoder, Run
 from .faults import Place, Refused
-from .memory_access import begin_copy, end_copy, load, place_copy, split_generic
+from .memory_access import load
 from .types import Array, Registers
 
 

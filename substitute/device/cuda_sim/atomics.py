@@ -11,11 +11,11 @@ import numpy as np
 
 from ...payload.ptx.syntax import Instruction
 from . import floating
+from .addresses import aligned, resolve, split_generic
 from .arithmetic import on_floats
 from .batch import Batch
 from .decode import Builder, Decoder, Run
 from .faults import Place, Refused
-from .memory_access import aligned, resolve, split_generic
 from .modifiers import note
 from .movement import space_of
 from .races import bits_differ, note_atomics, note_global_atomics, publish

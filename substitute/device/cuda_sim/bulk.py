@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...payload.ptx.syntax import Instruction, Integer
+from .addresses import split_generic
 from .async_copy import complete, groups
 from .batch import SHARED_WINDOW, Batch
+from .copies import begin_copy, end_copy, place_copy
 from .decode import Decoder, Run
 from .faults import Place, Refused
 from .mbarrier import arrive, complete_bytes, locate, tell
-from .memory_access import begin_copy, end_copy, load, place_copy, split_generic, store
+from .memory_access import load, store
 from .races import check_proxy
 from .types import Array, Registers
 

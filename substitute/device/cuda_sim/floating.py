@@ -19,7 +19,6 @@ from .rounding import fma32, fma64, round_bf16, round_f64, round_rational, round
 from .types import Array, bf16_to_f32, bits_of
 
 Function = Callable[..., Array]
-_EXPONENT = np.uint32(0x7F800000)
 
 APPROXIMATIONS: dict[str, Function] = {
     "ex2": np.exp2, "lg2": np.log2, "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "sqrt": np.sqrt,

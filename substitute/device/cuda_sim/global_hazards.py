@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .hazards import Hazards
+from .hazards import Hazards, keep_two_reads
 from .memory import Allocation
 from .types import Array
 
@@ -322,13 +322,8 @@ class GlobalHazards:
 
 def _note_read(trace: Trace, word: Array, own: Array) -> None:
     before = trace.reader[word]
-    different = ((before ^ own) >> _CLOCK_BITS != 0) & (before != 0)
-    if different.any():
-        trace.other_reader[word[different]] = before[different]
-    trace.reader[word] = own
-    lost = trace.reader[word] != own
-    if lost.any():
-        trace.other_reader[word[lost]] = own[lost]
+    another = ((before ^ own) >> _CLOCK_BITS != 0) & (before != 0)
+    keep_two_reads(trace.reader, trace.other_reader, word, own, before, another)
 
 
 def _wider(known: tuple[int, int], low: int, high: int) -> tuple[int, int]:

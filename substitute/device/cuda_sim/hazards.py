@@ -122,15 +122,9 @@ class Hazards:
             self._note_read(word, block, thread)
 
     def _note_read(self, word: Array, block: Array, thread: Array) -> None:
-        stamp = self.stamps(block, thread)
         before = self.reader[word]
-        different = (before & _THREAD_MASK) != thread
-        if different.any():
-            self.other_reader[word[different]] = before[different]
-        self.reader[word] = stamp
-        lost = self.reader[word] != stamp
-        if lost.any():
-            self.other_reader[word[lost]] = stamp[lost]
+        another = (before & _THREAD_MASK) != thread
+        keep_two_reads(self.reader, self.other_reader, word, self.stamps(block, thread), before, another)
 
     def write(self, word: Array, block: Array, thread: Array, changes: Array | None) -> Conflict | None:
         """Notes writes of one word each; conflicts are with reads, and with writes of other values.
@@ -270,3 +264,15 @@ class Hazards:
         self.seen[block, warp] = np.maximum(self.seen[block, warp], known)
         if self.looked is not None:
             self.looked[block, warp] = self.looked[block].max()
+
+
+def keep_two_reads(
+    reader: Array, other_reader: Array, word: Array, stamp: Array, before: Array, another: Array
+) -> None:  # fmt: skip
+    """Note the last read of each word, and beside it one by another thread: that which was noted, where it is such."""
+    if another.any():
+        other_reader[word[another]] = before[another]
+    reader[word] = stamp
+    lost = reader[word] != stamp
+    if lost.any():
+        other_reader[word[lost]] = stamp[lost]

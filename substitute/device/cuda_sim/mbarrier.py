@@ -21,7 +21,6 @@ _BYTES_BIAS = 1 << 20
 _MASK = (1 << 20) - 1
 _VALID = 1 << 63
 MAX_COUNT = (1 << 20) - 1
-MAX_BYTES = (1 << 20) - 1
 
 
 @dataclass(slots=True)

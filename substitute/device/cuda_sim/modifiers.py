@@ -99,7 +99,6 @@ def in_order(opcode: tuple[str, ...]) -> tuple[str, ...]:
 INTEGERS = tuple(f"{letter}{bits}" for letter in "usb" for bits in (8, 16, 32, 64))
 FLOATS = ("f16", "bf16", "f32", "f64")
 PACKED = ("f16x2", "bf16x2")
-ROUNDINGS = ("rn", "rz", "rm", "rp")
 
 
 def _of(text: str) -> frozenset[str]:

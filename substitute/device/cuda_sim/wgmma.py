@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...payload.ptx.syntax import Instruction, Integer, Operand, Register, Vector
+from .addresses import PATTERN, unit_of
 from .batch import Batch
 from .decode import Builder, Decoder, Run, Step
 from .faults import Place, Refused, Stop
 from .floating import canonical
 from .matrix import INTEGERS, add_to, from_fragments, shape_of
-from .memory import WRITTEN
 from .modifiers import note
 from .races import check_proxy, note_reads
 from .types import DTYPES, Array, Read, Registers, widen
@@ -156,7 +156,7 @@ def _multiply(d: Decoder, i: Instruction) -> Run:
     puts = [d.put(t, held) for t in targets]
     accumulators = frozenset(d.slot(t) for t in targets if isinstance(t, Register))
     d.step.accumulators = accumulators
-    operands = _operands(d, i.operands[1:], a_type)
+    operands = _operands(d, i.operands[1:])
     fragments = d.elements(i.operands[1]) if isinstance(i.operands[1], Vector) else []
     d.step.fragments = frozenset(d.slot(t) for t in fragments if isinstance(t, Register))
     ordered, shape = accumulators | d.step.fragments, i.opcode[4]
@@ -189,7 +189,7 @@ def _multiply(d: Decoder, i: Instruction) -> Run:
     return run
 
 
-def _operands(d: Decoder, rest: tuple[Operand, ...], a_type: str) -> Operands:
+def _operands(d: Decoder, rest: tuple[Operand, ...]) -> Operands:
     numbers = [o.value for o in rest[3:] if isinstance(o, Integer)]
     if len(numbers) != len(rest[3:]):
         raise Refused("wgmma with scales that are no constants")
@@ -283,13 +283,13 @@ def _offsets(words: Array, rows: int, depth: int, size: int, turned: bool) -> Ar
 
 def _check(m: Batch, place: Place, offset: Array, size: int, lanes: Array) -> None:
     if m.check_written:
-        unwritten = m.shared_shadow[offset] != WRITTEN
+        unwritten = m.view("shared-shadow", unit_of(size))[offset // size] != PATTERN[size]
         if unwritten.any():
             group, row, k = (int(n[0]) for n in np.nonzero(unwritten))
             at = int(offset[group, row, k] - m.shared_base[lanes[group]])
             m.fault(
                 "uninitialised-memory", place, int(lanes[group]),
-                f"element ({row}, {k}) of the matrix is at shared address {at:#x}, which was never written",
+                f"element ({row}, {k}) of the matrix is at shared address {at:#x}; a byte of it was never written",
                 address=at, space="shared", count=int(unwritten.sum()),
             )  # fmt: skip
     if m.hazards is None:
@@ -297,7 +297,8 @@ def _check(m: Batch, place: Place, offset: Array, size: int, lanes: Array) -> No
     state = in_flight(m)
     before = m.lanes
     for group, lane in enumerate(lanes.tolist()):
-        words = np.unique(offset[group] // m.hazards.grain)
+        bytes_ = offset[group][..., None] + np.arange(0, size, m.hazards.grain)
+        words = np.unique(bytes_ // m.hazards.grain)
         block, thread = np.full(len(words), m.block_of[lane]), np.full(len(words), m.thread_of[lane])
         m.activate(np.full(len(words), lane))
         note_reads(m, place, words * m.hazards.grain, m.hazards.grain, None)

@@ -1,0 +1,57 @@
+"""Asynchronous copies into shared memory: where they write, and their races while they are in flight."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .addresses import PATTERN, align_down, out_of_bounds, unit_of
+from .batch import SHARED_WINDOW, Batch
+from .faults import Place
+from .races import report_race
+from .types import Array
+
+
+def place_copy(
+    m: Batch, place: Place, address: Array, data: Array, size: int, lanes: Array
+) -> tuple[Array, Array, Array] | None:
+    """Where an asynchronous copy will write: (offsets in all shared memories, lanes, data) of good lanes."""
+    if int(address.min()) >= SHARED_WINDOW:
+        address = address - np.int64(SHARED_WINDOW)
+    positions = np.searchsorted(m.lanes, lanes) if m.lanes is not None else lanes
+    if int(np.bitwise_or.reduce(address)) & (size - 1):
+        address = align_down(m, place, "shared", address, size, positions, "write")
+    bad = (address < 0) | (address + size > m.shared_bytes)
+    if bad.any():
+        words = f"shared memory has {m.shared_bytes:,} bytes"
+        out_of_bounds(m, place, "shared", address, size, positions, "write", bad, words)
+        address, lanes, data = address[~bad], lanes[~bad], data[~bad]
+    if not lanes.size:
+        return None
+    return address + m.shared_base[lanes], lanes, data
+
+
+def begin_copy(m: Batch, place: Place, offset: Array, size: int, lanes: Array) -> None:
+    """Race check of a copy's writes when it is issued; from now on every access to them is too early."""
+    if m.hazards is None:
+        return
+    block, thread = m.block_of[lanes], m.thread_of[lanes]
+    positions = np.searchsorted(m.lanes, lanes) if m.lanes is not None else lanes
+    for step in range(0, size, m.hazards.grain):
+        word = (offset + step) // m.hazards.grain
+        conflict = m.hazards.write(word, block, thread, None)
+        if conflict is not None:
+            report_race(m, place, conflict, positions, word, "written by an asynchronous copy", "read or written")
+        m.hazards.begin_copy(word, thread)
+
+
+def end_copy(m: Batch, offset: Array, data: Array, size: int, lanes: Array, *, generic: bool = False) -> None:
+    """The bytes of a copy appear. `generic`: written in the generic proxy, as ordinary stores are."""
+    m.changes += 1
+    unit = unit_of(size)
+    m.view("shared", unit)[offset // size] = np.ascontiguousarray(data).reshape(-1).view(unit)
+    if m.check_written:
+        m.view("shared-shadow", unit)[offset // size] = PATTERN[size]
+    if m.hazards is not None:
+        for step in range(0, size, m.hazards.grain):
+            word = (offset + step) // m.hazards.grain
+            m.hazards.end_copy(word, m.block_of[lanes], m.thread_of[lanes], generic=generic)
