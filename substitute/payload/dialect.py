@@ -12,9 +12,6 @@ from ..model.plan import Request
 if TYPE_CHECKING:
     from iree.compiler import ir
 
-LLVM_ABI = ("!llvm.ptr", "!llvm.ptr", "!llvm.ptr")
-"""What the runtime calls on the CPU: environment, dispatch state, workgroup state (`executable_library.h`)."""
-
 
 @cache
 def _context() -> ir.Context:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 NEWEST_VERSION = (9, 0)
 """The newest PTX ISA version that a 580 driver accepts."""
-OLDEST_VERSION = (1, 0)
 FIRST_VERSION: dict[str, tuple[int, int]] = {
     "20": (2, 0), "30": (3, 0), "32": (4, 0), "35": (3, 1), "37": (4, 1),
     "50": (4, 0), "52": (4, 1), "53": (4, 2), "60": (5, 0), "61": (5, 0), "62": (5, 0), "70": (6, 0), "72": (6, 1),
