@@ -8,45 +8,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from runtime_tests.payload.vulkan_run import loop, operand, pointwise, read, run_program, view
+from runtime_tests.payload.vulkan_run import evaluate_on_device
+from runtime_tests.ulp.errors import ulps
 from substitute.codegen.glsl.features import Features
 from substitute.codegen.glsl.operations import lower_constant, lower_operation
 from substitute.codegen.unsupported import Unsupported
-from substitute.model.dispatch import Program, Write
-from substitute.model.scalar import GraphBuilder, Scalar
+from substitute.model.scalar import Scalar
 
 NATIVE = Features(int64=True, float64=True, storage8=True, storage16=True)
-
-
-def evaluate_on_device(
-    inputs: Sequence[np.ndarray],
-    types: Sequence[str],
-    operations: Sequence[tuple[str, str, tuple[int, ...], object]],
-    result: str,
-    *,
-    features: Features | None = None,
-) -> np.ndarray:
-    """Row r of the result is operation r, given as (op, type, which inputs, attribute), on all elements.
-
-    All results have the type `result`.
-    """
-    count = len(inputs[0])
-    graph = GraphBuilder()
-    leaves = [graph.add("read", t, (), i) for i, t in enumerate(types)]
-    results = tuple(graph.add(op, type_, tuple(leaves[i] for i in which), a) for op, type_, which, a in operations)
-    shape = (len(results), count)
-    operands = (
-        *(operand(i, (count,), t) for i, t in enumerate(types)),
-        operand(len(types), shape, result, written=True),
-    )
-    writes = tuple(
-        Write(view=view(len(types), (count,), result, offset=row * count), access=(loop(0),))
-        for row in range(len(results))
-    )
-    reads = tuple(read(view(i, (count,), t), loop(0)) for i, t in enumerate(types))
-    nest = pointwise((count,), reads, graph, results, writes)
-    program = Program(operands=operands, cores=(), stores=(nest,))
-    return run_program("elementwise", program, inputs, [(shape, result)], features=features)[0]
 
 
 # how far from the correctly rounded value, in units in the last place
@@ -69,39 +38,15 @@ def awkward_floats() -> np.ndarray:
     return np.concatenate([np.linspace(-12, 12, 1201), wide, -wide, special]).astype(np.float32)
 
 
-def errors_in_ulps(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Distance in units of the last place of the wanted value; infinite where only one is finite.
-
-    Results below the smallest normal number may be flushed to zero.
-    """
-    with np.errstate(over="ignore"):
-        single = wanted.astype(np.float32)
-    tiny = np.abs(single) < 2.0**-126
-    same = (np.isnan(found) & np.isnan(single)) | (found == single) | (tiny & (np.abs(found) < 2.0**-125))
-    comparable = np.isfinite(found) & np.isfinite(single)
-    unit = np.spacing(np.maximum(np.abs(np.where(np.isfinite(single), single, 1)), np.float32(2.0**-126)))
-    with np.errstate(invalid="ignore"):
-        return np.where(same, 0, np.where(comparable, np.abs(found - wanted) / unit, np.inf))
-
-
 def test_functions_of_f32() -> None:
     x = awkward_floats()
     found = evaluate_on_device([x], ["f32"], [(f"math.{name}", "f32", (0,), None) for name in MATH], "f32")
     for row, (name, (function, allowed)) in enumerate(MATH.items()):
         with np.errstate(all="ignore"):
             wanted = function(x.astype(np.float64))
-        error = errors_in_ulps(found[row], wanted)
+        error = ulps(found[row], wanted, np.float32, flushed=True)
         worst = int(np.argmax(error))
         assert error[worst] <= allowed, f"{name}({x[worst]!r}) = {found[row][worst]!r}, wanted {wanted[worst]!r}"
-
-
-def test_the_error_measure_sees_a_wrong_function() -> None:
-    x = awkward_floats()
-    y = x.astype(np.float64)
-    with np.errstate(all="ignore"):
-        overflowing = ((np.exp(2 * x) - 1) / (np.exp(2 * x) + 1)).astype(np.float32)  # NaN from 44.4 on
-        assert errors_in_ulps(overflowing, np.tanh(y)).max() == np.inf
-    assert errors_in_ulps(np.nextafter(x, np.float32(np.inf)), y)[:5].min() > 0.9
 
 
 def test_pow_atan2_rem() -> None:
@@ -115,7 +60,7 @@ def test_pow_atan2_rem() -> None:
         for row, (wanted, allowed) in enumerate(
             ((np.power(x, y), 4), (np.arctan2(x, y), 4), (np.copysign(x, y), 0), (np.fmod(a, b), 0))
         ):
-            error = errors_in_ulps(found[row], np.asarray(wanted))
+            error = ulps(found[row], np.asarray(wanted), np.float32, flushed=True)
             worst = int(np.argmax(error))
             assert error[worst] <= allowed, f"{row}: ({a[worst]}, {b[worst]}) = {found[row][worst]}, {wanted[worst]}"
 

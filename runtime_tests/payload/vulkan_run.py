@@ -208,3 +208,34 @@ def run_program(
     x, y, z = (evaluate(c, tuple(constants)) for c in made.workgroup_count)
     adapted = adapt(binary, entry="main", export_name=name)
     return run_spirv(adapted, inputs, outputs, entry=name, constants=constants, count=(x, y, z))
+
+
+def evaluate_on_device(
+    inputs: Sequence[np.ndarray],
+    types: Sequence[str],
+    operations: Sequence[tuple[str, str, tuple[int, ...], object]],
+    result: str,
+    *,
+    features: Features | None = None,
+) -> np.ndarray:
+    """Row r of the result is operation r, given as (op, type, which inputs, attribute), on all elements.
+
+    All results have the type `result`.
+    """
+    count = len(inputs[0])
+    graph = GraphBuilder()
+    leaves = [graph.add("read", t, (), i) for i, t in enumerate(types)]
+    results = tuple(graph.add(op, type_, tuple(leaves[i] for i in which), a) for op, type_, which, a in operations)
+    shape = (len(results), count)
+    operands = (
+        *(operand(i, (count,), t) for i, t in enumerate(types)),
+        operand(len(types), shape, result, written=True),
+    )
+    writes = tuple(
+        Write(view=view(len(types), (count,), result, offset=row * count), access=(loop(0),))
+        for row in range(len(results))
+    )
+    reads = tuple(read(view(i, (count,), t), loop(0)) for i, t in enumerate(types))
+    nest = pointwise((count,), reads, graph, results, writes)
+    program = Program(operands=operands, cores=(), stores=(nest,))
+    return run_program("elementwise", program, inputs, [(shape, result)], features=features)[0]

@@ -25,7 +25,7 @@ def on_the_cpu(name: str, x: Any) -> Any:
 
 def on_vulkan(name: str, x: Any) -> Any:
     """GLSL on the first Vulkan device."""
-    from runtime_tests.payload.test_glsl_scalars import evaluate_on_device
+    from runtime_tests.payload.vulkan_run import evaluate_on_device
 
     return evaluate_on_device([x], ["f32"], [(f"math.{name}", "f32", (0,), None)], "f32")[0]
 
@@ -54,7 +54,7 @@ def worst(name: str, evaluate: Evaluate, every: int) -> tuple[float, float]:
     for x in blocks(every):
         with np.errstate(all="ignore"):
             wanted = REFERENCES[name](x.astype(np.float64))
-        error = ulps(evaluate(name, x), wanted, np.float32)
+        error = ulps(evaluate(name, x), wanted, np.float32, flushed=True)
         place = int(np.argmax(error))
         if error[place] > largest:
             largest, at = float(error[place]), float(x[place])

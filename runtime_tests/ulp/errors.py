@@ -33,25 +33,29 @@ REFERENCES: dict[str, Callable[[Any], Any]] = {
     "log10": np.log10,
     "log1p": np.log1p,
     "log2": np.log2,
+    "rsqrt": lambda xs: 1 / np.sqrt(xs),
     "sin": np.sin,
     "sinh": np.sinh,
+    "sqrt": np.sqrt,
     "tan": np.tan,
     "tanh": np.tanh,
 }
 """MLIR's name, without its dialect → the function of long doubles."""
 
 
-def ulps(found: Any, wanted: Any, type_: Any) -> Any:
+def ulps(found: Any, wanted: Any, type_: Any, *, flushed: bool = False) -> Any:
     """Return the distance in units in the last place of the wanted number; 0 for equal infinities and two NaNs.
 
-    Results below the smallest normal number may be flushed to zero.
+    It is infinite where only one of both is a number. `flushed`: zero does in place of what is below the smallest
+    normal number.
     """
     info = np.finfo(type_)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         rounded = wanted.astype(type_)
         same = (rounded == found) | (np.isnan(rounded) & np.isnan(found))
-        same |= (np.abs(wanted) < info.tiny) & (found == 0)
+        if flushed:
+            same |= (np.abs(wanted) < info.tiny) & (found == 0)
         found, wanted = found.astype(np.longdouble), wanted.astype(np.longdouble)
         size = np.maximum(np.abs(np.nan_to_num(wanted, posinf=float(info.max))), np.longdouble(info.tiny))
         unit = np.exp2(np.floor(np.log2(size)) - info.nmant)
-        return np.where(same, 0.0, np.nan_to_num(np.abs(found - wanted) / unit, nan=np.inf))
+        return np.where(same, 0.0, np.nan_to_num(np.abs(found - wanted) / unit, nan=np.inf, posinf=np.inf))
