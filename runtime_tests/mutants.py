@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from runtime_tests.arguments import at_least, ends_in_words, new_file, read_kept
 from substitute.errors import SubstituteError
 from substitute.model.kernel import Kernel
 from substitute.report.mutation import mutation_to_json, survivor_lines
@@ -25,20 +26,24 @@ MUTABLE = ("llvm-ir", "llvm-bitcode", "llvm-generator", "ptx")
 DEVICES = {"llvm-cpu": "local-task", "cuda": "cuda-sim"}
 
 
-def main() -> int:
+@ends_in_words
+def main(argv: Sequence[str] | None = None) -> int:
     """0 if at least the asked share of mutants was killed."""
     parser = argparse.ArgumentParser(prog="python -m runtime_tests.mutants", description=__doc__)
     parser.add_argument("--only", default="", help="only kernels whose name holds this text")
-    parser.add_argument("--count", type=int, default=60, help="mutants of each kernel at most")
+    parser.add_argument("--count", type=at_least(1), default=60, help="mutants of each kernel at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="by the cases of --quick")
     parser.add_argument("--share", type=float, default=0.0, help="the share that has to be killed")
-    parser.add_argument("--json", type=Path, help="where the results go; what is there already is not judged again")
-    arguments = parser.parse_args()
+    parser.add_argument("--json", type=new_file, help="where the results go; what is there already is not judged again")
+    arguments = parser.parse_args(argv)
     data: dict[str, Any] = {}
     if arguments.json and arguments.json.exists():
-        data = json.loads(arguments.json.read_text())
-    for kernel in kernels(arguments.only):
+        data = read_kept(arguments.json)
+    chosen = kernels(arguments.only)
+    if not chosen:
+        parser.error(f"no kernel whose code can be changed has {arguments.only!r} in its name")
+    for kernel in chosen:
         key = f"{kernel.name} {kernel.folder.relative_to(ROOT)}"
         if key in data:
             continue

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from runtime_tests.arguments import at_least, ends_in_words
 from substitute.compiler import Compilation, load_model
 from substitute.device.cuda_sim.driver.architectures import DEFAULT_ARCHITECTURE
 from substitute.pipeline import compile_model
@@ -29,24 +30,26 @@ LONGEST_RUN_S = 1800
 BUSY = "while True: pass"
 
 
+@ends_in_words
 def main(argv: Sequence[str] | None = None) -> int:
     """Return 0 if every run ended well and gave what the first one gave."""
     parser = argparse.ArgumentParser(prog="python -m runtime_tests.crash_loop", description=__doc__)
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL")
-    parser.add_argument("--runs", type=int, default=500)
-    parser.add_argument("--load", type=int, default=0, metavar="N", help="processes that do nothing but compute")
+    parser.add_argument("--runs", type=at_least(1), default=500)
+    parser.add_argument(
+        "--load", type=at_least(0), default=0, metavar="N", help="processes that do nothing but compute"
+    )
     options = parser.parse_args(argv)
     ended: dict[str, Counter[str]] = {}
-    with tempfile.TemporaryDirectory() as folder, busy(options.load):
-        for number, model in enumerate(options.models):
-            place = Path(folder) / str(number)
-            place.mkdir()
-            command = build(model, place)
-            ended[str(model)] = Counter()
-            for run in range(options.runs):
-                ended[str(model)][run_once(command)] += 1
-                counts = dict(ended[str(model)])
-                print(f"{model}: run {run + 1} of {options.runs}: {counts}", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        # all are built first: a mistake in the last one is not to be found after the runs of the others
+        commands = [build(model, Path(folder) / str(number)) for number, model in enumerate(options.models)]
+        with busy(options.load):
+            for model, command in zip(options.models, commands, strict=True):
+                counts = ended[str(model)] = Counter()
+                for run in range(options.runs):
+                    counts[run_once(command)] += 1
+                    print(f"{model}: run {run + 1} of {options.runs}: {dict(counts)}", file=sys.stderr, flush=True)
     for name, found in ended.items():
         print(f"{name}: {dict(found)}")
     return 0 if all(set(found) <= {"well"} for found in ended.values()) else 1
@@ -58,6 +61,7 @@ def build(model: Path, folder: Path) -> list[str]:
     """
     from substitute.device import Session
 
+    folder.mkdir()
     result = compile_model(model, flags=FLAGS, builtin=False, check=False)
     module = folder / "model.vmfb"
     module.write_bytes(result.vmfb)

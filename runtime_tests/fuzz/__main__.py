@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from runtime_tests.arguments import at_least, ends_in_words, read_kept
 from runtime_tests.fuzz.campaign import DEVICES, Worker, draw, run_campaign
 from runtime_tests.fuzz.function import Function
 from runtime_tests.fuzz.outcome import OURS, Setting
+from substitute.errors import UsageError
 
 FOLDER = Path("build/fuzz")
 
 
+@ends_in_words
 def main(argv: Sequence[str] | None = None) -> int:
     """0 if nothing is wrong and nothing crashed."""
     parser = argparse.ArgumentParser(prog="python -m runtime_tests.fuzz", description=__doc__)
     parser.add_argument("--backend", choices=DEVICES, default="cpu")
-    parser.add_argument("--programs", type=int, default=1000)
+    parser.add_argument("--programs", type=at_least(1), default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--first", type=int, default=0, help="the number of the first program")
-    parser.add_argument("--jobs", type=int, default=1, help="child processes at a time")
-    parser.add_argument("--shrink", type=int, default=6, metavar="COUNT", help="findings that are made smaller")
-    parser.add_argument("--whole", type=int, default=8, metavar="N", help="one module in N with IREE's own code too")
+    parser.add_argument("--first", type=at_least(0), default=0, help="the number of the first program")
+    parser.add_argument("--jobs", type=at_least(1), default=1, help="child processes at a time")
+    parser.add_argument("--shrink", type=at_least(0), default=6, metavar="COUNT", help="findings that are made smaller")
+    parser.add_argument(
+        "--whole", type=at_least(1), default=8, metavar="N", help="one module in N with IREE's own code too"
+    )
     parser.add_argument("--folder", type=Path, help=f"for the summary and the findings (default: in {FOLDER})")
     parser.add_argument("--replay", metavar="SEED", help="one program: CAMPAIGN:NUMBER, or a finding's folder")
     options = parser.parse_args(argv)
@@ -45,8 +51,13 @@ def replay(which: str, setting: Setting) -> int:
     """Judges one program again, in every way."""
     function: Function
     if Path(which).is_dir():
-        kept = json.loads((Path(which) / "choices.json").read_text())
+        kept = read_kept(Path(which) / "choices.json")
         function = draw(kept["seed"], kept["choices"])
+    elif not re.fullmatch(r"[^/]+:\d+", which):  # any text is a seed: a path that is mistyped would be one
+        raise UsageError(
+            "there is no such program", where="--replay", expected="CAMPAIGN:NUMBER, or the folder of a finding",
+            found=which,
+        )  # fmt: skip
     else:
         function = draw(which)
     print(function.text("f0"))

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from runtime_tests.arguments import ends_in_words, new_file, read_kept
 from runtime_tests.iree_e2e.run import FileResult, run_files
 from substitute.errors import UsageError
 
@@ -21,23 +22,22 @@ AT_ONCE = 15
 DEVICES = {"cpu": "local-task", "vulkan": "vulkan"}
 
 
+@ends_in_words
 def main(argv: Sequence[str] | None = None) -> int:
     """0 if every function that passes with stock IREE passes with the kernels as well."""
     parser = argparse.ArgumentParser(prog="python -m runtime_tests.iree_e2e", description=__doc__)
     parser.add_argument("--source", type=Path, required=True, metavar="DIR")
     parser.add_argument("--backend", choices=DEVICES, action="append", help="default: both")
     parser.add_argument("--only", default="", metavar="TEXT", help="only files with this in their path")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="all results")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="all results")
     parser.add_argument("--resume", action="store_true", help="keep the results that --json's FILE has already")
     options, flags = parser.parse_known_args(argv)
-    try:
-        files = find_tests(options.source, options.only)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
+    if options.resume and options.json is None:
+        parser.error("--resume needs the results: --json FILE")
+    files = find_tests(options.source, options.only)
     results: dict[str, list[FileResult]] = {}
-    if options.resume and options.json is not None and options.json.is_file():
-        results = read_results(options.json.read_text())
+    if options.resume and options.json.is_file():
+        results = read_results(options.json)
     for backend in options.backend or list(DEVICES):
         done = {result.path for result in results.setdefault(backend, [])}
         left = [file for file in files if str(file) not in done]
@@ -58,9 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if worse else 0
 
 
-def read_results(text: str) -> dict[str, list[FileResult]]:
-    """Return the results in the text of a `--json` file."""
-    return {backend: [FileResult(**fields) for fields in found] for backend, found in json.loads(text).items()}
+def read_results(path: Path) -> dict[str, list[FileResult]]:
+    """Return the results in a `--json` file. Raises `UsageError`."""
+    return {backend: [FileResult(**fields) for fields in found] for backend, found in read_kept(path).items()}
 
 
 def find_tests(source: Path, only: str = "") -> list[Path]:

@@ -1,17 +1,19 @@
 """Definitions drawn with parameters, dispatches that are instances of them, and near misses.
 
-`python -m runtime_tests.match.random_parameters COUNT SEED` runs many; a failure prints the seed that replays it.
+`python -m runtime_tests.match.random_parameters --count 10000` runs many; a failure prints the seed that replays it.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from runtime_tests.arguments import at_least
 from runtime_tests.match.kernels import decision, kernel
 from runtime_tests.read.executables import dispatch_of
 from substitute.model.conditions import parse_condition
@@ -320,14 +322,18 @@ def _bound(drawn: Drawn, match: Any, values: dict[str, float]) -> dict[str, floa
     return found
 
 
-def main(count: int, first: int) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run many and print what they were."""
+    parser = argparse.ArgumentParser(prog="python -m runtime_tests.match.random_parameters", description=__doc__)
+    parser.add_argument("--count", type=at_least(1), default=10_000, help="definitions that are drawn")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of the first one; the others have the next ones")
+    options = parser.parse_args(argv)
     seen: Counter[str] = Counter()
-    for seed in range(first, first + count):
+    for seed in range(options.seed, options.seed + options.count):
         seen[check(seed)] += 1
     for what, number in sorted(seen.items()):
         print(f"{number:6} {what}")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main()

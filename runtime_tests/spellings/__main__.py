@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from runtime_tests.arguments import at_least, ends_in_words
+from runtime_tests.spellings.definitions import OPERATIONS
 from runtime_tests.spellings.matrix import format_causes, format_matrix, measure
 from runtime_tests.spellings.onnx_nodes import write_models
 from runtime_tests.spellings.rewriting import run
@@ -16,22 +19,30 @@ FOLDER = Path("build/spellings")
 SCRIPTS = {"torch": "torch_models.py", "jax": "jax_models.py"}
 
 
+@ends_in_words
 def main(argv: Sequence[str] | None = None) -> int:
     """0 unless a near miss was accepted."""
     parser = argparse.ArgumentParser(prog="python -m runtime_tests.spellings", description=__doc__)
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"for models and what was read (default: {FOLDER})")
     parser.add_argument("--python", default=sys.executable, help="an interpreter that has torch, iree-turbine and jax")
-    parser.add_argument("--level", default="O1", help="IREE's optimisation level")
+    parser.add_argument("--level", default="O1", choices=("O0", "O1", "O2", "O3"), help="IREE's optimisation level")
     parser.add_argument("--only", default="", help="operations, divided by commas")
     parser.add_argument("--again", action="store_true", help="use the models that are in the folder already")
     parser.add_argument("--causes", action="store_true", help="a line for each spelling that does not match")
-    parser.add_argument("--rewritings", type=int, default=100, metavar="N", help="random ones of each operation")
+    parser.add_argument("--rewritings", type=at_least(0), default=100, metavar="N", help="of each operation")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(argv)
     models = options.folder / "models"
+    only = set(filter(None, options.only.split(",")))
+    unknown = only - {operation.name for operation in OPERATIONS}
+    if unknown:
+        parser.error(f"no such operation: {', '.join(sorted(unknown))} (there are {_names()})")
+    if shutil.which(options.python) is None:
+        parser.error(f"--python: {options.python} is no program")
     if not options.again:
         _write(models, options.python)
-    only = set(filter(None, options.only.split(",")))
+    elif not models.is_dir():
+        parser.error(f"--again: there are no models in {models}")
     paths = [p for p in models.iterdir() if not only or p.stem.split("-")[0] in only]
     outcomes = measure(paths, options.folder / "read", options.level)
     if options.causes:
@@ -55,7 +66,12 @@ def _write(models: Path, python: str) -> None:
         done = subprocess.run([python, str(path), str(models)], capture_output=True, text=True, check=False)
         print(done.stdout, end="", file=sys.stderr)
         if done.returncode:
-            print(f"{frontend}: left out: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            words = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            print(f"{frontend}: left out: {words[-1]}", file=sys.stderr)
+
+
+def _names() -> str:
+    return ", ".join(operation.name for operation in OPERATIONS)
 
 
 if __name__ == "__main__":

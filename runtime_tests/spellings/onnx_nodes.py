@@ -17,18 +17,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-ROWS, WIDTH = 64, 256
-SHAPES = {
-    "RC": (ROWS, WIDTH),
-    "VC": (ROWS, WIDTH),
-    "C": (WIDTH,),
-    "NCP": (2, 16, 49),
-    "c": (16,),
-    "MK": (64, 64),
-    "KN": (64, 48),
-    "N": (48,),
-    "I": (ROWS,),
-}
+from runtime_tests.spellings.frontends.shapes import OPEN, SHAPES
+
 TYPES = {"f32": TensorProto.FLOAT, "f16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 SPELLINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "softmax": (
@@ -206,7 +196,7 @@ def make_model(arguments: str, text: str, setting: str) -> onnx.ModelProto:
     for argument in arguments.split():
         name, _, axes = argument.partition(":")
         shape: list[Any] = list(SHAPES[axes])
-        if setting == "dynamic" and axes in ("RC", "NCP", "MK", "I"):
+        if setting == "dynamic" and axes in OPEN:
             shape[0] = "rows"
         inputs.append(helper.make_tensor_value_info(name, TensorProto.INT64 if axes == "I" else TYPES[element], shape))
     nodes, constants = [], {}

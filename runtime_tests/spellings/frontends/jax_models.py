@@ -8,17 +8,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 from jax import export, lax, nn
-
-ROWS, WIDTH = 64, 256
-SHAPES = {
-    "RC": (ROWS, WIDTH),
-    "C": (WIDTH,),
-    "NCP": (2, 16, 49),
-    "c": (16,),
-    "MK": (64, 64),
-    "KN": (64, 48),
-    "N": (48,),
-}
+from shapes import OPEN, ROWS, SHAPES
 
 
 def layer_norm(x, w, b):
@@ -79,12 +69,10 @@ TYPES = {"f32": jnp.float32, "f16": jnp.float16, "bf16": jnp.bfloat16}
 
 
 def shape_of(axes, type_, rows):
-    if axes == "I":
-        return jax.ShapeDtypeStruct((rows,), jnp.int32)
-    sizes = list(SHAPES["RC" if axes == "VC" else axes])
-    if axes in ("RC", "NCP", "MK"):
-        sizes[0] = rows if rows != ROWS else sizes[0]
-    return jax.ShapeDtypeStruct(tuple(sizes), type_)
+    sizes = list(SHAPES[axes])
+    if axes in OPEN and rows is not ROWS:
+        sizes[0] = rows
+    return jax.ShapeDtypeStruct(tuple(sizes), jnp.int32 if axes == "I" else type_)
 
 
 def main(folder):

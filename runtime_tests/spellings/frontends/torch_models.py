@@ -10,19 +10,9 @@ import warnings
 from pathlib import Path
 
 import torch
+from shapes import OPEN, ROWS, SHAPES, WIDTH
 from torch import nn
 from torch.nn import functional as F
-
-ROWS, WIDTH = 64, 256
-SHAPES = {
-    "RC": (ROWS, WIDTH),
-    "C": (WIDTH,),
-    "NCP": (2, 16, 49),
-    "c": (16,),
-    "MK": (64, 64),
-    "KN": (64, 48),
-    "N": (48,),
-}
 
 
 def layer_norm_by_hand(x, w, b):
@@ -140,8 +130,7 @@ class Model(nn.Module):
 def make_argument(axes, type_):
     if axes == "I":
         return torch.randint(0, ROWS, (ROWS,))
-    shape = SHAPES["RC" if axes == "VC" else axes]
-    return torch.rand(shape).to(type_)
+    return torch.rand(SHAPES[axes]).to(type_)
 
 
 def export(name, number, axes, function, type_name, *, dynamic, folder, onnx):
@@ -151,7 +140,7 @@ def export(name, number, axes, function, type_name, *, dynamic, folder, onnx):
     shapes = None
     if dynamic:
         first = torch.export.Dim("rows", min=2, max=4096)
-        shapes = (tuple({0: first} if a in ("RC", "NCP", "MK", "I") else None for a in axes.split()),)
+        shapes = (tuple({0: first} if a in OPEN else None for a in axes.split()),)
     exported = torch.export.export(Model(function), arguments, dynamic_shapes=shapes)
     setting = "dynamic" if dynamic else type_name
     if not onnx:
