@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import pytest
@@ -21,5 +22,6 @@ def test_how_a_run_ended() -> None:
 
 
 def test_busy_processes_end_with_the_loop() -> None:
-    with busy(1):
-        pass
+    with busy(2) as processes:
+        assert [process.poll() for process in processes] == [None, None]
+    assert [process.returncode for process in processes] == [-signal.SIGKILL] * 2

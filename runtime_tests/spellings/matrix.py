@@ -50,6 +50,8 @@ def _judge(operation: Operation, spelling: Spelling, found: list[Dispatch] | str
     for slots in (False, True):
         for name in names:
             kernel = _kernel(name, element, slots)
+            if slots and not all(form.program.cores for form in kernel.forms):
+                continue  # no catalog takes it: its epilogue would be the whole of any element-wise work
             decisions += [decide(kernel, dispatch, lambda _k, _d: "") for dispatch in found]
         if any(d.accepted for d in decisions):
             return Outcome(spelling=spelling, mark="slots" if slots else "matched", cause="")
