@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -16,43 +15,30 @@ import numpy as np
 
 from runtime_tests.match.scalar_graphs import evaluate
 from runtime_tests.spellings.definitions import OPERATIONS, Operation, make_kernel
+from runtime_tests.spellings.rewrites import EQUAL, WRONG
+from runtime_tests.spellings.terms import Term, graph_of, tree_of
 from substitute.match.planner import decide
-from substitute.model.dispatch import Dispatch, Named, Nest, Operand, PipelineLayout, Program, Target
-from substitute.model.index import Index
+from substitute.model.dispatch import (
+    Dispatch,
+    Linear,
+    Named,
+    Nest,
+    Operand,
+    PipelineLayout,
+    Program,
+    Read,
+    Target,
+    TensorType,
+    View,
+    Write,
+)
+from substitute.model.index import Expr, Index
 from substitute.model.index import evaluate as evaluate_index
 from substitute.model.kernel import Kernel
-from substitute.model.scalar import GraphBuilder, Scalar, ScalarGraph
+from substitute.model.scalar import Scalar, ScalarGraph
 
 SIZES = {"R": 12, "C": 20, "M": 6, "K": 14, "N": 10, "P": 9, "V": 40}
 POINTS = 160
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """A scalar expression as a tree."""
-
-    op: str
-    type: str
-    operands: tuple[Term, ...] = ()
-    attribute: object = None
-
-    def paths(self) -> Iterator[tuple[int, ...]]:
-        """Yield the place of every subtree."""
-        yield ()
-        for at, operand in enumerate(self.operands):
-            yield from ((at, *path) for path in operand.paths())
-
-    def at(self, path: tuple[int, ...]) -> Term:
-        """Return the subtree at a place."""
-        return self if not path else self.operands[path[0]].at(path[1:])
-
-    def put(self, path: tuple[int, ...], other: Term) -> Term:
-        """Return the tree with another subtree at a place."""
-        if not path:
-            return other
-        operands = list(self.operands)
-        operands[path[0]] = operands[path[0]].put(path[1:], other)
-        return replace(self, operands=tuple(operands))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +155,6 @@ def _concrete(program: Program) -> Program:
     """Return a definition's program with numbers in place of its axes."""
 
     def change(value: object) -> object:
-        from substitute.model.dispatch import Linear, Read, TensorType, View, Write
-        from substitute.model.index import Expr
-
         if isinstance(value, Expr):
             return _number(value)
         if isinstance(value, tuple):
@@ -188,7 +171,7 @@ def _concrete(program: Program) -> Program:
 
 def _without_sizes(graph: ScalarGraph) -> ScalarGraph:
     """Return a graph in which sizes are constants, as frontends write them."""
-    return _graph([_folded(_tree(graph, r)) for r in graph.results])
+    return graph_of([_folded(tree_of(graph, r)) for r in graph.results])
 
 
 def _folded(term: Term) -> Term:
@@ -199,20 +182,6 @@ def _folded(term: Term) -> Term:
         value = term.operands[0].attribute
         return Term("constant", term.type, (), float(value) if term.type == "f32" else value)  # type: ignore[arg-type]
     return term
-
-
-def _tree(graph: ScalarGraph, at: int) -> Term:
-    node = graph.nodes[at]
-    return Term(node.op, node.type, tuple(_tree(graph, o) for o in node.operands), node.attribute)
-
-
-def _graph(terms: list[Term]) -> ScalarGraph:
-    builder = GraphBuilder()
-
-    def add(term: Term) -> int:
-        return builder.add(term.op, term.type, tuple(add(o) for o in term.operands), term.attribute)
-
-    return builder.graph(tuple(add(t) for t in terms))
 
 
 # -- values ----------------------------------------------------------------------------------------------------
@@ -258,13 +227,11 @@ def _widened(node: Scalar) -> Scalar:
     return replace(node, type="f64") if node.type == "f32" else node
 
 
-# -- laws ------------------------------------------------------------------------------------------------------
-
-Rewrite = Callable[[Term, random.Random], Term | None]
+# -- changes ---------------------------------------------------------------------------------------------------
 
 
 def _rewritten(nest: Nest, rng: random.Random, steps: list[str], count: int) -> Nest:
-    trees = [_tree(nest.expr, r) for r in nest.expr.results]
+    trees = [tree_of(nest.expr, r) for r in nest.expr.results]
     for _ in range(count * 3):
         at = rng.randrange(len(trees))
         path = rng.choice(list(trees[at].paths()))
@@ -273,7 +240,7 @@ def _rewritten(nest: Nest, rng: random.Random, steps: list[str], count: int) -> 
         if changed is not None:
             steps.append(rule.__name__)
             trees[at] = trees[at].put(path, changed)
-    made = replace(nest, expr=_graph(trees))
+    made = replace(nest, expr=graph_of(trees))
     return made if _close(nest.expr, made.expr, 1e-5) else nest
 
 
@@ -282,7 +249,7 @@ def _mutated(nest: Nest, rng: random.Random, steps: list[str]) -> Nest | None:
         steps.append("another reduction")
         other = "arith.addf" if nest.combiner == "arith.maximumf" else rng.choice(("arith.maximumf", "arith.mulf"))
         return replace(nest, combiner=other)
-    trees = [_tree(nest.expr, r) for r in nest.expr.results]
+    trees = [tree_of(nest.expr, r) for r in nest.expr.results]
     at = rng.randrange(len(trees))
     path = rng.choice(list(trees[at].paths()))
     rule = rng.choice(WRONG)
@@ -297,265 +264,7 @@ def _mutated(nest: Nest, rng: random.Random, steps: list[str]) -> Nest | None:
     else:
         steps.append(rule.__name__)
     trees[at] = trees[at].put(path, changed)
-    reads = {n.attribute for n in _graph(trees).nodes if n.op == "read"}
+    reads = {n.attribute for n in graph_of(trees).nodes if n.op == "read"}
     if (nest.combiner and not reads) or any(int(str(read)) >= len(nest.reads) for read in reads):
         return None
-    return replace(nest, expr=_graph(trees))
-
-
-def _call(op: str, like: Term, *operands: Term, attribute: object = None, type_: str = "") -> Term:
-    name = f"arith.{op}" if op in _ARITH else f"math.{op}"
-    return Term(name, type_ or like.type, operands, attribute)
-
-
-_ARITH = frozenset(("addf", "subf", "mulf", "divf", "negf", "maximumf", "minimumf", "select", "cmpf"))
-
-
-def _const(value: float, like: Term) -> Term:
-    return Term("constant", like.type, (), float(np.float32(value)))
-
-
-def _is(term: Term, *ops: str) -> bool:
-    return term.op.partition(".")[2] in ops
-
-
-def _is_const(term: Term) -> bool:
-    return term.op == "constant" and isinstance(term.attribute, float)
-
-
-def commute(t: Term, rng: random.Random) -> Term | None:
-    return replace(t, operands=t.operands[::-1]) if _is(t, "addf", "mulf", "maximumf", "minimumf") else None
-
-
-def associate(t: Term, rng: random.Random) -> Term | None:
-    if not _is(t, "addf", "mulf") or t.operands[0].op != t.op:
-        return None
-    (a, b), c = t.operands[0].operands, t.operands[1]
-    return replace(t, operands=(a, replace(t, operands=(b, c))))
-
-
-def subtract_by_adding(t: Term, rng: random.Random) -> Term | None:
-    return _call("addf", t, t.operands[0], _call("negf", t, t.operands[1])) if _is(t, "subf") else None
-
-
-def negate_by_product(t: Term, rng: random.Random) -> Term | None:
-    if not _is(t, "negf"):
-        return None
-    if rng.random() < 0.5:
-        return _call("mulf", t, t.operands[0], _const(-1, t))
-    return _call("subf", t, _const(0, t), t.operands[0])
-
-
-def negate_twice(t: Term, rng: random.Random) -> Term | None:
-    return _call("negf", t, _call("negf", t, t)) if t.type == "f32" and rng.random() < 0.3 else None
-
-
-def move_sign(t: Term, rng: random.Random) -> Term | None:
-    if not _is(t, "mulf", "divf"):
-        return None
-    a, b = t.operands
-    return replace(t, operands=(_call("negf", t, a), _call("negf", t, b)))
-
-
-def reciprocal(t: Term, rng: random.Random) -> Term | None:
-    if not _is(t, "divf"):
-        return None
-    a, b = t.operands
-    if _is_const(b) and rng.random() < 0.7:
-        return _call("mulf", t, a, _const(1 / float(str(b.attribute)), t))
-    return _call("mulf", t, a, _call("divf", t, _const(1, t), b))
-
-
-def quotient(t: Term, rng: random.Random) -> Term | None:
-    if not _is(t, "mulf") or not _is_const(t.operands[1]) or not t.operands[1].attribute:
-        return None
-    return _call("divf", t, t.operands[0], _const(1 / float(str(t.operands[1].attribute)), t))
-
-
-def root(t: Term, rng: random.Random) -> Term | None:
-    if _is(t, "rsqrt"):
-        if rng.random() < 0.5:
-            return _call("powf", t, t.operands[0], _const(-0.5, t))
-        return _call("divf", t, _const(1, t), _call("sqrt", t, t.operands[0]))
-    if _is(t, "divf") and _is(t.operands[1], "sqrt"):
-        return _call("mulf", t, t.operands[0], _call("rsqrt", t, *t.operands[1].operands))
-    return None
-
-
-def power(t: Term, rng: random.Random) -> Term | None:
-    if not _is(t, "mulf"):
-        return None
-    a, b = t.operands
-    if a == b:
-        return _call("powf", t, a, _const(2, t))
-    if _is(a, "mulf") and a.operands == (b, b):
-        return _call("powf", t, b, _const(3, t))
-    return None
-
-
-def choose(t: Term, rng: random.Random) -> Term | None:
-    if not _is(t, "maximumf", "minimumf") or not _is_const(t.operands[1]):
-        return None
-    a, b = t.operands
-    up = _is(t, "maximumf")
-    if rng.random() < 0.5:
-        return _call("select", t, _call("cmpf", t, a, b, attribute="ugt" if up else "ult", type_="i1"), a, b)
-    return _call("select", t, _call("cmpf", t, a, b, attribute="olt" if up else "ogt", type_="i1"), b, a)
-
-
-_INVERSE = {
-    "olt": "uge",
-    "ole": "ugt",
-    "ogt": "ule",
-    "oge": "ult",
-    "ult": "oge",
-    "ule": "ogt",
-    "ugt": "ole",
-    "uge": "olt",
-}
-_SWAPPED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}
-
-
-def swap_arms(t: Term, rng: random.Random) -> Term | None:
-    if not _is(t, "select") or not _is(t.operands[0], "cmpf"):
-        return None
-    condition, a, b = t.operands
-    inverse = replace(condition, attribute=_INVERSE[str(condition.attribute)])
-    return replace(t, operands=(inverse, b, a))
-
-
-def swap_comparison(t: Term, rng: random.Random) -> Term | None:
-    if not _is(t, "cmpf"):
-        return None
-    predicate = str(t.attribute)
-    return replace(t, operands=t.operands[::-1], attribute=predicate[0] + _SWAPPED[predicate[1:]])
-
-
-def split_constant(t: Term, rng: random.Random) -> Term | None:
-    if not _is(t, "mulf") or not _is_const(t.operands[0]):
-        return None
-    half = _const(float(str(t.operands[0].attribute)) / 2, t)
-    return _call("mulf", t, half, _call("mulf", t, _const(2, t), t.operands[1]))
-
-
-def distribute(t: Term, rng: random.Random) -> Term | None:
-    if not _is(t, "mulf"):
-        return None
-    for a, b in (t.operands, t.operands[::-1]):
-        if _is_const(a) and _is(b, "addf"):
-            return _call("addf", t, _call("mulf", t, a, b.operands[0]), _call("mulf", t, b.operands[1], a))
-    return None
-
-
-def factor_out(t: Term, rng: random.Random) -> Term | None:
-    if not _is(t, "addf") or not all(_is(o, "mulf") for o in t.operands):
-        return None
-    (a, b), (c, d) = (o.operands for o in t.operands)
-    return _call("mulf", t, a, _call("addf", t, b, d)) if a == c else None
-
-
-def turn_difference(t: Term, rng: random.Random) -> Term | None:
-    return _call("negf", t, _call("subf", t, *t.operands[::-1])) if _is(t, "subf") else None
-
-
-EQUAL: tuple[Rewrite, ...] = (
-    commute,
-    commute,
-    associate,
-    subtract_by_adding,
-    negate_by_product,
-    negate_twice,
-    move_sign,
-    reciprocal,
-    quotient,
-    root,
-    power,
-    choose,
-    swap_arms,
-    swap_comparison,
-    split_constant,
-    distribute,
-    factor_out,
-    turn_difference,
-)
-
-
-def another_constant(t: Term, rng: random.Random) -> Term | None:
-    if not _is_const(t):
-        return None
-    value = float(str(t.attribute))
-    changes = (value * 1.01, value * 2, -value, value + 1, value / 3, 0.0, value * 0.9995, 1.0)
-    return replace(t, attribute=float(np.float32(rng.choice(changes))))
-
-
-def another_function(t: Term, rng: random.Random) -> Term | None:
-    families = (
-        ("exp", "exp2", "expm1"),
-        ("tanh", "erf", "atan"),
-        ("sqrt", "rsqrt", "cbrt"),
-        ("log", "log2", "log1p"),
-        ("addf", "subf", "mulf", "divf"),
-        ("maximumf", "minimumf"),
-    )
-    name = t.op.partition(".")[2]
-    family = next((f for f in families if name in f), None)
-    if family is None:
-        return None
-    return _call(rng.choice([n for n in family if n != name]), t, *t.operands)
-
-
-def swap_operands(t: Term, rng: random.Random) -> Term | None:
-    return replace(t, operands=t.operands[::-1]) if _is(t, "subf", "divf", "cmpf") else None
-
-
-def swap_choice(t: Term, rng: random.Random) -> Term | None:
-    return replace(t, operands=(t.operands[0], t.operands[2], t.operands[1])) if _is(t, "select") else None
-
-
-def drop(t: Term, rng: random.Random) -> Term | None:
-    if len(t.operands) != 2 or _is(t, "cmpf"):
-        return None
-    return rng.choice(t.operands)
-
-
-def drop_function(t: Term, rng: random.Random) -> Term | None:
-    return t.operands[0] if len(t.operands) == 1 and t.operands[0].type == t.type else None
-
-
-def another_read(t: Term, rng: random.Random) -> Term | None:
-    return replace(t, attribute=rng.randrange(4)) if t.op == "read" else None
-
-
-def twice(t: Term, rng: random.Random) -> Term | None:
-    if t.type != "f32":
-        return None
-    op = rng.choice(("mulf", "addf", "absf", "negf"))
-    return _call(op, t, *((t, t) if op in ("mulf", "addf") else (t,)))
-
-
-def shift(t: Term, rng: random.Random) -> Term | None:
-    return _call("addf", t, t, _const(rng.choice((1e-3, 1.0, -1.0, 1e-5)), t)) if t.type == "f32" else None
-
-
-def another_predicate(t: Term, rng: random.Random) -> Term | None:
-    if not _is(t, "cmpf"):
-        return None
-    return replace(t, attribute=rng.choice(("oeq", "ogt", "olt", "one", "uge")))
-
-
-WRONG: tuple[Rewrite, ...] = (
-    another_constant,
-    another_constant,
-    another_function,
-    another_function,
-    swap_operands,
-    swap_choice,
-    drop,
-    drop,
-    drop_function,
-    another_read,
-    another_read,
-    twice,
-    shift,
-    another_predicate,
-)
+    return replace(nest, expr=graph_of(trees))
