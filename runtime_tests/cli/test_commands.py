@@ -10,6 +10,7 @@ import pytest
 
 from runtime_tests.cli.conftest import Pretended, Run
 from substitute import device, validate
+from substitute.cli import validate_command
 from substitute.model.plan import Plan
 from substitute.validate import ModelVerdict, ResultVerdict
 from substitute.validate.judge import Options
@@ -257,12 +258,30 @@ def test_validate(
         (("a.onnx", "b.onnx"), "error: one model at a time\n"),
         (("no_such_kernel",), "error: there is no kernel `no_such_kernel`\n"),
         (("--replay", "nowhere"), "error: nowhere: there is nothing to replay\n"),
+        (("--replay", "nowhere", "--case=x", "--time-limit=3"), "error: nowhere: there is nothing to replay\n"),
+        (("--replay", "nowhere", "--no-builtin"), "error: --no-builtin has no effect with --replay\n"),
+        (("--replay", "nowhere", "softmax"), "error: MODEL or KERNEL has no effect with --replay\n"),
+        (("--replay", "nowhere", "--iree-x=y"), "error: --iree-x=y has no effect with --replay\n"),
+        (("no_such_kernel", "--min-coverage=0", "--jobs=2"), "error: there is no kernel `no_such_kernel`\n"),
+        (("no_such_kernel", "--plan=p"), "error: --plan has no effect with kernels\n"),
+        (("no_such_kernel", "--count=100"), "error: --count has no effect with kernels\n"),
+        (("no_such_kernel", "--mutate", "--count=5"), "error: there is no kernel `no_such_kernel`\n"),
+        (("no_such_kernel", "--mutate", "--bundle=b"), "error: --bundle has no effect with --mutate\n"),
+        (("no_such_kernel", "--bundle=b", "--min-coverage=0"),
+         "error: --min-coverage has no effect with --bundle of kernels\n"),
+        (("no_such.mlir", "--min-coverage=0"), "error: --min-coverage has no effect with a model\n"),
+        (("no_such.mlir", "--mutate"), "error: --mutate: faults are planted in kernels, not in models\n"),
     ],
-)
+)  # fmt: skip
 def test_validate_what(run: Run, arguments: tuple[str, ...], message: str) -> None:
     finished = run("validate", *arguments)
     assert finished.status == 2
     assert finished.err.startswith(message)
+
+
+def test_every_option_of_validate_is_of_use_somewhere() -> None:
+    names = {parameter.name for parameter in validate_command.command.params}
+    assert frozenset[str]().union(*validate_command.USED.values()) - {"flags"} == names
 
 
 def test_validate_a_kernel_elsewhere(run: Run) -> None:

@@ -2,17 +2,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 
 from runtime_tests.mutants import killed_share, table
+from substitute.errors import UsageError
 from substitute.payload.llvm.optimize import parse_ir
 from substitute.validate.kernel import find_kernels
 from substitute.validate.mutation import ptx_text
 from substitute.validate.mutation.code import Code
+from substitute.validate.mutation.embed import Extraction
 from substitute.validate.mutation.llvm_text import apply, mutants_of
-from substitute.validate.mutation.mutate import draw, join, mutate_kernel
+from substitute.validate.mutation.mutant import Mutant, MutationReport, Outcome
+from substitute.validate.mutation.mutate import draw, join, mutate_kernel, mutate_kernels
 from substitute.validate.mutation.patch import patched
+from substitute.validate.mutation.trampoline import MOST_SLOTS
 
 KERNEL = """define void @clamp(ptr %x, ptr %y, i64 %N, i64 %id_x, i64 %id_y, i64 %id_z) {
 entry:
@@ -141,6 +147,57 @@ def test_the_table_of_all_kernels() -> None:
     text = table(data)
     assert "| a | 12 | 9 | 1 | 2 |" in text and "the kernel itself is wrong" in text
     assert text.endswith("killed: 90.0%") and killed_share({}) == 0.0
+
+
+def reported(*statuses: str) -> MutationReport:
+    mutant = Mutant(code=0, operator="bound", place=0, line=1, before="a", after="b")
+    outcomes = tuple(Outcome(mutant=mutant, status=status, reason="it does not verify") for status in statuses)
+    return MutationReport(
+        kernel="k", device="local-task", seed=0, quick=True, file="k.ll", outcomes=outcomes, possible=len(outcomes)
+    )  # fmt: skip
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("statuses", "passed", "unproven"),
+    [
+        (("invalid", "killed"), True, False),
+        (("invalid", "killed", "survived"), False, False),
+        (("survived",), False, False),
+        (("invalid", "equivalent"), False, True),
+        ((), False, True),
+    ],
+)
+def test_mutants_that_change_nothing_prove_nothing(statuses: tuple[str, ...], passed: bool, unproven: bool) -> None:
+    report = reported(*statuses)
+    assert (report.passed, bool(report.unproven)) == (passed, unproven)
+    judged = [status for status in statuses if status in ("killed", "survived")]
+    assert report.share == (judged.count("killed") / len(judged) if judged else 0.0)
+
+
+@pytest.mark.device
+def test_a_kernel_of_which_there_are_no_mutants_says_why_and_costs_no_other(tmp_path: Path) -> None:
+    (kernel,) = find_kernels([str(folder(tmp_path / "clamp"))])
+    (elsewhere,) = find_kernels(["vulkan_softmax"])
+    none, error = mutate_kernels([kernel, elsewhere], quick=True, count=1, case="nowhere")
+    assert (none.passed, none.unproven) == (False, "no case holds 'nowhere'")
+    assert error.error.partition("\n")[0].endswith("vulkan_softmax is not for local-task") and error.unproven
+    with pytest.raises(UsageError, match="is not for local-task"):
+        mutate_kernels([elsewhere])
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(("format_", "numbers"), [("llvm", []), ("ptx", [MOST_SLOTS])])
+def test_a_full_table_leaves_other_code_for_the_cpu_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, format_: Literal["llvm", "ptx"], numbers: list[int]
+) -> None:
+    extraction = Extraction()
+    code = Code(number=0, format=format_, text="", entry="k")
+    extraction.codes = [replace(code, number=n, text=str(n)) for n in range(MOST_SLOTS)]
+    monkeypatch.setattr(extraction, "_code", lambda built: code)
+    dispatch = SimpleNamespace(name="d")
+    built = SimpleNamespace(payload=None, request=None, substitution=SimpleNamespace(dispatch=dispatch))
+    assert extraction([built]) == [built] and extraction.codes_of("d") == numbers  # type: ignore[comparison-overlap,list-item]
 
 
 @pytest.mark.device

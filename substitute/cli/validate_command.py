@@ -23,6 +23,19 @@ REPRODUCERS = Path("reproducers")
 """Folder for the dispatches that make a model wrong."""
 
 
+_CASES = frozenset({"what", "device", "quick", "seed", "case", "kernels", "builtin", "flags"})
+_REPORTS = frozenset({"as_json", "html", "junit", "json_file"})
+USED = {
+    "--replay": frozenset({"replay", "device", "case", "time_limit"}),
+    "--mutate": _CASES | {"mutate", "count", "time_limit", "as_json"},
+    "--bundle of kernels": _CASES | {"bundle"},
+    "--bundle of a model": _CASES | {"bundle", "plan", "inputs"},
+    "kernels": _CASES | _REPORTS | {"time_limit", "jobs", "cluster", "min_coverage"},
+    "a model": _CASES | _REPORTS | {"time_limit", "plan", "function", "inputs", "expected", "reproducer"},
+}
+"""The parameters that mean something, for each way of using the command."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """Options that kernels and models have in common."""
@@ -162,6 +175,10 @@ def command(
     model beside stock IREE. The exit status is 0 if all is right, 1 if something is wrong or could not be judged, 2 if
     the command or a kernel's files are.
     """
+    is_model = any(word.endswith(MODEL_SUFFIXES) for word in what)
+    of = "a model" if is_model else "kernels"
+    use = "--replay" if replay is not None else "--mutate" if mutate else f"--bundle of {of}" if bundle else of
+    _check_use(use)
     options = Options(limit_s=time_limit or 0.0)
     if replay is not None:
         return _replay(replay, device, case, options)
@@ -187,7 +204,7 @@ def command(
     )
     if mutate:
         return _mutants(what, request, count=count)
-    if not any(word.endswith(MODEL_SUFFIXES) for word in what):
+    if not is_model:
         return _kernels(what, request, jobs=jobs, cluster=cluster, min_coverage=min_coverage)
     if len(what) > 1:
         raise UsageError(
@@ -199,6 +216,27 @@ def command(
     return _model(
         Path(what[0]), request, plan=plan, function=function, inputs=inputs, expected=expected, reproducer=reproducer
     )
+
+
+def _check_use(use: str) -> None:
+    """Raise `UsageError` for what is given on the command line and would be passed over in silence."""
+    context = click.get_current_context()
+    used = [p for p in context.command.get_params(context) if p.name in USED[use]]
+    given = {
+        parameter.name: parameter.opts[0] if isinstance(parameter, click.Option) else "MODEL or KERNEL"
+        for parameter in context.command.get_params(context)
+        if parameter.name and context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
+    }
+    if context.params["flags"]:
+        given["flags"] = context.params["flags"][0]
+    useless = [label for name, label in given.items() if name not in USED[use]]
+    if useless:
+        raise UsageError(
+            f"{useless[0]} has no effect with {use}",
+            expected="one of " + ", ".join(p.opts[0] for p in used if isinstance(p, click.Option)),
+            found=", ".join(useless),
+            next_step="leave it out; `iree-substitute validate --help` says what each option is for",
+        )
 
 
 def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str, min_coverage: float | None) -> int:
@@ -259,7 +297,7 @@ def _mutants(what: tuple[str, ...], request: Request, *, count: int) -> int:
     """Return 0 if the chosen cases see every fault that was planted in the kernels' code, else 1."""
     from ..report.mutation import mutation_tables, mutation_to_json
     from ..validate.kernel import find_kernels
-    from ..validate.mutation.mutate import mutate_kernel
+    from ..validate.mutation.mutate import mutate_kernels
 
     if any(word.endswith(MODEL_SUFFIXES) for word in what):
         raise UsageError(
@@ -270,20 +308,19 @@ def _mutants(what: tuple[str, ...], request: Request, *, count: int) -> int:
             next_step="name the kernels: `iree-substitute inspect MODEL` lists those that it uses",
         )
     with progress(long=True) as report:
-        reports = [
-            mutate_kernel(
-                kernel,
-                count=count,
-                options=request.options,
-                progress=report,
-                **_case_choice(request),
-            )
-            for kernel in find_kernels(what, folders=request.kernels, builtin=request.builtin)
-        ]
+        reports = mutate_kernels(
+            find_kernels(what, folders=request.kernels, builtin=request.builtin),
+            count=count,
+            options=request.options,
+            progress=report,
+            **_case_choice(request),
+        )
     if request.as_json:
         show_json({"kernels": [mutation_to_json(r) for r in reports]})
     else:
         show(mutation_tables(reports, width=terminal_width()))
+    if any(r.error for r in reports):
+        return UsageError.exit_status
     return 0 if reports and all(r.passed for r in reports) else 1
 
 

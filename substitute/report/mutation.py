@@ -18,8 +18,8 @@ def mutation_tables(reports: Sequence[MutationReport], *, width: int | None) -> 
     rows = [(r.kernel, r.device, *(str(n) for n in _counts(r)), _verdict(r)) for r in reports]
     lines: list[Text] = []
     for report in reports:
-        if report.message:
-            lines.append(Text(f"{report.kernel}: {report.message}", style=BAD))
+        if report.unproven:
+            lines.append(Text(f"{report.kernel}: {report.unproven}", style=BAD))
         lines += [Text(f"{report.kernel}: {line}") for line in survivor_lines(report)]
         if report.possible > len(report.outcomes):
             lines.append(
@@ -44,7 +44,7 @@ def mutation_to_json(report: MutationReport) -> dict[str, Any]:
         "seed": report.seed,
         "quick": report.quick,
         "file": report.file,
-        "message": report.message,
+        "message": report.unproven,
         "possible": report.possible,
         "counts": {status: report.count(status) for status in (KILLED, SURVIVED, EQUIVALENT, INVALID)},
         "mutants": [
@@ -69,12 +69,14 @@ def _counts(report: MutationReport) -> tuple[int, ...]:
 
 def _place(outcome: Outcome) -> str:
     mutant = outcome.mutant
-    line = f", line {mutant.line}" if mutant.line else ""
+    line = f", line {mutant.line}"
     return f" (its code for {mutant.title}{line})" if mutant.title else line
 
 
 def _verdict(report: MutationReport) -> str:
-    if report.message:
+    if report.error:
+        return "FAILED"
+    if report.unproven:
         return "not judged"
     if not report.survivors:
         return "all seen"

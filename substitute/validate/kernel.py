@@ -43,7 +43,7 @@ def validate_kernel(
 
     Raises `SubstituteError` for what cannot be compiled or run; a wrong result is a verdict.
     """
-    check_device(kernel, device, flags)
+    check_device(kernel, device)
     start = time.perf_counter()
     arguments = {
         "folder": kernel.folder, "name": kernel.name, "device": device, "quick": quick, "seed": seed, "case": case,
@@ -52,14 +52,9 @@ def validate_kernel(
     build = Call(bundle_kernel, arguments)
     seconds, verdicts = build_and_judge(build, isolate=isolate, options=options, progress=progress)
     seconds = {**seconds, "all": time.perf_counter() - start}
-    message = ""
-    if not verdicts:
-        message = f"no case holds {case!r}" if case else "it took no dispatch of the programs that were drawn for it"
-    elif all(v.skipped for v in verdicts):
-        message = "no dispatch that it took could be judged"
     return KernelVerdict(
         kernel=kernel.name, folder=str(kernel.folder), device=device, seed=seed, quick=quick, dispatches=verdicts,
-        message=message, seconds=seconds,
+        message=why_not_judged([bool(v.skipped) for v in verdicts], case), seconds=seconds,
     )  # fmt: skip
 
 
@@ -145,7 +140,14 @@ def _covering(
     return found
 
 
-def check_device(kernel: Kernel, device: str, flags: Sequence[str] = ()) -> None:
+def why_not_judged(skipped: Sequence[bool], case: str) -> str:
+    """Return why none of the dispatches that a kernel took was judged; empty: one was. `skipped`: of each of them."""
+    if not skipped:
+        return f"no case holds {case!r}" if case else "it took no dispatch of the programs that were drawn for it"
+    return "no dispatch that it took could be judged" if all(skipped) else ""
+
+
+def check_device(kernel: Kernel, device: str) -> None:
     """Raises `UsageError` for a kernel that is not for this device's backend."""
     backend = backend_of(device)
     known = sorted({target.backend for target in kernel.targets})

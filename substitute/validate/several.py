@@ -48,7 +48,7 @@ def validate_kernels(
     errors: dict[str, SubstituteError] = {}
     for kernel in kernels:
         try:
-            check_device(kernel, device, flags)
+            check_device(kernel, device)
         except SubstituteError as error:
             errors[kernel.name] = error
     if errors and len(errors) == len(kernels):
@@ -58,7 +58,7 @@ def validate_kernels(
     if jobs == 1 and not cluster:
         for name, task in tasks.items():
             try:
-                done[name] = Done(value=task(_prefixed(progress, name)))
+                done[name] = Done(value=task(prefixed(progress, name)))
             except SubstituteError as error:
                 done[name] = Done(error=error)
     else:
@@ -88,12 +88,12 @@ def bundle_kernels(
     """Writes a bundle that runs itself for one kernel to `path`, or for several into the folder `path`."""
     places = [path] if len(kernels) == 1 else [path / f"{kernel.name}.bundle" for kernel in kernels]
     for kernel, place in zip(kernels, places, strict=True):
-        check_device(kernel, device, flags)
+        check_device(kernel, device)
         arguments = {
             "folder": kernel.folder, "name": kernel.name, "device": device, "quick": quick, "seed": seed, "case": case,
             "flags": tuple(flags),
         }  # fmt: skip
-        bundle = isolated(Call(bundle_kernel, arguments), _prefixed(progress, kernel.name))
+        bundle = isolated(Call(bundle_kernel, arguments), prefixed(progress, kernel.name))
         write_bundle(bundle, place, title=kernel.name, seed=seed)
     return places
 
@@ -160,5 +160,6 @@ def of_model(verdict: ModelVerdict, *, title: str, command: str, started: str) -
     )  # fmt: skip
 
 
-def _prefixed(progress: Progress, name: str) -> Progress:
+def prefixed(progress: Progress, name: str) -> Progress:
+    """Return a progress that names the kernel before each step."""
     return lambda what, share: progress(f"{name}: {what}", share)

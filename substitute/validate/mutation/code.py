@@ -7,7 +7,7 @@ from typing import Literal
 
 from ...model.dispatch import Target
 
-Format = Literal["llvm", "object", "spirv", "ptx"]
+Format = Literal["llvm", "ptx"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,12 +17,12 @@ class Code:
     number: int
     format: Format
     text: str
-    """LLVM IR or PTX; for a binary its disassembly, if there is one."""
+    """LLVM IR or PTX."""
     entry: str
     entries: tuple[str, ...] = ()
     """The functions of the harness that launch it."""
     data: bytes = b""
-    """The bytes in the module, for what is changed there."""
+    """The bytes in the module, for PTX, which is changed there."""
     target: Target | None = None
     """The target of its dispatch, for LLVM."""
     finished: bool = False

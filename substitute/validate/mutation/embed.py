@@ -40,9 +40,11 @@ class Extraction:
         number = next((c.number for c in self.codes if replace(c, number=0, title="") == replace(code, title="")), None)
         if number is None:
             number = len(self.codes)
+            if code.format == "llvm" and number >= MOST_SLOTS:
+                return built  # the table is full: these stay as they are
             self.codes.append(replace(code, number=number))
         self._dispatches.setdefault(built.substitution.dispatch.name, []).append(number)
-        if code.format not in ("llvm", "object") or number >= MOST_SLOTS:
+        if code.format != "llvm":
             return built
         text = trampoline(
             request.entry, number, pointers=len(request.parameters), integers=len(request.scalars) + 3
@@ -57,12 +59,6 @@ class Extraction:
         objects = tuple(map(str, kernel.payload.objects))
         kind = kernel.payload.kind
         match payload.format:
-            case PayloadFormat.OBJECT:
-                data = kernel.payload.path.read_bytes()
-                return Code(
-                    number=0, format="object", text="", entry=kernel.payload.entry, data=data, objects=objects,
-                    title=title,
-                )  # fmt: skip
             case PayloadFormat.BITCODE if dispatch.target.backend == "llvm-cpu" and isinstance(kind, CodeKind):
                 source = kind.read_llvm(request)
                 if source is None:
@@ -77,8 +73,6 @@ class Extraction:
                     number=0, format="llvm", text=text, entry=ENTRY, target=dispatch.target, finished=finished,
                     linked=tuple(sorted(linked)), objects=objects, title=title,
                 )  # fmt: skip
-            case PayloadFormat.SPIRV:
-                return Code(number=0, format="spirv", text="", entry=payload.entry, data=payload.data, title=title)
             case PayloadFormat.PTX:
                 return Code(
                     number=0, format="ptx", text=payload.data.decode(), entry=payload.entry, data=payload.data,

@@ -51,14 +51,14 @@ class Bench:
 
     def __init__(self, bundle: Bundle, codes: Sequence[Code], device: str) -> None:
         self.bundle, self.codes, self.device = bundle, codes, device
-        self._compiled = any(code.format in ("llvm", "object") for code in codes)
+        self._compiled = any(code.format == "llvm" for code in codes)
         self._linker = Linker()
         self._originals: dict[int, tuple[bytes, int]] = {}
         self._module: RawModule | None = None
         if self._compiled:
             table = self._table = Table()
             for code in codes:
-                data = self._linker.compile(code, code.text) if code.format == "llvm" else code.data
+                data = self._linker.compile(code, code.text)
                 address = self._linker.address(code, data)
                 self._originals[code.number] = data, address
                 table.enter(code.number, address)
@@ -73,8 +73,7 @@ class Bench:
             code = self.codes[mutant.code]
             original, _ = self._originals[mutant.code]
             try:
-                data = self._linker.compile(code, apply(code.text, mutant)) if code.format == "llvm" else (
-                    patched(code.data, mutant))  # fmt: skip
+                data = self._linker.compile(code, apply(code.text, mutant))
             except PayloadError as error:
                 return Outcome(mutant=mutant, status=INVALID, reason=str(error).partition("\n")[0])
             if data == original:

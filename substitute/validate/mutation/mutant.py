@@ -18,14 +18,14 @@ class Mutant:
     operator: str
     """The class of the fault, such as `loop bound`."""
     place: int
-    """The position of the change: a line of text counted from 0, a word of a binary, or a byte of an object."""
+    """The position of the change: a line of LLVM IR counted from 0, or a byte of PTX."""
     line: int
-    """The line that people are shown, counted from 1; 0: the code has no lines."""
+    """The line that people are shown, counted from 1."""
     before: str
     after: str
-    """The new text of that line (several joined by line feeds; empty: it is removed), or a description."""
+    """The new text of that line (several joined by line feeds; empty: it is removed)."""
     patch: bytes = b""
-    """For a binary: the bytes that stand there instead."""
+    """For PTX: the bytes that stand there instead."""
 
     elsewhere: tuple[Mutant, ...] = ()
     """The same change in the code for other dispatches, made together with it."""
@@ -65,6 +65,8 @@ class MutationReport:
     """The number of mutants from which these were drawn."""
     message: str = ""
     """Why there are none; empty if there are some."""
+    error: str = ""
+    """What is wrong with the kernel's files or the command, so that nothing could be run; empty if nothing is."""
 
     def count(self, status: str) -> int:
         """The number of mutants with this status."""
@@ -73,13 +75,20 @@ class MutationReport:
     @property
     def share(self) -> float:
         """The share that was killed, of those that compile and change something."""
-        killed = self.count(KILLED)
-        return killed / (killed + len(self.survivors)) if self.outcomes else 0.0
+        killed, survived = self.count(KILLED), self.count(SURVIVED)
+        return killed / (killed + survived) if killed + survived else 0.0
+
+    @property
+    def unproven(self) -> str:
+        """Why nothing is known of the cases; empty if something is."""
+        if self.message or self.error or self.share or self.survivors:
+            return self.message or self.error
+        return f"no mutant says anything of the cases: {self.outcomes[0].reason if self.outcomes else 'there is none'}"
 
     @property
     def passed(self) -> bool:
-        """True if there were mutants, and the cases saw all that change something."""
-        return not self.message and not self.survivors
+        """True if some mutant changes something, and the cases saw all that do."""
+        return not self.unproven and not self.survivors
 
     @property
     def survivors(self) -> tuple[Outcome, ...]:

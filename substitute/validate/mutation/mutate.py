@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ...errors import SubstituteError
 from ...isolate import Call, isolated
 from ...model.kernel import Kernel
 from ...progress import Progress, silent
 from ..bundle import Bundle
 from ..judge import STANDARD, Options
-from ..kernel import bundle_kernel, check_device
+from ..kernel import bundle_kernel, check_device, why_not_judged
+from ..several import prefixed
 from . import ptx_text
 from .code import Code
 from .embed import Extraction
@@ -23,6 +25,42 @@ from .mutant import Mutant, MutationReport
 
 COUNT = 100
 """Number of mutants that are drawn of a kernel by default."""
+
+
+def mutate_kernels(
+    kernels: Sequence[Kernel],
+    *,
+    device: str = "local-task",
+    quick: bool = False,
+    seed: int = 0,
+    count: int = COUNT,
+    case: str = "",
+    flags: Sequence[str] = (),
+    options: Options = STANDARD,
+    progress: Progress = silent,
+) -> list[MutationReport]:
+    """Judge mutants of each kernel. What one kernel raises becomes its report, and costs no other.
+
+    Raises `SubstituteError` where every kernel does.
+    """
+    reports: list[MutationReport] = []
+    errors: list[SubstituteError] = []
+    for kernel in kernels:
+        try:
+            report = mutate_kernel(
+                kernel, device=device, quick=quick, seed=seed, count=count, case=case, flags=flags, options=options,
+                progress=prefixed(progress, kernel.name),
+            )  # fmt: skip
+        except SubstituteError as error:
+            errors.append(error)
+            report = MutationReport(
+                kernel=kernel.name, device=device, seed=seed, quick=quick, file=str(kernel.payload.path), outcomes=(),
+                possible=0, error=str(error),
+            )  # fmt: skip
+        reports.append(report)
+    if errors and len(errors) == len(kernels):
+        raise errors[0]
+    return reports
 
 
 def mutate_kernel(
@@ -38,7 +76,7 @@ def mutate_kernel(
     progress: Progress = silent,
 ) -> MutationReport:
     """Judge up to `count` mutants of a kernel by the cases that validation would choose. Raises `SubstituteError`."""
-    check_device(kernel, device, flags)
+    check_device(kernel, device)
     arguments = {
         "folder": kernel.folder, "name": kernel.name, "device": device, "quick": quick, "seed": seed, "case": case,
         "flags": tuple(flags),
@@ -51,7 +89,7 @@ def mutate_kernel(
         possible=len(every),
     )  # fmt: skip
     if not mutants:
-        return replace(report, message=_no_mutants(kernel, codes))
+        return replace(report, message=_no_mutants(kernel, bundle, codes, case))
     run = MutationRun(bundle, codes, mutants, progress)
     wrong = run.run(options)
     if wrong:
@@ -116,18 +154,14 @@ def draw(mutants: Sequence[Mutant], count: int, *, seed: int) -> list[Mutant]:
 
 
 def _mutants(code: Code) -> list[Mutant]:
-    match code.format:
-        case "llvm":
-            return mutants_of(code.text, code=code.number, title=code.title)
-        case "ptx":
-            return ptx_text.mutants_of(code.text, code=code.number, title=code.title)
-        case _:
-            return []
+    find = mutants_of if code.format == "llvm" else ptx_text.mutants_of
+    return find(code.text, code=code.number, title=code.title)
 
 
-def _no_mutants(kernel: Kernel, codes: Sequence[Code]) -> str:
+def _no_mutants(kernel: Kernel, bundle: Bundle, codes: Sequence[Code], case: str) -> str:
+    reason = why_not_judged([not subject.cases for subject in bundle.subjects], case)
+    if reason:
+        return reason
     if not codes:
         return f"there is no code of kind {kernel.payload.kind} in which faults could be planted"
-    if not any(code.entries for code in codes):
-        return "no dispatch that it took could be judged"
     return "no operator finds anything to change in its code"

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...device.fixed_memory import map_at, why_not_fixed
 from ...errors import DeviceError
 from .code import Code
 
@@ -19,7 +20,6 @@ TABLE = 0x3E5500000000
 """Where the table lies: far from where Linux puts programs, heaps, libraries and stacks."""
 SLOT_BYTES = 8
 MOST_SLOTS = mmap.PAGESIZE // SLOT_BYTES
-_FIXED_NO_REPLACE = 0x100000
 
 
 def trampoline(entry: str, slot: int, *, pointers: int, integers: int) -> str:
@@ -37,15 +37,11 @@ class Table:
     """The table of addresses in this process."""
 
     def __init__(self) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.mmap.restype = ctypes.c_void_p
-        libc.mmap.argtypes = [
-            ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long
-        ]  # fmt: skip
-        kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _FIXED_NO_REPLACE
-        found = libc.mmap(TABLE, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE, kind, -1, 0)
-        if found != TABLE:
-            raise DeviceError("the table of mutants cannot be placed", expected=f"free memory at {TABLE:#x}")
+        if not map_at(TABLE, mmap.PAGESIZE):
+            raise DeviceError(
+                "the table of mutants cannot be placed", expected=f"free memory at {TABLE:#x}",
+                found=why_not_fixed() or "other memory there",
+            )  # fmt: skip
         self._slots = (ctypes.c_uint64 * MOST_SLOTS).from_address(TABLE)
 
     def enter(self, slot: int, address: int) -> None:
@@ -68,17 +64,15 @@ class Linker:
         )
 
     def address(self, code: Code, data: bytes) -> int:
-        """The address of the entry of bitcode, or of an object."""
+        """The address of the entry of bitcode."""
         import llvmlite.binding as llvm
 
         machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
             cpu=llvm.get_host_cpu_name(), opt=2, codemodel="jitdefault", jit=True
         )
-        module = llvm.parse_bitcode(data) if code.format == "llvm" else llvm.parse_assembly("")
+        module = llvm.parse_bitcode(data)
         module.triple, module.data_layout = machine.triple, str(machine.target_data)
         engine = llvm.create_mcjit_compiler(module, machine)
-        if code.format == "object":
-            engine.add_object_file(llvm.ObjectFileRef.from_data(data))
         add_objects(engine, code.objects)
         engine.finalize_object()
         self._engines.append(engine)
