@@ -12,6 +12,8 @@ import pytest
 from kernels.contraction.ranges import fits_i16, value_range
 from substitute.model.scalar import GraphBuilder
 
+pytestmark = pytest.mark.unit
+
 WIDTHS = {"i8": np.int8, "i16": np.int16, "i32": np.int32}
 Build = Callable[[GraphBuilder, int, int], int]
 Compute = Callable[[Any, Any], Any]

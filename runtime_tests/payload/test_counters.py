@@ -12,6 +12,8 @@ from substitute.model.coverage import Coverage, join, measure
 from substitute.payload.llvm.counters import Counters
 from substitute.payload.llvm.optimize import initialize, parse_ir
 
+pytestmark = pytest.mark.unit
+
 KERNEL = """define i64 @f(i64 %n) memory(none) {
   %big = icmp sgt i64 %n, 100
   br i1 %big, label %much, label %few

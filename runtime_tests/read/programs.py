@@ -387,3 +387,21 @@ FUNCTIONS: tuple[Function, ...] = (
     ),
 )  # fmt: skip
 """One dispatch each."""
+
+
+def attention(scale: str = "0.125") -> str:
+    """The body of a dispatch."""
+    maps = ", ".join(
+        f"affine_map<(b, m, n, k, l) -> ({m})>" for m in ("b, m, k", "b, l, k", "b, l, n", "", "b, m, n")
+    )  # fmt: skip
+    return f"""
+  %a = input 0 !2x4x8xf32
+  %b = input 1 !2x6x8xf32
+  %c = input 2 !2x6x3xf32
+  %scale = arith.constant {scale} : f32
+  %e = tensor.empty() : !2x4x3xf32
+  %r = "iree_linalg_ext.attention"(%a, %b, %c, %scale, %e) <{{indexing_maps = [{maps}]}}> ({{
+  ^bb0(%s: f32):
+    iree_linalg_ext.yield %s : f32
+  }}) : (!2x4x8xf32, !2x6x8xf32, !2x6x3xf32, f32, !2x4x3xf32) -> !2x4x3xf32
+  output 3 %r !2x4x3xf32"""

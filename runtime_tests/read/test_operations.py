@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtime_tests.read.executables import CUDA, VULKAN, core_of, dispatch_of, executable, program_of, sites
-from runtime_tests.read.programs import elementwise, filled, generic, matmul
+from runtime_tests.read.programs import attention, elementwise, filled, generic, matmul
 from substitute.match.target import architecture
 from substitute.model.dispatch import Linear, Named, Nest
 from substitute.model.index import push
@@ -240,23 +240,6 @@ def test_softmax_is_named() -> None:
     assert isinstance(core, Named)
     assert (core.op, dict(core.attributes)) == ("linalg.softmax", {"dimension": "1 : i64"})
     assert program.stores[0].reads[0].source == core.temporaries[0]
-
-
-def attention(scale: str = "0.125") -> str:
-    maps = ", ".join(
-        f"affine_map<(b, m, n, k, l) -> ({m})>" for m in ("b, m, k", "b, l, k", "b, l, n", "", "b, m, n")
-    )  # fmt: skip
-    return f"""
-  %a = input 0 !2x4x8xf32
-  %b = input 1 !2x6x8xf32
-  %c = input 2 !2x6x3xf32
-  %scale = arith.constant {scale} : f32
-  %e = tensor.empty() : !2x4x3xf32
-  %r = "iree_linalg_ext.attention"(%a, %b, %c, %scale, %e) <{{indexing_maps = [{maps}]}}> ({{
-  ^bb0(%s: f32):
-    iree_linalg_ext.yield %s : f32
-  }}) : (!2x4x8xf32, !2x6x8xf32, !2x6x3xf32, f32, !2x4x3xf32) -> !2x4x3xf32
-  output 3 %r !2x4x3xf32"""
 
 
 def test_attention_is_named_with_its_scale() -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import struct
 
+import pytest
+
 from substitute.validate.thresholds import Thresholds, join, of_llvm, of_ptx, of_python, of_spirv, of_text
+
+pytestmark = pytest.mark.unit
 
 LLVM = """
 define void @k(ptr %x, i64 %n, i64 %i) {
