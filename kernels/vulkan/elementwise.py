@@ -56,7 +56,7 @@ def write_elementwise(shader: Shader, program: Program) -> Generated:
 
 
 def _known_points(nest: Nest) -> int:
-    """Return the known factors of a nest's number of points: any number gives a right grid, this one a fast one."""
+    """Count a nest's points, an open size as 64: any number gives a right grid, this one a fast one."""
     total = 1
     for size in nest.sizes:
         total *= size if isinstance(size, int) else 64

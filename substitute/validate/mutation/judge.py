@@ -36,7 +36,7 @@ Place = tuple[int, int]
 
 @dataclass(slots=True)
 class Known:
-    """The verdict of the unchanged kernel."""
+    """Measurements of the unchanged kernel."""
 
     seconds: dict[Place, float] = field(default_factory=dict)
     """Processor time of each case."""
