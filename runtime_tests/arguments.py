@@ -41,9 +41,12 @@ def read_kept(path: Path) -> Any:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise UsageError(
-            "this file of an earlier run cannot be read", where=str(path), expected="JSON", found=str(error),
+            "this file of an earlier run cannot be read",
+            where=str(path),
+            expected="JSON",
+            found=str(error),
             next_step="name another one",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def ends_in_words(main: Callable[P, int]) -> Callable[P, int]:

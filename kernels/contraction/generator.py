@@ -104,9 +104,11 @@ def generate(request: Request) -> Generated:
     contraction = read(request.program)
     if reason or isinstance(contraction, str):
         raise PayloadError(
-            "the contraction generator cannot do this dispatch", where=request.substitution.dispatch.name,
-            expected="a sum of products of f32 or integers", found=reason,
-        )  # fmt: skip
+            "the contraction generator cannot do this dispatch",
+            where=request.substitution.dispatch.name,
+            expected="a sum of products of f32 or integers",
+            found=reason,
+        )
     tiling = choose(contraction, request.substitution.dispatch.target)
     space = Space(request, contraction, tiling)
     _workgroup(space)
@@ -213,9 +215,16 @@ def _panels(
 
 
 def _panel(
-    space: Space, base: Position, slots: Sequence[Slot], buffers: Buffers, start: ir.Value, count: ir.Value,
-    first: ir.Value, rows: ir.Value, once: bool,
-) -> None:  # fmt: skip
+    space: Space,
+    base: Position,
+    slots: Sequence[Slot],
+    buffers: Buffers,
+    start: ir.Value,
+    count: ir.Value,
+    first: ir.Value,
+    rows: ir.Value,
+    once: bool,
+) -> None:
     """Adds one panel's part to the sums of all rows."""
     tiling, function, builder = space.tiling, space.function, space.builder
     panel, sums = buffers.panel, buffers.sums

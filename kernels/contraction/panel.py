@@ -96,9 +96,12 @@ def _whole_blocks(space: Space, count: ir.Value) -> ir.Value:
 
 
 def _each_word(
-    space: Space, start: ir.Value, done: ir.Value, count: ir.Value,
+    space: Space,
+    start: ir.Value,
+    done: ir.Value,
+    count: ir.Value,
     store: Callable[[ir.Value, Sequence[Position]], None],
-) -> None:  # fmt: skip
+) -> None:
     """Calls `store` in a loop over the words from depth `done` on: with a word's number and its depths' positions."""
     builder, depths = space.builder, space.arithmetic.depths
 
@@ -171,8 +174,9 @@ def transpose(builder: ir.IRBuilder, block: Sequence[ir.Value]) -> list[ir.Value
             first = [n if not n & distance else n - distance + lanes for n in range(lanes)]
             second = [n + distance if not n & distance else n + lanes for n in range(lanes)]
             rows[at], rows[at + distance] = (
-                builder.shuffle_vector(low, high, _mask(first)), builder.shuffle_vector(low, high, _mask(second))
-            )  # fmt: skip
+                builder.shuffle_vector(low, high, _mask(first)),
+                builder.shuffle_vector(low, high, _mask(second)),
+            )
         distance *= 2
     return rows
 

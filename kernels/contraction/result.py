@@ -49,9 +49,16 @@ def _can_mask(space: Space) -> bool:
 
 
 def _rows(
-    space: Space, sums: ir.Value, base: Position, slot: Slot, column: ir.Value, first: ir.Value, rows: ir.Value,
-    lanes: int | None = -1, valid: ir.Value | None = None,
-) -> None:  # fmt: skip
+    space: Space,
+    sums: ir.Value,
+    base: Position,
+    slot: Slot,
+    column: ir.Value,
+    first: ir.Value,
+    rows: ir.Value,
+    lanes: int | None = -1,
+    valid: ir.Value | None = None,
+) -> None:
     """All rows of one vector of columns, or, with `lanes` None, of one column; `valid`: lanes if not all."""
     lanes = space.tiling.lanes if lanes == -1 else lanes
     with space.function.loop(0, rows) as loop:

@@ -122,9 +122,13 @@ class Space:
         return Slot(position={**self.split(row, outer), **stack, axis: start}, valid=valid)
 
     def factor(
-        self, which: int, pointers: Sequence[ir.Value], axis: Axis | None, valid: ir.Value | None = None,
+        self,
+        which: int,
+        pointers: Sequence[ir.Value],
+        axis: Axis | None,
+        valid: ir.Value | None = None,
         vectors: int = 1,
-    ) -> ir.Value:  # fmt: skip
+    ) -> ir.Value:
         """A factor's values at `pointers` (one per read): `vectors` vectors along `axis`, or one value without it."""
         factor, graph = self.contraction.factors[which], self.graphs[which]
         lanes = self.tiling.lanes * vectors if axis else None

@@ -21,9 +21,13 @@ Sums = list[ir.Value]
 
 
 def packed_tile(
-    space: Space, panel: ir.Value, rows: Sequence[Sequence[ir.Value]], table: Sequence[ir.Value], count: ir.Value,
+    space: Space,
+    panel: ir.Value,
+    rows: Sequence[Sequence[ir.Value]],
+    table: Sequence[ir.Value],
+    count: ir.Value,
     sums: Sums,
-) -> Sums:  # fmt: skip
+) -> Sums:
     """Adds `count` depths of a panel: one load per vector of columns, one broadcast per row.
 
     `rows`: pointers of the broadcast factor; `table`: see `depth_offset`.

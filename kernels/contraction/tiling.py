@@ -164,9 +164,13 @@ def _roles(c: Contraction, axis: Axis, vector: int) -> Roles:
     mode = _mode(c, axis, vector, rows, depth)
     followed = c.factors[1 - vector if mode == "packed" else vector].addresses[0]
     return Roles(
-        mode=mode, vector=vector, batch=_outermost_first(batch, written), rows=_outermost_first(rows, written),
-        columns=(*_outermost_first(columns, written), axis), depth=_outermost_first(depth, followed),
-    )  # fmt: skip
+        mode=mode,
+        vector=vector,
+        batch=_outermost_first(batch, written),
+        rows=_outermost_first(rows, written),
+        columns=(*_outermost_first(columns, written), axis),
+        depth=_outermost_first(depth, followed),
+    )
 
 
 def _cost(c: Contraction, roles: Roles, lanes: int, count: int) -> float:
@@ -279,11 +283,22 @@ def _shape(roles: Roles, lanes: int, count: int, arithmetic: Arithmetic) -> Tili
     tiles = _tiles_per_group(guess(row_count), row_block, guess(depth), vectors * lanes, tile_count, batch)
     work = max(1, min(guess(row_count), row_block) * guess(depth) * tiles * vectors * lanes)
     return Tiling(
-        mode=roles.mode, vector=roles.vector, batch=roles.batch, rows=roles.rows, columns=roles.columns,
-        depth=roles.depth, lanes=lanes, row_tile=row_tile, vectors=vectors, row_block=row_block, depth_panel=panel,
-        tiles=tiles, batch_block=max(1, min(FEWEST_MACS // work, batch // 4)), arithmetic=arithmetic,
+        mode=roles.mode,
+        vector=roles.vector,
+        batch=roles.batch,
+        rows=roles.rows,
+        columns=roles.columns,
+        depth=roles.depth,
+        lanes=lanes,
+        row_tile=row_tile,
+        vectors=vectors,
+        row_block=row_block,
+        depth_panel=panel,
+        tiles=tiles,
+        batch_block=max(1, min(FEWEST_MACS // work, batch // 4)),
+        arithmetic=arithmetic,
         stacked=height > 0,
-    )  # fmt: skip
+    )
 
 
 def _stack(columns: tuple[Axis, ...], row_tile: int, unrolled: int) -> int:

@@ -211,9 +211,11 @@ def _result(core: Nest, nest: Nest) -> Result | str:
         for at, r in enumerate(nest.reads)
     )
     return Result(
-        nest=nest, loops=tuple(loops[at] for at in range(len(nest.sizes))), reads=reads,
+        nest=nest,
+        loops=tuple(loops[at] for at in range(len(nest.sizes))),
+        reads=reads,
         writes=tuple(linearize(w.view, w.access, loops) for w in nest.writes),
-    )  # fmt: skip
+    )
 
 
 def _uses_lower_half(result: Result) -> bool:

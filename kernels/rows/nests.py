@@ -225,9 +225,14 @@ def _flatten(
 
 
 def _read(
-    read: Read, loops: int, axes: tuple[int, ...], rows: set[int], owners: dict[int, tuple[Nest, tuple[int, ...]]], *,
+    read: Read,
+    loops: int,
+    axes: tuple[int, ...],
+    rows: set[int],
+    owners: dict[int, tuple[Nest, tuple[int, ...]]],
+    *,
     gathered: bool,
-) -> Access:  # fmt: skip
+) -> Access:
     if isinstance(read.source, View):
         if gathered:
             return Access(view=read.source, temporary=-1, base=0, strides=(), element=read.type.element, gathered=True)
@@ -270,9 +275,11 @@ def _merge(nest: FlatNest, kept: set[int], allowed: object) -> FlatNest:
     accesses = [a for a in (*nest.writes, *nest.reads) if not a.gathered]
     for outer in free:
         for inner in free:
-            if inner != outer and accesses and all(
-                a.strides[outer] == mul(a.strides[inner], nest.sizes[inner]) for a in accesses
-            ):  # fmt: skip
+            if (
+                inner != outer
+                and accesses
+                and all(a.strides[outer] == mul(a.strides[inner], nest.sizes[inner]) for a in accesses)
+            ):
                 return _merge(_without(nest, outer, inner), kept, allowed)
     return nest
 

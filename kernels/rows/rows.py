@@ -84,10 +84,13 @@ class RowEmitter:
         return tuple(sorted(set(several[0]) | set(several[1]), reverse=True))
 
     def _staged(
-        self, start: ir.Value, stop: ir.Value, widths: Sequence[int],
+        self,
+        start: ir.Value,
+        stop: ir.Value,
+        widths: Sequence[int],
         body: Callable[[int, ir.Value, tuple[ir.Value, ...]], tuple[ir.Value, ...]],
         carried: dict[int, tuple[ir.Value, ...]],
-    ) -> dict[int, tuple[ir.Value, ...]]:  # fmt: skip
+    ) -> dict[int, tuple[ir.Value, ...]]:
         """A loop from start to stop by the widest lane count, its rest by the next, and so on; values per width."""
         builder, results, current = self.builder, dict(carried), start
         for position, width in enumerate(widths):
@@ -204,9 +207,14 @@ class RowEmitter:
         return loop.results
 
     def _reduce_in_lanes(
-        self, point: Point, loops: Sequence[int], lane: int, widths: Sequence[int], combiner: Combiner,
+        self,
+        point: Point,
+        loops: Sequence[int],
+        lane: int,
+        widths: Sequence[int],
+        combiner: Combiner,
         carried: tuple[ir.Value, ...],
-    ) -> tuple[ir.Value, ...]:  # fmt: skip
+    ) -> tuple[ir.Value, ...]:
         if loops:
             with self.kernel.loop(0, self.kernel.index(point.nest.sizes[loops[0]]), 1, carried) as loop:
                 inside = replace(point, at={**point.at, loops[0]: loop.index})

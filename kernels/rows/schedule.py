@@ -57,9 +57,12 @@ def plan(group: Group, hardware: Hardware) -> Schedule:
         wanted = 1 << (wanted.bit_length() - 1)
         block = wanted if not isinstance(size, int) or size > wanted else size
     return Schedule(
-        lane_row=lane, tasks=tasks, inner=tuple(at for at in others if at not in tasks), block=block,
+        lane_row=lane,
+        tasks=tasks,
+        inner=tuple(at for at in others if at not in tasks),
+        block=block,
         work=mul(product(group.sizes), per_lane),
-    )  # fmt: skip
+    )
 
 
 def _tiled(group: Group, lane: int, across: int) -> Schedule:
@@ -68,10 +71,12 @@ def _tiled(group: Group, lane: int, across: int) -> Schedule:
     tile = max(1, 64 // max(size_of(a.element) for n in group.stores for a in n.writes))
     size = group.sizes[lane]
     return Schedule(
-        lane_row=lane, tasks=others, inner=(across,),
+        lane_row=lane,
+        tasks=others,
+        inner=(across,),
         block=tile if not isinstance(size, int) or size > tile else size,
         work=mul(mul(product(group.sizes), _per_row(group)), 4),
-    )  # fmt: skip
+    )
 
 
 def _crossing(group: Group, lane: int | None) -> int | None:
@@ -200,8 +205,9 @@ def _lane_row(group: Group, hardware: Hardware) -> int | None:
 def _contiguous(nest: FlatNest, loops: list[int], least: int) -> int | None:
     """A loop of at least this size along which a read of memory is contiguous."""
     found = [
-        k for k in loops
+        k
+        for k in loops
         if any(r.view is not None and not r.gathered and r.strides[k] == 1 for r in nest.reads)
         and not (isinstance(size := nest.sizes[k], int) and size < least)
-    ]  # fmt: skip
+    ]
     return max(found, key=lambda k: score(nest, k)) if found else None

@@ -72,16 +72,25 @@ def _statistics(core: Named, fresh: int) -> tuple[list[Nest], Quotient]:
     graph = GraphBuilder()
     value = _widened(graph, graph.add("read", element, (), 0), element, wide)
     maximum = Nest(
-        sizes=tuple(shape[d] for d in loops), kinds=kinds,
+        sizes=tuple(shape[d] for d in loops),
+        kinds=kinds,
         reads=(replace(source, access=by_loop),),
-        expr=graph.graph((value,)), combiner="arith.maximumf", init=float("-inf"), target=at_row, temporary=fresh,
+        expr=graph.graph((value,)),
+        combiner="arith.maximumf",
+        init=float("-inf"),
+        target=at_row,
+        temporary=fresh,
         type=statistic,
-    )  # fmt: skip
+    )
     read_max = Read(source=fresh, access=at_row, type=statistic)
     total = replace(
-        maximum, reads=(*maximum.reads, read_max), expr=_exponential(element, wide), combiner="arith.addf", init=0.0,
+        maximum,
+        reads=(*maximum.reads, read_max),
+        expr=_exponential(element, wide),
+        combiner="arith.addf",
+        init=0.0,
         temporary=fresh + 1,
-    )  # fmt: skip
+    )
     by_row = tuple(Linear(terms=((d, 1),)) for d in rows)
     of_max, of_sum = (Read(source=t, access=by_row, type=statistic) for t in (fresh, fresh + 1))
     if not _row_fits(source, dimension, shape[dimension]):

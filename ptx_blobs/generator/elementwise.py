@@ -16,17 +16,27 @@ The canonical ABI: pointers x and y, then the axis N."""
 
 def elementwise() -> str:
     """The text."""
-    body = "\n".join([
-        ".reg .pred beyond;\n.reg .b32 i, count, thread;\n.reg .b64 source, result, offset;\n.reg .f32 x;\n",
-        f"mov.u32 thread, %tid.x;\nmov.u32 i, %ctaid.x;\nmad.lo.u32 i, i, {THREADS}, thread;",
-        "ld.param.u32 count, [N];\nsetp.ge.u32 beyond, i, count;\n@beyond bra done;",
-        "ld.param.u64 source, [x_base];\nld.param.u64 result, [y_base];\nmul.wide.u32 offset, i, 4;",
-        "add.u64 source, source, offset;\nadd.u64 result, result, offset;",
-        slot("load x[i]"), "ld.global.f32 x, [source];",
-        slot("store y[i]"), "st.global.f32 [result], x;",
-        "done:", "ret;",
-    ])  # fmt: skip
+    body = "\n".join(
+        [
+            ".reg .pred beyond;\n.reg .b32 i, count, thread;\n.reg .b64 source, result, offset;\n.reg .f32 x;\n",
+            f"mov.u32 thread, %tid.x;\nmov.u32 i, %ctaid.x;\nmad.lo.u32 i, i, {THREADS}, thread;",
+            "ld.param.u32 count, [N];\nsetp.ge.u32 beyond, i, count;\n@beyond bra done;",
+            "ld.param.u64 source, [x_base];\nld.param.u64 result, [y_base];\nmul.wide.u32 offset, i, 4;",
+            "add.u64 source, source, offset;\nadd.u64 result, result, offset;",
+            slot("load x[i]"),
+            "ld.global.f32 x, [source];",
+            slot("store y[i]"),
+            "st.global.f32 [result], x;",
+            "done:",
+            "ret;",
+        ]
+    )
     return module(
-        _COMMENT, version="7.0", target="sm_80", entry="elementwise", threads=THREADS, body=body,
+        _COMMENT,
+        version="7.0",
+        target="sm_80",
+        entry="elementwise",
+        threads=THREADS,
+        body=body,
         parameters=("u64 x_base", "u64 y_base", "u32 N"),
-    )  # fmt: skip
+    )

@@ -48,7 +48,9 @@ def index() -> str:
         module = parse(text, name=str(path))
         (entry,) = module.entries
         found[path.parent.name] = {
-            "entry": entry.name, "target": module.target, "isa": "{}.{}".format(*module.version),
+            "entry": entry.name,
+            "target": module.target,
+            "isa": "{}.{}".format(*module.version),
             "sha256": hashlib.sha256(text.encode()).hexdigest(),
-        }  # fmt: skip
+        }
     return json.dumps(found, indent=2) + "\n"

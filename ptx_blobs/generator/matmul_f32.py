@@ -79,34 +79,38 @@ def _step(register: str, name: str, number: int, elements: int) -> str:
 
 
 def _start() -> str:
-    return "\n".join([
-        "mov.u32 thread, %tid.x;",
-        "mov.u32 batch, %ctaid.z;",
-        f"mov.u32 m0, %ctaid.x;\nshl.b32 m0, m0, {TILE.bit_length() - 1};          // the block's first row and column",
-        f"mov.u32 n0, %ctaid.y;\nshl.b32 n0, n0, {TILE.bit_length() - 1};",
-        "ld.param.u32 rows, [M];\nld.param.u32 depth, [K];\nld.param.u32 columns, [N];",
-        "\n// what this thread fetches of A",
-        "and.b32 i, thread, 15;\nshr.u32 at_m, thread, 4;",
-        "mov.u32 base, tiles;",
-        f"mad.lo.u32 put_a, i, {ROW}, base;\nmad.lo.u32 put_a, at_m, 4, put_a;",
-        "add.u32 at_m, at_m, m0;",
-        "setp.lt.u32 in_row0, at_m, rows;",
-        *(f"add.u32 at_n, at_m, {16 * q};\nsetp.lt.u32 in_row{q}, at_n, rows;" for q in range(1, 4)),
-        address("source_a", "a", ("batch", "at_m", "i")),
-        _step("jump_a", "a", 1, 16), _step("step_a", "a", 2, DEPTH),
-        "\n// what it fetches of B",
-        "and.b32 at_n, thread, 63;\nshr.u32 j, thread, 6;",
-        f"mad.lo.u32 put_b, j, {ROW}, base;\nmad.lo.u32 put_b, at_n, 4, put_b;",
-        "add.u32 at_n, at_n, n0;\nsetp.lt.u32 in_column, at_n, columns;",
-        address("source_b", "b", ("batch", "j", "at_n")),
-        _step("jump_b", "b", 1, 4), _step("step_b", "b", 1, DEPTH),
-        "\n// what it computes: rows at_m to at_m + 3, columns at_n to at_n + 3",
-        "shr.u32 at_m, thread, 4;\nand.b32 at_n, thread, 15;",
-        "mad.lo.u32 get_a, at_m, 16, base;\nmad.lo.u32 get_b, at_n, 16, base;",
-        "shl.b32 at_m, at_m, 2;\nadd.u32 at_m, at_m, m0;",
-        "shl.b32 at_n, at_n, 2;\nadd.u32 at_n, at_n, n0;",
-        *(f"mov.f32 sum{s}, 0f00000000;" for s in range(16)),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "mov.u32 thread, %tid.x;",
+            "mov.u32 batch, %ctaid.z;",
+            f"mov.u32 m0, %ctaid.x;\nshl.b32 m0, m0, {TILE.bit_length() - 1};          // the block's first row and column",  # noqa: E501
+            f"mov.u32 n0, %ctaid.y;\nshl.b32 n0, n0, {TILE.bit_length() - 1};",
+            "ld.param.u32 rows, [M];\nld.param.u32 depth, [K];\nld.param.u32 columns, [N];",
+            "\n// what this thread fetches of A",
+            "and.b32 i, thread, 15;\nshr.u32 at_m, thread, 4;",
+            "mov.u32 base, tiles;",
+            f"mad.lo.u32 put_a, i, {ROW}, base;\nmad.lo.u32 put_a, at_m, 4, put_a;",
+            "add.u32 at_m, at_m, m0;",
+            "setp.lt.u32 in_row0, at_m, rows;",
+            *(f"add.u32 at_n, at_m, {16 * q};\nsetp.lt.u32 in_row{q}, at_n, rows;" for q in range(1, 4)),
+            address("source_a", "a", ("batch", "at_m", "i")),
+            _step("jump_a", "a", 1, 16),
+            _step("step_a", "a", 2, DEPTH),
+            "\n// what it fetches of B",
+            "and.b32 at_n, thread, 63;\nshr.u32 j, thread, 6;",
+            f"mad.lo.u32 put_b, j, {ROW}, base;\nmad.lo.u32 put_b, at_n, 4, put_b;",
+            "add.u32 at_n, at_n, n0;\nsetp.lt.u32 in_column, at_n, columns;",
+            address("source_b", "b", ("batch", "j", "at_n")),
+            _step("jump_b", "b", 1, 4),
+            _step("step_b", "b", 1, DEPTH),
+            "\n// what it computes: rows at_m to at_m + 3, columns at_n to at_n + 3",
+            "shr.u32 at_m, thread, 4;\nand.b32 at_n, thread, 15;",
+            "mad.lo.u32 get_a, at_m, 16, base;\nmad.lo.u32 get_b, at_n, 16, base;",
+            "shl.b32 at_m, at_m, 2;\nadd.u32 at_m, at_m, m0;",
+            "shl.b32 at_n, at_n, 2;\nadd.u32 at_n, at_n, n0;",
+            *(f"mov.f32 sum{s}, 0f00000000;" for s in range(16)),
+        ]
+    )
 
 
 def _write() -> str:
@@ -128,21 +132,32 @@ def _write() -> str:
 
 def matmul() -> str:
     """The whole text."""
-    body = "\n".join([
-        _REGISTERS.format(bytes=2 * B_TILE), _start(),
-        "\nmov.u32 k, 0;", _loads(), "next:",
-        *(f"st.shared.f32 [put_a + {64 * q}], next_a{q};" for q in range(4)),
-        *(f"st.shared.f32 [put_b + {B_TILE + 4 * q * ROW}], next_b{q};" for q in range(4)),
-        "bar.sync 0;                              // the tiles are there",
-        f"add.u32 k, k, {DEPTH};",
-        _loads(),
-        _products().replace("[get_b + ", f"[get_b + {B_TILE} + "),
-        "bar.sync 0;                              // nobody reads the tiles any more",
-        "setp.lt.u32 more, k, depth;\n@more bra next;\n",
-        _write(), "ret;",
-    ])  # fmt: skip
+    body = "\n".join(
+        [
+            _REGISTERS.format(bytes=2 * B_TILE),
+            _start(),
+            "\nmov.u32 k, 0;",
+            _loads(),
+            "next:",
+            *(f"st.shared.f32 [put_a + {64 * q}], next_a{q};" for q in range(4)),
+            *(f"st.shared.f32 [put_b + {B_TILE + 4 * q * ROW}], next_b{q};" for q in range(4)),
+            "bar.sync 0;                              // the tiles are there",
+            f"add.u32 k, k, {DEPTH};",
+            _loads(),
+            _products().replace("[get_b + ", f"[get_b + {B_TILE} + "),
+            "bar.sync 0;                              // nobody reads the tiles any more",
+            "setp.lt.u32 more, k, depth;\n@more bra next;\n",
+            _write(),
+            "ret;",
+        ]
+    )
     strides = [f"u64 stride_{name}_{d}" for name in "abc" for d in range(3)]
     return module(
-        _COMMENT, version="7.0", target="sm_80", entry="matmul_f32", threads=THREADS, body=body,
+        _COMMENT,
+        version="7.0",
+        target="sm_80",
+        entry="matmul_f32",
+        threads=THREADS,
+        body=body,
         parameters=("u64 a_base", "u64 b_base", "u64 c_base", "u32 B", "u32 M", "u32 K", "u32 N", *strides),
-    )  # fmt: skip
+    )

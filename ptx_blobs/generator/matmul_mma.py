@@ -224,22 +224,38 @@ def _write(half: Half, narrow: bool) -> str:
 
 def matmul(half: Half, *, narrow: bool) -> str:
     """The text for one type of a and b. `narrow`: c is of that type too, else f32."""
-    body = "\n".join([
-        _REGISTERS, _START, *(f"mov.f32 sum{s}, 0f00000000;" for s in range(64)),
-        "mov.u32 put, base;\nmov.u32 get, base;\nmov.u32 k, 0;",
-        "\n// the first two stages", _copy(), _copy(), "next:",
-        "setp.ge.u32 more, k, depth;\n@more bra write;",
-        "cp.async.wait_group 1;                   // all groups but the newest have landed: this stage is there,",
-        "bar.sync 0;                              // everyone's part of it, and everyone is done with the one before",
-        _copy(), _products(half), *_turn("get"), f"add.u32 k, k, {DEPTH};\nbra next;\n", "write:",
-        "cp.async.wait_all;                       // zeros from beyond K that nobody reads",
-        _write(half, narrow), "ret;",
-    ])  # fmt: skip
+    body = "\n".join(
+        [
+            _REGISTERS,
+            _START,
+            *(f"mov.f32 sum{s}, 0f00000000;" for s in range(64)),
+            "mov.u32 put, base;\nmov.u32 get, base;\nmov.u32 k, 0;",
+            "\n// the first two stages",
+            _copy(),
+            _copy(),
+            "next:",
+            "setp.ge.u32 more, k, depth;\n@more bra write;",
+            "cp.async.wait_group 1;                   // all groups but the newest have landed: this stage is there,",
+            "bar.sync 0;                              // everyone's part of it, and everyone is done with the one before",  # noqa: E501
+            _copy(),
+            _products(half),
+            *_turn("get"),
+            f"add.u32 k, k, {DEPTH};\nbra next;\n",
+            "write:",
+            "cp.async.wait_all;                       // zeros from beyond K that nobody reads",
+            _write(half, narrow),
+            "ret;",
+        ]
+    )
     return module(
-        _COMMENT.format(half=half, result=half if narrow else "f32"), version="7.0", target="sm_80",
-        entry=f"matmul_{half}_{half if narrow else 'f32'}", threads=THREADS, body=body,
+        _COMMENT.format(half=half, result=half if narrow else "f32"),
+        version="7.0",
+        target="sm_80",
+        entry=f"matmul_{half}_{half if narrow else 'f32'}",
+        threads=THREADS,
+        body=body,
         parameters=(
             *(f"u64 .ptr .global .align 16 {name}_base" for name in "abc"),
             *(f"u32 {axis}" for axis in "BMKN"),
         ),
-    )  # fmt: skip
+    )

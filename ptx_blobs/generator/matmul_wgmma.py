@@ -204,23 +204,38 @@ def _write(half: Half, narrow: bool) -> str:
 
 def matmul(half: Half, *, narrow: bool) -> str:
     """The text for one type of a and b. `narrow`: c is of that type too, else f32."""
-    body = "\n".join([
-        _REGISTERS.replace(", pair;", ", pair;" if narrow else ";"), _START,
-        *(f"mov.f32 sum{s}, 0f00000000;" for s in range(64)),
-        "mov.u32 put, base;\nmov.u32 get, base;\nmov.u32 k, 0;",
-        "\n// the first stage", _copy(), "next:", "setp.ge.u32 done, k, depth;\n@done bra write;",
-        "cp.async.wait_group 0;                   // this step's stage has landed, as far as this thread copied it,",
-        "fence.proxy.async;                       // and may be read by wgmma, which is of the async proxy;",
-        "bar.sync 0;                              // so it is for everyone, and everyone is done with the other stage",
-        _copy(), _products(half), *_other("get"), f"add.u32 k, k, {DEPTH};\nbra next;\n", "write:",
-        "cp.async.wait_all;                       // zeros from beyond K that nobody reads",
-        _write(half, narrow), "ret;",
-    ])  # fmt: skip
+    body = "\n".join(
+        [
+            _REGISTERS.replace(", pair;", ", pair;" if narrow else ";"),
+            _START,
+            *(f"mov.f32 sum{s}, 0f00000000;" for s in range(64)),
+            "mov.u32 put, base;\nmov.u32 get, base;\nmov.u32 k, 0;",
+            "\n// the first stage",
+            _copy(),
+            "next:",
+            "setp.ge.u32 done, k, depth;\n@done bra write;",
+            "cp.async.wait_group 0;                   // this step's stage has landed, as far as this thread copied it,",  # noqa: E501
+            "fence.proxy.async;                       // and may be read by wgmma, which is of the async proxy;",
+            "bar.sync 0;                              // so it is for everyone, and everyone is done with the other stage",  # noqa: E501
+            _copy(),
+            _products(half),
+            *_other("get"),
+            f"add.u32 k, k, {DEPTH};\nbra next;\n",
+            "write:",
+            "cp.async.wait_all;                       // zeros from beyond K that nobody reads",
+            _write(half, narrow),
+            "ret;",
+        ]
+    )
     return module(
-        _COMMENT.format(half=half, result=half if narrow else "f32"), version="8.0", target="sm_90a",
-        entry=f"matmul_{half}_{half if narrow else 'f32'}_sm90a", threads=THREADS, body=body,
+        _COMMENT.format(half=half, result=half if narrow else "f32"),
+        version="8.0",
+        target="sm_90a",
+        entry=f"matmul_{half}_{half if narrow else 'f32'}_sm90a",
+        threads=THREADS,
+        body=body,
         parameters=(
             *(f"u64 .ptr .global .align 16 {name}_base" for name in "abc"),
             *(f"u32 {axis}" for axis in "BMKN"),
         ),
-    )  # fmt: skip
+    )

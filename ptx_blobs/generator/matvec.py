@@ -26,34 +26,45 @@ _REGISTERS = f""".reg .pred inside, more, first;
 
 def matvec() -> str:
     """The text."""
-    body = "\n".join([
-        _REGISTERS,
-        "mov.u32 thread, %tid.x;\nand.b32 lane, thread, 31;\nshr.u32 warp, thread, 5;",
-        "mov.u32 column, %ctaid.x;\nmad.lo.u32 column, column, 32, lane;",
-        "mov.u32 row, %ctaid.y;\nmov.u32 batch, %ctaid.z;",
-        "ld.param.u32 depth, [K];\nld.param.u32 columns, [N];",
-        "setp.lt.u32 inside, column, columns;",
-        address("source_a", "a", ("batch", "row", "warp")), address("source_b", "b", ("batch", "warp", "column")),
-        f"ld.param.u64 step_a, [stride_a_2];\nmul.lo.u64 step_a, step_a, {4 * WARPS};",
-        f"ld.param.u64 step_b, [stride_b_1];\nmul.lo.u64 step_b, step_b, {4 * WARPS};",
-        "\nmov.f32 sum, 0f00000000;\nmov.u32 k, warp;\nmov.f32 y, 0f00000000;",
-        "next:",
-        "setp.lt.u32 more, k, depth;\n@!more bra summed;",
-        "ld.global.f32 x, [source_a];",
-        "@inside ld.global.f32 y, [source_b];     // beyond the last column it stays 0",
-        "fma.rn.f32 sum, x, y, sum;",
-        f"add.u64 source_a, source_a, step_a;\nadd.u64 source_b, source_b, step_b;\nadd.u32 k, k, {WARPS};",
-        "bra next;", "summed:",
-        "mov.u32 put, sums;\nmad.lo.u32 put, thread, 4, put;",
-        "st.shared.f32 [put], sum;\nbar.sync 0;",
-        "setp.eq.u32 first, warp, 0;\n@!first bra done;",
-        *(f"ld.shared.f32 x, [put + {128 * w}];\nadd.f32 sum, sum, x;" for w in range(1, WARPS)),
-        address("result", "c", ("batch", "row", "column")),
-        slot("store c[batch, row, column]"), "@inside st.global.f32 [result], sum;",
-        "done:", "ret;",
-    ])  # fmt: skip
+    body = "\n".join(
+        [
+            _REGISTERS,
+            "mov.u32 thread, %tid.x;\nand.b32 lane, thread, 31;\nshr.u32 warp, thread, 5;",
+            "mov.u32 column, %ctaid.x;\nmad.lo.u32 column, column, 32, lane;",
+            "mov.u32 row, %ctaid.y;\nmov.u32 batch, %ctaid.z;",
+            "ld.param.u32 depth, [K];\nld.param.u32 columns, [N];",
+            "setp.lt.u32 inside, column, columns;",
+            address("source_a", "a", ("batch", "row", "warp")),
+            address("source_b", "b", ("batch", "warp", "column")),
+            f"ld.param.u64 step_a, [stride_a_2];\nmul.lo.u64 step_a, step_a, {4 * WARPS};",
+            f"ld.param.u64 step_b, [stride_b_1];\nmul.lo.u64 step_b, step_b, {4 * WARPS};",
+            "\nmov.f32 sum, 0f00000000;\nmov.u32 k, warp;\nmov.f32 y, 0f00000000;",
+            "next:",
+            "setp.lt.u32 more, k, depth;\n@!more bra summed;",
+            "ld.global.f32 x, [source_a];",
+            "@inside ld.global.f32 y, [source_b];     // beyond the last column it stays 0",
+            "fma.rn.f32 sum, x, y, sum;",
+            f"add.u64 source_a, source_a, step_a;\nadd.u64 source_b, source_b, step_b;\nadd.u32 k, k, {WARPS};",
+            "bra next;",
+            "summed:",
+            "mov.u32 put, sums;\nmad.lo.u32 put, thread, 4, put;",
+            "st.shared.f32 [put], sum;\nbar.sync 0;",
+            "setp.eq.u32 first, warp, 0;\n@!first bra done;",
+            *(f"ld.shared.f32 x, [put + {128 * w}];\nadd.f32 sum, sum, x;" for w in range(1, WARPS)),
+            address("result", "c", ("batch", "row", "column")),
+            slot("store c[batch, row, column]"),
+            "@inside st.global.f32 [result], sum;",
+            "done:",
+            "ret;",
+        ]
+    )
     strides = [f"u64 stride_{name}_{d}" for name in "abc" for d in range(3)]
     return module(
-        _COMMENT, version="7.0", target="sm_80", entry="matvec_f32", threads=THREADS, body=body,
+        _COMMENT,
+        version="7.0",
+        target="sm_80",
+        entry="matvec_f32",
+        threads=THREADS,
+        body=body,
         parameters=("u64 a_base", "u64 b_base", "u64 c_base", "u32 B", "u32 M", "u32 K", "u32 N", *strides),
-    )  # fmt: skip
+    )

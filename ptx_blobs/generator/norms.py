@@ -25,12 +25,19 @@ rsqrt.approx.f32 root, sum;"""
 
 
 def _body(parameters: str, steps: list[str]) -> str:
-    return "\n".join([
-        ROW_REGISTERS.format(shared=32), ".reg .b64 weights, biases;\n.reg .f32 sum, mean, root, count, w, b, added;\n",
-        ROW_START, "ld.param.u64 weights, [w_base];\nld.param.f32 added, [epsilon];", parameters,
-        "cvt.rn.f32.u32 count, columns;", "mov.f32 sum, 0f00000000;", *steps,
-        "ret;",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            ROW_REGISTERS.format(shared=32),
+            ".reg .b64 weights, biases;\n.reg .f32 sum, mean, root, count, w, b, added;\n",
+            ROW_START,
+            "ld.param.u64 weights, [w_base];\nld.param.f32 added, [epsilon];",
+            parameters,
+            "cvt.rn.f32.u32 count, columns;",
+            "mov.f32 sum, 0f00000000;",
+            *steps,
+            "ret;",
+        ]
+    )
 
 
 def rms_norm() -> str:
@@ -41,15 +48,20 @@ def rms_norm() -> str:
         "\n" + _ROOT,
         over_row(
             _LOAD + "add.u64 at, weights, offset;\nld.global.f32 w, [at];\nmul.f32 x, x, root;\nmul.f32 x, x, w;\n"
-            "add.u64 at, result, offset;\nst.global.f32 [at], x;", label="write",
+            "add.u64 at, result, offset;\nst.global.f32 [at], x;",
+            label="write",
         ),
-    ]  # fmt: skip
+    ]
     comment = _RMS + "\n" + _SHARED.format(passes="twice", pointers="x, w, y")
     return module(
-        comment, version="7.0", target="sm_80", entry="rms_norm", threads=THREADS,
+        comment,
+        version="7.0",
+        target="sm_80",
+        entry="rms_norm",
+        threads=THREADS,
         body=_body("", steps),
         parameters=("u64 x_base", "u64 w_base", "u64 y_base", "u32 R", "u32 C", "f32 epsilon"),
-    )  # fmt: skip
+    )
 
 
 def layer_norm() -> str:
@@ -64,15 +76,20 @@ def layer_norm() -> str:
         over_row(
             _LOAD + "sub.f32 x, x, mean;\nadd.u64 at, weights, offset;\nld.global.f32 w, [at];\n"
             "add.u64 at, biases, offset;\nld.global.f32 b, [at];\nmul.f32 x, x, root;\nmul.f32 x, x, w;\n"
-            "add.f32 x, x, b;\nadd.u64 at, result, offset;\nst.global.f32 [at], x;", label="write",
+            "add.f32 x, x, b;\nadd.u64 at, result, offset;\nst.global.f32 [at], x;",
+            label="write",
         ),
-    ]  # fmt: skip
+    ]
     comment = _LAYER + "\n" + _SHARED.format(passes="three times", pointers="x, w, b, y")
     return module(
-        comment, version="7.0", target="sm_80", entry="layer_norm", threads=THREADS,
+        comment,
+        version="7.0",
+        target="sm_80",
+        entry="layer_norm",
+        threads=THREADS,
         body=_body("ld.param.u64 biases, [b_base];", steps),
         parameters=("u64 x_base", "u64 w_base", "u64 b_base", "u64 y_base", "u32 R", "u32 C", "f32 epsilon"),
-    )  # fmt: skip
+    )
 
 
 _MAPS = """#row = affine_map<(r, c) -> (r)>

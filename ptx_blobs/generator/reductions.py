@@ -22,17 +22,27 @@ def reduction(kind: Literal["sum", "max"]) -> str:
     """The text."""
     operation, start = ("add", "0f00000000") if kind == "sum" else ("max.NaN", "0fFF800000")
     load = f"add.u64 at, source, offset;\n{slot('load x[row, c]')}\nld.global.f32 x, [at];\n"
-    body = "\n".join([
-        ROW_REGISTERS.format(shared=16), ".reg .f32 total;\n.reg .pred first;\n", ROW_START,
-        "setp.eq.u32 first, thread, 0;",
-        f"mov.f32 total, {start};",
-        over_row(f"{load}{operation}.f32 total, total, x;", label="reduce"),
-        over_block(operation, "total", part=0),
-        "\nld.param.u64 result, [y_base];\nmul.wide.u32 start, row, 4;\nadd.u64 result, result, start;",
-        slot(f"store y[row] by thread of {THREADS}"), "@first st.global.f32 [result], total;",
-        "ret;",
-    ])  # fmt: skip
+    body = "\n".join(
+        [
+            ROW_REGISTERS.format(shared=16),
+            ".reg .f32 total;\n.reg .pred first;\n",
+            ROW_START,
+            "setp.eq.u32 first, thread, 0;",
+            f"mov.f32 total, {start};",
+            over_row(f"{load}{operation}.f32 total, total, x;", label="reduce"),
+            over_block(operation, "total", part=0),
+            "\nld.param.u64 result, [y_base];\nmul.wide.u32 start, row, 4;\nadd.u64 result, result, start;",
+            slot(f"store y[row] by thread of {THREADS}"),
+            "@first st.global.f32 [result], total;",
+            "ret;",
+        ]
+    )
     return module(
-        _COMMENT.format(words=_WORDS[kind]), version="7.0", target="sm_80", entry=f"row_{kind}", threads=THREADS,
-        body=body, parameters=("u64 x_base", "u64 y_base", "u32 R", "u32 C"),
-    )  # fmt: skip
+        _COMMENT.format(words=_WORDS[kind]),
+        version="7.0",
+        target="sm_80",
+        entry=f"row_{kind}",
+        threads=THREADS,
+        body=body,
+        parameters=("u64 x_base", "u64 y_base", "u32 R", "u32 C"),
+    )

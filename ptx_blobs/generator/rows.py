@@ -37,28 +37,46 @@ for the largest, for the sum and to write; rows of up to some thousand floats co
 x may hold -inf (masked). Not tuned: no vector loads (rows may begin at any word), and short rows leave threads idle.
 
 The canonical ABI: pointers x and y, then the axes R and C."""
-    zero = """setp.nan.f32 nan, e, e;
+    zero = (
+        """setp.nan.f32 nan, e, e;
 @nan mov.f32 e, 0f00000000;
-""" if zero_for_nan else ""  # fmt: skip
+"""
+        if zero_for_nan
+        else ""
+    )
     mark = "" if zero_for_nan else slot("store y[row, c]") + "\n"
-    body = "\n".join([
-        ROW_REGISTERS.format(shared=32),
-        f".reg .pred finite{', nan' if zero_for_nan else ''};",
-        ".reg .f32 largest, sum, z, low, e;\n",
-        ROW_START,
-        "mov.f32 largest, 0fFF800000;             // -inf",
-        over_row("add.u64 at, source, offset;\nld.global.f32 x, [at];\nmax.f32 largest, largest, x;", label="maximum"),
-        over_block("max", "largest", part=0),
-        "\nmov.f32 sum, 0f00000000;",
-        over_row(f"add.u64 at, source, offset;\nld.global.f32 x, [at];\n{_EXPONENTIAL}\nadd.f32 sum, sum, e;",
-                 label="total"),
-        over_block("add", "sum", part=1),
-        "\nrcp.rn.f32 sum, sum;",
-        over_row(f"add.u64 at, source, offset;\nld.global.f32 x, [at];\n{_EXPONENTIAL}\nmul.f32 e, e, sum;\n{zero}"
-                 f"add.u64 at, result, offset;\n{mark}st.global.f32 [at], e;", label="write"),
-        "ret;",
-    ])  # fmt: skip
+    body = "\n".join(
+        [
+            ROW_REGISTERS.format(shared=32),
+            f".reg .pred finite{', nan' if zero_for_nan else ''};",
+            ".reg .f32 largest, sum, z, low, e;\n",
+            ROW_START,
+            "mov.f32 largest, 0fFF800000;             // -inf",
+            over_row(
+                "add.u64 at, source, offset;\nld.global.f32 x, [at];\nmax.f32 largest, largest, x;", label="maximum"
+            ),
+            over_block("max", "largest", part=0),
+            "\nmov.f32 sum, 0f00000000;",
+            over_row(
+                f"add.u64 at, source, offset;\nld.global.f32 x, [at];\n{_EXPONENTIAL}\nadd.f32 sum, sum, e;",
+                label="total",
+            ),
+            over_block("add", "sum", part=1),
+            "\nrcp.rn.f32 sum, sum;",
+            over_row(
+                f"add.u64 at, source, offset;\nld.global.f32 x, [at];\n{_EXPONENTIAL}\nmul.f32 e, e, sum;\n{zero}"
+                f"add.u64 at, result, offset;\n{mark}st.global.f32 [at], e;",
+                label="write",
+            ),
+            "ret;",
+        ]
+    )
     return module(
-        comment, version="7.0", target="sm_80", entry=entry, threads=THREADS, body=body,
+        comment,
+        version="7.0",
+        target="sm_80",
+        entry=entry,
+        threads=THREADS,
+        body=body,
         parameters=("u64 x_base", "u64 y_base", "u32 R", "u32 C"),
-    )  # fmt: skip
+    )

@@ -11,9 +11,16 @@ _NAMES = {"max": "the largest", "max.NaN": "the largest, or no number", "add": "
 
 
 def module(
-    comment: str, *, version: str, target: str, entry: str, parameters: Sequence[str], threads: int, body: str,
+    comment: str,
+    *,
+    version: str,
+    target: str,
+    entry: str,
+    parameters: Sequence[str],
+    threads: int,
+    body: str,
     declarations: str = "",
-) -> str:  # fmt: skip
+) -> str:
     """A module with one entry. `comment` and `body` come without an indentation of their own."""
     remarks = "\n".join(f"// {line}".rstrip() for line in comment.strip().splitlines())
     listed = ",\n".join(f"  .param .{parameter}" for parameter in parameters)

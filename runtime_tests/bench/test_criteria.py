@@ -26,9 +26,13 @@ F32_ULP = float(np.finfo(np.float32).eps)
 
 def output(stock: float, substituted: float, *, number: int = 0, magnitude: float = 1.0) -> OutputSample:
     return OutputSample(
-        number=number, type="4xfloat32", magnitude=magnitude, epsilon=F32_ULP, stock_error=stock,
+        number=number,
+        type="4xfloat32",
+        magnitude=magnitude,
+        epsilon=F32_ULP,
+        stock_error=stock,
         substituted_error=substituted,
-    )  # fmt: skip
+    )
 
 
 def result(*outputs: OutputSample) -> ResultSample:

@@ -33,9 +33,13 @@ pytestmark = pytest.mark.unit
 
 def dispatch(kind: str, kernel: str, stock_ns: float, substituted_ns: float) -> DispatchSample:
     return DispatchSample(
-        name=f"f$async_dispatch_{kind}", kind=kind, kernel=kernel, calls=1, stock_ns=stock_ns,
+        name=f"f$async_dispatch_{kind}",
+        kind=kind,
+        kernel=kernel,
+        calls=1,
+        stock_ns=stock_ns,
         substituted_ns=substituted_ns,
-    )  # fmt: skip
+    )
 
 
 MODEL = CoverageSample(
@@ -90,9 +94,11 @@ def test_geometric_mean() -> None:
 
 def test_growth_is_per_executable_and_medians() -> None:
     module = ModuleGrowth(
-        executables=10, substituted=9, seconds={STOCK: (2.0, 4.0, 3.0), SUBSTITUTED: (6.0, 6.0, 1.0)},
+        executables=10,
+        substituted=9,
+        seconds={STOCK: (2.0, 4.0, 3.0), SUBSTITUTED: (6.0, 6.0, 1.0)},
         phases={"match": (0.1, 0.3, 0.2)},
-    )  # fmt: skip
+    )
     figure = growth_of(module)
     assert (figure.stock_s, figure.substituted_s, figure.ratio) == (3.0, 6.0, 2.0)
     assert figure.phases_ms == {"match": pytest.approx(20.0)}

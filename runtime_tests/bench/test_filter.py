@@ -28,9 +28,16 @@ def test_an_executable_costs_the_mean_and_a_start_is_the_median() -> None:
     assert hook_ratio(hook, FIRST) == pytest.approx(12.0 / 11.0)
     each, whole = filter_tables([sample], [hook])
     assert [list(column.cells) for column in each.columns] == [
-        ["2"], [NOT_MATCHING], ["1000.00"], ["10000.00"], ["3.00 (30.0)"], ["2.00 (20.0)"], ["1.00 (10.0)"],
-        ["2.00 (20.0)"], ["≤ 2"],
-    ]  # fmt: skip
+        ["2"],
+        [NOT_MATCHING],
+        ["1000.00"],
+        ["10000.00"],
+        ["3.00 (30.0)"],
+        ["2.00 (20.0)"],
+        ["1.00 (10.0)"],
+        ["2.00 (20.0)"],
+        ["≤ 2"],
+    ]
     assert [list(column.cells) for column in whole.columns] == [["minilm"], ["11.00"], ["1.09"], ["1.00"], ["≤ 1.1"]]
 
 

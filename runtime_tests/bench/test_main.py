@@ -68,9 +68,15 @@ def test_everything_on_a_small_model(mlp: Model, tmp_path: Path) -> None:
     done = bench("--quick", sections, "--models=mlp", f"--model=mlp={mlp.path}", f"--json={file}")
     assert done.returncode == 0, done.stdout + done.stderr
     for title in (
-        "Substituted dispatches by kind", "Results", "Run time", "Compile time", "Phases of a compiling call",
-        "Compile time by executables", "Kernels in the catalog", "Goals",
-    ):  # fmt: skip
+        "Substituted dispatches by kind",
+        "Results",
+        "Run time",
+        "Compile time",
+        "Phases of a compiling call",
+        "Compile time by executables",
+        "Kernels in the catalog",
+        "Goals",
+    ):
         assert title in done.stdout
     found = json.loads(file.read_text())
     assert {c["backend"]: len(c["dispatches"]) for c in found["coverage"]} == {"llvm-cpu": 3, "vulkan-spirv": 3}

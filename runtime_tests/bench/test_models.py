@@ -83,9 +83,11 @@ ENTRY = {"inputs": [{"file": "input0.npy"}], "expected": [{"file": "expected0.np
 
 def test_model_sets(tmp_path: Path) -> None:
     folder = write_set(
-        tmp_path / "set", a={"files": ["model.mlir", "dyn.onnx", "notes.txt"], **ENTRY},
-        b={"files": [], "make": "make_b.py writes it", **ENTRY}, c={"files": [], **ENTRY},
-    )  # fmt: skip
+        tmp_path / "set",
+        a={"files": ["model.mlir", "dyn.onnx", "notes.txt"], **ENTRY},
+        b={"files": [], "make": "make_b.py writes it", **ENTRY},
+        c={"files": [], **ENTRY},
+    )
     (folder / "a" / "model.mlir").write_text("module {}")
     subjects, left_out = read_model_set(folder, {"set/c": folder / "a" / "model.mlir"})
     assert [s.name for s in subjects] == ["set/a", "set/c"]

@@ -35,9 +35,13 @@ def printed(samples: Samples) -> str:
 @pytest.mark.unit
 def test_tables() -> None:
     model = SimulatedModelSample(
-        model="magika, batch 1", build=SUBSTITUTED, substituted=14, compile_s=(2.0, 4.0, 3.0),
-        verdict_s=(20.0, 22.0, 21.0), largest_error=2.5e-7,
-    )  # fmt: skip
+        model="magika, batch 1",
+        build=SUBSTITUTED,
+        substituted=14,
+        compile_s=(2.0, 4.0, 3.0),
+        verdict_s=(20.0, 22.0, 21.0),
+        largest_error=2.5e-7,
+    )
     samples = Samples(
         simulator=(SimulatorSample(kernel="saxpy", lane_instructions=50_000_000, checked_s=(0.5,), unraced_s=(0.25,)),),
         loads=(LoadSample(ptx_bytes=512_000, parse_s=(1.25, 1.5, 1.0), load_s=(3.0,)),),

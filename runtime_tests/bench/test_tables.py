@@ -36,14 +36,23 @@ def rows(table: Table) -> list[list[str]]:
 
 def test_coverage_shows_goal_and_whole() -> None:
     sample = CoverageSample(
-        model="m", backend="llvm-cpu", timed=True,
+        model="m",
+        backend="llvm-cpu",
+        timed=True,
         dispatches=(
-            DispatchSample(name="f$async_dispatch_0", kind="contraction", kernel="matmul", calls=1, stock_ns=300,
-                           substituted_ns=150),
-            DispatchSample(name="f$async_dispatch_1", kind="copy", kernel="", calls=1, stock_ns=100,
-                           substituted_ns=100),
+            DispatchSample(
+                name="f$async_dispatch_0",
+                kind="contraction",
+                kernel="matmul",
+                calls=1,
+                stock_ns=300,
+                substituted_ns=150,
+            ),
+            DispatchSample(
+                name="f$async_dispatch_1", kind="copy", kernel="", calls=1, stock_ns=100, substituted_ns=100
+            ),
         ),
-    )  # fmt: skip
+    )
     summary, kinds = (rows(table) for table in tables.coverage_tables([sample]))
     assert [c.strip() for c in summary[2]] == ["m", "llvm-cpu", "1 of 1", "100%", "100.0%", "1 of 2", "50%", "75.0%"]
     assert [c.strip() for c in kinds[2]] == [
@@ -77,8 +86,9 @@ def test_models_without_onnxruntime_have_no_ratio_to_it() -> None:
 
 def test_results_say_whether_they_are_good_enough() -> None:
     def sample(error: float) -> ResultSample:
-        output = OutputSample(number=0, type="4xfloat32", magnitude=1.0, epsilon=1e-7, stock_error=1e-6,
-                              substituted_error=error)  # fmt: skip
+        output = OutputSample(
+            number=0, type="4xfloat32", magnitude=1.0, epsilon=1e-7, stock_error=1e-6, substituted_error=error
+        )
         return ResultSample(model="m", expected_from="torch", outputs=(output,))
 
     samples = [sample(1e-6), sample(1e-5)]

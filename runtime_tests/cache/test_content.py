@@ -16,10 +16,33 @@ from substitute.model.index import push
 from substitute.model.payload_kind import PayloadFormat
 
 DIFFERENT = [
-    None, 0, 1, True, False, 0.0, -0.0, 1.0, math.nan, -math.nan, "", "1", b"", b"1", (), (1,), ((1,),), (1, 1),
-    ("a", "b"), ("ab",), frozenset(), frozenset({1}), TensorType(shape=(2,), element="f32"),
-    TensorType(shape=(3,), element="f32"), TensorType(shape=(push(0),), element="f32"), ((2,), "f32"),
-]  # fmt: skip
+    None,
+    0,
+    1,
+    True,
+    False,
+    0.0,
+    -0.0,
+    1.0,
+    math.nan,
+    -math.nan,
+    "",
+    "1",
+    b"",
+    b"1",
+    (),
+    (1,),
+    ((1,),),
+    (1, 1),
+    ("a", "b"),
+    ("ab",),
+    frozenset(),
+    frozenset({1}),
+    TensorType(shape=(2,), element="f32"),
+    TensorType(shape=(3,), element="f32"),
+    TensorType(shape=(push(0),), element="f32"),
+    ((2,), "f32"),
+]
 
 
 def test_different_values_have_different_digests() -> None:

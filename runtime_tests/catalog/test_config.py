@@ -32,13 +32,15 @@ GPU = Target(
     format="cuda-nvptx-fb",
     config=(
         ("cpu_features", "+avx2,+fma,-sse4a"),
-        ("iree_codegen.target_info", '#iree_gpu.target<arch = "sm_80", wgp = <compute = fp32|int32, sizes = [32, 64], '
-         "threads = 1024>>"),
+        (
+            "iree_codegen.target_info",
+            '#iree_gpu.target<arch = "sm_80", wgp = <compute = fp32|int32, sizes = [32, 64], threads = 1024>>',
+        ),
         ("stack", "32768 : i64"),
         ("triple", "x86_64-unknown-unknown-eabi-elf"),
         ("ukernels", "false"),
     ),
-)  # fmt: skip
+)
 
 
 def kernel(folder: Path, config: str) -> Kernel:
@@ -52,14 +54,21 @@ def checked(folder: Path, config: str) -> Rule:
 @pytest.mark.parametrize(
     "config",
     [
-        "stack = 32768", "ukernels = false", 'triple = "x86_64-*"', 'triple = ["aarch64-*", "x86_64-unknown-*"]',
-        "stack = { min = 1, max = 65536 }", 'cpu_features = "*+fma*"', "stack = [1, 32768]",
-        "cpu_features = { regex = '.*\\+avx2(,.*)?' }", '"iree_codegen.target_info" = { arch = "sm_80" }',
+        "stack = 32768",
+        "ukernels = false",
+        'triple = "x86_64-*"',
+        'triple = ["aarch64-*", "x86_64-unknown-*"]',
+        "stack = { min = 1, max = 65536 }",
+        'cpu_features = "*+fma*"',
+        "stack = [1, 32768]",
+        "cpu_features = { regex = '.*\\+avx2(,.*)?' }",
+        '"iree_codegen.target_info" = { arch = "sm_80" }',
         '"iree_codegen.target_info" = { wgp = { compute = "int32", sizes = [64], threads = { min = 512 } } }',
         '"iree_codegen.target_info" = { arch = { regex = "sm_[89].*" }, wgp = { sizes = { "1" = 64 } } }',
-        '"iree_codegen.target_info" = "*sm_80*"', "stack = { any_of = [1, 32768], max = 40000 }",
+        '"iree_codegen.target_info" = "*sm_80*"',
+        "stack = { any_of = [1, 32768], max = 40000 }",
     ],
-)  # fmt: skip
+)
 def test_what_fits(tmp_path: Path, config: str) -> None:
     assert checked(tmp_path, config).passed
 
@@ -75,18 +84,24 @@ def test_what_fits(tmp_path: Path, config: str) -> None:
         ("triple = { regex = 'x86' }", "triple", "something that matches x86", "x86_64-unknown-unknown-eabi-elf"),
         (
             '"iree_codegen.target_info" = { wgp = { threads = { min = 2048 } } }',
-            "iree_codegen.target_info.wgp.threads", "at least 2048", "1024",
+            "iree_codegen.target_info.wgp.threads",
+            "at least 2048",
+            "1024",
         ),
         (
             '"iree_codegen.target_info" = { wgp = { thread = 1024 } }',
-            "iree_codegen.target_info.wgp.thread", "1024", "(not there; there is compute, sizes, threads)",
+            "iree_codegen.target_info.wgp.thread",
+            "1024",
+            "(not there; there is compute, sizes, threads)",
         ),
         (
-            'ukernel = ["all"]', "ukernel", "all",
+            'ukernel = ["all"]',
+            "ukernel",
+            "all",
             "(not there; there is cpu_features, iree_codegen.target_info, stack, triple, ukernels)",
         ),
     ],
-)  # fmt: skip
+)
 def test_near_misses(tmp_path: Path, config: str, name: str, expected: str, found: str) -> None:
     assert checked(tmp_path, config) == Rule(name=f"target.config.{name}", passed=False, expected=expected, found=found)
 
@@ -123,17 +138,19 @@ def test_mistakes(tmp_path: Path, config: str, words: list[str]) -> None:
         ('kind = "iree"', 'kind = "iree"\nfile = "x"', "payload.file: `file` is not for a payload of kind `iree`"),
         ("[launch]\nworkgroup_count", "# ", 'payload.kind: kind = "iree" changes nothing here'),
         (
-            "[launch]\n", "[launch]\nworkgroup_size = [1, 1, 1]\n",
+            "[launch]\n",
+            "[launch]\nworkgroup_size = [1, 1, 1]\n",
             "launch.workgroup_size: IREE's code generation decides the workgroup_size of its own code",
         ),
         ("[launch]\n", '[launch]\ncompilation_info = "x"\n', "launch.workgroup_count: two ways to say how many"),
         ('kind = "iree"', 'kind = "rule"', "payload: the key `file` is missing"),
         (
-            'kinds = ["copy"]', 'kinds = ["copy"]\nabi = "raw"\nbindings = 1',
+            'kinds = ["copy"]',
+            'kinds = ["copy"]\nabi = "raw"\nbindings = 1',
             "abi: a payload of kind `iree` has no raw form",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_go_together(tmp_path: Path, old: str, new: str, words: str) -> None:
     text = TEXT.replace("config = { CONFIG }\n", "")
     assert old in text

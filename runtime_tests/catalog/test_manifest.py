@@ -68,8 +68,11 @@ def test_every_field(folder: Path) -> None:
     kernel = manifest.kernel
     assert manifest.definition == folder / "definition.mlir"
     assert (kernel.name, kernel.summary, kernel.abi, kernel.priority) == (
-        "matmul_f32", "Matrix multiply", "canonical", 2,
-    )  # fmt: skip
+        "matmul_f32",
+        "Matrix multiply",
+        "canonical",
+        2,
+    )
     assert kernel.folder == folder
     assert kernel.forms == ()
     assert kernel.slots == frozenset()
@@ -117,8 +120,12 @@ entry = "k"
 def test_short_manifest_has_defaults(folder: Path) -> None:
     kernel = parse(folder, SHORT).kernel
     assert (kernel.abi, kernel.slots, kernel.groups, kernel.constraints, kernel.priority) == (
-        "canonical", frozenset(), frozenset(), (), 0,
-    )  # fmt: skip
+        "canonical",
+        frozenset(),
+        frozenset(),
+        (),
+        0,
+    )
     assert kernel.launch == Launch()
 
 
@@ -186,66 +193,98 @@ def test_file_in_a_folder_beside(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('name = "matmul_f32"', "name = 3", """\
+        (
+            'name = "matmul_f32"',
+            "name = 3",
+            """\
             DIR/kernel.toml:2: name: has the wrong type
                  2 | name = 3
                    |        ^
               expected:  a string
               found:     the integer 3
               next:      docs/manifest.md explains the keys of kernel.toml; `iree-substitute new` writes a kernel \
-that works"""),
-        ("slots = []", 'slots = ["epilog"]', """\
+that works""",
+        ),
+        (
+            "slots = []",
+            'slots = ["epilog"]',
+            """\
             DIR/kernel.toml:4: slots[0]: not a known value
                  4 | slots = ["epilog"]
                    |          ^
               expected:  any of "prologue" and "epilogue", such as ["epilogue"]
               found:     the string "epilog"
-              next:      did you mean `epilogue`?"""),
-        ("priority", "prioritty", """\
+              next:      did you mean `epilogue`?""",
+        ),
+        (
+            "priority",
+            "prioritty",
+            """\
             DIR/kernel.toml:6: prioritty: unknown key `prioritty`
                  6 | prioritty = 2
                    | ^
               expected:  one of schema, name, summary, abi, slots, constraints, priority, groups, dispatches, kinds, \
 bindings, constants, operands, types, parameters, definition, target, payload, launch, executable_constant, laws, \
 keeps, not_repeatable, alignment
-              next:      did you mean `priority`?"""),
-        ("N % 16 == 0", "N % 16 == 0 and Q > 1", """\
+              next:      did you mean `priority`?""",
+        ),
+        (
+            "N % 16 == 0",
+            "N % 16 == 0 and Q > 1",
+            """\
             DIR/kernel.toml:5: constraints[0]: unknown axis `Q`
                  5 | constraints = ["N % 16 == 0 and Q > 1", "M >= 4"]
                    |                                 ^
               expected:  one of K, M, N
-              next:      correct the expression"""),
-        ("[64, 1, 1]", "[64, 1]", """\
+              next:      correct the expression""",
+        ),
+        (
+            "[64, 1, 1]",
+            "[64, 1]",
+            """\
             DIR/kernel.toml:28: launch.workgroup_size: has 2 items
                 28 | workgroup_size = [64, 1]
                    |                  ^
               expected:  three integers of at least 1, such as [64, 1, 1]
               found:     the array [64, 1]
               next:      docs/manifest.md explains the keys of kernel.toml; `iree-substitute new` writes a kernel \
-that works"""),
-        ('"kernel.ll"', '"kernel.l"', """\
+that works""",
+        ),
+        (
+            '"kernel.ll"',
+            '"kernel.l"',
+            """\
             DIR/kernel.toml:24: payload.file: there is no file `kernel.l`
                 24 | file = "kernel.l"
                    |        ^
               expected:  a file DIR/kernel.l
               found:     definition.mlir, generator.py, kernel.ll, kernel.ptx, kernel.spv
-              next:      did you mean `kernel.ll`?"""),
-        ("schema = 1", "schema = 2", """\
+              next:      did you mean `kernel.ll`?""",
+        ),
+        (
+            "schema = 1",
+            "schema = 2",
+            """\
             DIR/kernel.toml:1: schema: not a known value
                  1 | schema = 2
                    |          ^
               expected:  1, the version of the schema that this iree-substitute reads
               found:     the integer 2
               next:      this kernel is made for a newer iree-substitute: upgrade it (`pip install -U \
-iree-substitute`)"""),
-        ('"matmul_f32"', 'matmul_f32"', """\
+iree-substitute`)""",
+        ),
+        (
+            '"matmul_f32"',
+            'matmul_f32"',
+            """\
             DIR/kernel.toml:2: not valid TOML: invalid value
                  2 | name = matmul_f32"
                    |        ^
               expected:  TOML, with strings in quotes
-              next:      correct the line; TOML is explained at https://toml.io"""),
+              next:      correct the line; TOML is explained at https://toml.io""",
+        ),
     ],
-)  # fmt: skip
+)
 def test_whole_messages(folder: Path, old: str, new: str, message: str) -> None:
     assert error(folder, GOOD.replace(old, new, 1)) == dedent(message)
 
@@ -281,7 +320,7 @@ def test_whole_messages(folder: Path, old: str, new: str, message: str) -> None:
         ("priority = 2", "priority = true", ["priority: has the wrong type", "found:     true"]),
         ("priority = 2", "priority = 2\npriority = 3", ["not valid TOML: cannot overwrite a value"]),
     ],
-)  # fmt: skip
+)
 def test_mistakes(folder: Path, old: str, new: str, parts: list[str]) -> None:
     assert old in GOOD
     message = error(folder, GOOD.replace(old, new, 1))

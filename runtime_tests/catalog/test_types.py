@@ -89,8 +89,10 @@ def folder(tmp_path: Path) -> Path:
 def test_bindings() -> None:
     types = {"T": ["f32", "f16"], "A": ["T", "f32"]}
     assert list_bindings(types) == [
-        (("T", "f32"), ("A", "f32")), (("T", "f16"), ("A", "f16")), (("T", "f16"), ("A", "f32")),
-    ]  # fmt: skip
+        (("T", "f32"), ("A", "f32")),
+        (("T", "f16"), ("A", "f16")),
+        (("T", "f16"), ("A", "f32")),
+    ]
     assert list_bindings({}) == [()]
 
 
@@ -103,8 +105,11 @@ def test_bindings() -> None:
         ("%w = arith.extf %a : !T to !A", ("f64", "f32"), "%w = arith.truncf %a : !T to !A"),
         ("%w = arith.truncf %a : !A to !T", ("f64", "f32"), "%w = arith.extf %a : !A to !T"),
         ("%w = arith.truncf %a fastmath<nnan> : !A to !T", ("f32", "f32"), ""),
-        ("%w = arith.extf %a : tensor<?x!T> to tensor<?x!A>", ("f32", "f32"),
-         "%w = arith.bitcast %a : tensor<?x!T> to tensor<?x!A>"),
+        (
+            "%w = arith.extf %a : tensor<?x!T> to tensor<?x!A>",
+            ("f32", "f32"),
+            "%w = arith.bitcast %a : tensor<?x!T> to tensor<?x!A>",
+        ),
         ("%w = arith.extf %a : f16 to f32", ("f32", "f32"), "%w = arith.extf %a : f16 to f32"),
         ("%w = arith.constant 0xFF800000 : !T", ("f16", "f32"), "%w = arith.constant 0xFC00 : !T"),
         ("%w = arith.constant 0xFF800000 : !T", ("bf16", "f32"), "%w = arith.constant 0xFF80 : !T"),
@@ -112,7 +117,7 @@ def test_bindings() -> None:
         ("%w = arith.constant 0x3FC00000 : !T", ("f64", "f32"), "%w = arith.constant 0x3FF8000000000000 : !T"),
         ("%w = arith.constant 0xFF800000 : f32", ("f16", "f32"), "%w = arith.constant 0xFF800000 : f32"),
     ],
-)  # fmt: skip
+)
 def test_instances(line: str, types: tuple[str, str], result: str) -> None:
     head = "!T = f32\n!A = f32\n"
     found = instantiate(head + line, (("T", types[0]), ("A", types[1])), "definition.mlir")

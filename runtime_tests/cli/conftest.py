@@ -43,18 +43,30 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 def dispatch(number: int) -> Dispatch:
     return Dispatch(
-        executable=f"main_dispatch_{number}", variant="cpu", name=f"main_dispatch_{number}_matmul",
+        executable=f"main_dispatch_{number}",
+        variant="cpu",
+        name=f"main_dispatch_{number}_matmul",
         target=Target(backend="llvm-cpu", format="embedded-elf-x86_64", config=()),
-        layout=PipelineLayout(constants=0, bindings=()), workload=(), program=None, reason="not needed here",
-        operations=("linalg.matmul",), kind="contraction",
-    )  # fmt: skip
+        layout=PipelineLayout(constants=0, bindings=()),
+        workload=(),
+        program=None,
+        reason="not needed here",
+        operations=("linalg.matmul",),
+        kind="contraction",
+    )
 
 
 KERNEL = Kernel(
-    name="matmul", folder=Path("kernels/matmul"), summary="", abi="canonical",
-    targets=(TargetRule(backend="llvm-cpu"),), forms=(), operands=(),
-    payload=PayloadSpec(kind=find_kind("llvm-generator"), path=Path("generator.py"), entry="matmul"), launch=Launch(),
-)  # fmt: skip
+    name="matmul",
+    folder=Path("kernels/matmul"),
+    summary="",
+    abi="canonical",
+    targets=(TargetRule(backend="llvm-cpu"),),
+    forms=(),
+    operands=(),
+    payload=PayloadSpec(kind=find_kind("llvm-generator"), path=Path("generator.py"), entry="matmul"),
+    launch=Launch(),
+)
 
 
 @pytest.fixture
@@ -89,7 +101,7 @@ def pretended(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Pretended:
     calls: list[tuple[str, Path, dict[str, Any]]] = []
     payload = Payload(
         format=PayloadFormat.BITCODE, data=b"BC" * 50, entry="e", workgroup_count=(1, 1, 1), summary="tiles"
-    )  # fmt: skip
+    )
 
     def compile_model(model: Path, **options: Any) -> pipeline.CompileResult:
         options.pop("progress")("import", None)

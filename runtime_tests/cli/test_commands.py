@@ -32,9 +32,25 @@ def kernel_folder(folder: Path, name: str) -> Path:
 def test_compile(run: Run, pretended: Pretended, tmp_path: Path) -> None:
     out, plan_out = tmp_path / "o.vmfb", tmp_path / "plan.json"
     finished = run(
-        "compile", "--iree-opt-level", "O2", "m.onnx", "-o", out, "--kernels", "a", "--kernels", "b", "--no-builtin",
-        "--plan-out", plan_out, "--plan", "p.json", "--require", "matmul", "--iree-hal-target-device=local",
-    )  # fmt: skip
+        "compile",
+        "--iree-opt-level",
+        "O2",
+        "m.onnx",
+        "-o",
+        out,
+        "--kernels",
+        "a",
+        "--kernels",
+        "b",
+        "--no-builtin",
+        "--plan-out",
+        plan_out,
+        "--plan",
+        "p.json",
+        "--require",
+        "matmul",
+        "--iree-hal-target-device=local",
+    )
     assert finished.status == 0
     assert finished.err == (
         "note: added --iree-hal-local-target-device-backends=llvm-cpu --iree-llvmcpu-target-cpu=host, "
@@ -45,12 +61,18 @@ def test_compile(run: Run, pretended: Pretended, tmp_path: Path) -> None:
             "compile",
             Path("m.onnx"),
             {
-                "output": out, "kernels": (Path("a"), Path("b")), "builtin": False,
-                "flags": ("--iree-opt-level=O2", "--iree-hal-target-device=local"), "plan": Path("p.json"),
-                "require": ("matmul",), "substitute": True, "check": False, "isolate": True,
+                "output": out,
+                "kernels": (Path("a"), Path("b")),
+                "builtin": False,
+                "flags": ("--iree-opt-level=O2", "--iree-hal-target-device=local"),
+                "plan": Path("p.json"),
+                "require": ("matmul",),
+                "substitute": True,
+                "check": False,
+                "isolate": True,
             },
         )
-    ]  # fmt: skip
+    ]
     assert finished.out == (
         "dispatch                kernel  axes  payload\n"
         "main_dispatch_0_matmul  matmul        llvm-bitcode, 100 B; tiles\n"
@@ -66,8 +88,12 @@ def test_compile_defaults(run: Run, pretended: Pretended, tmp_path: Path) -> Non
     assert run("compile", "m.mlir", "-o", tmp_path / "o", "--no-substitute").status == 0
     _, _, options = pretended.calls[0]
     assert (options["kernels"], options["builtin"], options["flags"], options["plan"], options["require"]) == (
-        (), True, (), None, (),
-    )  # fmt: skip
+        (),
+        True,
+        (),
+        None,
+        (),
+    )
     assert options["substitute"] is False
 
 
@@ -96,9 +122,7 @@ def test_inspect(run: Run, pretended: Pretended) -> None:
             {"kernels": (), "builtin": True, "flags": ("--iree-x=1",), "isolate": True},
         )
     ]
-    assert finished.out.splitlines()[-1] == (
-        "1 of 2 dispatches have a kernel: contraction 1/2; 2 could not be read"
-    )  # fmt: skip
+    assert finished.out.splitlines()[-1] == ("1 of 2 dispatches have a kernel: contraction 1/2; 2 could not be read")
 
 
 def test_inspect_json_is_json_and_nothing_else(run: Run, pretended: Pretended) -> None:
@@ -124,8 +148,11 @@ def test_explain_one_pair(run: Run, pretended: Pretended) -> None:
 def test_explain_one_side(run: Run, pretended: Pretended) -> None:
     finished = run("explain", "m.mlir", "--kernel", "matmul")
     assert [line.split()[0] for line in finished.out.splitlines()] == [
-        "kernel", "dispatch", "main_dispatch_0_matmul", "main_dispatch_1_matmul",
-    ]  # fmt: skip
+        "kernel",
+        "dispatch",
+        "main_dispatch_0_matmul",
+        "main_dispatch_1_matmul",
+    ]
     assert run("explain", "m.mlir", "--dispatch", "0").out.splitlines()[-1].endswith("fits")
     assert len(pretended.calls) == 2
 
@@ -218,9 +245,7 @@ def test_run_with_a_bad_value(run: Run, results: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(("reason", "status", "word"), [("", 0, "passed"), ("too far", 1, "failed")])
-def test_validate(
-    run: Run, plan: Plan, monkeypatch: pytest.MonkeyPatch, reason: str, status: int, word: str
-) -> None:  # fmt: skip
+def test_validate(run: Run, plan: Plan, monkeypatch: pytest.MonkeyPatch, reason: str, status: int, word: str) -> None:
     seen = SimpleNamespace(options={})
 
     def validate_model(model: Path, **options: Any) -> ModelVerdict:
@@ -243,10 +268,20 @@ def test_validate(
     )
     assert seen.options.pop("options") == Options()
     assert seen.options == {
-        "device": "local-task", "kernels": (), "builtin": True, "flags": ("--iree-x=y",), "plan": None,
-        "function": None, "seed": 7, "inputs": [], "isolate": True, "expected": [], "quick": False, "case": "",
+        "device": "local-task",
+        "kernels": (),
+        "builtin": True,
+        "flags": ("--iree-x=y",),
+        "plan": None,
+        "function": None,
+        "seed": 7,
+        "inputs": [],
+        "isolate": True,
+        "expected": [],
+        "quick": False,
+        "case": "",
         "reproducer": Path("reproducers"),
-    }  # fmt: skip
+    }
     value = json.loads(run("validate", "m.mlir", "--json", "--input=3").out)
     assert (value["passed"], value["seed"], value["results"][0]["largest_error"]) == (not reason, None, "inf")
 
@@ -267,12 +302,14 @@ def test_validate(
         (("no_such_kernel", "--count=100"), "error: --count has no effect with kernels\n"),
         (("no_such_kernel", "--mutate", "--count=5"), "error: there is no kernel `no_such_kernel`\n"),
         (("no_such_kernel", "--mutate", "--bundle=b"), "error: --bundle has no effect with --mutate\n"),
-        (("no_such_kernel", "--bundle=b", "--min-coverage=0"),
-         "error: --min-coverage has no effect with --bundle of kernels\n"),
+        (
+            ("no_such_kernel", "--bundle=b", "--min-coverage=0"),
+            "error: --min-coverage has no effect with --bundle of kernels\n",
+        ),
         (("no_such.mlir", "--min-coverage=0"), "error: --min-coverage has no effect with a model\n"),
         (("no_such.mlir", "--mutate"), "error: --mutate: faults are planted in kernels, not in models\n"),
     ],
-)  # fmt: skip
+)
 def test_validate_what(run: Run, arguments: tuple[str, ...], message: str) -> None:
     finished = run("validate", *arguments)
     assert finished.status == 2

@@ -41,8 +41,9 @@ def test_split(args: str, ours: str, flags: str) -> None:
     assert split.flags == tuple(flags.split())
 
 
-@pytest.mark.parametrize(("wrong", "right"), [("--kernel", "--kernels"), ("--no-builtins", "--no-builtin"),
-                                              ("--ouput=x", "--output")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("--kernel", "--kernels"), ("--no-builtins", "--no-builtin"), ("--ouput=x", "--output")]
+)
 def test_misspelt_option_is_not_passed_on(wrong: str, right: str) -> None:
     with pytest.raises(UsageError) as caught:
         split_arguments([wrong, "m.mlir"], OPTIONS)

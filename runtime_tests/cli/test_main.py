@@ -54,21 +54,35 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("compilee",), "error: there is no command `compilee`\n"
-                        "  expected:  one of compile, inspect, explain, run, validate, run-bundle, audit, kernels, "
-                        "new, simulate\n"
-                        "  next:      did you mean `iree-substitute compile`?\n"),
-        (("compile",), "error: missing argument 'MODEL'\n"
-                       "  next:      `iree-substitute compile --help` lists the arguments and options\n"),
-        (("compile", "m.mlir"), "error: missing option '-o' / '--output'\n"
-                                "  next:      `iree-substitute compile --help` lists the arguments and options\n"),
-        (("inspect", "a.mlir", "b.mlir"),
-         "error: got unexpected extra argument (b.mlir)\n"
-         "  next:      `iree-substitute inspect --help` lists the arguments and options\n"),
-        (("run", "m.vmfb", "--frob"), "error: no such option '--frob'\n"
-                                      "  next:      `iree-substitute run --help` lists the arguments and options\n"),
+        (
+            ("compilee",),
+            "error: there is no command `compilee`\n"
+            "  expected:  one of compile, inspect, explain, run, validate, run-bundle, audit, kernels, "
+            "new, simulate\n"
+            "  next:      did you mean `iree-substitute compile`?\n",
+        ),
+        (
+            ("compile",),
+            "error: missing argument 'MODEL'\n"
+            "  next:      `iree-substitute compile --help` lists the arguments and options\n",
+        ),
+        (
+            ("compile", "m.mlir"),
+            "error: missing option '-o' / '--output'\n"
+            "  next:      `iree-substitute compile --help` lists the arguments and options\n",
+        ),
+        (
+            ("inspect", "a.mlir", "b.mlir"),
+            "error: got unexpected extra argument (b.mlir)\n"
+            "  next:      `iree-substitute inspect --help` lists the arguments and options\n",
+        ),
+        (
+            ("run", "m.vmfb", "--frob"),
+            "error: no such option '--frob'\n"
+            "  next:      `iree-substitute run --help` lists the arguments and options\n",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_command_lines(run: Run, args: tuple[str, ...], message: str) -> None:
     finished = run(*args)
     assert (finished.status, finished.out) == (2, "")
@@ -89,9 +103,7 @@ def test_errors_that_a_person_can_mend(
     fail_with(kind("it went wrong", where="there", expected="this", found="that", next_step="go"), monkeypatch)
     finished = run("inspect", "m.mlir")
     assert (finished.status, finished.out) == (status, "")
-    assert finished.err == (
-        "error: there: it went wrong\n  expected:  this\n  found:     that\n  next:      go\n"
-    )  # fmt: skip
+    assert finished.err == ("error: there: it went wrong\n  expected:  this\n  found:     that\n  next:      go\n")
 
 
 def test_bug(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

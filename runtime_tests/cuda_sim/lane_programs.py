@@ -55,9 +55,15 @@ def run_kernel(
         else:
             packed.append(np.asarray(argument).tobytes())
     report = launch(
-        program, entry, grid=grid, block=block, parameters=program.entries[entry].pack(packed), memory=memory,
-        dynamic_shared_bytes=shared, limits=limits or Limits(shared_bytes=232448),
-    )  # fmt: skip
+        program,
+        entry,
+        grid=grid,
+        block=block,
+        parameters=program.entries[entry].pack(packed),
+        memory=memory,
+        dynamic_shared_bytes=shared,
+        limits=limits or Limits(shared_bytes=232448),
+    )
     found = [np.frombuffer(memory.read(a, n), o.dtype).reshape(o.shape).copy() for a, o, n in outputs]
     return found, report
 

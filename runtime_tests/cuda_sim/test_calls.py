@@ -20,7 +20,9 @@ PTX = (
     ".extern .func (.param .b32 r) vprintf(.param .b64 f, .param .b64 a);\n"
     ".extern .func __assertfail(.param .b64 a, .param .b64 b, .param .b32 c, .param .b64 d, .param .b64 e);\n"
     ".extern .func (.param .b64 r) malloc(.param .b64 n);\n"
-    + string("form", "%3d|%-5.1f|%s|%llx|%c|%*u|%%\n") + string("word", "ab") + string("what", "t < 2")
+    + string("form", "%3d|%-5.1f|%s|%llx|%c|%*u|%%\n")
+    + string("word", "ab")
+    + string("what", "t < 2")
     + """
 .func (.param .b32 r) double(.param .b32 x) { .reg .b32 %x; ld.param.b32 %x, [x]; add.s32 %x, %x, %x;
   st.param.b32 [r], %x; ret; }
@@ -37,7 +39,7 @@ PTX = (
   ret;
 }
 """
-)  # fmt: skip
+)
 PRINT = """
   mov.u64 %a, args; st.local.u32 [%a], %t; mov.f64 %d, 0d3FF8000000000000; st.local.f64 [%a+8], %d;
   mov.u64 %f, word; cvta.global.u64 %f, %f; st.local.u64 [%a+16], %f;
@@ -67,8 +69,9 @@ STACK = """
 
 
 def run(body: str, n: int):
-    (found,), report = run_kernel(PTX.replace("BODY", body), "k", [Out((4,), "u4"), np.uint32(n)], block=(4, 1, 1),
-                                  target="sm_80")  # fmt: skip
+    (found,), report = run_kernel(
+        PTX.replace("BODY", body), "k", [Out((4,), "u4"), np.uint32(n)], block=(4, 1, 1), target="sm_80"
+    )
     return found.tolist(), report
 
 

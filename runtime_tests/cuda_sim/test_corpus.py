@@ -32,8 +32,14 @@ def test_saxpy():
 @pytest.mark.parametrize("races", [True, False])
 def test_softmax(races):
     x = RANDOM.standard_normal((5, 300)).astype("f4")
-    (y,) = run("plain", "softmax", [x, Out(x.shape, "f4"), np.int32(300)], grid=(5, 1, 1), block=(128, 1, 1),
-               limits=Limits(races=races))  # fmt: skip
+    (y,) = run(
+        "plain",
+        "softmax",
+        [x, Out(x.shape, "f4"), np.int32(300)],
+        grid=(5, 1, 1),
+        block=(128, 1, 1),
+        limits=Limits(races=races),
+    )
     e = np.exp(x.astype("f8") - x.max(axis=1, keepdims=True))
     assert np.abs(y - e / e.sum(axis=1, keepdims=True)).max() < 1e-6
 
@@ -89,10 +95,15 @@ def test_odds_and_ends():
         )
         brev = int(f"{u:032b}"[::-1], 2)
         cases = {
-            0: u.bit_count(), 1: 32 - u.bit_length(), 2: brev, 3: v >> 3, 4: (u & -u).bit_length(),
+            0: u.bit_count(),
+            1: 32 - u.bit_length(),
+            2: brev,
+            3: v >> 3,
+            4: (u & -u).bit_length(),
             5: int(np.trunc(np.float32(v) * np.float32(0.5) + np.float32(-2))),
-            6: int.from_bytes(bytes(source[n] for n in (0, 4, 1, 5)), "little"), 7: dot + 7,
-        }  # fmt: skip
+            6: int.from_bytes(bytes(source[n] for n in (0, 4, 1, 5)), "little"),
+            7: dot + 7,
+        }
         warp = x[i // 32 * 32 : i // 32 * 32 + 32]
         total = cases[v & 7] + int((warp & 15).sum()) + int((warp & 1).sum())
         assert (int(y[i]) - total) % 2**32 == 0, (i, v & 7)
@@ -186,9 +197,10 @@ func.func @model(%a: tensor<64x96xf32>, %b: tensor<96x32xf32>) -> (tensor<64x32x
   return %m, %s : tensor<64x32xf32>, tensor<64xf32>
 }"""
     compile_str(
-        source, target_backends=["cuda"],
+        source,
+        target_backends=["cuda"],
         extra_args=["--iree-cuda-target=sm_80", f"--iree-hal-dump-executable-binaries-to={tmp_path}"],
-    )  # fmt: skip
+    )
     found = sorted(tmp_path.glob("*.ptx"))
     assert found
     for file in found:

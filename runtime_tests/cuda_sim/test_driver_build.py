@@ -103,9 +103,15 @@ def test_names_of_devices(cuda_sim: str) -> None:
 def test_what_a_device_runs_of_irees_own_code() -> None:
     targets = {a.name: target_flags(f"cuda-sim://{a.name}")[1].partition("=")[2] for a in ARCHITECTURES}
     assert targets == {
-        "sm_70": "sm_70", "sm_75": "sm_70", "sm_80": "sm_80", "sm_86": "sm_86", "sm_89": "sm_89", "sm_90": "sm_89",
-        "sm_100": "sm_89", "sm_120": "sm_120",
-    }  # fmt: skip
+        "sm_70": "sm_70",
+        "sm_75": "sm_70",
+        "sm_80": "sm_80",
+        "sm_86": "sm_86",
+        "sm_89": "sm_89",
+        "sm_90": "sm_89",
+        "sm_100": "sm_89",
+        "sm_120": "sm_120",
+    }
 
 
 def test_the_environment_keeps_what_is_there(cuda_sim: str) -> None:

@@ -125,9 +125,14 @@ def wild(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A module whose only dispatch writes where there is nothing."""
     folder = tmp_path_factory.mktemp("wild")
     kernel = KernelFolder(
-        WILD_PTX, kind="ptx", entry="wild", backend="cuda", workgroup_size=(1, 1, 1), workgroup_count=("1", "1", "1"),
+        WILD_PTX,
+        kind="ptx",
+        entry="wild",
+        backend="cuda",
+        workgroup_size=(1, 1, 1),
+        workgroup_count=("1", "1", "1"),
         keys={"abi": "raw", "bindings": 2, "constants": 0, "dispatches": ["dispatch_0"]},
-    )  # fmt: skip
+    )
     target = folder / "wild.vmfb"
     target.write_bytes(build(folder, NEGATE, [kernel.write(folder / "kernel")], flags=FLAGS).vmfb)
     return target
@@ -171,11 +176,15 @@ def test_constants_are_copied_while_kernels_run(cuda_sim: str, compile_stock: Ca
 
 def test_the_compute_capability_decides_which_variant_runs(cuda_sim: str, tmp_path: Path) -> None:
     kernel = KernelFolder(
-        HOPPER_PTX, kind="ptx", entry="mark", backend="cuda", workgroup_size=(64, 1, 1),
+        HOPPER_PTX,
+        kind="ptx",
+        entry="mark",
+        backend="cuda",
+        workgroup_size=(64, 1, 1),
         workgroup_count=("1", "1", "1"),
         keys={"abi": "raw", "bindings": 2, "constants": 0, "dispatches": ["dispatch_0"]},
         target={"variant": "sm_90a", "device": {"cuda.device::compute_capability_major": 9}},
-    )  # fmt: skip
+    )
     built = build(tmp_path, NEGATE, [kernel.write(tmp_path / "kernel")], flags=FLAGS)
     x = random(64)
     for name, expected in (("sm_80", -x), ("sm_90", np.full(64, 42, np.float32)), ("sm_86", -x)):
@@ -245,9 +254,15 @@ def test_stock_iree_run_module(cuda_sim: str, program: Path, tmp_path: Path, str
     np.save(paths[0], a)
     np.save(paths[1], b)
     done = stock(
-        "iree-run-module", f"--module={program}", "--device=cuda", "--function=multiply", f"--input=@{paths[0]}",
-        f"--input=@{paths[1]}", f"--output=@{paths[2]}", f"--cuda_use_streams={str(streams).lower()}",
-    )  # fmt: skip
+        "iree-run-module",
+        f"--module={program}",
+        "--device=cuda",
+        "--function=multiply",
+        f"--input=@{paths[0]}",
+        f"--input=@{paths[1]}",
+        f"--output=@{paths[2]}",
+        f"--cuda_use_streams={str(streams).lower()}",
+    )
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(np.load(paths[2]), a @ b, rtol=1e-5, atol=1e-5)
 
@@ -255,15 +270,27 @@ def test_stock_iree_run_module(cuda_sim: str, program: Path, tmp_path: Path, str
 @pytest.mark.parametrize("flag", ["--cuda_async_allocations=false", "--cuda_allow_inline_execution=true"])
 def test_stock_tools_with_other_flags(cuda_sim: str, program: Path, flag: str) -> None:
     done = stock(
-        "iree-run-module", f"--module={program}", "--device=cuda://1", "--function=add", "--input=4xf32=1",
-        "--input=4xf32=2", "--expected_output=4xf32=3 3 3 3", flag,
-    )  # fmt: skip
+        "iree-run-module",
+        f"--module={program}",
+        "--device=cuda://1",
+        "--function=add",
+        "--input=4xf32=1",
+        "--input=4xf32=2",
+        "--expected_output=4xf32=3 3 3 3",
+        flag,
+    )
     assert done.returncode in (0, 1), done.stderr
     assert "CUDA_ERROR_NO_BINARY_FOR_GPU" in done.stderr  # (device 1 is an sm_70)
     done = stock(
-        "iree-run-module", f"--module={program}", "--device=cuda", "--function=add", "--input=4xf32=1",
-        "--input=4xf32=2", "--expected_output=4xf32=3 3 3 3", flag,
-    )  # fmt: skip
+        "iree-run-module",
+        f"--module={program}",
+        "--device=cuda",
+        "--function=add",
+        "--input=4xf32=1",
+        "--input=4xf32=2",
+        "--expected_output=4xf32=3 3 3 3",
+        flag,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -271,9 +298,14 @@ def test_stock_tools_with_other_flags(cuda_sim: str, program: Path, flag: str) -
 def test_stock_tools_say_what_was_found(cuda_sim: str, wild: Path, tmp_path: Path, streams: bool) -> None:
     log = tmp_path / "log.jsonl"
     done = stock(
-        "iree-run-module", f"--module={wild}", "--device=cuda", "--function=main", "--input=64xf32=1",
-        f"--cuda_use_streams={str(streams).lower()}", **{LOG: str(log)},
-    )  # fmt: skip
+        "iree-run-module",
+        f"--module={wild}",
+        "--device=cuda",
+        "--function=main",
+        "--input=64xf32=1",
+        f"--cuda_use_streams={str(streams).lower()}",
+        **{LOG: str(log)},
+    )
     assert done.returncode != 0
     assert "out-of-bounds" in done.stderr
     (row,) = [json.loads(line) for line in log.read_text().splitlines()]
@@ -335,11 +367,19 @@ def test_the_command_starts_programs(cuda_sim: str, program: Path) -> None:
     command = (sys.executable, "-c", "import sys; from substitute.cli.main import main; sys.exit(main())")
     done = subprocess.run(
         [
-            *command, "simulate", "--device=sm_90", "iree-run-module", f"--module={program}", "--device=cuda",
+            *command,
+            "simulate",
+            "--device=sm_90",
+            "iree-run-module",
+            f"--module={program}",
+            "--device=cuda",
             "--function=capability",
         ],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "i32=9" in done.stdout
     done = subprocess.run([*command, "simulate", "--device=sm_90"], capture_output=True, text=True, check=True)

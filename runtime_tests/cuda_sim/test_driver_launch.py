@@ -55,7 +55,7 @@ def test_host_memory_is_computed_on(driver: Driver, context: int) -> None:
         (SCALE.replace("sm_70", "sm_90").encode(), "CUDA_ERROR_NO_BINARY_FOR_GPU", "sm_90"),
     ],
     ids=["rubbish", "cubin", "fatbin", "binary", "cut-off", "version", "target"],
-)  # fmt: skip
+)
 def test_modules_that_do_not_load(driver: Driver, context: int, image: bytes, code: str, words: str) -> None:
     module, log = c_uint64(), ctypes.create_string_buffer(4096)
     options = (ctypes.c_int * 2)(ERROR_LOG, ERROR_LOG_BYTES)
@@ -156,13 +156,16 @@ def test_dynamic_shared_memory_has_limits(driver: Driver, device: int, most: int
 
 STORE = "  mov.u32 %r1, 7;\n"
 FAULTS = {
-    "wild": (f"{STORE}  add.u64 %rd2, %rd1, 1000000000;\n  st.global.u32 [%rd2], %r1;", "CUDA_ERROR_ILLEGAL_ADDRESS",
-             "out-of-bounds"),
+    "wild": (
+        f"{STORE}  add.u64 %rd2, %rd1, 1000000000;\n  st.global.u32 [%rd2], %r1;",
+        "CUDA_ERROR_ILLEGAL_ADDRESS",
+        "out-of-bounds",
+    ),
     "past the end": (f"{STORE}  st.global.u32 [%rd1+128], %r1;", "CUDA_ERROR_ILLEGAL_ADDRESS", "out-of-bounds"),
     "misaligned": (f"{STORE}  st.global.u32 [%rd1+2], %r1;", "CUDA_ERROR_MISALIGNED_ADDRESS", "misaligned"),
     "trap": ("  trap;", "CUDA_ERROR_LAUNCH_FAILED", "trap"),
     "uninitialised": ("  st.global.u32 [%rd1], %r5;", "CUDA_ERROR_LAUNCH_FAILED", "uninitialised-register"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -154,9 +154,18 @@ def test_findings_are_bounded():
 def test_a_long_instruction_is_shortened(operands: int, end: str) -> None:
     instruction = "wgmma.mma_async " + ", ".join(f"r{n}" for n in range(operands))
     finding = Finding(
-        kind="race", entry="k", line=3, column=1, instruction=instruction, block=(0, 0, 0), thread=(1, 0, 0),
-        address=16, space="shared", message="both write", count=2,
-    )  # fmt: skip
+        kind="race",
+        entry="k",
+        line=3,
+        column=1,
+        instruction=instruction,
+        block=(0, 0, 0),
+        thread=(1, 0, 0),
+        address=16,
+        space="shared",
+        message="both write",
+        count=2,
+    )
     where = "k:3: race: both write; block (0, 0, 0), thread (1, 0, 0) (and 1 more)"
     assert str(finding).startswith(f"{where}: wgmma.mma_async r0")
     assert str(finding).endswith(end) and len(str(finding)) < 200

@@ -66,8 +66,11 @@ def run(body: str, type_: str, arguments, result: str | None = None) -> np.ndarr
 
 
 RULES = {
-    "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b, "div": lambda a, b: a / b,
-}  # fmt: skip
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+}
 
 
 @pytest.mark.parametrize("mode", ["rn", "rz", "rm", "rp"])
@@ -145,12 +148,24 @@ def test_minimum_and_maximum(type_):
 
 
 APPROXIMATIONS = {
-    "ex2.approx.f32": np.exp2, "ex2.approx.ftz.f32": np.exp2, "lg2.approx.f32": np.log2, "sin.approx.f32": np.sin,
-    "cos.approx.f32": np.cos, "tanh.approx.f32": np.tanh, "rcp.rn.f32": lambda x: 1 / x, "sqrt.rn.f32": np.sqrt,
-    "rsqrt.approx.f32": lambda x: 1 / np.sqrt(x), "sqrt.approx.f32": np.sqrt, "rcp.approx.ftz.f32": lambda x: 1 / x,
-    "tanh.approx.f16": np.tanh, "ex2.approx.f16": np.exp2, "tanh.approx.bf16": np.tanh, "rcp.rn.f64": lambda x: 1 / x,
-    "sqrt.rn.f64": np.sqrt, "rsqrt.approx.f64": lambda x: 1 / np.sqrt(x),
-}  # fmt: skip
+    "ex2.approx.f32": np.exp2,
+    "ex2.approx.ftz.f32": np.exp2,
+    "lg2.approx.f32": np.log2,
+    "sin.approx.f32": np.sin,
+    "cos.approx.f32": np.cos,
+    "tanh.approx.f32": np.tanh,
+    "rcp.rn.f32": lambda x: 1 / x,
+    "sqrt.rn.f32": np.sqrt,
+    "rsqrt.approx.f32": lambda x: 1 / np.sqrt(x),
+    "sqrt.approx.f32": np.sqrt,
+    "rcp.approx.ftz.f32": lambda x: 1 / x,
+    "tanh.approx.f16": np.tanh,
+    "ex2.approx.f16": np.exp2,
+    "tanh.approx.bf16": np.tanh,
+    "rcp.rn.f64": lambda x: 1 / x,
+    "sqrt.rn.f64": np.sqrt,
+    "rsqrt.approx.f64": lambda x: 1 / np.sqrt(x),
+}
 
 
 @pytest.mark.parametrize("opcode", APPROXIMATIONS)
@@ -184,9 +199,17 @@ def test_directed_roots_and_reciprocals(name, mode):
 def test_comparisons_with_nan():
     a, b = np.array([1, np.nan, 2, np.nan], "f4"), np.array([1, 1, np.nan, np.nan], "f4")
     wanted = {
-        "eq": [1, 0, 0, 0], "ne": [0, 0, 0, 0], "lt": [0, 0, 0, 0], "ge": [1, 0, 0, 0], "equ": [1, 1, 1, 1],
-        "neu": [0, 1, 1, 1], "ltu": [0, 1, 1, 1], "geu": [1, 1, 1, 1], "num": [1, 0, 0, 0], "nan": [0, 1, 1, 1],
-    }  # fmt: skip
+        "eq": [1, 0, 0, 0],
+        "ne": [0, 0, 0, 0],
+        "lt": [0, 0, 0, 0],
+        "ge": [1, 0, 0, 0],
+        "equ": [1, 1, 1, 1],
+        "neu": [0, 1, 1, 1],
+        "ltu": [0, 1, 1, 1],
+        "geu": [1, 1, 1, 1],
+        "num": [1, 0, 0, 0],
+        "nan": [0, 1, 1, 1],
+    }
     for name, expected in wanted.items():
         (found,) = apply(f"setp.{name}.f32 %p, %a0, %a1; selp.u32 %d0, 1, 0, %p;", [a, b], ["u4"])
         assert found.tolist() == expected, name
@@ -197,9 +220,13 @@ def test_comparisons_with_nan():
 def test_tests_and_signs():
     a = np.array([1, np.inf, np.nan, 1e-40, 0, -2], "f4")
     wanted = {
-        "finite": [1, 0, 0, 1, 1, 1], "infinite": [0, 1, 0, 0, 0, 0], "number": [1, 1, 0, 1, 1, 1],
-        "notanumber": [0, 0, 1, 0, 0, 0], "normal": [1, 0, 0, 0, 1, 1], "subnormal": [0, 0, 0, 1, 0, 0],
-    }  # fmt: skip
+        "finite": [1, 0, 0, 1, 1, 1],
+        "infinite": [0, 1, 0, 0, 0, 0],
+        "number": [1, 1, 0, 1, 1, 1],
+        "notanumber": [0, 0, 1, 0, 0, 0],
+        "normal": [1, 0, 0, 0, 1, 1],
+        "subnormal": [0, 0, 0, 1, 0, 0],
+    }
     for name, expected in wanted.items():
         (found,) = apply(f"testp.{name}.f32 %p, %a0; selp.u32 %d0, 1, 0, %p;", [a], ["u4"])
         assert found.tolist() == expected, name

@@ -102,7 +102,8 @@ class Fault:
 
 FAULTS = {
     "not atomic": Fault(
-        kernel="atomic", old="red.global.add.u32 [%d], 1;",
+        kernel="atomic",
+        old="red.global.add.u32 [%d], 1;",
         new="ld.global.u32 %v, [%d]; add.u32 %v, %v, 1; st.global.u32 [%d], %v;",
     ),
     "plain read of an atomic": Fault(kernel="atomic", old="ret;", new="ld.global.u32 %v, [%d]; ret;"),
@@ -110,7 +111,9 @@ FAULTS = {
     "different values in a warp": Fault(kernel="the same value", old="7", new="%t"),
     "the next block's row": Fault(kernel="rows", old="ld.global.u32 %v, [%m]", new="ld.global.u32 %v, [%m+400]"),
     "the next block's row, first": Fault(
-        kernel="rows", old="st.global.u32 [%m],", new="ld.global.u32 %v, [%m+400]; st.global.u32 [%m],",
+        kernel="rows",
+        old="st.global.u32 [%m],",
+        new="ld.global.u32 %v, [%m+400]; st.global.u32 [%m],",
     ),
     "rows that overlap": Fault(kernel="rows", old="100", new="32"),
     "the next one's": Fault(kernel="each its own", old="ld.global.u32 %v, [%a]", new="ld.global.u32 %v, [%a+4]"),
@@ -127,11 +130,12 @@ FAULTS = {
     "a flag that is not released": Fault(kernel="flag", old="st.release.gpu", new="st.relaxed.gpu"),
     "a flag for the block": Fault(kernel="flag", old="st.release.gpu", new="st.release.cta"),
     "a flag that comes first": Fault(
-        kernel="flag", old="st.global.u32 [%m], %t;\nbar.sync 0;\n@%first st.release.gpu.global.u32 [%s], 1;",
+        kernel="flag",
+        old="st.global.u32 [%m], %t;\nbar.sync 0;\n@%first st.release.gpu.global.u32 [%s], 1;",
         new="@%first st.release.gpu.global.u32 [%s], 1;\nbar.sync 0;\nst.global.u32 [%m], %t;",
     ),
     "a flag that nobody reads": Fault(kernel="flag", old="@!%first bra MEET;", new="bra MEET;"),
-}  # fmt: skip
+}
 
 
 def races_of(body: str, *, blocks: int = 3, lanes: int = 8192) -> list[str]:

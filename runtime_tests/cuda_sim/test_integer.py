@@ -185,10 +185,13 @@ def test_prmt():
     a, b, c = operands("u32", 3)
     (found,) = apply("prmt.b32 %d0, %a0, %a1, %a2;", [a, b, c], ["u4"])
     rows = {
-        "f4e": lambda s: [s, s + 1, s + 2, s + 3], "b4e": lambda s: [s, (s - 1) % 8, (s - 2) % 8, (s - 3) % 8],
-        "rc8": lambda s: [s] * 4, "ecl": lambda s: [max(s, j) for j in range(4)],
-        "ecr": lambda s: [min(s, j) for j in range(4)], "rc16": lambda s: [(s & 1) * 2 + j % 2 for j in range(4)],
-    }  # fmt: skip
+        "f4e": lambda s: [s, s + 1, s + 2, s + 3],
+        "b4e": lambda s: [s, (s - 1) % 8, (s - 2) % 8, (s - 3) % 8],
+        "rc8": lambda s: [s] * 4,
+        "ecl": lambda s: [max(s, j) for j in range(4)],
+        "ecr": lambda s: [min(s, j) for j in range(4)],
+        "rc16": lambda s: [(s & 1) * 2 + j % 2 for j in range(4)],
+    }
     special = {mode: apply(f"prmt.b32.{mode} %d0, %a0, %a1, %a2;", [a, b, c], ["u4"])[0] for mode in rows}
     for n in range(N):
         source = (int(a[n]) | int(b[n]) << 32).to_bytes(8, "little")
@@ -238,9 +241,13 @@ def test_masks_and_extension():
 def test_comparisons(type_):
     a, b = operands(type_, 2)
     rules = {
-        "eq": lambda x, y: x == y, "ne": lambda x, y: x != y, "lt": lambda x, y: x < y, "le": lambda x, y: x <= y,
-        "gt": lambda x, y: x > y, "ge": lambda x, y: x >= y,
-    }  # fmt: skip
+        "eq": lambda x, y: x == y,
+        "ne": lambda x, y: x != y,
+        "lt": lambda x, y: x < y,
+        "le": lambda x, y: x <= y,
+        "gt": lambda x, y: x > y,
+        "ge": lambda x, y: x >= y,
+    }
     for name, rule in rules.items():
         body = f"setp.{name}.{type_} %p, %a0, %a1; selp.u32 %d0, 1, 0, %p;"
         assert (apply(body, [a, b], ["u4"])[0] == rule(a, b)).all()

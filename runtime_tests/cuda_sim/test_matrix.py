@@ -12,9 +12,14 @@ from substitute.device.cuda_sim import wgmma
 pytestmark = pytest.mark.unit
 RANDOM = np.random.default_rng(5)
 TYPES = {
-    "f16": (16, np.float16), "bf16": (16, ml_dtypes.bfloat16), "tf32": (32, np.float32),
-    "e4m3": (8, ml_dtypes.float8_e4m3fn), "e5m2": (8, ml_dtypes.float8_e5m2), "s8": (8, np.int8), "u8": (8, np.uint8),
-}  # fmt: skip
+    "f16": (16, np.float16),
+    "bf16": (16, ml_dtypes.bfloat16),
+    "tf32": (32, np.float32),
+    "e4m3": (8, ml_dtypes.float8_e4m3fn),
+    "e5m2": (8, ml_dtypes.float8_e5m2),
+    "s8": (8, np.int8),
+    "u8": (8, np.uint8),
+}
 
 
 def values(type_: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -75,12 +80,20 @@ def mma_program(opcode: str, a: int, b: int, c: int, wide: bool = False) -> str:
 @pytest.mark.parametrize(
     "shape, types",
     [
-        ((16, 8, 16), "f32.f16.f16.f32"), ((16, 8, 8), "f32.f16.f16.f32"), ((16, 8, 16), "f32.bf16.bf16.f32"),
-        ((16, 8, 8), "f32.bf16.bf16.f32"), ((16, 8, 8), "f32.tf32.tf32.f32"), ((16, 8, 4), "f32.tf32.tf32.f32"),
-        ((16, 8, 32), "f32.e4m3.e4m3.f32"), ((16, 8, 32), "f32.e5m2.e4m3.f32"), ((16, 8, 32), "s32.s8.s8.s32"),
-        ((16, 8, 16), "s32.u8.s8.s32"), ((8, 8, 16), "s32.s8.u8.s32"), ((16, 8, 16), "f16.f16.f16.f16"),
+        ((16, 8, 16), "f32.f16.f16.f32"),
+        ((16, 8, 8), "f32.f16.f16.f32"),
+        ((16, 8, 16), "f32.bf16.bf16.f32"),
+        ((16, 8, 8), "f32.bf16.bf16.f32"),
+        ((16, 8, 8), "f32.tf32.tf32.f32"),
+        ((16, 8, 4), "f32.tf32.tf32.f32"),
+        ((16, 8, 32), "f32.e4m3.e4m3.f32"),
+        ((16, 8, 32), "f32.e5m2.e4m3.f32"),
+        ((16, 8, 32), "s32.s8.s8.s32"),
+        ((16, 8, 16), "s32.u8.s8.s32"),
+        ((8, 8, 16), "s32.s8.u8.s32"),
+        ((16, 8, 16), "f16.f16.f16.f16"),
     ],
-)  # fmt: skip
+)
 def test_mma(shape, types):
     m, n, k = shape
     d_type, a_type, b_type, _ = types.split(".")
@@ -116,7 +129,9 @@ def test_ldmatrix_and_stmatrix(count, turned):
     """Row i of matrix j is at the address that lane 8·j + i gives; lane 4·r + t gets elements 2t, 2t + 1 of row r."""
     trans = ".trans" if turned else ""
     regs = "{" + ", ".join(f"%v{j}" for j in range(count)) + "}"
-    ptx = HEADER.format(target="sm_90a") + f"""
+    ptx = (
+        HEADER.format(target="sm_90a")
+        + f"""
 .visible .entry k(.param .u64 pi, .param .u64 po, .param .u64 ps) {{
 .shared .align 128 .b8 tile[1024];
 .reg .b64 %i, %o, %s, %w; .reg .b32 %t, %a, %x, %v<4>;
@@ -127,12 +142,15 @@ shl.b32 %a, %t, 4; mov.u32 %x, tile; add.u32 %a, %a, %x;
 bar.warp.sync 0xffffffff;
 ldmatrix.sync.aligned.m8n8.x{count}{trans}.shared.b16 {regs}, [%a];
 mul.wide.u32 %w, %t, {4 * count}; add.u64 %o, %o, %w;
-""" + "".join(f"st.global.b32 [%o+{4 * j}], %v{j};\n" for j in range(count)) + f"""
+"""
+        + "".join(f"st.global.b32 [%o+{4 * j}], %v{j};\n" for j in range(count))
+        + f"""
 stmatrix.sync.aligned.m8n8.x{count}{trans}.shared.b16 [%a+512], {regs};
 bar.warp.sync 0xffffffff;
 setp.ge.u32 %q, %t, {8 * count}; @%q ret;
 ld.shared.v4.b32 {{%c0, %c1, %c2, %c3}}, [%a+512]; st.global.v4.b32 [%s], {{%c0, %c1, %c2, %c3}};
-ret; }}""".replace("setp.ge", ".reg .pred %q; setp.ge")  # fmt: skip
+ret; }}""".replace("setp.ge", ".reg .pred %q; setp.ge")
+    )
     data = RANDOM.integers(0, 60000, (32, 8)).astype("u2")
     (loaded, stored), report = run_kernel(ptx, "k", [data, Out((32, count), "u4"), Out((8 * count, 8), "u2")])
     assert not report.findings, report.findings
@@ -387,9 +405,10 @@ FENCES = {
     "of another proxy": ("cp.async.wait_all; fence.proxy.alias; bar.sync 0;", "race"),
     "before the copies have landed": ("fence.proxy.async; cp.async.wait_all; bar.sync 0;", "race"),
     "by half of the writers": (
-        "cp.async.wait_all; setp.lt.u32 %q, %t, 64; @%q fence.proxy.async; bar.sync 0;", "race",
+        "cp.async.wait_all; setp.lt.u32 %q, %t, 64; @%q fence.proxy.async; bar.sync 0;",
+        "race",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FENCES)

@@ -161,8 +161,13 @@ def test_cut_and_damaged_ptx_never_crashes():
             token = ["%x", "7", ";", "[%s]", "%p", "ld", ".u32", "}", ","][int(random.integers(0, 9))]
             damaged = (ptx[:at], ptx[:at] + ptx[at + 3 :], ptx[:at] + token + ptx[at:])[kind]
             try:
-                run_kernel(damaged, "k", [words, Out((512,), "u4"), np.uint32(512)], block=(128, 1, 1),
-                           limits=Limits(steps=3000))  # fmt: skip
+                run_kernel(
+                    damaged,
+                    "k",
+                    [words, Out((512,), "u4"), np.uint32(512)],
+                    block=(128, 1, 1),
+                    limits=Limits(steps=3000),
+                )
             except (LoadError, LaunchError, KeyError) as error:
                 assert "a bug" not in str(error), f"{error}\n{damaged}"
 

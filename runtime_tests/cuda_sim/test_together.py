@@ -64,11 +64,17 @@ elect.sync %d3|%p, 0xffffffff; selp.u32 %d4, 1, 0, %p;"""
     assert (leader == 0).all() and (leads == (LANES % 32 == 0)).all()
 
 
-@pytest.mark.parametrize("operation, rule", [
-    ("add.u32", lambda g: np.add.reduce(g, dtype="u4")), ("min.u32", np.min),
-    ("max.s32", lambda g: g.view("i4").max().view("u4")),
-    ("and.b32", np.bitwise_and.reduce), ("or.b32", np.bitwise_or.reduce), ("xor.b32", np.bitwise_xor.reduce),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "operation, rule",
+    [
+        ("add.u32", lambda g: np.add.reduce(g, dtype="u4")),
+        ("min.u32", np.min),
+        ("max.s32", lambda g: g.view("i4").max().view("u4")),
+        ("and.b32", np.bitwise_and.reduce),
+        ("or.b32", np.bitwise_or.reduce),
+        ("xor.b32", np.bitwise_xor.reduce),
+    ],
+)
 def test_warp_reductions(operation, rule):
     a = words()
     (found,) = apply(f"redux.sync.{operation} %d0, %a0, 0xffffffff;", [a], ["u4"])
@@ -77,23 +83,34 @@ def test_warp_reductions(operation, rule):
 
 def atomic_kernel(instruction: str) -> str:
     """Thread i works on word i % 4 of a zeroed or preset output and keeps what it got."""
-    return HEADER.format(target="sm_90a") + f"""
+    return (
+        HEADER.format(target="sm_90a")
+        + f"""
 .visible .entry k(.param .u64 pin, .param .u64 pwords, .param .u64 pout) {{
 .reg .b64 %in, %words, %out, %w; .reg .b32 %t, %a, %b, %old, %m; .reg .f32 %f; .reg .pred %p;
 ld.param.u64 %in, [pin]; ld.param.u64 %words, [pwords]; ld.param.u64 %out, [pout]; mov.u32 %t, %tid.x;
 mul.wide.u32 %w, %t, 4; add.u64 %in, %in, %w; add.u64 %out, %out, %w; and.b32 %m, %t, 3; mul.wide.u32 %w, %m, 4;
 add.u64 %words, %words, %w; ld.global.u32 %a, [%in]; mov.b32 %f, %a; mov.u32 %b, %t;
 {instruction}
-st.global.u32 [%out], %old; ret; }}"""  # fmt: skip
+st.global.u32 [%out], %old; ret; }}"""
+    )
 
 
-@pytest.mark.parametrize("operation, rule", [
-    ("add.u32", lambda o, a, t: o + a), ("min.u32", lambda o, a, t: min(o, a)), ("max.u32", lambda o, a, t: max(o, a)),
-    ("and.b32", lambda o, a, t: o & a), ("or.b32", lambda o, a, t: o | a), ("xor.b32", lambda o, a, t: o ^ a),
-    ("exch.b32", lambda o, a, t: a), ("inc.u32", lambda o, a, t: 0 if o >= a else o + 1),
-    ("dec.u32", lambda o, a, t: a if o == 0 or o > a else o - 1),
-    ("cas.b32", lambda o, a, t: t if o == a else o),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "operation, rule",
+    [
+        ("add.u32", lambda o, a, t: o + a),
+        ("min.u32", lambda o, a, t: min(o, a)),
+        ("max.u32", lambda o, a, t: max(o, a)),
+        ("and.b32", lambda o, a, t: o & a),
+        ("or.b32", lambda o, a, t: o | a),
+        ("xor.b32", lambda o, a, t: o ^ a),
+        ("exch.b32", lambda o, a, t: a),
+        ("inc.u32", lambda o, a, t: 0 if o >= a else o + 1),
+        ("dec.u32", lambda o, a, t: a if o == 0 or o > a else o - 1),
+        ("cas.b32", lambda o, a, t: t if o == a else o),
+    ],
+)
 @pytest.mark.parametrize("space", ["global", "generic"])
 def test_atomics_take_turns(operation, rule, space):
     a = words() % np.uint32(7)
@@ -259,9 +276,12 @@ LOOP: mov.u32 %y, %s; add.u32 %i, %i, 1; mad.lo.u32 %s, %s, 3, %i; setp.lt.u32 %
 END: st.global.u32 [%a], %s; st.global.u32 [%b], %y;
 ret; }}"""
     (last, before), report = run_kernel(
-        HEADER.format(target="sm_80") + entry, "k", [turns, Out((64,), "u4"), Out((64,), "u4")], block=(64, 1, 1),
+        HEADER.format(target="sm_80") + entry,
+        "k",
+        [turns, Out((64,), "u4"), Out((64,), "u4")],
+        block=(64, 1, 1),
         target="sm_80",
-    )  # fmt: skip
+    )
     assert not report.findings
     for thread, count in enumerate(turns.tolist()):
         values = [thread]

@@ -9,9 +9,13 @@ pytestmark = pytest.mark.unit
 RANDOM = np.random.default_rng(6)
 TYPES = {
     # type: (shape, registers of a and b, of c, result)
-    "f16": ((16, 16, 16), 8, 8, "f32"), "bf16": ((32, 8, 16), 8, 8, "f32"), "s8": ((16, 16, 16), 2, 8, "s32"),
-    "u8": ((8, 32, 16), 4, 8, "s32"), "tf32": ((16, 16, 8), 4, 8, "f32"), "f64": ((8, 8, 4), 1, 2, "f64"),
-}  # fmt: skip
+    "f16": ((16, 16, 16), 8, 8, "f32"),
+    "bf16": ((32, 8, 16), 8, 8, "f32"),
+    "s8": ((16, 16, 16), 2, 8, "s32"),
+    "u8": ((8, 32, 16), 4, 8, "s32"),
+    "tf32": ((16, 16, 8), 4, 8, "f32"),
+    "f64": ((8, 8, 4), 1, 2, "f64"),
+}
 REGISTERS = {"bf16": {(32, 8, 16): (8, 2)}, "u8": {(8, 32, 16): (1, 4)}}
 
 
@@ -57,6 +61,7 @@ def test_products(type_, layouts):
     assert not report.findings and (found == a @ b).all()
     # the twin: with the other layout of `a` the same memory is another matrix
     other = ("col" if layouts[0] == "row" else "row", layouts[1])
-    (wrong,), _ = run_kernel(kernel(type_, *other, (m if other[0] == "col" else k, strides[1])), "k", [*arguments, out],
-                             target="sm_80")  # fmt: skip
+    (wrong,), _ = run_kernel(
+        kernel(type_, *other, (m if other[0] == "col" else k, strides[1])), "k", [*arguments, out], target="sm_80"
+    )
     assert (wrong != a @ b).any()

@@ -48,9 +48,8 @@ def test_device_number_that_is_not_there() -> None:
     with pytest.raises(DeviceError) as caught:
         open_device("local-sync://7")
     assert str(caught.value).startswith(
-        "device 'local-sync://7' cannot be opened\n"
-        "  expected:  a device that the driver can open: local-sync\n"
-    )  # fmt: skip
+        "device 'local-sync://7' cannot be opened\n  expected:  a device that the driver can open: local-sync\n"
+    )
 
 
 def test_without_a_vulkan_driver_the_message_says_how_to_get_one() -> None:

@@ -89,8 +89,6 @@ def test_tokens_are_those_that_magika_makes(demo: ModuleType, tmp_path: Path) ->
         np.testing.assert_array_equal(demo.batches([path], detector, 4)[0][3], [*theirs.beg, *theirs.end])
 
 
-def test_test_model_and_demonstration_use_the_same_file(
-    demo: ModuleType, make_model: Callable[[str], Model]
-) -> None:  # fmt: skip
+def test_test_model_and_demonstration_use_the_same_file(demo: ModuleType, make_model: Callable[[str], Model]) -> None:
     assert demo.load_detector().onnx == make_model("magika_dynamic").path
     assert magika_tokens(4).max() == demo.load_detector().padding

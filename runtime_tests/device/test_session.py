@@ -221,10 +221,8 @@ def message(module: Path | bytes, function: str | None, *inputs: object, device:
 
 def test_wrong_inputs(module: Path) -> None:
     assert message(module, "multiply", A) == (
-        "M: wrong number of inputs for multiply\n"
-        "  expected:  2: 4x8xf32, 8x3xf32\n"
-        "  found:     1: 4x8xf32"
-    )  # fmt: skip
+        "M: wrong number of inputs for multiply\n  expected:  2: 4x8xf32, 8x3xf32\n  found:     1: 4x8xf32"
+    )
     assert message(module, "multiply", A, B.astype(np.float64)) == (
         "M: input 1 of multiply does not fit\n"
         "  expected:  8x3xf32\n"
@@ -232,10 +230,8 @@ def test_wrong_inputs(module: Path) -> None:
         "  next:      convert the array: .astype('float32')"
     )
     assert message(module, "multiply", A, B[:7]) == (
-        "M: input 1 of multiply does not fit\n"
-        "  expected:  8x3xf32\n"
-        "  found:     7x3xf32"
-    )  # fmt: skip
+        "M: input 1 of multiply does not fit\n  expected:  8x3xf32\n  found:     7x3xf32"
+    )
     assert "found:     scalar" not in message(module, "multiply", A, 3.0)
     assert "expected:  scalar i32" in message(
         module, "types", *[np.empty(0, t) for t in (ml_dtypes.bfloat16, np.float16, bool, np.int8, np.int64)], 1.5, 1

@@ -27,9 +27,10 @@ def main() -> int:
     whole = suite()
     everything = (*whole.controls, *whole.mutants)
     chosen = [
-        v for v in everything
+        v
+        for v in everything
         if arguments.payload in (None, v.kind) and arguments.device in (None, v.device) and arguments.only in v.name
-    ]  # fmt: skip
+    ]
     path = arguments.json or (RESULTS if arguments.missing or len(chosen) == len(everything) else None)
     known = {}
     if arguments.missing and path is not None and path.exists():

@@ -144,9 +144,12 @@ def _gather() -> Definition:
     t = tensor("MN", "f32")
     lines = [generic("r", [("%in_i", tensor("M", "i32"), "m")], ("%empty", t, "m, n"), "m, n", "pp", body)]
     return Definition(
-        name="gather", operands=operands, text=_function("gather", operands, lines),
-        typical={"R": 100, "N": 64, "M": 32}, constraints=("R > 0",),
-    )  # fmt: skip
+        name="gather",
+        operands=operands,
+        text=_function("gather", operands, lines),
+        typical={"R": 100, "N": 64, "M": 32},
+        constraints=("R > 0",),
+    )
 
 
 _HALVES = (
@@ -194,34 +197,44 @@ DEFINITIONS: Mapping[str, Definition] = {
         _row_reduction("row_max", "0xFF800000", _MAX),
         _softmax(),
         _elementwise(
-            "difference", (("a", "N", "f32"), ("b", "N", "f32"), ("y", "N", "f32")),
+            "difference",
+            (("a", "N", "f32"), ("b", "N", "f32"), ("y", "N", "f32")),
             "%s = arith.constant 2.0 : f32\n%p = arith.mulf %x, %s : f32\n%v = arith.subf %p, %y : f32\n"
-            "linalg.yield %v : f32", _LINE,
+            "linalg.yield %v : f32",
+            _LINE,
         ),
         _elementwise("silu", (("x", "N", "f32"), ("y", "N", "f32")), _SILU, _LINE),
         _elementwise("gelu", (("x", "N", "f32"), ("y", "N", "f32")), _GELU, _LINE),
         _elementwise("clamp", (("x", "N", "f32"), ("y", "N", "f32")), _CLAMP, _LINE),
         _elementwise(
-            "narrowed", (("x", "N", "f32"), ("y", "N", "f16")),
-            "%v = arith.truncf %x : f32 to f16\nlinalg.yield %v : f16", _LINE,
+            "narrowed",
+            (("x", "N", "f32"), ("y", "N", "f16")),
+            "%v = arith.truncf %x : f32 to f16\nlinalg.yield %v : f16",
+            _LINE,
         ),
         _elementwise(
-            "sum_bf16", (("a", "N", "bf16"), ("b", "N", "bf16"), ("y", "N", "bf16")),
+            "sum_bf16",
+            (("a", "N", "bf16"), ("b", "N", "bf16"), ("y", "N", "bf16")),
             "%p0 = arith.extf %x : bf16 to f32\n%p1 = arith.extf %y : bf16 to f32\n%s = arith.addf %p0, %p1 : f32\n"
-            "%v = arith.truncf %s : f32 to bf16\nlinalg.yield %v : bf16", _LINE,
+            "%v = arith.truncf %s : f32 to bf16\nlinalg.yield %v : bf16",
+            _LINE,
         ),
         _elementwise(
-            "integers", (("a", "N", "i32"), ("b", "N", "i32"), ("y", "N", "i32")),
+            "integers",
+            (("a", "N", "i32"), ("b", "N", "i32"), ("y", "N", "i32")),
             "%p = arith.muli %x, %x : i32\n%m = arith.maxsi %p, %y : i32\n%v = arith.subi %m, %y : i32\n"
-            "linalg.yield %v : i32", _LINE,
+            "linalg.yield %v : i32",
+            _LINE,
         ),
         _elementwise("dequantized", (("x", "N", "i8"), ("y", "N", "f32")), _DEQUANTIZED, _LINE),
         _elementwise(
-            "bias_add", (("a", "MN", "f32"), ("b", "N", "f32"), ("y", "MN", "f32")),
-            "%v = arith.addf %x, %y : f32\nlinalg.yield %v : f32", _PLANE,
+            "bias_add",
+            (("a", "MN", "f32"), ("b", "N", "f32"), ("y", "MN", "f32")),
+            "%v = arith.addf %x, %y : f32\nlinalg.yield %v : f32",
+            _PLANE,
         ),
         _elementwise("transpose", (("x", "MN", "f32"), ("y", "NM", "f32")), "linalg.yield %x : f32", _PLANE),
         _gather(),
     )
-}  # fmt: skip
+}
 """By name."""

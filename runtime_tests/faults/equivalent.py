@@ -14,12 +14,15 @@ RULES: tuple[tuple[str, str, str], ...] = (
     # (names of right kernels, changes, the reason), as regular expressions
     (r"\.(comp|shader_py|spv|ptx)$", r"workgroup_count: (?!M →)(?!max\(M, 1\))", GUARDED),
     (r"\.ptx$", r"workgroup_count: max\(M, 1\) → max\(M, 1\) \+ 1", GUARDED),
-    (r"^(difference|silu|gelu|clamp|narrowed|sum_bf16|integers|dequantized|matmul_tiled)\.(ll|bc|o)$",
-     r"workgroup_count: .* \+ 1$", GUARDED),
+    (
+        r"^(difference|silu|gelu|clamp|narrowed|sum_bf16|integers|dequantized|matmul_tiled)\.(ll|bc|o)$",
+        r"workgroup_count: .* \+ 1$",
+        GUARDED,
+    ),
     (r"^softmax\.", r"llvm\.maximum.* → .*fcmp ogt|^max without NaN$", SPREAD),
     (r"^matmul_tiled\.ptx$", r"setp\.lt\.u32 more, t, depth; → .*setp\.le", ZEROS),
     (r"^integers\.", r"icmp sgt .* → .*icmp sge", LARGER),
-)  # fmt: skip
+)
 
 
 def reason(variant: Variant) -> str:

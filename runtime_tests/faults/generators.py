@@ -107,8 +107,12 @@ _BIAS = """\
 def generator_controls() -> list[Variant]:
     """All right generators of LLVM IR."""
     rows, once = ("M", "1", "1"), ("1", "1", "1")
-    bodies = (("matmul", _MATMUL, rows), ("row_sum", _ROW_SUM, rows), ("difference", _DIFFERENCE, once),
-              ("bias_add", _BIAS, rows))  # fmt: skip
+    bodies = (
+        ("matmul", _MATMUL, rows),
+        ("row_sum", _ROW_SUM, rows),
+        ("difference", _DIFFERENCE, once),
+        ("bias_add", _BIAS, rows),
+    )
     return [
         Variant(name=f"{name}.py", definition=name, kind="llvm-generator", source=_HEAD + body, workgroup_count=count)
         for name, body, count in bodies

@@ -108,9 +108,18 @@ def _program(
 
 
 def _prepare(
-    compilation: Any, stock: Any, folder: Path, right: Variant, clock: Any, labels: Mapping[str, str],
-    shapes: Sequence[Any], *, quick: bool, seed: int, plain: bool,
-) -> tuple[Any, Prepared, dict[str, Any]]:  # fmt: skip
+    compilation: Any,
+    stock: Any,
+    folder: Path,
+    right: Variant,
+    clock: Any,
+    labels: Mapping[str, str],
+    shapes: Sequence[Any],
+    *,
+    quick: bool,
+    seed: int,
+    plain: bool,
+) -> tuple[Any, Prepared, dict[str, Any]]:
     """The plan, the cases, and the dispatches by the name of the harness's function."""
     from substitute.validate.build import _launches, _planned, _with_baseline
     from substitute.validate.own_code import Baseline
@@ -146,9 +155,13 @@ def _prepare(
         own_code.begin(compilation, module, ours)
         baseline, missing = own_code.result(compilation, module, clock)
     bundle = Bundle(
-        device=right.device, candidate=b"", baseline=baseline, missing_baseline=missing, subjects=tuple(judged),
+        device=right.device,
+        candidate=b"",
+        baseline=baseline,
+        missing_baseline=missing,
+        subjects=tuple(judged),
         beside=beside if baseline is not None else frozenset(),
-    )  # fmt: skip
+    )
     return plan, Prepared(bundle=bundle, typical=tuple(typical)), dispatches
 
 
@@ -159,9 +172,14 @@ def _usual(subject: Subject) -> Subject:
 
 
 def _build(
-    compilation: Any, stock: Any, variant: Variant, kernels: Path, dispatches: Mapping[str, Any], workers: Any,
+    compilation: Any,
+    stock: Any,
+    variant: Variant,
+    kernels: Path,
+    dispatches: Mapping[str, Any],
+    workers: Any,
     scratch: Path,
-) -> Built:  # fmt: skip
+) -> Built:
     from substitute.progress import Clock, silent
     from substitute.validate.build import _planned, isolate_kernels
     from substitute.validate.own_code import finish

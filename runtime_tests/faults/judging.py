@@ -80,9 +80,12 @@ def _judge_protocol(prepared: Prepared, candidate: RawModule) -> str:
         return f"load: {error}".partition("\n")[0]
     for subject in subjects:
         verdict = judge_dispatch(
-            candidate, subject.cases, name=subject.name, kernel=subject.kernel,
+            candidate,
+            subject.cases,
+            name=subject.name,
+            kernel=subject.kernel,
             baseline=baseline if subject.cases[0].entry in bundle.beside else None,
-        )  # fmt: skip
+        )
         if not verdict.passed:
             first = verdict.failures[0] if verdict.failures else None
             if first is None:

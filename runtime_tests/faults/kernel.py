@@ -13,10 +13,16 @@ BACKENDS = {"glsl": "vulkan-spirv", "glsl-generator": "vulkan-spirv", "spirv": "
 """By payload kind; the others are for llvm-cpu."""
 DEVICES = {"llvm-cpu": "local-task", "vulkan-spirv": "vulkan", "cuda": "cuda-sim"}
 FILES = {
-    "llvm-generator": "generator.py", "llvm-ir": "kernel.ll", "llvm-bitcode": "kernel.bc", "object": "kernel.o",
-    "glsl": "kernel.comp", "glsl-generator": "generator.py", "spirv": "kernel.spv", "ptx": "kernel.ptx",
+    "llvm-generator": "generator.py",
+    "llvm-ir": "kernel.ll",
+    "llvm-bitcode": "kernel.bc",
+    "object": "kernel.o",
+    "glsl": "kernel.comp",
+    "glsl-generator": "generator.py",
+    "spirv": "kernel.spv",
+    "ptx": "kernel.ptx",
     "llvm-dialect": "kernel.mlir",
-}  # fmt: skip
+}
 """What a payload of each kind is called in its folder."""
 
 

@@ -104,8 +104,13 @@ def _matmul_rows(definition: str, how: str = "f32") -> str:
     w = Writer(definition)
     with w.loop("n", "%N_") as n:
         transposed = definition == "matmul_transposed"
-        total = _dot(w, lambda k: w.index("%id_x", "%K_", k),
-                     lambda k: w.index(n, "%K_", k) if transposed else w.index(k, "%N_", n), "%K_", how)  # fmt: skip
+        total = _dot(
+            w,
+            lambda k: w.index("%id_x", "%K_", k),
+            lambda k: w.index(n, "%K_", k) if transposed else w.index(k, "%N_", n),
+            "%K_",
+            how,
+        )
         w.store("i32" if how == "i8" else "float", total, "%c", w.index("%id_x", "%N_", n))
     return w.text()
 
@@ -267,9 +272,15 @@ def _dequantized(w: Writer, n: str) -> tuple[str, str]:
 
 
 _BODIES: Mapping[str, Callable[[Writer, str], tuple[str, str]]] = {
-    "difference": _difference, "silu": _silu, "gelu": _gelu, "clamp": _clamp, "narrowed": _narrowed,
-    "sum_bf16": _sum_bf16, "integers": _integers, "dequantized": _dequantized,
-}  # fmt: skip
+    "difference": _difference,
+    "silu": _silu,
+    "gelu": _gelu,
+    "clamp": _clamp,
+    "narrowed": _narrowed,
+    "sum_bf16": _sum_bf16,
+    "integers": _integers,
+    "dequantized": _dequantized,
+}
 
 
 def _bias_add() -> str:

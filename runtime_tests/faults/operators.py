@@ -63,15 +63,29 @@ def rewrite(fault: str, pattern: str, text: str) -> Operator:
 
 LLVM = (
     swap("loop bound", {"slt": "sle", "sgt": "sge"}),
-    rewrite("loop bound", r"^(\s*)(%\w+) = icmp slt i64 (%\w+), (%\w+)$",
-            r"\1\2_most = sub i64 \4, 1\n\1\2 = icmp slt i64 \3, \2_most"),
-    rewrite("dropped tail", r"^(\s*)(%\w+) = icmp slt i64 (%\w+), (%\w+)$",
-            r"\1\2_most = and i64 \4, -4\n\1\2 = icmp slt i64 \3, \2_most"),
+    rewrite(
+        "loop bound",
+        r"^(\s*)(%\w+) = icmp slt i64 (%\w+), (%\w+)$",
+        r"\1\2_most = sub i64 \4, 1\n\1\2 = icmp slt i64 \3, \2_most",
+    ),
+    rewrite(
+        "dropped tail",
+        r"^(\s*)(%\w+) = icmp slt i64 (%\w+), (%\w+)$",
+        r"\1\2_most = and i64 \4, -4\n\1\2 = icmp slt i64 \3, \2_most",
+    ),
     rewrite("loop start", r"phi i64 \[ 0,", "phi i64 [ 1,"),
     rewrite("loop step", r"(%\w+_next = add i64 %\w+), 1$", r"\1, 2"),
     swap("wrong operation", {"fadd": "fsub", "fsub": "fadd", "fdiv": "fmul", "fmul": "fadd"}),
-    swap("min and max", {"llvm.maximum.f32": "llvm.minimum.f32", "@llvm.maximum.f32": "@llvm.minimum.f32",
-                         "@llvm.minimum.f32": "@llvm.maximum.f32", "sgt": "slt", "@llvm.smin.i64": "@llvm.smax.i64"}),
+    swap(
+        "min and max",
+        {
+            "llvm.maximum.f32": "llvm.minimum.f32",
+            "@llvm.maximum.f32": "@llvm.minimum.f32",
+            "@llvm.minimum.f32": "@llvm.maximum.f32",
+            "sgt": "slt",
+            "@llvm.smin.i64": "@llvm.smax.i64",
+        },
+    ),
     rewrite("swapped operands", r"= (fsub|fdiv) float (\S+), (\S+)$", r"= \1 float \3, \2"),
     rewrite("swapped operands", r"= sub i32 (\S+), (%\S+)$", r"= sub i32 \2, \1"),
     swap("wrong axis", {"%M_": "%N_"}, near="mul"),
@@ -86,32 +100,56 @@ LLVM = (
     rewrite("constant", r"sub i32 (%\w+), 3$", r"sub i32 \1, 2"),
     rewrite("missing initialisation", r"^\s*store (?:float|i32) (?:0\.0|0|0xFFF0000000000000), ptr %\w+$", ""),
     rewrite("wrong start", r"store float 0xFFF0000000000000, ptr", "store float 0.0, ptr"),
-    rewrite("low precision", r"^(\s*)store float (%total\d+), ptr (%\w+)$",
-            r"\1\2_h = fptrunc float \2 to half\n\1\2_w = fpext half \2_h to float\n\1store float \2_w, ptr \3"),
-    rewrite("rounded differently", r"^(\s*)(%narrow\d+) = fptrunc float (%\w+) to half$",
-            r"\1\2_i = bitcast float \3 to i32\n\1\2_z = and i32 \2_i, -8192\n"
-            r"\1\2_f = bitcast i32 \2_z to float\n\1\2 = fptrunc float \2_f to half"),
+    rewrite(
+        "low precision",
+        r"^(\s*)store float (%total\d+), ptr (%\w+)$",
+        r"\1\2_h = fptrunc float \2 to half\n\1\2_w = fpext half \2_h to float\n\1store float \2_w, ptr \3",
+    ),
+    rewrite(
+        "rounded differently",
+        r"^(\s*)(%narrow\d+) = fptrunc float (%\w+) to half$",
+        r"\1\2_i = bitcast float \3 to i32\n\1\2_z = and i32 \2_i, -8192\n"
+        r"\1\2_f = bitcast i32 \2_z to float\n\1\2 = fptrunc float \2_f to half",
+    ),
     rewrite("signedness", r"= sext i(8|32) ", r"= zext i\1 "),
     rewrite("signedness", r"= sitofp i32 ", r"= uitofp i32 "),
     swap("signedness", {"sgt": "ugt"}),
     rewrite("missing maximum", r"= fsub float (%loaded\d+), %most\d+$", r"= fsub float \1, 0.0"),
-    rewrite("NaN ignored", r"^(\s*)(%called\d+) = call float @llvm.maximum.f32\(float (%\w+), float (\S+)\)$",
-            r"\1\2_c = fcmp ogt float \3, \4\n\1\2 = select i1 \2_c, float \3, float \4"),
-    rewrite("NaN ignored", r"^(\s*)(%product\d+) = fmul contract float (%\w+), (%\w+)$",
-            r"\1\2_p = fmul contract float \3, \4\n\1\2_c = fcmp ord float \2_p, 0.0\n"
-            r"\1\2 = select i1 \2_c, float \2_p, float 0.0"),
+    rewrite(
+        "NaN ignored",
+        r"^(\s*)(%called\d+) = call float @llvm.maximum.f32\(float (%\w+), float (\S+)\)$",
+        r"\1\2_c = fcmp ogt float \3, \4\n\1\2 = select i1 \2_c, float \3, float \4",
+    ),
+    rewrite(
+        "NaN ignored",
+        r"^(\s*)(%product\d+) = fmul contract float (%\w+), (%\w+)$",
+        r"\1\2_p = fmul contract float \3, \4\n\1\2_c = fcmp ord float \2_p, 0.0\n"
+        r"\1\2 = select i1 \2_c, float \2_p, float 0.0",
+    ),
     rewrite("missing write", r"^(\s*)store (\w+) (%\w+), ptr (%place\d+)$", r"\1; (nothing is stored)"),
-    rewrite("write past the end", r"^(\s*)store (\w+) (%\w+), ptr (%place\d+)$",
-            r"\1store \2 \3, ptr \4\n\1\4_next = getelementptr \2, ptr \4, i64 1\n\1store \2 \3, ptr \4_next"),
-    rewrite("writes an input", r"^(\s*)(%loaded\d+) = load (\w+), ptr (%place\d+)$",
-            r"\1\2 = load \3, ptr \4\n\1store \3 zeroinitializer, ptr \4"),
-    rewrite("reads the output", r"^(\s*)store float (%(?:done|sum)\d+), ptr (%place\d+)$",
-            r"\1\3_old = load float, ptr \3\n\1\3_none = fmul float \3_old, 0.0\n"
-            r"\1\3_new = fadd float \2, \3_none\n\1store float \3_new, ptr \3"),
-    rewrite("half a launch", r"^entry:$",
-            r"first:\n  %late = icmp sge i64 %id_x, 64\n  br i1 %late, label %leave, label %entry\n"
-            r"leave:\n  ret void\nentry:"),
-)  # fmt: skip
+    rewrite(
+        "write past the end",
+        r"^(\s*)store (\w+) (%\w+), ptr (%place\d+)$",
+        r"\1store \2 \3, ptr \4\n\1\4_next = getelementptr \2, ptr \4, i64 1\n\1store \2 \3, ptr \4_next",
+    ),
+    rewrite(
+        "writes an input",
+        r"^(\s*)(%loaded\d+) = load (\w+), ptr (%place\d+)$",
+        r"\1\2 = load \3, ptr \4\n\1store \3 zeroinitializer, ptr \4",
+    ),
+    rewrite(
+        "reads the output",
+        r"^(\s*)store float (%(?:done|sum)\d+), ptr (%place\d+)$",
+        r"\1\3_old = load float, ptr \3\n\1\3_none = fmul float \3_old, 0.0\n"
+        r"\1\3_new = fadd float \2, \3_none\n\1store float \3_new, ptr \3",
+    ),
+    rewrite(
+        "half a launch",
+        r"^entry:$",
+        r"first:\n  %late = icmp sge i64 %id_x, 64\n  br i1 %late, label %leave, label %entry\n"
+        r"leave:\n  ret void\nentry:",
+    ),
+)
 """For LLVM IR, in text, in bitcode and in objects."""
 
 GLSL = (
@@ -134,11 +172,12 @@ GLSL = (
     rewrite("ignored index", r"load_b\(k, n\)", "load_b(k, 0)"),
     rewrite("ignored offset", r"\b([ABC]) \+ ", ""),
     rewrite("wrong axis", r"m \* N", "m * M"),
-    rewrite("low precision", r"^(\s*)sum \+= (.*);$",
-            r"\1sum = unpackHalf2x16(packHalf2x16(vec2(sum + (\2), 0.0))).x;"),
+    rewrite(
+        "low precision", r"^(\s*)sum \+= (.*);$", r"\1sum = unpackHalf2x16(packHalf2x16(vec2(sum + (\2), 0.0))).x;"
+    ),
     rewrite("half a launch", r"void main\(\) \{", "void main() {\n  if (gl_WorkGroupID.x >= 2) return;"),
     rewrite("write past the end", r"^(\s*)c\[(.*)\] = (.*);$", r"\1c[\2] = \3;\n\1c[\2 + 1] = \3;"),
-)  # fmt: skip
+)
 """For shaders, and the shaders inside of generators."""
 
 PTX = (
@@ -158,15 +197,21 @@ PTX = (
     rewrite("wrong axis", r"mul\.wide\.u32 (\w+), m, columns;", r"mul.wide.u32 \1, m, rows;"),
     rewrite("wrong axis", r"mul\.wide\.u32 (\w+), m, depth;", r"mul.wide.u32 \1, m, columns;"),
     rewrite("constant", r"0f40000000", "0f40001000"),
-    rewrite("write past the end", r"^(\s*)st\.global\.f32 \[out\], (\w+);$",
-            r"\1st.global.f32 [out], \2;\n\1st.global.f32 [out+4], \2;"),
+    rewrite(
+        "write past the end",
+        r"^(\s*)st\.global\.f32 \[out\], (\w+);$",
+        r"\1st.global.f32 [out], \2;\n\1st.global.f32 [out+4], \2;",
+    ),
     rewrite("missing write", r"^(\s*)st\.global\.f32 \[out\], (\w+);$", r"\1// nothing"),
-    rewrite("low precision", r"^(\s*)(fma\.rn\.f32 sum, x, y, sum;)$",
-            r"\1\2\n\1{ .reg .b16 h; cvt.rn.f16.f32 h, sum; cvt.f32.f16 sum, h; }"),
+    rewrite(
+        "low precision",
+        r"^(\s*)(fma\.rn\.f32 sum, x, y, sum;)$",
+        r"\1\2\n\1{ .reg .b16 h; cvt.rn.f16.f32 h, sum; cvt.f32.f16 sum, h; }",
+    ),
     rewrite("rounded differently", r"cvt\.rn\.f16\.f32", "cvt.rz.f16.f32"),
     rewrite("wrong exchange", r"shfl\.sync\.down\.b32 (\w+), (\w+), 16", r"shfl.sync.down.b32 \1, \2, 15"),
     rewrite("loop bound", r"setp\.ge\.u32 (\w+), (\w+), 32;", r"setp.ge.u32 \1, \2, 31;"),
-)  # fmt: skip
+)
 """For PTX."""
 
 PYTHON = (
@@ -182,17 +227,26 @@ PYTHON = (
     rewrite("wrong start", r"builder\.store\(F32\(0\.0\)", "builder.store(F32(0.001)"),
     rewrite("constant", r"F32\(2\.0\)", "F32(2.001)"),
     rewrite("swapped operands", r"builder\.fsub\((\w+), (\w+)\)", r"builder.fsub(\2, \1)"),
-    rewrite("low precision", r"^(\s*)builder\.store\(total, place\)$",
-            r"\1half = builder.fptrunc(total, ir.HalfType())\n\1builder.store(builder.fpext(half, F32), place)"),
+    rewrite(
+        "low precision",
+        r"^(\s*)builder\.store\(total, place\)$",
+        r"\1half = builder.fptrunc(total, ir.HalfType())\n\1builder.store(builder.fpext(half, F32), place)",
+    ),
     rewrite("size of the wrong axis", r'size\("K"\), size\("N"\)', 'size("N"), size("K")'),
     rewrite("missing write", r"^(\s*)builder\.store\((total|value), place\)$", r"\1pass"),
-)  # fmt: skip
+)
 """For generators that write LLVM IR."""
 
 OPERATORS = {
-    "llvm-ir": LLVM, "llvm-bitcode": LLVM, "object": LLVM, "llvm-generator": PYTHON, "glsl": GLSL,
-    "glsl-generator": GLSL, "spirv": GLSL, "ptx": PTX,
-}  # fmt: skip
+    "llvm-ir": LLVM,
+    "llvm-bitcode": LLVM,
+    "object": LLVM,
+    "llvm-generator": PYTHON,
+    "glsl": GLSL,
+    "glsl-generator": GLSL,
+    "spirv": GLSL,
+    "ptx": PTX,
+}
 
 
 def source_mutants(right: Variant) -> list[Variant]:
@@ -208,10 +262,13 @@ def source_mutants(right: Variant) -> list[Variant]:
                 if changed == line or source in found:
                     continue
                 found[source] = replace(
-                    right, name=f"{right.name}.{len(found)}", source=_declared(source), of=right.name,
+                    right,
+                    name=f"{right.name}.{len(found)}",
+                    source=_declared(source),
+                    of=right.name,
                     fault=operator.fault,
                     change=f"{FILES[right.kind]}:{number + 1}: {line.strip()} → {_short(changed)}",
-                )  # fmt: skip
+                )
     return list(found.values())
 
 
@@ -240,8 +297,12 @@ def launch_mutants(right: Variant) -> list[Variant]:
             x, y, z = counts
             found.append(
                 replace(
-                    right, name=f"{right.name}.{'few' if 'few' in fault else 'many'}{'xyz'[number]}", of=right.name,
-                    workgroup_count=(x, y, z), fault=fault, change=f"kernel.toml: workgroup_count: {count} → {changed}",
+                    right,
+                    name=f"{right.name}.{'few' if 'few' in fault else 'many'}{'xyz'[number]}",
+                    of=right.name,
+                    workgroup_count=(x, y, z),
+                    fault=fault,
+                    change=f"kernel.toml: workgroup_count: {count} → {changed}",
                 )
-            )  # fmt: skip
+            )
     return found

@@ -293,4 +293,4 @@ def ptx_controls() -> list[Variant]:
     return [
         Variant(name=f"{n}.ptx", definition=d, kind="ptx", source=s, workgroup_count=c, workgroup_size=w)
         for n, d, s, c, w in kernels
-    ]  # fmt: skip
+    ]

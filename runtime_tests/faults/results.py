@@ -24,14 +24,23 @@ def as_json(done: Sequence[Done]) -> dict[str, Any]:
         "versions": {name: version(name) for name in packages},
         "variants": [
             {
-                "name": d.variant.name, "digest": d.variant.digest, "payload": d.variant.kind, "of": d.variant.of,
-                "definition": d.variant.definition, "fault": d.variant.fault, "change": d.variant.change,
-                "equivalent": d.variant.equivalent, "refused": d.refused, "ours": d.judged.ours,
-                "loose": d.judged.loose, "typed": d.judged.typed, "thorough": d.thorough,
+                "name": d.variant.name,
+                "digest": d.variant.digest,
+                "payload": d.variant.kind,
+                "of": d.variant.of,
+                "definition": d.variant.definition,
+                "fault": d.variant.fault,
+                "change": d.variant.change,
+                "equivalent": d.variant.equivalent,
+                "refused": d.refused,
+                "ours": d.judged.ours,
+                "loose": d.judged.loose,
+                "typed": d.judged.typed,
+                "thorough": d.thorough,
             }
             for d in done
         ],
-    }  # fmt: skip
+    }
 
 
 def read_results() -> dict[str, Any]:
@@ -85,5 +94,10 @@ def _values(mutants: Sequence[Mapping[str, Any]], key: str) -> list[str]:
 
 def _row(name: str, mutants: Sequence[Mapping[str, Any]]) -> list[str]:
     ran = [v for v in mutants if not v["refused"]]
-    return [name, str(len(mutants)), str(len(mutants) - len(ran)), str(len(ran)),
-            *(str(sum(bool(v[j]) for v in ran)) for j in JUDGES)]  # fmt: skip
+    return [
+        name,
+        str(len(mutants)),
+        str(len(mutants) - len(ran)),
+        str(len(ran)),
+        *(str(sum(bool(v[j]) for v in ran)) for j in JUDGES),
+    ]

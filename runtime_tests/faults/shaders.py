@@ -166,37 +166,62 @@ def shader_controls() -> list[Variant]:
         ("row_sum", "row_sum", _ROW_SUM, ("M", "1", "1"), (64, 1, 1)),
         ("softmax", "softmax", _SOFTMAX, ("ceildiv(M, 32)", "1", "1"), (32, 1, 1)),
         ("difference", "difference", difference, _LINE, (64, 1, 1)),
-        ("clamp", "clamp", _ELEMENTS.replace("VALUE", "f32_minimum(f32_maximum(load_x(n), 0.0), 6.0)"), _LINE,
-         (64, 1, 1)),
+        (
+            "clamp",
+            "clamp",
+            _ELEMENTS.replace("VALUE", "f32_minimum(f32_maximum(load_x(n), 0.0), 6.0)"),
+            _LINE,
+            (64, 1, 1),
+        ),
         ("silu", "silu", _ELEMENTS.replace("VALUE", "load_x(n) / (f32_exp(-load_x(n)) + 1.0)"), _LINE, (64, 1, 1)),
-        ("integers", "integers", _ELEMENTS.replace("VALUE", "max(load_a(n) * load_a(n), load_b(n)) - load_b(n)"),
-         _LINE, (64, 1, 1)),
+        (
+            "integers",
+            "integers",
+            _ELEMENTS.replace("VALUE", "max(load_a(n) * load_a(n), load_b(n)) - load_b(n)"),
+            _LINE,
+            (64, 1, 1),
+        ),
         ("transpose", "transpose", _TRANSPOSE, _TILES, _SQUARE),
         ("bias_add", "bias_add", _BIAS, _TILES, _SQUARE),
-    ]  # fmt: skip
+    ]
     found = [
         Variant(name=f"{name}.comp", definition=d, kind="glsl", source=source, workgroup_count=c, workgroup_size=s)
         for name, d, source, c, s in bodies
     ]
     found += [
         Variant(
-            name=f"{name}.shader_py", definition=d, kind="glsl-generator", source=_GENERATOR.replace("SOURCE", source),
-            workgroup_count=c, workgroup_size=s,
+            name=f"{name}.shader_py",
+            definition=d,
+            kind="glsl-generator",
+            source=_GENERATOR.replace("SOURCE", source),
+            workgroup_count=c,
+            workgroup_size=s,
         )
-        for name, d, source, c, s in bodies if name in ("matmul", "row_sum", "difference")
-    ]  # fmt: skip
+        for name, d, source, c, s in bodies
+        if name in ("matmul", "row_sum", "difference")
+    ]
     spec = tuple((i + 3, f"offset.{name}") for i, name in enumerate("abc"))
     found.append(
         Variant(
-            name="matmul.spv", definition="matmul", kind="spirv", source=_RAW_MATMUL, workgroup_count=_TILES,
-            workgroup_size=_SQUARE, spec_constants=((0, "M"), (1, "K"), (2, "N"), *spec),
+            name="matmul.spv",
+            definition="matmul",
+            kind="spirv",
+            source=_RAW_MATMUL,
+            workgroup_count=_TILES,
+            workgroup_size=_SQUARE,
+            spec_constants=((0, "M"), (1, "K"), (2, "N"), *spec),
         )
-    )  # fmt: skip
+    )
     spec = tuple((i + 3, f"offset.{name}") for i, name in enumerate("aby"))
     found.append(
         Variant(
-            name="difference.spv", definition="difference", kind="spirv", source=_RAW_DIFFERENCE, workgroup_count=_LINE,
-            workgroup_size=(64, 1, 1), spec_constants=((0, "N"), *spec),
+            name="difference.spv",
+            definition="difference",
+            kind="spirv",
+            source=_RAW_DIFFERENCE,
+            workgroup_count=_LINE,
+            workgroup_size=(64, 1, 1),
+            spec_constants=((0, "N"), *spec),
         )
-    )  # fmt: skip
+    )
     return found

@@ -19,9 +19,15 @@ from runtime_tests.faults.shaders import shader_controls
 
 SEED = 20261123
 PER_KIND = {
-    "llvm-ir": 90, "llvm-bitcode": 18, "object": 18, "llvm-generator": 16, "glsl": 22, "glsl-generator": 8,
-    "spirv": 10, "ptx": 24,
-}  # fmt: skip
+    "llvm-ir": 90,
+    "llvm-bitcode": 18,
+    "object": 18,
+    "llvm-generator": 16,
+    "glsl": 22,
+    "glsl-generator": 8,
+    "spirv": 10,
+    "ptx": 24,
+}
 """How many of the operators' mutants of each kind of payload are taken."""
 
 

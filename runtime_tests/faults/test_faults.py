@@ -88,9 +88,16 @@ def test_a_variant_without_a_result_is_named() -> None:
 
 def _result(**changes: object) -> Mapping[str, Any]:
     right = {
-        "name": "k", "payload": "glsl", "fault": "", "change": "", "equivalent": "", "refused": "", "ours": "",
-        "loose": "", "typed": "",
-    }  # fmt: skip
+        "name": "k",
+        "payload": "glsl",
+        "fault": "",
+        "change": "",
+        "equivalent": "",
+        "refused": "",
+        "ours": "",
+        "loose": "",
+        "typed": "",
+    }
     return {**right, **changes}
 
 

@@ -101,9 +101,14 @@ class Surroundings:
     def run(self, *words: str | Path, data: bytes = b"", timeout_s: float = 120) -> subprocess.CompletedProcess[bytes]:
         """Runs the filter."""
         return subprocess.run(
-            [NAME, *map(str, words)], input=data, capture_output=True, env=self.environment, check=False,
-            timeout=timeout_s, cwd=self.folder,
-        )  # fmt: skip
+            [NAME, *map(str, words)],
+            input=data,
+            capture_output=True,
+            env=self.environment,
+            check=False,
+            timeout=timeout_s,
+            cwd=self.folder,
+        )
 
     def tool(self, name: str, text: str) -> str:
         """A shell script on PATH."""

@@ -30,8 +30,19 @@ EACH = 20
 def mutate(text: bytes, others: list[bytes], rng: random.Random) -> bytes:
     """One mutation, or a few."""
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
-        text = rng.choice((delete_token, double_token, swap_tokens, truncate, flip_bit, double_line, delete_line,
-                           other_number, splice))(text, others, rng)  # fmt: skip
+        text = rng.choice(
+            (
+                delete_token,
+                double_token,
+                swap_tokens,
+                truncate,
+                flip_bit,
+                double_line,
+                delete_line,
+                other_number,
+                splice,
+            )
+        )(text, others, rng)
     return text
 
 

@@ -27,10 +27,12 @@ BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "an empty module": (lambda _text: b"module {}\n", "the input is not one executable"),
     "two": (lambda text: text + text.replace(b"@product", b"@other", 1), "the input is not one executable"),
     "another dialect": (lambda _text: b'"my.executable"() : () -> ()\n', "this is not valid MLIR"),
-    "100 MB of text": (lambda _text: b"hal.executable @x {\n" + b"// a comment, and another\n" * 4_000_000,
-                       "this is not valid MLIR"),
+    "100 MB of text": (
+        lambda _text: b"hal.executable @x {\n" + b"// a comment, and another\n" * 4_000_000,
+        "this is not valid MLIR",
+    ),
     "100 MB of rubbish": (lambda _text: b"hal hal hal hal hal " * 5_000_000, "this is not valid MLIR"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BROKEN)

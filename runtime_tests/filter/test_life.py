@@ -23,9 +23,13 @@ def slow_compile(surroundings: Surroundings) -> subprocess.Popen[str]:
     kernel = surroundings.kernel(f"open('{surroundings.folder}/begun', 'w').close()\n{SLOW}")
     argv = surroundings.compile_argv(f"{NAME} --no-cache --no-builtin --kernels {kernel}")
     compiler = subprocess.Popen(
-        argv, env=surroundings.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        argv,
+        env=surroundings.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
         start_new_session=True,
-    )  # fmt: skip
+    )
     assert surroundings.wait_for((surroundings.folder / "begun").exists)
     assert len(surroundings.workers()) >= 2  # the worker and the fork that sleeps
     return compiler

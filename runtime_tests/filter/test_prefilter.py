@@ -35,10 +35,16 @@ def catalog_of(kernels: Sequence[Kernel]) -> Catalog:
 def named(**changes: object) -> Kernel:
     """A kernel that is selected by name alone."""
     kernel = Kernel(
-        name="mine", folder=Path(), summary="", abi="canonical", targets=(TargetRule(backend="llvm-cpu"),), forms=(),
-        operands=(), launch=Launch(),
+        name="mine",
+        folder=Path(),
+        summary="",
+        abi="canonical",
+        targets=(TargetRule(backend="llvm-cpu"),),
+        forms=(),
+        operands=(),
+        launch=Launch(),
         payload=PayloadSpec(kind=find_kind("llvm-generator"), path=Path("g.py"), entry="f"),
-    )  # fmt: skip
+    )
     return replace(kernel, **changes)  # type: ignore[arg-type]
 
 

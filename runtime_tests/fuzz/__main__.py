@@ -39,9 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return replay(options.replay, setting)
     folder = options.folder or FOLDER / f"{options.backend}-{options.seed}"
     found = run_campaign(
-        options.seed, options.programs, setting, jobs=options.jobs, first=options.first, folder=folder,
-        shrinks=options.shrink, whole=options.whole, say=lambda text: print(text, file=sys.stderr, flush=True),
-    )  # fmt: skip
+        options.seed,
+        options.programs,
+        setting,
+        jobs=options.jobs,
+        first=options.first,
+        folder=folder,
+        shrinks=options.shrink,
+        whole=options.whole,
+        say=lambda text: print(text, file=sys.stderr, flush=True),
+    )
     print(json.dumps({k: v for k, v in found.items() if k != "list"}, indent=1, ensure_ascii=False))
     print(f"the findings are in {folder}")
     return 1 if any(found["findings"].get(kind) for kind in OURS) else 0
@@ -55,9 +62,11 @@ def replay(which: str, setting: Setting) -> int:
         function = draw(kept["seed"], kept["choices"])
     elif not re.fullmatch(r"[^/]+:\d+", which):  # any text is a seed: a path that is mistyped would be one
         raise UsageError(
-            "there is no such program", where="--replay", expected="CAMPAIGN:NUMBER, or the folder of a finding",
+            "there is no such program",
+            where="--replay",
+            expected="CAMPAIGN:NUMBER, or the folder of a finding",
             found=which,
-        )  # fmt: skip
+        )
     else:
         function = draw(which)
     print(function.text("f0"))

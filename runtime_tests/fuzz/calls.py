@@ -32,9 +32,13 @@ def draw_arguments(function: Function, at: int, seed: int) -> list[Any]:
             found.append(int(random.integers(1, 4)) if whole else np.float32(random.standard_normal()))
             continue
         area = Area(
-            binding=0, offset=0, shape=tuple(s.values[at] for s in argument.shape), element=argument.element,
-            access="readonly", index_limit=argument.limit,
-        )  # fmt: skip
+            binding=0,
+            offset=0,
+            shape=tuple(s.values[at] for s in argument.shape),
+            element=argument.element,
+            access="readonly",
+            index_limit=argument.limit,
+        )
         values = draw(area, CLASS, random)
         found.append(values.astype(bool) if argument.element == "i1" else values)
     return found

@@ -104,9 +104,17 @@ class Worker:
 
 
 def run_campaign(
-    seed: int, programs: int, setting: Setting, *, jobs: int = 1, first: int = 0, folder: Path | None = None,
-    shrinks: int = 6, whole: int = WHOLE, say: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:  # fmt: skip
+    seed: int,
+    programs: int,
+    setting: Setting,
+    *,
+    jobs: int = 1,
+    first: int = 0,
+    folder: Path | None = None,
+    shrinks: int = 6,
+    whole: int = WHOLE,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
     """Judges programs `SEED:FIRST` and on; the summary, which is also kept in `folder` with every finding."""
     start = time.perf_counter()
     total, seeds = Report(), {}
@@ -127,8 +135,10 @@ def run_campaign(
             seeds.update({n: f.seed for n, f in zip(groups[number], functions, strict=True)})
             total.add(report, groups[number])
             seconds = time.perf_counter() - start
-            say(f"{total.functions} of {programs} programs, {60 * total.functions / seconds:.0f} a minute: "
-                f"{_kinds(total) or 'nothing found'}")  # fmt: skip
+            say(
+                f"{total.functions} of {programs} programs, {60 * total.functions / seconds:.0f} a minute: "
+                f"{_kinds(total) or 'nothing found'}"
+            )
             if folder is not None:
                 _write(folder, summary(total, seed, setting, seconds))
 
@@ -212,13 +222,20 @@ def summary(report: Report, seed: int, setting: Setting, seconds: float) -> dict
     for words in report.refused.values():
         refused[words] = refused.get(words, 0) + 1
     return {
-        "device": setting.device, "seed": seed, "programs": report.functions, "wall_s": round(seconds, 1),
-        "findings": counts, "counts": dict(report.counts), "substituted": dict(report.kernels.most_common()),
-        "no_kernel": dict(report.left.most_common()), "not_read": dict(report.unread.most_common()),
+        "device": setting.device,
+        "seed": seed,
+        "programs": report.functions,
+        "wall_s": round(seconds, 1),
+        "findings": counts,
+        "counts": dict(report.counts),
+        "substituted": dict(report.kernels.most_common()),
+        "no_kernel": dict(report.left.most_common()),
+        "not_read": dict(report.unread.most_common()),
         "not_judged": dict(report.unjudged.most_common()),
         "refused_by_iree": {"programs": len(report.refused), "reasons": refused},
-        "processor_s": {k: round(v, 1) for k, v in report.seconds.items()}, "list": findings,
-    }  # fmt: skip
+        "processor_s": {k: round(v, 1) for k, v in report.seconds.items()},
+        "list": findings,
+    }
 
 
 def _write(folder: Path, data: dict[str, Any]) -> None:

@@ -55,9 +55,16 @@ def make_cases(
             for inputs in dict.fromkeys(classes if at == 0 else classes[:1]):
                 try:
                     case = make_case(
-                        function, dispatch, launch, entry=entry, label=dispatch.name, inputs=inputs, seed=seed,
-                        local=setting.device.startswith("local"), described=describe_launch(function, launch),
-                    )  # fmt: skip
+                        function,
+                        dispatch,
+                        launch,
+                        entry=entry,
+                        label=dispatch.name,
+                        inputs=inputs,
+                        seed=seed,
+                        local=setting.device.startswith("local"),
+                        described=describe_launch(function, launch),
+                    )
                 except SubstituteError as error:
                     report.unjudged[str(error).partition("\n")[0]] += 1
                     continue
@@ -65,10 +72,13 @@ def make_cases(
                     message = f"[{inputs}] the golden: {describe_error(error)}"
                     report.findings.append(
                         Finding(
-                            kind="crashed", number=number, kernel=chosen[dispatch], dispatch=dispatch.name,
+                            kind="crashed",
+                            number=number,
+                            kernel=chosen[dispatch],
+                            dispatch=dispatch.name,
                             message=message,
                         )
-                    )  # fmt: skip
+                    )
                     continue
                 found.setdefault(entry, []).append(case)
     return found

@@ -18,8 +18,11 @@ class Layout:
     def __init__(self, functions: Mapping[int, Function], *, together: int) -> None:
         self.functions = functions
         numbers = list(functions)
-        self._groups = {f"f{n}": numbers[at : at + together] for at in range(0, len(numbers), together)
-                        for n in numbers[at : at + 1]}  # fmt: skip
+        self._groups = {
+            f"f{n}": numbers[at : at + together]
+            for at in range(0, len(numbers), together)
+            for n in numbers[at : at + 1]
+        }
         self._starts: list[tuple[int, int]] = []
         lines = ["module {"]
         for name, group in self._groups.items():

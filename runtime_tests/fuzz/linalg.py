@@ -12,9 +12,19 @@ from runtime_tests.fuzz.operations import FOLLOWING, OPERATIONS
 def draw_function(seed: str, record: Sequence[int] | None = None) -> Function:
     """The function of a seed, or of a record of choices."""
     c = Choices(seed, record=record)
-    main = c.weighted((
-        (50, "f32"), (9, "f16"), (6, "bf16"), (5, "f64"), (7, "i32"), (8, "i8"), (3, "i64"), (3, "i16"), (2, "i1"),
-    ))  # fmt: skip
+    main = c.weighted(
+        (
+            (50, "f32"),
+            (9, "f16"),
+            (6, "bf16"),
+            (5, "f64"),
+            (7, "i32"),
+            (8, "i8"),
+            (3, "i64"),
+            (3, "i16"),
+            (2, "i1"),
+        )
+    )
     b = Builder(choices=c, main=main, open=c.chance(30))
     c.weighted(OPERATIONS)(b)
     for _ in range(c.pick((0, 1, 1, 2, 3))):
@@ -27,7 +37,7 @@ def draw_function(seed: str, record: Sequence[int] | None = None) -> Function:
     signature = ", ".join(
         f"{name}: {a.element if a.shape is None else f'tensor<{_sizes(a.shape)}{a.element}>'}"
         for name, a in b.arguments
-    )  # fmt: skip
+    )
     types = ", ".join(v.type for v in returned)
     parts = (
         f"({signature}) -> ({types}) {{",
@@ -36,9 +46,13 @@ def draw_function(seed: str, record: Sequence[int] | None = None) -> Function:
         "}",
     )
     return Function(
-        seed=seed, choices=tuple(c.taken), arguments=tuple(a for _, a in b.arguments), parts=parts,
-        results=len(returned), kinds=tuple(b.kinds),
-    )  # fmt: skip
+        seed=seed,
+        choices=tuple(c.taken),
+        arguments=tuple(a for _, a in b.arguments),
+        parts=parts,
+        results=len(returned),
+        kinds=tuple(b.kinds),
+    )
 
 
 def _sizes(shape: Sequence[Size]) -> str:

@@ -79,10 +79,18 @@ def any_read(b: Builder, loops: Sequence[Size], element: str) -> Read:
     """An operand of a nest under some map of its loops."""
     c = b.choices
     rank = len(loops)
-    kind = c.weighted((
-        (30, "same"), (10, "permuted"), (18, "broadcast"), (10, "scalar"), (5, "constant"), (5, "strided"),
-        (2, "window"), (1, "reversed"),
-    ))  # fmt: skip
+    kind = c.weighted(
+        (
+            (30, "same"),
+            (10, "permuted"),
+            (18, "broadcast"),
+            (10, "scalar"),
+            (5, "constant"),
+            (5, "strided"),
+            (2, "window"),
+            (1, "reversed"),
+        )
+    )
     order = list(range(rank))
     if kind == "permuted":
         order = c.permuted(order)
@@ -117,10 +125,16 @@ def any_read(b: Builder, loops: Sequence[Size], element: str) -> Read:
 
 
 ACCUMULATORS = {
-    "f32": ("f32", "f32", "f32", "f64"), "f16": ("f32", "f16"), "bf16": ("f32", "bf16"), "f64": ("f64",),
-    "i8": ("i32", "i32", "i32", "i64", "i8"), "i16": ("i32", "i64", "i16"), "i32": ("i32", "i64"), "i64": ("i64",),
+    "f32": ("f32", "f32", "f32", "f64"),
+    "f16": ("f32", "f16"),
+    "bf16": ("f32", "bf16"),
+    "f64": ("f64",),
+    "i8": ("i32", "i32", "i32", "i64", "i8"),
+    "i16": ("i32", "i64", "i16"),
+    "i32": ("i32", "i64"),
+    "i64": ("i64",),
     "i1": ("i32",),
-}  # fmt: skip
+}
 
 
 def initial(b: Builder, shape: Sequence[Size], element: str, known: Sequence[str | None], neutral: str) -> Tensor:
@@ -144,12 +158,19 @@ def suffix(element: str) -> str:
 
 
 COMBINERS = {
-    "max": ("arith.maximumf", "arith.maxsi", "0xFF80", ""), "min": ("arith.minimumf", "arith.minsi", "", ""),
-    "sum": ("arith.addf", "arith.addi", "", ""), "prod": ("arith.mulf", "arith.muli", "", ""),
-    "maxnum": ("arith.maxnumf", "arith.maxui", "", ""), "minnum": ("arith.minnumf", "arith.minui", "", ""),
-}  # fmt: skip
-INFINITY = {"f32": ("0xFF800000", "0x7F800000"), "f16": ("0xFC00", "0x7C00"), "bf16": ("0xFF80", "0x7F80"),
-            "f64": ("0xFFF0000000000000", "0x7FF0000000000000")}  # fmt: skip
+    "max": ("arith.maximumf", "arith.maxsi", "0xFF80", ""),
+    "min": ("arith.minimumf", "arith.minsi", "", ""),
+    "sum": ("arith.addf", "arith.addi", "", ""),
+    "prod": ("arith.mulf", "arith.muli", "", ""),
+    "maxnum": ("arith.maxnumf", "arith.maxui", "", ""),
+    "minnum": ("arith.minnumf", "arith.minui", "", ""),
+}
+INFINITY = {
+    "f32": ("0xFF800000", "0x7F800000"),
+    "f16": ("0xFC00", "0x7C00"),
+    "bf16": ("0xFF80", "0x7F80"),
+    "f64": ("0xFFF0000000000000", "0x7FF0000000000000"),
+}
 
 
 def neutral(kind: str, element: str) -> str:

@@ -13,9 +13,26 @@ from runtime_tests.fuzz.function import SETS, Argument, Function, Size
 
 OPSET = 18
 UNARY = (
-    "Relu", "Sigmoid", "Tanh", "Exp", "Neg", "Abs", "Sqrt", "Erf", "LeakyRelu", "HardSwish", "HardSigmoid", "Elu",
-    "Softplus", "Floor", "Sign", "Reciprocal", "Log", "Sin", "Cos",
-)  # fmt: skip
+    "Relu",
+    "Sigmoid",
+    "Tanh",
+    "Exp",
+    "Neg",
+    "Abs",
+    "Sqrt",
+    "Erf",
+    "LeakyRelu",
+    "HardSwish",
+    "HardSigmoid",
+    "Elu",
+    "Softplus",
+    "Floor",
+    "Sign",
+    "Reciprocal",
+    "Log",
+    "Sin",
+    "Cos",
+)
 BINARY = ("Add", "Mul", "Sub", "Div", "Max", "Min")
 
 
@@ -137,9 +154,15 @@ def _conv(g: Graph, x: str) -> str:
     if c.chance(60):
         inputs.append(g.weight([filters]))
     return g.node(
-        "Conv", inputs, [shape[0], Size((filters,) * SETS), *out], group=group, kernel_shape=kernel, strides=strides,
-        dilations=dilations, pads=pads,
-    )  # fmt: skip
+        "Conv",
+        inputs,
+        [shape[0], Size((filters,) * SETS), *out],
+        group=group,
+        kernel_shape=kernel,
+        strides=strides,
+        dilations=dilations,
+        pads=pads,
+    )
 
 
 def _pool(g: Graph, x: str) -> str:
@@ -235,8 +258,15 @@ def _quantized(g: Graph, x: str) -> str:
 
 
 OPERATIONS: tuple[tuple[int, Callable[[Graph, str], str]], ...] = (
-    (22, _matmul), (16, _conv), (20, _elementwise), (6, _pool), (12, _rows), (8, _reduce), (8, _move), (8, _quantized),
-)  # fmt: skip
+    (22, _matmul),
+    (16, _conv),
+    (20, _elementwise),
+    (6, _pool),
+    (12, _rows),
+    (8, _reduce),
+    (8, _move),
+    (8, _quantized),
+)
 
 
 def draw_graph(seed: str, record: Sequence[int] | None = None) -> Function:
@@ -248,8 +278,12 @@ def draw_graph(seed: str, record: Sequence[int] | None = None) -> Function:
     if c.chance(25):
         batch = Size((batch.values[0], c.pick((1, 4, 7))), open=True)
     most = (0, 0, 40, 16, 9)[rank]
-    x = g.input([batch, *(Size((c.pick([n for n in (4, 3, 8, 1, 5, 7, 9, 16, 33) if n <= most]),) * SETS)
-                          for _ in range(rank - 1))])  # fmt: skip
+    x = g.input(
+        [
+            batch,
+            *(Size((c.pick([n for n in (4, 3, 8, 1, 5, 7, 9, 16, 33) if n <= most]),) * SETS) for _ in range(rank - 1)),
+        ]
+    )
     for _ in range(c.pick((1, 2, 3, 4))):
         if len(g.values[x]) < 2:
             break
@@ -261,9 +295,14 @@ def draw_graph(seed: str, record: Sequence[int] | None = None) -> Function:
     text = _imported(g, x)
     arguments = tuple(Argument(shape, "f32") for _, shape in g.inputs)
     return Function(
-        seed=seed, choices=tuple(c.taken), arguments=arguments, parts=(text,), results=1,
-        kinds=tuple(f"onnx.{k}" for k in g.kinds), imported=True,
-    )  # fmt: skip
+        seed=seed,
+        choices=tuple(c.taken),
+        arguments=arguments,
+        parts=(text,),
+        results=1,
+        kinds=tuple(f"onnx.{k}" for k in g.kinds),
+        imported=True,
+    )
 
 
 def _imported(g: Graph, result: str) -> str:

@@ -55,9 +55,23 @@ def elementwise(b: Builder) -> None:
 
 
 OPERATIONS: tuple[tuple[int, Callable[[Builder], None]], ...] = (
-    (24, elementwise), (22, contraction), (12, convolution), (6, pooling), (14, reduction), (4, argument_of),
-    (5, softmax), (6, norm), (4, gather), (10, movement),
-)  # fmt: skip
+    (24, elementwise),
+    (22, contraction),
+    (12, convolution),
+    (6, pooling),
+    (14, reduction),
+    (4, argument_of),
+    (5, softmax),
+    (6, norm),
+    (4, gather),
+    (10, movement),
+)
 FOLLOWING: tuple[tuple[int, Callable[[Builder], None]], ...] = (
-    (40, elementwise), (8, contraction), (4, convolution), (10, reduction), (3, softmax), (3, norm), (10, movement),
-)  # fmt: skip
+    (40, elementwise),
+    (8, contraction),
+    (4, convolution),
+    (10, reduction),
+    (3, softmax),
+    (3, norm),
+    (10, movement),
+)

@@ -50,11 +50,9 @@ class Report:
         for name in ("counts", "kernels", "unread", "left", "unjudged", "seconds"):
             getattr(self, name).update(getattr(other, name))
         self.findings += [
-            Finding(
-                kind=f.kind, number=numbers[f.number], kernel=f.kernel, dispatch=f.dispatch, message=f.message
-            )
+            Finding(kind=f.kind, number=numbers[f.number], kernel=f.kernel, dispatch=f.dispatch, message=f.message)
             for f in other.findings
-        ]  # fmt: skip
+        ]
         self.refused |= {numbers[n]: words for n, words in other.refused.items()}
 
 

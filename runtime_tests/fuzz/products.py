@@ -12,11 +12,25 @@ def contraction(b: Builder) -> None:
     """A product summed over some loops: any mixture of batch, row, column and sum loops."""
     c = b.choices
     b.kinds.append("contraction")
-    counts = c.weighted((
-        (10, (0, 1, 1, 1)), (5, (1, 1, 1, 1)), (3, (0, 1, 0, 1)), (2, (0, 0, 1, 1)), (1, (0, 0, 0, 1)),
-        (2, (2, 1, 1, 1)), (2, (0, 2, 1, 1)), (2, (0, 1, 2, 1)), (2, (0, 1, 1, 2)), (1, (1, 2, 1, 1)),
-        (1, (1, 0, 1, 1)), (1, (1, 1, 0, 1)), (1, (0, 2, 2, 1)), (1, (1, 1, 1, 2)), (1, (0, 1, 1, 0)),
-    ))  # fmt: skip
+    counts = c.weighted(
+        (
+            (10, (0, 1, 1, 1)),
+            (5, (1, 1, 1, 1)),
+            (3, (0, 1, 0, 1)),
+            (2, (0, 0, 1, 1)),
+            (1, (0, 0, 0, 1)),
+            (2, (2, 1, 1, 1)),
+            (2, (0, 2, 1, 1)),
+            (2, (0, 1, 2, 1)),
+            (2, (0, 1, 1, 2)),
+            (1, (1, 2, 1, 1)),
+            (1, (1, 0, 1, 1)),
+            (1, (1, 1, 0, 1)),
+            (1, (0, 2, 2, 1)),
+            (1, (1, 1, 1, 2)),
+            (1, (0, 1, 1, 0)),
+        )
+    )
     roles = [role for role, count in zip("bmnk", counts, strict=True) for _ in range(count)]
     loops: list[Size] = []
     reuse = [v for v in b.values if v.rank == counts[0] + counts[1] + counts[3] and v.element != "i1"]

@@ -8,19 +8,64 @@ from runtime_tests.fuzz.choices import Choices
 from runtime_tests.fuzz.function import FLOATS, INTEGERS, WIDTHS
 
 UNARY = (
-    "arith.negf", "math.absf", "math.exp", "math.sqrt", "math.tanh", "math.log", "math.rsqrt", "math.erf", "math.sin",
-    "math.cos", "math.exp2", "math.log2", "math.log1p", "math.expm1", "math.floor", "math.ceil", "math.roundeven",
-    "math.round", "math.trunc", "math.sinh", "math.cosh", "math.tan", "math.atan", "math.asin", "math.acos",
-    "math.log10", "math.cbrt", "math.asinh", "math.acosh", "math.atanh", "math.erfc",
-)  # fmt: skip
+    "arith.negf",
+    "math.absf",
+    "math.exp",
+    "math.sqrt",
+    "math.tanh",
+    "math.log",
+    "math.rsqrt",
+    "math.erf",
+    "math.sin",
+    "math.cos",
+    "math.exp2",
+    "math.log2",
+    "math.log1p",
+    "math.expm1",
+    "math.floor",
+    "math.ceil",
+    "math.roundeven",
+    "math.round",
+    "math.trunc",
+    "math.sinh",
+    "math.cosh",
+    "math.tan",
+    "math.atan",
+    "math.asin",
+    "math.acos",
+    "math.log10",
+    "math.cbrt",
+    "math.asinh",
+    "math.acosh",
+    "math.atanh",
+    "math.erfc",
+)
 BINARY = (
-    "arith.addf", "arith.mulf", "arith.subf", "arith.maximumf", "arith.minimumf", "arith.divf", "arith.maxnumf",
-    "arith.minnumf", "math.copysign", "math.powf", "math.atan2", "arith.remf",
-)  # fmt: skip
+    "arith.addf",
+    "arith.mulf",
+    "arith.subf",
+    "arith.maximumf",
+    "arith.minimumf",
+    "arith.divf",
+    "arith.maxnumf",
+    "arith.minnumf",
+    "math.copysign",
+    "math.powf",
+    "math.atan2",
+    "arith.remf",
+)
 INTEGER_BINARY = (
-    "arith.addi", "arith.muli", "arith.subi", "arith.andi", "arith.ori", "arith.xori", "arith.maxsi", "arith.minsi",
-    "arith.maxui", "arith.minui",
-)  # fmt: skip
+    "arith.addi",
+    "arith.muli",
+    "arith.subi",
+    "arith.andi",
+    "arith.ori",
+    "arith.xori",
+    "arith.maxsi",
+    "arith.minsi",
+    "arith.maxui",
+    "arith.minui",
+)
 DIVISIONS = ("arith.divsi", "arith.divui", "arith.remsi", "arith.remui", "arith.floordivsi", "arith.ceildivsi")
 SHIFTS = ("arith.shli", "arith.shrui", "arith.shrsi")
 FLOAT_PREDICATES = ("olt", "ogt", "oeq", "une", "ole", "oge", "ult", "uge", "ord", "uno", "one", "ueq")

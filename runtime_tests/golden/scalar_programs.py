@@ -31,19 +31,74 @@ COUNT = 96
 FLOATS = ("f32", "f64", "f16", "bf16")
 INTEGERS = ("i32", "i64", "i16", "i8")
 FLOAT_UNARY = (
-    "arith.negf", "math.absf", "math.ceil", "math.floor", "math.round", "math.roundeven", "math.trunc", "math.sqrt",
-    "math.rsqrt", "math.cbrt", "math.exp", "math.exp2", "math.expm1", "math.log", "math.log2", "math.log10",
-    "math.log1p", "math.sin", "math.cos", "math.tan", "math.asin", "math.acos", "math.atan", "math.sinh", "math.cosh",
-    "math.tanh", "math.asinh", "math.acosh", "math.atanh", "math.erf", "math.erfc",
-)  # fmt: skip
+    "arith.negf",
+    "math.absf",
+    "math.ceil",
+    "math.floor",
+    "math.round",
+    "math.roundeven",
+    "math.trunc",
+    "math.sqrt",
+    "math.rsqrt",
+    "math.cbrt",
+    "math.exp",
+    "math.exp2",
+    "math.expm1",
+    "math.log",
+    "math.log2",
+    "math.log10",
+    "math.log1p",
+    "math.sin",
+    "math.cos",
+    "math.tan",
+    "math.asin",
+    "math.acos",
+    "math.atan",
+    "math.sinh",
+    "math.cosh",
+    "math.tanh",
+    "math.asinh",
+    "math.acosh",
+    "math.atanh",
+    "math.erf",
+    "math.erfc",
+)
 FLOAT_BINARY = (
-    "arith.addf", "arith.subf", "arith.mulf", "arith.divf", "arith.remf", "arith.maximumf", "arith.minimumf",
-    "arith.maxnumf", "arith.minnumf", "math.powf", "math.atan2", "math.copysign",
-)  # fmt: skip
+    "arith.addf",
+    "arith.subf",
+    "arith.mulf",
+    "arith.divf",
+    "arith.remf",
+    "arith.maximumf",
+    "arith.minimumf",
+    "arith.maxnumf",
+    "arith.minnumf",
+    "math.powf",
+    "math.atan2",
+    "math.copysign",
+)
 INTEGER_BINARY = (
-    "addi", "subi", "muli", "andi", "ori", "xori", "maxsi", "minsi", "maxui", "minui", "divsi", "divui", "floordivsi",
-    "ceildivsi", "ceildivui", "remsi", "remui", "shli", "shrsi", "shrui",
-)  # fmt: skip
+    "addi",
+    "subi",
+    "muli",
+    "andi",
+    "ori",
+    "xori",
+    "maxsi",
+    "minsi",
+    "maxui",
+    "minui",
+    "divsi",
+    "divui",
+    "floordivsi",
+    "ceildivsi",
+    "ceildivui",
+    "remsi",
+    "remui",
+    "shli",
+    "shrsi",
+    "shrui",
+)
 INTEGER_UNARY = ("math.absi", "math.ctlz", "math.cttz", "math.ctpop")
 CMPI = ("eq", "ne", "slt", "sle", "sgt", "sge", "ult", "ule", "ugt", "uge")
 CMPF = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
@@ -53,11 +108,26 @@ FAULTS = frozenset(
     (f"math.{name}", t)
     for t, names in {
         "f32": ("cbrt", "powf", "fpowi", "sin", "cos", "tan", "log10", "erfc"),
-        "f64": ("powf", "fpowi", "cbrt", "erf", "erfc", "log2", "log10", "sin", "cos", "tan", "asin", "acos", "atan",
-                "atan2", "tanh"),
+        "f64": (
+            "powf",
+            "fpowi",
+            "cbrt",
+            "erf",
+            "erfc",
+            "log2",
+            "log10",
+            "sin",
+            "cos",
+            "tan",
+            "asin",
+            "acos",
+            "atan",
+            "atan2",
+            "tanh",
+        ),
     }.items()
     for name in names
-) | {("arith.remf", "f64")}  # fmt: skip
+) | {("arith.remf", "f64")}
 """Operations that IREE computes wrong, or does not compile, on its own: README.md says how."""
 
 
@@ -179,8 +249,27 @@ def operand(element: str, seed: int) -> Array:
     """Special numbers and random ones, in an order of their own."""
     kind, generator = element_of(element), np.random.default_rng(seed)
     if kind.is_float:
-        special = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, -3.5, np.nan, np.inf, -np.inf, kind.smallest, -kind.smallest,
-                   kind.largest, -kind.largest, 1e4, -1e4, 127.5, 300.0]  # fmt: skip
+        special = [
+            0.0,
+            -0.0,
+            1.0,
+            -1.0,
+            0.5,
+            -0.5,
+            2.5,
+            -3.5,
+            np.nan,
+            np.inf,
+            -np.inf,
+            kind.smallest,
+            -kind.smallest,
+            kind.largest,
+            -kind.largest,
+            1e4,
+            -1e4,
+            127.5,
+            300.0,
+        ]
         scale = 10.0 ** generator.uniform(-3, 2, COUNT - len(special))
         with np.errstate(over="ignore"):
             values = np.array([*special, *(generator.standard_normal(COUNT - len(special)) * scale)]).astype(

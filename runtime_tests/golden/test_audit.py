@@ -123,11 +123,12 @@ def write_network(path: Path, kind: str) -> None:
     }
     inputs = {name for node in nodes[kind] for name in node.input}
     graph = helper.make_graph(
-        nodes[kind], kind,
+        nodes[kind],
+        kind,
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, count, size, size])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 8, size, size])],
         [numpy_helper.from_array(np.asarray(v), n) for n, v in (scalars | weights).items() if n in inputs],
-    )  # fmt: skip
+    )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
 
@@ -192,9 +193,16 @@ def example(*dispatches: Audited) -> Audit:
 
 
 WRONG = Audited(
-    name="f_dispatch_1", kind="copy", outcome="wrong", reason="error: too far", inputs="normal", place=PLACE,
-    largest_absolute=2.0, largest_ulp=float("inf"), share=float("inf"),
-)  # fmt: skip
+    name="f_dispatch_1",
+    kind="copy",
+    outcome="wrong",
+    reason="error: too far",
+    inputs="normal",
+    place=PLACE,
+    largest_absolute=2.0,
+    largest_ulp=float("inf"),
+    share=float("inf"),
+)
 RIGHT = audited(SUBJECT, [GOOD])
 
 
@@ -234,8 +242,11 @@ def test_an_audit_that_judged_nothing_has_not_passed() -> None:
         "1 dispatch of stock IREE on local-sync, seed 3: 1 not judged, so that"
     )
     assert audit_to_json(example(RIGHT, blind))["counts"] == {
-        "right": 1, "wrong": 0, "not compiled": 0, "not judged": 1
-    }  # fmt: skip
+        "right": 1,
+        "wrong": 0,
+        "not compiled": 0,
+        "not judged": 1,
+    }
     both = example(RIGHT, blind)
     assert both.passed and not both.nothing_judged and not example(WRONG).nothing_judged
 

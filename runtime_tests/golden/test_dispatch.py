@@ -126,9 +126,10 @@ def test_the_reader_reads_the_same(compiled: Compiled, name: str) -> None:
     run(program, memory, constants)
     for store in outcome.stores:
         number = next(
-            i for i, o in enumerate(program.operands)
+            i
+            for i, o in enumerate(program.operands)
             if o.kind == "binding" and o.access != "readonly" and o.binding == store.subspan.binding
-        )  # fmt: skip
+        )
         stored = memory[number][store.elements()].reshape(store.golden.value.shape)
         np.testing.assert_allclose(stored, store.golden.value.astype(np.float64), rtol=1e-9, atol=1e-12)
 

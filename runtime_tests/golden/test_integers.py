@@ -104,12 +104,17 @@ def test_counting(bits: int, data: st.DataObject) -> None:
 
 
 PREDICATES: dict[str, Callable[[int, int, int], bool]] = {
-    "eq": lambda a, b, n: a == b, "ne": lambda a, b, n: a != b,
-    "slt": lambda a, b, n: a < b, "sle": lambda a, b, n: a <= b,
-    "sgt": lambda a, b, n: a > b, "sge": lambda a, b, n: a >= b,
-    "ult": lambda a, b, n: natural(a, n) < natural(b, n), "ule": lambda a, b, n: natural(a, n) <= natural(b, n),
-    "ugt": lambda a, b, n: natural(a, n) > natural(b, n), "uge": lambda a, b, n: natural(a, n) >= natural(b, n),
-}  # fmt: skip
+    "eq": lambda a, b, n: a == b,
+    "ne": lambda a, b, n: a != b,
+    "slt": lambda a, b, n: a < b,
+    "sle": lambda a, b, n: a <= b,
+    "sgt": lambda a, b, n: a > b,
+    "sge": lambda a, b, n: a >= b,
+    "ult": lambda a, b, n: natural(a, n) < natural(b, n),
+    "ule": lambda a, b, n: natural(a, n) <= natural(b, n),
+    "ugt": lambda a, b, n: natural(a, n) > natural(b, n),
+    "uge": lambda a, b, n: natural(a, n) >= natural(b, n),
+}
 
 
 @pytest.mark.parametrize("predicate", PREDICATES)

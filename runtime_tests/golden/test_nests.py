@@ -27,29 +27,66 @@ def contraction(maps: str, kinds: str, a: str, b: str, out: str, body: str = MUL
         f"func.func @f(%a: !{a}xf32, %b: !{b}xf32) -> !{out}xf32 {{\n  %zero = arith.constant 0.0 : f32"
         + filled(f"!{out}xf32")
         + generic(
-            "%r", maps, kinds, "%a, %b", f"!{a}xf32, !{b}xf32", "%init", f"!{out}xf32", body,
+            "%r",
+            maps,
+            kinds,
+            "%a, %b",
+            f"!{a}xf32, !{b}xf32",
+            "%init",
+            f"!{out}xf32",
+            body,
             "%x: f32, %y: f32, %o: f32",
         )
         + f"\n  return %r : !{out}xf32\n}}"
-    )  # fmt: skip
+    )
 
 
 CASES: dict[str, tuple[str, str, str, str, str, str]] = {
-    "matmul": ("[[m, n, k -> m, k]], [[m, n, k -> k, n]], [[m, n, k -> m, n]]", "ppr",
-               "5x7", "7x6", "5x6", "mk,kn->mn"),
-    "transposed": ("[[m, n, k -> k, m]], [[m, n, k -> n, k]], [[m, n, k -> n, m]]", "ppr",
-                   "7x5", "6x7", "6x5", "km,nk->nm"),
-    "batch": ("[[b, m, n, k -> b, m, k]], [[b, m, n, k -> k, b, n]], [[b, m, n, k -> m, b, n]]", "pppr",
-              "3x5x7", "7x3x6", "5x3x6", "bmk,kbn->mbn"),
-    "two inner": ("[[m, n, k, l -> m, k, l]], [[m, n, k, l -> l, n, k]], [[m, n, k, l -> m, n]]", "pprr",
-                  "5x3x4", "4x6x3", "5x6", "mkl,lnk->mn"),
-    "summed on one side": ("[[m, n, k, l -> m, k, l]], [[m, n, k, l -> k, n]], [[m, n, k, l -> m, n]]", "pprr",
-                           "5x3x4", "3x6", "5x6", "mkl,kn->mn"),
+    "matmul": (
+        "[[m, n, k -> m, k]], [[m, n, k -> k, n]], [[m, n, k -> m, n]]",
+        "ppr",
+        "5x7",
+        "7x6",
+        "5x6",
+        "mk,kn->mn",
+    ),
+    "transposed": (
+        "[[m, n, k -> k, m]], [[m, n, k -> n, k]], [[m, n, k -> n, m]]",
+        "ppr",
+        "7x5",
+        "6x7",
+        "6x5",
+        "km,nk->nm",
+    ),
+    "batch": (
+        "[[b, m, n, k -> b, m, k]], [[b, m, n, k -> k, b, n]], [[b, m, n, k -> m, b, n]]",
+        "pppr",
+        "3x5x7",
+        "7x3x6",
+        "5x3x6",
+        "bmk,kbn->mbn",
+    ),
+    "two inner": (
+        "[[m, n, k, l -> m, k, l]], [[m, n, k, l -> l, n, k]], [[m, n, k, l -> m, n]]",
+        "pprr",
+        "5x3x4",
+        "4x6x3",
+        "5x6",
+        "mkl,lnk->mn",
+    ),
+    "summed on one side": (
+        "[[m, n, k, l -> m, k, l]], [[m, n, k, l -> k, n]], [[m, n, k, l -> m, n]]",
+        "pprr",
+        "5x3x4",
+        "3x6",
+        "5x6",
+        "mkl,kn->mn",
+    ),
     "outer": ("[[m, n -> m]], [[m, n -> n]], [[m, n -> m, n]]", "pp", "5", "6", "5x6", "m,n->mn"),
     "matvec": ("[[m, k -> m, k]], [[m, k -> k]], [[m, k -> m]]", "pr", "5x7", "7", "5", "mk,k->m"),
     "dot": ("[[k -> k]], [[k -> k]], [[k -> ]]", "r", "9", "9", "", "k,k->"),
     "one of a kind": ("[[m, k -> m, k]], [[m, k -> m, k]], [[m, k -> m]]", "pr", "5x7", "5x7", "5", "mk,mk->m"),
-}  # fmt: skip
+}
 
 
 def shape_of(text: str) -> tuple[int, ...]:
@@ -163,9 +200,7 @@ func.func @f(%a: !2x11x11x3xf32, %b: !3x3x3x4xf32) -> {out} {{
     np.testing.assert_allclose(value(text, x, w), expected, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize(
-    ("op", "function"), [("sum", np.sum), ("max", np.max), ("min", np.min)]
-)  # fmt: skip
+@pytest.mark.parametrize(("op", "function"), [("sum", np.sum), ("max", np.max), ("min", np.min)])
 def test_named_pooling(op: str, function: Any) -> None:
     x = normal(1, 6, 6, 2)
     initial = {"sum": "0.0", "max": "0xFF800000", "min": "0x7F800000"}[op]

@@ -197,8 +197,11 @@ def test_where_two_elements_are_stored_nothing_is_known() -> None:
     (found,) = evaluate(twice, normal(15), normal(4, 5))
     np.testing.assert_array_equal(np.isinf(found.error).any(axis=1), [True, True, True, False])
     with pytest.raises(SubstituteError, match="outside of its tensor"):
-        value(STORE.replace("%m = arith.constant 12", "%m = arith.constant 15").replace("into (4, 5)", "into (1, 2)"),
-              normal(15), normal(4, 5))  # fmt: skip
+        value(
+            STORE.replace("%m = arith.constant 12", "%m = arith.constant 15").replace("into (4, 5)", "into (1, 2)"),
+            normal(15),
+            normal(4, 5),
+        )
 
 
 @unit

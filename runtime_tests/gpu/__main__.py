@@ -55,9 +55,11 @@ def _main(options: argparse.Namespace, given: Sequence[str]) -> int:
         )
     if options.build is not None and options.run is not None:
         raise UsageError(
-            "only one of the two", where="--build, --run", expected="one of them, or none for both",
+            "only one of the two",
+            where="--build, --run",
+            expected="one of them, or none for both",
             found=f"{options.build}, {options.run}",
-        )  # fmt: skip
+        )
     folder: Path = options.build or options.run or FOLDER
     if options.run is None:
         _build(folder, options.only)
@@ -79,9 +81,11 @@ def _build(folder: Path, only: str) -> None:
         from runtime_tests.gpu.build import build
     except ImportError as error:
         raise UsageError(
-            "nothing can be built here", expected="a checkout, and its dependencies", found=str(error),
+            "nothing can be built here",
+            expected="a checkout, and its dependencies",
+            found=str(error),
             next_step="build in a checkout (--build FOLDER), and run what was built: --run FOLDER",
-        ) from None  # fmt: skip
+        ) from None
     build(folder, only=only, progress=_to_stderr)
     _to_stderr("", None)
 
@@ -95,9 +99,15 @@ def _run(folder: Path, options: argparse.Namespace, given: Sequence[str]) -> int
     require_device(options.device, folder)
     _require_writable(path)
     results = run(
-        folder, device=options.device, only=options.only, rounds=options.rounds, sanitizer=not options.no_sanitizer,
-        command=shown_command(given), environment=os.environ, progress=_to_stderr,
-    )  # fmt: skip
+        folder,
+        device=options.device,
+        only=options.only,
+        rounds=options.rounds,
+        sanitizer=not options.no_sanitizer,
+        command=shown_command(given),
+        environment=os.environ,
+        progress=_to_stderr,
+    )
     text = json.dumps(results_to_json(results), indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
     show(results)
@@ -111,9 +121,11 @@ def _require_writable(path: Path) -> None:
         path.open("a", encoding="utf-8").close()
     except OSError as error:
         raise UsageError(
-            "the results cannot be written", where=str(path), found=error.strerror or str(error),
+            "the results cannot be written",
+            where=str(path),
+            found=error.strerror or str(error),
             next_step="name another place with --json, and a folder that is there with --run",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def _to_stderr(what: str, share: float | None) -> None:

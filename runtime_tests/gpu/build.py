@@ -66,11 +66,12 @@ def build(
         done = isolated(Call(function, {"what": what, "folder": folder}), lambda *_: None)
         made += done if isinstance(done, tuple) else (done,)
     index = Index(
-        made=now(), versions=installed_versions(),
+        made=now(),
+        versions=installed_versions(),
         items=tuple(m for m in made if isinstance(m, Item)),
         models=tuple(m for m in made if isinstance(m, WholeModel)),
         timed=tuple(m for m in made if isinstance(m, Timed)),
-    )  # fmt: skip
+    )
     write_index(index, folder)
     write_runner(folder / RUNNER)
     return index
@@ -81,9 +82,11 @@ def _make_folder(folder: Path) -> None:
         (folder / "ptx").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            "the folder cannot be made", where=str(folder), found=error.strerror or str(error),
+            "the folder cannot be made",
+            where=str(folder),
+            found=error.strerror or str(error),
             next_step="choose another one with --build FOLDER",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def build_item(what: Program, folder: Path, progress: Progress) -> Item:
@@ -92,9 +95,10 @@ def build_item(what: Program, folder: Path, progress: Progress) -> Item:
     wanted = f"cuda_{what.kernels[0]}"
     if wanted not in item.kernels:
         raise CompilerError(
-            f"{wanted} takes no dispatch of the program for it", expected="one at least",
+            f"{wanted} takes no dispatch of the program for it",
+            expected="one at least",
             found=", ".join(item.kernels) or "no kernel",
-        )  # fmt: skip
+        )
     return item
 
 
@@ -106,16 +110,24 @@ def _item(name: str, model: Path | bytes, kernels: Sequence[Path], flags: Sequen
 
     modules: list[list[Geometry]] = []
     bundle, _ = build_bundle(
-        model, device="cuda", kernels=kernels, builtin=False, flags=(*TARGET, *flags), wanted=Wanted(quick=True),
+        model,
+        device="cuda",
+        kernels=kernels,
+        builtin=False,
+        flags=(*TARGET, *flags),
+        wanted=Wanted(quick=True),
         translated=lambda module: modules.append(geometries(module)),
-    )  # fmt: skip
+    )
     bundle = replace(bundle, title=name, versions=installed_versions())
     save_bundle(bundle, folder / f"{name}.bundle")
     used = tuple(dict.fromkeys(k for s in bundle.subjects if s.cases for k in s.kernel.split(", ")))
     return Item(
-        name=name, bundle=f"{name}.bundle", kernels=used, needs="sm_90a" if name.endswith("sm90a") else "sm_80",
+        name=name,
+        bundle=f"{name}.bundle",
+        kernels=used,
+        needs="sm_90a" if name.endswith("sm90a") else "sm_80",
         started=tuple(_started(bundle, modules, folder)),
-    )  # fmt: skip
+    )
 
 
 def _started(bundle: Bundle, modules: Sequence[list[Geometry]], folder: Path) -> Iterator[Started]:
@@ -128,10 +140,12 @@ def _started(bundle: Bundle, modules: Sequence[list[Geometry]], folder: Path) ->
         entry = sanitize(subject.name)
         for number, case in enumerate(subject.cases):
             yield Started(
-                dispatch=subject.name, case=number, launch=case.launch,
+                dispatch=subject.name,
+                case=number,
+                launch=case.launch,
                 kernels=tuple(code for code in candidate if code.entry == entry),
                 own=next((code for code in own if code.entry == entry), None),
-            )  # fmt: skip
+            )
 
 
 def _codes(vmfb: bytes, found: Sequence[Geometry], folder: Path) -> list[Code]:
@@ -142,9 +156,13 @@ def _code(geometry: Geometry, text: Text, folder: Path) -> Code:
     name = f"ptx/{hashlib.sha256(text.ptx.encode()).hexdigest()[:16]}.ptx"
     (folder / name).write_text(text.ptx, encoding="utf-8")
     return Code(
-        file=name, entry=sanitize(geometry.export), target=text.target, grid=geometry.grid, block=geometry.block,
+        file=name,
+        entry=sanitize(geometry.export),
+        target=text.target,
+        grid=geometry.grid,
+        block=geometry.block,
         shared_bytes=geometry.shared_bytes,
-    )  # fmt: skip
+    )
 
 
 def build_model(what: ModelProgram, folder: Path, progress: Progress) -> tuple[WholeModel, Item]:

@@ -104,9 +104,7 @@ def ptx_contender(
     order = operand_order(launch, problem)
     places = {binding: operand for operand, binding in enumerate(order)}
     words: list[Parameter] = [np.uint32(c) for c in launch.constants]
-    parameters = [
-        [*(np.uint64(s.operands[places[b]]) for b in range(len(launch.bindings))), *words] for s in sets
-    ]  # fmt: skip
+    parameters = [[*(np.uint64(s.operands[places[b]]) for b in range(len(launch.bindings))), *words] for s in sets]
 
     def start(number: int) -> None:
         gpu.launch(function, code.grid, code.block, code.shared_bytes, parameters[number])
@@ -119,9 +117,11 @@ def ptx_contender(
 def copy_contender(gpu: Gpu, problem: Problem, sets: Sequence[Buffers]) -> Contender:
     """The driver's own copy of the first input to the result, both equally long: what the memory can do."""
     return Contender(
-        name=COPY, what="cuMemcpyDtoDAsync", rows=None,
+        name=COPY,
+        what="cuMemcpyDtoDAsync",
+        rows=None,
         launch=lambda n: gpu.copy(sets[n].operands[-1], sets[n].operands[0], problem.result_bytes),
-    )  # fmt: skip
+    )
 
 
 def cublas_contender(gpu: Gpu, problem: Problem, sets: Sequence[Buffers]) -> Contender | Absent:
@@ -140,14 +140,33 @@ def cublas_contender(gpu: Gpu, problem: Problem, sets: Sequence[Buffers]) -> Con
     def start(number: int) -> None:
         a, b, c = sets[number].operands
         cublas.gemmEx(
-            handle, cublas.CUBLAS_OP_N, cublas.CUBLAS_OP_N, n, m, k, ctypes.addressof(one), b, bf16, n, a, bf16, k,
-            ctypes.addressof(zero), c, bf16, n, cublas.CUBLAS_COMPUTE_32F, cublas.CUBLAS_GEMM_DEFAULT,
-        )  # fmt: skip
+            handle,
+            cublas.CUBLAS_OP_N,
+            cublas.CUBLAS_OP_N,
+            n,
+            m,
+            k,
+            ctypes.addressof(one),
+            b,
+            bf16,
+            n,
+            a,
+            bf16,
+            k,
+            ctypes.addressof(zero),
+            c,
+            bf16,
+            n,
+            cublas.CUBLAS_COMPUTE_32F,
+            cublas.CUBLAS_GEMM_DEFAULT,
+        )
 
     return Contender(
-        name=CUBLAS, what=f"version {cublas.getVersion(handle)}", launch=start,
+        name=CUBLAS,
+        what=f"version {cublas.getVersion(handle)}",
+        launch=start,
         rows=lambda n, rows: read_rows(gpu, problem, sets[n], rows),
-    )  # fmt: skip
+    )
 
 
 class _Span:

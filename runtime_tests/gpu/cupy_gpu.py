@@ -52,10 +52,14 @@ class CupyGpu:
         return Facts(
             name=name.decode(errors="replace") if isinstance(name, bytes) else str(name),
             capability=(int(properties["major"]), int(properties["minor"])),
-            cuda=cuda_version(self._call(self._runtime.driverGetVersion)), release=driver_release(),
-            cache_bytes=int(properties["l2CacheSize"]), memory_bytes=int(properties["totalGlobalMem"]),
-            multiprocessors=int(properties["multiProcessorCount"]), launcher=f"cupy {version}", simulated=False,
-        )  # fmt: skip
+            cuda=cuda_version(self._call(self._runtime.driverGetVersion)),
+            release=driver_release(),
+            cache_bytes=int(properties["l2CacheSize"]),
+            memory_bytes=int(properties["totalGlobalMem"]),
+            multiprocessors=int(properties["multiProcessorCount"]),
+            launcher=f"cupy {version}",
+            simulated=False,
+        )
 
     def allocate(self, size_bytes: int) -> int:
         """Device memory, not out of CuPy's pool: neighbours would hide what is written out of bounds."""

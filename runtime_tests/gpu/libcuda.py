@@ -75,11 +75,16 @@ class LibcudaGpu:
         self._call("cuDeviceTotalMem_v2", ctypes.byref(total), device)
         major, minor = (self._attribute(number, device) for number in _CAPABILITY)
         return Facts(
-            name=name.value.decode(errors="replace"), capability=(major, minor), cuda=cuda_version(version.value),
-            release="" if simulated else driver_release(), cache_bytes=self._attribute(_CACHE, device),
-            memory_bytes=total.value, multiprocessors=self._attribute(_MULTIPROCESSORS, device), launcher="libcuda",
+            name=name.value.decode(errors="replace"),
+            capability=(major, minor),
+            cuda=cuda_version(version.value),
+            release="" if simulated else driver_release(),
+            cache_bytes=self._attribute(_CACHE, device),
+            memory_bytes=total.value,
+            multiprocessors=self._attribute(_MULTIPROCESSORS, device),
+            launcher="libcuda",
             simulated=simulated,
-        )  # fmt: skip
+        )
 
     def _attribute(self, number: int, device: ctypes.c_int) -> int:
         value = ctypes.c_int()
@@ -101,18 +106,22 @@ class LibcudaGpu:
         held = np.ascontiguousarray(contents)
         if held.nbytes:
             self._call(
-                "cuMemcpyHtoD_v2", ctypes.c_uint64(address), ctypes.c_void_p(held.ctypes.data),
+                "cuMemcpyHtoD_v2",
+                ctypes.c_uint64(address),
+                ctypes.c_void_p(held.ctypes.data),
                 ctypes.c_size_t(held.nbytes),
-            )  # fmt: skip
+            )
 
     def download(self, address: int, size_bytes: int) -> Bytes:
         """Device to host."""
         held = np.empty(size_bytes, np.uint8)
         if size_bytes:
             self._call(
-                "cuMemcpyDtoH_v2", ctypes.c_void_p(held.ctypes.data), ctypes.c_uint64(address),
+                "cuMemcpyDtoH_v2",
+                ctypes.c_void_p(held.ctypes.data),
+                ctypes.c_uint64(address),
                 ctypes.c_size_t(size_bytes),
-            )  # fmt: skip
+            )
         return held
 
     def copy(self, target: int, source: int, size_bytes: int) -> None:
@@ -147,9 +156,13 @@ class LibcudaGpu:
         sizes = [ctypes.c_uint(size) for size in (*grid, *block, shared_bytes)]
         packed = ParameterBlock(parameters)
         self._call(
-            "cuLaunchKernel", ctypes.c_void_p(function), *sizes, ctypes.c_void_p(), ctypes.c_void_p(packed.address),
+            "cuLaunchKernel",
+            ctypes.c_void_p(function),
+            *sizes,
             ctypes.c_void_p(),
-        )  # fmt: skip
+            ctypes.c_void_p(packed.address),
+            ctypes.c_void_p(),
+        )
 
     def synchronize(self) -> None:
         """Waits until everything is done."""

@@ -80,9 +80,10 @@ def measure(gpu: Gpu, folder: Path, timed: Timed, *, rounds: int = ROUNDS) -> Me
     code = timed.started.chosen(gpu.facts.capability)
     if code is None:
         raise DeviceError(
-            f"{problem.name} has no kernel for this device", expected="a device that runs sm_80 code",
+            f"{problem.name} has no kernel for this device",
+            expected="a device that runs sm_80 code",
             found=".".join(map(str, gpu.facts.capability)),
-        )  # fmt: skip
+        )
     inputs = draw(problem)
     wanted = golden(problem, inputs)
     count = rotation_size(problem.moved_bytes, gpu.facts.cache_bytes, gpu.facts.memory_bytes)
@@ -97,14 +98,22 @@ def measure(gpu: Gpu, folder: Path, timed: Timed, *, rounds: int = ROUNDS) -> Me
             gpu.free(address)
     rows = tuple(
         Row(name=c.name, what=c.what, timing=times[c.name], worst=max(right[c.name], again[c.name]))
-        for c in found if c.name in again
-    )  # fmt: skip
+        for c in found
+        if c.name in again
+    )
     reference = CUBLAS if problem.operations else COPY
     return Measured(
-        problem=problem.name, target=code.target, sets=count, rows=rows, absent=(*absent, *wrong, *more),
-        moved_bytes=problem.moved_bytes, copied_bytes=2 * problem.result_bytes, operations=problem.operations,
-        reference=reference, share=share_of(rows, reference, problem),
-    )  # fmt: skip
+        problem=problem.name,
+        target=code.target,
+        sets=count,
+        rows=rows,
+        absent=(*absent, *wrong, *more),
+        moved_bytes=problem.moved_bytes,
+        copied_bytes=2 * problem.result_bytes,
+        operations=problem.operations,
+        reference=reference,
+        share=share_of(rows, reference, problem),
+    )
 
 
 def share_of(rows: Sequence[Row], reference: str, problem: Problem) -> float | None:

@@ -119,21 +119,29 @@ def read_index(folder: Path) -> Index:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data.pop("schema") != SCHEMA:
             raise UsageError(
-                "the folder is of another version", where=str(path), expected=f"schema {SCHEMA}",
+                "the folder is of another version",
+                where=str(path),
+                expected=f"schema {SCHEMA}",
                 next_step="build it anew with this version: python -m runtime_tests.gpu --build FOLDER",
-            )  # fmt: skip
+            )
         index = _index(data)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            "this is no folder of `--build`", where=str(path), expected=f"a folder with {INDEX}",
-            found=f"{type(error).__name__}: {error}", next_step="python -m runtime_tests.gpu --build FOLDER",
-        ) from None  # fmt: skip
+            "this is no folder of `--build`",
+            where=str(path),
+            expected=f"a folder with {INDEX}",
+            found=f"{type(error).__name__}: {error}",
+            next_step="python -m runtime_tests.gpu --build FOLDER",
+        ) from None
     for name in sorted(set(_files(index))):
         if Path(name).is_absolute() or ".." in Path(name).parts or not (folder / name).is_file():
             raise UsageError(
-                "a file of the folder is missing", where=str(folder), expected=name, found="no such file in it",
+                "a file of the folder is missing",
+                where=str(folder),
+                expected=name,
+                found="no such file in it",
                 next_step="copy the whole folder, or build it anew",
-            )  # fmt: skip
+            )
     return index
 
 
@@ -160,13 +168,16 @@ def _index(data: dict[str, Any]) -> Index:
 def _started(data: dict[str, Any]) -> Started:
     launch = data["launch"]
     return Started(
-        dispatch=data["dispatch"], case=data["case"], kernels=tuple(map(_code, data["kernels"])),
+        dispatch=data["dispatch"],
+        case=data["case"],
+        kernels=tuple(map(_code, data["kernels"])),
         own=None if data["own"] is None else _code(data["own"]),
         launch=Launch(
-            bindings=tuple(BindingRange(**b) for b in launch["bindings"]), constants=tuple(launch["constants"]),
+            bindings=tuple(BindingRange(**b) for b in launch["bindings"]),
+            constants=tuple(launch["constants"]),
             workload=tuple(launch["workload"]),
         ),
-    )  # fmt: skip
+    )
 
 
 def _problem(data: dict[str, Any]) -> Problem:

@@ -148,5 +148,7 @@ def _rms_norm(problem: Problem, inputs: Sequence[Array], rows: NDArray[np.int64]
 
 
 _GOLDENS: Mapping[str, Callable[[Problem, Sequence[Array], NDArray[np.int64]], _Pair]] = {
-    "matmul": _matmul, "softmax": _softmax, "rms_norm": _rms_norm,
-}  # fmt: skip
+    "matmul": _matmul,
+    "softmax": _softmax,
+    "rms_norm": _rms_norm,
+}

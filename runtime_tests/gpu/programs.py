@@ -70,14 +70,17 @@ def _matmuls() -> list[Program]:
 def _rows() -> list[Program]:
     return [
         Program(
-            name=name, kernels=(name,),
-            text=_joined([
-                definition(name, name, {"R": 5, "C": columns}, {"?x?xf32": f"5x{columns}xf32"})
-                for columns in (31, 300)
-            ]),
+            name=name,
+            kernels=(name,),
+            text=_joined(
+                [
+                    definition(name, name, {"R": 5, "C": columns}, {"?x?xf32": f"5x{columns}xf32"})
+                    for columns in (31, 300)
+                ]
+            ),
         )
         for name in ("softmax", "softmax_or_zero")
-    ]  # fmt: skip
+    ]
 
 
 def _reductions() -> list[Program]:

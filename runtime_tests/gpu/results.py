@@ -111,9 +111,11 @@ class Results:
         found = [item.status for item in self.items]
         return (
             ("passed" in found or any(m.passed for m in self.models) or any(t.measured for t in self.timings))
-            and "failed" not in found and all(m.passed for m in self.models)
-            and all(s.status != "found" for s in self.sanitized) and all(not t.error for t in self.timings)
-        )  # fmt: skip
+            and "failed" not in found
+            and all(m.passed for m in self.models)
+            and all(s.status != "found" for s in self.sanitized)
+            and all(not t.error for t in self.timings)
+        )
 
 
 def results_to_json(results: Results) -> dict[str, Any]:

@@ -37,17 +37,22 @@ def require_device(device: str, folder: Path) -> None:
         return
     if device != "cuda":
         raise UsageError(
-            "this command is for CUDA devices", where="--device", expected="cuda, cuda-sim or cuda-sim://sm_90",
-            found=device, next_step="choose the GPU with CUDA_VISIBLE_DEVICES=NUMBER where there are several",
-        )  # fmt: skip
+            "this command is for CUDA devices",
+            where="--device",
+            expected="cuda, cuda-sim or cuda-sim://sm_90",
+            found=device,
+            next_step="choose the GPU with CUDA_VISIBLE_DEVICES=NUMBER where there are several",
+        )
     # in a process of its own: CUDA that was started before a fork is of no use in the child
     reason: str = isolated(Call(gpu_reason, {}), _silent)
     if reason:
         raise DeviceError(
-            "there is no GPU to run on", expected="an NVIDIA GPU and its driver", found=reason,
+            "there is no GPU to run on",
+            expected="an NVIDIA GPU and its driver",
+            found=reason,
             next_step=f"copy {folder} to a machine with one and run `python {folder.name}/run.pyz --run {folder.name}`"
             ", or add --device cuda-sim for all that the simulated device can do",
-        )  # fmt: skip
+        )
 
 
 def gpu_reason(progress: Progress) -> str:
@@ -103,19 +108,27 @@ def run(
         timings.append(_timing(folder, timed, device, rounds))
     progress("", None)
     return Results(
-        command=command, date=now(), built=index.made, device=facts, versions=versions(index), items=tuple(items),
-        models=tuple(models), sanitized=sanitized, timings=tuple(timings),
+        command=command,
+        date=now(),
+        built=index.made,
+        device=facts,
+        versions=versions(index),
+        items=tuple(items),
+        models=tuple(models),
+        sanitized=sanitized,
+        timings=tuple(timings),
         no_timings=NO_TIMES if facts.simulated else "",
-    )  # fmt: skip
+    )
 
 
 def chosen(index: Index, only: str) -> Index:
     """What has `only` in its name. Raises `UsageError` if that is nothing."""
     found = replace(
-        index, items=tuple(i for i in index.items if only in i.name),
+        index,
+        items=tuple(i for i in index.items if only in i.name),
         models=tuple(m for m in index.models if only in m.name),
         timed=tuple(t for t in index.timed if only in t.problem.name),
-    )  # fmt: skip
+    )
     if not (found.items or found.models or found.timed):
         names = [
             *(i.name for i in index.items),
@@ -123,9 +136,11 @@ def chosen(index: Index, only: str) -> Index:
             *(t.problem.name for t in index.timed),
         ]
         raise UsageError(
-            "there is nothing of this name", where="--only", expected=", ".join(names) or "a folder with something",
+            "there is nothing of this name",
+            where="--only",
+            expected=", ".join(names) or "a folder with something",
             found=only,
-        )  # fmt: skip
+        )
     return found
 
 
@@ -182,11 +197,15 @@ def run_item(folder: Path, item: Item, device: str, progress: Progress) -> ItemR
         failed = next((c for c in verdict.cases if not c.passed), None)
         dispatches.append(
             Dispatch(
-                name=verdict.name, kernel=verdict.kernel, cases=len(verdict.cases), passed=verdict.passed,
-                worst=verdict.worst, skipped=verdict.skipped,
+                name=verdict.name,
+                kernel=verdict.kernel,
+                cases=len(verdict.cases),
+                passed=verdict.passed,
+                worst=verdict.worst,
+                skipped=verdict.skipped,
                 message=verdict.message if failed is None else f"{failed.stage}: {failed.message}",
             )
-        )  # fmt: skip
+        )
     return ItemResult(name=item.name, kernels=item.kernels, dispatches=tuple(dispatches), bits=tuple(bits))
 
 

@@ -91,14 +91,18 @@ def sanitize(
 ) -> Sanitized:
     """Runs a program under it."""
     if sanitizer is None:
-        return Sanitized(
-            tool=tool, status="absent", message=f"{NAME} is neither on PATH nor in CUDA's folders"
-        )  # fmt: skip
+        return Sanitized(tool=tool, status="absent", message=f"{NAME} is neither on PATH nor in CUDA's folders")
     try:
         process = subprocess.Popen(
-            command(sanitizer, tool, argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", env=dict(environment), start_new_session=True,
-        )  # fmt: skip
+            command(sanitizer, tool, argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=dict(environment),
+            start_new_session=True,
+        )
     except OSError as error:
         return Sanitized(tool=tool, status="absent", message=f"it cannot be started: {error.strerror}")
     try:

@@ -31,7 +31,8 @@ def tables(results: Results) -> list[Table]:
             rows=tuple([*map(_item, results.items), *map(_model, results.models)]),
         ),
         Table(
-            title="compute-sanitizer", header=("tool", "outcome", ""),
+            title="compute-sanitizer",
+            header=("tool", "outcome", ""),
             rows=tuple((s.tool, s.status, s.message) for s in results.sanitized),
         ),
         Table(
@@ -39,7 +40,7 @@ def tables(results: Results) -> list[Table]:
             header=("problem", "who", "", "median", "spread", "rate", "share"),
             rows=tuple(row for t in results.timings if t.measured is not None for row in _timing(t.measured)),
         ),
-    ]  # fmt: skip
+    ]
     return [table for table in made if table.rows]
 
 
@@ -85,10 +86,13 @@ def _item(item: ItemResult) -> tuple[str, ...]:
     cases = sum(d.cases for d in judged)
     targets = ", ".join(sorted({c.target for c in item.bits}))
     return (
-        item.name, kernels, f"{sum(d.passed for d in judged)} of {len(item.dispatches)} dispatches, {cases} cases",
-        f"{item.worst:.2f}" if judged else "", f"{sum(c.passed for c in item.bits)} of {len(item.bits)} ({targets})",
+        item.name,
+        kernels,
+        f"{sum(d.passed for d in judged)} of {len(item.dispatches)} dispatches, {cases} cases",
+        f"{item.worst:.2f}" if judged else "",
+        f"{sum(c.passed for c in item.bits)} of {len(item.bits)} ({targets})",
         item.status,
-    )  # fmt: skip
+    )
 
 
 def _model(model: ModelResult) -> tuple[str, ...]:
@@ -104,10 +108,17 @@ def _timing(found: Measured) -> list[tuple[str, ...]]:
         share = ""
         if row.name == KERNEL and found.share is not None:
             share = f"{found.share:.0%} of {found.reference} (goal {GOAL:.0%})"
-        rows.append((
-            found.problem, row.name, row.what, f"{row.timing.median_us:.1f} µs", f"{relative_spread(row.timing):.1%}",
-            f"{amount / row.timing.median_us:.1f} {unit}", share,
-        ))  # fmt: skip
+        rows.append(
+            (
+                found.problem,
+                row.name,
+                row.what,
+                f"{row.timing.median_us:.1f} µs",
+                f"{relative_spread(row.timing):.1%}",
+                f"{amount / row.timing.median_us:.1f} {unit}",
+                share,
+            )
+        )
     return rows
 
 

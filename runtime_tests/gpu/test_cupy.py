@@ -53,11 +53,19 @@ def test_cupy_launches_the_same_bits(tmp_path: Path, cuda_sim: str) -> None:
         pytest.skip(f"CuPy cannot be used: {reason}")
     text = matmul(1, 40, 24, 40, "f16", "f32")
     build(
-        tmp_path, programs=[Program(name="m", text=text, kernels=("matmul_f16_f32",))], models=[], problems=[],
+        tmp_path,
+        programs=[Program(name="m", text=text, kernels=("matmul_f16_f32",))],
+        models=[],
+        problems=[],
         progress=silent,
-    )  # fmt: skip
+    )
     done = subprocess.run(
-        [sys.executable, "-c", LAUNCHES, str(tmp_path)], cwd=Path(__file__).parents[2], env=environment(os.environ),
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", LAUNCHES, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        env=environment(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.stdout.strip() == "3 True", done.stdout + done.stderr

@@ -36,9 +36,10 @@ pytestmark = [pytest.mark.compile, pytest.mark.device]
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Program(
-    name="matmul_f16_f32_sm90a", text=matmul(2, 40, 24, 40, "f16", "f32"),
+    name="matmul_f16_f32_sm90a",
+    text=matmul(2, 40, 24, 40, "f16", "f32"),
     kernels=("matmul_f16_f32_sm90a", "matmul_f16_f32"),
-)  # fmt: skip
+)
 TINY = Problem(name="tiny", kind="rms_norm", rows=256, columns=256, kernels=("rms_norm",))
 BARE = """
 import runpy, sys
@@ -80,8 +81,9 @@ def test_what_was_built(built: Path, index: Index) -> None:
     assert dispatches.name == "masked_softmax_dispatches"
     first = item.started[0]
     assert [(code.target, code.grid, code.block) for code in first.kernels] == [
-        ("sm_90a", (1, 1, 2), (128, 1, 1)), ("sm_80", (1, 1, 2), (256, 1, 1)),
-    ]  # fmt: skip
+        ("sm_90a", (1, 1, 2), (128, 1, 1)),
+        ("sm_80", (1, 1, 2), (256, 1, 1)),
+    ]
     assert first.own is not None and first.own.target == "sm_80" and first.own.file != first.kernels[1].file
     assert [binding.length for binding in first.launch.bindings] == [2 * 40 * 24 * 2, 2 * 24 * 40 * 2, 2 * 40 * 40 * 4]
     for code in (*first.kernels, first.own):
@@ -219,9 +221,14 @@ def test_results_that_cannot_be_written(built: Path, tmp_path: Path, capsys: pyt
 def bare(program: str, *argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     return subprocess.run(
-        [sys.executable, "-c", BARE + program, *argv], cwd=cwd, env=environment, capture_output=True, text=True,
-        timeout=300, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", BARE + program, *argv],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 def test_the_running_half_needs_no_compiler(built: Path, cuda_sim: str, tmp_path: Path) -> None:
@@ -243,9 +250,14 @@ def test_the_road_of_a_gpu(built: Path, cuda_sim: str, tmp_path: Path) -> None:
     place = tmp_path / "r.json"
     argv = ["-m", "runtime_tests.gpu", "--run", str(built), "--only=tiny", "--rounds=2", f"--json={place}"]
     done = subprocess.run(
-        [sys.executable, *argv], cwd=ROOT, env=environment(os.environ, device="sm_86"), capture_output=True, text=True,
-        timeout=300, check=False,
-    )  # fmt: skip
+        [sys.executable, *argv],
+        cwd=ROOT,
+        env=environment(os.environ, device="sm_86"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     data = json.loads(place.read_text())
     (timing,) = data["timings"]

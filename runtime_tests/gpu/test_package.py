@@ -14,9 +14,10 @@ from substitute.validate.case import BindingRange, Launch
 pytestmark = pytest.mark.unit
 
 LAUNCH = Launch(
-    bindings=(BindingRange(resource=0, offset=64, length=256, read_only=True),), constants=(3, 4_000_000_000),
+    bindings=(BindingRange(resource=0, offset=64, length=256, read_only=True),),
+    constants=(3, 4_000_000_000),
     workload=(),
-)  # fmt: skip
+)
 
 
 PROBLEM = Problem(name="p", kind="softmax", rows=4, columns=8, kernels=("softmax",))
@@ -31,11 +32,12 @@ def started(*targets: str) -> Started:
 
 
 INDEX_DATA = Index(
-    made="2026-11-23T00:00:00Z", versions={"numpy": "2"},
+    made="2026-11-23T00:00:00Z",
+    versions={"numpy": "2"},
     items=(Item(name="x", bundle="x.bundle", kernels=("a", "b"), needs="sm_90a", started=(started("sm_90a"),)),),
     models=(WholeModel(name="m", vmfb="m.vmfb", arrays="m.npz", kernels=("a",), absolute=1e-5),),
     timed=(Timed(problem=PROBLEM, started=replace(started("sm_80"), own=None)),),
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -88,10 +90,16 @@ def test_a_file_outside_of_the_folder(folder: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("target", "capability", "expected"),
     [
-        ("sm_80", (8, 0), True), ("sm_80", (7, 5), False), ("sm_80", (12, 0), True), ("sm_90a", (9, 0), True),
-        ("sm_90a", (8, 0), False), ("sm_90a", (10, 0), False), ("sm_120", (12, 0), True), ("sm_120", (9, 0), False),
+        ("sm_80", (8, 0), True),
+        ("sm_80", (7, 5), False),
+        ("sm_80", (12, 0), True),
+        ("sm_90a", (9, 0), True),
+        ("sm_90a", (8, 0), False),
+        ("sm_90a", (10, 0), False),
+        ("sm_120", (12, 0), True),
+        ("sm_120", (9, 0), False),
     ],
-)  # fmt: skip
+)
 def test_where_a_target_runs(target: str, capability: tuple[int, int], expected: bool) -> None:
     assert code(target).runs_on(capability) is expected
 

@@ -18,26 +18,45 @@ from substitute.device.timing import Timing
 pytestmark = pytest.mark.unit
 
 FACTS = Facts(
-    name="Some GPU", capability=(9, 0), cuda="13.0", release="580.65.06", cache_bytes=50, memory_bytes=80,
-    multiprocessors=132, launcher="cupy 14.2.0", simulated=False,
-)  # fmt: skip
+    name="Some GPU",
+    capability=(9, 0),
+    cuda="13.0",
+    release="580.65.06",
+    cache_bytes=50,
+    memory_bytes=80,
+    multiprocessors=132,
+    launcher="cupy 14.2.0",
+    simulated=False,
+)
 RIGHT = Dispatch(name="d", kernel="cuda_softmax", cases=3, passed=True, worst=0.25)
 SAME = Compared(dispatch="d", inputs="normal", target="sm_80")
 ITEM = ItemResult(name="softmax", kernels=("cuda_softmax",), dispatches=(RIGHT,), bits=(SAME, SAME))
 MEASURED = Measured(
-    problem="softmax_f32", target="sm_80", sets=2, moved_bytes=2_000_000, copied_bytes=2_000_000, operations=0,
-    reference=COPY, share=0.75, absent=(Absent(name="PyTorch", reason="it is not installed"),),
+    problem="softmax_f32",
+    target="sm_80",
+    sets=2,
+    moved_bytes=2_000_000,
+    copied_bytes=2_000_000,
+    operations=0,
+    reference=COPY,
+    share=0.75,
+    absent=(Absent(name="PyTorch", reason="it is not installed"),),
     rows=(
         Row(name=KERNEL, what="sm_80", timing=Timing(name=KERNEL, samples_us=(4.0, 4.0, 4.2)), worst=0.5),
         Row(name=COPY, what="cuMemcpyDtoDAsync", timing=Timing(name=COPY, samples_us=(3.0, 3.0, 3.0)), worst=0.0),
     ),
-)  # fmt: skip
+)
 RESULTS = Results(
-    command="python -m runtime_tests.gpu", date="2026-11-23T00:00:00Z", built="2026-11-22T00:00:00Z", device=FACTS,
-    versions={"numpy": "2"}, items=(ITEM,), models=(ModelResult(name="m", kernels=("cuda_softmax",), worst=0.1),),
+    command="python -m runtime_tests.gpu",
+    date="2026-11-23T00:00:00Z",
+    built="2026-11-22T00:00:00Z",
+    device=FACTS,
+    versions={"numpy": "2"},
+    items=(ITEM,),
+    models=(ModelResult(name="m", kernels=("cuda_softmax",), worst=0.1),),
     sanitized=(Sanitized(tool="memcheck", status="passed", message="0 errors"),),
     timings=(TimingResult(problem="softmax_f32", measured=MEASURED),),
-)  # fmt: skip
+)
 
 
 def test_the_json() -> None:
@@ -97,27 +116,43 @@ def test_the_tables() -> None:
     assert heading(RESULTS) == ("Some GPU (driver 580.65.06, CUDA 13.0), 2026-11-23T00:00:00Z, launched by cupy 14.2.0")
     items, sanitizer, times = tables(RESULTS)
     assert items.rows[0] == (
-        "softmax", "cuda_softmax", "1 of 1 dispatches, 3 cases", "0.25", "2 of 2 (sm_80)", "passed",
-    )  # fmt: skip
+        "softmax",
+        "cuda_softmax",
+        "1 of 1 dispatches, 3 cases",
+        "0.25",
+        "2 of 2 (sm_80)",
+        "passed",
+    )
     assert sanitizer.rows == (("memcheck", "passed", "0 errors"),)
     assert times.rows[0] == (
-        "softmax_f32", KERNEL, "sm_80", "4.0 µs", "2.5%", "500.0 GB/s", "75% of copy (goal 90%)",
-    )  # fmt: skip
+        "softmax_f32",
+        KERNEL,
+        "sm_80",
+        "4.0 µs",
+        "2.5%",
+        "500.0 GB/s",
+        "75% of copy (goal 90%)",
+    )
     assert times.rows[1][5] == "666.7 GB/s"
     assert plain_lines(sanitizer) == [
-        "", "compute-sanitizer", "tool      outcome", "memcheck  passed   0 errors",
-    ]  # fmt: skip
+        "",
+        "compute-sanitizer",
+        "tool      outcome",
+        "memcheck  passed   0 errors",
+    ]
 
 
 def test_notes_say_what_is_wrong_and_what_was_left_out() -> None:
     wrong = replace(
-        RESULTS, no_timings="simulated", timings=(TimingResult(problem="p", error="out of memory"),),
+        RESULTS,
+        no_timings="simulated",
+        timings=(TimingResult(problem="p", error="out of memory"),),
         items=(
             replace(ITEM, skipped="for sm_90a"),
             replace(ITEM, bits=(replace(SAME, differences=(Difference(buffer=1, first=4, count=2),)),)),
             replace(ITEM, dispatches=(replace(RIGHT, passed=False, message="golden: far away"),)),
         ),
-    )  # fmt: skip
+    )
     assert notes(wrong) == [
         "softmax: for sm_90a",
         "softmax: d [normal], sm_80: 2 bytes of buffer 1 differ, first at byte 4",

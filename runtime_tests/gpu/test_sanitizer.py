@@ -50,12 +50,17 @@ def test_the_command() -> None:
 @pytest.mark.parametrize(
     ("status", "output", "expected"),
     [
-        (0, CLEAN, "passed"), (FOUND, WRONG, "found"), (0, WRONG, "found"), (FOUND, RACE, "found"),
-        (0, RACE.replace("2", "0"), "passed"), (1, REFUSED, "absent"), (0, "", "absent"),
+        (0, CLEAN, "passed"),
+        (FOUND, WRONG, "found"),
+        (0, WRONG, "found"),
+        (FOUND, RACE, "found"),
+        (0, RACE.replace("2", "0"), "passed"),
+        (1, REFUSED, "absent"),
+        (0, "", "absent"),
         (127, "no such file", "absent"),
         (1, CLEAN, "absent"),  # the program itself failed
     ],
-)  # fmt: skip
+)
 def test_what_its_words_mean(status: int, output: str, expected: str) -> None:
     found = read_outcome("memcheck", status, output)
     assert found.status == expected

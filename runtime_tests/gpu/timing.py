@@ -35,10 +35,11 @@ def rotation_size(set_bytes: int, cache_bytes: int, memory_bytes: int) -> int:
     room = int(MEMORY_SHARE * memory_bytes) // max(1, set_bytes)
     if room < 2:
         raise DeviceError(
-            "the buffers do not fit into the device's memory twice", expected=f"{2 * set_bytes} bytes",
+            "the buffers do not fit into the device's memory twice",
+            expected=f"{2 * set_bytes} bytes",
             found=f"{int(MEMORY_SHARE * memory_bytes)} bytes that may be used",
             next_step="time a smaller problem, or use a larger device",
-        )  # fmt: skip
+        )
     return min(wanted, room)
 
 
@@ -81,6 +82,8 @@ def require_right(worst: float, *, name: str, when: str) -> None:
     """No time of a contender that is wrong. `worst`: largest |error| ÷ allowed. Raises `ValidationError`."""
     if not worst <= 1.0:
         raise ValidationError(
-            f"{name} is wrong, so its time does not count", where=when, expected="|error| ÷ allowed of at most 1",
+            f"{name} is wrong, so its time does not count",
+            where=when,
+            expected="|error| ÷ allowed of at most 1",
             found=f"{worst:.3g}",
-        )  # fmt: skip
+        )

@@ -85,12 +85,14 @@ def geometries(module: ir.Operation) -> list[Geometry]:
             shared = attributes.get("workgroup_local_memory", None)
             found.append(
                 Geometry(
-                    export=symbol_name(export), target=arch[1] if arch else "", grid=workgroup_count(export),
+                    export=symbol_name(export),
+                    target=arch[1] if arch else "",
+                    grid=workgroup_count(export),
                     block=_triple([ir.IntegerAttr(a).value for a in ir.ArrayAttr(attributes["workgroup_size"])]),
                     shared_bytes=0 if shared is None else int(ir.IntegerAttr(shared).value),
                     ptx=ptx,
                 )
-            )  # fmt: skip
+            )
     return found
 
 
@@ -118,14 +120,17 @@ def matched(vmfb: bytes, found: Sequence[Geometry]) -> list[tuple[Geometry, Text
     for geometry in found:
         entry = re.compile(rf"\.entry\s+{sanitize(geometry.export)}\s*\(")
         fitting = {
-            t.ptx: t for t in texts
+            t.ptx: t
+            for t in texts
             if (t.ptx == geometry.ptx if geometry.ptx else t.target == geometry.target) and entry.search(t.ptx)
-        }  # fmt: skip
+        }
         if len(fitting) != 1:
             raise CompilerError(
-                "the PTX of a dispatch cannot be told", where=geometry.export,
-                expected=f"one PTX for {geometry.target} in the module", found=f"{len(fitting)} of {len(texts)}",
-            )  # fmt: skip
+                "the PTX of a dispatch cannot be told",
+                where=geometry.export,
+                expected=f"one PTX for {geometry.target} in the module",
+                found=f"{len(fitting)} of {len(texts)}",
+            )
         (text,) = fitting.values()
         pairs.append((geometry, text))
     return pairs

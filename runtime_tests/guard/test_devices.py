@@ -50,9 +50,14 @@ def write_ptx(folder: Path, *, faulty: bool) -> None:
     [("vulkan", "vulkan_device", MATMUL_MODEL, write_glsl), ("cuda", "cuda_sim", SOFTMAX_MODEL, write_ptx)],
 )
 def test_a_planted_fault_is_found(
-    device: str, fixture: str, model: str, write: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    fixture: str,
+    model: str,
+    write: object,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
-) -> None:  # fmt: skip
+) -> None:
     request.getfixturevalue(fixture)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     source = tmp_path / "model.mlir"

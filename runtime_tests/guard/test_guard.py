@@ -26,19 +26,29 @@ from substitute.pipeline import CompileResult, inspect_model
 from substitute.read.module import children, symbol_name
 
 SLOW = (  # all of it again and again, which `volatile` keeps the optimiser from taking out
-    ("kernel.ll", "entry:\n", "entry:\n  br label %again\n\nagain:\n"
-                              "  %round = phi i64 [ 0, %entry ], [ %round_next, %row_done ]\n"),
+    (
+        "kernel.ll",
+        "entry:\n",
+        "entry:\n  br label %again\n\nagain:\n  %round = phi i64 [ 0, %entry ], [ %round_next, %row_done ]\n",
+    ),
     ("kernel.ll", "[ 0, %entry ], [ %k_next", "[ 0, %again ], [ %k_next"),
     ("kernel.ll", "store float", "store volatile float"),
-    ("kernel.ll", "br i1 %k_more, label %k_loop, label %done",
-                  "br i1 %k_more, label %k_loop, label %row_done\n\nrow_done:\n  %round_next = add i64 %round, 1\n"
-                  "  %round_more = icmp slt i64 %round_next, 1000\n  br i1 %round_more, label %again, label %done"),
-)  # fmt: skip
+    (
+        "kernel.ll",
+        "br i1 %k_more, label %k_loop, label %done",
+        "br i1 %k_more, label %k_loop, label %row_done\n\nrow_done:\n  %round_next = add i64 %round, 1\n"
+        "  %round_more = icmp slt i64 %round_next, 1000\n  br i1 %round_more, label %again, label %done",
+    ),
+)
 ENDLESS = (
-    ("kernel.ll", "entry:\n", "entry:\n  br label %spin\n\nspin:\n  store volatile float 0.0, ptr %c\n"
-                              "  br i1 true, label %spin, label %work\n\nwork:\n"),
+    (
+        "kernel.ll",
+        "entry:\n",
+        "entry:\n  br label %spin\n\nspin:\n  store volatile float 0.0, ptr %c\n"
+        "  br i1 true, label %spin, label %work\n\nwork:\n",
+    ),
     ("kernel.ll", "%entry ], [ %k_next", "%work ], [ %k_next"),
-)  # fmt: skip
+)
 KINDS = {
     "right": MATMUL_RIGHT["right"],
     "wrong": MATMUL_FAULTS["dropped_tail"],
@@ -110,8 +120,11 @@ def first(home: Path) -> CompileResult:
 def test_built_in_kernels_that_are_wrong_slow_or_deadly_are_left_out(first: CompileResult) -> None:
     found = by_kernel(first)
     assert {name: (c.verdict.outcome, c.left_out) for name, c in found.items()} == {
-        "right": ("right", False), "wrong": ("wrong", True), "slow": ("slower", True), "deadly": ("wrong", True),
-    }  # fmt: skip
+        "right": ("right", False),
+        "wrong": ("wrong", True),
+        "slow": ("slower", True),
+        "deadly": ("wrong", True),
+    }
     assert [s.kernel.name for s in first.plan.substitutions] == ["right"]
     assert list(first.payloads) == [first.plan.substitutions[0].dispatch.name]
     assert "further from the golden" in found["wrong"].verdict.message
@@ -216,9 +229,11 @@ def test_an_endless_kernel_does_not_hold_the_compilation(home: Path, tmp_path: P
 def test_what_cannot_run_here_is_not_checked_and_says_so(home: Path, judging: Judging) -> None:
     other = "x86_64" if platform.machine() == "aarch64" else "aarch64"
     flags = (
-        "--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu",
-        f"--iree-llvmcpu-target-triple={other}-linux-gnu", "--iree-llvmcpu-target-cpu=generic",
-    )  # fmt: skip
+        "--iree-hal-target-device=local",
+        "--iree-hal-local-target-device-backends=llvm-cpu",
+        f"--iree-llvmcpu-target-triple={other}-linux-gnu",
+        "--iree-llvmcpu-target-cpu=generic",
+    )
     result = compile_model(
         home / "model.mlir", kernels=[home / "kernels" / "right"], builtin=False, flags=flags, check=True
     )

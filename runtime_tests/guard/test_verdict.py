@@ -41,9 +41,15 @@ def test_what_is_left_out() -> None:
         for verdict in (RIGHT, SLOWER, WRONG, UNJUDGED)
     ]
     assert table == [
-        (False, False), (True, True), (True, True), (False, False),
-        (False, False), (False, True), (True, True), (False, False),
-    ]  # fmt: skip
+        (False, False),
+        (True, True),
+        (True, True),
+        (False, False),
+        (False, False),
+        (False, True),
+        (True, True),
+        (False, False),
+    ]
     assert not leaves_out(Check(), [BUILTIN], SLOWER, chosen=True)
     assert leaves_out(Check(), [BUILTIN], WRONG, chosen=True)
 

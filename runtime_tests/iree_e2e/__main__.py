@@ -69,9 +69,12 @@ def find_tests(source: Path, only: str = "") -> list[Path]:
     files = [p for p in sorted(folder.rglob("*.mlir")) if only in str(p) and "check." in p.read_text(errors="replace")]
     if not files:
         raise UsageError(
-            "there are no tests", where=str(source), expected="a checkout of IREE with tests/e2e, or a folder of tests",
-            found="no .mlir file that calls `check`", next_step="git clone https://github.com/iree-org/iree",
-        )  # fmt: skip
+            "there are no tests",
+            where=str(source),
+            expected="a checkout of IREE with tests/e2e, or a folder of tests",
+            found="no .mlir file that calls `check`",
+            next_step="git clone https://github.com/iree-org/iree",
+        )
     return files
 
 
@@ -106,13 +109,17 @@ def summary(results: Sequence[FileResult]) -> tuple[dict[str, Any], list[str]]:
         if not words and r.functions.get("stock", {}).get(name, "missing")
     ]
     figures = {
-        "files": len(results), "not compiled by stock": sum("stock" in r.refused for r in results),
-        "functions that stock passes": passed, "of these with the kernels": passed - len(worse),
-        "only with the kernels": len(gained), "substituted dispatches": sum(r.substituted for r in results),
-        "compile stock s": round(stock_s, 1), "compile ours s": round(ours_s, 1),
+        "files": len(results),
+        "not compiled by stock": sum("stock" in r.refused for r in results),
+        "functions that stock passes": passed,
+        "of these with the kernels": passed - len(worse),
+        "only with the kernels": len(gained),
+        "substituted dispatches": sum(r.substituted for r in results),
+        "compile stock s": round(stock_s, 1),
+        "compile ours s": round(ours_s, 1),
         "ratio of sums": round(ours_s / stock_s, 3) if stock_s else None,
         "median ratio": round(ratios[len(ratios) // 2], 3) if ratios else None,
-    }  # fmt: skip
+    }
     return figures, worse
 
 

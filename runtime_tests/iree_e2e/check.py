@@ -78,8 +78,11 @@ def check_module(device: Any) -> Any:
     Checks.device = device
     interface = PyModuleInterface("check", Checks)
     for name, convention in (
-        ("expect_true", "0i_v"), ("expect_false", "0i_v"), ("expect_all_true", "0rr_v"), ("expect_eq", "0rrr_v"),
+        ("expect_true", "0i_v"),
+        ("expect_false", "0i_v"),
+        ("expect_all_true", "0rr_v"),
+        ("expect_eq", "0rrr_v"),
         ("expect_almost_eq", "0rrrff_v"),
-    ):  # fmt: skip
+    ):
         interface.export(name, convention, getattr(Checks, name))
     return interface.create()

@@ -86,9 +86,12 @@ def _run_one(path: Path, device: str, flags: Sequence[str], which: Sequence[Whic
         progress(f"run {one}", None)
         functions[one] = call_all(result.vmfb, device)
     return FileResult(
-        path=str(path), refused=refused, functions=functions, seconds=seconds if len(seconds) == 2 else {},
+        path=str(path),
+        refused=refused,
+        functions=functions,
+        seconds=seconds if len(seconds) == 2 else {},
         substituted=substituted,
-    )  # fmt: skip
+    )
 
 
 WARM = """func.func @warm(%x: tensor<4xf32>) -> tensor<4xf32> {

@@ -24,9 +24,14 @@ CPU_KINDS = ("llvm-ir", "llvm-bitcode", "object")
 
 PTR, I64, VOID = ir.PointerType(), ir.IntType(64), ir.VoidType()
 LLVM_TYPES: dict[str, ir.Type] = {
-    "f32": ir.FloatType(), "f64": ir.DoubleType(), "f16": ir.HalfType(),
-    "i1": ir.IntType(8), "i8": ir.IntType(8), "i32": ir.IntType(32), "i64": I64,
-}  # fmt: skip
+    "f32": ir.FloatType(),
+    "f64": ir.DoubleType(),
+    "f16": ir.HalfType(),
+    "i1": ir.IntType(8),
+    "i8": ir.IntType(8),
+    "i32": ir.IntType(32),
+    "i64": I64,
+}
 """As elements lie in memory."""
 
 
@@ -208,8 +213,9 @@ class KernelFolder:
         lines = ["schema = 1", f'name = "{self.name}"', *(f"{k} = {_toml(v)}" for k, v in self.keys.items())]
         if self.operands:
             lines.append("[operands]")
-            lines += [f"{o.name} = {{ axes = {_toml(list(o.axes))}, strided = {_toml(o.strided)} }}"
-                      for o in self.operands]  # fmt: skip
+            lines += [
+                f"{o.name} = {{ axes = {_toml(list(o.axes))}, strided = {_toml(o.strided)} }}" for o in self.operands
+            ]
         lines += ["[[target]]", f'backend = "{self.backend}"', *(f"{k} = {_toml(v)}" for k, v in self.target.items())]
         lines += ["[payload]", f'kind = "{self.kind}"', f'file = "{file}"', f'entry = "{self.entry}"']
         if self.spec_constants:

@@ -20,9 +20,12 @@ Map = tuple[tuple[str, ...], ...]
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17)
 BINARY = {
-    "arith.addf": np.add, "arith.subf": np.subtract, "arith.mulf": np.multiply, "arith.maximumf": np.maximum,
+    "arith.addf": np.add,
+    "arith.subf": np.subtract,
+    "arith.mulf": np.multiply,
+    "arith.maximumf": np.maximum,
     "arith.minimumf": np.minimum,
-}  # fmt: skip
+}
 COMBINERS = {"arith.addf": 0.0, "arith.maximumf": -64.0, "arith.minimumf": 64.0}
 """With what reductions start here."""
 

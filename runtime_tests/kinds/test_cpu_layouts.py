@@ -49,9 +49,13 @@ func.func @main(%a: tensor<24x32xf32>, %b: tensor<32x16xf32>, %c: tensor<16x40xf
 
 def matmul_folder(kind: str = "llvm-ir", **keys: object) -> KernelFolder:
     return KernelFolder(
-        matmul_text(), kind=kind, definition=MATMUL_DEFINITION, operands=matmul_operands(),
-        workgroup_count=("M", "1", "1"), keys=keys,
-    )  # fmt: skip
+        matmul_text(),
+        kind=kind,
+        definition=MATMUL_DEFINITION,
+        operands=matmul_operands(),
+        workgroup_count=("M", "1", "1"),
+        keys=keys,
+    )
 
 
 @pytest.mark.parametrize("kind", CPU_KINDS)

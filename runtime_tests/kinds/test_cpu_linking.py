@@ -48,9 +48,14 @@ def test_two_payloads_with_one_symbol(tmp_path: Path, kind: str) -> None:
     folders = []
     for name, mark in (("0", 5.0), ("1", 11.0)):
         folder = KernelFolder(
-            matmul_text(mark=mark), kind=kind, name=f"marked{name}", definition=MATMUL_DEFINITION,
-            operands=matmul_operands(), workgroup_count=("M", "1", "1"), keys={"dispatches": [f"dispatch_{name}_"]},
-        )  # fmt: skip
+            matmul_text(mark=mark),
+            kind=kind,
+            name=f"marked{name}",
+            definition=MATMUL_DEFINITION,
+            operands=matmul_operands(),
+            workgroup_count=("M", "1", "1"),
+            keys={"dispatches": [f"dispatch_{name}_"]},
+        )
         folders.append(folder.write(tmp_path / name))
     (found,) = run(tmp_path, CHAIN, folders, INPUTS, substituted=2)
     np.testing.assert_allclose(found, (A @ B + 5) @ (C @ D + 11), rtol=1e-4, atol=1e-3)

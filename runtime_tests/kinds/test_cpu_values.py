@@ -103,9 +103,12 @@ def broadcast_definition(element: str = "f32") -> str:
     matrix, row = f"tensor<?x?x{element}>", f"tensor<?x{element}>"
     body = f"  ^bb0(%p: {element}, %q: {element}, %o: {element}):\n    %s = arith.subf %p, %q : {element}\n"
     result = generic(
-        ["i, j", "j", "i, j"], f"%a, %k : {matrix}, {row}", f"%e : {matrix}",
-        f"{body}    linalg.yield %s : {element}", matrix,
-    )  # fmt: skip
+        ["i, j", "j", "i, j"],
+        f"%a, %k : {matrix}, {row}",
+        f"%e : {matrix}",
+        f"{body}    linalg.yield %s : {element}",
+        matrix,
+    )
     return f"""
 func.func @subtract_row(%a: {matrix}, %k: {row}) -> {matrix} {{
   %c0 = arith.constant 0 : index
@@ -136,10 +139,12 @@ def broadcast_folder(kind: str, element: str = "f32") -> KernelFolder:
 def test_a_constant_of_the_body(tmp_path: Path, kind: str, values: str) -> None:
     """Small constants stand in the dispatch: the toolkit puts them into memory for the kernel."""
     row = generic(
-        ["i, j", "j", "i, j"], "%a, %k : tensor<8x4xf32>, tensor<4xf32>", "%e : tensor<8x4xf32>",
+        ["i, j", "j", "i, j"],
+        "%a, %k : tensor<8x4xf32>, tensor<4xf32>",
+        "%e : tensor<8x4xf32>",
         "  ^bb0(%p: f32, %q: f32, %o: f32):\n    %s = arith.subf %p, %q : f32\n    linalg.yield %s : f32",
         "tensor<8x4xf32>",
-    )  # fmt: skip
+    )
     model = f"""
 func.func @main(%a: tensor<8x4xf32>) -> tensor<8x4xf32> {{
   %k = arith.constant dense<[{values}]> : tensor<4xf32>
@@ -156,10 +161,12 @@ func.func @main(%a: tensor<8x4xf32>) -> tensor<8x4xf32> {{
 
 def test_f16(tmp_path: Path) -> None:
     row = generic(
-        ["i, j", "j", "i, j"], "%a, %k : tensor<8x4xf16>, tensor<4xf16>", "%e : tensor<8x4xf16>",
+        ["i, j", "j", "i, j"],
+        "%a, %k : tensor<8x4xf16>, tensor<4xf16>",
+        "%e : tensor<8x4xf16>",
         "  ^bb0(%p: f16, %q: f16, %o: f16):\n    %s = arith.subf %p, %q : f16\n    linalg.yield %s : f16",
         "tensor<8x4xf16>",
-    )  # fmt: skip
+    )
     model = f"""
 func.func @main(%a: tensor<8x4xf16>, %k: tensor<4xf16>) -> tensor<8x4xf16> {{
   %e = tensor.empty() : tensor<8x4xf16>
@@ -210,8 +217,13 @@ func.func @main(%s: tensor<37xi1>, %a: tensor<37xi8>, %b: tensor<37xi64>) -> (te
   return %r#1, %r#0 : tensor<37xi1>, tensor<37xi64>
 }}
 """
-    operands = [Operand("s", "N", "i1"), Operand("a", "N", "i8"), Operand("b", "N", "i64"), Operand("t", "N", "i64"),
-                Operand("n", "N", "i1")]  # fmt: skip
+    operands = [
+        Operand("s", "N", "i1"),
+        Operand("a", "N", "i8"),
+        Operand("b", "N", "i64"),
+        Operand("t", "N", "i64"),
+        Operand("n", "N", "i1"),
+    ]
 
     def emit(code) -> None:  # type: ignore[no-untyped-def]
         b = code.builder
@@ -301,9 +313,9 @@ def test_a_definition_with_two_reads_of_one_operand_is_no_other(tmp_path: Path) 
         "ins(%a, %b", "ins(%a, %a"
     )
     operands = [o for o in subtract_operands(strided=True) if o.name != "b"]
-    kernel = KernelFolder(
-        pointwise(operands, lambda _b, v: v[0]), definition=twin, operands=operands
-    ).write(tmp_path / "kernel")  # fmt: skip
+    kernel = KernelFolder(pointwise(operands, lambda _b, v: v[0]), definition=twin, operands=operands).write(
+        tmp_path / "kernel"
+    )
     model = f"""
 func.func @main(%a: tensor<6x10xf32>, %b: tensor<10xf32>) -> tensor<6x10xf32> {{
   %e = tensor.empty() : tensor<6x10xf32>

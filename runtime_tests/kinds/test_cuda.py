@@ -39,9 +39,14 @@ THREE = ".param .u64 first, .param .u64 second, .param .u64 third"
 def raw_ptx(text: str, bindings: int = 3, constants: int = 0, pattern: str = "dispatch_0_") -> KernelFolder:
     keys = {"abi": "raw", "bindings": bindings, "constants": constants, "dispatches": [pattern]}
     return KernelFolder(
-        text, kind="ptx", entry="my_entry", backend="cuda", workgroup_size=(64, 1, 1), workgroup_count=("24", "1", "1"),
+        text,
+        kind="ptx",
+        entry="my_entry",
+        backend="cuda",
+        workgroup_size=(64, 1, 1),
+        workgroup_count=("24", "1", "1"),
         keys=keys,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("name", ["main", "a model's $name {x}"], ids=["plain", "quoted"])

@@ -128,9 +128,11 @@ def scaling_folder() -> KernelFolder:
             code.store(b.fadd(scaled_value, F32(MARK)), "c", row, n)
 
     return KernelFolder(
-        llvm_text("kernel", operands, emit), definition=scaled(True, "%x"), operands=operands,
+        llvm_text("kernel", operands, emit),
+        definition=scaled(True, "%x"),
+        operands=operands,
         workgroup_count=("M", "1", "1"),
-    )  # fmt: skip
+    )
 
 
 def test_one_operand_in_two_places(tmp_path: Path) -> None:
@@ -194,10 +196,15 @@ void main() {{
 def test_a_window_that_moves_faster(tmp_path: Path, vulkan_device: str) -> None:
     """The shader moves by two elements, as its definition does; a dispatch that moves by three is another one."""
     kernel = KernelFolder(
-        CORRELATION, kind="glsl", entry="main", backend="vulkan-spirv", definition=correlation(True, 2),
+        CORRELATION,
+        kind="glsl",
+        entry="main",
+        backend="vulkan-spirv",
+        definition=correlation(True, 2),
         operands=[Operand("x", "X", strided=True), Operand("w", "R", strided=True), Operand("y", "P", strided=True)],
-        workgroup_size=(32, 1, 1), workgroup_count=("ceildiv(P, 32)", "1", "1"),
-    ).write(tmp_path / "kernel")  # fmt: skip
+        workgroup_size=(32, 1, 1),
+        workgroup_count=("ceildiv(P, 32)", "1", "1"),
+    ).write(tmp_path / "kernel")
     x, w = floats(64), floats(5)
     built = build(tmp_path, correlation(False, 2), [kernel], flags=FLAGS)
     (found,) = run_module(built.vmfb, device=vulkan_device, inputs=[x, w])
@@ -232,9 +239,11 @@ def softmax_folder(*, strided: bool) -> KernelFolder:
   %n = tensor.dim %x, %c1 : tensor<?x?xf32>
 """
     return KernelFolder(
-        llvm_text("kernel", operands, emit), definition=softmax("?x?", head), operands=operands,
+        llvm_text("kernel", operands, emit),
+        definition=softmax("?x?", head),
+        operands=operands,
         workgroup_count=("M", "1", "1"),
-    )  # fmt: skip
+    )
 
 
 WINDOW = """func.func @main(%whole: tensor<20x30xf32>) -> tensor<6x9xf32> {

@@ -283,7 +283,7 @@ def test_other_kinds_on_the_cpu(tmp_path: Path) -> None:
         kernel(tmp_path / "made", "local-sync", types, "llvm-generator", GENERATOR, made, only="arguments"),
         kernel(tmp_path / "final", "local-sync", types, "llvm-dialect", dialect_text(types), rows, only="elements"),
         kernel(tmp_path / "body", "local-sync", types, "mlir", body_text(types), 'entry = "body"', only="constants"),
-    ]  # fmt: skip
+    ]
     result = compiled(tmp_path, "local-sync", types, kernels)
     assert sorted(s.kernel.name for s in result.plan.substitutions) == ["scaled_body", "scaled_final", "scaled_made"]
     check(result, "local-sync", types)

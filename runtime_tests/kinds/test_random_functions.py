@@ -42,11 +42,15 @@ def wrong_results(functions: list[Function], result: CompileResult, device: str)
         ("vulkan", ("--iree-hal-target-device=vulkan",), ("f32", "i32"), 42),
     ],
     ids=["cpu", "vulkan"],
-)  # fmt: skip
+)
 def test_random_functions(
-    tmp_path: Path, request: pytest.FixtureRequest, device: str, flags: tuple[str, ...], elements: tuple[str, ...],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    device: str,
+    flags: tuple[str, ...],
+    elements: tuple[str, ...],
     seed: int,
-) -> None:  # fmt: skip
+) -> None:
     if device == "vulkan":
         device = request.getfixturevalue("vulkan_device")
     functions = random_functions(seed, 36, elements=elements, dynamic=0.5)

@@ -71,29 +71,35 @@ CASES: dict[str, tuple[str, list[Any], Array]] = {
     "scaled_by_an_element": (SCALE, [X, np.arange(5, dtype=np.float32)], X / np.float32(3)),
     "half": (
         pointwise("half", "f16", "%p = arith.mulf %a, %s : f16", "f16"),
-        [X.astype(np.float16), np.float16(0.7)], X.astype(np.float16) * np.float16(0.7),
+        [X.astype(np.float16), np.float16(0.7)],
+        X.astype(np.float16) * np.float16(0.7),
     ),
     "brain": (
         pointwise("brain", "bf16", "%q = arith.extf %s : bf16 to f32\n%p = arith.addf %a, %q : f32"),
-        [X, ml_dtypes.bfloat16(0.7)], X + np.float32(ml_dtypes.bfloat16(0.7)),
+        [X, ml_dtypes.bfloat16(0.7)],
+        X + np.float32(ml_dtypes.bfloat16(0.7)),
     ),
     "word": (
         pointwise("word", "i32", "%q = arith.sitofp %s : i32 to f32\n%p = arith.addf %a, %q : f32"),
-        [X, np.int32(-7)], X - 7,
+        [X, np.int32(-7)],
+        X - 7,
     ),
     "long": (
         pointwise("long", "i64", "%q = arith.sitofp %s : i64 to f32\n%p = arith.mulf %a, %q : f32"),
-        [X, np.int64(-(2**33))], X * np.float32(-(2**33)),
+        [X, np.int64(-(2**33))],
+        X * np.float32(-(2**33)),
     ),
     "byte": (
         pointwise("byte", "i8", "%p = arith.addi %a, %s : i8", "i8"),
-        [np.arange(40, dtype=np.int8), np.int8(-7)], np.arange(40, dtype=np.int8) - np.int8(7),
+        [np.arange(40, dtype=np.int8), np.int8(-7)],
+        np.arange(40, dtype=np.int8) - np.int8(7),
     ),
     "truth": (
         pointwise("truth", "i1", "%q = arith.negf %a : f32\n%p = arith.select %s, %a, %q : f32"),
-        [X, np.bool_(False)], -X,
+        [X, np.bool_(False)],
+        -X,
     ),
-}  # fmt: skip
+}
 DOUBLE = pointwise("double", "f64", "%p = arith.mulf %a, %s : f64", "f64")
 
 
@@ -112,9 +118,12 @@ def test_scalars_of_every_type(tmp_path: Path, device: str) -> None:
         for name, (_, inputs, expected) in CASES.items():
             (found,) = session.call(name, inputs)
             np.testing.assert_allclose(
-                found.astype(float), expected.astype(float), rtol=1e-3 if name == "half" else 1e-5, atol=1e-6,
+                found.astype(float),
+                expected.astype(float),
+                rtol=1e-3 if name == "half" else 1e-5,
+                atol=1e-6,
                 err_msg=name,
-            )  # fmt: skip
+            )
 
 
 def test_a_double_in_two_push_constants(tmp_path: Path) -> None:

@@ -15,9 +15,13 @@ from substitute.pipeline import compile_model
 pytestmark = pytest.mark.device
 
 COMBINERS = {
-    "addf": np.add, "mulf": np.multiply, "maximumf": np.maximum, "minimumf": np.minimum, "maxnumf": np.fmax,
+    "addf": np.add,
+    "mulf": np.multiply,
+    "maximumf": np.maximum,
+    "minimumf": np.minimum,
+    "maxnumf": np.fmax,
     "minnumf": np.fmin,
-}  # fmt: skip
+}
 SPECIAL = (math.nan, -0.0, 0.0, -math.inf, math.inf, 2.0)
 """What each row holds, all over."""
 

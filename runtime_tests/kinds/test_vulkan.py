@@ -44,9 +44,16 @@ COUNT = ("ceildiv(N, 32)", "M", "1")
 
 def glsl_matmul(**keys: object) -> KernelFolder:
     return KernelFolder(
-        MATMUL, kind="glsl", entry="main", backend="vulkan-spirv", definition=MATMUL_DEFINITION,
-        operands=matmul_operands(strided=True), workgroup_size=(32, 1, 1), workgroup_count=COUNT, keys=keys,
-    )  # fmt: skip
+        MATMUL,
+        kind="glsl",
+        entry="main",
+        backend="vulkan-spirv",
+        definition=MATMUL_DEFINITION,
+        operands=matmul_operands(strided=True),
+        workgroup_size=(32, 1, 1),
+        workgroup_count=COUNT,
+        keys=keys,
+    )
 
 
 SPIRV_MATMUL = f"""#version 450
@@ -73,10 +80,16 @@ CONSTANTS = {0: "M", 1: "K", 2: "N", 3: "offset.a", 4: "offset.b", 5: "offset.c"
 
 def spirv_matmul(constants: dict[int, str] = CONSTANTS) -> KernelFolder:
     return KernelFolder(
-        compile_glsl(SPIRV_MATMUL, name="matmul"), kind="spirv", entry="main", backend="vulkan-spirv",
-        definition=MATMUL_DEFINITION, operands=matmul_operands(), workgroup_size=(32, 1, 1), workgroup_count=COUNT,
+        compile_glsl(SPIRV_MATMUL, name="matmul"),
+        kind="spirv",
+        entry="main",
+        backend="vulkan-spirv",
+        definition=MATMUL_DEFINITION,
+        operands=matmul_operands(),
+        workgroup_size=(32, 1, 1),
+        workgroup_count=COUNT,
         spec_constants=constants,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("kernel", [glsl_matmul, spirv_matmul])
@@ -135,9 +148,15 @@ void main() {{
 
 def glsl_subtract() -> KernelFolder:
     return KernelFolder(
-        SUBTRACT, kind="glsl", entry="main", backend="vulkan-spirv", definition=SUBTRACT_DEFINITION,
-        operands=subtract_operands(strided=True), workgroup_size=(32, 1, 1), workgroup_count=COUNT,
-    )  # fmt: skip
+        SUBTRACT,
+        kind="glsl",
+        entry="main",
+        backend="vulkan-spirv",
+        definition=SUBTRACT_DEFINITION,
+        operands=subtract_operands(strided=True),
+        workgroup_size=(32, 1, 1),
+        workgroup_count=COUNT,
+    )
 
 
 def test_strided_windows_of_two_inputs(tmp_path: Path, vulkan_device: str) -> None:
@@ -179,10 +198,12 @@ ROW_OPERANDS = (Operand("a", "MN"), Operand("k", "N"), Operand("c", "MN"))
 
 def model_with_a_constant() -> str:
     row = generic(
-        ["i, j", "j", "i, j"], "%a, %k : tensor<8x4xf32>, tensor<4xf32>", "%e : tensor<8x4xf32>",
+        ["i, j", "j", "i, j"],
+        "%a, %k : tensor<8x4xf32>, tensor<4xf32>",
+        "%e : tensor<8x4xf32>",
         "  ^bb0(%p: f32, %q: f32, %o: f32):\n    %s = arith.subf %p, %q : f32\n    linalg.yield %s : f32",
         "tensor<8x4xf32>",
-    )  # fmt: skip
+    )
     return f"""
 func.func @main(%a: tensor<8x4xf32>) -> tensor<8x4xf32> {{
   %k = arith.constant dense<[1.0, 2.0, 4.0, 8.5]> : tensor<4xf32>
@@ -195,9 +216,15 @@ func.func @main(%a: tensor<8x4xf32>) -> tensor<8x4xf32> {{
 
 def test_a_constant_of_the_body(tmp_path: Path, vulkan_device: str) -> None:
     kernel = KernelFolder(
-        SUBTRACT_ROW, kind="glsl", entry="main", backend="vulkan-spirv", definition=broadcast_definition(),
-        operands=ROW_OPERANDS, workgroup_size=(32, 1, 1), workgroup_count=COUNT,
-    )  # fmt: skip
+        SUBTRACT_ROW,
+        kind="glsl",
+        entry="main",
+        backend="vulkan-spirv",
+        definition=broadcast_definition(),
+        operands=ROW_OPERANDS,
+        workgroup_size=(32, 1, 1),
+        workgroup_count=COUNT,
+    )
     a = floats(8, 4)
     folder = kernel.write(tmp_path / "kernel")
     (found,) = run(tmp_path, model_with_a_constant(), [folder], [a], flags=FLAGS, device=vulkan_device)
@@ -208,9 +235,15 @@ def test_a_binary_does_not_get_constants_of_the_body(tmp_path: Path, vulkan_devi
     del vulkan_device
     source = SPIRV_MATMUL.replace("a[A + m * K + k] * b[B + k * N + n]", "a[A + k] * b[B + k]")
     kernel = KernelFolder(
-        compile_glsl(source, name="rows"), kind="spirv", entry="main", backend="vulkan-spirv",
-        definition=broadcast_definition(), operands=ROW_OPERANDS, workgroup_size=(32, 1, 1), workgroup_count=COUNT,
-    )  # fmt: skip
+        compile_glsl(source, name="rows"),
+        kind="spirv",
+        entry="main",
+        backend="vulkan-spirv",
+        definition=broadcast_definition(),
+        operands=ROW_OPERANDS,
+        workgroup_size=(32, 1, 1),
+        workgroup_count=COUNT,
+    )
     built = build(tmp_path, model_with_a_constant(), [kernel.write(tmp_path / "kernel")], flags=FLAGS, substituted=0)
     (decision,) = built.plan.decisions
     assert decision.rules[-1].name == "payload.frozen"
@@ -231,9 +264,12 @@ def biased(shape: str, bias: str) -> str:
     """`c + bias`, a row."""
     matrix = f"tensor<{shape}xf32>"
     return generic(
-        ["i, j", "j", "i, j"], f"%c, %bias : {matrix}, tensor<{bias}xf32>", f"%e : {matrix}",
-        "  ^bb0(%p: f32, %q: f32, %o: f32):\n    %s = arith.addf %p, %q : f32\n    linalg.yield %s : f32", matrix,
-    )  # fmt: skip
+        ["i, j", "j", "i, j"],
+        f"%c, %bias : {matrix}, tensor<{bias}xf32>",
+        f"%e : {matrix}",
+        "  ^bb0(%p: f32, %q: f32, %o: f32):\n    %s = arith.addf %p, %q : f32\n    linalg.yield %s : f32",
+        matrix,
+    )
 
 
 FUSED += f"  %r = {biased('24x40', '40')}\n  return %r : tensor<24x40xf32>\n}}\n"
@@ -301,9 +337,15 @@ func.func @main(%s: tensor<36xi1>, %a: tensor<36xi8>, %b: tensor<36xi64>) -> (te
 """
     operands = [Operand(n, "N", strided=True) for n in ("s", "a", "b", "t", "below")]
     kernel = KernelFolder(
-        CHOOSE, kind="glsl", entry="main", backend="vulkan-spirv", definition=definition, operands=operands,
-        workgroup_size=(32, 1, 1), workgroup_count=("ceildiv(N, 32)", "1", "1"),
-    )  # fmt: skip
+        CHOOSE,
+        kind="glsl",
+        entry="main",
+        backend="vulkan-spirv",
+        definition=definition,
+        operands=operands,
+        workgroup_size=(32, 1, 1),
+        workgroup_count=("ceildiv(N, 32)", "1", "1"),
+    )
     random = np.random.default_rng(5)
     s, a = random.integers(0, 2, 36).astype(bool), random.integers(-128, 128, 36).astype(np.int8)
     b = random.integers(-(2**62), 2**62, 36)
@@ -332,10 +374,14 @@ void main() {{
 @pytest.mark.parametrize("kind", ["glsl", "spirv"])
 def test_raw(tmp_path: Path, vulkan_device: str, kind: str) -> None:
     kernel = KernelFolder(
-        RAW if kind == "glsl" else compile_glsl(RAW, name="raw"), kind=kind, entry="main", backend="vulkan-spirv",
-        workgroup_size=(32, 1, 1), workgroup_count=("1", "24", "1"),
+        RAW if kind == "glsl" else compile_glsl(RAW, name="raw"),
+        kind=kind,
+        entry="main",
+        backend="vulkan-spirv",
+        workgroup_size=(32, 1, 1),
+        workgroup_count=("1", "24", "1"),
         keys={"abi": "raw", "bindings": 2, "dispatches": ["dispatch_2_"]},
-    )  # fmt: skip
+    )
     folder = kernel.write(tmp_path / "kernel")
     (found,) = run(tmp_path, CHAIN, [folder], INPUTS, flags=FLAGS, device=vulkan_device)
     a, b, c, d = INPUTS
@@ -346,9 +392,13 @@ def test_raw_with_another_layout_is_refused(tmp_path: Path, vulkan_device: str) 
     """One binding too many, which a driver would read as zeros."""
     del vulkan_device
     kernel = KernelFolder(
-        RAW.replace("binding = 1", "binding = 2"), kind="glsl", entry="main", backend="vulkan-spirv",
-        workgroup_size=(32, 1, 1), workgroup_count=("1", "24", "1"),
+        RAW.replace("binding = 1", "binding = 2"),
+        kind="glsl",
+        entry="main",
+        backend="vulkan-spirv",
+        workgroup_size=(32, 1, 1),
+        workgroup_count=("1", "24", "1"),
         keys={"abi": "raw", "bindings": 2, "dispatches": ["dispatch_2_"]},
-    )  # fmt: skip
+    )
     with pytest.raises(PayloadError, match="binding 2"):
         build(tmp_path, CHAIN, [kernel.write(tmp_path / "kernel")], flags=FLAGS)

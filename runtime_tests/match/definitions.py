@@ -45,9 +45,17 @@ TRANSPOSE = """
 
 
 def product(
-    a: str, b: str, c: str, kinds: str, types: tuple[str, str, str] = ("!8x8xf32",) * 3, *, body: str = PRODUCT_SUM,
-    before: str = "", operands: str = "%a, %b", **options: Any,
-) -> Dispatch:  # fmt: skip
+    a: str,
+    b: str,
+    c: str,
+    kinds: str,
+    types: tuple[str, str, str] = ("!8x8xf32",) * 3,
+    *,
+    body: str = PRODUCT_SUM,
+    before: str = "",
+    operands: str = "%a, %b",
+    **options: Any,
+) -> Dispatch:
     """A sum of products of operands that are indexed by these maps."""
     ta, tb, tc = types
     return body_of(
@@ -83,13 +91,21 @@ def lower_triangle(
 ) -> str:
     """`r = x` where the row's number is at least the column's, else 0, over loops `i` and `j`."""
     return f"\n  %e = tensor.empty({sizes}) : {shape}" + generic(
-        "%r", f"{inputs}, {outputs}", "pp", "%x", shape, "%e", shape, f"""
+        "%r",
+        f"{inputs}, {outputs}",
+        "pp",
+        "%x",
+        shape,
+        "%e",
+        shape,
+        f"""
     %i = linalg.index {indices[0]} : index
     %j = linalg.index {indices[1]} : index
     %keep = arith.cmpi sge, %i, %j : index
     %y = arith.select %keep, %w, %zero : f32
-    linalg.yield %y : f32""", "%w: f32, %o: f32",
-    )  # fmt: skip
+    linalg.yield %y : f32""",
+        "%w: f32, %o: f32",
+    )
 
 
 TRIANGLE = f"""
@@ -133,33 +149,65 @@ def window(name: str, binding: int, shape: str, outer: str, offsets: str, sizes:
 
 
 def statistics(
-    shape: str, row: str, *, order: str = "%mx, %sm", across: str = "[[i, j -> i]]",
-    sources: tuple[str, str, str] = ("%x", "%x", "%x"), sizes: str = "", row_size: str = "",
-) -> str:  # fmt: skip
+    shape: str,
+    row: str,
+    *,
+    order: str = "%mx, %sm",
+    across: str = "[[i, j -> i]]",
+    sources: tuple[str, str, str] = ("%x", "%x", "%x"),
+    sizes: str = "",
+    row_size: str = "",
+) -> str:
     """`r = exp(x - maximum) / sum`, spelled out: two reductions and what is made of them."""
     first, second, third = sources
     return (
         filled(row, "%low", "%i0", row_size)
-        + generic("%mx", "[[i, j -> i, j]], [[i, j -> i]]", "pr", first, shape, "%i0", row, """
+        + generic(
+            "%mx",
+            "[[i, j -> i, j]], [[i, j -> i]]",
+            "pr",
+            first,
+            shape,
+            "%i0",
+            row,
+            """
     %y = arith.maximumf %v, %o : f32
-    linalg.yield %y : f32""", "%v: f32, %o: f32")
+    linalg.yield %y : f32""",
+            "%v: f32, %o: f32",
+        )
         + filled(row, "%zero", "%i1", row_size)
         + generic(
-            "%sm", "[[i, j -> i, j]], [[i, j -> i]], [[i, j -> i]]", "pr", f"{second}, %mx", f"{shape}, {row}", "%i1",
-            row, """
+            "%sm",
+            "[[i, j -> i, j]], [[i, j -> i]], [[i, j -> i]]",
+            "pr",
+            f"{second}, %mx",
+            f"{shape}, {row}",
+            "%i1",
+            row,
+            """
     %d = arith.subf %v, %w : f32
     %ex = math.exp %d : f32
     %y = arith.addf %o, %ex : f32
-    linalg.yield %y : f32""", "%v: f32, %w: f32, %o: f32")
+    linalg.yield %y : f32""",
+            "%v: f32, %w: f32, %o: f32",
+        )
         + f"\n  %e2 = tensor.empty({sizes}) : {shape}"
         + generic(
-            "%r", f"[[i, j -> i, j]], {across}, {across}, [[i, j -> i, j]]", "pp", f"{third}, {order}",
-            f"{shape}, {row}, {row}", "%e2", shape, """
+            "%r",
+            f"[[i, j -> i, j]], {across}, {across}, [[i, j -> i, j]]",
+            "pp",
+            f"{third}, {order}",
+            f"{shape}, {row}, {row}",
+            "%e2",
+            shape,
+            """
     %d = arith.subf %v, %w : f32
     %ex = math.exp %d : f32
     %y = arith.divf %ex, %u : f32
-    linalg.yield %y : f32""", "%v: f32, %w: f32, %u: f32, %o: f32")
-    )  # fmt: skip
+    linalg.yield %y : f32""",
+            "%v: f32, %w: f32, %u: f32, %o: f32",
+        )
+    )
 
 
 STATISTICS = f"""
@@ -176,9 +224,16 @@ func.func @statistics(%x: !?x?xf32) -> !?x?xf32 {{{HEAD}
 def convolution(moves: str, x: str, w: str, y: str, sizes: str = "") -> str:
     """`r[p] = Σk x[moves(p, k)] · w[k]`."""
     return filled(y, sizes=sizes) + generic(
-        "%r", f"affine_map<(p, k) -> ({moves})>, [[p, k -> k]], [[p, k -> p]]", "pr", "%a, %b", f"{x}, {w}", "%init",
-        y, PRODUCT_SUM, SCALARS,
-    )  # fmt: skip
+        "%r",
+        f"affine_map<(p, k) -> ({moves})>, [[p, k -> k]], [[p, k -> p]]",
+        "pr",
+        "%a, %b",
+        f"{x}, {w}",
+        "%init",
+        y,
+        PRODUCT_SUM,
+        SCALARS,
+    )
 
 
 def convolution_kernel(moves: str, **options: Any) -> Kernel:
@@ -234,11 +289,19 @@ def gather_dispatch(table: str = "%t = input 0 !9x8xf32") -> Dispatch:
     return body_of(
         f"{table}\n%i = input 1 !4xi32\n%e = tensor.empty() : !4x8xf32"
         + generic(
-            "%r", "[[i, j -> i]], [[i, j -> i, j]]", "pp", "%i", "!4xi32", "%e", "!4x8xf32", """
+            "%r",
+            "[[i, j -> i]], [[i, j -> i, j]]",
+            "pp",
+            "%i",
+            "!4xi32",
+            "%e",
+            "!4x8xf32",
+            """
     %at = arith.index_cast %w : i32 to index
     %j = linalg.index 1 : index
     %y = tensor.extract %t[%at, %j] : !9x8xf32
-    linalg.yield %y : f32""", "%w: i32, %o: f32",
+    linalg.yield %y : f32""",
+            "%w: i32, %o: f32",
         )
         + "\noutput 2 %r !4x8xf32"
-    )  # fmt: skip
+    )

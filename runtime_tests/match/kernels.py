@@ -26,24 +26,36 @@ CPU_RULE = TargetRule(backend="llvm-cpu")
 
 
 def kernel(
-    definition: str = "", operands: Mapping[str, str] | None = None, *, name: str = "mine", strided: str = "",
-    kind: PayloadKind = "llvm-ir", groups: str = "", slots: Sequence[Slot] = (), constraints: Sequence[str] = (),
-    targets: Sequence[TargetRule] = (CPU_RULE,), **fields: object,
-) -> Kernel:  # fmt: skip
+    definition: str = "",
+    operands: Mapping[str, str] | None = None,
+    *,
+    name: str = "mine",
+    strided: str = "",
+    kind: PayloadKind = "llvm-ir",
+    groups: str = "",
+    slots: Sequence[Slot] = (),
+    constraints: Sequence[str] = (),
+    targets: Sequence[TargetRule] = (CPU_RULE,),
+    **fields: object,
+) -> Kernel:
     """A kernel whose operands are `{"a": "MK", …}`: one letter per axis; `strided` and `groups` are letters, too."""
-    specs = tuple(
-        OperandSpec(name=n, axes=tuple(axes), strided=n in strided) for n, axes in (operands or {}).items()
-    )  # fmt: skip
+    specs = tuple(OperandSpec(name=n, axes=tuple(axes), strided=n in strided) for n, axes in (operands or {}).items())
     axes = {axis for spec in specs for axis in spec.axes}
     return Kernel(
-        name=name, folder=Path("kernels") / name, summary="", abi="canonical", targets=tuple(targets),
+        name=name,
+        folder=Path("kernels") / name,
+        summary="",
+        abi="canonical",
+        targets=tuple(targets),
         forms=read_forms(Path("definition.mlir"), expand(definition), specs) if definition else (),
-        operands=specs, groups=frozenset(groups), slots=frozenset(slots),
+        operands=specs,
+        groups=frozenset(groups),
+        slots=frozenset(slots),
         constraints=tuple(parse_constraint(text, axes) for text in constraints),
         payload=PayloadSpec(kind=find_kind(kind), path=Path("kernels") / name / "payload", entry="entry"),
         launch=Launch(),
         **fields,  # type: ignore[arg-type]
-    )  # fmt: skip
+    )
 
 
 def takes_all(_kernel: Kernel, _dispatch: Dispatch) -> str:

@@ -26,10 +26,14 @@ def moved(dispatch: Dispatch, offset: object) -> Dispatch:
 @pytest.mark.parametrize(
     ("alignment", "offset", "known"),
     [
-        (16, 4, 4), (32, 16, 16), (64, 96, 32), (8, push(0), 1), (8, mul(push(0), 4), 4),
+        (16, 4, 4),
+        (32, 16, 16),
+        (64, 96, 32),
+        (8, push(0), 1),
+        (8, mul(push(0), 4), 4),
         (16, add(mul(push(0), 16), 8), 8),
     ],
-)  # fmt: skip
+)
 def test_operands_elsewhere_are_refused(alignment: int, offset: object, known: int) -> None:
     rule = refused(matmul_kernel(alignment=alignment), moved(matmul_dispatch(4, 16, 8), offset))
     assert rule.name == "layout.alignment"

@@ -58,16 +58,28 @@ def dispatch(t: str = "f32", **changes: str) -> Dispatch:
     ("change", "expected", "found"),
     [
         ({"k": "0.0447"}, "0.044715 : f32, in mulf(mulf(…), 0.044715)", "0.0447 : f32, in mulf(mulf(…), 0.0447)"),
-        ({"k": "0.04471501"}, "0.044715 : f32, in mulf(mulf(…), 0.044715)",
-         "0.04471501 : f32, in mulf(mulf(…), 0.04471501)"),
-        ({"f": "erf"}, "tanh(addf(in0, mulf(…))) : f32, in mulf(tanh(…), 0.5)",
-         "erf(addf(in0, mulf(…))) : f32, in mulf(erf(…), 0.5)"),
-        ({"c": "oeq"}, "cmpf olt(mulf(tanh(…), 0.5), x) : i1, in select(cmpf olt(…), mulf(…), x)",
-         "cmpf oeq(mulf(tanh(…), 0.5), in0) : i1, in select(cmpf oeq(…), mulf(…), in0)"),
-        ({"t": "f16"}, "select(cmpf olt(mulf(…), x), mulf(tanh(…), 0.5), x) : f32",
-         "select(cmpf olt(mulf(…), in0), mulf(tanh(…), 0.5), in0) : f16"),
+        (
+            {"k": "0.04471501"},
+            "0.044715 : f32, in mulf(mulf(…), 0.044715)",
+            "0.04471501 : f32, in mulf(mulf(…), 0.04471501)",
+        ),
+        (
+            {"f": "erf"},
+            "tanh(addf(in0, mulf(…))) : f32, in mulf(tanh(…), 0.5)",
+            "erf(addf(in0, mulf(…))) : f32, in mulf(erf(…), 0.5)",
+        ),
+        (
+            {"c": "oeq"},
+            "cmpf olt(mulf(tanh(…), 0.5), x) : i1, in select(cmpf olt(…), mulf(…), x)",
+            "cmpf oeq(mulf(tanh(…), 0.5), in0) : i1, in select(cmpf oeq(…), mulf(…), in0)",
+        ),
+        (
+            {"t": "f16"},
+            "select(cmpf olt(mulf(…), x), mulf(tanh(…), 0.5), x) : f32",
+            "select(cmpf olt(mulf(…), in0), mulf(tanh(…), 0.5), in0) : f16",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_first_node_that_differs(change: dict[str, str], expected: str, found: str) -> None:
     rule = refused(made(), dispatch(**change))
     assert rule.name == "structure.epilogue"
@@ -101,10 +113,18 @@ def test_twin_equal_bodies_have_no_difference() -> None:
 @pytest.mark.parametrize(
     ("value", "type_", "words"),
     [
-        (1.0, "f32", "1.0"), (0.1, "f64", "0.1"), (0.10000000149011612, "f32", "0.1"), (1e-5, "f32", "1e-05"),
-        (0.10000000149011612, "f64", "0.10000000149011612"), (-0.0, "f32", "-0.0"), (float("-inf"), "f32", "-inf"),
-        (float("nan"), "f32", "nan"), (65504.0, "f16", "65504.0"), (3, "i32", "3"), (1e300, "f32", "1e+300"),
+        (1.0, "f32", "1.0"),
+        (0.1, "f64", "0.1"),
+        (0.10000000149011612, "f32", "0.1"),
+        (1e-5, "f32", "1e-05"),
+        (0.10000000149011612, "f64", "0.10000000149011612"),
+        (-0.0, "f32", "-0.0"),
+        (float("-inf"), "f32", "-inf"),
+        (float("nan"), "f32", "nan"),
+        (65504.0, "f16", "65504.0"),
+        (3, "i32", "3"),
+        (1e300, "f32", "1e+300"),
     ],
-)  # fmt: skip
+)
 def test_numbers(value: object, type_: str, words: str) -> None:
     assert describe_number(value, type_) == words

@@ -37,6 +37,8 @@ def test_sizes() -> None:
 def test_executable_constants() -> None:
     accepted(made("glsl", value="2 * K"), dynamic(target=VULKAN))
     assert refused(made("glsl", value="2 * M"), dynamic(target=VULKAN)) == Rule(
-        name="payload.frozen", passed=False, expected=EXPECTED,
+        name="payload.frozen",
+        passed=False,
+        expected=EXPECTED,
         found="2 * M, for the constant T, is known at launch only",
-    )  # fmt: skip
+    )

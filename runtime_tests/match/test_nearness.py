@@ -70,12 +70,23 @@ def test_an_integer_convolution_is_nearest_to_the_convolution(builtin: tuple[Ker
 
 
 def test_a_softmax_with_work_before_it_is_nearest_to_softmax(builtin: tuple[Kernel, ...]) -> None:
-    text = """
-  %h = tensor.empty() : !8x8xf32""" + generic(
-        "%w", "[[i, j -> i, j]], [[i, j -> i, j]]", "pp", "%a", "!8x8xf16", "%h", "!8x8xf32",
-        "\n    %y = arith.extf %x : f16 to f32\n    linalg.yield %y : f32", "%x: f16, %o: f32",
-    ) + """
-  %r = linalg.softmax dimension(1) ins(%w : !8x8xf32) outs(%h : !8x8xf32) -> !8x8xf32"""  # fmt: skip
+    text = (
+        """
+  %h = tensor.empty() : !8x8xf32"""
+        + generic(
+            "%w",
+            "[[i, j -> i, j]], [[i, j -> i, j]]",
+            "pp",
+            "%a",
+            "!8x8xf16",
+            "%h",
+            "!8x8xf32",
+            "\n    %y = arith.extf %x : f16 to f32\n    linalg.yield %y : f32",
+            "%x: f16, %o: f32",
+        )
+        + """
+  %r = linalg.softmax dimension(1) ins(%w : !8x8xf32) outs(%h : !8x8xf32) -> !8x8xf32"""
+    )
     dispatch = body_of(f"%a = input 0 !8x8xf16{text}\noutput 1 %r !8x8xf32")
     assert dispatch.program is not None, dispatch.reason
     assert nearest(builtin, dispatch) in ("softmax", ""), "or it fits"

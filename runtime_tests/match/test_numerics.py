@@ -34,19 +34,29 @@ def reduced(operation: str, element: str) -> Dispatch:
     zero = f"%none = arith.constant {0 if element[0] == 'i' else 0.0} : {element}\n"
     return body_of(
         f"{zero}%a = input 0 {matrix}{filled(row, value='%none')}"
-        + generic("%r", "[[m, n -> m, n]], [[m, n -> m]]", "pr", "%a", matrix, "%init", row,
-                  f"\n%y = {operation} %o, %x : {element}\nlinalg.yield %y : {element}",
-                  f"%x: {element}, %o: {element}")
+        + generic(
+            "%r",
+            "[[m, n -> m, n]], [[m, n -> m]]",
+            "pr",
+            "%a",
+            matrix,
+            "%init",
+            row,
+            f"\n%y = {operation} %o, %x : {element}\nlinalg.yield %y : {element}",
+            f"%x: {element}, %o: {element}",
+        )
         + f"\noutput 1 %r {row}"
-    )  # fmt: skip
+    )
 
 
 def test_a_sum_under_the_order_of_its_loops() -> None:
     found = decide(matmul_kernel(), matmul_dispatch(), takes_all, demands=read_flags([ORDER]).demands)
     assert found.rules[-1] == Rule(
-        name="numerics", passed=False, found="keeps = []",
+        name="numerics",
+        passed=False,
+        found="keeps = []",
         expected=f'a kernel with keeps = ["order"]: {MEANINGS["order"]}, as {ORDER} demands',
-    )  # fmt: skip
+    )
     assert fits(matmul_kernel(), matmul_dispatch())
     assert fits(matmul_kernel(), matmul_dispatch(), ORDER.partition("=")[0])
     assert fits(matmul_kernel(), matmul_dispatch(), ORDER, ORDER.replace("false", "1")), "the last one counts"

@@ -64,18 +64,30 @@ def dispatch(first: str = "%e1 = arith.constant 0.5 : f32", second: str = "", **
         f"%x = input 0 !8x16xf32\n%zero = arith.constant 0.0 : f32\n{first}\n{second}"
         + filled("!8xf32")
         + generic(
-            "%sum", "[[m, n -> m, n]], [[m, n -> m]]", "pr", "%x", "!8x16xf32", "%init", "!8xf32", inside,
+            "%sum",
+            "[[m, n -> m, n]], [[m, n -> m]]",
+            "pr",
+            "%x",
+            "!8x16xf32",
+            "%init",
+            "!8xf32",
+            inside,
             "%a: f32, %o: f32",
         )
         + "\n%e = tensor.empty() : !8x16xf32"
         + generic(
-            "%r", "[[m, n -> m, n]], [[m, n -> m]], [[m, n -> m, n]]", "pp", "%x, %sum", "!8x16xf32, !8xf32", "%e",
+            "%r",
+            "[[m, n -> m, n]], [[m, n -> m]], [[m, n -> m, n]]",
+            "pp",
+            "%x, %sum",
+            "!8x16xf32, !8xf32",
+            "%e",
             "!8x16xf32",
             f"\n    %t = arith.addf %s, {two} : f32\n    %q = arith.divf %a, %t : f32\n    linalg.yield %q : f32",
             "%a: f32, %s: f32, %o: f32",
         )
         + "\noutput 1 %r !8x16xf32"
-    )  # fmt: skip
+    )
     return dispatch_of(body, bindings=3, result=1, **options)  # type: ignore[arg-type]
 
 
@@ -147,12 +159,20 @@ def test_a_kind_that_takes_constants_alone() -> None:
 @pytest.mark.parametrize(
     ("condition", "holds"),
     [
-        ("eps > 0", True), ("eps > 0.5", False), ("eps >= 0.5", True), ("0 < eps < 1", True),
-        ("eps == 2 / sqrt(N)", True), ("eps == 1 / sqrt(N)", False), ("eps * M == 4", True), ("N % 16 == 0", True),
-        ("eps == 1 or not M > 8", True), ("1 / (N - 16) > 0", False), ("eps == 0.50000003", True),
+        ("eps > 0", True),
+        ("eps > 0.5", False),
+        ("eps >= 0.5", True),
+        ("0 < eps < 1", True),
+        ("eps == 2 / sqrt(N)", True),
+        ("eps == 1 / sqrt(N)", False),
+        ("eps * M == 4", True),
+        ("N % 16 == 0", True),
+        ("eps == 1 or not M > 8", True),
+        ("1 / (N - 16) > 0", False),
+        ("eps == 0.50000003", True),
         ("eps == 0.5000002", False),
     ],
-)  # fmt: skip
+)
 def test_conditions(condition: str, holds: bool) -> None:
     if holds:
         accepted(norm(condition), dispatch())
@@ -170,10 +190,17 @@ def test_a_condition_on_what_a_launch_says_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("text", "what"),
-    [("eps", "no condition"), ("eps > rho", "unknown name `rho`"), ("eps > 1 >", "cannot be parsed"),
-     ("eps.real > 0", "not allowed"), ("sqrt(eps, 1) > 0", "2 arguments"), ("eps is 1", "no condition"),
-     ("eps > 'a'", "not allowed"), ("eps > 0" + " + 0" * 200, "too long")],
-)  # fmt: skip
+    [
+        ("eps", "no condition"),
+        ("eps > rho", "unknown name `rho`"),
+        ("eps > 1 >", "cannot be parsed"),
+        ("eps.real > 0", "not allowed"),
+        ("sqrt(eps, 1) > 0", "2 arguments"),
+        ("eps is 1", "no condition"),
+        ("eps > 'a'", "not allowed"),
+        ("eps > 0" + " + 0" * 200, "too long"),
+    ],
+)
 def test_conditions_that_are_none(text: str, what: str) -> None:
     with pytest.raises(ManifestError, match="expected") as failure:
         parse_condition(text, ("eps", "N"))
@@ -270,9 +297,7 @@ func.func @attention(%a: !?x?x8xf32, %b: !?x?x8xf32, %c: !?x?x3xf32, %scale: f32
   return %r : !?x?x3xf32
 }
 """
-MAPS = ", ".join(
-    f"affine_map<(b, m, n, k, l) -> ({m})>" for m in ("b, m, k", "b, l, k", "b, l, n", "", "b, m, n")
-)  # fmt: skip
+MAPS = ", ".join(f"affine_map<(b, m, n, k, l) -> ({m})>" for m in ("b, m, k", "b, l, k", "b, l, n", "", "b, m, n"))
 ATTENTION_OPERANDS = {"a": "BMK", "b": "BLK", "c": "BLN", "r": "BMN"}
 
 

@@ -64,8 +64,9 @@ def test_dynamic_constraints_are_left_to_run_time() -> None:
     assert found.match is not None
     assert found.match.fallback == ("M % 4 == 0",)
     assert [r.found for r in found.rules if r.name == "constraint"] == [
-        "N = 8", "M known at run time only: IREE's code stays in as the fallback",
-    ]  # fmt: skip
+        "N = 8",
+        "M known at run time only: IREE's code stays in as the fallback",
+    ]
 
 
 def test_a_dynamic_constraint_that_is_decided_by_a_static_part() -> None:
@@ -78,9 +79,11 @@ def test_a_dynamic_constraint_that_is_decided_by_a_static_part() -> None:
 def test_no_fallback_where_the_host_does_not_know_the_size() -> None:
     made = matmul_kernel(constraints=["M % 4 == 0"])
     assert refused(made, dynamic(known=False)) == Rule(
-        name="constraint", passed=False, expected="M % 4 == 0",
+        name="constraint",
+        passed=False,
+        expected="M % 4 == 0",
         found="M known at run time only, and not to the host that launches the dispatch",
-    )  # fmt: skip
+    )
 
 
 OUT_OF_SIGHT = (
@@ -116,9 +119,11 @@ def test_what_the_device_is_asked() -> None:
     found = decision(made, matmul_dispatch(target=VULKAN))
     assert found.accepted
     assert found.rules[1] == Rule(
-        name="device", passed=True, expected="vulkan.device::subgroup_size >= 32",
+        name="device",
+        passed=True,
+        expected="vulkan.device::subgroup_size >= 32",
         found="tested when the module is loaded; elsewhere the next kernel or IREE's code runs",
-    )  # fmt: skip
+    )
     alone = decide(made, matmul_dispatch(target=VULKAN), takes_all, host=False)
     assert alone.rules[-1] == Rule(
         name="device", passed=False, expected="vulkan.device::subgroup_size >= 32", found=OUT_OF_SIGHT
@@ -132,9 +137,11 @@ def test_one_of_several_exports_of_an_external_variant() -> None:
     made = on_vulkan("mine")
     assert decide(made, dispatch, takes_all).accepted
     assert decide(made, dispatch, takes_all, host=False).rules[-1] == Rule(
-        name="executable.exports", passed=False, expected="one export, or a host program",
+        name="executable.exports",
+        passed=False,
+        expected="one export, or a host program",
         found=f"2 exports, and {OUT_OF_SIGHT}",
-    )  # fmt: skip
+    )
     assert decide(matmul_kernel(), replace(matmul_dispatch(), siblings=1), takes_all, host=False).accepted
 
 
@@ -142,9 +149,11 @@ def test_a_cpu_dispatch_without_a_body() -> None:
     dispatch = replace(matmul_dispatch(), has_body=False, program=None, reason="the export has no body here")
     raw = replace(kernel(kind="llvm-ir", dispatches=("main",)), abi="raw", bindings=3, constants=0)
     assert decide(raw, dispatch, takes_all).rules[-1] == Rule(
-        name="executable.body", passed=False, expected="a body, into which the kernel's call is put",
+        name="executable.body",
+        passed=False,
+        expected="a body, into which the kernel's call is put",
         found="the export has no body here",
-    )  # fmt: skip
+    )
     assert decide(raw, replace(dispatch, has_body=True), takes_all).accepted
 
 
@@ -181,8 +190,9 @@ def test_several_targets_of_one_kernel_are_several_substitutions() -> None:
     dispatch = matmul_dispatch(target=VULKAN)
     plan = make_plan([dispatch], [two], takes_all)
     assert [s.conditions for s in plan.substitutions] == [
-        ("vulkan.device::subgroup_size >= 32",), ("vulkan.device::subgroup_size >= 8",),
-    ]  # fmt: skip
+        ("vulkan.device::subgroup_size >= 32",),
+        ("vulkan.device::subgroup_size >= 8",),
+    ]
     assert substitution_names(plan.substitutions) == ["main_dispatch_0_work", "main_dispatch_0_work on cpu"]
     certain = replace(two, targets=(*two.targets, VULKAN_RULE))
     assert [s.conditions for s in make_plan([dispatch], [certain], takes_all).substitutions] == [()]
@@ -194,8 +204,10 @@ def test_a_saved_plan_names_kernels_and_variants() -> None:
     chosen = {"second::main_dispatch_0_work": ("wide", "plain"), "main_dispatch_0_work": "plain"}
     plan = make_plan([one, other], [plain, wide], takes_all, chosen=chosen)
     assert [(s.dispatch.variant, s.kernel.name) for s in plan.substitutions] == [
-        (one.variant, "plain"), ("second", "wide"), ("second", "plain"),
-    ]  # fmt: skip
+        (one.variant, "plain"),
+        ("second", "wide"),
+        ("second", "plain"),
+    ]
     with pytest.raises(PlanError, match="the plan names dispatches that the model does not have"):
         make_plan([one], [plain, wide], takes_all, chosen=chosen)
 
@@ -210,9 +222,11 @@ def test_a_constraint_over_what_is_no_loop() -> None:
     assert refused(odd, convolution_dispatch("p + k", 6)).found == "X = 6"
     anything = replace(made, slots=frozenset({"prologue"}), payload=kernel(kind="llvm-generator").payload)
     assert refused(anything, convolution_dispatch("p + k", 6)) == Rule(
-        name="constraint", passed=False, expected="X % 2 == 0",
+        name="constraint",
+        passed=False,
+        expected="X % 2 == 0",
         found="X is not the size of a loop, so its value is unknown here",
-    )  # fmt: skip
+    )
 
 
 # -- selection -----------------------------------------------------------------------------------------------------
@@ -322,11 +336,14 @@ def test_a_plan_has_every_decision() -> None:
     gpu = matmul_kernel(name="gpu", kind="glsl", targets=[VULKAN_RULE])
     plan = make_plan([FIRST, SECOND, OTHER], [matmul_kernel(), gpu], takes_all)
     assert [(s.dispatch.name, s.kernel.name) for s in plan.substitutions] == [
-        ("first_work", "mine"), ("other_work", "gpu"),
-    ]  # fmt: skip
+        ("first_work", "mine"),
+        ("other_work", "gpu"),
+    ]
     assert [(d.dispatch.name, d.kernel.name, d.accepted) for d in plan.decisions] == [
-        ("first_work", "mine", True), ("second_work", "mine", False), ("other_work", "gpu", True),
-    ]  # fmt: skip
+        ("first_work", "mine", True),
+        ("second_work", "mine", False),
+        ("other_work", "gpu", True),
+    ]
 
 
 def test_a_replayed_plan_takes_what_it_says_and_nothing_else() -> None:
@@ -407,9 +424,14 @@ def test_a_required_kernel_that_another_one_beat() -> None:
 def test_the_nearest_miss_got_furthest() -> None:
     wrong_target = matmul_kernel(name="gpu", targets=[VULKAN_RULE])
     wrong_shape = matmul_kernel(name="shape", constraints=["N > 99"])
-    wrong_layout = decision(matmul_kernel(name="strided"), matmul_dispatch(after="""
+    wrong_layout = decision(
+        matmul_kernel(name="strided"),
+        matmul_dispatch(
+            after="""
   %s_e = tensor.empty() : !8x8xf32
-  %s = linalg.transpose ins(%r : !8x8xf32) outs(%s_e : !8x8xf32) permutation = [1, 0]"""))  # fmt: skip
+  %s = linalg.transpose ins(%r : !8x8xf32) outs(%s_e : !8x8xf32) permutation = [1, 0]"""
+        ),
+    )
     decisions = [decision(k, FIRST) for k in (wrong_target, wrong_shape)]
     near = nearest_miss([*decisions, wrong_layout])
     assert near is not None

@@ -49,12 +49,15 @@ def placed(match: Match) -> dict[str, tuple[int, object, object]]:
 def test_axes_and_placements() -> None:
     match = accepted(matmul_kernel(), matmul_dispatch(4, 6, 5))
     assert match.axes == (
-        Axis(name="M", loops=(0,), sizes=(4,)), Axis(name="N", loops=(1,), sizes=(6,)),
+        Axis(name="M", loops=(0,), sizes=(4,)),
+        Axis(name="N", loops=(1,), sizes=(6,)),
         Axis(name="K", loops=(2,), sizes=(5,)),
-    )  # fmt: skip
+    )
     assert placed(match) == {
-        "a": (0, 0, (((4, 5),), ((5, 1),))), "b": (1, 0, (((5, 6),), ((6, 1),))), "c": (2, 0, (((4, 6),), ((6, 1),))),
-    }  # fmt: skip
+        "a": (0, 0, (((4, 5),), ((5, 1),))),
+        "b": (1, 0, (((5, 6),), ((6, 1),))),
+        "c": (2, 0, (((4, 6),), ((6, 1),))),
+    }
     assert (match.form, match.fallback) == ("matmul", ())
 
 
@@ -66,9 +69,12 @@ def test_axes_of_size_one_have_no_loop(m: int, n: int, k: int) -> None:
 
 @pytest.mark.parametrize(
     ("maps", "kinds"),
-    [((A, B, C), "ppr"), (("[[n, m, k -> m, k]]", "[[n, m, k -> k, n]]", "[[n, m, k -> m, n]]"), "ppr"),
-     (("[[k, m, n -> m, k]]", "[[k, m, n -> k, n]]", "[[k, m, n -> m, n]]"), "rpp")],
-)  # fmt: skip
+    [
+        ((A, B, C), "ppr"),
+        (("[[n, m, k -> m, k]]", "[[n, m, k -> k, n]]", "[[n, m, k -> m, n]]"), "ppr"),
+        (("[[k, m, n -> m, k]]", "[[k, m, n -> k, n]]", "[[k, m, n -> m, n]]"), "rpp"),
+    ],
+)
 def test_loops_in_any_order(maps: tuple[str, str, str], kinds: str) -> None:
     match = accepted(matmul_kernel(), product(*maps, kinds))
     assert [placed(match)[name][0] for name in "abc"] == [0, 1, 2]
@@ -93,9 +99,11 @@ def test_the_product_in_the_other_order() -> None:
 def test_transposed_operands_of_a_square_product(maps: tuple[str, str, str], name: str, axis: str, found: str) -> None:
     dispatch = product(*maps, "ppr")
     assert refused(matmul_kernel(), dispatch) == Rule(
-        name=f"layout.{name}", passed=False, found=found,
+        name=f"layout.{name}",
+        passed=False,
+        found=found,
         expected=f"stride 1 along {axis} (row-major, no gaps), or `strided = true` in kernel.toml",
-    )  # fmt: skip
+    )
     match = accepted(matmul_kernel(strided="abc"), dispatch)
     assert placed(match)[name][2] == (((8, 1),), ((8, 8),))
 
@@ -136,9 +144,11 @@ def test_a_diagonal_is_another_layout() -> None:
 def test_a_times_itself_is_no_definition_of_a_times_b() -> None:
     gram = kernel(GRAM, {"a": "MK", "c": "MM"})
     assert refused(gram, product(A, B_T, C, "ppr")) == Rule(
-        name="structure.operands", passed=False, expected="one tensor in every place of a",
+        name="structure.operands",
+        passed=False,
+        expected="one tensor in every place of a",
         found="two, or one read in two ways",
-    )  # fmt: skip
+    )
     same = product(A, B_T, C, "ppr", operands="%a, %a")
     assert placed(accepted(gram, same))["a"][0] == 0
 
@@ -169,9 +179,11 @@ TWO_TYPES = ("!4x5x8xf32", "!8x6xf32", "!4x5x6xf32")
 def test_two_loops_need_a_group() -> None:
     dispatch = product(*TWO, "pppr", TWO_TYPES)
     assert refused(matmul_kernel(), dispatch) == Rule(
-        name="structure.loops", passed=False, expected="at most 1 loops for M",
+        name="structure.loops",
+        passed=False,
+        expected="at most 1 loops for M",
         found="2 loops, each a parallel loop in a (only axes named in `groups` take several)",
-    )  # fmt: skip
+    )
     match = accepted(matmul_kernel(groups="M"), dispatch)
     assert (match.axis("M").sizes, match.axis("M").size) == ((4, 5), 20)
     assert placed(match)["a"][2] == (((4, 40), (5, 8)), ((8, 1),))
@@ -182,8 +194,9 @@ def test_a_group_that_memory_has_in_another_order() -> None:
     assert refused(matmul_kernel(groups="M"), dispatch).found == "stride 32"
     rule = refused(matmul_kernel(groups="M", strided="abc"), dispatch)
     assert (rule.expected, rule.found) == (
-        "one stride along M", "4 elements with stride 8 and 5 elements with stride 32",
-    )  # fmt: skip
+        "one stride along M",
+        "4 elements with stride 8 and 5 elements with stride 32",
+    )
     # a generator sees both loops
     assert accepted(matmul_kernel(groups="M", strided="abc", kind="llvm-generator"), dispatch).axis("M").size == 20
 
@@ -233,8 +246,9 @@ def test_the_start_of_a_sum() -> None:
     def started(value: str) -> Dispatch:
         return body_of(
             f"%s = arith.constant {value} : f32\n%a = input 0 !8x8xf32\n%b = input 1 !8x8xf32"
-            + matmul(m=8, n=8, k=8).replace("%zero", "%s") + "\noutput 2 %r !8x8xf32"
-        )  # fmt: skip
+            + matmul(m=8, n=8, k=8).replace("%zero", "%s")
+            + "\noutput 2 %r !8x8xf32"
+        )
 
     assert refused(matmul_kernel(), started("1.0")) == Rule(
         name="structure.init", passed=False, expected="a start from 0.0", found="1.0"
@@ -251,20 +265,23 @@ def test_the_start_of_a_sum() -> None:
 def test_element_types() -> None:
     half = body_of(
         "%h = arith.constant 0.0 : f16\n%a = input 0 !8x8xf16\n%b = input 1 !8x8xf16"
-        + matmul(m=8, n=8, k=8).replace("f32", "f16").replace("%zero", "%h") + "\noutput 2 %r !8x8xf16"
-    )  # fmt: skip
+        + matmul(m=8, n=8, k=8).replace("f32", "f16").replace("%zero", "%h")
+        + "\noutput 2 %r !8x8xf16"
+    )
     assert refused(matmul_kernel(), half) == Rule(
         name="structure.type", passed=False, expected="accumulation in f32", found="f16"
     )
     mixed = body_of(
-        "%a = input 0 !8x8xf16\n%b = input 1 !8x8xf16" + matmul(m=8, n=8, k=8).replace(
-            "!8x8xf32, !8x8xf32)", "!8x8xf16, !8x8xf16)"
-        ) + "\noutput 2 %r !8x8xf32"
-    )  # fmt: skip
+        "%a = input 0 !8x8xf16\n%b = input 1 !8x8xf16"
+        + matmul(m=8, n=8, k=8).replace("!8x8xf32, !8x8xf32)", "!8x8xf16, !8x8xf16)")
+        + "\noutput 2 %r !8x8xf32"
+    )
     assert refused(matmul_kernel(), mixed) == Rule(
-        name="structure.body", passed=False, expected="a : f32 as it lies in memory, in mulf(a, b)",
+        name="structure.body",
+        passed=False,
+        expected="a : f32 as it lies in memory, in mulf(a, b)",
         found="extf(in0) : f32, in mulf(extf(…), extf(…)) (it would fit with a prologue slot)",
-    )  # fmt: skip
+    )
     accepted(matmul_kernel(kind="llvm-generator", slots=["prologue"]), mixed)
 
 
@@ -315,9 +332,11 @@ def test_dynamic_sizes() -> None:
 def test_an_epilogue_needs_its_slot() -> None:
     rule = refused(matmul_kernel(), matmul_dispatch(after=RELU))
     assert rule == Rule(
-        name="structure.epilogue", passed=False, expected="result 0 : f32 as it is (the kernel has no epilogue slot)",
+        name="structure.epilogue",
+        passed=False,
+        expected="result 0 : f32 as it is (the kernel has no epilogue slot)",
         found="maximumf(in0, 0.0) : f32",
-    )  # fmt: skip
+    )
     match = accepted(matmul_kernel(kind="glsl", slots=["epilogue"]), matmul_dispatch(after=RELU))
     assert list(placed(match)) == ["a", "b"]
 
@@ -335,9 +354,11 @@ def test_a_second_result_needs_the_slot() -> None:
         bindings=5,
     )
     assert refused(matmul_kernel(), beside) == Rule(
-        name="structure.epilogue", passed=False, expected="nothing after the core (no epilogue slot)",
+        name="structure.epilogue",
+        passed=False,
+        expected="nothing after the core (no epilogue slot)",
         found="2 loop nests that store",
-    )  # fmt: skip
+    )
 
 
 RELU_DEFINITION = MATMUL.replace(
@@ -351,9 +372,11 @@ def test_an_epilogue_that_the_definition_has() -> None:
     more = accepted(made, matmul_dispatch(after=RELU)).specificity
     assert more > accepted(matmul_kernel(), matmul_dispatch()).specificity
     assert refused(made, matmul_dispatch()) == Rule(
-        name="structure.epilogue", passed=False,
-        expected="maximumf(result 0, 0.0) : f32 (the kernel has no epilogue slot)", found="in0 : f32",
-    )  # fmt: skip
+        name="structure.epilogue",
+        passed=False,
+        expected="maximumf(result 0, 0.0) : f32 (the kernel has no epilogue slot)",
+        found="in0 : f32",
+    )
 
 
 # -- several cores, softmax ----------------------------------------------------------------------------------------
@@ -369,9 +392,11 @@ def test_cores_are_tied_to_each_other(strided: str) -> None:
 
     assert accepted(made, of()).axis("C").size == 8
     assert refused(made, of(order="%sm, %mx")) == Rule(
-        name="structure.temporaries", passed=False, expected="results of the core, read as the definition reads them",
+        name="structure.temporaries",
+        passed=False,
+        expected="results of the core, read as the definition reads them",
         found="another result, or its axes in another order",
-    )  # fmt: skip
+    )
     refused(made, of(across="[[i, j -> j]]"))
     assert refused(made, of(sources=("%x", "%x2", "%x"))).name == "structure.operands"
     assert refused(made, of(sources=("%x", "%x", "%x2"))).name == "structure.operands"
@@ -392,9 +417,7 @@ def test_softmax() -> None:
 
 def test_what_the_cores_are_comes_first() -> None:
     rule = refused(kernel(SOFTMAX, {"x": "RC", "y": "RC"}), matmul_dispatch())
-    assert rule == Rule(
-        name="structure.cores", passed=False, expected="linalg.softmax", found="arith.addf"
-    )  # fmt: skip
+    assert rule == Rule(name="structure.cores", passed=False, expected="linalg.softmax", found="arith.addf")
     copy = dispatch_of("%a = input 0 !8xf32\noutput 1 %a !8xf32", bindings=2)
     assert refused(matmul_kernel(), copy).found == "element-wise work only"
 
@@ -450,9 +473,11 @@ def test_a_result_in_the_place_of_an_input() -> None:
     """
     )
     assert refused(matmul_kernel(), body_of(in_place, bindings=2)) == Rule(
-        name="structure.memory", passed=False, expected="results in memory that the dispatch does not read",
+        name="structure.memory",
+        passed=False,
+        expected="results in memory that the dispatch does not read",
         found="a result that overwrites an input in binding 1",
-    )  # fmt: skip
+    )
 
 
 def triangle_in_place(inputs: str) -> Dispatch:

@@ -13,10 +13,15 @@ from substitute.model.plan import Rule
 pytestmark = pytest.mark.unit
 
 CPU = Target(
-    backend="llvm-cpu", format="embedded-elf-x86_64",
-    config=(("cpu", "znver3"), ("cpu_features", "+avx2,+fma,-avx512f,+sse,-sse,+sse"),
-            ("native_vector_size", "32 : i64"), ("target_triple", "x86_64-unknown-linux-gnu")),
-)  # fmt: skip
+    backend="llvm-cpu",
+    format="embedded-elf-x86_64",
+    config=(
+        ("cpu", "znver3"),
+        ("cpu_features", "+avx2,+fma,-avx512f,+sse,-sse,+sse"),
+        ("native_vector_size", "32 : i64"),
+        ("target_triple", "x86_64-unknown-linux-gnu"),
+    ),
+)
 
 
 @pytest.mark.parametrize(
@@ -26,22 +31,30 @@ CPU = Target(
         (TargetRule(backend="llvm-cpu", format="static"), "target.format", "static", "embedded-elf-x86_64"),
         (
             TargetRule(backend="llvm-cpu", architectures=("aarch64", "riscv64")),
-            "target.architectures", "aarch64 or riscv64", "x86_64",
+            "target.architectures",
+            "aarch64 or riscv64",
+            "x86_64",
         ),
         (
             TargetRule(backend="llvm-cpu", features=("avx2", "avx512f", "amx")),
-            "target.features", "avx2, avx512f, amx", "without avx512f, amx",
+            "target.features",
+            "avx2, avx512f, amx",
+            "without avx512f, amx",
         ),
         (
-            TargetRule(backend="llvm-cpu", config=(("cpu", "znver4"),)), "target.config.cpu", "znver4", "znver3",
+            TargetRule(backend="llvm-cpu", config=(("cpu", "znver4"),)),
+            "target.config.cpu",
+            "znver4",
+            "znver3",
         ),
         (
             TargetRule(backend="llvm-cpu", config=(("ukernels", "all"),)),
-            "target.config.ukernels", "all",
+            "target.config.ukernels",
+            "all",
             "(not there; there is cpu, cpu_features, native_vector_size, target_triple)",
         ),
     ],
-)  # fmt: skip
+)
 def test_each_kind_of_rule_can_fail(rule: TargetRule, name: str, expected: str, found: str) -> None:
     assert check_target((rule,), CPU) == Rule(name=name, passed=False, expected=expected, found=found)
 

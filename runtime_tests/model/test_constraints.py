@@ -61,9 +61,16 @@ def random_size(rng: random.Random, depth: int) -> str:
         return rng.choice([*AXES, str(rng.randrange(0, 40))])
     a, b = random_size(rng, depth - 1), random_size(rng, depth - 1)
     return rng.choice(
-        [f"({a} + {b})", f"({a} - {b})", f"({a} * {b})", f"({a} // {rng.randrange(1, 9)})",
-         f"({a} % {rng.randrange(1, 9)})", f"min({a}, {b})", f"max({a}, {b})"]
-    )  # fmt: skip
+        [
+            f"({a} + {b})",
+            f"({a} - {b})",
+            f"({a} * {b})",
+            f"({a} // {rng.randrange(1, 9)})",
+            f"({a} % {rng.randrange(1, 9)})",
+            f"min({a}, {b})",
+            f"max({a}, {b})",
+        ]
+    )
 
 
 def random_condition(rng: random.Random, depth: int) -> str:

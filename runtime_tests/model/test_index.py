@@ -26,9 +26,7 @@ pytestmark = pytest.mark.unit
 
 BINARY = sorted(set(FUNCTIONS) - {"trunc32", "sext32", "shl", "shr", "floordiv", "ceildiv", "rem", "u64"})
 DIVISIONS = ("floordiv", "ceildiv", "rem")
-LEAVES = st.one_of(
-    st.integers(-(2**40), 2**40), st.integers(0, 3).map(push), st.sampled_from("MNK").map(symbol)
-)  # fmt: skip
+LEAVES = st.one_of(st.integers(-(2**40), 2**40), st.integers(0, 3).map(push), st.sampled_from("MNK").map(symbol))
 
 
 def grow(inner: st.SearchStrategy[Index]) -> st.SearchStrategy[Index]:

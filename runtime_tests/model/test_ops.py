@@ -12,15 +12,24 @@ from substitute.codegen.glsl import operations as glsl
 from substitute.model.ops import COMBINERS, COMMUTATIVE, OPERATIONS, neutral
 
 FLOATS: dict[str, Callable[[float, float], float]] = {
-    "arith.addf": np.add, "arith.mulf": np.multiply, "arith.maximumf": np.maximum, "arith.minimumf": np.minimum,
-    "arith.maxnumf": np.fmax, "arith.minnumf": np.fmin,
-}  # fmt: skip
+    "arith.addf": np.add,
+    "arith.mulf": np.multiply,
+    "arith.maximumf": np.maximum,
+    "arith.minimumf": np.minimum,
+    "arith.maxnumf": np.fmax,
+    "arith.minnumf": np.fmin,
+}
 INTEGERS: dict[str, Callable[[int, int], int]] = {
-    "arith.addi": lambda a, b: a + b, "arith.muli": lambda a, b: a * b, "arith.andi": lambda a, b: a & b,
-    "arith.ori": lambda a, b: a | b, "arith.xori": lambda a, b: a ^ b, "arith.maxsi": max, "arith.minsi": min,
+    "arith.addi": lambda a, b: a + b,
+    "arith.muli": lambda a, b: a * b,
+    "arith.andi": lambda a, b: a & b,
+    "arith.ori": lambda a, b: a | b,
+    "arith.xori": lambda a, b: a ^ b,
+    "arith.maxsi": max,
+    "arith.minsi": min,
     "arith.maxui": lambda a, b: max(a, b, key=lambda v: v & 255),
     "arith.minui": lambda a, b: min(a, b, key=lambda v: v & 255),
-}  # fmt: skip
+}
 VALUES = (0.0, -0.0, 1.5, -3.0, math.inf, -math.inf, math.nan)
 
 

@@ -32,11 +32,14 @@ def test_twin_what_differs_stays_apart() -> None:
 def test_depends_on_follows_operands() -> None:
     graph = ScalarGraph(
         (
-            Scalar("read", "f32", (), 0), Scalar("read", "f32", (), 1), Scalar("constant", "f32", (), 2.0),
-            Scalar("arith.addf", "f32", (0, 0)), Scalar("arith.mulf", "f32", (3, 2)),
+            Scalar("read", "f32", (), 0),
+            Scalar("read", "f32", (), 1),
+            Scalar("constant", "f32", (), 2.0),
+            Scalar("arith.addf", "f32", (0, 0)),
+            Scalar("arith.mulf", "f32", (3, 2)),
         ),
         (4,),
-    )  # fmt: skip
+    )
     assert graph.depends_on(4) == {0, 2, 3, 4}
     assert graph.depends_on(1) == {1}
 

@@ -26,16 +26,22 @@ from substitute.model.dispatch import (
     TensorType,
     View,
     Write,
-)  # fmt: skip
+)
 from substitute.model.index import Index, evaluate, mul, symbol
 from substitute.model.plan import Generated, Match, Parameter, Request, Substitution
 from substitute.model.scalar import GraphBuilder
 from substitute.payload.llvm.optimize import to_bitcode
 
 NUMPY = {
-    "f32": np.float32, "f16": np.float16, "bf16": ml_dtypes.bfloat16, "i8": np.int8, "u8": np.uint8, "i16": np.int16,
-    "i32": np.int32, "i64": np.int64,
-}  # fmt: skip
+    "f32": np.float32,
+    "f16": np.float16,
+    "bf16": ml_dtypes.bfloat16,
+    "i8": np.int8,
+    "u8": np.uint8,
+    "i16": np.int16,
+    "i32": np.int32,
+    "i64": np.int64,
+}
 POISON = 0xA5
 MARGIN = 256
 """Poisoned elements around every output."""
@@ -221,10 +227,14 @@ def build(case: Case) -> Program:
     core = Nest(
         sizes=tuple(b.sizes[a] for a in b.names),
         kinds=tuple("parallel" if a in parallel else "reduction" for a in b.names),
-        reads=tuple(reads), expr=g.graph((root,)), combiner="arith.addi" if case.is_integer else "arith.addf",
+        reads=tuple(reads),
+        expr=g.graph((root,)),
+        combiner="arith.addi" if case.is_integer else "arith.addf",
         init=int(case.init) if case.is_integer else case.init,
-        target=_access(out, b.names), temporary=0, type=sums,
-    )  # fmt: skip
+        target=_access(out, b.names),
+        temporary=0,
+        type=sums,
+    )
     inputs = [Read(source=0, access=_access(out, parallel), type=sums)]
     if case.extra:
         view = b.view(case.extra, "f32")
@@ -238,9 +248,12 @@ def build(case: Case) -> Program:
         for axes in case.stored
     )
     store = Nest(
-        sizes=shape, kinds=("parallel",) * len(shape), reads=tuple(inputs),
-        expr=g.graph((value,) * len(writes)), writes=writes,
-    )  # fmt: skip
+        sizes=shape,
+        kinds=("parallel",) * len(shape),
+        reads=tuple(inputs),
+        expr=g.graph((value,) * len(writes)),
+        writes=writes,
+    )
     return Program(operands=tuple(b.operands), cores=(core,), stores=(store,))
 
 
@@ -259,10 +272,17 @@ def request(program: Program, scalars: tuple[Index, ...] = (), on: Target = HOST
         for at, (view, written) in sorted(views.items())
     )
     dispatch = Dispatch(
-        executable="executable", variant="variant", name="dispatch", target=on,
-        layout=PipelineLayout(constants=0, bindings=()), workload=(), program=program, reason="", operations=(),
+        executable="executable",
+        variant="variant",
+        name="dispatch",
+        target=on,
+        layout=PipelineLayout(constants=0, bindings=()),
+        workload=(),
+        program=program,
+        reason="",
+        operations=(),
         kind="contraction",
-    )  # fmt: skip
+    )
     match = Match(form="contraction", axes=(), program=program, arguments=(), specificity=1)
     kernel: Any = None  # generators ask the match and the dispatch, never the kernel
     substitution = Substitution(dispatch=dispatch, kernel=kernel, match=match)

@@ -17,11 +17,22 @@ from substitute.model.scalar import Scalar, ScalarGraph
 
 MODERN = Hardware(fma=True, rounding=True, half=True, vector_bytes=32)
 PLAIN = Hardware()
-STORED = {"f64": np.float64, "f32": np.float32, "f16": np.float16, "bf16": ml_dtypes.bfloat16,
-          "f8E4M3FN": ml_dtypes.float8_e4m3fn, "f8E5M2": ml_dtypes.float8_e5m2,
-          "f8E4M3FNUZ": ml_dtypes.float8_e4m3fnuz, "f8E5M2FNUZ": ml_dtypes.float8_e5m2fnuz,
-          "i64": np.int64, "i32": np.int32, "i16": np.int16, "i8": np.int8, "i1": np.int8,
-          "index": np.int64}  # fmt: skip
+STORED = {
+    "f64": np.float64,
+    "f32": np.float32,
+    "f16": np.float16,
+    "bf16": ml_dtypes.bfloat16,
+    "f8E4M3FN": ml_dtypes.float8_e4m3fn,
+    "f8E5M2": ml_dtypes.float8_e5m2,
+    "f8E4M3FNUZ": ml_dtypes.float8_e4m3fnuz,
+    "f8E5M2FNUZ": ml_dtypes.float8_e5m2fnuz,
+    "i64": np.int64,
+    "i32": np.int32,
+    "i16": np.int16,
+    "i8": np.int8,
+    "i1": np.int8,
+    "index": np.int64,
+}
 
 
 def run(graph: ScalarGraph, out: str, inputs: list[tuple[str, Any]], lanes: int | None, hardware: Hardware) -> Any:

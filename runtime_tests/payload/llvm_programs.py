@@ -25,7 +25,7 @@ from substitute.model.dispatch import (
     TensorType,
     View,
     Write,
-)  # fmt: skip
+)
 from substitute.model.index import Expr, Index, evaluate, mul
 from substitute.model.kernel import Kernel, Launch, PayloadSpec
 from substitute.model.plan import Match, Parameter, Request, Substitution
@@ -33,9 +33,17 @@ from substitute.model.scalar import GraphBuilder, ScalarGraph
 from substitute.payload.kinds import find_kind
 
 NUMPY: dict[str, Any] = {
-    "f64": np.float64, "f32": np.float32, "f16": np.float16, "bf16": ml_dtypes.bfloat16,
-    "i64": np.int64, "i32": np.int32, "i16": np.int16, "i8": np.int8, "i1": np.int8, "index": np.int64,
-}  # fmt: skip
+    "f64": np.float64,
+    "f32": np.float32,
+    "f16": np.float16,
+    "bf16": ml_dtypes.bfloat16,
+    "i64": np.int64,
+    "i32": np.int32,
+    "i16": np.int16,
+    "i8": np.int8,
+    "i1": np.int8,
+    "index": np.int64,
+}
 GUARD = 256
 POISON = 0xA5
 
@@ -62,16 +70,22 @@ def linear(spec: str | int) -> Linear:
     return Linear(terms=tuple(sorted(terms)))
 
 
-def view(operand: int, shape: Sequence[Index], element: str = "f32", strides: Sequence[Index] | None = None,
-         offset: Index = 0) -> View:  # fmt: skip
+def view(
+    operand: int,
+    shape: Sequence[Index],
+    element: str = "f32",
+    strides: Sequence[Index] | None = None,
+    offset: Index = 0,
+) -> View:
     """A window, row-major unless strides are given."""
     if strides is None:
         steps: list[Index] = [1]
         for size in reversed(list(shape)[1:]):
             steps.append(mul(steps[-1], size))
         strides = tuple(reversed(steps[: len(shape)]))
-    return View(operand=operand, type=TensorType(shape=tuple(shape), element=element), offset=offset,
-                strides=tuple(strides))  # fmt: skip
+    return View(
+        operand=operand, type=TensorType(shape=tuple(shape), element=element), offset=offset, strides=tuple(strides)
+    )
 
 
 def read(source: View | int, *access: str | int, type: TensorType | None = None) -> Read:
@@ -91,19 +105,38 @@ def expression(*nodes: tuple[Any, ...], results: Sequence[int] = (-1,)) -> Scala
 def elementwise(sizes: Sequence[Index], reads: Sequence[Read], expr: ScalarGraph, *writes: tuple[Any, ...]) -> Nest:
     """A store nest; each write is `(view, coordinate, …)`."""
     return Nest(
-        sizes=tuple(sizes), kinds=("parallel",) * len(sizes), reads=tuple(reads), expr=expr,
+        sizes=tuple(sizes),
+        kinds=("parallel",) * len(sizes),
+        reads=tuple(reads),
+        expr=expr,
         writes=tuple(Write(view=w[0], access=tuple(linear(a) for a in w[1:])) for w in writes),
-    )  # fmt: skip
+    )
 
 
-def reduction(sizes: Sequence[Index], kinds: str, reads: Sequence[Read], expr: ScalarGraph, combiner: str,
-              init: float | int, target: Sequence[str], temporary: int, type: TensorType) -> Nest:  # fmt: skip
+def reduction(
+    sizes: Sequence[Index],
+    kinds: str,
+    reads: Sequence[Read],
+    expr: ScalarGraph,
+    combiner: str,
+    init: float | int,
+    target: Sequence[str],
+    temporary: int,
+    type: TensorType,
+) -> Nest:
     """A core; `kinds` is a string of `p` and `r`."""
     named: tuple[LoopKind, ...] = tuple("parallel" if k == "p" else "reduction" for k in kinds)
     return Nest(
-        sizes=tuple(sizes), kinds=named, reads=tuple(reads), expr=expr, combiner=combiner, init=init,
-        target=tuple(linear(t) for t in target), temporary=temporary, type=type,
-    )  # fmt: skip
+        sizes=tuple(sizes),
+        kinds=named,
+        reads=tuple(reads),
+        expr=expr,
+        combiner=combiner,
+        init=init,
+        target=tuple(linear(t) for t in target),
+        temporary=temporary,
+        type=type,
+    )
 
 
 def program(operands: int, cores: Sequence[Nest | Named], stores: Sequence[Nest]) -> Program:
@@ -114,9 +147,14 @@ def program(operands: int, cores: Sequence[Nest | Named], stores: Sequence[Nest]
     for at in range(operands):
         some = next(v for v in (*written, *views) if v.operand == at)
         is_read, is_written = any(v.operand == at for v in views), any(v.operand == at for v in written)
-        made.append(Operand(kind="binding", type=some.type, binding=at,
-                            access="readwrite" if is_read and is_written else "writeonly" if is_written else "readonly",
-                            ))  # fmt: skip
+        made.append(
+            Operand(
+                kind="binding",
+                type=some.type,
+                binding=at,
+                access="readwrite" if is_read and is_written else "writeonly" if is_written else "readonly",
+            )
+        )
     return Program(operands=tuple(made), cores=tuple(cores), stores=tuple(stores))
 
 
@@ -130,16 +168,35 @@ def request(prog: Program, scalars: Sequence[Index] = (), target: Target = HOST,
         for v in unique
     )
     dispatch = Dispatch(
-        executable="e", variant="v", name="d", target=target, layout=PipelineLayout(constants=0, bindings=()),
-        workload=(), program=prog, reason="", operations=(), kind="",
-    )  # fmt: skip
+        executable="e",
+        variant="v",
+        name="d",
+        target=target,
+        layout=PipelineLayout(constants=0, bindings=()),
+        workload=(),
+        program=prog,
+        reason="",
+        operations=(),
+        kind="",
+    )
     kernel = Kernel(
-        name="k", folder=Path("."), summary="", abi="canonical", targets=(), forms=(), operands=(),
-        payload=PayloadSpec(kind=find_kind("llvm-generator"), path=Path("."), entry=entry), launch=Launch(),
-    )  # fmt: skip
+        name="k",
+        folder=Path("."),
+        summary="",
+        abi="canonical",
+        targets=(),
+        forms=(),
+        operands=(),
+        payload=PayloadSpec(kind=find_kind("llvm-generator"), path=Path("."), entry=entry),
+        launch=Launch(),
+    )
     match = Match(form="", axes=(), program=prog, arguments=(), specificity=0)
-    return Request(entry=entry, substitution=Substitution(dispatch=dispatch, kernel=kernel, match=match),
-                   parameters=parameters, scalars=tuple(scalars))  # fmt: skip
+    return Request(
+        entry=entry,
+        substitution=Substitution(dispatch=dispatch, kernel=kernel, match=match),
+        parameters=parameters,
+        scalars=tuple(scalars),
+    )
 
 
 class Memory:
@@ -173,8 +230,11 @@ class Compiled:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         target = req.substitution.dispatch.target
-        module = llvm.parse_bitcode(to_bitcode(text, target=target, entry=req.entry)) if optimised else (
-            llvm.parse_assembly(str(text)))  # fmt: skip
+        module = (
+            llvm.parse_bitcode(to_bitcode(text, target=target, entry=req.entry))
+            if optimised
+            else (llvm.parse_assembly(str(text)))
+        )
         machine = llvm.Target.from_default_triple().create_target_machine(
             cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2 if optimised else 0
         )
@@ -197,8 +257,15 @@ class Compiled:
             self.function(*pointers, *scalars, group, 0, 0)
 
 
-def execute(prog: Program, arrays: Sequence[Any], *, scalars: Sequence[Expr] = (), push: tuple[int, ...] = (),
-            optimised: bool = True, target: Target = HOST) -> list[Any]:  # fmt: skip
+def execute(
+    prog: Program,
+    arrays: Sequence[Any],
+    *,
+    scalars: Sequence[Expr] = (),
+    push: tuple[int, ...] = (),
+    optimised: bool = True,
+    target: Target = HOST,
+) -> list[Any]:
     """Generates, compiles and runs a program; the operands' contents afterwards. Guard zones must be untouched."""
     from kernels.rows.generator import generate
 

@@ -15,9 +15,14 @@ Triple = tuple[int, int, int]
 
 
 def run_entry(
-    text: str, entry: str, bindings: Sequence[np.ndarray[Any, Any]], constants: Sequence[int], *,
-    grid: Triple = (1, 1, 1), block: Triple = (1, 1, 1),
-) -> list[np.ndarray[Any, Any]]:  # fmt: skip
+    text: str,
+    entry: str,
+    bindings: Sequence[np.ndarray[Any, Any]],
+    constants: Sequence[int],
+    *,
+    grid: Triple = (1, 1, 1),
+    block: Triple = (1, 1, 1),
+) -> list[np.ndarray[Any, Any]]:
     """The bindings after the launch. Fails if the executor finds anything, such as an access out of bounds."""
     memory = Memory(1 << 24)
     addresses = []
@@ -28,9 +33,14 @@ def run_entry(
     program = load(text, "sm_80")
     values = [a.to_bytes(8, "little") for a in addresses] + [c.to_bytes(4, "little") for c in constants]
     report = launch(
-        program, entry, grid=grid, block=block, parameters=program.entries[entry].pack(values), memory=memory,
+        program,
+        entry,
+        grid=grid,
+        block=block,
+        parameters=program.entries[entry].pack(values),
+        memory=memory,
         limits=Limits(),
-    )  # fmt: skip
+    )
     assert not report.findings, "\n".join(map(str, report.findings))
     return [
         np.frombuffer(memory.read(address, array.nbytes), array.dtype).reshape(array.shape)

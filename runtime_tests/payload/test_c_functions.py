@@ -18,9 +18,27 @@ from runtime_tests.kinds.programs import KernelFolder, Operand, build, run_modul
 from substitute.payload.llvm import c_functions, optimize
 
 SPECIAL = [
-    0.0, -0.0, 1.0, -1.0, 3.0, 0.1, 5e-324, -5e-324, 2.2250738585072014e-308, 2.225073858507201e-308, 1e-310,
-    1.7976931348623157e308, -1e308, math.inf, -math.inf, math.nan, 4503599627370496.0, 1e17, 6.5, 0.3,
-]  # fmt: skip
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    3.0,
+    0.1,
+    5e-324,
+    -5e-324,
+    2.2250738585072014e-308,
+    2.225073858507201e-308,
+    1e-310,
+    1.7976931348623157e308,
+    -1e308,
+    math.inf,
+    -math.inf,
+    math.nan,
+    4503599627370496.0,
+    1e17,
+    6.5,
+    0.3,
+]
 
 
 @pytest.fixture(scope="module")

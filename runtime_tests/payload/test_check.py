@@ -144,10 +144,12 @@ def test_a_launch_over_a_windows_axis(tmp_path: Path) -> None:
         ({"sizes": "i32 %M, i64 %W, i64 %R, i64 %N"}, "does not have the parameters"),
         ({"code": CODE.replace("@fir", "@other")}, "does not define @fir"),
         ({"code": CODE.replace("ret void", "ret i32 0")}, "k.ll, line"),
-        ({"code": CODE.replace("  ret void", "  call void @nobody()\n  ret void") + "declare void @nobody()\n"},
-         "calls what nobody defines: nobody"),
+        (
+            {"code": CODE.replace("  ret void", "  call void @nobody()\n  ret void") + "declare void @nobody()\n"},
+            "calls what nobody defines: nobody",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_compile_does_not_fit(tmp_path: Path, change: dict[str, str], found: str) -> None:
     made = kernel(tmp_path / "k", **change)
     plan = plan_of(made)

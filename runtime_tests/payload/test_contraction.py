@@ -31,15 +31,22 @@ from runtime_tests.payload.contraction_programs import (
     inputs,
     reference,
     target,
-)  # fmt: skip
+)
 from substitute.errors import PayloadError
 from substitute.payload.llvm.optimize import to_bitcode
 
 ROOT = Path(__file__).resolve().parents[2]
 ODD = [
-    (1, 1, 1), (1, 33, 70), (2, 40, 50), (3, 7, 13), (7, 17, 31), (13, 33, 17), (31, 13, 33), (33, 3, 300),
+    (1, 1, 1),
+    (1, 33, 70),
+    (2, 40, 50),
+    (3, 7, 13),
+    (7, 17, 31),
+    (13, 33, 17),
+    (31, 13, 33),
+    (33, 3, 300),
     (50, 70, 600),
-]  # fmt: skip
+]
 
 
 MATMULS = [
@@ -97,11 +104,17 @@ FUSED = [
     Case(spec="m,k;k,n->m,n", sizes=dict(m=9, n=21, k=30), left="bf16", right="bf16"),
     Case(spec="m,k;k,n->m,n", sizes=dict(m=9, n=21, k=30), out="f16"),
     Case(spec="m,k;k,n->m,n", sizes=dict(m=1, n=21, k=30), out="bf16"),
-    Case(spec="c,h+y,w+x;c,y,x->c,h,w", sizes=dict(h=5, w=9, c=5, y=3, x=3), extra="c",
-         epilogue="bias, relu", padding=1),
-    Case(spec="c,h*2+y,w*2+x;o,c,y,x->o,h,w", sizes=dict(o=8, h=8, w=16, c=3, y=3, x=3), extra="o",
-         epilogue="bias, relu", padding=2),
-]  # fmt: skip
+    Case(
+        spec="c,h+y,w+x;c,y,x->c,h,w", sizes=dict(h=5, w=9, c=5, y=3, x=3), extra="c", epilogue="bias, relu", padding=1
+    ),
+    Case(
+        spec="c,h*2+y,w*2+x;o,c,y,x->o,h,w",
+        sizes=dict(o=8, h=8, w=16, c=3, y=3, x=3),
+        extra="o",
+        epilogue="bias, relu",
+        padding=2,
+    ),
+]
 DYNAMIC = [
     Case(spec="m,k;k,n->m,n", sizes=dict(m=m, n=n, k=k), dynamic=dynamic)
     for (m, n, k), dynamic in itertools.product(
@@ -113,40 +126,135 @@ DYNAMIC = [
     Case(spec="m,k;k,n->m,n", sizes=dict(m=1, n=23, k=300), dynamic=("n", "k")),
     Case(spec="m,k;k,n->m,n", sizes=dict(m=4, n=23, k=30), dynamic=("n",), extra="n", epilogue="bias, relu"),
     Case(spec="b,h,m,k;b,h,n,k->b,h,m,n", sizes=dict(b=2, h=3, m=5, n=9, k=16), dynamic=("b", "m", "n")),
-]  # fmt: skip
+]
 QUANTIZED = [
     Case(spec="m,k;k,n->m,n", sizes=dict(m=13, n=21, k=33), left="i8", right="i8", sums="i32", out="i32"),
-    Case(spec="m,k;k,n->m,n", sizes=dict(m=17, n=40, k=500), left="u8", right="i8", sums="i32", out="u8",
-         epilogue="requantize", zero_points=(128, 0)),
-    Case(spec="m,k;n,k->m,n", sizes=dict(m=19, n=23, k=77), left="i8", right="u8", sums="i32", out="i32",
-         zero_points=(-128, 255), init=7),
-    Case(spec="k,m;k,n->n,m", sizes=dict(m=19, n=23, k=11), left="i8", right="i8", sums="i64", out="i32",
-         epilogue="trunc", zero_points=(127, -128)),
+    Case(
+        spec="m,k;k,n->m,n",
+        sizes=dict(m=17, n=40, k=500),
+        left="u8",
+        right="i8",
+        sums="i32",
+        out="u8",
+        epilogue="requantize",
+        zero_points=(128, 0),
+    ),
+    Case(
+        spec="m,k;n,k->m,n",
+        sizes=dict(m=19, n=23, k=77),
+        left="i8",
+        right="u8",
+        sums="i32",
+        out="i32",
+        zero_points=(-128, 255),
+        init=7,
+    ),
+    Case(
+        spec="k,m;k,n->n,m",
+        sizes=dict(m=19, n=23, k=11),
+        left="i8",
+        right="i8",
+        sums="i64",
+        out="i32",
+        epilogue="trunc",
+        zero_points=(127, -128),
+    ),
     Case(spec="m,k;k,n->m,n", sizes=dict(m=12, n=16, k=40), left="i16", right="i16", sums="i32", out="i32"),
-    Case(spec="m,k;k,n->m,n", sizes=dict(m=12, n=17, k=40), left="i32", right="i32", sums="i64", out="i32",
-         epilogue="trunc"),
-    Case(spec="m,k;k,n->m,n", sizes=dict(m=12, n=17, k=300), left="i16", right="i16", sums="i32", out="i32",
-         zero_points=(1, 0)),
+    Case(
+        spec="m,k;k,n->m,n",
+        sizes=dict(m=12, n=17, k=40),
+        left="i32",
+        right="i32",
+        sums="i64",
+        out="i32",
+        epilogue="trunc",
+    ),
+    Case(
+        spec="m,k;k,n->m,n",
+        sizes=dict(m=12, n=17, k=300),
+        left="i16",
+        right="i16",
+        sums="i32",
+        out="i32",
+        zero_points=(1, 0),
+    ),
     Case(spec="m,k;n,k->m,n", sizes=dict(m=1, n=21, k=77), left="u8", right="i8", sums="i32", out="i32"),
     Case(spec="m,k;k,n->m,n", sizes=dict(m=1, n=100, k=70), left="u8", right="i8", sums="i32", out="i32"),
     Case(spec="m,k;k,n->m,n", sizes=dict(m=5, n=21, k=30), left="i8", right="u8", sums="i32", out="i32"),
-    Case(spec="m,k;k,n->m,n", sizes=dict(m=20, n=23, k=303), left="u8", right="i8", sums="i32", out="i32",
-         zero_points=(3, 0), dynamic=("m", "n", "k")),
-    Case(spec="m,k;n,k->m,n", sizes=dict(m=20, n=23, k=803), left="u8", right="i8", sums="i32", out="u8",
-         epilogue="requantize", dynamic=("m", "n", "k")),
-    Case(spec="c,h*2+y,w*2+x;o,c,y,x->o,h,w", sizes=dict(o=17, h=9, w=21, c=3, y=3, x=3), left="u8", right="i8",
-         sums="i32", out="u8", epilogue="requantize", padding=1),
-    Case(spec="b,h+y,w+x,c;y,x,c,o->b,h,w,o", sizes=dict(b=2, h=6, w=7, o=20, y=3, x=3, c=32), left="i8",
-         right="i8", sums="i32", out="i32", zero_points=(-128, 0)),
-    Case(spec="b,h+y,w+x,c;y,x,c,o->b,h,w,o", sizes=dict(b=1, h=6, w=7, o=20, y=3, x=3, c=9), left="i8",
-         right="i8", sums="i32", out="i32"),
-    Case(spec="c,h+y,w+x;c,y,x->c,h,w", sizes=dict(h=7, w=14, c=5, y=3, x=3), left="u8", right="i8",
-         sums="i32", out="u8", epilogue="requantize"),
-    Case(spec="c,h*2+y,w*2+x;c,y,x->c,h,w", sizes=dict(h=14, w=16, c=3, y=3, x=3), left="u8", right="i8",
-         sums="i32", out="i32", zero_points=(0, -128)),
-    Case(spec="b,h+y,w+x,c;y,x,c->b,h,w,c", sizes=dict(b=2, h=6, w=7, c=19, y=3, x=3), left="i8", right="i8",
-         sums="i32", out="i32"),
-]  # fmt: skip
+    Case(
+        spec="m,k;k,n->m,n",
+        sizes=dict(m=20, n=23, k=303),
+        left="u8",
+        right="i8",
+        sums="i32",
+        out="i32",
+        zero_points=(3, 0),
+        dynamic=("m", "n", "k"),
+    ),
+    Case(
+        spec="m,k;n,k->m,n",
+        sizes=dict(m=20, n=23, k=803),
+        left="u8",
+        right="i8",
+        sums="i32",
+        out="u8",
+        epilogue="requantize",
+        dynamic=("m", "n", "k"),
+    ),
+    Case(
+        spec="c,h*2+y,w*2+x;o,c,y,x->o,h,w",
+        sizes=dict(o=17, h=9, w=21, c=3, y=3, x=3),
+        left="u8",
+        right="i8",
+        sums="i32",
+        out="u8",
+        epilogue="requantize",
+        padding=1,
+    ),
+    Case(
+        spec="b,h+y,w+x,c;y,x,c,o->b,h,w,o",
+        sizes=dict(b=2, h=6, w=7, o=20, y=3, x=3, c=32),
+        left="i8",
+        right="i8",
+        sums="i32",
+        out="i32",
+        zero_points=(-128, 0),
+    ),
+    Case(
+        spec="b,h+y,w+x,c;y,x,c,o->b,h,w,o",
+        sizes=dict(b=1, h=6, w=7, o=20, y=3, x=3, c=9),
+        left="i8",
+        right="i8",
+        sums="i32",
+        out="i32",
+    ),
+    Case(
+        spec="c,h+y,w+x;c,y,x->c,h,w",
+        sizes=dict(h=7, w=14, c=5, y=3, x=3),
+        left="u8",
+        right="i8",
+        sums="i32",
+        out="u8",
+        epilogue="requantize",
+    ),
+    Case(
+        spec="c,h*2+y,w*2+x;c,y,x->c,h,w",
+        sizes=dict(h=14, w=16, c=3, y=3, x=3),
+        left="u8",
+        right="i8",
+        sums="i32",
+        out="i32",
+        zero_points=(0, -128),
+    ),
+    Case(
+        spec="b,h+y,w+x,c;y,x,c->b,h,w,c",
+        sizes=dict(b=2, h=6, w=7, c=19, y=3, x=3),
+        left="i8",
+        right="i8",
+        sums="i32",
+        out="i32",
+    ),
+]
 LARGE = Case(spec="m,k;k,n->m,n", sizes=dict(m=1024, n=1024, k=1024))
 EVERY = MATMULS + BATCHED + CONVOLUTIONS + FUSED + DYNAMIC
 
@@ -195,8 +303,15 @@ def test_integers_wrap_around_as_in_i32(case: Case, on: Any) -> None:
 
 def test_pairs_are_multiplied_until_one_does_not_fit() -> None:
     """One compilation: values that fit, the first that do not, in either factor, and what is computed then."""
-    case = Case(spec="m,k;n,k->m,n", sizes=dict(m=13, n=17, k=301), left="i32", right="i32", sums="i64", out="i32",
-                epilogue="trunc")  # fmt: skip
+    case = Case(
+        spec="m,k;n,k->m,n",
+        sizes=dict(m=13, n=17, k=301),
+        left="i32",
+        right="i32",
+        sums="i64",
+        out="i32",
+        epilogue="trunc",
+    )
     compiled = Compiled(case)
     assert "in pairs of i16" in compiled.generated.summary
     random = np.random.default_rng(6)
@@ -209,8 +324,9 @@ def test_pairs_are_multiplied_until_one_does_not_fit() -> None:
 
 def test_pairs_that_nobody_looks_at_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(space.Space, "_look_at", lambda self, value: None)
-    case = Case(spec="m,k;k,n->m,n", sizes=dict(m=9, n=9, k=4), left="i32", right="i32", sums="i64", out="i32",
-                epilogue="trunc")  # fmt: skip
+    case = Case(
+        spec="m,k;k,n->m,n", sizes=dict(m=9, n=9, k=4), left="i32", right="i32", sums="i64", out="i32", epilogue="trunc"
+    )
     arrays = inputs(case, 7, integers=True)
     (found,), (wanted,) = Compiled(case).run(arrays), expected_integers(case, arrays)
     assert (found != wanted).any()
@@ -244,9 +360,18 @@ def test_the_look_at_the_margins_can_fail() -> None:
 
 
 GUARDED = [
-    *MATMULS[6:18], *MATMULS[-6:], *BATCHED, *CONVOLUTIONS, *FUSED[:5], *FUSED[10:15], *FUSED[-2:], *DYNAMIC[4:8],
-    *QUANTIZED[2:4], *QUANTIZED[7:9], *QUANTIZED[12:17:2],
-]  # fmt: skip
+    *MATMULS[6:18],
+    *MATMULS[-6:],
+    *BATCHED,
+    *CONVOLUTIONS,
+    *FUSED[:5],
+    *FUSED[10:15],
+    *FUSED[-2:],
+    *DYNAMIC[4:8],
+    *QUANTIZED[2:4],
+    *QUANTIZED[7:9],
+    *QUANTIZED[12:17:2],
+]
 
 
 def run_guarded(which: list[int], claimed: dict[str, int] | None = None) -> None:
@@ -333,6 +458,9 @@ def test_generate_refuses_what_it_cannot_do() -> None:
 def test_buffers_fit_the_stack_of_a_worker(case: Case, on: Any) -> None:
     text = generate(case, on)[1].text
     sizes = {"float": 4, "i32": 4, "i64": 8}
-    rooms = [re.findall(r"(\d+) x", line) + re.findall(r"(?<= )(?:float|i32|i64)", line)[:1]
-             for line in text.splitlines() if "alloca" in line]  # fmt: skip
+    rooms = [
+        re.findall(r"(\d+) x", line) + re.findall(r"(?<= )(?:float|i32|i64)", line)[:1]
+        for line in text.splitlines()
+        if "alloca" in line
+    ]
     assert sum(math.prod(map(int, counts)) * sizes[kind] for *counts, kind in rooms) <= 28 * 1024

@@ -29,14 +29,20 @@ EXPRESSIONS: list[tuple[Build, Compute]] = [
     (_op("arith.muli"), lambda a, b: a * b),
     (_op("arith.maxsi"), np.maximum),
     (_op("arith.minsi"), np.minimum),
-    (lambda g, a, b: g.add("arith.trunci", "i8", (g.add("arith.addi", "i16", (a, b)),)),
-     lambda a, b: (a + b).astype(np.int8)),
-    (lambda g, a, b: g.add("arith.extui", "i32", (g.add("arith.subi", "i16", (a, b)),)),
-     lambda a, b: (a - b).astype(np.uint16)),
+    (
+        lambda g, a, b: g.add("arith.trunci", "i8", (g.add("arith.addi", "i16", (a, b)),)),
+        lambda a, b: (a + b).astype(np.int8),
+    ),
+    (
+        lambda g, a, b: g.add("arith.extui", "i32", (g.add("arith.subi", "i16", (a, b)),)),
+        lambda a, b: (a - b).astype(np.uint16),
+    ),
     (lambda g, a, b: g.add("arith.xori", "i16", (a, b)), lambda a, b: a ^ b),
-    (lambda g, a, b: g.add("arith.muli", "i16", (a, g.add("constant", "i16", (), 200))),
-     lambda a, b: (a * 200).astype(np.int16)),
-]  # fmt: skip
+    (
+        lambda g, a, b: g.add("arith.muli", "i16", (a, g.add("constant", "i16", (), 200))),
+        lambda a, b: (a * 200).astype(np.int16),
+    ),
+]
 
 
 @pytest.mark.parametrize(("left", "right"), list(itertools.product(("arith.extsi", "arith.extui"), repeat=2)))

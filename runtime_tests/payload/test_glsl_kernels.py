@@ -41,10 +41,16 @@ def product_nest(
         x = graph.add("arith.negf", "f32", (x,))
     root = graph.add("arith.mulf", "f32", (x, graph.add("read", "f32", (), 1)))
     return Nest(
-        sizes=sizes, kinds=tuple("parallel" if k == "p" else "reduction" for k in kinds), reads=(a, b),
-        expr=graph.graph((root,)), combiner="arith.addf", init=0.0, target=tuple(loop(t) for t in target), temporary=0,
+        sizes=sizes,
+        kinds=tuple("parallel" if k == "p" else "reduction" for k in kinds),
+        reads=(a, b),
+        expr=graph.graph((root,)),
+        combiner="arith.addf",
+        init=0.0,
+        target=tuple(loop(t) for t in target),
+        temporary=0,
         type=type_of(tuple(sizes[t] for t in target)),
-    )  # fmt: skip
+    )
 
 
 def bias_relu(sizes: tuple[Index, ...], result: View, bias: Read, access: tuple[Linear, ...]) -> Nest:
@@ -68,9 +74,13 @@ def test_matmul_with_fused_work(m: int, n: int, k: int) -> None:
     a, b, bias = floats(m, k), floats(n, k), floats(n)  # b is transposed
     operands = (operand(0, (m, k)), operand(1, (n, k)), operand(2, (n,)), operand(3, (m, n), written=True))
     core = product_nest(
-        (m, n, k), "ppr", read(view(0, (m, k)), loop(0), loop(2)), read(view(1, (n, k)), loop(1), loop(2)), (0, 1),
+        (m, n, k),
+        "ppr",
+        read(view(0, (m, k)), loop(0), loop(2)),
+        read(view(1, (n, k)), loop(1), loop(2)),
+        (0, 1),
         negate=True,
-    )  # fmt: skip
+    )
     store = bias_relu((m, n), view(3, (m, n)), read(view(2, (n,)), loop(1)), (loop(0), loop(1)))
     program = Program(operands=operands, cores=(core,), stores=(store,))
     assert "shared-memory tiles" in write_shader("contraction", program, bindings=4).summary
@@ -86,11 +96,12 @@ def test_batched_matmul_into_a_transposed_window() -> None:
     whole = operand(2, (m, batch, n + 2), written=True)
     window = View(operand=2, type=type_of((batch, m, n)), offset=2, strides=(n + 2, batch * (n + 2), 1))
     core = product_nest(
-        (batch, m, n, k), "pppr",
+        (batch, m, n, k),
+        "pppr",
         read(view(0, (batch, m, k)), loop(0), loop(1), loop(3)),
         read(view(1, (batch, k, n)), loop(0), loop(3), loop(2)),
         (0, 1, 2),
-    )  # fmt: skip
+    )
     store = plain_store((batch, m, n), window, (loop(0), loop(1), loop(2)))
     operands = (operand(0, (batch, m, k)), operand(1, (batch, k, n)), whole)
     program = Program(operands=operands, cores=(core,), stores=(store,))
@@ -105,8 +116,10 @@ def test_dynamic_sizes_and_offsets_come_from_push_constants() -> None:
     first = View(operand=0, type=type_of((M, K)), offset=0, strides=(K, 1))
     result = View(operand=2, type=type_of((M, n)), offset=0, strides=(n, 1))
     operands = (
-        operand(0, (M, K), byte_offset=push(3)), operand(1, (K, n)), operand(2, (M, n), written=True),
-    )  # fmt: skip
+        operand(0, (M, K), byte_offset=push(3)),
+        operand(1, (K, n)),
+        operand(2, (M, n), written=True),
+    )
     second = View(operand=1, type=type_of((K, n)), offset=0, strides=(n, 1))
     core = product_nest((M, n, K), "ppr", read(first, loop(0), loop(2)), read(second, loop(2), loop(1)), (0, 1))
     store = plain_store((M, n), result, (loop(0), loop(1)))
@@ -128,16 +141,20 @@ def test_convolution_with_stride(kind: str) -> None:
     image, weights, bias = floats(channels, size, size), floats(out, channels, taps, taps), floats(out)
     shape = (out, side, side)
     operands = (
-        operand(0, (channels, size, size)), operand(1, (out, channels, taps, taps)), operand(2, (out,)),
+        operand(0, (channels, size, size)),
+        operand(1, (out, channels, taps, taps)),
+        operand(2, (out,)),
         operand(3, shape, written=True),
-    )  # fmt: skip
+    )
     across = Linear(terms=((1, stride), (4, 1)))
     along = Linear(terms=((2, stride), (5, 1)))
     core = product_nest(
-        (out, side, side, channels, taps, taps), "ppprrr",
+        (out, side, side, channels, taps, taps),
+        "ppprrr",
         read(view(0, (channels, size, size)), loop(3), across, along),
-        read(view(1, (out, channels, taps, taps)), loop(0), loop(3), loop(4), loop(5)), (0, 1, 2),
-    )  # fmt: skip
+        read(view(1, (out, channels, taps, taps)), loop(0), loop(3), loop(4), loop(5)),
+        (0, 1, 2),
+    )
     store = bias_relu(shape, view(3, shape), read(view(2, (out,)), loop(0)), (loop(0), loop(1), loop(2)))
     program = Program(operands=operands, cores=(core,), stores=(store,))
     found = run_program(kind, program, [image, weights, bias], [(shape, "f32")])[0]
@@ -152,9 +169,12 @@ def test_depthwise_convolution_has_several_results_per_invocation() -> None:
     operands = (operand(0, (channels, length)), operand(1, (channels, taps)), operand(2, shape, written=True))
     window = Linear(terms=((1, 1), (2, 1)))
     core = product_nest(
-        (*shape, taps), "ppr", read(view(0, (channels, length)), loop(0), window),
-        read(view(1, (channels, taps)), loop(0), loop(2)), (0, 1),
-    )  # fmt: skip
+        (*shape, taps),
+        "ppr",
+        read(view(0, (channels, length)), loop(0), window),
+        read(view(1, (channels, taps)), loop(0), loop(2)),
+        (0, 1),
+    )
     program = Program(
         operands=operands, cores=(core,), stores=(plain_store(shape, view(2, shape), (loop(0), loop(1))),)
     )
@@ -168,9 +188,12 @@ def softmax_program(shape: tuple[int, ...], dimension: int) -> Program:
     rank = len(shape)
     whole = tuple(loop(d) for d in range(rank))
     core = Named(
-        op="linalg.softmax", reads=(read(view(0, shape), *whole),), attributes=(("dimension", f"{dimension} : i64"),),
-        temporaries=(0,), types=(type_of(shape),),
-    )  # fmt: skip
+        op="linalg.softmax",
+        reads=(read(view(0, shape), *whole),),
+        attributes=(("dimension", f"{dimension} : i64"),),
+        temporaries=(0,),
+        types=(type_of(shape),),
+    )
     graph = GraphBuilder()
     root = graph.add("arith.mulf", "f32", (graph.add("read", "f32", (), 0), graph.add("constant", "f32", (), 2.0)))
     store = pointwise(
@@ -190,9 +213,16 @@ def test_softmax(shape: tuple[int, ...], dimension: int) -> None:
 
 def row_sum(reads: tuple[Read, ...], graph: GraphBuilder, root: int, rows: int, columns: int, number: int) -> Nest:
     return Nest(
-        sizes=(rows, columns), kinds=("parallel", "reduction"), reads=reads, expr=graph.graph((root,)),
-        combiner="arith.addf", init=0.0, target=(loop(0),), temporary=number, type=type_of((rows,)),
-    )  # fmt: skip
+        sizes=(rows, columns),
+        kinds=("parallel", "reduction"),
+        reads=reads,
+        expr=graph.graph((root,)),
+        combiner="arith.addf",
+        init=0.0,
+        target=(loop(0),),
+        temporary=number,
+        type=type_of((rows,)),
+    )
 
 
 def layer_norm(rows: int, columns: int) -> Program:
@@ -218,9 +248,12 @@ def layer_norm(rows: int, columns: int) -> Program:
     )
     root = third.add("arith.mulf", "f32", (d, third.add("math.rsqrt", "f32", (v,))))
     store = pointwise(
-        (rows, columns), (x, read(0, loop(0), type_=of_row), read(1, loop(0), type_=of_row)), third, (root,),
+        (rows, columns),
+        (x, read(0, loop(0), type_=of_row), read(1, loop(0), type_=of_row)),
+        third,
+        (root,),
         (Write(view=view(1, (rows, columns)), access=(loop(0), loop(1))),),
-    )  # fmt: skip
+    )
     operands = (operand(0, (rows, columns)), operand(1, (rows, columns), written=True))
     return Program(operands=operands, cores=(mean, variance), stores=(store,))
 
@@ -251,10 +284,16 @@ def test_reductions_of_whole_tensors(combiner: str, init: float, function: objec
     x = floats(9, 50)
     graph = GraphBuilder()
     core = Nest(
-        sizes=(9, 50), kinds=("reduction", "reduction"), reads=(read(view(0, (9, 50)), loop(0), loop(1)),),
-        expr=graph.graph((graph.add("read", "f32", (), 0),)), combiner=combiner, init=init, target=(), temporary=0,
+        sizes=(9, 50),
+        kinds=("reduction", "reduction"),
+        reads=(read(view(0, (9, 50)), loop(0), loop(1)),),
+        expr=graph.graph((graph.add("read", "f32", (), 0),)),
+        combiner=combiner,
+        init=init,
+        target=(),
+        temporary=0,
         type=type_of(()),
-    )  # fmt: skip
+    )
     graph = GraphBuilder()
     root = graph.add("read", "f32", (), 0)
     store = pointwise((), (read(0, type_=type_of(())),), graph, (root,), (Write(view=view(1, ()), access=()),))
@@ -276,12 +315,18 @@ def lookup(rows: int, width: int, count: int) -> Program:
     scale = Operand(kind="constant", type=type_of((width,)), access="readonly", data=data)
     table = Read(source=view(1, (rows, width)), access=(), type=type_of((rows, width)))
     nest = pointwise(
-        (count, width), (read(view(0, (count,), "i64"), loop(0)), table, read(view(2, (width,)), loop(1))), graph,
-        (root,), (Write(view=view(3, (count, width)), access=(loop(0), loop(1))),),
-    )  # fmt: skip
+        (count, width),
+        (read(view(0, (count,), "i64"), loop(0)), table, read(view(2, (width,)), loop(1))),
+        graph,
+        (root,),
+        (Write(view=view(3, (count, width)), access=(loop(0), loop(1))),),
+    )
     operands = (
-        operand(0, (count,), "i64"), operand(1, (rows, width)), scale, operand(2, (count, width), written=True),
-    )  # fmt: skip
+        operand(0, (count,), "i64"),
+        operand(1, (rows, width)),
+        scale,
+        operand(2, (count, width), written=True),
+    )
     return Program(operands=operands, cores=(), stores=(nest,))
 
 

@@ -20,15 +20,36 @@ NATIVE = Features(int64=True, float64=True, storage8=True, storage16=True)
 
 # how far from the correctly rounded value, in units in the last place
 MATH: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float]] = {
-    "exp": (np.exp, 2), "exp2": (np.exp2, 2), "expm1": (np.expm1, 3), "log": (np.log, 1), "log2": (np.log2, 1),
-    "log10": (np.log10, 2), "log1p": (np.log1p, 3), "tanh": (np.tanh, 3), "sinh": (np.sinh, 4), "cosh": (np.cosh, 4),
-    "asinh": (np.arcsinh, 3), "acosh": (np.arccosh, 4), "atanh": (np.arctanh, 4),
-    "sin": (np.sin, 2), "cos": (np.cos, 2),
-    "tan": (np.tan, 4), "atan": (np.arctan, 3), "asin": (np.arcsin, 3), "acos": (np.arccos, 3), "cbrt": (np.cbrt, 2),
-    "erf": (np.vectorize(math.erf), 2), "sqrt": (np.sqrt, 2), "rsqrt": (lambda x: 1 / np.sqrt(x), 3),
-    "floor": (np.floor, 0), "ceil": (np.ceil, 0), "trunc": (np.trunc, 0), "roundeven": (np.rint, 0),
-    "round": (lambda x: np.copysign(np.floor(np.abs(x) + 0.5), x), 0), "absf": (np.abs, 0),
-}  # fmt: skip
+    "exp": (np.exp, 2),
+    "exp2": (np.exp2, 2),
+    "expm1": (np.expm1, 3),
+    "log": (np.log, 1),
+    "log2": (np.log2, 1),
+    "log10": (np.log10, 2),
+    "log1p": (np.log1p, 3),
+    "tanh": (np.tanh, 3),
+    "sinh": (np.sinh, 4),
+    "cosh": (np.cosh, 4),
+    "asinh": (np.arcsinh, 3),
+    "acosh": (np.arccosh, 4),
+    "atanh": (np.arctanh, 4),
+    "sin": (np.sin, 2),
+    "cos": (np.cos, 2),
+    "tan": (np.tan, 4),
+    "atan": (np.arctan, 3),
+    "asin": (np.arcsin, 3),
+    "acos": (np.arccos, 3),
+    "cbrt": (np.cbrt, 2),
+    "erf": (np.vectorize(math.erf), 2),
+    "sqrt": (np.sqrt, 2),
+    "rsqrt": (lambda x: 1 / np.sqrt(x), 3),
+    "floor": (np.floor, 0),
+    "ceil": (np.ceil, 0),
+    "trunc": (np.trunc, 0),
+    "roundeven": (np.rint, 0),
+    "round": (lambda x: np.copysign(np.floor(np.abs(x) + 0.5), x), 0),
+    "absf": (np.abs, 0),
+}
 
 
 def awkward_floats() -> np.ndarray:
@@ -66,14 +87,21 @@ def test_pow_atan2_rem() -> None:
 
 
 PREDICATES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "oeq": np.equal, "ogt": np.greater, "oge": np.greater_equal, "olt": np.less, "ole": np.less_equal,
+    "oeq": np.equal,
+    "ogt": np.greater,
+    "oge": np.greater_equal,
+    "olt": np.less,
+    "ole": np.less_equal,
     "one": lambda a, b: np.not_equal(a, b) & ~np.isnan(a) & ~np.isnan(b),
     "ord": lambda a, b: ~(np.isnan(a) | np.isnan(b)),
-    "ueq": lambda a, b: np.equal(a, b) | np.isnan(a) | np.isnan(b), "ugt": lambda a, b: ~np.less_equal(a, b),
+    "ueq": lambda a, b: np.equal(a, b) | np.isnan(a) | np.isnan(b),
+    "ugt": lambda a, b: ~np.less_equal(a, b),
     "uge": lambda a, b: ~np.less(a, b),
-    "ult": lambda a, b: ~np.greater_equal(a, b), "ule": lambda a, b: ~np.greater(a, b),
-    "une": np.not_equal, "uno": lambda a, b: np.isnan(a) | np.isnan(b),
-}  # fmt: skip
+    "ult": lambda a, b: ~np.greater_equal(a, b),
+    "ule": lambda a, b: ~np.greater(a, b),
+    "une": np.not_equal,
+    "uno": lambda a, b: np.isnan(a) | np.isnan(b),
+}
 
 
 def pairs(values: Sequence[float], dtype: type) -> tuple[np.ndarray, np.ndarray]:
@@ -110,13 +138,23 @@ def integer_cases(dtype: type) -> dict[str, Callable[[np.ndarray, np.ndarray], n
         return q + ((q * b != a) & ((a < 0) != (b < 0)))
 
     return {
-        "addi": np.add, "subi": np.subtract, "muli": np.multiply, "andi": np.bitwise_and, "ori": np.bitwise_or,
-        "xori": np.bitwise_xor, "maxsi": np.maximum, "minsi": np.minimum, "divsi": truncated,
-        "remsi": lambda a, b: a - truncated(a, b) * b, "floordivsi": np.floor_divide,
-        "ceildivsi": lambda a, b: -((-a) // b), "divui": as_unsigned(np.floor_divide),
+        "addi": np.add,
+        "subi": np.subtract,
+        "muli": np.multiply,
+        "andi": np.bitwise_and,
+        "ori": np.bitwise_or,
+        "xori": np.bitwise_xor,
+        "maxsi": np.maximum,
+        "minsi": np.minimum,
+        "divsi": truncated,
+        "remsi": lambda a, b: a - truncated(a, b) * b,
+        "floordivsi": np.floor_divide,
+        "ceildivsi": lambda a, b: -((-a) // b),
+        "divui": as_unsigned(np.floor_divide),
         "remui": as_unsigned(np.remainder),
-        "maxui": as_unsigned(np.maximum), "minui": as_unsigned(np.minimum),
-    }  # fmt: skip
+        "maxui": as_unsigned(np.maximum),
+        "minui": as_unsigned(np.minimum),
+    }
 
 
 @pytest.mark.parametrize(
@@ -146,9 +184,17 @@ def test_comparisons_and_shifts_of_i64(features: Features | None) -> None:
     a, b = pairs([0, 1, -1, 2**31, -(2**31), 2**32, 2**40 + 3, -(2**62), 2**63 - 1, -(2**63)], np.int64)
     u, v = a.astype(np.uint64), b.astype(np.uint64)
     cases = {
-        "eq": a == b, "ne": a != b, "slt": a < b, "sle": a <= b, "sgt": a > b, "sge": a >= b,
-        "ult": u < v, "ule": u <= v, "ugt": u > v, "uge": u >= v,
-    }  # fmt: skip
+        "eq": a == b,
+        "ne": a != b,
+        "slt": a < b,
+        "sle": a <= b,
+        "sgt": a > b,
+        "sge": a >= b,
+        "ult": u < v,
+        "ule": u <= v,
+        "ugt": u > v,
+        "uge": u >= v,
+    }
     found = evaluate_on_device(
         [a, b], ["i64", "i64"], [("arith.cmpi", "i1", (0, 1), p) for p in cases], "i1", features=features
     )
@@ -220,11 +266,16 @@ def test_what_cannot_be_written_is_named() -> None:
 @pytest.mark.parametrize(
     ("value", "type_", "text"),
     [
-        (1.0, "f32", "1.0"), (-0.5, "f32", "(-0.5)"), (float("inf"), "f32", "uintBitsToFloat(0x7f800000u)"),
-        (1e-40, "f32", "uintBitsToFloat(0x000116c2u)"), (0.1, "f32", "0.100000001"),
+        (1.0, "f32", "1.0"),
+        (-0.5, "f32", "(-0.5)"),
+        (float("inf"), "f32", "uintBitsToFloat(0x7f800000u)"),
+        (1e-40, "f32", "uintBitsToFloat(0x000116c2u)"),
+        (0.1, "f32", "0.100000001"),
         (-(1 << 31), "i32", "int(0x80000000u)"),
-        (255, "i8", "(-1)"), (1, "i1", "true"), (-1, "i64", "i64_words(0xffffffffu, 0xffffffffu)"),
+        (255, "i8", "(-1)"),
+        (1, "i1", "true"),
+        (-1, "i64", "i64_words(0xffffffffu, 0xffffffffu)"),
     ],
-)  # fmt: skip
+)
 def test_constants(value: float, type_: str, text: str) -> None:
     assert lower_constant(value, type_) == text

@@ -20,7 +20,7 @@ from runtime_tests.payload.llvm_programs import (  # noqa: E402
     read,
     request,
     view,
-)  # fmt: skip
+)
 from substitute.codegen.llvm.function import I64, Hardware, KernelFunction  # noqa: E402
 from substitute.errors import PayloadError  # noqa: E402
 from substitute.model.dispatch import Program  # noqa: E402
@@ -117,15 +117,21 @@ def test_ranges_of_one_binding_may_meet() -> None:
     assert attributes(unknown).count("noalias") == 2
 
 
-@pytest.mark.parametrize(("triple", "features", "wanted"), [
-    ("x86_64-unknown", "", Hardware()),
-    ("x86_64-unknown", "+avx2,+fma,+f16c,+sse4.1", Hardware(fma=True, rounding=True, half=True, vector_bytes=32)),
-    ("x86_64-unknown", "+avx2,+sse4.1,-avx2", Hardware(rounding=True)),
-    ("x86_64-unknown", "+avx512f,+avx2,+fma,+f16c,+sse4.1",
-     Hardware(fma=True, rounding=True, half=True, vector_bytes=64)),
-    ("aarch64-unknown", "+neon", Hardware(fma=True, rounding=True, half=True)),
-    ("riscv64-unknown", "+d,+zvl256b", Hardware(fma=True, rounding=True, vector_bytes=32)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("triple", "features", "wanted"),
+    [
+        ("x86_64-unknown", "", Hardware()),
+        ("x86_64-unknown", "+avx2,+fma,+f16c,+sse4.1", Hardware(fma=True, rounding=True, half=True, vector_bytes=32)),
+        ("x86_64-unknown", "+avx2,+sse4.1,-avx2", Hardware(rounding=True)),
+        (
+            "x86_64-unknown",
+            "+avx512f,+avx2,+fma,+f16c,+sse4.1",
+            Hardware(fma=True, rounding=True, half=True, vector_bytes=64),
+        ),
+        ("aarch64-unknown", "+neon", Hardware(fma=True, rounding=True, half=True)),
+        ("riscv64-unknown", "+d,+zvl256b", Hardware(fma=True, rounding=True, vector_bytes=32)),
+    ],
+)
 def test_hardware_of_a_target(triple: str, features: str, wanted: Hardware) -> None:
     target = replace(HOST, config=(("target_triple", triple), ("cpu_features", features)))
     assert Hardware.of(target) == wanted

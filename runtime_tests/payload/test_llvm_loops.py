@@ -25,7 +25,7 @@ from runtime_tests.payload.llvm_programs import (
     reduction,
     request,
     view,
-)  # fmt: skip
+)
 from substitute.errors import PayloadError
 from substitute.model.dispatch import Named, Nest, Program, Read, TensorType
 from substitute.model.index import Index, apply, push
@@ -111,10 +111,14 @@ def test_two_halves_of_one_result() -> None:
     """Concatenation: two stores to windows side by side."""
     a, b = numbers(6, 5), numbers(6, 8)
     left, right = view(2, (6, 5), strides=(13, 1)), view(2, (6, 8), strides=(13, 1), offset=5)
-    prog = program(3, [], [
-        elementwise((6, 5), [read(view(0, (6, 5)), "0", "1")], COPY, (left, "0", "1")),
-        elementwise((6, 8), [read(view(1, (6, 8)), "0", "1")], COPY, (right, "0", "1")),
-    ])  # fmt: skip
+    prog = program(
+        3,
+        [],
+        [
+            elementwise((6, 5), [read(view(0, (6, 5)), "0", "1")], COPY, (left, "0", "1")),
+            elementwise((6, 8), [read(view(1, (6, 8)), "0", "1")], COPY, (right, "0", "1")),
+        ],
+    )
     np.testing.assert_array_equal(execute(prog, [a, b, zeros(6, 13)])[2], np.concatenate([a, b], axis=1))
     again = replace(prog.stores[1], writes=(replace(prog.stores[1].writes[0], view=replace(right, offset=4)),))
     assert can_generate(replace(prog, stores=(prog.stores[0], again))) == "two results are stored to the same place"
@@ -122,9 +126,9 @@ def test_two_halves_of_one_result() -> None:
 
 def test_in_place() -> None:
     n = 100
-    prog = program(2, [], [
-        elementwise((n,), [read(view(0, (n,)), "0"), read(view(1, (n,)), "0")], ADD, (view(0, (n,)), "0"))
-    ])  # fmt: skip
+    prog = program(
+        2, [], [elementwise((n,), [read(view(0, (n,)), "0"), read(view(1, (n,)), "0")], ADD, (view(0, (n,)), "0"))]
+    )
     a, b = numbers(n), numbers(n)
     np.testing.assert_array_equal(execute(prog, [a, b])[0], a + b)
 
@@ -143,14 +147,23 @@ def test_gather(rows: int) -> None:
     """Embedding: rows of a table by number, and a mask of i1 with the loop's own index in the computation."""
     table, ids = numbers(50, 19), np.random.default_rng(1).integers(0, 50, rows)
     look = expression(
-        ("read", "i64", (), 0), ("arith.index_cast", "index", (0,)), ("index", "index", (), 1),
-        ("gather", "f32", (1, 2), 1), ("arith.index_cast", "i32", (2,)), ("arith.sitofp", "f32", (4,)),
-        ("arith.addf", "f32", (3, 5)), ("arith.cmpf", "i1", (3, 5), "olt"), results=(6, 7),
-    )  # fmt: skip
+        ("read", "i64", (), 0),
+        ("arith.index_cast", "index", (0,)),
+        ("index", "index", (), 1),
+        ("gather", "f32", (1, 2), 1),
+        ("arith.index_cast", "i32", (2,)),
+        ("arith.sitofp", "f32", (4,)),
+        ("arith.addf", "f32", (3, 5)),
+        ("arith.cmpf", "i1", (3, 5), "olt"),
+        results=(6, 7),
+    )
     nest = elementwise(
-        (rows, 19), [read(view(0, (rows,), "i64"), "0"), Read(source=view(1, (50, 19)), access=(), type=of((50, 19)))],
-        look, (view(2, (rows, 19)), "0", "1"), (view(3, (rows, 19), "i1"), "0", "1"),
-    )  # fmt: skip
+        (rows, 19),
+        [read(view(0, (rows,), "i64"), "0"), Read(source=view(1, (50, 19)), access=(), type=of((50, 19)))],
+        look,
+        (view(2, (rows, 19)), "0", "1"),
+        (view(3, (rows, 19), "i1"), "0", "1"),
+    )
     out = execute(program(4, [], [nest]), [ids, table, zeros(rows, 19), zeros(rows, 19, element="i1")])
     np.testing.assert_array_equal(out[2], table[ids] + np.arange(19, dtype=np.float32))
     np.testing.assert_array_equal(out[3], (table[ids] < np.arange(19)).astype(np.int8))
@@ -172,16 +185,34 @@ def test_dynamic_sizes(rows: int, columns: int) -> None:
         assert not out[2].any()
 
 
-def sum_of(shape: tuple[int, ...], kinds: str, combiner: str = "arith.addf", init: float | int = 0.0,
-           element: str = "f32", expr: ScalarGraph = COPY) -> Program:  # fmt: skip
+def sum_of(
+    shape: tuple[int, ...],
+    kinds: str,
+    combiner: str = "arith.addf",
+    init: float | int = 0.0,
+    element: str = "f32",
+    expr: ScalarGraph = COPY,
+) -> Program:
     """A reduction of a whole row-major tensor, stored as it is."""
     kept = [k for k, kind in enumerate(kinds) if kind == "p"]
     type_ = of([shape[k] for k in kept], element)
-    core = reduction(shape, kinds, [read(view(0, shape, element), *map(str, range(len(shape))))], expr, combiner, init,
-                     [str(k) for k in kept], 0, type_)  # fmt: skip
-    store = elementwise(type_.shape, [read(0, *map(str, range(len(kept))), type=type_)],
-                        expression(("read", element, (), 0)),
-                        (view(1, type_.shape, element), *map(str, range(len(kept)))))  # fmt: skip
+    core = reduction(
+        shape,
+        kinds,
+        [read(view(0, shape, element), *map(str, range(len(shape))))],
+        expr,
+        combiner,
+        init,
+        [str(k) for k in kept],
+        0,
+        type_,
+    )
+    store = elementwise(
+        type_.shape,
+        [read(0, *map(str, range(len(kept))), type=type_)],
+        expression(("read", element, (), 0)),
+        (view(1, type_.shape, element), *map(str, range(len(kept)))),
+    )
     return program(2, [core], [store])
 
 
@@ -206,15 +237,23 @@ def test_loops_anywhere(kinds: str) -> None:
 
 
 COMBINERS: tuple[tuple[str, str, float | int, Any], ...] = (
-    ("arith.mulf", "f32", 1.0, np.multiply), ("arith.maximumf", "f32", -math.inf, np.maximum),
-    ("arith.minimumf", "f32", math.inf, np.minimum), ("arith.maxnumf", "f32", -math.inf, np.fmax),
-    ("arith.minnumf", "f32", math.inf, np.fmin), ("arith.addi", "i32", 3, np.add),
+    ("arith.mulf", "f32", 1.0, np.multiply),
+    ("arith.maximumf", "f32", -math.inf, np.maximum),
+    ("arith.minimumf", "f32", math.inf, np.minimum),
+    ("arith.maxnumf", "f32", -math.inf, np.fmax),
+    ("arith.minnumf", "f32", math.inf, np.fmin),
+    ("arith.addi", "i32", 3, np.add),
     ("arith.muli", "i64", 1, np.multiply),
-    ("arith.andi", "i8", -1, np.bitwise_and), ("arith.ori", "i1", 0, np.bitwise_or),
-    ("arith.xori", "i16", 0, np.bitwise_xor), ("arith.maxsi", "i32", -(2**31), np.maximum),
-    ("arith.minsi", "i8", 127, np.minimum), ("arith.addf", "f64", 0.0, np.add), ("arith.addf", "f16", 0.0, np.add),
-    ("arith.maxui", "i16", 0, None), ("arith.minui", "i16", -1, None),
-)  # fmt: skip
+    ("arith.andi", "i8", -1, np.bitwise_and),
+    ("arith.ori", "i1", 0, np.bitwise_or),
+    ("arith.xori", "i16", 0, np.bitwise_xor),
+    ("arith.maxsi", "i32", -(2**31), np.maximum),
+    ("arith.minsi", "i8", 127, np.minimum),
+    ("arith.addf", "f64", 0.0, np.add),
+    ("arith.addf", "f16", 0.0, np.add),
+    ("arith.maxui", "i16", 0, None),
+    ("arith.minui", "i16", -1, None),
+)
 
 
 @pytest.mark.parametrize(("combiner", "element", "init", "reference"), COMBINERS)
@@ -270,15 +309,35 @@ def test_pooling(channels_last: bool, stride: int) -> None:
     row, column = f"{stride}*2+4", f"{stride}*3+5"
     access = ("0", row, column, "1") if channels_last else ("0", "1", row, column)
     type_ = of((n, c, oh, ow))
-    core = reduction((n, c, oh, ow, k, k), "pppprr", [read(view(0, a.shape), *access)], COPY, "arith.maximumf",
-                     -math.inf, ["0", "1", "2", "3"], 0, type_)  # fmt: skip
+    core = reduction(
+        (n, c, oh, ow, k, k),
+        "pppprr",
+        [read(view(0, a.shape), *access)],
+        COPY,
+        "arith.maximumf",
+        -math.inf,
+        ["0", "1", "2", "3"],
+        0,
+        type_,
+    )
     half = expression(("read", "f32", (), 0), ("constant", "f32", (), 0.5), ("arith.mulf", "f32", (0, 1)))
-    target = (view(1, (n, oh, ow, c)), "0", "2", "3", "1") if channels_last else (
-        view(1, (n, c, oh, ow)), "0", "1", "2", "3")  # fmt: skip
+    target = (
+        (view(1, (n, oh, ow, c)), "0", "2", "3", "1")
+        if channels_last
+        else (view(1, (n, c, oh, ow)), "0", "1", "2", "3")
+    )
     prog = program(2, [core], [elementwise((n, c, oh, ow), [read(0, "0", "1", "2", "3", type=type_)], half, target)])
     planes = a.transpose(0, 3, 1, 2) if channels_last else a
-    wanted = np.stack([planes[:, :, i : i + stride * oh : stride, j : j + stride * ow : stride]
-                       for i in range(k) for j in range(k)]).max(axis=0) * 0.5  # fmt: skip
+    wanted = (
+        np.stack(
+            [
+                planes[:, :, i : i + stride * oh : stride, j : j + stride * ow : stride]
+                for i in range(k)
+                for j in range(k)
+            ]
+        ).max(axis=0)
+        * 0.5
+    )
     wanted = wanted.transpose(0, 2, 3, 1) if channels_last else wanted
     found = execute(prog, [a, np.zeros(wanted.shape, np.float32)])[1]
     np.testing.assert_array_equal(found, wanted.astype(np.float32))
@@ -291,16 +350,39 @@ def layer_norm(m: Index, n: Index, *, in_place: bool = False, transposed: bool =
     row = of((m,))
     size = ("size", "index", (), n)
     mean = reduction(shape, "pr", [x], COPY, "arith.addf", 0.0, ["0"], 0, row)
-    centred = (("read", "f32", (), 0), ("read", "f32", (), 1), size, ("arith.index_cast", "i64", (2,)),
-               ("arith.sitofp", "f32", (3,)), ("arith.divf", "f32", (1, 4)), ("arith.subf", "f32", (0, 5)))  # fmt: skip
-    variance = reduction(shape, "pr", [x, read(0, "0", type=row)], expression(*centred, ("arith.mulf", "f32", (6, 6))),
-                         "arith.addf", 0.0, ["0"], 1, row)  # fmt: skip
+    centred = (
+        ("read", "f32", (), 0),
+        ("read", "f32", (), 1),
+        size,
+        ("arith.index_cast", "i64", (2,)),
+        ("arith.sitofp", "f32", (3,)),
+        ("arith.divf", "f32", (1, 4)),
+        ("arith.subf", "f32", (0, 5)),
+    )
+    variance = reduction(
+        shape,
+        "pr",
+        [x, read(0, "0", type=row)],
+        expression(*centred, ("arith.mulf", "f32", (6, 6))),
+        "arith.addf",
+        0.0,
+        ["0"],
+        1,
+        row,
+    )
     final = expression(
-        *centred, ("read", "f32", (), 2), ("arith.divf", "f32", (7, 4)), ("constant", "f32", (), 1e-5),
-        ("arith.addf", "f32", (8, 9)), ("math.rsqrt", "f32", (10,)), ("arith.mulf", "f32", (6, 11)),
-        ("read", "f32", (), 3), ("arith.mulf", "f32", (12, 13)), ("read", "f32", (), 4),
+        *centred,
+        ("read", "f32", (), 2),
+        ("arith.divf", "f32", (7, 4)),
+        ("constant", "f32", (), 1e-5),
+        ("arith.addf", "f32", (8, 9)),
+        ("math.rsqrt", "f32", (10,)),
+        ("arith.mulf", "f32", (6, 11)),
+        ("read", "f32", (), 3),
+        ("arith.mulf", "f32", (12, 13)),
+        ("read", "f32", (), 4),
         ("arith.addf", "f32", (14, 15)),
-    )  # fmt: skip
+    )
     reads = [x, read(0, "0", type=row), read(1, "0", type=row), read(view(1, (n,)), "1"), read(view(2, (n,)), "1")]
     target = view(0 if in_place else 3, shape, strides=strides)
     store = elementwise(shape, reads, final, (target, "0", "1"))
@@ -345,14 +427,16 @@ def test_a_second_reduction_over_the_first_ones_result() -> None:
     p, q, r = 6, 12, 35
     a = numbers(p, q, r)
     inner, outer = of((p, q)), of((p,))
-    first = reduction((p, q, r), "ppr", [read(view(0, (p, q, r)), "0", "1", "2")], COPY, "arith.addf", 0.0, ["0", "1"],
-                      0, inner)  # fmt: skip
+    first = reduction(
+        (p, q, r), "ppr", [read(view(0, (p, q, r)), "0", "1", "2")], COPY, "arith.addf", 0.0, ["0", "1"], 0, inner
+    )
     second = reduction(
         (p, q), "pr", [read(0, "0", "1", type=inner)], COPY, "arith.maximumf", -math.inf, ["0"], 1, outer
     )
     difference = expression(("read", "f32", (), 0), ("read", "f32", (), 1), ("arith.subf", "f32", (0, 1)))
-    store = elementwise((p, q), [read(0, "0", "1", type=inner), read(1, "0", type=outer)], difference,
-                        (view(1, (q, p)), "1", "0"))  # fmt: skip
+    store = elementwise(
+        (p, q), [read(0, "0", "1", type=inner), read(1, "0", type=outer)], difference, (view(1, (q, p)), "1", "0")
+    )
     s = a.astype(np.float64).sum(axis=2)
     found = execute(program(2, [first, second], [store]), [a, zeros(q, p)])[1]
     np.testing.assert_allclose(found, (s - s.max(axis=1, keepdims=True)).T, atol=1e-4)
@@ -368,8 +452,10 @@ def softmax(shape: tuple[int, ...], dimension: int, element: str = "f32", *, mas
         op="linalg.softmax",
         # as bodies are read: unit dimensions are no loops
         reads=(Read(source=view(0, shape, element), access=tuple(map(linear, coordinates)), type=type_),),
-        attributes=(("dimension", f"{dimension} : i64"),), temporaries=(0,), types=(type_,),
-    )  # fmt: skip
+        attributes=(("dimension", f"{dimension} : i64"),),
+        temporaries=(0,),
+        types=(type_,),
+    )
     nodes: list[tuple[Any, ...]] = [("read", element, (), 0)]
     reads = [read(0, *coordinates, type=type_)]
     if mask:
@@ -439,14 +525,33 @@ def test_dynamic_work_is_split_by_an_expression() -> None:
 
 
 REFUSED: tuple[tuple[str, Program, str], ...] = (
-    ("named", program(1, [Named(op="iree_linalg_ext.sort", reads=(), attributes=(), temporaries=(0,),
-                                types=(of((4,)),))],
-                      [elementwise((4,), [], expression(("constant", "f32", (), 1.0)), (view(0, (4,)), "0"))]),
-     "iree_linalg_ext.sort is no loop nest"),
+    (
+        "named",
+        program(
+            1,
+            [Named(op="iree_linalg_ext.sort", reads=(), attributes=(), temporaries=(0,), types=(of((4,)),))],
+            [elementwise((4,), [], expression(("constant", "f32", (), 1.0)), (view(0, (4,)), "0"))],
+        ),
+        "iree_linalg_ext.sort is no loop nest",
+    ),
     ("combiner", sum_of((4, 4), "pr", "arith.subf"), "reductions with arith.subf are not handled"),
-    ("operation", program(2, [], [elementwise((4,), [read(view(0, (4,)), "0")], expression(
-        ("read", "f32", (), 0), ("math.gamma", "f32", (0,))), (view(1, (4,)), "0"))]), "math.gamma has no LLVM code"),
-)  # fmt: skip
+    (
+        "operation",
+        program(
+            2,
+            [],
+            [
+                elementwise(
+                    (4,),
+                    [read(view(0, (4,)), "0")],
+                    expression(("read", "f32", (), 0), ("math.gamma", "f32", (0,))),
+                    (view(1, (4,)), "0"),
+                )
+            ],
+        ),
+        "math.gamma has no LLVM code",
+    ),
+)
 
 
 @pytest.mark.parametrize(("name", "prog", "reason"), REFUSED, ids=[r[0] for r in REFUSED])

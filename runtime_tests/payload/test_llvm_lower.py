@@ -47,10 +47,17 @@ def minimum(a: Any, b: Any) -> Any:
 
 
 FLOATS: tuple[tuple[str, Callable[[Any, Any], Any]], ...] = (
-    ("arith.addf", np.add), ("arith.subf", np.subtract), ("arith.mulf", np.multiply), ("arith.divf", np.divide),
-    ("arith.maximumf", maximum), ("arith.minimumf", minimum), ("arith.maxnumf", np.fmax), ("arith.minnumf", np.fmin),
-    ("math.copysign", np.copysign), ("arith.remf", np.fmod),
-)  # fmt: skip
+    ("arith.addf", np.add),
+    ("arith.subf", np.subtract),
+    ("arith.mulf", np.multiply),
+    ("arith.divf", np.divide),
+    ("arith.maximumf", maximum),
+    ("arith.minimumf", minimum),
+    ("arith.maxnumf", np.fmax),
+    ("arith.minnumf", np.fmin),
+    ("math.copysign", np.copysign),
+    ("arith.remf", np.fmod),
+)
 
 
 @BOTH
@@ -75,8 +82,14 @@ def test_a_different_operation_is_noticed() -> None:
     assert not np.array_equal(found, maximum(a, b), equal_nan=True)
 
 
-PREDICATES = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater,
-              "ge": np.greater_equal}  # fmt: skip
+PREDICATES = {
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
 
 
 @LANES
@@ -96,16 +109,26 @@ def test_float_comparisons(element: str, lanes: int | None) -> None:
 
 
 INTEGERS: tuple[tuple[str, Callable[[Any, Any], Any]], ...] = (
-    ("arith.addi", np.add), ("arith.subi", np.subtract), ("arith.muli", np.multiply), ("arith.andi", np.bitwise_and),
-    ("arith.ori", np.bitwise_or), ("arith.xori", np.bitwise_xor), ("arith.minsi", np.minimum),
-    ("arith.maxsi", np.maximum), ("arith.floordivsi", np.floor_divide),
+    ("arith.addi", np.add),
+    ("arith.subi", np.subtract),
+    ("arith.muli", np.multiply),
+    ("arith.andi", np.bitwise_and),
+    ("arith.ori", np.bitwise_or),
+    ("arith.xori", np.bitwise_xor),
+    ("arith.minsi", np.minimum),
+    ("arith.maxsi", np.maximum),
+    ("arith.floordivsi", np.floor_divide),
     ("arith.ceildivsi", lambda a, b: -np.floor_divide(-a, b)),
-    ("arith.divsi", lambda a, b: np.trunc(a / b.astype(np.longdouble))), ("arith.remsi", np.fmod),
-)  # fmt: skip
+    ("arith.divsi", lambda a, b: np.trunc(a / b.astype(np.longdouble))),
+    ("arith.remsi", np.fmod),
+)
 UNSIGNED: tuple[tuple[str, Callable[[Any, Any], Any]], ...] = (
-    ("arith.divui", np.floor_divide), ("arith.remui", np.remainder), ("arith.minui", np.minimum),
-    ("arith.maxui", np.maximum), ("arith.ceildivui", lambda a, b: a // b + (a % b != 0)),
-)  # fmt: skip
+    ("arith.divui", np.floor_divide),
+    ("arith.remui", np.remainder),
+    ("arith.minui", np.minimum),
+    ("arith.maxui", np.maximum),
+    ("arith.ceildivui", lambda a, b: a // b + (a % b != 0)),
+)
 
 
 @LANES
@@ -132,16 +155,20 @@ def test_shifts_comparisons_and_bits(lanes: int | None) -> None:
     n = np.array([0, 1, 5, 31, 30, 3, 2, 1], np.int32)
     inputs = [("i32", a), ("i32", n)]
     unsigned = a.view(np.uint32)
-    two: dict[str, Any] = {"arith.shli": a << n, "arith.shrsi": a >> n,
-                           "arith.shrui": (unsigned >> n.view(np.uint32)).view(np.int32)}  # fmt: skip
+    two: dict[str, Any] = {
+        "arith.shli": a << n,
+        "arith.shrsi": a >> n,
+        "arith.shrui": (unsigned >> n.view(np.uint32)).view(np.int32),
+    }
     for op, wanted in two.items():
         np.testing.assert_array_equal(run(graph(op, "i32", "i32", "i32"), "i32", inputs, lanes, MODERN), wanted)
     bits = [format(int(v), "032b") for v in unsigned]
     one: dict[str, Any] = {
-        "math.absi": np.abs(a), "math.ctpop": [b.count("1") for b in bits],
+        "math.absi": np.abs(a),
+        "math.ctpop": [b.count("1") for b in bits],
         "math.ctlz": [len(b) - len(b.lstrip("0")) for b in bits],
         "math.cttz": [len(b) - len(b.rstrip("0")) for b in bits],
-    }  # fmt: skip
+    }
     for op, wanted in one.items():
         np.testing.assert_array_equal(run(graph(op, "i32", "i32"), "i32", inputs[:1], lanes, MODERN), wanted)
     for name, compare in PREDICATES.items():
@@ -205,7 +232,7 @@ def test_conversions(lanes: int | None) -> None:
         ("arith.bitcast", "i32", "f32", ints.astype(np.float32), ints.astype(np.float32).view(np.int32)),
         ("arith.extui", "i32", "i1", np.array([0, 1, 1, 0], np.int8), np.array([0, 1, 1, 0], np.int32)),
         ("arith.uitofp", "f32", "i1", np.array([0, 1, 1, 0], np.int8), np.array([0, 1, 1, 0], np.float32)),
-    )  # fmt: skip
+    )
     for op, result, source, x, wanted in cases:
         x = np.ascontiguousarray(x.astype(STORED[source]))
         found = run(graph(op, result, source), result, [(source, x)], lanes, MODERN)

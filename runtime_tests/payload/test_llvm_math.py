@@ -130,9 +130,26 @@ def test_a_wrong_coefficient_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
     assert worst("exp", "f32", 8, MODERN)[0] > LIMIT_ULP
 
 
-ODD_FUNCTIONS = ("math.tanh", "math.sinh", "math.asinh", "math.atanh", "math.sin", "math.tan", "math.asin", "math.atan",
-                 "math.erf", "math.expm1", "math.log1p", "math.cbrt", "math.floor", "math.ceil", "math.trunc",
-                 "math.round", "math.roundeven", "math.sqrt")  # fmt: skip
+ODD_FUNCTIONS = (
+    "math.tanh",
+    "math.sinh",
+    "math.asinh",
+    "math.atanh",
+    "math.sin",
+    "math.tan",
+    "math.asin",
+    "math.atan",
+    "math.erf",
+    "math.expm1",
+    "math.log1p",
+    "math.cbrt",
+    "math.floor",
+    "math.ceil",
+    "math.trunc",
+    "math.round",
+    "math.roundeven",
+    "math.sqrt",
+)
 
 
 @pytest.mark.parametrize("hardware", [MODERN, PLAIN], ids=["fma", "plain"])
@@ -145,8 +162,13 @@ def test_zeros_keep_their_sign(name: str, element: str, hardware: Hardware) -> N
     )
 
 
-ROUNDINGS = {"math.floor": np.floor, "math.ceil": np.ceil, "math.trunc": np.trunc, "math.roundeven": np.rint,
-             "math.round": lambda x: np.copysign(np.floor(np.abs(x)) + (np.abs(x) % 1 >= 0.5), x)}  # fmt: skip
+ROUNDINGS = {
+    "math.floor": np.floor,
+    "math.ceil": np.ceil,
+    "math.trunc": np.trunc,
+    "math.roundeven": np.rint,
+    "math.round": lambda x: np.copysign(np.floor(np.abs(x)) + (np.abs(x) % 1 >= 0.5), x),
+}
 
 
 @pytest.mark.parametrize("hardware", [MODERN, PLAIN], ids=["instruction", "arithmetic"])
@@ -160,8 +182,28 @@ def test_rounding(name: str, element: str, hardware: Hardware) -> None:
     np.testing.assert_array_equal(run(unary(name, element), element, [(element, x)], 4, hardware), wanted)
 
 
-POWERS = (0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -3.0, 2.5, 1e-3, 7.0, 1e5, -1e5, 1.0000001, 0.99999, -0.5, 3e10, -2.0**40,
-          math.inf, -math.inf, math.nan)  # fmt: skip
+POWERS = (
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    2.0,
+    -3.0,
+    2.5,
+    1e-3,
+    7.0,
+    1e5,
+    -1e5,
+    1.0000001,
+    0.99999,
+    -0.5,
+    3e10,
+    -(2.0**40),
+    math.inf,
+    -math.inf,
+    math.nan,
+)
 
 
 @pytest.mark.parametrize("hardware", [MODERN, PLAIN], ids=["fma", "plain"])
@@ -172,8 +214,9 @@ def test_powers(element: str, hardware: Hardware) -> None:
     x, y = (v.ravel() for v in np.meshgrid(np.array(POWERS, type_), np.array(POWERS, type_)))
     x = np.concatenate([x, np.exp(random.uniform(-5, 5, 4000)).astype(type_)])
     y = np.concatenate([y, random.uniform(-60, 60, 4000).astype(type_)])
-    graph = ScalarGraph((Scalar("read", element, (), 0), Scalar("read", element, (), 1),
-                         Scalar("math.powf", element, (0, 1))), (2,))  # fmt: skip
+    graph = ScalarGraph(
+        (Scalar("read", element, (), 0), Scalar("read", element, (), 1), Scalar("math.powf", element, (0, 1))), (2,)
+    )
     with np.errstate(all="ignore"):
         wanted = np.power(x.astype(np.longdouble), y.astype(np.longdouble))
     found = run(graph, element, [(element, x), (element, y)], 4, hardware)
@@ -189,8 +232,9 @@ def test_angles_of_points(element: str) -> None:
     special = np.array([0.0, -0.0, 1.0, -1.0, 3.0, math.inf, -math.inf, math.nan, 1e30, 1e-30], type_)
     y, x = (v.ravel() for v in np.meshgrid(special, special))
     y, x = (np.concatenate([v, random.standard_normal(3000).astype(type_)]) for v in (y, x))
-    graph = ScalarGraph((Scalar("read", element, (), 0), Scalar("read", element, (), 1),
-                         Scalar("math.atan2", element, (0, 1))), (2,))  # fmt: skip
+    graph = ScalarGraph(
+        (Scalar("read", element, (), 0), Scalar("read", element, (), 1), Scalar("math.atan2", element, (0, 1))), (2,)
+    )
     found = run(graph, element, [(element, y), (element, x)], 4, MODERN)
     wanted = np.arctan2(y.astype(np.longdouble), x.astype(np.longdouble))
     assert ulps(found, wanted, type_).max() <= LIMIT_ULP

@@ -20,10 +20,14 @@ from substitute.payload.llvm.resolve import resolve_math  # noqa: E402
 
 pytestmark = pytest.mark.device
 X86 = Target(
-    backend="llvm-cpu", format="embedded-elf-x86_64",
-    config=(("cpu", "haswell"), ("cpu_features", "+avx2,+fma,+f16c,+sse4.1,-avx512f,-made-up-feature"),
-            ("target_triple", "x86_64-unknown-unknown-eabi-elf")),
-)  # fmt: skip
+    backend="llvm-cpu",
+    format="embedded-elf-x86_64",
+    config=(
+        ("cpu", "haswell"),
+        ("cpu_features", "+avx2,+fma,+f16c,+sse4.1,-avx512f,-made-up-feature"),
+        ("target_triple", "x86_64-unknown-unknown-eabi-elf"),
+    ),
+)
 LOOP = """
 declare {type} @{name}({type})
 
@@ -69,10 +73,18 @@ def test_finished_code_is_resolved_and_left_as_it_is() -> None:
     assert "<8 x float>" not in text
 
 
-@pytest.mark.parametrize(("name", "type_", "reference"), [
-    ("expf", "float", np.exp), ("exp", "double", np.exp), ("tanhf", "float", np.tanh), ("sin", "double", np.sin),
-    ("llvm.log.f64", "double", np.log), ("llvm.cos.f32", "float", np.cos), ("rintf", "float", np.rint),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "type_", "reference"),
+    [
+        ("expf", "float", np.exp),
+        ("exp", "double", np.exp),
+        ("tanhf", "float", np.tanh),
+        ("sin", "double", np.sin),
+        ("llvm.log.f64", "double", np.log),
+        ("llvm.cos.f32", "float", np.cos),
+        ("rintf", "float", np.rint),
+    ],
+)
 def test_resolved_functions_compute(name: str, type_: str, reference: Any) -> None:
     data = to_bitcode(loop(name, type_), target=HOST, entry="kernel")
     llvm.initialize_native_target()
@@ -114,16 +126,20 @@ define void @kernel(ptr %p) {
 
 
 def test_what_a_module_defines_itself_stays() -> None:
-    text = "define float @expf(float %x) {\n  ret float %x\n}\ndefine float @kernel(float %x) {\n" \
-           "  %y = call float @expf(float %x)\n  ret float %y\n}\n"  # fmt: skip
+    text = (
+        "define float @expf(float %x) {\n  ret float %x\n}\ndefine float @kernel(float %x) {\n"
+        "  %y = call float @expf(float %x)\n  ret float %y\n}\n"
+    )
     assert resolve_math(parse_ir(text, "test"), Hardware.of(X86)) == ()
 
 
 def test_everything_but_the_entry_is_hidden() -> None:
-    text = "@table = global [4 x float] zeroinitializer\n" \
-           "define void @other(ptr %p) noinline {\n  store float 1.0, ptr %p\n  ret void\n}\n" \
-           "define void @kernel(ptr %p) {\n  call void @other(ptr %p)\n  %x = load float, ptr @table\n" \
-           "  store float %x, ptr @table\n  ret void\n}\n"  # fmt: skip
+    text = (
+        "@table = global [4 x float] zeroinitializer\n"
+        "define void @other(ptr %p) noinline {\n  store float 1.0, ptr %p\n  ret void\n}\n"
+        "define void @kernel(ptr %p) {\n  call void @other(ptr %p)\n  %x = load float, ptr @table\n"
+        "  store float %x, ptr @table\n  ret void\n}\n"
+    )
     module = parse_bitcode(to_bitcode(text, target=X86, entry="kernel"), "test")
     shown = [f.name for f in module.functions if f.linkage == llvm.Linkage.external and not f.is_declaration]
     assert shown == ["kernel"]
@@ -161,11 +177,14 @@ def test_rubbish_is_no_bitcode() -> None:
         to_bitcode(b"rubbish!", target=X86, entry="kernel")
 
 
-@pytest.mark.parametrize(("triple", "cpu", "features"), [
-    ("aarch64-unknown-unknown-eabi-elf", "cortex-a72", "+neon"),
-    ("riscv64-unknown-unknown-eabi-elf", "generic-rv64", "+m,+f,+d"),
-    ("x86_64-unknown-unknown-eabi-elf", "x86-64", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("triple", "cpu", "features"),
+    [
+        ("aarch64-unknown-unknown-eabi-elf", "cortex-a72", "+neon"),
+        ("riscv64-unknown-unknown-eabi-elf", "generic-rv64", "+m,+f,+d"),
+        ("x86_64-unknown-unknown-eabi-elf", "x86-64", ""),
+    ],
+)
 def test_other_processors(triple: str, cpu: str, features: str) -> None:
     """The code for them has no calls left, not even of what fma and rounding become without instructions."""
     config = (("cpu", cpu), ("cpu_features", features), ("target_triple", triple))

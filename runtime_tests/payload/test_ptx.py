@@ -120,13 +120,18 @@ NAMES = [
 ]
 READS = [
     ("mov.u32 %r2, %tid.x;", "", "PTX:25:22: %r2 is read, but nothing wrote it"),
-    ("    ld.param.u64 %rd1, [scale_a];", "    @%p1 ld.param.u64 %rd1, [scale_a];",
-     "%rd1 is read, but not every path wrote it"),
+    (
+        "    ld.param.u64 %rd1, [scale_a];",
+        "    @%p1 ld.param.u64 %rd1, [scale_a];",
+        "%rd1 is read, but not every path wrote it",
+    ),
     ("mov.u32 %r3, outside;", "@%p1 mov.u32 %r3, outside;", "%p1 is read, but not every path wrote it"),
-    ("setp.ge.u32 %p1, %r2, %r1;\n    @%p1 bra done;\n    ld.param.u64 %rd1, [scale_a];",
-     "setp.ge.u32 %p1, %r2, %r1;\n    @%p1 bra skip;\n    ld.param.u64 %rd1, [scale_a];\nskip:",
-     "%rd1 is read, but not every path wrote it"),
-]  # fmt: skip
+    (
+        "setp.ge.u32 %p1, %r2, %r1;\n    @%p1 bra done;\n    ld.param.u64 %rd1, [scale_a];",
+        "setp.ge.u32 %p1, %r2, %r1;\n    @%p1 bra skip;\n    ld.param.u64 %rd1, [scale_a];\nskip:",
+        "%rd1 is read, but not every path wrote it",
+    ),
+]
 
 
 def faulty(old: str, new: str) -> str:
@@ -155,16 +160,20 @@ def test_faults(no_ptxas: None, old: str, new: str, message: str) -> None:
         # the branch above implies the condition
         ("ld.param.u64 %rd1, [scale_a];", "@!%p1 ld.param.u64 %rd1, [scale_a];"),
         # read under the condition under which it was written
-        ("mov.u32 %r3, outside;\n    setp.ge.u32 %p1, %r2, %r1;\n    @%p1 bra done;",
-         "setp.ge.u32 %p1, %r2, %r1;\n    @!%p1 mov.u32 %r3, outside;\n    @!%p1 add.u32 %r3, %r3, 0;\n"
-         "    @%p1 bra done;"),
+        (
+            "mov.u32 %r3, outside;\n    setp.ge.u32 %p1, %r2, %r1;\n    @%p1 bra done;",
+            "setp.ge.u32 %p1, %r2, %r1;\n    @!%p1 mov.u32 %r3, outside;\n    @!%p1 add.u32 %r3, %r3, 0;\n"
+            "    @%p1 bra done;",
+        ),
         # two branches on one predicate
-        ("mov.u32 %r3, outside;\n    setp.ge.u32 %p1, %r2, %r1;\n    @%p1 bra done;",
-         "setp.ge.u32 %p1, %r2, %r1;\n    @%p1 bra one;\n    mov.u32 %r3, outside;\none:\n    @%p1 bra done;"),
+        (
+            "mov.u32 %r3, outside;\n    setp.ge.u32 %p1, %r2, %r1;\n    @%p1 bra done;",
+            "setp.ge.u32 %p1, %r2, %r1;\n    @%p1 bra one;\n    mov.u32 %r3, outside;\none:\n    @%p1 bra done;",
+        ),
         # what LLVM calls undefined
         ("mov.u32 %r3, outside;", "// implicit-def: %r3"),
     ],
-)  # fmt: skip
+)
 def test_conditional_writes_that_suffice(no_ptxas: None, old: str, new: str) -> None:
     assert old in SCALE
     text = SCALE.replace(old, new, 1)
@@ -183,8 +192,13 @@ def test_a_predicate_that_changes_says_nothing(no_ptxas: None) -> None:
 
 def test_what_a_compiler_left_undefined_is_a_note(no_ptxas: None) -> None:
     text = TRITON.replace("mov.u32 %r1, 0x0;", "")
-    wanted = {"entry": "add_kernel", "bindings": 5, "push_constants": 0, "target_arch": "sm_80",
-              "workgroup_size": (128, 1, 1)}  # fmt: skip
+    wanted = {
+        "entry": "add_kernel",
+        "bindings": 5,
+        "push_constants": 0,
+        "target_arch": "sm_80",
+        "workgroup_size": (128, 1, 1),
+    }
     text = text.replace(".param .u32 add_kernel_param_3,\n", "").replace("ld.param.b32", "mov.b32")
     text = text.replace("[add_kernel_param_3]", "9").replace(".extern .shared", ".shared").replace("smem[]", "smem[4]")
     assert verify(text, **wanted).notes == (  # type: ignore[arg-type]
@@ -231,10 +245,13 @@ def test_shared_memory_of_what_is_not_called_does_not_count(no_ptxas: None) -> N
     [
         ("%r3, outside;", "%r3, 0;", 128),
         ("{ ret; }", "{ .shared .b8 inner[1000]; ret; }", 192),
-        ("add.f32 %f2, %f1, %f1;", "{.param .b32 p, q; st.param.f32 [q], %f1; call (p), twice, (q); "
-         "ld.param.f32 %f2, [p];}", 192 + 1000),
+        (
+            "add.f32 %f2, %f1, %f1;",
+            "{.param .b32 p, q; st.param.f32 [q], %f1; call (p), twice, (q); ld.param.f32 %f2, [p];}",
+            192 + 1000,
+        ),
     ],
-)  # fmt: skip
+)
 def test_shared_memory_is_what_ptxas_counts(old: str, new: str, size: int) -> None:
     text = SCALE.replace("{ ret; }", "{ .shared .b8 inner[1000]; ret; }") if size > 1000 else SCALE
     facts = verify(text.replace(old, new), **FITS)  # type: ignore[arg-type]
@@ -262,11 +279,16 @@ def test_registers_of_a_block() -> None:
 @pytest.mark.parametrize(
     ("have", "arch", "runs"),
     [
-        ("sm_80", "sm_80", True), ("sm_80", "sm_90", True), ("sm_90", "sm_80", False), ("sm_90a", "sm_90a", True),
-        ("sm_90a", "sm_90", True), ("sm_90a", "sm_100", False), ("sm_100f", "sm_103", True),
+        ("sm_80", "sm_80", True),
+        ("sm_80", "sm_90", True),
+        ("sm_90", "sm_80", False),
+        ("sm_90a", "sm_90a", True),
+        ("sm_90a", "sm_90", True),
+        ("sm_90a", "sm_100", False),
+        ("sm_100f", "sm_103", True),
         ("sm_100f", "sm_120", False),
     ],
-)  # fmt: skip
+)
 def test_architectures(have: str, arch: str, runs: bool) -> None:
     assert compatible(have, arch) is runs
 

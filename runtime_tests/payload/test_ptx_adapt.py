@@ -128,14 +128,21 @@ again:
 def loads(wide: int, word: int, signed: int) -> bytes:
     """What `LOADS` stores."""
     parts = [
-        wide.to_bytes(8, "little"), wide.to_bytes(8, "little"), (wide >> 32).to_bytes(4, "little") * 2,
-        signed.to_bytes(8, "little", signed=True), (signed & 0xFFFFFFFF).to_bytes(8, "little"),
-        (word >> 16).to_bytes(2, "little"), (wide >> 8 & 0xFF).to_bytes(2, "little"),
+        wide.to_bytes(8, "little"),
+        wide.to_bytes(8, "little"),
+        (wide >> 32).to_bytes(4, "little") * 2,
+        signed.to_bytes(8, "little", signed=True),
+        (signed & 0xFFFFFFFF).to_bytes(8, "little"),
+        (word >> 16).to_bytes(2, "little"),
+        (wide >> 8 & 0xFF).to_bytes(2, "little"),
         int.from_bytes((wide >> 56).to_bytes(1, "little"), "little", signed=True).to_bytes(4, "little", signed=True)
-        if wide >> 56 < 128 else ((wide >> 56) - 256).to_bytes(4, "little", signed=True),
-        word.to_bytes(4, "little"), (77 if word == 5 else word).to_bytes(4, "little"), word.to_bytes(4, "little"),
+        if wide >> 56 < 128
+        else ((wide >> 56) - 256).to_bytes(4, "little", signed=True),
+        word.to_bytes(4, "little"),
+        (77 if word == 5 else word).to_bytes(4, "little"),
+        word.to_bytes(4, "little"),
         (3).to_bytes(4, "little"),
-    ]  # fmt: skip
+    ]
     return b"".join(parts)
 
 
@@ -181,8 +188,9 @@ def test_a_forgotten_offset_shows() -> None:
 
 def test_the_rewritten_entry_is_iree_s() -> None:
     text = bound(SCALE, "scale", SCALE_ARGUMENTS, 2, 3)
-    facts = verify(text, entry="bound_entry", bindings=2, push_constants=3, target_arch="sm_80",
-                   workgroup_size=(32, 1, 1))  # fmt: skip
+    facts = verify(
+        text, entry="bound_entry", bindings=2, push_constants=3, target_arch="sm_80", workgroup_size=(32, 1, 1)
+    )
     assert facts.entry == "bound_entry"
     assert "scale_a" not in text
     untouched = text[text.index("mul.wide.u32 %rd3") :]
@@ -201,8 +209,11 @@ def test_nothing_is_left_of_the_canonical_abi() -> None:
 
 def test_constants_of_the_body_become_variables() -> None:
     data = np.arange(8, dtype=np.float32)
-    arguments = (Data(name="a", data=data.tobytes(), byte_offset=16), Pointer(name="c", binding=0),
-                 Scalar(name="n", value=4))  # fmt: skip
+    arguments = (
+        Data(name="a", data=data.tobytes(), byte_offset=16),
+        Pointer(name="c", binding=0),
+        Scalar(name="n", value=4),
+    )
     text = bound(SCALE, "scale", arguments, 1, 0)
     (found,) = run_entry(text, "bound_entry", [np.zeros(4, np.float32)], (), block=(32, 1, 1))
     np.testing.assert_array_equal(found, 2 * data[4:])
@@ -210,9 +221,11 @@ def test_constants_of_the_body_become_variables() -> None:
 
 def test_triton_s_scratch_pointers() -> None:
     arguments = (
-        Pointer(name="x", binding=0), Pointer(name="y", binding=1), Pointer(name="z", binding=2),
+        Pointer(name="x", binding=0),
+        Pointer(name="y", binding=1),
+        Pointer(name="z", binding=2),
         Scalar(name="n", value=100),
-    )  # fmt: skip
+    )
     text = bound(TRITON, "add_kernel", arguments, 3, 0)
     x, y = (np.random.default_rng(seed).standard_normal(100, np.float32) for seed in (1, 2))
     found = run_entry(text, "bound_entry", [x, y, np.zeros(100, np.float32)], (), block=(128, 1, 1))
@@ -237,17 +250,23 @@ def test_debug_data_about_parameters_that_are_gone() -> None:
     ("old", "new", "message"),
     [
         ("ld.param.u64 %rd1, [scale_a];", "mov.u64 %rd1, scale_a;", "the entry takes a parameter's address"),
-        ("ld.param.u64 %rd1, [scale_a];", "mov.u64 %rd1, scale_a; cvta.param.u64 %rd1, %rd1;",
-         "the entry takes a parameter's address"),
+        (
+            "ld.param.u64 %rd1, [scale_a];",
+            "mov.u64 %rd1, scale_a; cvta.param.u64 %rd1, %rd1;",
+            "the entry takes a parameter's address",
+        ),
         ("ld.param.u64 %rd1, [scale_a];", "ld.const.u64 %rd1, [scale_a];", "uses a parameter other than by ld.param"),
         ("ld.param.u64 %rd1, [scale_a];", "ld.param.u64 %rd1, [scale_a+8];", "reads outside of parameter scale_a"),
         ("ld.param.u64 %rd1, [scale_a];", "ld.param.u32 %r4, [scale_a+2];", "reads outside of parameter scale_a"),
-        ("ld.param.u64 %rd1, [scale_a];", "ld.param.v2.u64 {%rd1, %rd2}, [scale_a];",
-         "reads outside of parameter scale_a"),
+        (
+            "ld.param.u64 %rd1, [scale_a];",
+            "ld.param.v2.u64 {%rd1, %rd2}, [scale_a];",
+            "reads outside of parameter scale_a",
+        ),
         ("ld.param.u64 %rd1, [scale_a];", "ld.param.u64 %r4, [scale_a];", "a parameter cannot be moved into this"),
         (".ptr .global .align 16", ".ptr .global .align 32", "scale_a is not aligned as the entry takes for granted"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_rewritten(old: str, new: str, message: str) -> None:
     assert old in SCALE
     with pytest.raises(PayloadError) as caught:

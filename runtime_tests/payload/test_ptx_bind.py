@@ -68,8 +68,9 @@ def run(request: Request, payload: Payload, inputs: dict[str, np.ndarray], outpu
         bindings[binding][start : start + array.nbytes] = array.reshape(-1).view(np.uint8)
     x, y, z = (evaluate(c, words) for c in payload.workgroup_count)
     assert payload.workgroup_size is not None
-    after = run_entry(payload.data.decode(), payload.entry, bindings, words, grid=(x, y, z),
-                      block=payload.workgroup_size)  # fmt: skip
+    after = run_entry(
+        payload.data.decode(), payload.entry, bindings, words, grid=(x, y, z), block=payload.workgroup_size
+    )
     binding, start = starts[output]
     size = inputs[output].nbytes
     after = [a.copy() for a in after]

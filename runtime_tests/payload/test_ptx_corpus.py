@@ -100,11 +100,10 @@ def test_llvmlite() -> None:
         Pointer(name="c", binding=1),
         Scalar(name="n", value=push(0)),
     )
-    bound = adapt(
-        module, find_entry(module, "reverse"), arguments, bindings=2, constants=1, export_name="reversed_0"
-    )  # fmt: skip
-    facts = verify(bound, entry="reversed_0", bindings=2, push_constants=1, target_arch="sm_80",
-                   workgroup_size=(64, 1, 1))  # fmt: skip
+    bound = adapt(module, find_entry(module, "reverse"), arguments, bindings=2, constants=1, export_name="reversed_0")
+    facts = verify(
+        bound, entry="reversed_0", bindings=2, push_constants=1, target_arch="sm_80", workgroup_size=(64, 1, 1)
+    )
     assert facts.shared_bytes == 256
     a = np.arange(66, dtype=np.float32)
     _, found = run_entry(bound, "reversed_0", [a, np.zeros(64, np.float32)], [64], block=(64, 1, 1))
@@ -116,8 +115,15 @@ def test_llvmlite() -> None:
 def test_nvrtc(arch: str) -> None:
     text = cuda_to_ptx(CUDA, arch=arch, name="many.cu")
     assert not unknown_names(text)
-    facts = verify(text, entry="many", bindings=2, push_constants=1, target_arch=arch, workgroup_size=(64, 1, 1),
-                   shared_memory_bytes=256)  # fmt: skip
+    facts = verify(
+        text,
+        entry="many",
+        bindings=2,
+        push_constants=1,
+        target_arch=arch,
+        workgroup_size=(64, 1, 1),
+        shared_memory_bytes=256,
+    )
     assert (facts.target, facts.notes) == (arch, ())
     assert facts.shared_bytes == 256
 
@@ -126,9 +132,11 @@ def test_iree(tmp_path: Path) -> None:
     model = Path(__file__).parents[2] / "samples" / "cuda_ptx" / "layers.mlir"
     flags = ("--iree-hal-target-device=cuda", "--iree-cuda-target=sm_80")
     compile_model(
-        model, output=tmp_path / "x.vmfb", builtin=False,
+        model,
+        output=tmp_path / "x.vmfb",
+        builtin=False,
         flags=(*flags, f"--iree-hal-dump-executable-binaries-to={tmp_path}"),
-    )  # fmt: skip
+    )
     files = list(tmp_path.glob("*.ptx"))
     assert files
     for file in files:
@@ -138,7 +146,12 @@ def test_iree(tmp_path: Path) -> None:
             pointers = sum(p.type == "u64" for p in entry.parameters)
             size = next(d.values for d in entry.directives if d.name in ("maxntid", "reqntid"))
             facts = verify(
-                text, entry=entry.name, bindings=pointers, push_constants=len(entry.parameters) - pointers,
-                target_arch="sm_80", workgroup_size=(size[0], size[1], size[2]), shared_memory_bytes=65536,
-            )  # fmt: skip
+                text,
+                entry=entry.name,
+                bindings=pointers,
+                push_constants=len(entry.parameters) - pointers,
+                target_arch="sm_80",
+                workgroup_size=(size[0], size[1], size[2]),
+                shared_memory_bytes=65536,
+            )
             assert re.match(r"\d+\.\d+", ".".join(map(str, facts.version)))

@@ -45,16 +45,22 @@ def test_header() -> None:
     entry = module.entry("scale")
     assert entry is not None
     assert [(p.type, p.count, p.pointer_alignment, p.pointer, p.name) for p in entry.parameters] == [
-        ("u64", 1, 16, "global", "scale_a"), ("u64", 1, 1, None, "scale_c"), ("u32", 1, 1, None, "scale_n"),
-    ]  # fmt: skip
+        ("u64", 1, 16, "global", "scale_a"),
+        ("u64", 1, 1, None, "scale_c"),
+        ("u32", 1, 1, None, "scale_n"),
+    ]
     (directive,) = entry.directives
     assert (directive.name, directive.values) == ("maxntid", (128, 1, 1))
     assert [(v.name, v.space, v.size_bytes) for v in (*module.variables, *entry.variables)] == [
-        ("outside", "shared", 64), ("tile", "shared", 128),
-    ]  # fmt: skip
+        ("outside", "shared", 64),
+        ("tile", "shared", 128),
+    ]
     assert [(r.name, r.type, r.count) for r in entry.registers] == [
-        ("%p1", "pred", None), ("%r", "b32", 6), ("%f", "f32", 3), ("%rd", "b64", 6),
-    ]  # fmt: skip
+        ("%p1", "pred", None),
+        ("%r", "b32", 6),
+        ("%f", "f32", 3),
+        ("%rd", "b64", 6),
+    ]
 
 
 def test_spans_are_the_text() -> None:
@@ -89,23 +95,31 @@ def test_variables() -> None:
     assert (known["table"].count, known["pairs"].size_bytes, known["pairs"].alignment) == (8, 16, 8)
     assert [e.value for e in known["pairs"].initial or () if isinstance(e, Float)] == [1.5, -2.5, 1.0, 2.0]
     assert [known[n].linkage for n in ("counter", "tentative", "dynamic", "table")] == [
-        "weak", "common", "extern", "visible",
-    ]  # fmt: skip
+        "weak",
+        "common",
+        "extern",
+        "visible",
+    ]
 
 
 def test_functions() -> None:
     module = parse(EVERYTHING)
     assert [(f.name, f.is_entry, f.body is None) for f in module.functions] == [
-        ("vprintf", False, True), ("increment", False, False), ("through", False, False), ("everything", True, False),
-    ]  # fmt: skip
+        ("vprintf", False, True),
+        ("increment", False, False),
+        ("through", False, False),
+        ("everything", True, False),
+    ]
     increment = module.function("increment")
     assert increment is not None
     assert (increment.results[0].register, increment.parameters[0].register) == (True, True)
     entry = module.entry("everything")
     assert entry is not None
     assert [(d.name, d.values, d.text) for d in entry.directives] == [
-        ("maxntid", (64, 2), ""), ("minnctapersm", (2,), ""), ("pragma", (), "nounroll"),
-    ]  # fmt: skip
+        ("maxntid", (64, 2), ""),
+        ("minnctapersm", (2,), ""),
+        ("pragma", (), "nounroll"),
+    ]
     assert (entry.parameters[1].array, entry.parameters[1].size_bytes) == (True, 24)
     assert module.aliases == (("another", "through"),)
 
@@ -114,9 +128,12 @@ def test_operands() -> None:
     assert one(EVERYTHING, "mov.u32").operands == (Register("r", "b32"), SpecialRegister("%tid.x"))
     moves = [i.operands[1] for i in instructions(EVERYTHING, "everything") if i.opcode[0] == "mov"]
     assert moves[1:6] == [
-        SpecialRegister("WARP_SZ"), Symbol("tile", "shared", 8), Float(1.0, 0x3FF0000000000000, 64), Integer(-16),
+        SpecialRegister("WARP_SZ"),
+        Symbol("tile", "shared", 8),
+        Float(1.0, 0x3FF0000000000000, 64),
+        Integer(-16),
         Integer(18),
-    ]  # fmt: skip
+    ]
     loads = [i.operands for i in instructions(EVERYTHING, "everything") if i.opcode[:3] == ("ld", "shared", "v4")]
     x, y, w = (Register(f"v.{part}", "f32") for part in "xyw")
     assert loads[0] == (Vector((x, y, Register("v.z", "f32"), w)), Address(Register("%rd1", "b64"), -16))
@@ -124,8 +141,11 @@ def test_operands() -> None:
     assert one(EVERYTHING, "st.global.u32").operands[0] == Address(Integer(4096))
     pair = Pair(Register("p", "pred"), Register("q", "pred"))
     assert one(EVERYTHING, "setp.lt.and.s32").operands == (
-        pair, Register("r", "b32"), Integer(4), Negated(Register("%p1", "pred")),
-    )  # fmt: skip
+        pair,
+        Register("r", "b32"),
+        Integer(4),
+        Negated(Register("%p1", "pred")),
+    )
     bulk = next(i for i in instructions(EVERYTHING, "everything") if i.opcode[0] == "cp")
     assert bulk.opcode[5:] == ("shared::cluster", "global", "mbarrier::complete_tx::bytes")
     coordinates = Vector((Register("r", "b32"), Register("%r1", "b32")))
@@ -155,8 +175,11 @@ def test_a_name_that_hides_a_parameter_is_another() -> None:
 
 
 def test_undeclared_names_are_marked() -> None:
-    (move,) = (i for i in instructions(SCALE.replace("mov.u32 %r2", "mov.u32 %r9"), "scale") if i.opcode[0] == "mov"
-               and isinstance(i.operands[1], SpecialRegister))  # fmt: skip
+    (move,) = (
+        i
+        for i in instructions(SCALE.replace("mov.u32 %r2", "mov.u32 %r9"), "scale")
+        if i.opcode[0] == "mov" and isinstance(i.operands[1], SpecialRegister)
+    )
     assert move.operands[0] == Symbol("%r9", "unknown")
 
 
@@ -189,7 +212,7 @@ def test_undeclared_names_are_marked() -> None:
         ("    ret;\n}\n", "    .unknown 5;\n}\n", "a directive is not known here"),
         (".func (", "call f; .func (", "this cannot stand outside of a function"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_read(old: str, new: str, message: str) -> None:
     assert old in SCALE
     with pytest.raises(PayloadError) as caught:
@@ -209,9 +232,21 @@ def test_mutated_text_is_refused_or_read() -> None:
     """Whatever the text, there is a module or a `PayloadError`."""
     random_ = random.Random(20)
     pieces = [
-        *"{}()[];,:@!|-<>%_é#\n\x00", ".reg", ".param", "0x", "0f1", '"', "/*", ".b32", ".align", "= {", "generic",
-        "call", ".loc", "9" * 40,
-    ]  # fmt: skip
+        *"{}()[];,:@!|-<>%_é#\n\x00",
+        ".reg",
+        ".param",
+        "0x",
+        "0f1",
+        '"',
+        "/*",
+        ".b32",
+        ".align",
+        "= {",
+        "generic",
+        "call",
+        ".loc",
+        "9" * 40,
+    ]
     read = 0
     for number in range(1500):
         text = list(random_.choice((SCALE, EVERYTHING, TRITON)))

@@ -28,14 +28,23 @@ from substitute.payload.ptx.slots.writer import Writer
 
 pytestmark = pytest.mark.unit
 Array = np.ndarray[Any, Any]
-NUMPY = {"i1": bool, "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64, "index": np.int64,
-         "f32": np.float32, "f16": np.float16, "bf16": bfloat16}  # fmt: skip
+NUMPY = {
+    "i1": bool,
+    "i8": np.int8,
+    "i16": np.int16,
+    "i32": np.int32,
+    "i64": np.int64,
+    "index": np.int64,
+    "f32": np.float32,
+    "f16": np.float16,
+    "bf16": bfloat16,
+}
 BLOBS = Path(__file__).parents[2] / "ptx_blobs"
 
 
 def evaluate(
     op: str, result: str, types: tuple[str, ...], arrays: tuple[Array, ...], attribute: object = None
-) -> Array:  # fmt: skip
+) -> Array:
     """One operation over arrays, as the instructions that a slot gets, on the executor."""
     block = Block("slot")
     inputs, args = [], []
@@ -63,12 +72,31 @@ def sample(limit: float) -> Array:
     return np.array(values, np.float32)
 
 
-@pytest.mark.parametrize(("name", "limit", "worst"), [
-    ("exp", 87.0, 3), ("expm1", 80.0, 3), ("exp2", 120.0, 3), ("tanh", 12.0, 3), ("erf", 5.0, 3), ("sin", 1e30, 2),
-    ("cos", 1e30, 2), ("tan", 1e30, 3), ("log", 1e30, 2), ("log1p", 1e30, 2), ("log2", 1e30, 2), ("log10", 1e30, 2),
-    ("sinh", 80.0, 3), ("cosh", 80.0, 3), ("arcsinh", 1e30, 3), ("arctan", 1e30, 3), ("cbrt", 1e30, 2),
-    ("arcsin", 1.0, 3), ("arccos", 1.0, 3), ("arctanh", 1.0, 3),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "limit", "worst"),
+    [
+        ("exp", 87.0, 3),
+        ("expm1", 80.0, 3),
+        ("exp2", 120.0, 3),
+        ("tanh", 12.0, 3),
+        ("erf", 5.0, 3),
+        ("sin", 1e30, 2),
+        ("cos", 1e30, 2),
+        ("tan", 1e30, 3),
+        ("log", 1e30, 2),
+        ("log1p", 1e30, 2),
+        ("log2", 1e30, 2),
+        ("log10", 1e30, 2),
+        ("sinh", 80.0, 3),
+        ("cosh", 80.0, 3),
+        ("arcsinh", 1e30, 3),
+        ("arctan", 1e30, 3),
+        ("cbrt", 1e30, 2),
+        ("arcsin", 1.0, 3),
+        ("arccos", 1.0, 3),
+        ("arctanh", 1.0, 3),
+    ],
+)
 def test_functions(name: str, limit: float, worst: float) -> None:
     """Within a few units of the last place of the function in float64."""
     x = sample(limit)
@@ -107,10 +135,20 @@ _A = np.array([1.5, -2.25, 0.0, -0.0, 3e4, -7.5, np.inf, np.nan, 1e-3, 2.0], np.
 _B = np.array([2.5, -2.25, -0.0, 0.0, 1.0, np.nan, -np.inf, np.nan, 8.0, -3.0], np.float32)
 
 
-@pytest.mark.parametrize(("op", "reference"), [
-    ("addf", np.add), ("subf", np.subtract), ("mulf", np.multiply), ("divf", np.divide), ("maximumf", np.maximum),
-    ("minimumf", np.minimum), ("maxnumf", np.fmax), ("minnumf", np.fmin), ("copysign", np.copysign),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("op", "reference"),
+    [
+        ("addf", np.add),
+        ("subf", np.subtract),
+        ("mulf", np.multiply),
+        ("divf", np.divide),
+        ("maximumf", np.maximum),
+        ("minimumf", np.minimum),
+        ("maxnumf", np.fmax),
+        ("minnumf", np.fmin),
+        ("copysign", np.copysign),
+    ],
+)
 @pytest.mark.parametrize("type_", ["f32", "f16", "bf16"])
 def test_float_arithmetic(op: str, reference: Any, type_: str) -> None:
     """Small floats are rounded after each operation."""
@@ -122,26 +160,46 @@ def test_float_arithmetic(op: str, reference: Any, type_: str) -> None:
     np.testing.assert_array_equal(found.astype(np.float32), expected.astype(np.float32))
 
 
-@pytest.mark.parametrize(("op", "reference"), [
-    ("negf", np.negative), ("absf", np.abs), ("floor", np.floor), ("ceil", np.ceil), ("trunc", np.trunc),
-    ("roundeven", np.rint), ("sqrt", np.sqrt),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("op", "reference"),
+    [
+        ("negf", np.negative),
+        ("absf", np.abs),
+        ("floor", np.floor),
+        ("ceil", np.ceil),
+        ("trunc", np.trunc),
+        ("roundeven", np.rint),
+        ("sqrt", np.sqrt),
+    ],
+)
 def test_float_operations_of_one_operand(op: str, reference: Any) -> None:
     with np.errstate(all="ignore"):
         expected = reference(_A)
-    np.testing.assert_array_equal(evaluate(f"math.{op}" if op != "negf" else "arith.negf", "f32", ("f32",), (_A,)),
-                                  expected)  # fmt: skip
+    np.testing.assert_array_equal(
+        evaluate(f"math.{op}" if op != "negf" else "arith.negf", "f32", ("f32",), (_A,)), expected
+    )
 
 
 def test_no_number_is_found() -> None:
     np.testing.assert_array_equal(evaluate("math.isnan", "i1", ("f32",), (_B,)), np.isnan(_B))
 
 
-@pytest.mark.parametrize(("predicate", "expected"), [
-    ("oeq", _A == _B), ("one", (_A < _B) | (_A > _B)), ("olt", _A < _B), ("oge", _A >= _B), ("une", _A != _B),
-    ("ult", ~(_A >= _B)), ("uge", ~(_A < _B)), ("ord", ~(np.isnan(_A) | np.isnan(_B))),
-    ("uno", np.isnan(_A) | np.isnan(_B)), ("true", np.ones(10, bool)), ("false", np.zeros(10, bool)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("predicate", "expected"),
+    [
+        ("oeq", _A == _B),
+        ("one", (_A < _B) | (_A > _B)),
+        ("olt", _A < _B),
+        ("oge", _A >= _B),
+        ("une", _A != _B),
+        ("ult", ~(_A >= _B)),
+        ("uge", ~(_A < _B)),
+        ("ord", ~(np.isnan(_A) | np.isnan(_B))),
+        ("uno", np.isnan(_A) | np.isnan(_B)),
+        ("true", np.ones(10, bool)),
+        ("false", np.zeros(10, bool)),
+    ],
+)
 def test_float_comparisons(predicate: str, expected: Array) -> None:
     np.testing.assert_array_equal(evaluate("arith.cmpf", "i1", ("f32", "f32"), (_A, _B), predicate), expected)
 
@@ -150,15 +208,23 @@ def _truncating(a: Array, b: Array) -> Array:
     return (np.sign(a) * np.sign(b) * (np.abs(a.astype(np.int64)) // np.abs(b.astype(np.int64)))).astype(a.dtype)
 
 
-@pytest.mark.parametrize(("op", "reference"), [
-    ("addi", lambda a, b, u: a + b), ("subi", lambda a, b, u: a - b), ("muli", lambda a, b, u: a * b),
-    ("divsi", lambda a, b, u: _truncating(a, b)), ("remsi", lambda a, b, u: a - _truncating(a, b) * b),
-    ("divui", lambda a, b, u: (a.view(u) // b.view(u)).view(a.dtype)),
-    ("remui", lambda a, b, u: (a.view(u) % b.view(u)).view(a.dtype)),
-    ("andi", lambda a, b, u: a & b), ("ori", lambda a, b, u: a | b), ("xori", lambda a, b, u: a ^ b),
-    ("maxsi", lambda a, b, u: np.maximum(a, b)),
-    ("minui", lambda a, b, u: np.minimum(a.view(u), b.view(u)).view(a.dtype)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("op", "reference"),
+    [
+        ("addi", lambda a, b, u: a + b),
+        ("subi", lambda a, b, u: a - b),
+        ("muli", lambda a, b, u: a * b),
+        ("divsi", lambda a, b, u: _truncating(a, b)),
+        ("remsi", lambda a, b, u: a - _truncating(a, b) * b),
+        ("divui", lambda a, b, u: (a.view(u) // b.view(u)).view(a.dtype)),
+        ("remui", lambda a, b, u: (a.view(u) % b.view(u)).view(a.dtype)),
+        ("andi", lambda a, b, u: a & b),
+        ("ori", lambda a, b, u: a | b),
+        ("xori", lambda a, b, u: a ^ b),
+        ("maxsi", lambda a, b, u: np.maximum(a, b)),
+        ("minui", lambda a, b, u: np.minimum(a.view(u), b.view(u)).view(a.dtype)),
+    ],
+)
 @pytest.mark.parametrize("type_", ["i8", "i16", "i32", "i64"])
 def test_integers(op: str, reference: Any, type_: str) -> None:
     numpy = np.dtype(NUMPY[type_])
@@ -172,10 +238,16 @@ def test_integers(op: str, reference: Any, type_: str) -> None:
     np.testing.assert_array_equal(evaluate(f"arith.{op}", type_, (type_, type_), (a, b)), expected)
 
 
-@pytest.mark.parametrize(("op", "predicate", "type_"), [
-    ("cmpi", "slt", "i32"), ("cmpi", "uge", "i32"), ("cmpi", "ult", "i8"), ("cmpi", "eq", "i64"),
-    ("cmpi", "sgt", "index"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("op", "predicate", "type_"),
+    [
+        ("cmpi", "slt", "i32"),
+        ("cmpi", "uge", "i32"),
+        ("cmpi", "ult", "i8"),
+        ("cmpi", "eq", "i64"),
+        ("cmpi", "sgt", "index"),
+    ],
+)
 def test_integer_comparisons(op: str, predicate: str, type_: str) -> None:
     numpy = np.dtype(NUMPY[type_])
     a, b = np.array([1, -1, 5, -7, 0], numpy), np.array([-1, 1, 5, -8, 9], numpy)
@@ -186,16 +258,25 @@ def test_integer_comparisons(op: str, predicate: str, type_: str) -> None:
     np.testing.assert_array_equal(evaluate(f"arith.{op}", "i1", (type_, type_), (a, b), predicate), expected)
 
 
-@pytest.mark.parametrize(("op", "source", "target", "values", "expected"), [
-    ("truncf", "f32", "f16", [1.0009, 70000.0], [1.0009765625, math.inf]),
-    ("truncf", "f32", "bf16", [1.005, -3.014], [1.0078125, -3.015625]),
-    ("sitofp", "i64", "f32", [-3, 1 << 40], [-3.0, 2.0**40]), ("uitofp", "i8", "f32", [-1, 5], [255.0, 5.0]),
-    ("uitofp", "i1", "f32", [0, 1], [0.0, 1.0]), ("sitofp", "i1", "f32", [0, 1], [0.0, -1.0]),
-    ("fptosi", "f32", "i32", [2.9, -2.9], [2, -2]), ("fptosi", "f32", "i64", [-(2.0**35), 1.5], [-(1 << 35), 1]),
-    ("extsi", "i8", "i64", [-1, 7], [-1, 7]), ("extui", "i8", "i32", [-1, 7], [255, 7]),
-    ("trunci", "i64", "i8", [300, -129], [44, 127]), ("index_cast", "i32", "index", [-5, 6], [-5, 6]),
-    ("trunci", "i32", "i1", [2, 3], [0, 1]), ("bitcast", "f32", "i32", [1.0, -0.0], [0x3F800000, -(1 << 31)]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("op", "source", "target", "values", "expected"),
+    [
+        ("truncf", "f32", "f16", [1.0009, 70000.0], [1.0009765625, math.inf]),
+        ("truncf", "f32", "bf16", [1.005, -3.014], [1.0078125, -3.015625]),
+        ("sitofp", "i64", "f32", [-3, 1 << 40], [-3.0, 2.0**40]),
+        ("uitofp", "i8", "f32", [-1, 5], [255.0, 5.0]),
+        ("uitofp", "i1", "f32", [0, 1], [0.0, 1.0]),
+        ("sitofp", "i1", "f32", [0, 1], [0.0, -1.0]),
+        ("fptosi", "f32", "i32", [2.9, -2.9], [2, -2]),
+        ("fptosi", "f32", "i64", [-(2.0**35), 1.5], [-(1 << 35), 1]),
+        ("extsi", "i8", "i64", [-1, 7], [-1, 7]),
+        ("extui", "i8", "i32", [-1, 7], [255, 7]),
+        ("trunci", "i64", "i8", [300, -129], [44, 127]),
+        ("index_cast", "i32", "index", [-5, 6], [-5, 6]),
+        ("trunci", "i32", "i1", [2, 3], [0, 1]),
+        ("bitcast", "f32", "i32", [1.0, -0.0], [0x3F800000, -(1 << 31)]),
+    ],
+)
 def test_casts(op: str, source: str, target: str, values: list[float], expected: list[float]) -> None:
     array = np.array(values, NUMPY[source])
     found = evaluate(f"arith.{op}", target, (source,), (array,))
@@ -204,9 +285,11 @@ def test_casts(op: str, source: str, target: str, values: list[float], expected:
 
 def test_what_has_no_form_is_named() -> None:
     cases = (
-        ("arith.addf", "f64", ("f64", "f64")), ("math.ctpop", "i32", ("i32",)),
-        ("math.isinf", "i1", ("f32",)), ("math.fpowi", "f32", ("f32", "i32")),
-    )  # fmt: skip
+        ("arith.addf", "f64", ("f64", "f64")),
+        ("math.ctpop", "i32", ("i32",)),
+        ("math.isinf", "i1", ("f32",)),
+        ("math.fpowi", "f32", ("f32", "i32")),
+    )
     for op, result, types in cases:
         nodes = tuple(Scalar("read", t, (), n) for n, t in enumerate(types))
         with pytest.raises(Unsupported, match=op):
@@ -224,9 +307,12 @@ def copy_of(kind: Literal["binding", "constant"], elements: Index) -> Program:
     loop = (Linear(terms=((0, 1),)),)
     views = [View(operand=n, type=type_, offset=1 - n, strides=(push(0) if n else 3,)) for n in range(2)]
     nest = Nest(
-        sizes=(elements,), kinds=("parallel",), reads=(Read(source=views[0], access=loop, type=type_),),
-        expr=ScalarGraph((Scalar("read", "f32", (), 0),), (0,)), writes=(Write(view=views[1], access=loop),),
-    )  # fmt: skip
+        sizes=(elements,),
+        kinds=("parallel",),
+        reads=(Read(source=views[0], access=loop, type=type_),),
+        expr=ScalarGraph((Scalar("read", "f32", (), 0),), (0,)),
+        writes=(Write(view=views[1], access=loop),),
+    )
     return Program(operands=(source, target), cores=(), stores=(nest,))
 
 
@@ -269,14 +355,27 @@ def test_marks_are_found(kernel: Kernel) -> None:
     assert store.spread is not None and (store.spread.register, store.spread.threads) == ("thread", 128)
 
 
-@pytest.mark.parametrize(("old", "new", "what", "found"), [
-    ("slot load x[row, c]", "slot laod x[row, c]", "a slot cannot be read", "slot laod x[row, c]"),
-    ("slot load x[row, c]", "slot load x[row]", "names no operand with these coordinates", "slot load x[row]"),
-    ("slot load x[row, c]", "slot load z[row, c]", "names no operand with these coordinates", "slot load z[row, c]"),
-    ("slot load x[row, c]", "slot load x[row, total]", "total is no register that can be a coordinate", ""),
-    ("slot load x[row, c]", "slot store y[row]", "a slot stands in front of something else", "ld.global.f32 x, [at];"),
-    ("by thread of 128", "by offset of 128", "offset is no register that can be a coordinate", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("old", "new", "what", "found"),
+    [
+        ("slot load x[row, c]", "slot laod x[row, c]", "a slot cannot be read", "slot laod x[row, c]"),
+        ("slot load x[row, c]", "slot load x[row]", "names no operand with these coordinates", "slot load x[row]"),
+        (
+            "slot load x[row, c]",
+            "slot load z[row, c]",
+            "names no operand with these coordinates",
+            "slot load z[row, c]",
+        ),
+        ("slot load x[row, c]", "slot load x[row, total]", "total is no register that can be a coordinate", ""),
+        (
+            "slot load x[row, c]",
+            "slot store y[row]",
+            "a slot stands in front of something else",
+            "ld.global.f32 x, [at];",
+        ),
+        ("by thread of 128", "by offset of 128", "offset is no register that can be a coordinate", ""),
+    ],
+)
 def test_marks_that_cannot_be_used(kernel: Kernel, old: str, new: str, what: str, found: str) -> None:
     assert old in MARKED
     module = parse(MARKED.replace(old, new), name="row_sum")

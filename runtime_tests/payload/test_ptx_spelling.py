@@ -76,5 +76,11 @@ def test_old_targets(version, target):
     facts = verify(text, entry="k", bindings=1, push_constants=0, target_arch="sm_80", workgroup_size=(32, 1, 1))
     assert facts.target == target
     with pytest.raises(PayloadError, match="no target"):
-        verify(text.replace(target, "sm_33"), entry="k", bindings=1, push_constants=0, target_arch="sm_80",
-               workgroup_size=(32, 1, 1))  # fmt: skip
+        verify(
+            text.replace(target, "sm_33"),
+            entry="k",
+            bindings=1,
+            push_constants=0,
+            target_arch="sm_80",
+            workgroup_size=(32, 1, 1),
+        )

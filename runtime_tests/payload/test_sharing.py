@@ -35,16 +35,22 @@ A = "%a = input 0 !4x8xf32\n"
 B = "%b = input 1 !8x16xf32\n"
 C = "\noutput 2 %r !4x16xf32"
 STATIC = f"{ZERO}{A}{B}{matmul(m=4, n=16, k=8)}{C}"
-MOVED = STATIC.replace(A, """
+MOVED = STATIC.replace(
+    A,
+    """
     %at = arith.constant 128 : index
     %a_s = subspan 0 offset(%at) : DT<readonly:!4x8xf32>
     %a = DT.load %a_s, offsets = [0, 0], sizes = [4, 8], strides = [1, 1] : DT<readonly:!4x8xf32> -> !4x8xf32
-""")  # fmt: skip
-WINDOW = STATIC.replace(A, """
+""",
+)
+WINDOW = STATIC.replace(
+    A,
+    """
     %a_s = subspan 0 : DT<readonly:!3x4x8xf32>
     %a = DT.load %a_s, offsets = [2, 0, 0], sizes = [1, 4, 8], strides = [1, 1, 1] :
       DT<readonly:!3x4x8xf32> -> !4x8xf32
-""")  # fmt: skip
+""",
+)
 NEXT_WINDOW = WINDOW.replace("offsets = [2, 0, 0]", "offsets = [1, 0, 0]")
 SQUARE = f"{ZERO}%a = input 0 !8x8xf32\n%b = input 1 !8x8xf32\n{matmul(m=8, n=8, k=8)}\noutput 2 %r !8x8xf32"
 TRANSPOSED = ", ".join(f"affine_map<(m, n, k) -> ({axes})>" for axes in ("m, k", "n, k", "m, n"))
@@ -255,9 +261,12 @@ def test_unused_payloads_are_removed(cache: Path) -> None:
 
 def test_shared_code_computes_what_iree_computes(tmp_path: Path) -> None:
     model = tmp_path / "chain.mlir"
-    steps = [f"%w{n} = tensor.extract_slice %w[{n}, 0, 0] [1, 8, 8] [1, 1, 1] : tensor<3x8x8xf32> to tensor<8x8xf32>\n"
-             f"%y{n} = linalg.matmul ins(%{f'y{n - 1}' if n else 'x'}, %w{n} : tensor<4x8xf32>, tensor<8x8xf32>)"
-             " outs(%f : tensor<4x8xf32>) -> tensor<4x8xf32>\n" for n in range(3)]  # fmt: skip
+    steps = [
+        f"%w{n} = tensor.extract_slice %w[{n}, 0, 0] [1, 8, 8] [1, 1, 1] : tensor<3x8x8xf32> to tensor<8x8xf32>\n"
+        f"%y{n} = linalg.matmul ins(%{f'y{n - 1}' if n else 'x'}, %w{n} : tensor<4x8xf32>, tensor<8x8xf32>)"
+        " outs(%f : tensor<4x8xf32>) -> tensor<4x8xf32>\n"
+        for n in range(3)
+    ]
     model.write_text(f"""
 func.func @main(%x: tensor<4x8xf32>, %w: tensor<3x8x8xf32>) -> tensor<4x8xf32> {{
   %zero = arith.constant 0.0 : f32

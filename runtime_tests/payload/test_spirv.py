@@ -65,8 +65,10 @@ def test_what_is_read_is_written_again(scale: bytes) -> None:
     assert write_module(module) == scale
     assert [(e.name, e.model) for e in module.entry_points] == [("main", "GLCompute")]
     assert {(r.name, r.descriptor_set, r.binding, r.size_bytes) for r in module.resources} == {
-        ("A", 0, 0, None), ("C", 0, 1, None), ("p", None, None, 4),
-    }  # fmt: skip
+        ("A", 0, 0, None),
+        ("C", 0, 1, None),
+        ("p", None, None, 4),
+    }
     assert {c.spec_id for c in module.spec_constants} == {0, 1, 2, 3}
 
 
@@ -80,9 +82,12 @@ def test_facts(scale: bytes) -> None:
 def test_adapted_binary_runs(scale: bytes) -> None:
     # the name holds what IREE's Vulkan compiler passes on as it is
     adapted = adapt(
-        scale, entry="main", export_name="graph$async_0", bindings={0: 1, 1: 2},
+        scale,
+        entry="main",
+        export_name="graph$async_0",
+        bindings={0: 1, 1: 2},
         spec_constants={0: 2, 1: 3, 2: 1, 3: 64},
-    )  # fmt: skip
+    )
     facts = verify(adapted, entry="graph$async_0", bindings=3, push_constants=1, workgroup_size=(64, 1, 1))
     assert facts.bindings == (1, 2)
     a = np.arange(10, dtype=np.float32)
@@ -328,9 +333,13 @@ def test_damaged_binaries_are_refused_or_pass(scale: bytes, monkeypatch: pytest.
             changed[at] = source.choice((0, 1, 0xFFFFFFFF, changed[at] ^ (1 << source.randrange(32)), len(changed)))
         try:
             verify(
-                struct.pack(f"<{len(changed)}I", *changed), entry="main", bindings=2, push_constants=1,
-                capabilities=("Shader",), limits=ROOMY,
-            )  # fmt: skip
+                struct.pack(f"<{len(changed)}I", *changed),
+                entry="main",
+                bindings=2,
+                push_constants=1,
+                capabilities=("Shader",),
+                limits=ROOMY,
+            )
         except PayloadError as failed:
             assert str(failed)
         except Exception as failed:

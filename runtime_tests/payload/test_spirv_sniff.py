@@ -36,13 +36,19 @@ def make_object(triple: str = "x86_64-unknown-unknown-elf", callee: str = "own",
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
-        (b"\x03\x02\x23\x07" + bytes(16), "SPIR-V"), (b"BC\xc0\xde1234", "LLVM bitcode"),
-        (b"!<arch>\nfoo.o/", "archive"), (b"// a kernel\n.version 8.0\n.target sm_80\n", "PTX"),
-        (IR.encode(), "LLVM IR text"), (b"#version 450\nvoid main() {}\n", "GLSL"), (b"hello\n", "text"),
-        (b"\x80\x81\x82", "binary"), (b"a\0b", "binary"), (b"", "nothing (an empty file)"),
+        (b"\x03\x02\x23\x07" + bytes(16), "SPIR-V"),
+        (b"BC\xc0\xde1234", "LLVM bitcode"),
+        (b"!<arch>\nfoo.o/", "archive"),
+        (b"// a kernel\n.version 8.0\n.target sm_80\n", "PTX"),
+        (IR.encode(), "LLVM IR text"),
+        (b"#version 450\nvoid main() {}\n", "GLSL"),
+        (b"hello\n", "text"),
+        (b"\x80\x81\x82", "binary"),
+        (b"a\0b", "binary"),
+        (b"", "nothing (an empty file)"),
         (b"\x7fELF rubbish", "a damaged ELF file"),
     ],
-)  # fmt: skip
+)
 def test_sniff(data: bytes, kind: str) -> None:
     assert sniff(data) == kind
 

@@ -43,9 +43,15 @@ WRITERS: dict[str, Writer] = {
     "elementwise": write_elementwise,
 }
 ELEMENTS = {
-    "float32": "f32", "float64": "f64", "float16": "f16", "int8": "i8", "int16": "i16", "int32": "i32",
-    "int64": "i64", "bool": "i1",
-}  # fmt: skip
+    "float32": "f32",
+    "float64": "f64",
+    "float16": "f16",
+    "int8": "i8",
+    "int16": "i16",
+    "int32": "i32",
+    "int64": "i64",
+    "bool": "i1",
+}
 
 MODULE = """
 #target = #hal.executable.target<"vulkan-spirv", "vulkan-spirv-fb", {{iree_codegen.target_info = #iree_gpu.target<
@@ -158,9 +164,12 @@ def operand(
 ) -> Operand:
     """A tensor in a binding."""
     return Operand(
-        kind="binding", type=type_of(shape, element), access="writeonly" if written else "readonly", binding=binding,
+        kind="binding",
+        type=type_of(shape, element),
+        access="writeonly" if written else "readonly",
+        binding=binding,
         byte_offset=byte_offset,
-    )  # fmt: skip
+    )
 
 
 def read(source: View | int, *access: Linear, type_: TensorType | None = None) -> Read:

@@ -7,9 +7,11 @@ from pathlib import Path
 from substitute.cli.scaffold import scaffold
 
 X86_64 = (
-    "--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu",
-    "--iree-llvmcpu-target-triple=x86_64-unknown-linux-gnu", "--iree-llvmcpu-target-cpu=generic",
-)  # fmt: skip
+    "--iree-hal-target-device=local",
+    "--iree-hal-local-target-device-backends=llvm-cpu",
+    "--iree-llvmcpu-target-triple=x86_64-unknown-linux-gnu",
+    "--iree-llvmcpu-target-cpu=generic",
+)
 """Without SSE 4: an intrinsic of it is more than LLVM's code generator can take, so that it aborts."""
 
 CRASHING = (

@@ -164,12 +164,21 @@ def test_all_flags_that_only_the_tool_has_are_known() -> None:
 
 
 POOL = (
-    "--iree-hal-target-device=local", "--iree-hal-target-device vulkan", "-iree-hal-target-device=cuda",
-    "--iree-hal-local-target-device-backends=llvm-cpu", "--iree-hal-local-target-device-backends=vmvx",
-    "--iree-hal-target-backends=llvm-cpu", "--iree-hal-target-backends=vulkan-spirv",
-    "--iree-llvmcpu-target-cpu=generic", "--iree-llvmcpu-target-cpu=znver3", "--iree-llvmcpu-target-cpu-features=+avx2",
-    "-iree-cuda-target=sm_80", "--iree-vulkan-target ampere", "--iree-opt-level=O2", "--iree-hal-link-executables=0",
-)  # fmt: skip
+    "--iree-hal-target-device=local",
+    "--iree-hal-target-device vulkan",
+    "-iree-hal-target-device=cuda",
+    "--iree-hal-local-target-device-backends=llvm-cpu",
+    "--iree-hal-local-target-device-backends=vmvx",
+    "--iree-hal-target-backends=llvm-cpu",
+    "--iree-hal-target-backends=vulkan-spirv",
+    "--iree-llvmcpu-target-cpu=generic",
+    "--iree-llvmcpu-target-cpu=znver3",
+    "--iree-llvmcpu-target-cpu-features=+avx2",
+    "-iree-cuda-target=sm_80",
+    "--iree-vulkan-target ampere",
+    "--iree-opt-level=O2",
+    "--iree-hal-link-executables=0",
+)
 MODEL = """\
 func.func @f(%a: tensor<8x16xf32>) -> tensor<8x16xf32> {
   %r = arith.addf %a, %a : tensor<8x16xf32>

@@ -30,9 +30,14 @@ def test_a_crash_in_code_generation_names_the_executable_and_the_kernel(tmp_path
     steps: list[str] = []
     with pytest.raises(CompilerCrash) as caught:
         compile_model(
-            model, output=tmp_path / "o.vmfb", kernels=[kernel], builtin=False, flags=X86_64, isolate=True,
+            model,
+            output=tmp_path / "o.vmfb",
+            kernels=[kernel],
+            builtin=False,
+            flags=X86_64,
+            isolate=True,
             progress=lambda what, _share: steps.append(what),
-        )  # fmt: skip
+        )
     assert str(caught.value) == (
         f"{DISPATCH}: the compiler crashed on broken\n"
         "  expected:  a result\n"

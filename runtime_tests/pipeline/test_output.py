@@ -54,9 +54,7 @@ def test_a_failure_leaves_the_older_file(tmp_path: Path, model: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.mlir", "o.vmfb"]
 
 
-@pytest.mark.parametrize(
-    ("name", "found"), [("missing/o.vmfb", "DIR/missing is not there"), (".", "a folder")]
-)  # fmt: skip
+@pytest.mark.parametrize(("name", "found"), [("missing/o.vmfb", "DIR/missing is not there"), (".", "a folder")])
 def test_places_that_cannot_be_written(tmp_path: Path, model: Path, name: str, found: str) -> None:
     with pytest.raises(UsageError) as caught:
         compile_model(model, output=tmp_path / name)
@@ -128,9 +126,7 @@ def alive(process: int) -> bool:
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -15), (signal.SIGKILL, -9)]
-)  # fmt: skip
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -15), (signal.SIGKILL, -9)])
 def test_killed_in_the_middle(tmp_path: Path, number: int, status: int) -> None:
     """The child that compiles goes with the command, and nothing of the output is there."""
     kernel, model = slow_kernel(tmp_path / "slow")

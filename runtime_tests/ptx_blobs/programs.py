@@ -63,9 +63,13 @@ class Built:
     """A program, compiled with kernels in its dispatches."""
 
     def __init__(
-        self, folder: Path, text: str, *, flags: tuple[str, ...] = CUDA,
+        self,
+        folder: Path,
+        text: str,
+        *,
+        flags: tuple[str, ...] = CUDA,
         kernels: tuple[Path, ...] = (Path("builtin:ptx_blobs"),),
-    ) -> None:  # fmt: skip
+    ) -> None:
         model = folder / "model.mlir"
         model.write_text(text)
         # other flags than the usual ones in a process of their own: some of the compiler's belong to the process

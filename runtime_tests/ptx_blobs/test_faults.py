@@ -28,10 +28,14 @@ def half(*shape: int) -> np.ndarray:
     return normal(*shape).astype(np.float16)
 
 
-@pytest.mark.parametrize(("kernel", "line", "kind"), [
-    ("matmul_f32", "bar.sync 0;", "race"), ("matmul_f16_f32", "bar.sync 0;", "race|uninitialised|unfinished"),
-    ("matmul_f16_f32", "cp.async.wait_group 1;", "unfinished-copy|uninitialised"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kernel", "line", "kind"),
+    [
+        ("matmul_f32", "bar.sync 0;", "race"),
+        ("matmul_f16_f32", "bar.sync 0;", "race|uninitialised|unfinished"),
+        ("matmul_f16_f32", "cp.async.wait_group 1;", "unfinished-copy|uninitialised"),
+    ],
+)
 def test_a_matmul_without(tmp_path: Path, cuda_sim: str, kernel: str, line: str, kind: str) -> None:
     element = kernel.split("_")[1]
     built = Built(tmp_path, matmul(1, 64, 160, 64, element, "f32"), kernels=planted(tmp_path, kernel, line))
@@ -47,9 +51,15 @@ def test_a_softmax_without_its_barrier(tmp_path: Path, cuda_sim: str) -> None:
         built.run(cuda_sim, normal(2, 200))
 
 
-@pytest.mark.parametrize("line", [
-    "bar.sync 0;", "cp.async.wait_group 0;", "wgmma.wait_group.sync.aligned 0;", "fence.proxy.async;",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        "bar.sync 0;",
+        "cp.async.wait_group 0;",
+        "wgmma.wait_group.sync.aligned 0;",
+        "fence.proxy.async;",
+    ],
+)
 def test_wgmma_without(tmp_path: Path, cuda_sim: str, line: str) -> None:
     """On the device that has it; on the other one the module runs the kernel for sm_80."""
     kernels = planted(tmp_path, "matmul_f16_f32_sm90a", line, "matmul_f16_f32")

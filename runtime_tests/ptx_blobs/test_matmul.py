@@ -34,10 +34,15 @@ def test_f32(tmp_path: Path, cuda_sim: str, size: tuple[int, int, int, int]) -> 
     check(built, cuda_sim, size, "f32", "f32")
 
 
-@pytest.mark.parametrize(("size", "element", "result"), [
-    ((1, 128, 96, 128), "f16", "f32"), ((2, 17, 8, 16), "bf16", "f32"), ((1, 150, 72, 136), "f16", "f16"),
-    ((1, 130, 200, 40), "bf16", "bf16"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("size", "element", "result"),
+    [
+        ((1, 128, 96, 128), "f16", "f32"),
+        ((2, 17, 8, 16), "bf16", "f32"),
+        ((1, 150, 72, 136), "f16", "f16"),
+        ((1, 130, 200, 40), "bf16", "bf16"),
+    ],
+)
 def test_halves_on_both_architectures(
     tmp_path: Path, cuda_sim: str, size: tuple[int, int, int, int], element: str, result: str
 ) -> None:

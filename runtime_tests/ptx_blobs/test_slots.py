@@ -98,7 +98,9 @@ def test_an_epilogue_on_the_tensor_cores(tmp_path: Path, cuda_sim: str) -> None:
 
 
 def test_softmax_with_a_factor(tmp_path: Path, cuda_sim: str) -> None:
-    built = Built(tmp_path, f"""{MAPS}
+    built = Built(
+        tmp_path,
+        f"""{MAPS}
 func.func @main(%x: tensor<6x50xf32>, %w: tensor<6xf32>, %g: tensor<f32>) -> tensor<6x50xf32> {{
   %e = tensor.empty() : tensor<6x50xf32>
   %s = linalg.softmax dimension(1) ins(%x : tensor<6x50xf32>) outs(%e : tensor<6x50xf32>) -> tensor<6x50xf32>
@@ -111,7 +113,8 @@ func.func @main(%x: tensor<6x50xf32>, %w: tensor<6xf32>, %g: tensor<f32>) -> ten
   }} -> tensor<6x50xf32>
   return %y : tensor<6x50xf32>
 }}
-""")  # fmt: skip
+""",
+    )
     assert built.kernels == ["cuda_softmax"] and built.dispatches == 1
     x, w = normal(6, 50), normal(6, seed=1)
     (y,) = built.run(cuda_sim, x, w, np.float32(3).reshape(()))
@@ -147,10 +150,15 @@ func.func @main(%x: tensor<5x200xf32>) -> tensor<5x200xf32> {{
 
 def test_a_sum_of_squares_and_what_is_made_of_it(tmp_path: Path, cuda_sim: str) -> None:
     """Prologue and epilogue: the threads of a block share the row once more."""
-    built = Built(tmp_path, reduced(
-        "0.0", "    %value = arith.mulf %in, %in : f32", "arith.addf",
-        "    %root = math.sqrt %total : f32\n    %v = arith.divf %in, %root : f32",
-    ))  # fmt: skip
+    built = Built(
+        tmp_path,
+        reduced(
+            "0.0",
+            "    %value = arith.mulf %in, %in : f32",
+            "arith.addf",
+            "    %root = math.sqrt %total : f32\n    %v = arith.divf %in, %root : f32",
+        ),
+    )
     assert built.kernels == ["cuda_row_sum"] and built.dispatches == 1
     x = normal(5, 200)
     (y,) = built.run(cuda_sim, x)
@@ -159,9 +167,15 @@ def test_a_sum_of_squares_and_what_is_made_of_it(tmp_path: Path, cuda_sim: str) 
 
 def test_a_maximum_and_what_is_made_of_it(tmp_path: Path, cuda_sim: str) -> None:
     """No number in a row makes the row no numbers."""
-    built = Built(tmp_path, reduced(
-        "0xFF800000", "    %value = math.absf %in : f32", "arith.maximumf", "    %v = arith.subf %in, %total : f32",
-    ))  # fmt: skip
+    built = Built(
+        tmp_path,
+        reduced(
+            "0xFF800000",
+            "    %value = math.absf %in : f32",
+            "arith.maximumf",
+            "    %v = arith.subf %in, %total : f32",
+        ),
+    )
     assert built.kernels == ["cuda_row_max"]
     x = normal(5, 200)
     x[3, 150] = np.nan
@@ -202,12 +216,18 @@ def test_a_gather_with_a_transposition(tmp_path: Path, cuda_sim: str) -> None:
     np.testing.assert_array_equal(y, table[at][None] + x.transpose(1, 0, 2))
 
 
-@pytest.mark.parametrize(("source", "target", "body"), [
-    ("i64", "i1", "%zero = arith.constant 3 : i64\n    %v = arith.cmpi sgt, %in, %zero : i64"),
-    ("f32", "f16", "%v = arith.truncf %in : f32 to f16"), ("i32", "i16", "%v = arith.trunci %in : i32 to i16"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("source", "target", "body"),
+    [
+        ("i64", "i1", "%zero = arith.constant 3 : i64\n    %v = arith.cmpi sgt, %in, %zero : i64"),
+        ("f32", "f16", "%v = arith.truncf %in : f32 to f16"),
+        ("i32", "i16", "%v = arith.trunci %in : i32 to i16"),
+    ],
+)
 def test_results_of_fewer_bits(tmp_path: Path, cuda_sim: str, source: str, target: str, body: str) -> None:
-    built = Built(tmp_path, f"""{MAPS}
+    built = Built(
+        tmp_path,
+        f"""{MAPS}
 func.func @main(%x: tensor<5x9x{source}>) -> tensor<5x9x{target}> {{
   %e = tensor.empty() : tensor<5x9x{target}>
   %y = linalg.generic {{indexing_maps = [#ab, #ab], iterator_types = ["parallel", "parallel"]}}
@@ -218,7 +238,8 @@ func.func @main(%x: tensor<5x9x{source}>) -> tensor<5x9x{target}> {{
   }} -> tensor<5x9x{target}>
   return %y : tensor<5x9x{target}>
 }}
-""")  # fmt: skip
+""",
+    )
     assert built.kernels == ["cuda_elementwise"]
     kinds: dict[str, type] = {"i64": np.int64, "i32": np.int32, "f32": np.float32}
     x = (normal(5, 9) * 40000).astype(kinds[source])
@@ -230,7 +251,9 @@ func.func @main(%x: tensor<5x9x{source}>) -> tensor<5x9x{target}> {{
 
 def test_open_sizes(tmp_path: Path, cuda_sim: str) -> None:
     """Sizes and strides that are only known at launch reach the slots as parameters."""
-    built = Built(tmp_path, """
+    built = Built(
+        tmp_path,
+        """
 #ab = affine_map<(i, j) -> (i, j)>
 #ba = affine_map<(i, j) -> (j, i)>
 func.func @main(%x: tensor<?x?xf32>) -> tensor<?x?xf32> {
@@ -247,7 +270,8 @@ func.func @main(%x: tensor<?x?xf32>) -> tensor<?x?xf32> {
   } -> tensor<?x?xf32>
   return %y : tensor<?x?xf32>
 }
-""")  # fmt: skip
+""",
+    )
     for shape in ((5, 9), (31, 12)):
         x = normal(*shape)
         (y,) = built.run(cuda_sim, x)

@@ -19,8 +19,13 @@ KERNEL = """.version 8.0
 
 
 def case(body: str, want: float) -> Case:
-    return Case(name="k", ptx=KERNEL.format(name="k", body=body), entry="k", block=(1, 1, 1),
-                arguments=(np.ones(1, "f4"), Expected(np.array([want], "f4"))))  # fmt: skip
+    return Case(
+        name="k",
+        ptx=KERNEL.format(name="k", body=body),
+        entry="k",
+        block=(1, 1, 1),
+        arguments=(np.ones(1, "f4"), Expected(np.array([want], "f4"))),
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,12 @@ from .forms import Form
 from .integers import clamped, read
 
 _BASIC: dict[str, Callable[[int, int], int]] = {
-    "vadd": lambda a, b: a + b, "vsub": lambda a, b: a - b, "vabsdiff": lambda a, b: abs(a - b), "vmin": min,
+    "vadd": lambda a, b: a + b,
+    "vsub": lambda a, b: a - b,
+    "vabsdiff": lambda a, b: abs(a - b),
+    "vmin": min,
     "vmax": max,
-}  # fmt: skip
+}
 _TESTS = {name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")}
 _TYPES = ("u32", "s32")
 _SECOND: dict[str, Callable[[int, int], int]] = {"add": lambda a, b: a + b, "min": min, "max": max}

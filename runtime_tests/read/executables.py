@@ -38,9 +38,15 @@ _STORE = "iree_tensor_ext.dispatch.tensor.store"
 
 
 def executable(
-    body: str, *, name: str = "main_dispatch_0", bindings: int = 3, constants: int = 0, workload: int = 0,
-    target: str = CPU, result: int = -1,
-) -> str:  # fmt: skip
+    body: str,
+    *,
+    name: str = "main_dispatch_0",
+    bindings: int = 3,
+    constants: int = 0,
+    workload: int = 0,
+    target: str = CPU,
+    result: int = -1,
+) -> str:
     """One executable; `result` is the binding that is written (the last one)."""
     written = result % bindings
     flags = ["Indirect" if n == written else '"ReadOnly|Indirect"' for n in range(bindings)]

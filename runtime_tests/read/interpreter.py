@@ -19,32 +19,75 @@ from substitute.model.index import Index, evaluate
 Array = NDArray[Any]
 
 COMBINE: dict[str, Callable[..., Array]] = {
-    "arith.addf": np.add, "arith.addi": np.add, "arith.mulf": np.multiply, "arith.muli": np.multiply,
-    "arith.maximumf": np.maximum, "arith.minimumf": np.minimum, "arith.maxnumf": np.fmax, "arith.minnumf": np.fmin,
-    "arith.maxsi": np.maximum, "arith.minsi": np.minimum, "arith.maxui": np.maximum, "arith.minui": np.minimum,
-    "arith.andi": np.bitwise_and, "arith.ori": np.bitwise_or, "arith.xori": np.bitwise_xor,
-}  # fmt: skip
+    "arith.addf": np.add,
+    "arith.addi": np.add,
+    "arith.mulf": np.multiply,
+    "arith.muli": np.multiply,
+    "arith.maximumf": np.maximum,
+    "arith.minimumf": np.minimum,
+    "arith.maxnumf": np.fmax,
+    "arith.minnumf": np.fmin,
+    "arith.maxsi": np.maximum,
+    "arith.minsi": np.minimum,
+    "arith.maxui": np.maximum,
+    "arith.minui": np.minimum,
+    "arith.andi": np.bitwise_and,
+    "arith.ori": np.bitwise_or,
+    "arith.xori": np.bitwise_xor,
+}
 UNARY: dict[str, Callable[[Array], Array]] = {
-    "arith.negf": np.negative, "math.exp": np.exp, "math.exp2": np.exp2, "math.log": np.log, "math.sqrt": np.sqrt,
-    "math.rsqrt": lambda x: 1 / np.sqrt(x), "math.tanh": np.tanh, "math.sin": np.sin, "math.cos": np.cos,
-    "math.absf": np.abs, "math.absi": np.abs, "math.floor": np.floor, "math.ceil": np.ceil,
+    "arith.negf": np.negative,
+    "math.exp": np.exp,
+    "math.exp2": np.exp2,
+    "math.log": np.log,
+    "math.sqrt": np.sqrt,
+    "math.rsqrt": lambda x: 1 / np.sqrt(x),
+    "math.tanh": np.tanh,
+    "math.sin": np.sin,
+    "math.cos": np.cos,
+    "math.absf": np.abs,
+    "math.absi": np.abs,
+    "math.floor": np.floor,
+    "math.ceil": np.ceil,
     "math.erf": np.vectorize(math.erf, otypes=[np.float64]),
-}  # fmt: skip
+}
 BINARY: dict[str, Callable[[Array, Array], Array]] = {
     **COMBINE,
-    "arith.subf": np.subtract, "arith.subi": np.subtract, "arith.divf": np.divide, "math.powf": np.power,
-    "math.fpowi": np.power, "arith.divsi": lambda a, b: np.trunc(a / b).astype(np.int64),
-    "arith.floordivsi": np.floor_divide, "arith.remsi": lambda a, b: np.fmod(a, b), "arith.remui": np.mod,
-    "arith.shli": np.left_shift, "arith.shrsi": np.right_shift,
-}  # fmt: skip
+    "arith.subf": np.subtract,
+    "arith.subi": np.subtract,
+    "arith.divf": np.divide,
+    "math.powf": np.power,
+    "math.fpowi": np.power,
+    "arith.divsi": lambda a, b: np.trunc(a / b).astype(np.int64),
+    "arith.floordivsi": np.floor_divide,
+    "arith.remsi": lambda a, b: np.fmod(a, b),
+    "arith.remui": np.mod,
+    "arith.shli": np.left_shift,
+    "arith.shrsi": np.right_shift,
+}
 COMPARE: dict[str, Callable[[Array, Array], Array]] = {
-    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-}  # fmt: skip
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
 CASTS = frozenset(
     f"arith.{name}"
-    for name in ("extf", "truncf", "extsi", "extui", "trunci", "sitofp", "uitofp", "fptosi", "index_cast",
-                 "index_castui")
-)  # fmt: skip
+    for name in (
+        "extf",
+        "truncf",
+        "extsi",
+        "extui",
+        "trunci",
+        "sitofp",
+        "uitofp",
+        "fptosi",
+        "index_cast",
+        "index_castui",
+    )
+)
 
 
 def flat(array: Array) -> Array:

@@ -13,8 +13,13 @@ Array = np.ndarray[Any, Any]
 Value = onnx.ValueInfoProto
 OPSET = 19
 _F, _I8, _U8, _I32, _I64, _B = (
-    TensorProto.FLOAT, TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL,
-)  # fmt: skip
+    TensorProto.FLOAT,
+    TensorProto.INT8,
+    TensorProto.UINT8,
+    TensorProto.INT32,
+    TensorProto.INT64,
+    TensorProto.BOOL,
+)
 _RANDOM = np.random.default_rng(0)
 
 
@@ -74,9 +79,14 @@ def quantized_matmul() -> onnx.ModelProto:
         helper.make_node("DequantizeLinear", ["r", "ys", "yz"], ["y"]),
     ]
     weights = _weights(
-        s=np.float32(0.03), z=np.int8(4), w=_bytes(32, 24), ws=np.float32(0.01), wz=np.int8(0), ys=np.float32(0.1),
+        s=np.float32(0.03),
+        z=np.int8(4),
+        w=_bytes(32, 24),
+        ws=np.float32(0.01),
+        wz=np.int8(0),
+        ys=np.float32(0.1),
         yz=np.int8(-2),
-    )  # fmt: skip
+    )
     return _graph(nodes, [_tensor("x", [16, 32])], [_tensor("y", [16, 24])], weights)
 
 
@@ -86,15 +96,19 @@ def quantized_convolution(channels: bool = False) -> onnx.ModelProto:
     zero = np.zeros(6, np.int8) if channels else np.int8(0)
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
-        helper.make_node(
-            "QLinearConv", ["q", "s", "z", "w", "ws", "wz", "ys", "yz", "b"], ["r"], pads=[1, 1, 1, 1]
-        ),
+        helper.make_node("QLinearConv", ["q", "s", "z", "w", "ws", "wz", "ys", "yz", "b"], ["r"], pads=[1, 1, 1, 1]),
         helper.make_node("DequantizeLinear", ["r", "ys", "yz"], ["y"]),
-    ]  # fmt: skip
+    ]
     weights = _weights(
-        s=np.float32(0.03), z=np.uint8(128), w=_bytes(6, 4, 3, 3), ws=scale, wz=zero, ys=np.float32(0.1),
-        yz=np.uint8(120), b=_RANDOM.integers(-99, 99, 6).astype(np.int32),
-    )  # fmt: skip
+        s=np.float32(0.03),
+        z=np.uint8(128),
+        w=_bytes(6, 4, 3, 3),
+        ws=scale,
+        wz=zero,
+        ys=np.float32(0.1),
+        yz=np.uint8(120),
+        b=_RANDOM.integers(-99, 99, 6).astype(np.int32),
+    )
     return _graph(nodes, [_tensor("x", [1, 4, 8, 8])], [_tensor("y", [1, 6, 8, 8])], weights)
 
 
@@ -114,17 +128,20 @@ def gemm(transposed: bool = False, rows: int | str = 16) -> onnx.ModelProto:
     """α·A·B + β·C."""
     weights = _weights(w=_normal(24, 32) if transposed else _normal(32, 24), c=_normal(24))
     return _one(
-        "Gemm", [_tensor("x", [rows, 32])], [_tensor("y", [rows, 24])], weights, alpha=0.5, beta=1.5,
+        "Gemm",
+        [_tensor("x", [rows, 32])],
+        [_tensor("y", [rows, 24])],
+        weights,
+        alpha=0.5,
+        beta=1.5,
         transB=int(transposed),
-    )  # fmt: skip
+    )
 
 
 def scaled_product() -> onnx.ModelProto:
     """A scalar that is an input."""
     nodes = [helper.make_node("MatMul", ["a", "b"], ["m"]), helper.make_node("Mul", ["m", "s"], ["y"])]
-    return _graph(
-        nodes, [_tensor("a", [16, 32]), _tensor("b", [32, 24]), _tensor("s", [])], [_tensor("y", [16, 24])]
-    )  # fmt: skip
+    return _graph(nodes, [_tensor("a", [16, 32]), _tensor("b", [32, 24]), _tensor("s", [])], [_tensor("y", [16, 24])])
 
 
 def _loop_body(kind: str) -> onnx.GraphProto:
@@ -134,10 +151,11 @@ def _loop_body(kind: str) -> onnx.GraphProto:
         helper.make_node("Tanh", ["m"], ["v_out"]),
     ]
     return helper.make_graph(
-        nodes, kind,
+        nodes,
+        kind,
         [_tensor("at", [], _I64), _tensor("go", [], _B), _tensor("v", [4, 16])],
         [_tensor("go_on", [], _B), _tensor("v_out", [4, 16])],
-    )  # fmt: skip
+    )
 
 
 def loop() -> onnx.ModelProto:
@@ -145,7 +163,7 @@ def loop() -> onnx.ModelProto:
     node = helper.make_node("Loop", ["n", "", "x"], ["y"], body=_loop_body("body"))
     return _graph(
         [node], [_tensor("n", [], _I64), _tensor("x", [4, 16])], [_tensor("y", [4, 16])], _weights(w=_normal(16, 16))
-    )  # fmt: skip
+    )
 
 
 def branch() -> onnx.ModelProto:
@@ -155,19 +173,19 @@ def branch() -> onnx.ModelProto:
     node = helper.make_node("If", ["c"], ["y"], then_branch=then, else_branch=other)
     return _graph(
         [node], [_tensor("c", [], _B), _tensor("x", [4, 16])], [_tensor("y", [4, 16])], _weights(w=_normal(16, 16))
-    )  # fmt: skip
+    )
 
 
 def scan() -> onnx.ModelProto:
     """A running sum by Scan."""
     body = helper.make_graph(
-        [helper.make_node("Add", ["s", "e"], ["s_out"]), helper.make_node("Identity", ["s_out"], ["o"])], "body",
-        [_tensor("s", [4]), _tensor("e", [4])], [_tensor("s_out", [4]), _tensor("o", [4])],
-    )  # fmt: skip
+        [helper.make_node("Add", ["s", "e"], ["s_out"]), helper.make_node("Identity", ["s_out"], ["o"])],
+        "body",
+        [_tensor("s", [4]), _tensor("e", [4])],
+        [_tensor("s_out", [4]), _tensor("o", [4])],
+    )
     node = helper.make_node("Scan", ["i", "x"], ["last", "y"], body=body, num_scan_inputs=1)
-    return _graph(
-        [node], [_tensor("i", [4]), _tensor("x", [6, 4])], [_tensor("last", [4]), _tensor("y", [6, 4])]
-    )  # fmt: skip
+    return _graph([node], [_tensor("i", [4]), _tensor("x", [6, 4])], [_tensor("last", [4]), _tensor("y", [6, 4])])
 
 
 def recurrent(op: str, gates: int, **attributes: Any) -> onnx.ModelProto:
@@ -179,9 +197,12 @@ def recurrent(op: str, gates: int, **attributes: Any) -> onnx.ModelProto:
 def topk() -> onnx.ModelProto:
     """The three largest."""
     return _one(
-        "TopK", [_tensor("x", [4, 16])], [_tensor("v", [4, 3]), _tensor("i", [4, 3], _I64)],
-        _weights(k=np.array([3], np.int64)), axis=1,
-    )  # fmt: skip
+        "TopK",
+        [_tensor("x", [4, 16])],
+        [_tensor("v", [4, 3]), _tensor("i", [4, 3], _I64)],
+        _weights(k=np.array([3], np.int64)),
+        axis=1,
+    )
 
 
 def scattered(op: str, reduction: str = "none") -> onnx.ModelProto:
@@ -191,17 +212,22 @@ def scattered(op: str, reduction: str = "none") -> onnx.ModelProto:
     else:
         indices, updates = _tensor("i", [3, 8], _I64), _tensor("u", [3, 8])
     return _one(
-        op, [_tensor("x", [10, 8]), indices, updates], [_tensor("y", [10, 8])], reduction=reduction,
-    )  # fmt: skip
+        op,
+        [_tensor("x", [10, 8]), indices, updates],
+        [_tensor("y", [10, 8])],
+        reduction=reduction,
+    )
 
 
 def resized(mode: str, coordinates: str) -> onnx.ModelProto:
     """Twice as large."""
     node = helper.make_node("Resize", ["x", "", "s"], ["y"], mode=mode, coordinate_transformation_mode=coordinates)
     return _graph(
-        [node], [_tensor("x", [1, 3, 8, 8])], [_tensor("y", [1, 3, 16, 16])],
+        [node],
+        [_tensor("x", [1, 3, 8, 8])],
+        [_tensor("y", [1, 3, 16, 16])],
         _weights(s=np.array([1, 1, 2, 2], np.float32)),
-    )  # fmt: skip
+    )
 
 
 def unary(op: str, **attributes: Any) -> onnx.ModelProto:
@@ -236,9 +262,7 @@ GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
     "scatter_nd": lambda: scattered("ScatterND"),
     "scatter_nd_add": lambda: scattered("ScatterND", "add"),
     "scatter_elements": lambda: scattered("ScatterElements"),
-    "gather_nd": lambda: _one(
-        "GatherND", [_tensor("x", [10, 8]), _tensor("i", [3, 1], _I64)], [_tensor("y", [3, 8])]
-    ),
+    "gather_nd": lambda: _one("GatherND", [_tensor("x", [10, 8]), _tensor("i", [3, 1], _I64)], [_tensor("y", [3, 8])]),
     "gather_elements": lambda: _one(
         "GatherElements", [_tensor("x", [10, 8]), _tensor("i", [3, 8], _I64)], [_tensor("y", [3, 8])]
     ),
@@ -253,7 +277,9 @@ GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
     ),
     "argmax": lambda: _one("ArgMax", [_tensor("x", [4, 16])], [_tensor("y", [4, 1], _I64)], axis=1),
     "one_hot": lambda: _one(
-        "OneHot", [_tensor("x", [6], _I64)], [_tensor("y", [6, 10])],
+        "OneHot",
+        [_tensor("x", [6], _I64)],
+        [_tensor("y", [6, 10])],
         _weights(d=np.array(10, np.int64), v=np.array([0, 1], np.float32)),
     ),
     "range": lambda: _one(
@@ -266,23 +292,38 @@ GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
         "Slice", [_tensor("x", [16, 6]), _tensor("b", [1], _I64), _tensor("e", [1], _I64)], [_tensor("y", ["n", 6])]
     ),
     "pad_reflect": lambda: _one(
-        "Pad", [_tensor("x", [6, 8])], [_tensor("y", [10, 8])], _weights(p=np.array([2, 0, 2, 0], np.int64)),
+        "Pad",
+        [_tensor("x", [6, 8])],
+        [_tensor("y", [10, 8])],
+        _weights(p=np.array([2, 0, 2, 0], np.int64)),
         mode="reflect",
     ),
     "pad_edge": lambda: _one(
-        "Pad", [_tensor("x", [6, 8])], [_tensor("y", [10, 8])], _weights(p=np.array([2, 0, 2, 0], np.int64)),
+        "Pad",
+        [_tensor("x", [6, 8])],
+        [_tensor("y", [10, 8])],
+        _weights(p=np.array([2, 0, 2, 0], np.int64)),
         mode="edge",
     ),
     "average_pool_counted": lambda: _one(
-        "AveragePool", [_tensor("x", [1, 3, 8, 8])], [_tensor("y", [1, 3, 8, 8])], kernel_shape=[3, 3],
-        pads=[1, 1, 1, 1], count_include_pad=0,
+        "AveragePool",
+        [_tensor("x", [1, 3, 8, 8])],
+        [_tensor("y", [1, 3, 8, 8])],
+        kernel_shape=[3, 3],
+        pads=[1, 1, 1, 1],
+        count_include_pad=0,
     ),
     "max_pool_indices": lambda: _one(
-        "MaxPool", [_tensor("x", [1, 3, 8, 8])], [_tensor("y", [1, 3, 4, 4]), _tensor("i", [1, 3, 4, 4], _I64)],
-        kernel_shape=[2, 2], strides=[2, 2],
+        "MaxPool",
+        [_tensor("x", [1, 3, 8, 8])],
+        [_tensor("y", [1, 3, 4, 4]), _tensor("i", [1, 3, 4, 4], _I64)],
+        kernel_shape=[2, 2],
+        strides=[2, 2],
     ),
     "instance_norm": lambda: _one(
-        "InstanceNormalization", [_tensor("x", [2, 3, 8, 8])], [_tensor("y", [2, 3, 8, 8])],
+        "InstanceNormalization",
+        [_tensor("x", [2, 3, 8, 8])],
+        [_tensor("y", [2, 3, 8, 8])],
         _weights(s=_normal(3), b=_normal(3)),
     ),
     "layer_norm": lambda: _one(
@@ -294,7 +335,10 @@ GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
     "gelu": lambda: unary("Mish"),
     "lp_norm": lambda: unary("LpNormalization", axis=1),
     "transposed_convolution": lambda: _one(
-        "ConvTranspose", [_tensor("x", [1, 4, 6, 6])], [_tensor("y", [1, 3, 13, 13])], _weights(w=_normal(4, 3, 3, 3)),
+        "ConvTranspose",
+        [_tensor("x", [1, 4, 6, 6])],
+        [_tensor("y", [1, 3, 13, 13])],
+        _weights(w=_normal(4, 3, 3, 3)),
         strides=[2, 2],
     ),
     "bit_shift": lambda: _one(
@@ -313,8 +357,9 @@ GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
             helper.make_node("DequantizeLinear", ["w", "ws"], ["wd"]),
             helper.make_node("MatMul", ["d", "wd"], ["y"]),
         ],
-        [_tensor("x", [16, 32])], [_tensor("y", [16, 24])],
+        [_tensor("x", [16, 32])],
+        [_tensor("y", [16, 24])],
         _weights(s=np.float32(0.03), z=np.int8(4), w=_bytes(32, 24), ws=np.float32(0.01)),
     ),
-}  # fmt: skip
+}
 """By name."""

@@ -46,8 +46,9 @@ def test_rows_of_an_operand_and_of_the_result_are_one_size() -> None:
 
 
 def test_a_size_that_one_operand_knows_is_known() -> None:
-    program = program_of(row_by_row("%n", "%c12 = arith.constant 12 : index").replace("sizes = [%m", "sizes = [%c12"),
-                         constants=4)  # fmt: skip
+    program = program_of(
+        row_by_row("%n", "%c12 = arith.constant 12 : index").replace("sizes = [%m", "sizes = [%c12"), constants=4
+    )
     assert core_of(program).sizes[0] == program.stores[0].sizes[0] == 12
 
 
@@ -78,12 +79,15 @@ def test_two_sizes_that_nothing_ties() -> None:
     ("first", "second", "expected"),
     [
         ("[<umin = 8, umax = 8>, <umin = 9, umax = 9>]", "[<umin = 8, umax = 8>, <umin = 9, umax = 9>]", {SIZE_0}),
-        ("[<umin = 8, umax = 8>, <umin = 9, umax = 9>]", "[<umin = 9, umax = 9>, <umin = 8, umax = 8>]",
-         {SIZE_0, SIZE_2}),
+        (
+            "[<umin = 8, umax = 8>, <umin = 9, umax = 9>]",
+            "[<umin = 9, umax = 9>, <umin = 8, umax = 8>]",
+            {SIZE_0, SIZE_2},
+        ),
         ("<umin = 0, umax = 64, udiv = 4>", "<umin = 0, umax = 64, udiv = 4>", {SIZE_0, SIZE_2}),
         ("<umin = 7, umax = 7>", "<umin = 0, umax = 9>", {7, SIZE_2}),
     ],
-)  # fmt: skip
+)
 def test_what_is_assumed_of_each_call_site(first: str, second: str, expected: set[Index]) -> None:
     head = f"""
     %m0 = size 0

@@ -29,8 +29,9 @@ def test_static_operands() -> None:
     )
     read, write = program.operands
     assert [(o.kind, o.binding, o.byte_offset, o.access, str(o.type)) for o in (read, write)] == [
-        ("binding", 0, 0, "readonly", "4x8xf32"), ("binding", 1, 0, "writeonly", "4x8xf32"),
-    ]  # fmt: skip
+        ("binding", 0, 0, "readonly", "4x8xf32"),
+        ("binding", 1, 0, "writeonly", "4x8xf32"),
+    ]
     assert program.cores == ()
     (store,) = program.stores
     assert (store.sizes, store.kinds) == ((4, 8), ("parallel", "parallel"))
@@ -43,9 +44,7 @@ def test_constant_offset() -> None:
     %s = subspan 0 offset(%at) : DT<readonly:!4x8xf32>
     %a = DT.load %s, offsets = [0, 0], sizes = [4, 8], strides = [1, 1] : DT<readonly:!4x8xf32> -> !4x8xf32
     """
-    program = program_of(
-        body + elementwise("%r", "%a", "!4x8xf32", DOUBLE) + "\noutput 1 %r !4x8xf32", bindings=2
-    )  # fmt: skip
+    program = program_of(body + elementwise("%r", "%a", "!4x8xf32", DOUBLE) + "\noutput 1 %r !4x8xf32", bindings=2)
     assert [o.byte_offset for o in program.operands] == [1088, 0]
 
 
@@ -85,9 +84,7 @@ def test_sizes_in_pairs_of_push_constants_and_workload() -> None:
 
 
 def test_workload_that_the_body_does_not_name() -> None:
-    dispatch = dispatch_of(
-        "%a = input 0 !4x8xf32\noutput 1 %a !4x8xf32", bindings=2, workload=2
-    )  # fmt: skip
+    dispatch = dispatch_of("%a = input 0 !4x8xf32\noutput 1 %a !4x8xf32", bindings=2, workload=2)
     assert dispatch.workload == (None, None)
 
 
@@ -110,8 +107,9 @@ def test_several_subspans_on_one_binding_are_operands_of_their_own() -> None:
     program = program_of(body, bindings=2)
     assert [(o.binding, o.byte_offset) for o in program.operands] == [(0, 0), (0, 128), (1, 0)]
     assert [r.access for r in program.stores[0].reads] == [
-        (Linear(terms=((0, 1),)), Linear(terms=((1, 1),))), (Linear(terms=((1, 1),)),),
-    ]  # fmt: skip
+        (Linear(terms=((0, 1),)), Linear(terms=((1, 1),))),
+        (Linear(terms=((1, 1),)),),
+    ]
 
 
 def test_a_rank_reducing_window() -> None:
@@ -283,12 +281,14 @@ def test_a_splat_constant_is_a_scalar() -> None:
         ("%o = arith.subi %i, %c4 : index", "sub(push(0), 4)"),
         ("%x = arith.minui %i, %c4 : index\n%o = arith.maxui %x, %c4 : index", "max(min(push(0), 4), 4)"),
         ("%o = affine.apply affine_map<()[s] -> (s * 4 + 8)>()[%i]", "add(mul(push(0), 4), 8)"),
-        ("%o = affine.apply affine_map<(d)[s] -> (d mod 5 + s floordiv 2)>(%i)[%i]",
-         "add(rem(push(0), 5), floordiv(push(0), 2))"),
+        (
+            "%o = affine.apply affine_map<(d)[s] -> (d mod 5 + s floordiv 2)>(%i)[%i]",
+            "add(rem(push(0), 5), floordiv(push(0), 2))",
+        ),
         ("%x = arith.index_cast %p : i32 to index\n%o = arith.addi %x, %c4 : index", "add(sext32(push(0)), 4)"),
         ("%x = arith.remui %i, %c4 : index\n%o = arith.shli %x, %c4 : index", "shl(rem(push(0), 4), 4)"),
     ],
-)  # fmt: skip
+)
 def test_index_arithmetic(lines: str, offset: str) -> None:
     body = f"""
     %c4 = arith.constant 4 : index

@@ -31,9 +31,16 @@ def test_a_matmul_named_and_generic_is_the_same_program() -> None:
     head = HEAD + "%a = input 0 !5x7xf32\n%b = input 1 !7x6xf32"
     named = program_of(head + matmul() + "\noutput 2 %r !5x6xf32")
     body = filled("!5x6xf32") + generic(
-        "%r", "[[m, n, k -> m, k]], [[m, n, k -> k, n]], [[m, n, k -> m, n]]", "ppr", "%a, %b", "!5x7xf32, !7x6xf32",
-        "%init", "!5x6xf32", PRODUCT_SUM, "%x: f32, %z: f32, %o: f32",
-    )  # fmt: skip
+        "%r",
+        "[[m, n, k -> m, k]], [[m, n, k -> k, n]], [[m, n, k -> m, n]]",
+        "ppr",
+        "%a, %b",
+        "!5x7xf32, !7x6xf32",
+        "%init",
+        "!5x6xf32",
+        PRODUCT_SUM,
+        "%x: f32, %z: f32, %o: f32",
+    )
     assert program_of(head + body + "\noutput 2 %r !5x6xf32") == named
     core = core_of(named)
     assert (core.sizes, core.kinds) == ((5, 6, 7), ("parallel", "parallel", "reduction"))
@@ -56,11 +63,14 @@ def test_unit_loops_are_dropped() -> None:
 
 
 def test_producers_are_inlined_and_consumers_are_stores() -> None:
-    body = HEAD + "%a = input 0 !5x7xf32\n%b = input 1 !7x6xf32" + elementwise(
-        "%h", "%a", "!5x7xf32", "\n    %y = math.exp %x : f32"
-    ) + matmul("%h", result="%t") + elementwise(
-        "%r", "%t", "!5x6xf32", "\n    %y = arith.maximumf %x, %zero : f32"
-    ) + "\noutput 2 %r !5x6xf32"  # fmt: skip
+    body = (
+        HEAD
+        + "%a = input 0 !5x7xf32\n%b = input 1 !7x6xf32"
+        + elementwise("%h", "%a", "!5x7xf32", "\n    %y = math.exp %x : f32")
+        + matmul("%h", result="%t")
+        + elementwise("%r", "%t", "!5x6xf32", "\n    %y = arith.maximumf %x, %zero : f32")
+        + "\noutput 2 %r !5x6xf32"
+    )
     dispatch = dispatch_of(body)
     assert dispatch.operations == ("linalg.generic", "linalg.matmul", "linalg.generic")
     assert dispatch.kind == "contraction"
@@ -122,10 +132,23 @@ def test_a_start_that_is_known_at_launch() -> None:
     ],
 )
 def test_only_associative_combiners_are_reductions(body: str, known: bool) -> None:
-    text = HEAD + "%a = input 0 !6x9xf32" + filled("!6xf32") + generic(
-        "%r", "[[i, j -> i, j]], [[i, j -> i]]", "pr", "%a", "!6x9xf32", "%init", "!6xf32", "\n" + body,
-        "%x: f32, %o: f32",
-    ) + "\noutput 1 %r !6xf32"  # fmt: skip
+    text = (
+        HEAD
+        + "%a = input 0 !6x9xf32"
+        + filled("!6xf32")
+        + generic(
+            "%r",
+            "[[i, j -> i, j]], [[i, j -> i]]",
+            "pr",
+            "%a",
+            "!6x9xf32",
+            "%init",
+            "!6xf32",
+            "\n" + body,
+            "%x: f32, %o: f32",
+        )
+        + "\noutput 1 %r !6xf32"
+    )
     core = program_of(text, bindings=2).cores[0]
     assert isinstance(core, Nest) == known
     assert isinstance(core, Named) != known
@@ -167,13 +190,25 @@ def test_results_over_other_loops_are_nests_of_their_own() -> None:
 
 
 def test_a_gather_under_an_index_that_is_computed() -> None:
-    body = "%a = input 0 !11x5xf32\n%b = input 1 !4xi64\n%e = tensor.empty() : !4x5xf32" + generic(
-        "%r", "[[i, j -> i]], [[i, j -> i, j]]", "pp", "%b", "!4xi64", "%e", "!4x5xf32", """
+    body = (
+        "%a = input 0 !11x5xf32\n%b = input 1 !4xi64\n%e = tensor.empty() : !4x5xf32"
+        + generic(
+            "%r",
+            "[[i, j -> i]], [[i, j -> i, j]]",
+            "pp",
+            "%b",
+            "!4xi64",
+            "%e",
+            "!4x5xf32",
+            """
     %at = arith.index_cast %x : i64 to index
     %j = linalg.index 1 : index
     %y = tensor.extract %a[%at, %j] : !11x5xf32
-    linalg.yield %y : f32""", "%x: i64, %o: f32",
-    ) + "\noutput 2 %r !4x5xf32"  # fmt: skip
+    linalg.yield %y : f32""",
+            "%x: i64, %o: f32",
+        )
+        + "\noutput 2 %r !4x5xf32"
+    )
     dispatch = dispatch_of(body)
     assert dispatch.kind == "gather"
     assert dispatch.program is not None
@@ -188,13 +223,25 @@ def test_a_gather_under_an_index_that_is_computed() -> None:
 @pytest.mark.parametrize(("index", "has"), [("d0 - 3", {"arith.remsi", "arith.addi"}), ("d0 + 3", set())])
 def test_a_modulus_of_what_may_be_negative(index: str, has: set[str]) -> None:
     """`mod` of MLIR is never negative, a remainder has the sign of what is divided."""
-    body = "%a = input 0 !8xf32\n%e = tensor.empty() : !8xf32" + generic(
-        "%r", "[[i -> i]]", "p", "", "", "%e", "!8xf32", f"""
+    body = (
+        "%a = input 0 !8xf32\n%e = tensor.empty() : !8xf32"
+        + generic(
+            "%r",
+            "[[i -> i]]",
+            "p",
+            "",
+            "",
+            "%e",
+            "!8xf32",
+            f"""
     %i = linalg.index 0 : index
     %at = affine.apply affine_map<(d0) -> (({index}) mod 8)>(%i)
     %y = tensor.extract %a[%at] : !8xf32
-    linalg.yield %y : f32""", "%o: f32",
-    ) + "\noutput 1 %r !8xf32"  # fmt: skip
+    linalg.yield %y : f32""",
+            "%o: f32",
+        )
+        + "\noutput 1 %r !8xf32"
+    )
     used = ops(program_of(body, bindings=2).stores[0])
     assert "arith.remui" in used
     assert ("arith.remsi" in used) == bool(has)
@@ -203,11 +250,23 @@ def test_a_modulus_of_what_may_be_negative(index: str, has: set[str]) -> None:
 @pytest.mark.parametrize(("rounding", "read"), [("", True), ("to_nearest_even", True), ("downward", False)])
 def test_a_rounding_mode_is_part_of_an_operation(rounding: str, read: bool) -> None:
     """`fastmath` only permits, while a rounding mode is a demand."""
-    body = "%a = input 0 !8xf32\n%e = tensor.empty() : !8xf16" + generic(
-        "%r", "[[i -> i]], [[i -> i]]", "p", "%a", "!8xf32", "%e", "!8xf16", f"""
+    body = (
+        "%a = input 0 !8xf32\n%e = tensor.empty() : !8xf16"
+        + generic(
+            "%r",
+            "[[i -> i]], [[i -> i]]",
+            "p",
+            "%a",
+            "!8xf32",
+            "%e",
+            "!8xf16",
+            f"""
     %y = arith.truncf %x {rounding} fastmath<fast> : f32 to f16
-    linalg.yield %y : f16""", "%x: f32, %o: f16",
-    ) + "\noutput 1 %r !8xf16"  # fmt: skip
+    linalg.yield %y : f16""",
+            "%x: f32, %o: f16",
+        )
+        + "\noutput 1 %r !8xf16"
+    )
     found = dispatch_of(body, bindings=2)
     assert (found.program is not None) == read
     assert ("rounding mode" in found.reason) != read
@@ -215,15 +274,26 @@ def test_a_rounding_mode_is_part_of_an_operation(rounding: str, read: bool) -> N
 
 def test_a_mask_of_bytes() -> None:
     """An i1 lies in memory as a byte: IREE loads i8 and truncates whole tensors."""
-    body = HEAD + """
+    body = (
+        HEAD
+        + """
   %a = input 0 !4x8xi8
   %m = arith.trunci %a : !4x8xi8 to !4x8xi1
   %b = input 1 !4x8xf32
-  %e = tensor.empty() : !4x8xf32""" + generic(
-        "%r", "[[i, j -> i, j]], [[i, j -> i, j]], [[i, j -> i, j]]", "pp", "%m, %b", "!4x8xi1, !4x8xf32", "%e",
-        "!4x8xf32", "\n    %y = arith.select %x, %z, %zero : f32\n    linalg.yield %y : f32",
-        "%x: i1, %z: f32, %o: f32",
-    ) + "\noutput 2 %r !4x8xf32"  # fmt: skip
+  %e = tensor.empty() : !4x8xf32"""
+        + generic(
+            "%r",
+            "[[i, j -> i, j]], [[i, j -> i, j]], [[i, j -> i, j]]",
+            "pp",
+            "%m, %b",
+            "!4x8xi1, !4x8xf32",
+            "%e",
+            "!4x8xf32",
+            "\n    %y = arith.select %x, %z, %zero : f32\n    linalg.yield %y : f32",
+            "%x: i1, %z: f32, %o: f32",
+        )
+        + "\noutput 2 %r !4x8xf32"
+    )
     (store,) = program_of(body).stores
     assert ops(store) == ["read", "arith.trunci", "read", "constant", "arith.select"]
     assert store.expr.nodes[1].type == "i1"
@@ -362,8 +432,9 @@ def test_an_export_without_a_body() -> None:
     assert site.function is None
     assert (site.dispatch.kind, site.dispatch.reason) == ("external", "it has neither a body nor an object")
     assert with_objects(text[:start] + text[end + 6 :]) == (
-        "external", "its code is an object that the program brings along (add.o, sub.o)",
-    )  # fmt: skip
+        "external",
+        "its code is an object that the program brings along (add.o, sub.o)",
+    )
 
 
 def with_objects(text: str) -> tuple[str, str]:

@@ -79,10 +79,17 @@ def matmul(m: Index, n: Index, k: Index) -> Program:
 
 def dispatch(name: str, kind: str, operations: tuple[str, ...], program: Program | None, reason: str = "") -> Dispatch:
     return Dispatch(
-        executable="main", variant="cpu", name=name, target=TARGET,
+        executable="main",
+        variant="cpu",
+        name=name,
+        target=TARGET,
         layout=PipelineLayout(constants=0, bindings=("ReadOnly", "ReadOnly", "")),
-        workload=(), program=program, reason=reason, operations=operations, kind=kind,
-    )  # fmt: skip
+        workload=(),
+        program=program,
+        reason=reason,
+        operations=operations,
+        kind=kind,
+    )
 
 
 KERNEL = Kernel(
@@ -104,9 +111,11 @@ KERNEL = Kernel(
 )
 MATMUL = dispatch("m$async_dispatch_0_matmul", "contraction", ("linalg.fill", "linalg.matmul"), matmul(64, 32, 48))
 DYNAMIC = dispatch(
-    "m$async_dispatch_1_matmul_D", "contraction", ("linalg.matmul", "linalg.generic", "linalg.generic"),
+    "m$async_dispatch_1_matmul_D",
+    "contraction",
+    ("linalg.matmul", "linalg.generic", "linalg.generic"),
     matmul(push(0), 33, 48),
-)  # fmt: skip
+)
 UNREAD = dispatch("m$async_dispatch_10_sort", "sort", ("iree_linalg_ext.sort",), None, "tensor.unpack is not known")
 
 TAKES = Match(

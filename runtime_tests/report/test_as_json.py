@@ -39,8 +39,11 @@ def test_inspection(plan: Plan) -> None:
     }
     assert (near["kernel"], near["flops"], near["operands"][0]["type"]) == (None, None, "?x48xf32")
     assert near["nearest"] == {
-        "kernel": "matmul_f32", "rule": "constraint", "expected": "N % 16 == 0", "found": "N = 33",
-    }  # fmt: skip
+        "kernel": "matmul_f32",
+        "rule": "constraint",
+        "expected": "N % 16 == 0",
+        "found": "N = 33",
+    }
     assert (unread["read"], unread["reason"], unread["operands"]) == (False, "tensor.unpack is not known", [])
 
 
@@ -61,9 +64,13 @@ def test_plan_without_and_with_payloads(plan: Plan) -> None:
     ]
     assert [entry["dispatch"] for entry in bare["unsubstituted"]] == [d.name for d in plan.dispatches[1:]]
     payload = Payload(
-        format=PayloadFormat.BITCODE, data=b"BC", entry="e", workgroup_count=(push(0), 2, 1), workgroup_size=(64, 1, 1),
+        format=PayloadFormat.BITCODE,
+        data=b"BC",
+        entry="e",
+        workgroup_count=(push(0), 2, 1),
+        workgroup_size=(64, 1, 1),
         summary="6×16 tiles",
-    )  # fmt: skip
+    )
     full = plan_to_json(plan, {plan.dispatches[0].name: payload})
     assert full["substitutions"][0]["payload"] == {
         "kind": "llvm-bitcode",
@@ -83,5 +90,8 @@ def test_explanation(plan: Plan, accepted: Decision, rejected: Decision) -> None
     assert (fits["accepted"], fits["form"], fits["axes"]) == (True, "plain", {"M": 64, "N": 32, "K": 1})
     assert (fails["accepted"], fails["form"], fails["axes"]) == (False, None, None)
     assert fails["rules"][1] == {
-        "rule": "constraint", "passed": False, "expected": "N % 16 == 0", "found": "N = 33",
-    }  # fmt: skip
+        "rule": "constraint",
+        "passed": False,
+        "expected": "N % 16 == 0",
+        "found": "N = 33",
+    }

@@ -37,9 +37,12 @@ def view(operand: int, *shape: Index, element: str = "f32", offset: int = 0) -> 
 def elementwise(nodes: tuple[Scalar, ...], reads: tuple[Read, ...], size: Index, element: str = "f32") -> Program:
     out = view(9, size, element=element)
     nest = Nest(
-        sizes=(size,), kinds=("parallel",), reads=reads, expr=ScalarGraph(nodes, (len(nodes) - 1,)),
+        sizes=(size,),
+        kinds=("parallel",),
+        reads=reads,
+        expr=ScalarGraph(nodes, (len(nodes) - 1,)),
         writes=(Write(view=out, access=(Linear(terms=((0, 1),)),)),),
-    )  # fmt: skip
+    )
     return Program(operands=(), cores=(), stores=(nest,))
 
 
@@ -83,9 +86,7 @@ def test_comparisons_selections_and_casts_are_free() -> None:
 
 def named(op: str, *shapes: tuple[Index, ...], result: tuple[Index, ...]) -> Program:
     reads = tuple(read(view(i, *shape)) for i, shape in enumerate(shapes))
-    stage = Named(
-        op=op, reads=reads, attributes=(), temporaries=(0,), types=(TensorType(shape=result, element="f32"),)
-    )  # fmt: skip
+    stage = Named(op=op, reads=reads, attributes=(), temporaries=(0,), types=(TensorType(shape=result, element="f32"),))
     operands: tuple[Operand, ...] = ()
     return Program(operands=operands, cores=(stage,), stores=())
 

@@ -26,7 +26,7 @@ def fails(decision: Decision, kernel: str, rule: str) -> Decision:
     last = Rule(name=rule, passed=False, expected="", found="")
     return replace(
         decision, kernel=replace(decision.kernel, name=kernel), rules=(*decision.rules[:1], last), match=None
-    )  # fmt: skip
+    )
 
 
 def test_nearest_failed_latest(plan: Plan, rejected: Decision) -> None:

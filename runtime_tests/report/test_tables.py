@@ -27,22 +27,31 @@ def test_dispatches_as_plain_text(plan: Plan) -> None:
     assert [[cell.strip() for cell in line.split("  ") if cell] for line in lines] == [
         ["dispatch", "target", "computes", "kernel, or the nearest and why not", "FLOP", "bytes"],
         [
-            "m$async_dispatch_0_matmul", "llvm-cpu, embedded-elf-x86_64",
+            "m$async_dispatch_0_matmul",
+            "llvm-cpu, embedded-elf-x86_64",
             "contraction (fill, matmul); 64x48xf32, 48x32xf32 → 64x32xf32",
-            "matmul_f32; M = 8·8, N = 32, K = 1", "199 k", "26.6 kB",
+            "matmul_f32; M = 8·8, N = 32, K = 1",
+            "199 k",
+            "26.6 kB",
         ],
         [
-            "m$async_dispatch_1_matmul_D", "llvm-cpu, embedded-elf-x86_64",
+            "m$async_dispatch_1_matmul_D",
+            "llvm-cpu, embedded-elf-x86_64",
             "contraction (matmul, generic (×2)); ?x48xf32, 48x33xf32 → ?x33xf32",
-            "not matmul_f32: constraint; expected N % 16 == 0, found N = 33", "dynamic", "dynamic",
+            "not matmul_f32: constraint; expected N % 16 == 0, found N = 33",
+            "dynamic",
+            "dynamic",
         ],
         [
-            "m$async_dispatch_10_sort", "llvm-cpu, embedded-elf-x86_64",
+            "m$async_dispatch_10_sort",
+            "llvm-cpu, embedded-elf-x86_64",
             "sort (sort); not read: tensor.unpack is not known",
-            "not matmul_f32: target; expected llvm-cpu with avx2, found llvm-cpu", "?", "?",
+            "not matmul_f32: target; expected llvm-cpu with avx2, found llvm-cpu",
+            "?",
+            "?",
         ],
         ["1 of 3 dispatches have a kernel: contraction 1/2, sort 0/1; 1 could not be read"],
-    ]  # fmt: skip
+    ]
 
 
 def test_dispatches_on_a_narrow_terminal(plan: Plan) -> None:
@@ -125,16 +134,18 @@ def test_model_without_dispatches() -> None:
 def test_substitutions(plan: Plan) -> None:
     payload = Payload(
         format=PayloadFormat.BITCODE, data=b"x" * 1234, entry="e", workgroup_count=(1, 1, 1), summary="6×16 tiles"
-    )  # fmt: skip
+    )
     printed = text(tables.substitution_table(plan, {plan.dispatches[0].name: payload}, width=None), None)
     assert [[cell.strip() for cell in line.split("  ") if cell] for line in printed.splitlines()] == [
         ["dispatch", "kernel", "axes", "payload"],
         [
-            "m$async_dispatch_0_matmul", "matmul_f32", "M = 8·8, N = 32, K = 1; IREE's own code unless M % 4 == 0",
+            "m$async_dispatch_0_matmul",
+            "matmul_f32",
+            "M = 8·8, N = 32, K = 1; IREE's own code unless M % 4 == 0",
             "llvm-bitcode, 1.23 kB; 6×16 tiles",
         ],
         ["1 of 3 dispatches substituted"],
-    ]  # fmt: skip
+    ]
 
 
 def test_no_substitutions_say_what_to_do(plan: Plan) -> None:
@@ -194,21 +205,33 @@ def test_decisions(plan: Plan, accepted: Decision, rejected: Decision) -> None:
 
 
 def test_kernels(accepted: Decision) -> None:
-    raw = replace(accepted.kernel, name="raw", abi="raw", operands=(), slots=frozenset(), constraints=(),
-                  dispatches=("matmul_.*",), kinds=("copy",))  # fmt: skip
+    raw = replace(
+        accepted.kernel,
+        name="raw",
+        abi="raw",
+        operands=(),
+        slots=frozenset(),
+        constraints=(),
+        dispatches=("matmul_.*",),
+        kinds=("copy",),
+    )
     printed = text(tables.kernels_table([accepted.kernel, raw], width=None), None)
     assert [[cell.strip() for cell in line.split("  ") if cell] for line in printed.splitlines()] == [
         ["kernel", "backend: payload", "operands, slots, constraints", "summary"],
         [
-            "matmul_f32", "llvm-cpu (avx2): llvm-generator",
-            "a[M,K] b[K,N] c[M,N]; slots: epilogue; where N % 16 == 0", "Matrix multiply",
+            "matmul_f32",
+            "llvm-cpu (avx2): llvm-generator",
+            "a[M,K] b[K,N] c[M,N]; slots: epilogue; where N % 16 == 0",
+            "Matrix multiply",
         ],
         [
-            "raw", "llvm-cpu (avx2): llvm-generator (raw)", "dispatches of kind copy; dispatches named matmul_.*",
+            "raw",
+            "llvm-cpu (avx2): llvm-generator (raw)",
+            "dispatches of kind copy; dispatches named matmul_.*",
             "Matrix multiply",
         ],
         ["2 kernels"],
-    ]  # fmt: skip
+    ]
 
 
 def test_text_of_models_is_no_markup(plan: Plan, rejected: Decision) -> None:

@@ -95,10 +95,14 @@ def test_the_page_says_everything() -> None:
     assert "<title>model &lt;1&gt;.onnx: failed</title>" in page
     assert "1 passed, 2 failed, 1 skipped on local-task" in page
     for words in (
-        "iree-substitute validate model.onnx --seed 7", "a &lt;note&gt;", "480 elements are wrong",
-        "the golden does not know linalg_ext.fft", "NaN stands in other places", "baseline: a bias",
+        "iree-substitute validate model.onnx --seed 7",
+        "a &lt;note&gt;",
+        "480 elements are wrong",
+        "the golden does not know linalg_ext.fft",
+        "NaN stands in other places",
+        "baseline: a bias",
         "at (30, 48): 1.25, golden 1.249, stock 1.249, allowed 1e-06",
-    ):  # fmt: skip
+    ):
         assert words in page
     assert page.count("<svg") == page.count("</svg>") == 6
     assert page.count("<details open>") == 2

@@ -146,10 +146,12 @@ def count_of(export: Any) -> list[str]:
         ((apply("ceildiv", M, 64), mul(M, 3), 1), ["ceildivui(w0, 64)", "muli(w0, 3)", "1"]),
         # a difference may be negative: then the operations have a sign
         ((apply("max", apply("sub", M, 10), 1), 1, 1), ["maxsi(subi(w0, 10), 1)", "1", "1"]),
-        ((apply("rem", apply("sub", M, 10), 3), 1, 1),
-         ["subi(subi(w0, 10), muli(floordivsi(subi(w0, 10), 3), 3))", "1", "1"]),
+        (
+            (apply("rem", apply("sub", M, 10), 3), 1, 1),
+            ["subi(subi(w0, 10), muli(floordivsi(subi(w0, 10), 3), 3))", "1", "1"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_workgroup_count_is_over_the_workload(count: tuple[Index, Index, Index], expected: list[str]) -> None:
     payload = Payload(format=PayloadFormat.BITCODE, data=b"BC\xc0\xde", entry="entry_here", workgroup_count=count)
     module, site, _ = rewritten(DYNAMIC, payload, constants=4, workload=1)
@@ -162,10 +164,12 @@ def test_the_workgroup_count_is_over_the_workload(count: tuple[Index, Index, Ind
     [
         ((4, 2, 1), ["4", "2", "1"]),
         ((M, 1, 1), [f"select(cmpi(w0, 0), 0, {c})" for c in ("w0", "1", "1")]),
-        ((M, mul(M, 3), 1),
-         [f"select(ori(cmpi(w0, 0), cmpi(muli(w0, 3), 0)), 0, {c})" for c in ("w0", "muli(w0, 3)", "1")]),
+        (
+            (M, mul(M, 3), 1),
+            [f"select(ori(cmpi(w0, 0), cmpi(muli(w0, 3), 0)), 0, {c})" for c in ("w0", "muli(w0, 3)", "1")],
+        ),
     ],
-)  # fmt: skip
+)
 def test_none_in_one_direction_is_none_in_all_on_cuda(count: tuple[Index, Index, Index], expected: list[str]) -> None:
     with context():
         module = parse(executable(DYNAMIC, constants=4, workload=1))
@@ -204,8 +208,12 @@ def test_a_condition_keeps_iree_s_own_code() -> None:
     assert [int(e.attributes["ordinal"].value) for e in exports.values()] == [0, 1]
     condition_block = site.export.regions[1].blocks[0]
     assert [op.operation.name for op in condition_block.operations] == [
-        "arith.constant", "arith.remui", "arith.constant", "arith.cmpi", "hal.return",
-    ]  # fmt: skip
+        "arith.constant",
+        "arith.remui",
+        "arith.constant",
+        "arith.cmpi",
+        "hal.return",
+    ]
     functions = {symbol_name(f): f for f in named(module, "func.func")}
     assert named(functions[fallback], "linalg.matmul")
     assert not named(functions["main_dispatch_0_work"], "linalg.matmul")
@@ -223,9 +231,13 @@ def test_twin_without_a_condition_nothing_is_kept() -> None:
 @pytest.mark.parametrize(("target", "kind", "backend"), [(VULKAN, "spirv", "vulkan-spirv"), (CUDA, "ptx", "cuda")])
 def test_an_external_variant(target: str, kind: str, backend: str) -> None:
     payload = Payload(
-        format=PayloadFormat(kind), data=b"\x03\x02\x23\x07" * 4, entry="entry_here", workgroup_count=(4, 1, 1),
-        workgroup_size=(64, 2, 1), shared_memory_bytes=1024,
-    )  # fmt: skip
+        format=PayloadFormat(kind),
+        data=b"\x03\x02\x23\x07" * 4,
+        entry="entry_here",
+        workgroup_count=(4, 1, 1),
+        workgroup_size=(64, 2, 1),
+        shared_memory_bytes=1024,
+    )
     module, site = external(target, payload)
     assert site.dispatch.target.backend == backend
     assert not named(module, "builtin.module")

@@ -77,8 +77,10 @@ def test_two_kernels_with_constants_in_one_module(tmp_path: Path) -> None:
         MANIFEST.replace("glsl", "spirv-dialect").replace("kernel.comp", "body.mlir").replace('"main"', '"tripled"')
     )
     manifest = manifest.replace("workgroup_size = [64, 1, 1]\n", "").replace("64", "32")
-    factor = SPIRV.replace("%three = spirv.Constant 3.0 : f32", "%w = spirv.mlir.referenceof @w : i32\n"
-                           "    %three = spirv.ConvertUToF %w : i32 to f32")  # fmt: skip
+    factor = SPIRV.replace(
+        "%three = spirv.Constant 3.0 : f32",
+        "%w = spirv.mlir.referenceof @w : i32\n    %three = spirv.ConvertUToF %w : i32 to f32",
+    )
     factor = factor.replace("spirv.func", "spirv.SpecConstant @w spec_id(1) = 1 : i32\n  spirv.func", 1)
     folders = []
     for name, value in (("one", 5), ("two", 7)):

@@ -74,8 +74,10 @@ def archive(*members: tuple[str, bytes]) -> bytes:
 
 def caller(folder: Path, kind: str, objects: dict[str, bytes]) -> Path:
     kinds: dict[str, tuple[str, str | bytes]] = {
-        "llvm-ir": ("kernel.ll", CALLER), "object": ("kernel.o", object_file(CALLER)), "mlir": ("body.mlir", BODY),
-    }  # fmt: skip
+        "llvm-ir": ("kernel.ll", CALLER),
+        "object": ("kernel.o", object_file(CALLER)),
+        "mlir": ("body.mlir", BODY),
+    }
     file, text = kinds[kind]
     launch = "" if kind == "mlir" else '[launch]\nworkgroup_count = ["1", "1", "1"]'
     names = ", ".join(f'"{name}"' for name in objects)

@@ -34,18 +34,21 @@ def padded(folder: Path, shape: Sequence[int], pads: Sequence[int], *, open_axis
     sizes = ["N" if axis == open_axis else size for axis, size in enumerate(shape)]
     signal = shape[0] == 1
     nodes = [helper.make_node("Pad", ["x", "pads"], ["p"], mode="reflect")]
-    nodes += [
-        helper.make_node("Conv", ["p", "w"], ["c"], strides=[2]), helper.make_node("Relu", ["c"], ["y"])
-    ] if signal else [helper.make_node("Identity", ["p"], ["y"])]  # fmt: skip
+    nodes += (
+        [helper.make_node("Conv", ["p", "w"], ["c"], strides=[2]), helper.make_node("Relu", ["c"], ["y"])]
+        if signal
+        else [helper.make_node("Identity", ["p"], ["y"])]
+    )
     weights = np.random.default_rng(1).standard_normal((4, 1, 9)).astype(np.float32)
     graph = helper.make_graph(
-        nodes, "padded",
+        nodes,
+        "padded",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, sizes)],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [numpy_helper.from_array(np.array(pads, np.int64), "pads"), numpy_helper.from_array(weights, "w")][
             : 1 + signal
         ],
-    )  # fmt: skip
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 9
     path = folder / "padded.onnx"

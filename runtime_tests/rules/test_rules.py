@@ -131,15 +131,17 @@ def test_a_tie_and_a_required_rule(tmp_path: Path) -> None:
         (
             "from iree.compiler import ir\ndef rewrite(site):\n"
             "    site.export.attributes['sym_name'] = ir.StringAttr.get('other')",
-            "three changed what the host program calls", "::other ",
+            "three changed what the host program calls",
+            "::other ",
         ),
         (
             "def rewrite(site):\n    ops = list(site.function.regions[0].blocks[0].operations)\n"
             "    ops[-1].operation.erase()",
-            "three left a body that MLIR's verifier refuses", "",
+            "three left a body that MLIR's verifier refuses",
+            "",
         ),
     ],
-)  # fmt: skip
+)
 def test_wrong_rules(tmp_path: Path, text: str, what: str, found: str) -> None:
     with pytest.raises(PayloadError) as caught:
         build(tmp_path, MODEL, [rule(tmp_path / "three", text)])

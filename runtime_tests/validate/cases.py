@@ -16,23 +16,33 @@ Y_AREA = Area(binding=1, offset=32, shape=(2, 2), element="f32", access="writeon
 def case(**changes: Any) -> Case:
     """The case, with changes to its fields."""
     fields: dict[str, Any] = {
-        "label": "twice", "entry": "run_0",
+        "label": "twice",
+        "entry": "run_0",
         "launch": Launch(
             bindings=(
                 BindingRange(resource=0, offset=0, length=16, read_only=True),
                 BindingRange(resource=0, offset=0, length=48, read_only=False),
             ),
-            constants=(7,), workload=(4,),
+            constants=(7,),
+            workload=(4,),
         ),
-        "areas": (X_AREA, Y_AREA), "sizes": (64,),
+        "areas": (X_AREA, Y_AREA),
+        "sizes": (64,),
         "filled": (Filled(resource=0, start=0, data=X.view(np.uint8)),),
         "written": ((0, 32, 48),),
         "expected": (
             Expected(
-                area=Y_AREA, offsets=(0, 0), sizes=(2, 2), strides=(1, 1), coordinates=None,
-                values=2.0 * X.astype(np.float64).reshape(2, 2), allowed=np.zeros((2, 2)), depth=1,
+                area=Y_AREA,
+                offsets=(0, 0),
+                sizes=(2, 2),
+                strides=(1, 1),
+                coordinates=None,
+                values=2.0 * X.astype(np.float64).reshape(2, 2),
+                allowed=np.zeros((2, 2)),
+                depth=1,
             ),
         ),
-        "inputs": "normal", "seed": 3,
-    }  # fmt: skip
+        "inputs": "normal",
+        "seed": 3,
+    }
     return Case(**{**fields, **changes})

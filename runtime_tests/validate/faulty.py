@@ -9,38 +9,60 @@ from substitute.cli.scaffold import scaffold
 
 MATMUL_FAULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     # the last column is never added up
-    "dropped_tail": (("kernel.ll", "icmp slt i64 %n_next, %N", "icmp slt i64 %n_next, %most"),
-                     ("kernel.ll", "entry:\n", "entry:\n  %most = sub i64 %N, 1\n")),
+    "dropped_tail": (
+        ("kernel.ll", "icmp slt i64 %n_next, %N", "icmp slt i64 %n_next, %most"),
+        ("kernel.ll", "entry:\n", "entry:\n  %most = sub i64 %N, 1\n"),
+    ),
     "one_too_many": (("kernel.ll", "icmp slt i64 %n_next, %N", "icmp sle i64 %n_next, %N"),),
     "first_k_dropped": (("kernel.ll", "[ 0, %entry ], [ %k_next", "[ 1, %entry ], [ %k_next"),),
     "not_cleared": (("kernel.ll", "  call void @llvm.memset.p0.i64(ptr %c_row, i8 0, i64 %c_bytes, i1 false)\n", ""),),
-    "transposed": (("kernel.ll", "%b_start = mul i64 %k, %N", "%b_start = mul i64 0, %N"),
-                   ("kernel.ll", "getelementptr float, ptr %b_row, i64 %n\n",
-                    "getelementptr float, ptr %b_row, i64 %turned\n"),
-                   ("kernel.ll", "  %b_place", "  %down = mul i64 %n, %K\n  %turned = add i64 %down, %k\n  %b_place")),
+    "transposed": (
+        ("kernel.ll", "%b_start = mul i64 %k, %N", "%b_start = mul i64 0, %N"),
+        ("kernel.ll", "getelementptr float, ptr %b_row, i64 %n\n", "getelementptr float, ptr %b_row, i64 %turned\n"),
+        ("kernel.ll", "  %b_place", "  %down = mul i64 %n, %K\n  %turned = add i64 %down, %k\n  %b_place"),
+    ),
     "same_row": (("kernel.ll", "%a_start = mul i64 %row, %K", "%a_start = mul i64 0, %K"),),
     "operand_changed": (("kernel.ll", "  %b_start", "  store float 0.0, ptr %a_place\n  %b_start"),),
     "zeros": (("kernel.ll", "store float %total", "store float 0.0"),),
     "copied_input": (("kernel.ll", "store float %total", "store float %element"),),
-    "half_precision": (("kernel.ll", "  store float %total",
-                        "  %half = fptrunc float %total to half\n  %wide = fpext half %half to float\n"
-                        "  store float %wide"),),
-    "nan_swallowed": (("kernel.ll", "  store float %total",
-                       "  %number = fcmp ord float %product, 0.0\n"
-                       "  %kept = select i1 %number, float %total, float %before\n  store float %kept"),),
-    "address_dependent": (("kernel.ll", "  store float %total",
-                           "  %address = ptrtoint ptr %a to i64\n  %bit = and i64 %address, 64\n"
-                           "  %odd = icmp ne i64 %bit, 0\n  %first = icmp eq i64 %k, 0\n"
-                           "  %both = and i1 %odd, %first\n"
-                           "  %more = select i1 %both, float 0x3E60000000000000, float 0.0\n"
-                           "  %moved = fadd float %total, %more\n  store float %moved"),),
-    "slightly_off": (("kernel.ll", "%product = fmul contract float %factor, %element",
-                      "%exact = fmul contract float %factor, %element\n"
-                      "  %product = fmul float %exact, 0x3FF0000100000000"),),
+    "half_precision": (
+        (
+            "kernel.ll",
+            "  store float %total",
+            "  %half = fptrunc float %total to half\n  %wide = fpext half %half to float\n  store float %wide",
+        ),
+    ),
+    "nan_swallowed": (
+        (
+            "kernel.ll",
+            "  store float %total",
+            "  %number = fcmp ord float %product, 0.0\n"
+            "  %kept = select i1 %number, float %total, float %before\n  store float %kept",
+        ),
+    ),
+    "address_dependent": (
+        (
+            "kernel.ll",
+            "  store float %total",
+            "  %address = ptrtoint ptr %a to i64\n  %bit = and i64 %address, 64\n"
+            "  %odd = icmp ne i64 %bit, 0\n  %first = icmp eq i64 %k, 0\n"
+            "  %both = and i1 %odd, %first\n"
+            "  %more = select i1 %both, float 0x3E60000000000000, float 0.0\n"
+            "  %moved = fadd float %total, %more\n  store float %moved",
+        ),
+    ),
+    "slightly_off": (
+        (
+            "kernel.ll",
+            "%product = fmul contract float %factor, %element",
+            "%exact = fmul contract float %factor, %element\n  %product = fmul float %exact, 0x3FF0000100000000",
+        ),
+    ),
     "last_row_not_launched": (("kernel.toml", 'workgroup_count = ["M",', 'workgroup_count = ["M - 1",'),),
-    "dereferences_null": (("kernel.ll", "  %b_start",
-                           "  store volatile float 0.0, ptr inttoptr (i64 8 to ptr)\n  %b_start"),),
-}  # fmt: skip
+    "dereferences_null": (
+        ("kernel.ll", "  %b_start", "  store volatile float 0.0, ptr inttoptr (i64 8 to ptr)\n  %b_start"),
+    ),
+}
 """(file, what stands there, what stands there instead) of each fault."""
 
 
@@ -66,30 +88,55 @@ ENDING_FAULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
 """What ends the process, or never ends (on x86-64)."""
 
 MEMORY_FAULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
-    "reads_behind": (("kernel.ll", "  %c_place", "  %next = getelementptr float, ptr %b_place, i64 1\n"
-                      "  %unused = load volatile float, ptr %next\n  %c_place"),),
-    "reads_before": (("kernel.ll", "  %b_start", "  %last = getelementptr float, ptr %a_place, i64 -1\n"
-                      "  %unused = load volatile float, ptr %last\n  %b_start"),),
-    "reads_far_behind": (("kernel.ll", "  %b_start", "  %far = getelementptr float, ptr %a_place, i64 40000\n"
-                          "  %unused = load volatile float, ptr %far\n  %b_start"),),
+    "reads_behind": (
+        (
+            "kernel.ll",
+            "  %c_place",
+            "  %next = getelementptr float, ptr %b_place, i64 1\n"
+            "  %unused = load volatile float, ptr %next\n  %c_place",
+        ),
+    ),
+    "reads_before": (
+        (
+            "kernel.ll",
+            "  %b_start",
+            "  %last = getelementptr float, ptr %a_place, i64 -1\n"
+            "  %unused = load volatile float, ptr %last\n  %b_start",
+        ),
+    ),
+    "reads_far_behind": (
+        (
+            "kernel.ll",
+            "  %b_start",
+            "  %far = getelementptr float, ptr %a_place, i64 40000\n"
+            "  %unused = load volatile float, ptr %far\n  %b_start",
+        ),
+    ),
     "adds": (("kernel.ll", "  call void @llvm.memset.p0.i64(ptr %c_row, i8 0, i64 %c_bytes, i1 false)\n", ""),),
-    "aligned": (("kernel.ll", "  %b_start", "  %wide = load volatile <2 x double>, ptr %a_row, align 16\n  %b_start"),
-                ("kernel.toml", 'name = "aligned"', 'name = "aligned"\nalignment = 4')),
-}  # fmt: skip
+    "aligned": (
+        ("kernel.ll", "  %b_start", "  %wide = load volatile <2 x double>, ptr %a_row, align 16\n  %b_start"),
+        ("kernel.toml", 'name = "aligned"', 'name = "aligned"\nalignment = 4'),
+    ),
+}
 """Accesses that write nothing where they should not."""
 
 MATMUL_RIGHT: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "right": (),
     # the sum is the same in any order
-    "right_backwards": (("kernel.ll", "%a_place = getelementptr float, ptr %a_row, i64 %k",
-                         "%last = sub i64 %K, 1\n  %kk = sub i64 %last, %k\n"
-                         "  %a_place = getelementptr float, ptr %a_row, i64 %kk"),
-                        ("kernel.ll", "%b_start = mul i64 %k, %N", "%b_start = mul i64 %kk, %N")),
+    "right_backwards": (
+        (
+            "kernel.ll",
+            "%a_place = getelementptr float, ptr %a_row, i64 %k",
+            "%last = sub i64 %K, 1\n  %kk = sub i64 %last, %k\n  %a_place = getelementptr float, ptr %a_row, i64 %kk",
+        ),
+        ("kernel.ll", "%b_start = mul i64 %k, %N", "%b_start = mul i64 %kk, %N"),
+    ),
     # (the row's number times 96 floats)
-    "right_aligned": (("kernel.ll", "  %b_start", "  %wide = load volatile <2 x double>, ptr %a_row, align 16\n"
-                       "  %b_start"),
-                      ("kernel.toml", 'name = "right_aligned"', 'name = "right_aligned"\nalignment = 16')),
-}  # fmt: skip
+    "right_aligned": (
+        ("kernel.ll", "  %b_start", "  %wide = load volatile <2 x double>, ptr %a_row, align 16\n  %b_start"),
+        ("kernel.toml", 'name = "right_aligned"', 'name = "right_aligned"\nalignment = 16'),
+    ),
+}
 
 GLSL_FAULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "glsl_k_dropped": (("kernel.comp", "int k = 0; k < K", "int k = 0; k + 1 < K"),),

@@ -73,9 +73,12 @@ def test_it_runs_last() -> None:
         return kernel
 
     verdict = judge_dispatch(
-        Pretended(noted("candidate")), [case(), case(inputs="exact")], name="d", kernel="k",  # type: ignore[arg-type]
+        Pretended(noted("candidate")),
+        [case(), case(inputs="exact")],
+        name="d",
+        kernel="k",  # type: ignore[arg-type]
         baseline=Pretended(noted("own")),  # type: ignore[arg-type]
-    )  # fmt: skip
+    )
     assert verdict.passed
     assert order == ["candidate"] * 9 + ["own"] * 2
 

@@ -31,18 +31,28 @@ def same(a: Any, b: Any) -> bool:
 def bundle() -> Bundle:
     (expected,) = case().expected
     sampled = replace(
-        expected, coordinates=(np.array([0, 1]), np.array([1, 1])), values=np.array([4, 8], np.int64),
+        expected,
+        coordinates=(np.array([0, 1]), np.array([1, 1])),
+        values=np.array([4, 8], np.int64),
         allowed=np.array([np.inf, 0.0]),
-    )  # fmt: skip
+    )
     subject = Subject(
-        name="d", kernel="k", kind="copy", cases=(case(), case(expected=(sampled,), copies=True)), notes=("a note",),
+        name="d",
+        kernel="k",
+        kind="copy",
+        cases=(case(), case(expected=(sampled,), copies=True)),
+        notes=("a note",),
         text="hal.executable",
-    )  # fmt: skip
+    )
     skipped = Subject(name="e", kernel="k", kind="fft", cases=(), skipped="no golden")
     return Bundle(
-        device="local-task", candidate=b"one", baseline=b"two", beside=frozenset({"run_0"}),
-        subjects=(subject, skipped), seconds={"build": 1.5},
-    )  # fmt: skip
+        device="local-task",
+        candidate=b"one",
+        baseline=b"two",
+        beside=frozenset({"run_0"}),
+        subjects=(subject, skipped),
+        seconds={"build": 1.5},
+    )
 
 
 @pytest.mark.parametrize("baseline", [b"two", None])

@@ -55,9 +55,14 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def python(bundle: Path, *options: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     return subprocess.run(
-        [sys.executable, "-c", BARE, str(bundle), *options], cwd=bundle.parent, env=environment, capture_output=True,
-        text=True, timeout=300, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", BARE, str(bundle), *options],
+        cwd=bundle.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 def test_a_bundle_holds_what_made_it(bundles: Path) -> None:

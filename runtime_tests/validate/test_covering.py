@@ -51,9 +51,7 @@ def cover(
     kernel: Kernel, *compared: int, budget: Budget = DEFAULT, speed: Speed = LOCAL, stepped: tuple[int, ...] = ()
 ) -> list[dict[str, int]]:
     numbers = Thresholds(compared=compared, stepped=stepped)
-    return cover_sizes(
-        kernel, kernel.forms[0], numbers, budget=budget, speed=speed, random=np.random.default_rng(0)
-    )  # fmt: skip
+    return cover_sizes(kernel, kernel.forms[0], numbers, budget=budget, speed=speed, random=np.random.default_rng(0))
 
 
 def test_each_axis_is_about_each_number(tmp_path: Path) -> None:

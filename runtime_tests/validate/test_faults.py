@@ -56,9 +56,13 @@ def judged(
     """The verdict on each variant: one model, in which each takes one dispatch."""
     kernels = write_variants(folder, kind, variants)
     arguments = {
-        "model": matmuls(len(kernels)).encode(), "kernels": kernels, "builtin": False, "wanted": Wanted(quick=True),
-        "chosen": {dispatch_of(i): (name,) for i, name in enumerate(variants)}, **options,
-    }  # fmt: skip
+        "model": matmuls(len(kernels)).encode(),
+        "kernels": kernels,
+        "builtin": False,
+        "wanted": Wanted(quick=True),
+        "chosen": {dispatch_of(i): (name,) for i, name in enumerate(variants)},
+        **options,
+    }
     bundle: Bundle = isolated(Call(only_bundle, arguments), lambda *_: None)
     verdicts = judge_isolated(bundle, options=Options(limit_s=limit_s), progress=lambda *_: None)
     assert [v.kernel for v in verdicts] == list(variants)
@@ -93,8 +97,9 @@ def test_kernels_that_end_the_process_or_never_end(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(bool(why_unguarded()), reason=why_unguarded() or "memory is guarded")
 def test_accesses_that_nothing_shows_but_the_page(tmp_path: Path) -> None:
-    verdicts = judged(tmp_path, "llvm-ir", {**MEMORY_FAULTS, "right_aligned": MATMUL_RIGHT["right_aligned"]},
-                      device="local-task")  # fmt: skip
+    verdicts = judged(
+        tmp_path, "llvm-ir", {**MEMORY_FAULTS, "right_aligned": MATMUL_RIGHT["right_aligned"]}, device="local-task"
+    )
     found = {name: {(c.stage, c.message) for c in v.failures} for name, v in verdicts.items()}
     assert verdicts["right_aligned"].passed
     assert found["reads_behind"] == {("guard", "it reads outside of b: 96x33xf32: 0 bytes behind its end")}
@@ -109,5 +114,7 @@ def test_accesses_that_nothing_shows_but_the_page(tmp_path: Path) -> None:
 def test_faults_of_shaders(tmp_path: Path, vulkan_device: str) -> None:
     verdicts = judged(tmp_path, "glsl", GLSL_FAULTS, device=vulkan_device, flags=("--iree-hal-target-device=vulkan",))
     assert {name: v.passed for name, v in verdicts.items()} == {
-        "glsl_k_dropped": False, "glsl_wrong_column": False, "glsl_right": True,
-    }  # fmt: skip
+        "glsl_k_dropped": False,
+        "glsl_wrong_column": False,
+        "glsl_right": True,
+    }

@@ -154,9 +154,15 @@ def test_bits_that_change_within_what_is_allowed() -> None:
 
     (expected,) = case().expected
     loose = type(expected)(
-        area=Y_AREA, offsets=(0, 0), sizes=(2, 2), strides=(1, 1), coordinates=None, values=expected.values,
-        allowed=np.full((2, 2), 1e-3), depth=1,
-    )  # fmt: skip
+        area=Y_AREA,
+        offsets=(0, 0),
+        sizes=(2, 2),
+        strides=(1, 1),
+        coordinates=None,
+        values=expected.values,
+        allowed=np.full((2, 2), 1e-3),
+        depth=1,
+    )
     verdict = judge_case(Pretended(by_address), case(expected=(loose,)))  # type: ignore[arg-type]
     assert (verdict.stage, verdict.place is not None) == ("repeat", True)
     assert verdict.message == "the same launch again, in other memory, gives other bits in 1 of 4 elements"

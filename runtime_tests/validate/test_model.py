@@ -71,8 +71,10 @@ def test_compare(found: Any, stock: Any, reason: str) -> None:
 
 
 TYPES = (
-    ValueType(element="f32", shape=(None, 4)), ValueType(element="i32", shape=(3,)), ValueType(element="f16", shape=()),
-)  # fmt: skip
+    ValueType(element="f32", shape=(None, 4)),
+    ValueType(element="i32", shape=(3,)),
+    ValueType(element="f16", shape=()),
+)
 
 
 @pytest.mark.unit
@@ -157,13 +159,21 @@ def test_the_culprits_are_found(tmp_path: Path) -> None:
     model = tmp_path / "model.mlir"
     model.write_text(CHAIN)
     plan = tmp_path / "plan.json"
-    chosen = {"chain_dispatch_0_matmul_64x128x96_f32": "right", "chain_dispatch_1_matmul_64x32x128_f32": "wrong",
-              "chain_dispatch_2_matmul_64x16x32_f32": "right"}  # fmt: skip
+    chosen = {
+        "chain_dispatch_0_matmul_64x128x96_f32": "right",
+        "chain_dispatch_1_matmul_64x32x128_f32": "wrong",
+        "chain_dispatch_2_matmul_64x16x32_f32": "right",
+    }
     plan.write_text(json.dumps({"substitutions": [{"dispatch": d, "kernel": k} for d, k in chosen.items()]}))
     verdict = validate_model(
-        model, kernels=[right, wrong], builtin=False, plan=plan, quick=True, isolate=True,
+        model,
+        kernels=[right, wrong],
+        builtin=False,
+        plan=plan,
+        quick=True,
+        isolate=True,
         reproducer=tmp_path / "kept",
-    )  # fmt: skip
+    )
     assert {d.kernel: d.passed for d in verdict.dispatches} == {"right": True, "wrong": False}
     assert verdict.culprits == ("chain_dispatch_1_matmul_64x32x128_f32",)
     assert [Path(f).name for f in verdict.reproducers] == list(verdict.culprits)
@@ -197,14 +207,24 @@ func.func @chain(%a: tensor<64x96xf32>, %b: tensor<96x128xf32>, %c: tensor<128x3
         (f32(1, 2), f32(1, 2), f32(1, 2), ""),
         # stock IREE is wrong: being unlike it is no fault
         (f32(1, 2), f32(1, 9), f32(1, 2), ""),
-        (f32(1, 9), f32(1, 2), f32(1, 2), "beside what was expected: the error is 3.5 of the largest magnitude, more "
-         "than 0.0001 (stock IREE's error is 0)"),
+        (
+            f32(1, 9),
+            f32(1, 2),
+            f32(1, 2),
+            "beside what was expected: the error is 3.5 of the largest magnitude, more "
+            "than 0.0001 (stock IREE's error is 0)",
+        ),
         # as far from what is expected as stock IREE
         (f32(1, 2.3), f32(1, 2.2), f32(1, 2), ""),
-        (f32(1, 2.5), f32(1, 2.2), f32(1, 2), "beside what was expected: the error is 0.25 of the largest magnitude, "
-         "more than 0.0001 (stock IREE: the error is 0.1 of the largest magnitude, more than 0.0001)"),
+        (
+            f32(1, 2.5),
+            f32(1, 2.2),
+            f32(1, 2),
+            "beside what was expected: the error is 0.25 of the largest magnitude, "
+            "more than 0.0001 (stock IREE: the error is 0.1 of the largest magnitude, more than 0.0001)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_three_ways(found: Any, stock: Any, expected: Any, reason: str) -> None:
     assert compare_three(0, found, stock, expected).reason == reason
 

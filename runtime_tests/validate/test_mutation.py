@@ -121,10 +121,14 @@ def test_mutants_of_ptx_keep_the_length_of_the_text() -> None:
         ]
     changes = {(m.line, m.operator, m.after.strip()) for m in mutants}
     assert {
-        (4, "bound", "setp.le.u32 p, x, 32;"), (4, "constant", "setp.lt.u32 p, x, 31;"), (7, "dropped barrier", ";"),
-        (4, "signedness", "setp.lt.s32 p, x, 32;"), (5, "negated condition", "@!p bra done;"),
-        (6, "NaN ignored", "max.f32 f, f, 0f3F800000;"), (8, "missing store", ";"),
-    } <= changes  # fmt: skip
+        (4, "bound", "setp.le.u32 p, x, 32;"),
+        (4, "constant", "setp.lt.u32 p, x, 31;"),
+        (7, "dropped barrier", ";"),
+        (4, "signedness", "setp.lt.s32 p, x, 32;"),
+        (5, "negated condition", "@!p bra done;"),
+        (6, "NaN ignored", "max.f32 f, f, 0f3F800000;"),
+        (8, "missing store", ";"),
+    } <= changes
 
 
 @pytest.mark.unit
@@ -154,7 +158,7 @@ def reported(*statuses: str) -> MutationReport:
     outcomes = tuple(Outcome(mutant=mutant, status=status, reason="it does not verify") for status in statuses)
     return MutationReport(
         kernel="k", device="local-task", seed=0, quick=True, file="k.ll", outcomes=outcomes, possible=len(outcomes)
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.unit

@@ -44,7 +44,7 @@ def right(tmp_path: Path) -> Path:
 def test_it_is_what_this_process_would_have_made(right: Path) -> None:
     loaded, apart, module, missing, passed = isolated(
         Call(bundled, {"folder": right, "dies": False}), silent, fork=False
-    )  # fmt: skip
+    )
     assert (loaded, apart, missing) == (False, True, "") and passed and all(passed)
     import iree.compiler.ir
 

@@ -81,8 +81,9 @@ def offsets_in(kernel: Kernel, functions: Sequence[Function], device: str) -> di
         found = [site.dispatch for site in read_module(compilation.module)]
     return {
         d.name.partition("_dispatch")[0]: [o.byte_offset for o in d.program.operands if o.kind == "binding"]
-        for d in found if d.kind in ("contraction", "softmax") and d.program is not None
-    }  # fmt: skip
+        for d in found
+        if d.kind in ("contraction", "softmax") and d.program is not None
+    }
 
 
 @pytest.mark.parametrize(

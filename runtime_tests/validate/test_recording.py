@@ -78,8 +78,9 @@ def test_a_launch_in_a_loop_over_data() -> None:
 def test_a_launch_that_no_run_comes_to() -> None:
     _, recorded = both(COUNTDOWN.replace("SIGN", "slt"))
     assert [s.reason for s in recorded] == [
-        "it depends on stream.resource.load (no run with drawn inputs came there)", "",
-    ]  # fmt: skip
+        "it depends on stream.resource.load (no run with drawn inputs came there)",
+        "",
+    ]
 
 
 def test_scalar_arguments_need_no_run() -> None:

@@ -100,9 +100,7 @@ def test_a_task_that_always_kills_its_worker_is_lost_alone(where: dict[str, Any]
 
 
 def test_a_worker_of_a_cluster_that_is_killed(cluster: str, tmp_path: Path) -> None:
-    done = sweep(
-        {"unlucky": Call(kill_the_worker, {"mark": str(tmp_path / "mark")}), **squares(3)}, cluster=cluster
-    )  # fmt: skip
+    done = sweep({"unlucky": Call(kill_the_worker, {"mark": str(tmp_path / "mark")}), **squares(3)}, cluster=cluster)
     assert done["unlucky"].value == "the second time"
     assert [done[f"square {n}"].value for n in range(3)] == [0, 1, 4]
 

@@ -26,9 +26,13 @@ pytestmark = pytest.mark.unit
 
 GOOD = CaseVerdict(label="a 4x8", inputs="normal", seed=3, worst=0.25, judged=32)
 PLACE = Place(
-    operand="binding 2 at byte 64: 4x8xf32", coordinates=(1, 7), candidate="1.5", golden="1.0", baseline="1.0000001",
+    operand="binding 2 at byte 64: 4x8xf32",
+    coordinates=(1, 7),
+    candidate="1.5",
+    golden="1.0",
+    baseline="1.0000001",
     allowed=1e-6,
-)  # fmt: skip
+)
 BAD = replace(GOOD, inputs="exact", stage="error", message="1 of 32 elements is wrong", worst=3.0, place=PLACE)
 
 
@@ -59,8 +63,9 @@ def test_blind_spots() -> None:
     assert blind_spots(case()) == ()
     (expected,) = case().expected
     assert blind_spots(case(expected=(replace(expected, values=expected.values * 0),))) == (
-        "all zeros", "the same everywhere",
-    )  # fmt: skip
+        "all zeros",
+        "the same everywhere",
+    )
     same = replace(expected, values=expected.values * 0 + 5)
     assert blind_spots(case(expected=(same,))) == ("the same everywhere",)
     # one result that would be caught is enough
@@ -75,9 +80,13 @@ def test_rows() -> None:
         ("s", "k", "–", "–", "not judged"),
     ]
     kernel = KernelVerdict(
-        kernel="k", folder="kernels/k", device="vulkan", seed=0, quick=True,
+        kernel="k",
+        folder="kernels/k",
+        device="vulkan",
+        seed=0,
+        quick=True,
         dispatches=(combine("d", "k", (GOOD,)), skipped),
-    )  # fmt: skip
+    )
     assert kernel_rows([kernel]) == [("k", "vulkan", "1", "1", "0.25", "passed")]
     assert not replace(kernel, dispatches=(skipped,)).passed
     assert not replace(kernel, message="it took nothing").passed

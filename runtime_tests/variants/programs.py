@@ -9,9 +9,10 @@ from runtime_tests.kinds.programs import MARK, KernelFolder, Operand, generic, m
 from runtime_tests.kinds.test_vulkan import glsl_matmul
 
 CPU = (
-    "--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu",
+    "--iree-hal-target-device=local",
+    "--iree-hal-local-target-device-backends=llvm-cpu",
     "--iree-llvmcpu-target-cpu=host",
-)  # fmt: skip
+)
 VULKAN = ("--iree-hal-target-device=vulkan",)
 CUDA = ("--iree-hal-target-device=cuda", "--iree-cuda-target=sm_80")
 
@@ -123,9 +124,13 @@ def cpu_pointwise(op: str, mark: float = MARK, *, kind: str = "llvm-ir", device:
         return builder.fadd(value, ir.FloatType()(mark))
 
     return KernelFolder(
-        pointwise(_OPERANDS, body), kind=kind, name=f"cpu_{op}", definition=pointwise_definition(op),
-        operands=_OPERANDS, target={"device": device} if device else {},
-    )  # fmt: skip
+        pointwise(_OPERANDS, body),
+        kind=kind,
+        name=f"cpu_{op}",
+        definition=pointwise_definition(op),
+        operands=_OPERANDS,
+        target={"device": device} if device else {},
+    )
 
 
 def glsl_pointwise(op: str, mark: float = MARK, *, device: Device | None = None) -> KernelFolder:
@@ -138,10 +143,17 @@ void main() {{
 }}
 """
     return KernelFolder(
-        source, kind="glsl", name=f"glsl_{op}", entry="main", backend="vulkan-spirv",
-        definition=pointwise_definition(op), operands=_OPERANDS, workgroup_size=(64, 1, 1),
-        workgroup_count=("ceildiv(N, 64)", "1", "1"), target={"device": device} if device else {},
-    )  # fmt: skip
+        source,
+        kind="glsl",
+        name=f"glsl_{op}",
+        entry="main",
+        backend="vulkan-spirv",
+        definition=pointwise_definition(op),
+        operands=_OPERANDS,
+        workgroup_size=(64, 1, 1),
+        workgroup_count=("ceildiv(N, 64)", "1", "1"),
+        target={"device": device} if device else {},
+    )
 
 
 def marked_matmul(name: str, mark: float, *, device: Device | None = None, **keys: Any) -> KernelFolder:

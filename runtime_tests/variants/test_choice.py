@@ -130,9 +130,13 @@ def test_cpu_features_are_asked_in_a_fresh_process(tmp_path: Path, there: bool) 
     built = build(tmp_path, CHAIN, [kernel.write(tmp_path / "kernel")], flags=GENERIC, substituted=3)
     (tmp_path / "m.vmfb").write_bytes(built.vmfb)
     done = subprocess.run(
-        [sys.executable, "-c", FRESH, tmp_path / "m.vmfb", tmp_path / "found.npy"], capture_output=True, text=True,
-        timeout=120, check=False, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+        [sys.executable, "-c", FRESH, tmp_path / "m.vmfb", tmp_path / "found.npy"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
     assert done.returncode == 0, done.stderr
     a, b, c, d = (x.astype(np.float64) for x in INPUTS)
     mark = MARK * there

@@ -93,8 +93,9 @@ def test_a_kernel_that_takes_all_devices_is_the_last(tmp_path: Path) -> None:
     made = module(tmp_path, [hopper(), last])
     (executable,) = made.text.executables
     assert [(v.name, v.body) for v in executable.variants] == [
-        ("cuda_nvptx_fb_hopper_sm_90a", False), ("cuda_nvptx_fb", False),
-    ]  # fmt: skip
+        ("cuda_nvptx_fb_hopper_sm_90a", False),
+        ("cuda_nvptx_fb", False),
+    ]
     assert targets(made.vmfb) == ["sm_90a", "sm_80"]
 
 

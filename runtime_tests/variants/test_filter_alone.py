@@ -80,11 +80,20 @@ def through_a_tool(folder: Path, mode: str) -> subprocess.CompletedProcess[str]:
     tool.chmod(0o755)
     (folder / "m.mlir").write_text(MODEL)
     return subprocess.run(
-        [_compiler(), folder / "m.mlir", "-o", folder / "m.vmfb", *VULKAN,
-         "--iree-hal-preprocess-executables-with=add-variant"],
-        capture_output=True, text=True, timeout=200, check=False,
+        [
+            _compiler(),
+            folder / "m.mlir",
+            "-o",
+            folder / "m.vmfb",
+            *VULKAN,
+            "--iree-hal-preprocess-executables-with=add-variant",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
         env={**os.environ, "PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}"},
-    )  # fmt: skip
+    )
 
 
 def added(folder: Path, device: str) -> float:

@@ -101,8 +101,12 @@ def test_a_cpu_knows_nothing_before_its_first_executable(tmp_path: Path, compile
     feature = {"x86_64": "sse3", "aarch64": "fp-armv8", "riscv64": "v"}[platform.machine()]
     program = PROGRAM.replace("{feature}", feature)
     done = subprocess.run(
-        [sys.executable, "-c", program, tmp_path, vmfb], capture_output=True, text=True, timeout=120, check=False,
+        [sys.executable, "-c", program, tmp_path, vmfb],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
         cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["0", "1"]

@@ -158,9 +158,15 @@ done:
 def raw_spirv(mark: float, **fields: object) -> KernelFolder:
     data = compile_glsl(SHADER.replace("MARK", f"{mark:.1f}"), name="shader")
     return KernelFolder(
-        data, kind="spirv", name="raw", entry="main", backend="vulkan-spirv", workgroup_size=(64, 1, 1), keys=RAW,
+        data,
+        kind="spirv",
+        name="raw",
+        entry="main",
+        backend="vulkan-spirv",
+        workgroup_size=(64, 1, 1),
+        keys=RAW,
         **fields,  # type: ignore[arg-type]
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(("device", "mark"), [(None, 3), (HERE, 3), (NOWHERE, 0)], ids=["always", "here", "nowhere"])
@@ -236,8 +242,10 @@ def test_an_external_executable_that_the_program_brought(
 
 A, B, C, D = (x.astype(np.float64) for x in INPUTS)
 CHOSEN = {
-    "first": (A @ B + 3) @ (C @ D), "second": A @ B @ (C @ D + 3), "last": A @ B @ (C @ D) + 3,
-}  # fmt: skip
+    "first": (A @ B + 3) @ (C @ D),
+    "second": A @ B @ (C @ D + 3),
+    "last": A @ B @ (C @ D) + 3,
+}
 
 
 @pytest.mark.parametrize(("which", "linking"), [("first", ()), ("second", ()), ("last", ()), ("second", (NO_LINKING,))])

@@ -45,8 +45,9 @@ def unlinked(tmp_path_factory: pytest.TempPathFactory, vulkan_device: str) -> tu
     kernels = [cpu_kernel().write(folder / "cpu"), marked_matmul("gpu", 3).write(folder / "gpu")]
     built = build(folder, CHAIN, kernels, flags=(*EITHER, NO_LINKING), substituted=6, isolate=True)
     assert {(s.dispatch.variant, s.kernel.name) for s in built.plan.substitutions} == {
-        ("embedded_elf_x86_64", "cpu"), ("vulkan_spirv_fb", "gpu"),
-    }  # fmt: skip
+        ("embedded_elf_x86_64", "cpu"),
+        ("vulkan_spirv_fb", "gpu"),
+    }
     return folder, built.vmfb
 
 
@@ -138,8 +139,9 @@ def test_two_devices_in_one_program(tmp_path: Path, vulkan_device: str) -> None:
     file.write_text(function("on_cpu", "one") + function("on_gpu", "two"))
     built = compile_model(file, kernels=kernels, builtin=False, flags=flags, isolate=True, output=vmfb)
     assert sorted((s.dispatch.target.backend, s.kernel.name) for s in built.plan.substitutions) == [
-        ("llvm-cpu", "cpu"), ("vulkan-spirv", "gpu"),
-    ]  # fmt: skip
+        ("llvm-cpu", "cpu"),
+        ("vulkan-spirv", "gpu"),
+    ]
     np.save(tmp_path / "a.npy", a)
     both = ["local-task", vulkan_device]
     for name, devices, mark in (("on_cpu", both, MARK), ("on_gpu", both[::-1], 3)):
@@ -148,8 +150,11 @@ def test_two_devices_in_one_program(tmp_path: Path, vulkan_device: str) -> None:
         words = [f"--module={vmfb}", f"--function={name}", f"--input=@{tmp_path / 'a.npy'}", f"--output=@{output}"]
         done = subprocess.run(
             [command_path("iree-run-module"), *words, *(f"--device={device}" for device in devices)],
-            capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         np.testing.assert_allclose(np.load(output), a.astype(np.float64) @ a + mark, rtol=1e-4, atol=1e-4)
 
@@ -184,8 +189,9 @@ def test_two_cpu_targets(tmp_path: Path) -> None:
         kernel = cpu_kernel().write(tmp_path / "cpu")
         built = compile_model(file, kernels=[kernel], builtin=False, flags=CPU[2:])
         assert sorted({s.dispatch.target.format for s in built.plan.substitutions}) == [
-            "embedded-elf-arm_64", "embedded-elf-x86_64",
-        ]  # fmt: skip
+            "embedded-elf-arm_64",
+            "embedded-elf-x86_64",
+        ]
         assert built.vmfb.count(b"\x7fELF") == 2
         (found,) = run_module(built.vmfb, device="local-task", inputs=INPUTS)
         np.testing.assert_allclose(found, chain(MARK), rtol=1e-4, atol=1e-3)

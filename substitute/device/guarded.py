@@ -305,9 +305,11 @@ def read_crash(record: str | Path) -> Crash | None:
     if not kind:
         return None
     return Crash(
-        address=address, kind=kind & 1, protection=code == PROTECTION_FAULT,
+        address=address,
+        kind=kind & 1,
+        protection=code == PROTECTION_FAULT,
         stack=stack - STACK_REACH < address < stack + STACK_REACH,
-    )  # fmt: skip
+    )
 
 
 def _nearest(regions: Sequence[Region], address: int, kind: int) -> Touch:
@@ -362,8 +364,16 @@ def _compile_handler(record: int, old: int) -> int:
     error, stack = _MACHINES[platform.machine()]
     libc = _libc()
     text = _HANDLER.format(
-        error=error, stack=stack, record=record, most=MOST_FAULTS, head=_HEAD.size, page=PAGE, page_mask=-PAGE, old=old,
-        signal=_SIGSEGV, mprotect=ctypes.cast(libc.mprotect, ctypes.c_void_p).value,
+        error=error,
+        stack=stack,
+        record=record,
+        most=MOST_FAULTS,
+        head=_HEAD.size,
+        page=PAGE,
+        page_mask=-PAGE,
+        old=old,
+        signal=_SIGSEGV,
+        mprotect=ctypes.cast(libc.mprotect, ctypes.c_void_p).value,
         sigaction=ctypes.cast(libc.sigaction, ctypes.c_void_p).value,
-    )  # fmt: skip
+    )
     return int(_engine(text).get_function_address("on_fault"))

@@ -162,8 +162,9 @@ class RawModule:
                 )
             return Guarded(
                 contents=tuple(region.contents() for region in regions),
-                changed=tuple(tuple(region.changed()) for region in regions), touched=tuple(touched),
-            )  # fmt: skip
+                changed=tuple(tuple(region.changed()) for region in regions),
+                touched=tuple(touched),
+            )
         finally:
             memory.clear(regions)
 

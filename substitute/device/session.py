@@ -32,9 +32,13 @@ class Session:
     """
 
     def __init__(
-        self, vmfb: bytes | Path, *, device: str = "local-task", workers: int | None = None,
+        self,
+        vmfb: bytes | Path,
+        *,
+        device: str = "local-task",
+        workers: int | None = None,
         imports: Mapping[str, Mapping[str, tuple[str, Callable[..., Any]]]] = MappingProxyType({}),
-    ) -> None:  # fmt: skip
+    ) -> None:
         from iree.runtime import VmContext, VmInstance, create_hal_module
 
         self.device = device
@@ -243,10 +247,12 @@ def _load_error(error: Exception, *, device: str, where: str) -> DeviceError:
     other = _OTHER_DEVICE.search(str(error))
     if other is not None:
         return DeviceError(
-            "the module is for several devices", where=where, expected="a module for one device",
+            "the module is for several devices",
+            where=where,
+            expected="a module for one device",
             found=f"one that needs another device, {other[1]}, beside {device}",
             next_step="run it with iree-run-module, which takes several --device",
-        )  # fmt: skip
+        )
     match = _MISSING_DEVICE.search(str(error))
     if match is None:
         return DeviceError(f"the module cannot be loaded on {device}", where=where, details=str(error))

@@ -152,14 +152,16 @@ def dispatch_times(
             f"--module={module}",
             f"--device={device}",
             f"--function={name}",
-            *(f"--input={_as_argument(np.asarray(value), Path(folder, f'input{at}'))}"
-              for at, value in enumerate(inputs)),
+            *(
+                f"--input={_as_argument(np.asarray(value), Path(folder, f'input{at}'))}"
+                for at, value in enumerate(inputs)
+            ),
             f"--benchmark_min_time={calls}x",
             "--benchmark_format=json",
             f"--device_profiling_mode={mode}",
             f"--device_profiling_output={bundle}",
             timeout_s=timeout_s,
-        )  # fmt: skip
+        )
         _check_report(report)
         if not bundle.is_file():
             raise DeviceError(

@@ -11,12 +11,21 @@ import numpy as np
 from .value_type import Array
 
 _ELEMENT_TYPES = {
-    "bool": "BOOL_8", "bfloat16": "BFLOAT_16", "float16": "FLOAT_16", "float32": "FLOAT_32", "float64": "FLOAT_64",
-    "float8_e4m3fn": "FLOAT_8_E4M3_FN", "float8_e4m3fnuz": "FLOAT_8_E4M3_FNUZ", "float8_e5m2": "FLOAT_8_E5M2",
-    "float8_e5m2fnuz": "FLOAT_8_E5M2_FNUZ", "float8_e8m0fnu": "FLOAT_8_E8M0_FNU", "complex64": "COMPLEX_64",
-    "complex128": "COMPLEX_128", **{f"int{n}": f"SINT_{n}" for n in (8, 16, 32, 64)},
+    "bool": "BOOL_8",
+    "bfloat16": "BFLOAT_16",
+    "float16": "FLOAT_16",
+    "float32": "FLOAT_32",
+    "float64": "FLOAT_64",
+    "float8_e4m3fn": "FLOAT_8_E4M3_FN",
+    "float8_e4m3fnuz": "FLOAT_8_E4M3_FNUZ",
+    "float8_e5m2": "FLOAT_8_E5M2",
+    "float8_e5m2fnuz": "FLOAT_8_E5M2_FNUZ",
+    "float8_e8m0fnu": "FLOAT_8_E8M0_FNU",
+    "complex64": "COMPLEX_64",
+    "complex128": "COMPLEX_128",
+    **{f"int{n}": f"SINT_{n}" for n in (8, 16, 32, 64)},
     **{f"uint{n}": f"UINT_{n}" for n in (8, 16, 32, 64)},
-}  # fmt: skip
+}
 """NumPy's name → the name in `iree.runtime.HalElementType`; IREE's own table has moved from version to version."""
 
 

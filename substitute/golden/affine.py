@@ -155,9 +155,10 @@ def projection(count: int, picked: Sequence[int]) -> Map:
         return lambda dims, symbols: dims[at]
 
     return Map(
-        dimensions=count, results=tuple(pick(d) for d in picked),
+        dimensions=count,
+        results=tuple(pick(d) for d in picked),
         linear=tuple(Linear(coefficients=tuple(int(i == d) for i in range(count)), constant=0) for d in picked),
-    )  # fmt: skip
+    )
 
 
 def linearize(coordinates: Sequence[Any], basis: Sequence[Any]) -> Any:

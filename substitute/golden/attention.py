@@ -61,9 +61,15 @@ def _sizes(count: int, tensors: Sequence[tuple[Tensor, list[int]]]) -> dict[int,
 
 
 def _nest(
-    how: Arithmetic, count: int, left: tuple[Tensor, list[int]], right: tuple[Tensor, list[int]],
-    out: list[int], shape: Sequence[int], element: Element, body: Body,
-) -> NestResult:  # fmt: skip
+    how: Arithmetic,
+    count: int,
+    left: tuple[Tensor, list[int]],
+    right: tuple[Tensor, list[int]],
+    out: list[int],
+    shape: Sequence[int],
+    element: Element,
+    body: Body,
+) -> NestResult:
     """A nest over the dimensions that its operands use, renumbered without gaps."""
     used = [d for d in range(count) if d in left[1] or d in right[1] or d in out]
     zero = Filled(shape, element, Num(np.zeros((), element.compute)))
@@ -79,18 +85,25 @@ def _step(name: str, how: Arithmetic, scalar: Scalar, positions: tuple[int, ...]
 
 
 def _body(
-    how: Arithmetic, element: Element, arguments: int, names: Sequence[tuple[str, tuple[int, ...], Any]],
+    how: Arithmetic,
+    element: Element,
+    arguments: int,
+    names: Sequence[tuple[str, tuple[int, ...], Any]],
     captured: tuple[tuple[int, Num], ...] = (),
-) -> Body:  # fmt: skip
+) -> Body:
     """A region from (operation, positions, scalar or None for this element type); it yields the last value."""
     first = arguments + len(captured)
     scalars = [s or Scalar(operands=(element,) * len(at), result=element) for _, at, s in names]
     return Body(
-        arguments=arguments, captured=captured, count=first + len(names), results=(first + len(names) - 1,),
+        arguments=arguments,
+        captured=captured,
+        count=first + len(names),
+        results=(first + len(names) - 1,),
         steps=tuple(_step(name, how, s, at) for (name, at, _), s in zip(names, scalars, strict=True)),
-        names=tuple(name for name, _, _ in names), uses=tuple(at for _, at, _ in names),
+        names=tuple(name for name, _, _ in names),
+        uses=tuple(at for _, at, _ in names),
         defines=tuple((first + i,) for i in range(len(names))),
-    )  # fmt: skip
+    )
 
 
 def _sum_of_products(how: Arithmetic, element: Element) -> Body:
@@ -110,9 +123,15 @@ def _elementwise(how: Arithmetic, inputs: Sequence[Tensor], body: Body, element:
 
 
 def _modified(
-    walker: Walker, op: ir.Operation, products: Tensor, scale: Num, scores: list[int], count: int,
-    shape: Sequence[int], element: Element,
-) -> Tensor:  # fmt: skip
+    walker: Walker,
+    op: ir.Operation,
+    products: Tensor,
+    scale: Num,
+    scores: list[int],
+    count: int,
+    shape: Sequence[int],
+    element: Element,
+) -> Tensor:
     """Scale · score, through the operation's region."""
     scaled = _elementwise(
         walker.how, [products], _body(walker.how, element, 2, [("arith.mulf", (0, 2), None)], ((2, scale),)), element
@@ -141,18 +160,27 @@ def _with_output(body: Body) -> Body:
         return run
 
     return Body(
-        arguments=body.arguments + 1, steps=tuple(shift(step) for step in body.steps), names=body.names,
-        captured=tuple((moved(at), num) for at, num in body.captured), count=body.count + 1,
+        arguments=body.arguments + 1,
+        steps=tuple(shift(step) for step in body.steps),
+        names=body.names,
+        captured=tuple((moved(at), num) for at, num in body.captured),
+        count=body.count + 1,
         results=tuple(moved(at) for at in body.results),
         uses=tuple(tuple(moved(at) for at in use) for use in body.uses),
         defines=tuple(tuple(moved(at) for at in define) for define in body.defines),
-    )  # fmt: skip
+    )
 
 
 def _masked(
-    how: Arithmetic, scores: Tensor, dims: list[int], mask: Tensor, mask_dims: list[int], count: int,
-    shape: Sequence[int], element: Element,
-) -> Tensor:  # fmt: skip
+    how: Arithmetic,
+    scores: Tensor,
+    dims: list[int],
+    mask: Tensor,
+    mask_dims: list[int],
+    count: int,
+    shape: Sequence[int],
+    element: Element,
+) -> Tensor:
     """A mask of numbers is added; one of Booleans stands for 0 where it is set and −∞ elsewhere."""
     if mask.element.is_float:
         name = "arith.extf" if mask.element.bits < element.bits else "arith.truncf"

@@ -61,10 +61,15 @@ class Body:
                 kept.append(at)
         kept.reverse()
         return Body(
-            arguments=self.arguments, steps=tuple(self.steps[i] for i in kept), captured=self.captured,
-            count=self.count, results=(result,), names=tuple(self.names[i] for i in kept),
-            uses=tuple(self.uses[i] for i in kept), defines=tuple(self.defines[i] for i in kept),
-        )  # fmt: skip
+            arguments=self.arguments,
+            steps=tuple(self.steps[i] for i in kept),
+            captured=self.captured,
+            count=self.count,
+            results=(result,),
+            names=tuple(self.names[i] for i in kept),
+            uses=tuple(self.uses[i] for i in kept),
+            defines=tuple(self.defines[i] for i in kept),
+        )
 
     def needs(self, result: int) -> frozenset[int]:
         """All positions that the value at this position is computed from, itself included."""
@@ -103,9 +108,15 @@ class BodyCompiler:
             else:
                 self._operation(operation)
         return Body(
-            arguments=count, steps=tuple(self._steps), captured=tuple(self._captured), count=len(self._positions),
-            results=results, names=tuple(self._names), uses=tuple(self._uses), defines=tuple(self._defines),
-        )  # fmt: skip
+            arguments=count,
+            steps=tuple(self._steps),
+            captured=tuple(self._captured),
+            count=len(self._positions),
+            results=results,
+            names=tuple(self._names),
+            uses=tuple(self._uses),
+            defines=tuple(self._defines),
+        )
 
     def _define(self, value: ir.Value) -> int:
         self._positions[value] = len(self._positions)
@@ -270,8 +281,9 @@ def scalar_of(op: ir.Operation) -> Scalar:
     """The element types and attributes of a scalar or element-wise operation."""
     return Scalar(
         operands=tuple(_element(operand.type) for operand in op.operands),
-        result=_element(op.results[0].type), attributes=attributes_of(op),
-    )  # fmt: skip
+        result=_element(op.results[0].type),
+        attributes=attributes_of(op),
+    )
 
 
 def _element(type_: ir.Type) -> Element:

@@ -17,9 +17,18 @@ _EXACT = 2.0**53
 
 
 def contract(
-    how: Arithmetic, element: Element, combined: Combined, a: Num | None, b: Num | None, *, sizes: Sequence[int],
-    parallel: Sequence[int], reduced: Sequence[int], left: Collection[int], right: Collection[int],
-) -> Num | None:  # fmt: skip
+    how: Arithmetic,
+    element: Element,
+    combined: Combined,
+    a: Num | None,
+    b: Num | None,
+    *,
+    sizes: Sequence[int],
+    parallel: Sequence[int],
+    reduced: Sequence[int],
+    left: Collection[int],
+    right: Collection[int],
+) -> Num | None:
     """Σ a·b over the reduced dimensions, with axes in the order of the parallel ones.
 
     `a` and `b` have one axis per dimension, of size 1 for those not in `left` and `right`. None where float64 cannot

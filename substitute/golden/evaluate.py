@@ -34,11 +34,19 @@ class Budget:
 
 
 def evaluate(
-    function: ir.Operation, bindings: Sequence[NDArray[np.uint8] | bytes], constants: Sequence[int] = (), *,
-    bounds: bool = True, budget: Budget | None = None, rounding: Rounding = "ideal",
-    units: Mapping[str, float] | None = None, growth: Growth = "certain", once: bool = False, composed: bool = False,
+    function: ir.Operation,
+    bindings: Sequence[NDArray[np.uint8] | bytes],
+    constants: Sequence[int] = (),
+    *,
+    bounds: bool = True,
+    budget: Budget | None = None,
+    rounding: Rounding = "ideal",
+    units: Mapping[str, float] | None = None,
+    growth: Growth = "certain",
+    once: bool = False,
+    composed: bool = False,
     flushes: bool = False,
-) -> Outcome:  # fmt: skip
+) -> Outcome:
     """What a dispatch's `func.func` (at `executable-sources`) should do to its bindings, which are not changed.
 
     `bindings` are the bytes of each binding, `constants` the push constants; `once`, `composed` and `flushes` are those
@@ -46,9 +54,14 @@ def evaluate(
     """
     start = time.perf_counter()
     how = Arithmetic(
-        bounds=bounds, rounding=rounding, units=units or {}, growth=growth, once=once, composed=composed,
+        bounds=bounds,
+        rounding=rounding,
+        units=units or {},
+        growth=growth,
+        once=once,
+        composed=composed,
         flushes=flushes,
-    )  # fmt: skip
+    )
     buffers = [np.frombuffer(b, np.uint8) if isinstance(b, bytes) else b for b in bindings]
     walker = Walker(how, buffers, constants)
     budget = budget or Budget()
@@ -59,9 +72,15 @@ def evaluate(
 
 
 def evaluate_function(
-    function: ir.Operation, arguments: Sequence[Array], *, bounds: bool = True, rounding: Rounding = "ideal",
-    units: Mapping[str, float] | None = None, growth: Growth = "certain", composed: bool = False,
-) -> tuple[Golden, ...]:  # fmt: skip
+    function: ir.Operation,
+    arguments: Sequence[Array],
+    *,
+    bounds: bool = True,
+    rounding: Rounding = "ideal",
+    units: Mapping[str, float] | None = None,
+    growth: Growth = "certain",
+    composed: bool = False,
+) -> tuple[Golden, ...]:
     """The results of a `func.func` on tensors and scalars, such as a kernel's definition.
 
     `arguments` are in their storage types (a scalar has no dimensions). Raises `Unsupported` and `UsageError`.
@@ -85,9 +104,11 @@ def _bind_arguments(walker: Walker, function: ir.Operation, arguments: Sequence[
     parameters = list(function.regions[0].blocks[0].arguments)
     if len(parameters) != len(arguments):
         raise UsageError(
-            "wrong number of arguments", expected=f"{len(parameters)} arrays", found=f"{len(arguments)}",
+            "wrong number of arguments",
+            expected=f"{len(parameters)} arrays",
+            found=f"{len(arguments)}",
             next_step="see the function's signature",
-        )  # fmt: skip
+        )
     for parameter, argument in zip(parameters, arguments, strict=True):
         tensor = isinstance(parameter.type, ir.RankedTensorType)
         shaped = ir.RankedTensorType(parameter.type) if tensor else None
@@ -96,9 +117,11 @@ def _bind_arguments(walker: Walker, function: ir.Operation, arguments: Sequence[
         wrong_rank = shaped is not None and shaped.rank != array.ndim
         if wrong_rank or array.dtype not in (element.storage, element.compute):
             raise UsageError(
-                "an argument does not fit", expected=str(parameter.type), found=f"{array.dtype} {array.shape}",
+                "an argument does not fit",
+                expected=str(parameter.type),
+                found=f"{array.dtype} {array.shape}",
                 next_step="give each argument in the type that it has in memory",
-            )  # fmt: skip
+            )
         num = Num(from_storage(array, element) if array.dtype == element.storage else array)
         walker.values[parameter] = Known(num, element) if tensor else num
 
@@ -129,9 +152,13 @@ def _store(stored: Stored, how: Arithmetic, budget: Budget) -> Store:
     else:
         num, shape, full = tensor.whole(), stored.sizes, None
     return Store(
-        subspan=stored.subspan, offsets=stored.offsets, sizes=stored.sizes, strides=stored.strides,
-        coordinates=full, golden=_golden(num, stored.subspan.element, shape),
-    )  # fmt: skip
+        subspan=stored.subspan,
+        offsets=stored.offsets,
+        sizes=stored.sizes,
+        strides=stored.strides,
+        coordinates=full,
+        golden=_golden(num, stored.subspan.element, shape),
+    )
 
 
 def _golden(num: Num, element: str, shape: tuple[int, ...]) -> Golden:

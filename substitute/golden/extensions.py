@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 
 def define(
-    walker: Walker, op: ir.Operation, results: Sequence[tuple[Sequence[int], Element]],
-    compute: Callable[[], list[Num]], work: float,
-) -> None:  # fmt: skip
+    walker: Walker,
+    op: ir.Operation,
+    results: Sequence[tuple[Sequence[int], Element]],
+    compute: Callable[[], list[Num]],
+    work: float,
+) -> None:
     """Results that are computed together, once, when the first is needed."""
     kept: list[list[Num]] = []
 
@@ -105,9 +108,7 @@ def sort(walker: Walker, op: ir.Operation) -> None:
 
     def compute() -> list[Num]:
         arrays = [np.moveaxis(t.whole().value, axis, -1).copy() for t in tensors]
-        errors = [
-            np.moveaxis(t.whole().full_errors(), axis, -1).copy() for t in tensors
-        ]  # fmt: skip
+        errors = [np.moveaxis(t.whole().full_errors(), axis, -1).copy() for t in tensors]
         uncertain = _sort_rows(body, arrays, errors)
         found = []
         for t, array, error in zip(tensors, arrays, errors, strict=True):
@@ -133,8 +134,9 @@ def _sort_rows(body: Body, arrays: list[Array], errors: list[Array]) -> Array:
             continue
         operands = [
             Num(a[..., side], e[..., side] if e.any() else None)
-            for a, e in zip(arrays, errors, strict=True) for side in (left, right)
-        ]  # fmt: skip
+            for a, e in zip(arrays, errors, strict=True)
+            for side in (left, right)
+        ]
         keep, swapped, close = _both_ways(body, operands)
         exchange = ~keep & swapped  # equal elements stay
         uncertain |= close.any(axis=-1)
@@ -165,9 +167,14 @@ def topk_v2(walker: Walker, op: ir.Operation) -> None:
 
 
 def _select_first(
-    walker: Walker, op: ir.Operation, values: Tensor, given: Tensor | None, outputs: Sequence[Tensor], *,
+    walker: Walker,
+    op: ir.Operation,
+    values: Tensor,
+    given: Tensor | None,
+    outputs: Sequence[Tensor],
+    *,
     ties: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Insert each element into those selected so far; with `ties` the places of equal elements are unknown."""
     axis = int(op.attributes["dimension"].value)
     body = region(walker, op.regions[0].blocks[0])
@@ -292,9 +299,11 @@ def gather(walker: Walker, op: ir.Operation) -> None:
 
     def compute() -> list[Num]:
         table, active = _batch(
-            indices.whole().value, None if mask is None else mask.whole().value, len(dimension_map),
+            indices.whole().value,
+            None if mask is None else mask.whole().value,
+            len(dimension_map),
             len(indices.shape) > batch_rank,
-        )  # fmt: skip
+        )
         coordinates = _targets(table, dimension_map, source.shape, inner)
         bad = np.zeros(output.shape, bool)
         for coordinate, size in zip(coordinates, source.shape, strict=True):
@@ -321,9 +330,11 @@ def scatter(walker: Walker, op: ir.Operation) -> None:
 
     def compute() -> list[Num]:
         table, active = _batch(
-            indices.whole().value, None if mask is None else mask.whole().value, len(dimension_map),
+            indices.whole().value,
+            None if mask is None else mask.whole().value,
+            len(dimension_map),
             len(indices.shape) > batch_rank,
-        )  # fmt: skip
+        )
         under, new = original.whole(), updates.whole()
         value, error = under.value.copy(), under.full_errors().copy()
         coordinates = _targets(table, dimension_map, original.shape, updates.shape[batch_rank:])

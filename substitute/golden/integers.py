@@ -141,9 +141,11 @@ def _wraps(kind: str, a: Array, b: Array, element: Element, flags: frozenset[str
     """Return where a result does not fit, in the senses that the flags exclude."""
     bad = np.zeros(1, bool)
     operations: dict[str, Callable[[Array, Array], Array]] = {
-        "addi": np.add, "subi": np.subtract, "muli": np.multiply,
+        "addi": np.add,
+        "subi": np.subtract,
+        "muli": np.multiply,
         "shli": lambda x, y: x * np.left_shift(1, np.clip(y, 0, element.bits - 1).astype(object)),
-    }  # fmt: skip
+    }
     for flag, signed in (("nsw", True), ("nuw", False)):
         if flag in flags:
             x, y = (v if signed and element.kind != "boolean" else zero_extended(v, element) for v in (a, b))
@@ -190,8 +192,13 @@ UNARY: tuple[tuple[str, Count], ...] = (
 )
 
 _ORDER: dict[str, Callable[[Array, Array], Array]] = {
-    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-}  # fmt: skip
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
 PREDICATES = ("eq", "ne", "slt", "sle", "sgt", "sge", "ult", "ule", "ugt", "uge")
 """Of `arith.cmpi`, by their number."""
 

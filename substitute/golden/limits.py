@@ -15,9 +15,18 @@ if TYPE_CHECKING:
     from iree.compiler import ir
 
 _THROUGH = frozenset(
-    {"iree_tensor_ext.dispatch.tensor.load", "tensor.extract_slice", "tensor.expand_shape", "tensor.collapse_shape",
-     "tensor.cast", "iree_tensor_ext.compute_barrier.start", "tensor.reshape", "linalg.pack", "linalg.transpose"}
-)  # fmt: skip
+    {
+        "iree_tensor_ext.dispatch.tensor.load",
+        "tensor.extract_slice",
+        "tensor.expand_shape",
+        "tensor.collapse_shape",
+        "tensor.cast",
+        "iree_tensor_ext.compute_barrier.start",
+        "tensor.reshape",
+        "linalg.pack",
+        "linalg.transpose",
+    }
+)
 _SHIFTS = frozenset({"arith.shli", "arith.shrsi", "arith.shrui"})
 _EXTENSIONS = frozenset(
     {

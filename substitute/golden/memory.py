@@ -46,10 +46,12 @@ class Subspan:
         stop = self.byte_offset + self.size_bytes
         if self.byte_offset < 0 or stop > buffer.size:
             raise UsageError(
-                "a tensor does not fit into its binding", where=f"binding {self.binding}",
-                expected=f"at least {stop} bytes", found=f"{buffer.size} bytes",
+                "a tensor does not fit into its binding",
+                where=f"binding {self.binding}",
+                expected=f"at least {stop} bytes",
+                found=f"{buffer.size} bytes",
                 next_step="make the buffer larger, or check the push constants",
-            )  # fmt: skip
+            )
         raw = buffer[self.byte_offset : stop]
         return raw.view(element_of(self.element).storage).reshape(self.shape)
 

@@ -131,9 +131,17 @@ class Nest:
         if any(f is None for f in factors):
             return None
         found = contract(
-            self.how, self.element(0), combined, factors[0], factors[1],
-            sizes=self.sizes, parallel=self.parallel, reduced=self.reduced, left=left, right=right,
-        )  # fmt: skip
+            self.how,
+            self.element(0),
+            combined,
+            factors[0],
+            factors[1],
+            sizes=self.sizes,
+            parallel=self.parallel,
+            reduced=self.reduced,
+            left=left,
+            right=right,
+        )
         if found is None:
             return None
         initial = self._view(len(self.operands) - 1)
@@ -262,8 +270,9 @@ class Nest:
         num = self._evaluate(frame)[result]
         return Num(
             np.broadcast_to(num.value, (count,)),
-            None if num.error is None else np.broadcast_to(num.error, (count,)), num.depth,
-        )  # fmt: skip
+            None if num.error is None else np.broadcast_to(num.error, (count,)),
+            num.depth,
+        )
 
     def _evaluate(self, frame: Frame) -> list[Num]:
         """The results on a block, over its outer axes."""

@@ -74,9 +74,15 @@ def _float(name: str) -> Element:
     storage = np.dtype(_NUMPY_FLOATS[name] if name in _NUMPY_FLOATS else getattr(ml_dtypes, ML_FLOATS[name]))
     info: Any = ml_dtypes.finfo(storage)  # type: ignore[no-untyped-call]
     return Element(
-        name=name, kind="float", bits=storage.itemsize * 8, compute=np.dtype(np.float64), storage=storage,
-        unit=float(info.eps) / 2, smallest=float(info.smallest_normal), largest=float(info.max),
-    )  # fmt: skip
+        name=name,
+        kind="float",
+        bits=storage.itemsize * 8,
+        compute=np.dtype(np.float64),
+        storage=storage,
+        unit=float(info.eps) / 2,
+        smallest=float(info.smallest_normal),
+        largest=float(info.max),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,14 +185,22 @@ def _bitwise(ufunc: Any) -> Reduce:
 
 
 COMBINERS: dict[str, Reduce] = {
-    "arith.addf": _sum, "arith.mulf": _product, "arith.addi": _integer_sum, "arith.muli": _product,
-    "arith.maximumf": _extremum(np.maximum), "arith.minimumf": _extremum(np.minimum),
-    "arith.maxnumf": _extremum(np.fmax), "arith.minnumf": _extremum(np.fmin),
-    "arith.maxsi": _extremum(np.maximum), "arith.minsi": _extremum(np.minimum),
-    "arith.maxui": _unsigned_extremum(np.maximum), "arith.minui": _unsigned_extremum(np.minimum),
-    "arith.andi": _bitwise(np.bitwise_and), "arith.ori": _bitwise(np.bitwise_or),
+    "arith.addf": _sum,
+    "arith.mulf": _product,
+    "arith.addi": _integer_sum,
+    "arith.muli": _product,
+    "arith.maximumf": _extremum(np.maximum),
+    "arith.minimumf": _extremum(np.minimum),
+    "arith.maxnumf": _extremum(np.fmax),
+    "arith.minnumf": _extremum(np.fmin),
+    "arith.maxsi": _extremum(np.maximum),
+    "arith.minsi": _extremum(np.minimum),
+    "arith.maxui": _unsigned_extremum(np.maximum),
+    "arith.minui": _unsigned_extremum(np.minimum),
+    "arith.andi": _bitwise(np.bitwise_and),
+    "arith.ori": _bitwise(np.bitwise_or),
     "arith.xori": _bitwise(np.bitwise_xor),
-}  # fmt: skip
+}
 """Operations that are associative and commutative, and how a block is combined."""
 
 

@@ -279,13 +279,30 @@ CASTS: tuple[tuple[str, Rule], ...] = (
 _INDEX = tuple(
     (f"index.{ours}", f"arith.{theirs}")
     for ours, theirs in (
-        ("add", "addi"), ("sub", "subi"), ("mul", "muli"), ("divs", "divsi"), ("divu", "divui"),
-        ("ceildivs", "ceildivsi"), ("ceildivu", "ceildivui"), ("floordivs", "floordivsi"), ("rems", "remsi"),
-        ("remu", "remui"), ("maxs", "maxsi"), ("maxu", "maxui"), ("mins", "minsi"), ("minu", "minui"),
-        ("shl", "shli"), ("shrs", "shrsi"), ("shru", "shrui"), ("and", "andi"), ("or", "ori"), ("xor", "xori"),
-        ("casts", "index_cast"), ("castu", "index_castui"),
+        ("add", "addi"),
+        ("sub", "subi"),
+        ("mul", "muli"),
+        ("divs", "divsi"),
+        ("divu", "divui"),
+        ("ceildivs", "ceildivsi"),
+        ("ceildivu", "ceildivui"),
+        ("floordivs", "floordivsi"),
+        ("rems", "remsi"),
+        ("remu", "remui"),
+        ("maxs", "maxsi"),
+        ("maxu", "maxui"),
+        ("mins", "minsi"),
+        ("minu", "minui"),
+        ("shl", "shli"),
+        ("shrs", "shrsi"),
+        ("shru", "shrui"),
+        ("and", "andi"),
+        ("or", "ori"),
+        ("xor", "xori"),
+        ("casts", "index_cast"),
+        ("castu", "index_castui"),
     )
-)  # fmt: skip
+)
 
 _MOVES = frozenset({"arith.negf", "math.absf", "math.copysign", "arith.select", "arith.bitcast"})
 """Operations that keep the bits of a subnormal operand on every device."""

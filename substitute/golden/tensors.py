@@ -119,9 +119,13 @@ class Moved(Tensor):
     """A tensor whose elements are those of another in other places (slice, reshape, transpose, cast)."""
 
     def __init__(
-        self, source: Tensor, shape: Sequence[int], *, change: Callable[[Array], Array],
+        self,
+        source: Tensor,
+        shape: Sequence[int],
+        *,
+        change: Callable[[Array], Array],
         trace: Callable[[Sequence[Array]], Sequence[Array]],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`change` maps the source's array to ours, `trace` our coordinates to the source's."""
         super().__init__(shape, source.element)
         self.source, self._change, self._trace = source, change, trace

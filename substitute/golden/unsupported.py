@@ -10,9 +10,10 @@ class Unsupported(SubstituteError):
 
     def __init__(self, operation: str, where: str = "") -> None:
         super().__init__(
-            f"no golden: {operation} is not known to the evaluator", where=where,
+            f"no golden: {operation} is not known to the evaluator",
+            where=where,
             next_step="compile without the option that brings it in, or report it",
-        )  # fmt: skip
+        )
         self.operation = operation
 
     def __reduce__(self) -> tuple[type[Unsupported], tuple[str, str]]:

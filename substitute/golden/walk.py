@@ -207,9 +207,11 @@ def subspan(walker: Walker, op: ir.Operation) -> None:
         Subspan(
             binding=int(op.attributes["binding"].value),
             byte_offset=walker.integer(operands[0]) if offsets else 0,
-            element=str(tensor.element_type), shape=walker.shape(tensor, operands[offsets:]), access=access,
+            element=str(tensor.element_type),
+            shape=walker.shape(tensor, operands[offsets:]),
+            access=access,
         )
-    )  # fmt: skip
+    )
 
 
 def load(walker: Walker, op: ir.Operation) -> None:
@@ -237,9 +239,10 @@ def _converter(element: Element) -> Callable[[Array], Array]:
 
 def _overlap(a: Subspan, b: Subspan) -> bool:
     return (
-        a.binding == b.binding and a.byte_offset < b.byte_offset + b.size_bytes
+        a.binding == b.binding
+        and a.byte_offset < b.byte_offset + b.size_bytes
         and b.byte_offset < a.byte_offset + a.size_bytes
-    )  # fmt: skip
+    )
 
 
 def store(walker: Walker, op: ir.Operation) -> None:

@@ -177,10 +177,12 @@ class Guard:
             gone = [c for c in self.checked if c.left_out and name in (k.name for k in c.kernels)]
             if name not in used and gone:
                 raise PlanError(
-                    f"the required kernel {name} takes no dispatch", where=gone[0].dispatch,
-                    expected="a kernel that is right and no slower than IREE's own code", found=gone[0].verdict.text,
+                    f"the required kernel {name} takes no dispatch",
+                    where=gone[0].dispatch,
+                    expected="a kernel that is right and no slower than IREE's own code",
+                    found=gone[0].verdict.text,
                     next_step="--no-check embeds it all the same; `iree-substitute validate` says more",
-                )  # fmt: skip
+                )
 
 
 def _start(trial: Trial) -> Child:

@@ -255,14 +255,29 @@ class _Bench:
             yield self._case(pair, function, cases[0].launch, (cases[0].launch, cases[0].areas), VARIED, seed)
 
     def _case(
-        self, pair: Pair, function: ir.Operation, launch: Launch, described: tuple[Launch, tuple[Area, ...]],
-        inputs: str, seed: int = 0,
-    ) -> Case:  # fmt: skip
+        self,
+        pair: Pair,
+        function: ir.Operation,
+        launch: Launch,
+        described: tuple[Launch, tuple[Area, ...]],
+        inputs: str,
+        seed: int = 0,
+    ) -> Case:
         return make_case(
-            function, pair.dispatch, launch, entry=pair.entry, label=pair.dispatch.name, inputs=inputs, seed=seed,
-            local=self.trial.device in LOCAL, repeatable=pair.repeatable, described=described, budget=BUDGET,
-            most=MOST_DRAWN, laws=pair.laws,
-        )  # fmt: skip
+            function,
+            pair.dispatch,
+            launch,
+            entry=pair.entry,
+            label=pair.dispatch.name,
+            inputs=inputs,
+            seed=seed,
+            local=self.trial.device in LOCAL,
+            repeatable=pair.repeatable,
+            described=described,
+            budget=BUDGET,
+            most=MOST_DRAWN,
+            laws=pair.laws,
+        )
 
     def cases(self, pair: Pair, function: ir.Operation | None) -> tuple[list[Case], str]:
         """All classes of inputs for the first launch, one for the others; without any, the reason."""
@@ -304,9 +319,13 @@ class _Bench:
         pace = (max if slower else min)((p for p, _ in paces), key=lambda p: p.ratio)
         ours, theirs = pace.lowest_us
         return replace(
-            before, outcome="slower" if slower else "right", ratio=round(pace.ratio, 4), ours_us=round(ours, 2),
-            stock_us=round(theirs, 2), untimed="",
-        )  # fmt: skip
+            before,
+            outcome="slower" if slower else "right",
+            ratio=round(pace.ratio, 4),
+            ours_us=round(ours, 2),
+            stock_us=round(theirs, 2),
+            untimed="",
+        )
 
 
 def measure(ours: Callable[[], None], theirs: Callable[[], None], margin: float) -> tuple[Pace, bool]:

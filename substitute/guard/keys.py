@@ -22,7 +22,7 @@ from ..flags import (
     TRIPLE,
     VULKAN_TARGET,
     read_flags,
-)  # fmt: skip
+)
 from ..model.dispatch import Dispatch
 from ..model.plan import Substitution
 
@@ -36,18 +36,31 @@ FORMAT = b"1"
 TARGETS = frozenset((DEVICE, BACKENDS, LOCAL_BACKENDS, CPU, CPU_FEATURES, TRIPLE, CUDA_TARGET, VULKAN_TARGET))
 """Flags that stand in a dispatch's target."""
 SILENT = (
-    "iree-hal-dump-", "iree-hal-preprocess-", "mlir-", "iree-vm-", "iree-input-", "iree-preprocessing-",
-    "iree-global-opt-", "iree-dispatch-creation-", "iree-flow-", "iree-stream-", "iree-scheduling-", "iree-consteval-",
-)  # fmt: skip
+    "iree-hal-dump-",
+    "iree-hal-preprocess-",
+    "mlir-",
+    "iree-vm-",
+    "iree-input-",
+    "iree-preprocessing-",
+    "iree-global-opt-",
+    "iree-dispatch-creation-",
+    "iree-flow-",
+    "iree-stream-",
+    "iree-scheduling-",
+    "iree-consteval-",
+)
 """Prefixes of flags that change no code, or whose work is done once there are dispatches."""
 SHORT = 16
 """Constants with more elements are left out of the text; their data goes into the key by itself."""
 
 
 def key_of(
-    before: ir.Operation | None, after: ir.Operation | None, applied: Sequence[Substitution], built: Sequence[Built],
+    before: ir.Operation | None,
+    after: ir.Operation | None,
+    applied: Sequence[Substitution],
+    built: Sequence[Built],
     flags: Sequence[str] = (),
-) -> str:  # fmt: skip
+) -> str:
     """Return the key of a dispatch with its kernels.
 
     `before` and `after` are its function as IREE has it, and as the rules in `applied` left it; `built` are its other
@@ -74,12 +87,24 @@ def _code(built: Built) -> Iterable[bytes]:
     payload, request, substitution = built.payload, built.request, built.substitution
     name = payload.entry.encode()
     yield payload.data.replace(name, b"*") if name else payload.data
-    yield repr((
-        str(payload.format), payload.workgroup_count, payload.workgroup_size, payload.shared_memory_bytes,
-        payload.constants, payload.compilation_info, payload.frozen, request.parameters, request.scalars,
-        request.values, substitution.match.fallback,
-        substitution.match.axes, substitution.rule, substitution.kernel.abi,
-    )).encode()  # fmt: skip
+    yield repr(
+        (
+            str(payload.format),
+            payload.workgroup_count,
+            payload.workgroup_size,
+            payload.shared_memory_bytes,
+            payload.constants,
+            payload.compilation_info,
+            payload.frozen,
+            request.parameters,
+            request.scalars,
+            request.values,
+            substitution.match.fallback,
+            substitution.match.axes,
+            substitution.rule,
+            substitution.kernel.abi,
+        )
+    ).encode()
     yield from map(_content, payload.objects)
 
 

@@ -73,9 +73,14 @@ def recall_verdicts(
 
 
 def kept_verdicts(
-    plan: Plan, built: Sequence[Built], before: Mapping[Key, ir.Operation | None],
-    after: Mapping[Key, ir.Operation | None], flags: Sequence[str], *, chosen: bool,
-) -> tuple[Checked, ...]:  # fmt: skip
+    plan: Plan,
+    built: Sequence[Built],
+    before: Mapping[Key, ir.Operation | None],
+    after: Mapping[Key, ir.Operation | None],
+    flags: Sequence[str],
+    *,
+    chosen: bool,
+) -> tuple[Checked, ...]:
     """Return what is known of a plan's dispatches; `before` and `after` are their functions around its rules, `flags`
     the compiler's.
 
@@ -95,8 +100,12 @@ def kept_verdicts(
 
 
 def _look_up(
-    key: Key, own: Sequence[Substitution], built: Sequence[Built], before: Mapping[Key, ir.Operation | None],
-    after: Mapping[Key, ir.Operation | None], flags: Sequence[str],
-) -> Verdict | None:  # fmt: skip
+    key: Key,
+    own: Sequence[Substitution],
+    built: Sequence[Built],
+    before: Mapping[Key, ir.Operation | None],
+    after: Mapping[Key, ir.Operation | None],
+    flags: Sequence[str],
+) -> Verdict | None:
     rules = [s for s in own if s.kernel.payload.kind.rewrites_body]
     return look_up(key_of(before.get(key), after.get(key) if rules else before.get(key), rules, built, flags))

@@ -112,9 +112,14 @@ def device_for(target: Target) -> str:
 
 
 def prepare_trial(
-    pristine: ir.Operation, planned: ir.Operation, plan: Plan, built: Sequence[Built],
-    unknown: Mapping[str, Dispatch], compilation: Compilation, folder: Path,
-) -> Trial:  # fmt: skip
+    pristine: ir.Operation,
+    planned: ir.Operation,
+    plan: Plan,
+    built: Sequence[Built],
+    unknown: Mapping[str, Dispatch],
+    compilation: Compilation,
+    folder: Path,
+) -> Trial:
     """Make the modules and find the launches of dispatches, by the keys of their verdicts.
 
     `pristine` is the module as IREE has it, `planned` the same after rules changed bodies; both are copied.
@@ -140,17 +145,26 @@ def prepare_trial(
         known, reasons = launches[dispatch_key(dispatch)]
         pairs.append(
             Pair(
-                key=key, entry=by_dispatch[dispatch_key(dispatch)], dispatch=dispatch, launches=known,
+                key=key,
+                entry=by_dispatch[dispatch_key(dispatch)],
+                dispatch=dispatch,
+                launches=known,
                 repeatable=not any(k.not_repeatable for k in kernels),
                 names=names_of(own_here[0]) if own_here else (),
                 laws=tuple(sorted({law for s in own_here for law in s.match.laws})),
                 skipped=_reason_against(dispatch, device) or ("" if known else reasons),
             )
-        )  # fmt: skip
+        )
     return Trial(
-        flags=compilation.flags, name=compilation.name, ours=bytecode_of(ours), stock=bytecode_of(stock),
-        pairs=tuple(pairs), device=device, timed=not device.startswith("cuda-sim"), folder=folder,
-    )  # fmt: skip
+        flags=compilation.flags,
+        name=compilation.name,
+        ours=bytecode_of(ours),
+        stock=bytecode_of(stock),
+        pairs=tuple(pairs),
+        device=device,
+        timed=not device.startswith("cuda-sim"),
+        folder=folder,
+    )
 
 
 def _reason_against(dispatch: Dispatch, device: str) -> str:

@@ -117,8 +117,10 @@ def refuse_own(checked: Sequence[Checked]) -> None:
     own = ", ".join(k.name for k in first.kernels if not k.builtin)
     others = "" if len(wrong) == 1 else f" (and in {len(wrong) - 1} other dispatches)"
     raise ValidationError(
-        f"{own} computes something else than the dispatch that it takes{others}", where=first.dispatch,
-        expected="the dispatch's body, evaluated in float64", found=first.verdict.message,
+        f"{own} computes something else than the dispatch that it takes{others}",
+        where=first.dispatch,
+        expected="the dispatch's body, evaluated in float64",
+        found=first.verdict.message,
         next_step="`iree-substitute validate` shows each case; nothing was written (--no-check embeds it unjudged)",
         details="\n".join(f"{c.dispatch}: {c.names}: {c.verdict.message}" for c in wrong[1:12]),
-    )  # fmt: skip
+    )

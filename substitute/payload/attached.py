@@ -45,9 +45,12 @@ def read_file(path: Path, kernel: Kernel) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise PayloadError(
-            f"a file of {kernel.name} cannot be read", where=str(path), expected="a file",
-            found=error.strerror or str(error), next_step="check the names in kernel.toml",
-        ) from None  # fmt: skip
+            f"a file of {kernel.name} cannot be read",
+            where=str(path),
+            expected="a file",
+            found=error.strerror or str(error),
+            next_step="check the names in kernel.toml",
+        ) from None
 
 
 def _check_kind(data: bytes, expected: str, path: Path) -> None:
@@ -56,9 +59,12 @@ def _check_kind(data: bytes, expected: str, path: Path) -> None:
     found = sniff(data)
     if not found.startswith(expected):
         raise PayloadError(
-            "this cannot be linked", where=str(path), expected=f"{expected} (a name that ends with {path.suffix})",
-            found=found, next_step="correct `objects` in [payload], or the file",
-        )  # fmt: skip
+            "this cannot be linked",
+            where=str(path),
+            expected=f"{expected} (a name that ends with {path.suffix})",
+            found=found,
+            next_step="correct `objects` in [payload], or the file",
+        )
 
 
 def _defined_in_bitcode(data: bytes, path: Path) -> set[str]:
@@ -88,9 +94,12 @@ def archive_members(data: bytes, path: Path) -> list[tuple[str, bytes]]:
 
 def _damaged(path: Path, found: str) -> PayloadError:
     return PayloadError(
-        "the archive cannot be read", where=str(path), expected="an archive made with `ar rcs`", found=found,
+        "the archive cannot be read",
+        where=str(path),
+        expected="an archive made with `ar rcs`",
+        found=found,
         next_step="make it again",
-    )  # fmt: skip
+    )
 
 
 def resolve_constants(request: Request) -> tuple[ExecutableConstant, ...]:
@@ -112,8 +121,9 @@ def check_spec_ids(payload: Payload, where: str) -> None:
     missing = [(at, c.name) for at, c in enumerate(payload.constants) if at not in found]
     if missing:
         raise PayloadError(
-            "nothing reads an executable constant", where=where,
+            "nothing reads an executable constant",
+            where=where,
             expected=", ".join(f"SpecId {at} for {name}" for at, name in missing),
             found=", ".join(f"SpecId {i}" for i in sorted(found)) or "no specialization constant",
             next_step="declare it: layout(constant_id = 0) const uint NAME = 1; in the order of kernel.toml",
-        )  # fmt: skip
+        )

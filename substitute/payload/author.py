@@ -55,10 +55,12 @@ def _named(what: str, path: Path, function: Callable[[], T], *, owner: str) -> T
         raise _late(what, _place(path, error), owner) from None
     except (Exception, SystemExit) as error:
         raise PayloadError(
-            what, where=_place(path, error), expected="code that runs",
+            what,
+            where=_place(path, error),
+            expected="code that runs",
             found=f"{type(error).__name__}: {error}",
             next_step=f"mend {owner}; its own traceback is shown with --debug",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def limit_s() -> float:
@@ -72,10 +74,12 @@ def limit_s() -> float:
 
 def _late(what: str, where: str, owner: str) -> PayloadError:
     return PayloadError(
-        what, where=where, expected=f"code that ends within {limit_s():g} s of processor time",
+        what,
+        where=where,
+        expected=f"code that ends within {limit_s():g} s of processor time",
         found="code that was still running",
         next_step=f"mend {owner}, or give it more time with {LIMIT}=SECONDS in the environment",
-    )  # fmt: skip
+    )
 
 
 def _place(path: Path, error: BaseException) -> str:

@@ -43,9 +43,12 @@ def parse_mlir(text: str, where: str) -> ir.Module:
         first = error.error_diagnostics[0] if error.error_diagnostics else None
         place = str(first.location).rpartition('"-"')[2].rstrip(")") if first else ""
         raise PayloadError(
-            "the payload is not valid MLIR", where=f"{where}{place}", expected="MLIR of the released compiler",
-            found=first.message if first else str(error), next_step="check it with iree-opt",
-        ) from None  # fmt: skip
+            "the payload is not valid MLIR",
+            where=f"{where}{place}",
+            expected="MLIR of the released compiler",
+            found=first.message if first else str(error),
+            next_step="check it with iree-opt",
+        ) from None
 
 
 def operations(module: ir.Operation) -> list[ir.Operation]:
@@ -81,9 +84,12 @@ def _check_llvm(module: ir.Operation, request: Request, where: str) -> None:
     wanted = llvm_signature(request)
     if found not in wanted:
         raise PayloadError(
-            f"@{entry} does not have the parameters that it will be called with", where=where,
-            expected=_meaning(request), found=found, next_step=f"declare it as {wanted[0]}",
-        )  # fmt: skip
+            f"@{entry} does not have the parameters that it will be called with",
+            where=where,
+            expected=_meaning(request),
+            found=found,
+            next_step=f"declare it as {wanted[0]}",
+        )
 
 
 def llvm_signature(request: Request) -> tuple[str, ...]:
@@ -116,12 +122,14 @@ def _wrong_entry(request: Request, where: str, kind: str, found: list[str], fore
     entry = request.substitution.kernel.payload.entry
     dialect = kind.partition(".")[0]
     return PayloadError(
-        f"the payload has operations outside of the {dialect} dialect" if foreign
+        f"the payload has operations outside of the {dialect} dialect"
+        if foreign
         else f"the payload does not define @{entry}",
-        where=where, expected=f"{kind} @{entry}, and nothing but the {dialect} dialect",
+        where=where,
+        expected=f"{kind} @{entry}, and nothing but the {dialect} dialect",
         found=", ".join(foreign or [f"@{name}" for name in found]) or "nothing",
         next_step="lower it completely" if foreign else "correct `entry` in [payload], or the function's name",
-    )  # fmt: skip
+    )
 
 
 def _check_spirv(found: list[ir.Operation], request: Request, where: str) -> None:
@@ -135,30 +143,35 @@ def _check_spirv(found: list[ir.Operation], request: Request, where: str) -> Non
         place = spirv_binding(variable)
         if place and (place[0] != 0 or place[1] >= bindings):
             raise PayloadError(
-                f"@{name_of(variable)} is bound to nothing", where=where,
+                f"@{name_of(variable)} is bound to nothing",
+                where=where,
                 expected=f"bind(0, 0) to bind(0, {bindings - 1})",
-                found=f"bind({place[0]}, {place[1]})", next_step="correct the descriptor set and the binding",
-            )  # fmt: skip
+                found=f"bind({place[0]}, {place[1]})",
+                next_step="correct the descriptor set and the binding",
+            )
     size = local_size(found)
     wanted = kernel.launch.workgroup_size
     if (size or wanted) is None or (size and wanted and size != wanted):
         raise PayloadError(
-            "nobody says the workgroup size" if size is None else "two workgroup sizes", where=where,
-            expected=f"LocalSize {', '.join(map(str, wanted))}, as kernel.toml says" if wanted else
-            'spirv.ExecutionMode @… "LocalSize", or [launch] workgroup_size',
+            "nobody says the workgroup size" if size is None else "two workgroup sizes",
+            where=where,
+            expected=f"LocalSize {', '.join(map(str, wanted))}, as kernel.toml says"
+            if wanted
+            else 'spirv.ExecutionMode @… "LocalSize", or [launch] workgroup_size',
             found=f"LocalSize {', '.join(map(str, size))}" if size else "neither",
             next_step="correct one of them",
-        )  # fmt: skip
+        )
     declared = {i for i in map(spec_id, found) if i is not None}
     count = len(kernel.executable_constants)
     missing = sorted((set(range(count)) | {i for i, _ in kernel.payload.spec_constants}) - declared)
     if missing:
         raise PayloadError(
-            "the payload lacks a specialization constant", where=where,
+            "the payload lacks a specialization constant",
+            where=where,
             expected=", ".join(f"spec_id({i})" for i in missing),
             found=", ".join(f"spec_id({i})" for i in sorted(declared)) or "none",
             next_step="declare it with spirv.SpecConstant, or correct kernel.toml",
-        )  # fmt: skip
+        )
 
 
 def spirv_binding(op: ir.Operation) -> tuple[int, int] | None:

@@ -12,9 +12,12 @@ def read_code(kernel: Kernel) -> bytes:
         return kernel.payload.path.read_bytes()
     except OSError as error:
         raise PayloadError(
-            "the payload cannot be read", where=str(kernel.payload.path), expected="a file",
-            found=error.strerror or str(error), next_step="check `file` in kernel.toml",
-        ) from None  # fmt: skip
+            "the payload cannot be read",
+            where=str(kernel.payload.path),
+            expected="a file",
+            found=error.strerror or str(error),
+            next_step="check `file` in kernel.toml",
+        ) from None
 
 
 def check_content(kernel: Kernel, data: bytes, expected: str) -> None:

@@ -34,9 +34,12 @@ def load_module(path: Path, *, what: str, owner: str, trusted: bool = False) -> 
             if key not in _loaded:
                 if path.suffix != ".py":
                     raise PayloadError(
-                        f"{owner} is no Python file", where=str(path), expected="a file that ends with .py",
-                        found=path.name, next_step="correct `file` in [payload]",
-                    )  # fmt: skip
+                        f"{owner} is no Python file",
+                        where=str(path),
+                        expected="a file that ends with .py",
+                        found=path.name,
+                        next_step="correct `file` in [payload]",
+                    )
                 _loaded[key] = call_author(what, path, lambda: _load(*key), owner=owner, trusted=trusted)
     return _loaded[key]
 

@@ -56,9 +56,14 @@ def run_program(program: Path, arguments: tuple[str, ...], *, cwd: Path | None =
     argv = (str(program), *arguments)
     try:
         done = subprocess.run(
-            argv, cwd=cwd, env=_surroundings(program), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            timeout=LIMIT_SECONDS, check=False,
-        )  # fmt: skip
+            argv,
+            cwd=cwd,
+            env=_surroundings(program),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
     except subprocess.TimeoutExpired as late:
         output = (late.stdout or b"").decode(errors="replace")
         return ProgramResult(argv=argv, status=124, output=f"{output}\nstopped after {LIMIT_SECONDS} seconds")

@@ -34,9 +34,15 @@ def shared_key(substitution: Substitution) -> str:
     name = "" if dispatch.target.backend in CALLED_WITH_POINTERS else dispatch.name
     reduced = without_place(substitution)
     return digest_content(
-        name, kernel.name, kernel.builtin, kernel_state(kernel), program_state(), reduced.dispatch, reduced.match,
+        name,
+        kernel.name,
+        kernel.builtin,
+        kernel_state(kernel),
+        program_state(),
+        reduced.dispatch,
+        reduced.match,
         reduced.rule,
-    )  # fmt: skip
+    )
 
 
 def shared_entry(substitution: Substitution, key: str) -> str:
@@ -51,9 +57,17 @@ def without_place(substitution: Substitution) -> Substitution:
     """Return it without names, and where code is called with pointers, without where the operands lie in buffers."""
     old = substitution.dispatch
     dispatch = Dispatch(
-        executable="", variant="", name="", target=old.target, layout=old.layout, workload=(), program=None, reason="",
-        operations=(), kind=old.kind,
-    )  # fmt: skip
+        executable="",
+        variant="",
+        name="",
+        target=old.target,
+        layout=old.layout,
+        workload=(),
+        program=None,
+        reason="",
+        operations=(),
+        kind=old.kind,
+    )
     match = substitution.match
     if old.target.backend in CALLED_WITH_POINTERS and substitution.kernel.abi == "canonical":
         match = _moved_to_start(match)

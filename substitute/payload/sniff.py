@@ -9,13 +9,23 @@ from typing import Any
 from ..errors import PayloadError
 
 ELF_MACHINES = {
-    "x86_64": "EM_X86_64", "aarch64": "EM_AARCH64", "arm": "EM_ARM", "riscv64": "EM_RISCV", "riscv32": "EM_RISCV",
-    "i386": "EM_386", "i686": "EM_386",
-}  # fmt: skip
+    "x86_64": "EM_X86_64",
+    "aarch64": "EM_AARCH64",
+    "arm": "EM_ARM",
+    "riscv64": "EM_RISCV",
+    "riscv32": "EM_RISCV",
+    "i386": "EM_386",
+    "i686": "EM_386",
+}
 MACHINE_NAMES = {
-    "EM_X86_64": "x86-64", "EM_AARCH64": "AArch64", "EM_ARM": "Arm", "EM_RISCV": "RISC-V", "EM_386": "x86",
-    "EM_CUDA": "CUDA", "EM_AMDGPU": "AMD GPU",
-}  # fmt: skip
+    "EM_X86_64": "x86-64",
+    "EM_AARCH64": "AArch64",
+    "EM_ARM": "Arm",
+    "EM_RISCV": "RISC-V",
+    "EM_386": "x86",
+    "EM_CUDA": "CUDA",
+    "EM_AMDGPU": "AMD GPU",
+}
 LLVM_WORDS = ("; ModuleID", "target triple", "target datalayout", "define ", "declare ", "source_filename")
 
 

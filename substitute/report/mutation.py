@@ -23,17 +23,17 @@ def mutation_tables(reports: Sequence[MutationReport], *, width: int | None) -> 
         lines += [Text(f"{report.kernel}: {line}") for line in survivor_lines(report)]
         if report.possible > len(report.outcomes):
             lines.append(
-                Text(f"{report.kernel}: drawn from {report.possible} with seed {report.seed}; --count N judges more",
-                     style=DIM)
-            )  # fmt: skip
+                Text(
+                    f"{report.kernel}: drawn from {report.possible} with seed {report.seed}; --count N judges more",
+                    style=DIM,
+                )
+            )
     return Group(make_table(heads, rows, numbers=(2, 3, 4, 5), width=width), *lines)
 
 
 def survivor_lines(report: MutationReport) -> list[str]:
     """Return one line for each mutant that passed."""
-    return [
-        f"passed: {report.file}{_place(o)}: {o.mutant.operator}: {o.mutant.change}" for o in report.survivors
-    ]  # fmt: skip
+    return [f"passed: {report.file}{_place(o)}: {o.mutant.operator}: {o.mutant.change}" for o in report.survivors]
 
 
 def mutation_to_json(report: MutationReport) -> dict[str, Any]:

@@ -30,7 +30,7 @@ MOVES = LEAVES | {"arith.negf", "math.absf", "math.copysign", "arith.select", "a
 SIGNED = MOVES | {
     *(f"arith.{name}" for name in ("maximumf", "minimumf", "mulf", "extf", "truncf", "cmpf")),
     *(f"math.{name}" for name in ("floor", "ceil", "round", "roundeven", "trunc", "sqrt")),
-}  # fmt: skip
+}
 """Operations that give zeros a sign that does not depend on how they are computed."""
 LARGEST_EXACT = {"exact": 3, "ones": 1}
 """Classes of inputs that are integers, and the largest of them (1 in types of few bits)."""
@@ -112,9 +112,11 @@ def allowance(
     if program is None:
         return Allowance(flushes=flushes)
     return Allowance(
-        roundings=roundings(program), largest=LARGEST_EXACT.get(inputs, 0) if is_exact(program) else 0,
-        flushes=flushes, subnormal=subnormal,
-    )  # fmt: skip
+        roundings=roundings(program),
+        largest=LARGEST_EXACT.get(inputs, 0) if is_exact(program) else 0,
+        flushes=flushes,
+        subnormal=subnormal,
+    )
 
 
 def keeps_bits(program: Program) -> bool:

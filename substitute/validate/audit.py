@@ -114,9 +114,16 @@ class Prepared:
 
 
 def audit_model(
-    model: Path | bytes, *, device: str = "local-task", flags: Sequence[str] = (), seed: int = 0,
-    inputs: Sequence[str] = INPUTS, only: str = "", isolate: bool = False, progress: Progress = silent,
-) -> Audit:  # fmt: skip
+    model: Path | bytes,
+    *,
+    device: str = "local-task",
+    flags: Sequence[str] = (),
+    seed: int = 0,
+    inputs: Sequence[str] = INPUTS,
+    only: str = "",
+    isolate: bool = False,
+    progress: Progress = silent,
+) -> Audit:
     """Compiles a model with IREE alone and runs each dispatch on a device against its golden.
 
     Each is run as its first launch in the host program launches it, on drawn operands; with `only`, those whose name
@@ -128,8 +135,11 @@ def audit_model(
     start = time.perf_counter()
     judged = [s for s in prepared.subjects if s.cases]
     found = {refused.name: refused for refused in prepared.refused}
-    found |= {s.name: Audited(name=s.name, kind=s.kind, outcome="not judged", reason=s.skipped)
-              for s in prepared.subjects if not s.cases}  # fmt: skip
+    found |= {
+        s.name: Audited(name=s.name, kind=s.kind, outcome="not judged", reason=s.skipped)
+        for s in prepared.subjects
+        if not s.cases
+    }
     while judged:
         call = Call(judge_subjects, {"module": prepared.module, "subjects": judged, "device": device})
         try:
@@ -180,14 +190,17 @@ def audited(subject: Subject, verdicts: Sequence[CaseVerdict]) -> Audited:
     outcome: Outcome = "wrong" if first is not None else "not judged" if weak else "right"
     reason = "no element of its results can be judged" if weak else ""
     return Audited(
-        name=subject.name, kind=subject.kind, outcome=outcome,
+        name=subject.name,
+        kind=subject.kind,
+        outcome=outcome,
         reason=f"{first.stage}: {first.message}" if first is not None else reason,
         inputs=first.inputs if first is not None else ", ".join(verdict.inputs for verdict in verdicts),
         place=first.place if first is not None else None,
         largest_absolute=max((v.errors.largest_absolute for v in verdicts), default=0.0),
         largest_ulp=max((v.errors.largest_ulp for v in verdicts), default=0.0),
-        share=max((verdict.worst for verdict in verdicts), default=0.0), golden_seconds=subject.golden_seconds,
-    )  # fmt: skip
+        share=max((verdict.worst for verdict in verdicts), default=0.0),
+        golden_seconds=subject.golden_seconds,
+    )
 
 
 def crashed(subjects: Sequence[Subject], crash: CompilerCrash) -> Audited:
@@ -197,15 +210,26 @@ def crashed(subjects: Sequence[Subject], crash: CompilerCrash) -> Audited:
     if subject is None:
         raise crash
     return Audited(
-        name=name, kind=subject.kind, outcome="wrong", reason=f"the process that ran it died: {crash.found}",
+        name=name,
+        kind=subject.kind,
+        outcome="wrong",
+        reason=f"the process that ran it died: {crash.found}",
         golden_seconds=subject.golden_seconds,
-    )  # fmt: skip
+    )
 
 
 def prepare_audit(
-    *, model: Path | bytes, device: str, flags: Sequence[str], seed: int, inputs: Sequence[str], only: str = "",
-    one_by_one: bool = False, crashing: Mapping[str, str] = MappingProxyType({}), progress: Progress = silent,
-) -> Prepared:  # fmt: skip
+    *,
+    model: Path | bytes,
+    device: str,
+    flags: Sequence[str],
+    seed: int,
+    inputs: Sequence[str],
+    only: str = "",
+    one_by_one: bool = False,
+    crashing: Mapping[str, str] = MappingProxyType({}),
+    progress: Progress = silent,
+) -> Prepared:
     """Compiles the dispatches of a model and evaluates their goldens. Raises `SubstituteError`.
 
     `one_by_one`: each is compiled alone first, except those that are known to crash the compiler (name → how).
@@ -245,9 +269,12 @@ def prepare_audit(
                 known = launches.get(dispatch_key(site.dispatch), [])
                 subjects.append(_subject(site, known, inputs, seed, _entry(number), device))
     return Prepared(
-        module=module, subjects=tuple(subjects), refused=(*refused.values(), *filter(None, others.values())),
-        order=tuple(site.dispatch.name for site in sites), seconds=dict(clock.seconds),
-    )  # fmt: skip
+        module=module,
+        subjects=tuple(subjects),
+        refused=(*refused.values(), *filter(None, others.values())),
+        order=tuple(site.dispatch.name for site in sites),
+        seconds=dict(clock.seconds),
+    )
 
 
 def _not_here(dispatch: Dispatch, device: str) -> Audited | None:
@@ -302,9 +329,11 @@ def _refused(
         name = site.dispatch.name
         if name in crashing:
             found[dispatch_key(site.dispatch)] = Audited(
-                name=name, kind=site.dispatch.kind, outcome="not compiled",
+                name=name,
+                kind=site.dispatch.kind,
+                outcome="not compiled",
                 reason=f"the compiler crashed: {crashing[name]}",
-            )  # fmt: skip
+            )
             continue
         progress(COMPILE + name, number / len(sites))
         try:
@@ -312,9 +341,11 @@ def _refused(
         except CompilerError as error:
             words = error.details.strip().splitlines()
             found[dispatch_key(site.dispatch)] = Audited(
-                name=site.dispatch.name, kind=site.dispatch.kind, outcome="not compiled",
+                name=site.dispatch.name,
+                kind=site.dispatch.kind,
+                outcome="not compiled",
                 reason=words[0].strip() if words else error.found,
-            )  # fmt: skip
+            )
     return found
 
 
@@ -335,16 +366,27 @@ def _subject(
         try:
             cases = tuple(
                 make_case(
-                    site.function, dispatch, launch, entry=entry, label=dispatch.name, inputs=kind, seed=seed,
-                    local=device.startswith("local"), alignment=OF_BINDINGS, composed=True,
+                    site.function,
+                    dispatch,
+                    launch,
+                    entry=entry,
+                    label=dispatch.name,
+                    inputs=kind,
+                    seed=seed,
+                    local=device.startswith("local"),
+                    alignment=OF_BINDINGS,
+                    composed=True,
                 )
                 for kind in inputs
-            )  # fmt: skip
+            )
         except SubstituteError as error:
             skipped = str(error).partition("\n")[0]
         except Exception as error:  # a fault of the golden must not take the other dispatches' verdicts with it
             skipped = f"the golden failed, which is a bug in iree-substitute: {type(error).__name__}: {error}"
     return Subject(
-        name=dispatch.name, kind=dispatch.kind, cases=cases, skipped=skipped,
+        name=dispatch.name,
+        kind=dispatch.kind,
+        cases=cases,
+        skipped=skipped,
         golden_seconds=time.perf_counter() - start,
-    )  # fmt: skip
+    )

@@ -139,9 +139,7 @@ def _kept(verdict: CaseVerdict, zeros: Sequence[NDArray[np.int64]], theirs: Thei
     return verdict
 
 
-def _signed(
-    verdict: CaseVerdict, case: Case, signs: Sequence[NDArray[np.int64]], theirs: Theirs
-) -> CaseVerdict:  # fmt: skip
+def _signed(verdict: CaseVerdict, case: Case, signs: Sequence[NDArray[np.int64]], theirs: Theirs) -> CaseVerdict:
     for positions, values, expected in zip(signs, theirs.values, case.expected, strict=False):
         finding = check_signs(positions, values, expected.values)
         if finding is not None:
@@ -151,9 +149,9 @@ def _signed(
 
 def errors_of(case: Case, values: Sequence[NDArray[Any]]) -> Errors:
     """Of all results together."""
-    return pool([
-        measure(found, e.values, e.allowed, e.area.element) for found, e in zip(values, case.expected, strict=True)
-    ])  # fmt: skip
+    return pool(
+        [measure(found, e.values, e.allowed, e.area.element) for found, e in zip(values, case.expected, strict=True)]
+    )
 
 
 def _fault(case: Case, theirs: Theirs) -> str:

@@ -123,10 +123,16 @@ def build_bundle(
         baseline, missing = own_code.result(compilation, stock, clock, translated)
         del ours, stock, copy
     bundle = Bundle(
-        device=device, candidate=candidate, counted=counted, codes=codes, baseline=baseline,
-        missing_baseline=missing, subjects=subjects, beside=beside if baseline is not None else frozenset(),
+        device=device,
+        candidate=candidate,
+        counted=counted,
+        codes=codes,
+        baseline=baseline,
+        missing_baseline=missing,
+        subjects=subjects,
+        beside=beside if baseline is not None else frozenset(),
         seconds=clock.seconds,
-    )  # fmt: skip
+    )
     return bundle, made
 
 
@@ -244,9 +250,16 @@ def _counted(
     if not dispatches:
         return b"", {}, tuple(named)
     isolate_kernels(
-        module, replace(plan, substitutions=tuple(one.substitution for one in done)), read_module(module), dispatches,
-        Clock(silent), workers, folder, built=done, in_flight=False,
-    )  # fmt: skip
+        module,
+        replace(plan, substitutions=tuple(one.substitution for one in done)),
+        read_module(module),
+        dispatches,
+        Clock(silent),
+        workers,
+        folder,
+        built=done,
+        in_flight=False,
+    )
     return finish(compilation, module), counters.codes, tuple(named)
 
 

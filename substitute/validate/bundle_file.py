@@ -60,9 +60,12 @@ def load_bundle(path: Path) -> Bundle:
             text = json.loads(file.read(_TEXT))
             if text["format"] != FORMAT:
                 raise UsageError(
-                    "the bundle is of another version", where=str(path), expected=str(FORMAT),
-                    found=str(text["format"]), next_step="make it anew with this version",
-                )  # fmt: skip
+                    "the bundle is of another version",
+                    where=str(path),
+                    expected=str(FORMAT),
+                    found=str(text["format"]),
+                    next_step="make it anew with this version",
+                )
             with np.load(io.BytesIO(file.read(_ARRAYS)), allow_pickle=False) as loaded:
                 arrays = {name: loaded[name] for name in loaded.files}
             return Bundle(
@@ -79,9 +82,12 @@ def load_bundle(path: Path) -> Bundle:
             )
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
         raise UsageError(
-            "the bundle cannot be read", where=str(path), expected="a file that `iree-substitute validate` wrote",
-            found=f"{type(error).__name__}: {error}", next_step="check the path, or make it anew",
-        ) from None  # fmt: skip
+            "the bundle cannot be read",
+            where=str(path),
+            expected="a file that `iree-substitute validate` wrote",
+            found=f"{type(error).__name__}: {error}",
+            next_step="check the path, or make it anew",
+        ) from None
 
 
 def package_files() -> Iterator[tuple[str, bytes]]:

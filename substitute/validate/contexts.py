@@ -87,9 +87,13 @@ def contexts_of(kernel: Kernel, form: Form, *, quick: bool, turn: int = 0) -> li
     if "epilogue" in kernel.slots:
         found += [
             Context(name="scaled and biased", arguments={}, results=("scalar", "last", "clamp")),
-            Context(name="biased by rows, residual, narrowed", arguments={}, results=("first", "residual", "narrow"),
-                    open_axes=(0,)),
-        ]  # fmt: skip
+            Context(
+                name="biased by rows, residual, narrowed",
+                arguments={},
+                results=("first", "residual", "narrow"),
+                open_axes=(0,),
+            ),
+        ]
     if "prologue" in kernel.slots:
         last = len(arguments) - 1
         found.append(Context(name="dequantised", arguments={0: ("dequantised",), last: ("scalar",)}))
@@ -132,9 +136,7 @@ def _thorough(kernel: Kernel, arguments: int, strided: Sequence[int]) -> list[Co
     return found
 
 
-def _write(
-    kernel: Kernel, form: Form, context: Context, sizes: Sizes, others: Sizes, number: int
-) -> Function | None:  # fmt: skip
+def _write(kernel: Kernel, form: Form, context: Context, sizes: Sizes, others: Sizes, number: int) -> Function | None:
     """The function; None where a step makes no sense for the types or ranks."""
     arguments, results = operands_of(kernel, form)
     named = list(dict.fromkeys(a for o in (*arguments, *results) for a in o.axes))
@@ -172,9 +174,11 @@ def _write(
     )
     spelled = ", ".join(f"{a}={'?' if a in opened else s}" for a, s in sizes.items())
     return Function(
-        name=f"case_{number}", text=text, label=f"@{form.name} {spelled}{described}, {context.name}",
+        name=f"case_{number}",
+        text=text,
+        label=f"@{form.name} {spelled}{described}, {context.name}",
         shapes=tuple(shapes) if opened else (),
-    )  # fmt: skip
+    )
 
 
 class _Writer:
@@ -253,9 +257,7 @@ class _Writer:
                     return False
                 body = f"%done = math.tanh %b0 : {element}"
                 if step == "clamp":
-                    body = (
-                        f"%zero = arith.constant 0.0 : {element}\n%done = arith.maximumf %b0, %zero : {element}"
-                    )  # fmt: skip
+                    body = f"%zero = arith.constant 0.0 : {element}\n%done = arith.maximumf %b0, %zero : {element}"
                 value = self._generic([(value, axes, element)], axes, element, body, sizes)
             elif step == "transposed":
                 if len(axes) < 2:
@@ -265,9 +267,7 @@ class _Writer:
                 other = (NARROWER if step == "narrow" else WIDER).get(element)
                 if other is None:
                     return False
-                value = self._generic(
-                    [(value, axes, element)], axes, other, _converted("%b0", element, other), sizes
-                )  # fmt: skip
+                value = self._generic([(value, axes, element)], axes, other, _converted("%b0", element, other), sizes)
                 element = other
         self.returned.append((value, self._type(axes, element, sizes)))
         return True
@@ -292,9 +292,13 @@ class _Writer:
         return f"%v{self._count}"
 
     def _generic(
-        self, inputs: Sequence[tuple[str, tuple[str, ...], str]], axes: tuple[str, ...], element: str, body: str,
+        self,
+        inputs: Sequence[tuple[str, tuple[str, ...], str]],
+        axes: tuple[str, ...],
+        element: str,
+        body: str,
         sizes: Sizes,
-    ) -> str:  # fmt: skip
+    ) -> str:
         """An elementwise operation over `axes`; an empty body passes `%b0` on."""
         extents = []
         for axis in axes:

@@ -86,22 +86,28 @@ def check_values(
     if wrong.any():
         at = int(np.argmax(wrong))
         return Finding(
-            stage="non-finite", wrong=int(wrong.sum()), first=at,
+            stage="non-finite",
+            wrong=int(wrong.sum()),
+            first=at,
             message=f"NaN or infinity stands in other places than it should: {_some(wrong)}",
-        )  # fmt: skip
+        )
     share = excess(found, golden, allowed, element)
     wrong = share > 1.0
     if wrong.any():
         return Finding(
-            stage="error", wrong=int(wrong.sum()), first=int(np.argmax(wrong)),
+            stage="error",
+            wrong=int(wrong.sum()),
+            first=int(np.argmax(wrong)),
             message=f"{_count(wrong)} further from the golden than rounding explains, the worst {_times(share)}",
-        )  # fmt: skip
+        )
     wrong = judged & (np.signbit(a) != np.signbit(golden)) & (a == 0) & (golden == 0)
     if signs and wrong.any():
         return Finding(
-            stage="error", wrong=int(wrong.sum()), first=int(np.argmax(wrong)),
+            stage="error",
+            wrong=int(wrong.sum()),
+            first=int(np.argmax(wrong)),
             message=f"zeros with the wrong sign: {_some(wrong)}",
-        )  # fmt: skip
+        )
     return None
 
 
@@ -123,10 +129,12 @@ def check_kept(zeros: NDArray[np.int64], theirs: NDArray[Any]) -> Finding | None
     if not kept.size:
         return None
     return Finding(
-        stage="error", wrong=int(kept.size), first=int(kept[0]),
+        stage="error",
+        wrong=int(kept.size),
+        first=int(kept[0]),
         message=f"{kept.size} of {theirs.size} elements, below the smallest normal number, are zero, and IREE's own "
         "code keeps them",
-    )  # fmt: skip
+    )
 
 
 @quiet
@@ -146,10 +154,12 @@ def check_signs(wrong: NDArray[np.int64], theirs: NDArray[Any], golden: NDArray[
     if not right.size:
         return None
     return Finding(
-        stage="error", wrong=int(right.size), first=int(right[0]),
+        stage="error",
+        wrong=int(right.size),
+        first=int(right[0]),
         message=f"zeros with the wrong sign, where IREE's own code has the right one: {right.size} of {theirs.size} "
         "elements",
-    )  # fmt: skip
+    )
 
 
 @quiet
@@ -178,9 +188,11 @@ def check_repeated(first: NDArray[Any], second: NDArray[Any], how: str) -> Findi
     if same.all():
         return None
     return Finding(
-        stage="repeat", wrong=int((~same).sum()), first=int(np.argmin(same)),
+        stage="repeat",
+        wrong=int((~same).sum()),
+        first=int(np.argmin(same)),
         message=f"the same launch again, {how}, gives other bits in {_some(~same)}",
-    )  # fmt: skip
+    )
 
 
 def check_beside(candidate: Errors, baseline: Errors, criteria: BaselineCriteria) -> Finding | None:
@@ -227,9 +239,11 @@ def _integers(found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.flo
     if not wrong.any():
         return None
     return Finding(
-        stage="error", wrong=int(wrong.sum()), first=int(np.argmax(wrong)),
+        stage="error",
+        wrong=int(wrong.sum()),
+        first=int(np.argmax(wrong)),
         message=f"{_count(wrong)} not what they should be",
-    )  # fmt: skip
+    )
 
 
 def _different(found: NDArray[Any], golden: NDArray[Any]) -> NDArray[np.float64]:

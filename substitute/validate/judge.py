@@ -215,9 +215,10 @@ def _find(case: Case, runs: Sequence[Ran], flying: Sequence[Ran], guarded: Seque
     for number, e in enumerate(case.expected if case.repeatable else ()):
         first = e.read(_binding(case, runs[0], e))
         others = (
-            (runs[1], "in other memory"), *((run, "with another grid in flight") for run in flying),
+            (runs[1], "in other memory"),
+            *((run, "with another grid in flight") for run in flying),
             *((run, "beside an inaccessible page") for run in guarded),
-        )  # fmt: skip
+        )
         for run, how in others:
             finding = check_repeated(first, e.read(_binding(case, run, e)), how)
             if finding is not None:
@@ -242,10 +243,11 @@ def _accumulation(candidate: RawModule, case: Case, finding: Finding, number: in
     if check_written(moved, moved, (ABOUT_ONE, ABOUT_ONE), _poisoned(case, expected)) is not None:
         return finding  # left as it was: zeros are right by chance
     return replace(
-        finding, stage="accumulates",
+        finding,
+        stage="accumulates",
         message="the result depends on what its memory held before, and is right where that is zero: the kernel adds "
         "to a result that nobody clears",
-    )  # fmt: skip
+    )
 
 
 def _binding(case: Case, run: Ran, expected: Expected) -> Bytes:
@@ -266,14 +268,19 @@ def _poisoned(case: Case, expected: Expected) -> NDArray[np.bool_]:
 def _with_errors(verdict: CaseVerdict, case: Case, run: Ran) -> CaseVerdict:
     found = [e.read(_binding(case, run, e)) for e in case.expected]
     worst = max(
-        (float(excess(f, e.values, e.allowed, e.area.element).max(initial=0.0))
-         for f, e in zip(found, case.expected, strict=True)),
+        (
+            float(excess(f, e.values, e.allowed, e.area.element).max(initial=0.0))
+            for f, e in zip(found, case.expected, strict=True)
+        ),
         default=0.0,
-    )  # fmt: skip
+    )
     return replace(
-        verdict, worst=worst, errors=errors_of(case, found), picture=_picture(case, found),
+        verdict,
+        worst=worst,
+        errors=errors_of(case, found),
+        picture=_picture(case, found),
         judged=_count(case),
-    )  # fmt: skip
+    )
 
 
 def _count(case: Case) -> int:
@@ -297,10 +304,13 @@ def _picture(case: Case, results: Sequence[NDArray[Any]]) -> Picture | None:
     worst = case.expected[number]
     area = worst.area
     return Picture(
-        case=f"{case.label} [{case.inputs}]", result=f"{area.name or f'binding {area.binding}'}, {area.element}",
-        candidate=histogram(results[number], worst.values, area.element), baseline=None,
-        map=error_map(shares[number]) if worst.coordinates is None else None, number=number,
-    )  # fmt: skip
+        case=f"{case.label} [{case.inputs}]",
+        result=f"{area.name or f'binding {area.binding}'}, {area.element}",
+        candidate=histogram(results[number], worst.values, area.element),
+        baseline=None,
+        map=error_map(shares[number]) if worst.coordinates is None else None,
+        number=number,
+    )
 
 
 def _together(verdicts: Sequence[CaseVerdict]) -> tuple[Errors, Errors]:

@@ -46,16 +46,27 @@ def validate_kernel(
     check_device(kernel, device)
     start = time.perf_counter()
     arguments = {
-        "folder": kernel.folder, "name": kernel.name, "device": device, "quick": quick, "seed": seed, "case": case,
+        "folder": kernel.folder,
+        "name": kernel.name,
+        "device": device,
+        "quick": quick,
+        "seed": seed,
+        "case": case,
         "flags": tuple(flags),
-    }  # fmt: skip
+    }
     build = Call(bundle_kernel, arguments)
     seconds, verdicts = build_and_judge(build, isolate=isolate, options=options, progress=progress)
     seconds = {**seconds, "all": time.perf_counter() - start}
     return KernelVerdict(
-        kernel=kernel.name, folder=str(kernel.folder), device=device, seed=seed, quick=quick, dispatches=verdicts,
-        message=why_not_judged([bool(v.skipped) for v in verdicts], case), seconds=seconds,
-    )  # fmt: skip
+        kernel=kernel.name,
+        folder=str(kernel.folder),
+        device=device,
+        seed=seed,
+        quick=quick,
+        dispatches=verdicts,
+        message=why_not_judged([bool(v.skipped) for v in verdicts], case),
+        seconds=seconds,
+    )
 
 
 def bundle_kernel(
@@ -73,15 +84,32 @@ def bundle_kernel(
     """The programs for a kernel, compiled for a device, with their cases. `changed`: see `build_bundle`."""
     with Baseline() as own_code:  # before this process has the compiler's threads
         return _bundle(
-            folder, name, device, quick=quick, seed=seed, case=case, flags=flags, own_code=own_code, changed=changed,
+            folder,
+            name,
+            device,
+            quick=quick,
+            seed=seed,
+            case=case,
+            flags=flags,
+            own_code=own_code,
+            changed=changed,
             progress=progress,
-        )  # fmt: skip
+        )
 
 
 def _bundle(
-    folder: Path, name: str, device: str, *, quick: bool, seed: int, case: str, flags: Sequence[str],
-    own_code: Baseline, changed: Change | None, progress: Progress,
-) -> Bundle:  # fmt: skip
+    folder: Path,
+    name: str,
+    device: str,
+    *,
+    quick: bool,
+    seed: int,
+    case: str,
+    flags: Sequence[str],
+    own_code: Baseline,
+    changed: Change | None,
+    progress: Progress,
+) -> Bundle:
     from ..catalog.catalog import load_catalog
     from .kinds import functions_of_kinds
     from .programs import definition_functions, definition_parts, module_text, shape_sets
@@ -94,22 +122,36 @@ def _bundle(
     functions += functions_of_kinds(_kinds(kernel), first=len(functions), quick=quick)
     if not functions:
         raise UsageError(
-            f"{name} has neither a definition nor kinds, so that there is nothing to draw", where=str(folder),
-            expected="[definition], or kinds in kernel.toml", found="a kernel that is chosen by name",
+            f"{name} has neither a definition nor kinds, so that there is nothing to draw",
+            where=str(folder),
+            expected="[definition], or kinds in kernel.toml",
+            found="a kernel that is chosen by name",
             next_step="validate a model in which it is used: iree-substitute validate MODEL --kernels DIR",
-        )  # fmt: skip
+        )
     if any(len(form.program.cores) > 1 for form in kernel.forms):
         flags = (*flags, *FUSED)
     wanted = Wanted(
-        quick=quick, seed=seed, case=case, launches=8, shapes=shape_sets(functions),
-        labels={f.name: f.label for f in functions}, counted=changed is None,
+        quick=quick,
+        seed=seed,
+        case=case,
+        launches=8,
+        shapes=shape_sets(functions),
+        labels={f.name: f.label for f in functions},
+        counted=changed is None,
         cover=lambda built: _covering(kernel, functions, built, device=device, quick=quick, seed=seed),
-    )  # fmt: skip
+    )
     bundle, _ = build_bundle(
-        module_text([*parts, *(f.text for f in functions)]), device=device, kernels=[folder], builtin=False,
-        only=name, flags=flags_for(device, flags), wanted=wanted, own_code=own_code, changed=changed,
+        module_text([*parts, *(f.text for f in functions)]),
+        device=device,
+        kernels=[folder],
+        builtin=False,
+        only=name,
+        flags=flags_for(device, flags),
+        wanted=wanted,
+        own_code=own_code,
+        changed=changed,
         progress=progress,
-    )  # fmt: skip
+    )
     return bundle
 
 
@@ -130,9 +172,13 @@ def _covering(
         # the source has fewer numbers that mean nothing, such as those of mathematical functions
         numbers = join([read_source(kernel), *(read_payload(b.payload) for b in of_function)])
         sets = cover_sizes(
-            kernel, function.form, numbers, budget=budget.share(len(open_)), speed=speed_of(device),
+            kernel,
+            function.form,
+            numbers,
+            budget=budget.share(len(open_)),
+            speed=speed_of(device),
             random=np.random.default_rng(seed),
-        )  # fmt: skip
+        )
         found[function.name] = [
             Sized(label=", ".join(f"{a}={s}" for a, s in sizes.items()), shapes=function.shapes_at(sizes))
             for sizes in sets
@@ -153,10 +199,12 @@ def check_device(kernel: Kernel, device: str) -> None:
     known = sorted({target.backend for target in kernel.targets})
     if backend is not None and backend not in known:
         raise UsageError(
-            f"{kernel.name} is not for {device}", where=str(kernel.folder),
-            expected=f"a device for {' or '.join(known)}", found=f"{device}, which is {backend}",
+            f"{kernel.name} is not for {device}",
+            where=str(kernel.folder),
+            expected=f"a device for {' or '.join(known)}",
+            found=f"{device}, which is {backend}",
             next_step="choose another --device",
-        )  # fmt: skip
+        )
 
 
 def find_kernels(what: Sequence[str], *, folders: Sequence[Path] = (), builtin: bool = True) -> list[Kernel]:

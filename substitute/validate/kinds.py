@@ -89,8 +89,13 @@ def _elementwise(quick: bool) -> list[Body]:
     def one(label: str, element: str, text: str, *, arguments: int = 1, result: str = "") -> None:
         inputs = [Tensor((m, n), element)] * arguments
         out = Tensor((m, n), result or element)
-        lines = _generic(out, [same] * (arguments + 1), [(f"%a{i}", t) for i, t in enumerate(inputs)],
-                         _yield(text, out.element), loops=same)  # fmt: skip
+        lines = _generic(
+            out,
+            [same] * (arguments + 1),
+            [(f"%a{i}", t) for i, t in enumerate(inputs)],
+            _yield(text, out.element),
+            loops=same,
+        )
         bodies.append((f"{label} in {element}", inputs, lines, "%r", out))
 
     chain = (
@@ -105,18 +110,28 @@ def _elementwise(quick: bool) -> list[Body]:
     one("a sum", "i32", "%y = arith.addi %b0, %b1 : i32", arguments=2)
     one("a product", "i64", "%y = arith.muli %b0, %b1 : i64", arguments=2)
     one("a shift", "i32", "%c = arith.constant 5 : i32\n%y = arith.shrsi %b0, %c : i32")
-    one("a comparison", "f32", "%p = arith.cmpf ogt, %b0, %b1 : f32\n%y = arith.extui %p : i1 to i8",
-        arguments=2, result="i8")  # fmt: skip
+    one(
+        "a comparison",
+        "f32",
+        "%p = arith.cmpf ogt, %b0, %b1 : f32\n%y = arith.extui %p : i1 to i8",
+        arguments=2,
+        result="i8",
+    )
     one("a conversion", "f16", "%y = arith.extf %b0 : f16 to f32", result="f32")
     one("a conversion", "f32", "%y = arith.truncf %b0 : f32 to f16", result="f16")
     one("a sum", "f16", "%y = arith.addf %b0, %b1 : f16", arguments=2)
     one("a conversion", "i8", "%y = arith.sitofp %b0 : i8 to f32", result="f32")
     row = Tensor((n,))
     text = _yield("%s = arith.addf %b0, %b1 : f32\n%y = arith.mulf %s, %s : f32", "f32")
-    bodies.append((
-        "a broadcast", [f, row], _generic(f, ["i, j", "j", "i, j"], [("%a0", f), ("%a1", row)], text, loops=same),
-        "%r", f,
-    ))  # fmt: skip
+    bodies.append(
+        (
+            "a broadcast",
+            [f, row],
+            _generic(f, ["i, j", "j", "i, j"], [("%a0", f), ("%a1", row)], text, loops=same),
+            "%r",
+            f,
+        )
+    )
     return bodies
 
 
@@ -165,10 +180,13 @@ def _reductions(quick: bool) -> list[Body]:
     bodies: list[Body] = []
     m, n = (9, 67) if quick else (33, 257)
     combiners = [
-        ("sum", "f32", "arith.addf", "0.0"), ("maximum", "f32", "arith.maximumf", "0xFF800000"),
-        ("minimum", "f32", "arith.minimumf", "0x7F800000"), ("sum", "i32", "arith.addi", "0"),
-        ("maximum", "i32", "arith.maxsi", "-2147483648"), ("sum", "f16", "arith.addf", "0.0"),
-    ]  # fmt: skip
+        ("sum", "f32", "arith.addf", "0.0"),
+        ("maximum", "f32", "arith.maximumf", "0xFF800000"),
+        ("minimum", "f32", "arith.minimumf", "0x7F800000"),
+        ("sum", "i32", "arith.addi", "0"),
+        ("maximum", "i32", "arith.maxsi", "-2147483648"),
+        ("sum", "f16", "arith.addf", "0.0"),
+    ]
     for name, element, op, start in combiners:
         source = Tensor((m, n), element)
         body = _yield(f"%y = {op} %o, %b0 : {element}", element)
@@ -190,8 +208,9 @@ def _normalizations(quick: bool) -> list[Body]:
     size = f"%n = arith.constant {float(n)} : f32\n%eps = arith.constant 1.0e-5 : f32\n"
     scaled = _yield(
         f"{size}%mean = arith.divf %b1, %n : f32\n%v = arith.addf %mean, %eps : f32\n"
-        "%s = math.rsqrt %v : f32\n%y = arith.mulf %b0, %s : f32", "f32",
-    )  # fmt: skip
+        "%s = math.rsqrt %v : f32\n%y = arith.mulf %b0, %s : f32",
+        "f32",
+    )
     maps = ["i, j", "i", "i, j"]
     rms = [
         *_generic(rows, ["i, j", "i"], [("%a0", source)], square, loops="i, j", kinds="pr", init="0.0", name="%q"),
@@ -199,20 +218,31 @@ def _normalizations(quick: bool) -> list[Body]:
     ]
     centred = _yield(
         f"{size}%mean = arith.divf %b1, %n : f32\n%d = arith.subf %b0, %mean : f32\n"
-        "%s = arith.mulf %d, %d : f32\n%y = arith.addf %o, %s : f32", "f32",
-    )  # fmt: skip
+        "%s = arith.mulf %d, %d : f32\n%y = arith.addf %o, %s : f32",
+        "f32",
+    )
     done = _yield(
         f"{size}%mean = arith.divf %b1, %n : f32\n%d = arith.subf %b0, %mean : f32\n"
         "%var = arith.divf %b2, %n : f32\n%v = arith.addf %var, %eps : f32\n%s = math.rsqrt %v : f32\n"
-        "%y = arith.mulf %d, %s : f32", "f32",
-    )  # fmt: skip
+        "%y = arith.mulf %d, %s : f32",
+        "f32",
+    )
     layer = [
         *_generic(rows, ["i, j", "i"], [("%a0", source)], total, loops="i, j", kinds="pr", init="0.0", name="%t"),
-        *_generic(rows, ["i, j", "i", "i"], [("%a0", source), ("%t", rows)], centred, loops="i, j", kinds="pr",
-                  init="0.0", name="%q"),
-        *_generic(source, ["i, j", "i", "i", "i, j"], [("%a0", source), ("%t", rows), ("%q", rows)], done,
-                  loops="i, j"),
-    ]  # fmt: skip
+        *_generic(
+            rows,
+            ["i, j", "i", "i"],
+            [("%a0", source), ("%t", rows)],
+            centred,
+            loops="i, j",
+            kinds="pr",
+            init="0.0",
+            name="%q",
+        ),
+        *_generic(
+            source, ["i, j", "i", "i", "i, j"], [("%a0", source), ("%t", rows), ("%q", rows)], done, loops="i, j"
+        ),
+    ]
     return [("RMS normalisation", [source], rms, "%r", source), ("layer normalisation", [source], layer, "%r", source)]
 
 
@@ -222,12 +252,13 @@ def _poolings(quick: bool) -> list[Body]:
     result = Tensor((2, 6, 16, 5))
     for name, op, start in (("max", "pooling_nhwc_max", "0xFF800000"), ("sum", "pooling_nhwc_sum", "0.0")):
         lines = [
-            f"%w = tensor.empty() : {window}", f"%e = tensor.empty() : {result}",
+            f"%w = tensor.empty() : {window}",
+            f"%e = tensor.empty() : {result}",
             f"%c = arith.constant {start} : f32",
             f"%i = linalg.fill ins(%c : f32) outs(%e : {result}) -> {result}",
             f"%r = linalg.{op} {{strides = dense<[2, 1]> : tensor<2xi64>, dilations = dense<1> : tensor<2xi64>}} "
             f"ins(%a0, %w : {source}, {window}) outs(%i : {result}) -> {result}",
-        ]  # fmt: skip
+        ]
         bodies.append((f"{name} pooling", [source], lines, "%r", result))
     return bodies
 
@@ -237,21 +268,31 @@ def _contractions(quick: bool) -> list[Body]:
     m, n, k = (17, 33, 29) if quick else (67, 129, 65)
     body = _yield("%s = arith.mulf %b0, %b1 : f32\n%y = arith.addf %o, %s : f32", "f32")
     layouts = [
-        ("A·B", (m, k), (k, n), "m, k", "k, n"), ("Aᵀ·B", (k, m), (k, n), "k, m", "k, n"),
-        ("A·Bᵀ", (m, k), (n, k), "m, k", "n, k"), ("Aᵀ·Bᵀ", (k, m), (n, k), "k, m", "n, k"),
-    ]  # fmt: skip
+        ("A·B", (m, k), (k, n), "m, k", "k, n"),
+        ("Aᵀ·B", (k, m), (k, n), "k, m", "k, n"),
+        ("A·Bᵀ", (m, k), (n, k), "m, k", "n, k"),
+        ("Aᵀ·Bᵀ", (k, m), (n, k), "k, m", "n, k"),
+    ]
     c = Tensor((m, n))
     for label, left, right, first, second in layouts:
         a, b = Tensor(left), Tensor(right)
-        lines = _generic(c, [first, second, "m, n"], [("%a0", a), ("%a1", b)], body, loops="m, n, k", kinds="ppr",
-                         init="0.0")  # fmt: skip
+        lines = _generic(
+            c, [first, second, "m, n"], [("%a0", a), ("%a1", b)], body, loops="m, n, k", kinds="ppr", init="0.0"
+        )
         bodies.append((f"{label}, {m}×{n}×{k}", [a, b], lines, "%r", c))
     a, b, row = Tensor((m, k)), Tensor((k,)), Tensor((m,))
     lines = _generic(row, ["m, k", "k", "m"], [("%a0", a), ("%a1", b)], body, loops="m, k", kinds="pr", init="0.0")
     bodies.append(("a matrix times a vector", [a, b], lines, "%r", row))
     x, y, z = Tensor((2, 5, 7, 11)), Tensor((11, 3, 13)), Tensor((2, 7, 5, 3, 13))
-    lines = _generic(z, ["b, h, s, d", "d, e, f", "b, s, h, e, f"], [("%a0", x), ("%a1", y)], body,
-                     loops="b, h, s, e, f, d", kinds="pppppr", init="0.0")  # fmt: skip
+    lines = _generic(
+        z,
+        ["b, h, s, d", "d, e, f", "b, s, h, e, f"],
+        [("%a0", x), ("%a1", y)],
+        body,
+        loops="b, h, s, e, f, d",
+        kinds="pppppr",
+        init="0.0",
+    )
     bodies.append(("a contraction of many loops", [x, y], lines, "%r", z))
     return bodies
 
@@ -269,11 +310,12 @@ def _convolutions(quick: bool) -> list[Body]:
     for op, image, filter_, out, stride, dilation in named:
         x, w, y = Tensor(image), Tensor(filter_), Tensor(out)
         lines = [
-            f"%e = tensor.empty() : {y}", "%c = arith.constant 0.0 : f32",
+            f"%e = tensor.empty() : {y}",
+            "%c = arith.constant 0.0 : f32",
             f"%i = linalg.fill ins(%c : f32) outs(%e : {y}) -> {y}",
             f"%r = linalg.{op} {{strides = dense<{stride}> : tensor<2xi64>, dilations = dense<{dilation}> : "
             f"tensor<2xi64>}} ins(%a0, %a1 : {x}, {w}) outs(%i : {y}) -> {y}",
-        ]  # fmt: skip
+        ]
         bodies.append((f"{op}, stride {stride}, dilation {dilation}", [x, w], lines, "%r", y))
     return bodies
 

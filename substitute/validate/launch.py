@@ -151,11 +151,13 @@ def _run_guarded(module: RawModule, case: Case, arrangement: Arrangement) -> Ran
         of = [case.launch.bindings[b] for b in group.bindings]
         blocks.append(
             Block(
-                contents=before[group.resource][group.start : group.stop], alignment=granule(case),
-                at_end=arrangement.beside == "end", fill=guard_bytes(arrangement.pattern, number, 4),
+                contents=before[group.resource][group.start : group.stop],
+                alignment=granule(case),
+                at_end=arrangement.beside == "end",
+                fill=guard_bytes(arrangement.pattern, number, 4),
                 reach=group.start - min(b.offset for b in of),
             )
-        )  # fmt: skip
+        )
         for b in group.bindings:
             binding = case.launch.bindings[b]
             bindings[b] = (number, binding.offset - group.start, binding.length)
@@ -296,15 +298,20 @@ def _faults(
     before, behind = np.zeros(changed.size, bool), np.zeros(changed.size, bool)
     before[here(-start, 0)], behind[here(size, size + len(old))] = True, True
     kinds = (
-        ("before its buffer", before), ("behind its buffer", behind),
-        ("in what is only read", inside & read), ("between its results", inside & ~read),
-    )  # fmt: skip
+        ("before its buffer", before),
+        ("behind its buffer", behind),
+        ("in what is only read", inside & read),
+        ("between its results", inside & ~read),
+    )
     for where, mask in kinds:
         wrong: NDArray[np.bool_] = changed & mask
         if wrong.any():
             first = int(np.argmax(wrong)) + low - start
             areas = [a for a in case.areas if case.launch.bindings[a.binding].resource == number]
             yield Fault(
-                where=where, resource=number, offset=first, count=int(np.count_nonzero(wrong)),
+                where=where,
+                resource=number,
+                offset=first,
+                count=int(np.count_nonzero(wrong)),
                 operands=", ".join(a.described for a in areas),
-            )  # fmt: skip
+            )

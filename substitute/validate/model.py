@@ -122,9 +122,15 @@ def validate_model(
     """
     clock = Clock(progress)
     setting = Setting(
-        model=model, device=device, kernels=tuple(kernels), builtin=builtin, flags=flags_for(device, flags),
-        function=function, isolate=isolate, options=options,
-    )  # fmt: skip
+        model=model,
+        device=device,
+        kernels=tuple(kernels),
+        builtin=builtin,
+        flags=flags_for(device, flags),
+        function=function,
+        isolate=isolate,
+        options=options,
+    )
     with clock.step("stock"):
         stock = compile_model(
             model, substitute=False, flags=setting.flags, isolate=isolate, progress=prefixed(progress, "stock: ")
@@ -132,15 +138,29 @@ def validate_model(
     with clock.step("substituted"):
         result = _substituted(setting, plan, prefixed(progress, "substituted: "))
     with clock.step("run"):
-        ran = _apart(setting, _call_stock, {
-            "vmfb": stock.vmfb, "device": device, "function": function, "values": list(inputs), "seed": seed,
-            "signatures": stock.signatures, "call": not case, "several": names_several(setting.flags),
-        }, limit_s=STOCK_LIMIT_S)  # fmt: skip
+        ran = _apart(
+            setting,
+            _call_stock,
+            {
+                "vmfb": stock.vmfb,
+                "device": device,
+                "function": function,
+                "values": list(inputs),
+                "seed": seed,
+                "signatures": stock.signatures,
+                "call": not case,
+                "several": names_several(setting.flags),
+            },
+            limit_s=STOCK_LIMIT_S,
+        )
     if isinstance(ran, Death):
         raise DeviceError(
-            f"stock IREE ends its process on {device}", where=str(model), found=ran.found,
-            next_step="nothing is known of the kernels: report it to IREE", details=ran.stderr,
-        )  # fmt: skip
+            f"stock IREE ends its process on {device}",
+            where=str(model),
+            found=ran.found,
+            next_step="nothing is known of the kernels: report it to IREE",
+            details=ran.stderr,
+        )
     values, theirs, broken = ran.values, ran.results, ran.broken
     shapes = [np.shape(value) for value in values]
     open_shapes = ({_entry_name(ran.function): shapes, "": shapes},)
@@ -157,9 +177,14 @@ def validate_model(
         with clock.step("run"):
             verdicts = judge.of_module(result.vmfb)
     verdict = ModelVerdict(
-        plan=result.plan, device=device, seed=seed, results=verdicts, dispatches=alone, seconds=clock.seconds,
+        plan=result.plan,
+        device=device,
+        seed=seed,
+        results=verdicts,
+        dispatches=alone,
+        seconds=clock.seconds,
         note=f"the whole model was not compared, only its dispatches: {broken}" if broken else _note(theirs),
-    )  # fmt: skip
+    )
     if verdict.passed:
         return verdict
     failed = [d.name for d in alone if not d.skipped and not d.passed]
@@ -190,9 +215,17 @@ class Called:
 
 
 def _call_stock(
-    *, vmfb: bytes, device: str, function: str | None, values: list[Any], seed: int, signatures: Any, call: bool,
-    several: bool, progress: Progress,
-) -> Called:  # fmt: skip
+    *,
+    vmfb: bytes,
+    device: str,
+    function: str | None,
+    values: list[Any],
+    seed: int,
+    signatures: Any,
+    call: bool,
+    several: bool,
+    progress: Progress,
+) -> Called:
     """Calls stock IREE; a fault of its own code says nothing of the kernels. Raises `DeviceError`.
 
     A module for `several` devices is not called, as only one of them is named.
@@ -201,8 +234,13 @@ def _call_stock(
 
     progress("run stock IREE", None)
     if several:
-        return Called(function=function or "", values=values, results=[], seconds=0.0,
-                      broken=f"it is for several devices, and {device} is one of them")  # fmt: skip
+        return Called(
+            function=function or "",
+            values=values,
+            results=[],
+            seconds=0.0,
+            broken=f"it is for several devices, and {device} is one of them",
+        )
     with Session(vmfb, device=device) as session:
         called = session.function(function)
         values = values or draw_inputs(called.name, input_types(called, signatures), seed)
@@ -255,10 +293,15 @@ def _bundling(setting: Setting, chosen: Mapping[str, tuple[str, ...]], wanted: W
     return Call(
         only_bundle,
         {
-            "model": setting.model, "device": setting.device, "kernels": setting.kernels, "builtin": setting.builtin,
-            "flags": setting.flags, "chosen": chosen, "wanted": wanted,
+            "model": setting.model,
+            "device": setting.device,
+            "kernels": setting.kernels,
+            "builtin": setting.builtin,
+            "flags": setting.flags,
+            "chosen": chosen,
+            "wanted": wanted,
         },
-    )  # fmt: skip
+    )
 
 
 def chosen_of(plan: Plan, names: Sequence[str] | None = None) -> dict[str, tuple[str, ...]]:
@@ -273,9 +316,15 @@ def chosen_of(plan: Plan, names: Sequence[str] | None = None) -> dict[str, tuple
 
 def _substituted(setting: Setting, plan: Path | None, progress: Progress) -> CompileResult:
     return compile_model(
-        setting.model, kernels=setting.kernels, builtin=setting.builtin, plan=plan, flags=setting.flags,
-        check=False, isolate=setting.isolate, progress=progress,
-    )  # fmt: skip
+        setting.model,
+        kernels=setting.kernels,
+        builtin=setting.builtin,
+        plan=plan,
+        flags=setting.flags,
+        check=False,
+        isolate=setting.isolate,
+        progress=progress,
+    )
 
 
 class _Judge:
@@ -288,15 +337,21 @@ class _Judge:
         self.limit_s = limit_s
         if expected and len(expected) != len(stock):
             raise UsageError(
-                "wrong number of expected results", where="--expected", expected=str(len(stock)),
-                found=str(len(expected)), next_step="give one for each result of the function, in order",
-            )  # fmt: skip
+                "wrong number of expected results",
+                where="--expected",
+                expected=str(len(stock)),
+                found=str(len(expected)),
+                next_step="give one for each result of the function, in order",
+            )
 
     def of_module(self, vmfb: bytes) -> tuple[ResultVerdict, ...]:
         """The verdict on each result of a module; a module that does not run gives none that is right."""
         arguments = {
-            "vmfb": vmfb, "device": self.setting.device, "function": self.setting.function, "values": self.values,
-        }  # fmt: skip
+            "vmfb": vmfb,
+            "device": self.setting.device,
+            "function": self.setting.function,
+            "values": self.values,
+        }
         try:
             found = _apart(self.setting, _call_model, arguments, limit_s=self.limit_s)
             reason = f"its process died: {found.found}" if isinstance(found, Death) else ""

@@ -33,9 +33,11 @@ def draw_inputs(name: str, types: Sequence[ValueType] | None, seed: int) -> list
     """Normal numbers for floating-point inputs; 0 or 1 for integers, which may be indices into something small."""
     if types is None:
         raise DeviceError(
-            f"the inputs of {name} are not known", expected="a declaration in the module or the model", found="none",
+            f"the inputs of {name} are not known",
+            expected="a declaration in the module or the model",
+            found="none",
             next_step="give every input with --input",
-        )  # fmt: skip
+        )
     random = np.random.default_rng(seed)
     return [_draw(kind, random) for kind in types]
 

@@ -79,26 +79,39 @@ def make_case(
     flushes = not local or not copies
     held = allowance(dispatch.program, inputs, flushes=flushes, subnormal=subnormal, laws=laws)
     outcome = evaluate(
-        function, _windows(launch.bindings, contents), launch.constants,
-        once=held.plain, budget=budget, composed=composed, flushes=flushes and subnormal,
-    )  # fmt: skip
+        function,
+        _windows(launch.bindings, contents),
+        launch.constants,
+        once=held.plain,
+        budget=budget,
+        composed=composed,
+        flushes=flushes and subnormal,
+    )
     written = [
         (b.resource, b.offset + start, b.offset + stop)
         for number, b in enumerate(launch.bindings)
         for start, stop in outcome.written(number).tolist()
     ]
     return Case(
-        label=label, entry=entry, launch=launch, areas=areas, sizes=sizes,
+        label=label,
+        entry=entry,
+        launch=launch,
+        areas=areas,
+        sizes=sizes,
         filled=tuple(Filled(resource=r, start=a, data=contents[r][a:b].copy()) for r, a, b in _merged(read)),
-        written=tuple(_merged(written)), expected=tuple(_of_store(store, held, areas) for store in outcome.stores),
-        inputs=inputs, seed=seed, repeatable=repeatable, alignment=alignment, beside=beside,
-        copies=copies and not flushes, signs=dispatch.program is not None and decides_signs(dispatch.program),
-    )  # fmt: skip
+        written=tuple(_merged(written)),
+        expected=tuple(_of_store(store, held, areas) for store in outcome.stores),
+        inputs=inputs,
+        seed=seed,
+        repeatable=repeatable,
+        alignment=alignment,
+        beside=beside,
+        copies=copies and not flushes,
+        signs=dispatch.program is not None and decides_signs(dispatch.program),
+    )
 
 
-def describe_launch(
-    function: ir.Operation, launch: Launch, names: Names = ()
-) -> tuple[Launch, tuple[Area, ...]]:  # fmt: skip
+def describe_launch(function: ir.Operation, launch: Launch, names: Names = ()) -> tuple[Launch, tuple[Area, ...]]:
     """The tensors that a body sees in a launch, and the launch without what lies behind the last of them.
 
     `names`: those that a kernel has for them.
@@ -108,12 +121,18 @@ def describe_launch(
     spans = describe(function, launch.constants)
     areas = name_areas(
         [
-            Area(binding=s.binding, offset=s.byte_offset, shape=s.shape, element=s.element, access=s.access,
-                 index_limit=s.index_limit)
+            Area(
+                binding=s.binding,
+                offset=s.byte_offset,
+                shape=s.shape,
+                element=s.element,
+                access=s.access,
+                index_limit=s.index_limit,
+            )
             for s in spans
         ],
         names,
-    )  # fmt: skip
+    )
     ends = [0] * len(launch.bindings)
     for area in areas:
         ends[area.binding] = max(ends[area.binding], area.offset + area.size_bytes)
@@ -122,8 +141,9 @@ def describe_launch(
             raise ValidationError(
                 "a dispatch sees more of an operand than it is given",
                 where=", ".join(area.described for area in areas if area.binding == number),
-                expected=f"{end} bytes", found=f"{binding.length} bytes",
-            )  # fmt: skip
+                expected=f"{end} bytes",
+                found=f"{binding.length} bytes",
+            )
     bindings = tuple(
         replace(b, length=max(end, min(b.length or SMALLEST_LENGTH, SMALLEST_LENGTH)))
         for b, end in zip(launch.bindings, ends, strict=True)
@@ -170,9 +190,14 @@ def _of_store(store: Store, held: Allowance, areas: Sequence[Area]) -> Expected:
     name = next((a.name for a in areas if replace(a, index_limit=None, name="") == area), "")
     return Expected(
         area=replace(area, name=name),
-        offsets=store.offsets, sizes=store.sizes, strides=store.strides, coordinates=store.coordinates,
-        values=values, allowed=allowed, depth=golden.depth,
-    )  # fmt: skip
+        offsets=store.offsets,
+        sizes=store.sizes,
+        strides=store.strides,
+        coordinates=store.coordinates,
+        values=values,
+        allowed=allowed,
+        depth=golden.depth,
+    )
 
 
 def _merged(ranges: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:

@@ -134,11 +134,12 @@ def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Gener
             drawn += _sizes_of_code(kernel, form, drawn, quick=quick, share=share, random=random.spawn(1)[0])
         if not drawn:
             raise UsageError(
-                f"no sizes were found for @{form.name} of {kernel.name}", where=str(kernel.folder),
+                f"no sizes were found for @{form.name} of {kernel.name}",
+                where=str(kernel.folder),
                 expected="sizes of the definition's axes that fulfil the constraints",
                 found=" and ".join(f"`{c.text}`" for c in kernel.constraints),
                 next_step="validate a model in which it is used: iree-substitute validate MODEL --kernels DIR",
-            )  # fmt: skip
+            )
         fixed = drawn if form is kernel.forms[0] or not quick else drawn[-1:]
         functions += [_function(kernel, form, sizes, len(functions) + i) for i, sizes in enumerate(fixed)]
         functions.append(_open_function(kernel, form, drawn, len(functions)))
@@ -173,9 +174,7 @@ def _sizes_of_code(
     budget = Budget(seconds=0.4 if quick else 4.0, sets=-(-sets // share), bytes=QUICK.bytes)
     # whatever number a generator's source holds, it may decide by it
     numbers = Thresholds(compared=read_source(kernel).ordered)
-    return cover_sizes(
-        kernel, form, numbers, budget=budget, speed=LOCAL, random=random, without=drawn, empty=False
-    )  # fmt: skip
+    return cover_sizes(kernel, form, numbers, budget=budget, speed=LOCAL, random=random, without=drawn, empty=False)
 
 
 def _forms(kernel: Kernel, *, quick: bool, random: np.random.Generator) -> Sequence[Form]:

@@ -42,10 +42,12 @@ def write_reproducer(
     (folder / TEXT_NAME).write_text("\n".join(s.text for s in bundle.subjects))
     names = ", ".join(f"{s.name} ({s.kernel})" for s in bundle.subjects)
     about = [
-        f"One dispatch of {model}: {names}", f"Replay: iree-substitute validate --replay {folder}", "",
+        f"One dispatch of {model}: {names}",
+        f"Replay: iree-substitute validate --replay {folder}",
+        "",
         f"{TEXT_NAME}: the dispatch as IREE has it; {BUNDLE_NAME}: modules, inputs, golden;",
         "*.npy: operands before the launch, and each result as golden, candidate and baseline have it",
-    ]  # fmt: skip
+    ]
     (folder / ABOUT_NAME).write_text("\n".join(about) + "\n")
     cases = [case for subject in bundle.subjects for case in subject.cases]
     if cases:
@@ -65,9 +67,12 @@ def replay(
     file = folder / BUNDLE_NAME if folder.is_dir() else folder
     if not file.is_file():
         raise UsageError(
-            "there is nothing to replay", where=str(folder), expected=f"a folder with {BUNDLE_NAME}, or such a file",
-            found="a folder without one" if folder.is_dir() else "nothing", next_step="check the path",
-        )  # fmt: skip
+            "there is nothing to replay",
+            where=str(folder),
+            expected=f"a folder with {BUNDLE_NAME}, or such a file",
+            found="a folder without one" if folder.is_dir() else "nothing",
+            next_step="check the path",
+        )
     bundle = load_bundle(file)
     judge = judge_isolated if isolate else judge_bundle
     return judge(bundle.only(case), device=device, options=options, progress=progress)

@@ -45,9 +45,13 @@ def compare(number: int, found: np.ndarray[Any, Any], stock: np.ndarray[Any, Any
     reason = ""
     if str(type_of(found)) != str(type_):
         return ResultVerdict(
-            number=number, type=str(type_), largest_error=float("inf"), share=float("inf"), tolerance=tolerance,
+            number=number,
+            type=str(type_),
+            largest_error=float("inf"),
+            share=float("inf"),
+            tolerance=tolerance,
             reason=f"it is {type_of(found)}",
-        )  # fmt: skip
+        )
     a, b = found.astype(np.float64), stock.astype(np.float64)  # (integers are compared as they are, below)
     if not np.array_equal(_special(a), _special(b)):
         reason = "NaN or infinity stands in other places"
@@ -73,9 +77,13 @@ def missing(number: int, stock: np.ndarray[Any, Any], reason: str) -> ResultVerd
 
     type_ = type_of(stock)
     return ResultVerdict(
-        number=number, type=str(type_), largest_error=float("inf"), share=float("inf"),
-        tolerance=TOLERANCES.get(type_.element, 0.0), reason=reason,
-    )  # fmt: skip
+        number=number,
+        type=str(type_),
+        largest_error=float("inf"),
+        share=float("inf"),
+        tolerance=TOLERANCES.get(type_.element, 0.0),
+        reason=reason,
+    )
 
 
 def _special(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

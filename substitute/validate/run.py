@@ -146,9 +146,15 @@ class Runner:
 
 
 def serve(
-    *, bundle: Bundle, device: str, options: Options, tasks: Sequence[Task], began: float, beside_began: float,
+    *,
+    bundle: Bundle,
+    device: str,
+    options: Options,
+    tasks: Sequence[Task],
+    began: float,
+    beside_began: float,
     progress: Progress,
-) -> None:  # fmt: skip
+) -> None:
     """Runs tasks in a child process; each value is sent as soon as it is known."""
     if guards_memory(device):
         send_part(("record", guarded_memory().record))
@@ -203,9 +209,13 @@ class Judgement:
         while left := list(self._left(tasks)):
             self._current = None
             arguments = {
-                "bundle": self.bundle, "device": self.device, "options": self.options, "tasks": left,
-                "began": self._began, "beside_began": self._beside_began,
-            }  # fmt: skip
+                "bundle": self.bundle,
+                "device": self.device,
+                "options": self.options,
+                "tasks": left,
+                "began": self._began,
+                "beside_began": self._beside_began,
+            }
             try:
                 with Child(Call(serve, arguments)) as child:
                     outcome = child.outcome(self.progress, take=self._take, limit_s=self._limit_s)
@@ -251,8 +261,9 @@ class Judgement:
         if task is None:
             raise DeviceError(
                 f"the process that runs the kernels died before the first of them ran on {self.device}",
-                found=death.found, details=death.stderr,
-            )  # fmt: skip
+                found=death.found,
+                details=death.stderr,
+            )
         case = self._case(task)
         if task.kind == "beside":
             self.values[task] = Theirs(error=f"IREE's own code fails: {death.found}")
@@ -434,6 +445,10 @@ def _cause(case: Case, death: Death, crash: Crash | None) -> str:
 
 def _skipped(subject: Subject) -> DispatchVerdict:
     return DispatchVerdict(
-        name=subject.name, kernel=subject.kernel, cases=(), skipped=subject.skipped or "no case was asked for",
-        notes=subject.notes, check=subject.check,
-    )  # fmt: skip
+        name=subject.name,
+        kernel=subject.kernel,
+        cases=(),
+        skipped=subject.skipped or "no case was asked for",
+        notes=subject.notes,
+        check=subject.check,
+    )

@@ -38,10 +38,15 @@ def run_bundle(
     verdicts = judge(bundle, device=device, progress=progress)
     built = {f"{name} (where the bundle was made)": version for name, version in bundle.versions.items()}
     return Validation(
-        title=bundle.title or path.name, device=device or bundle.device, seed=bundle.seed, dispatches=verdicts,
-        command=command or shlex.join(["iree-substitute", "run-bundle", str(path)]), started=started,
-        versions={**installed_versions(), **built}, seconds={"run": time.perf_counter() - start},
-    )  # fmt: skip
+        title=bundle.title or path.name,
+        device=device or bundle.device,
+        seed=bundle.seed,
+        dispatches=verdicts,
+        command=command or shlex.join(["iree-substitute", "run-bundle", str(path)]),
+        started=started,
+        versions={**installed_versions(), **built},
+        seconds={"run": time.perf_counter() - start},
+    )
 
 
 def write_reports(
@@ -66,9 +71,12 @@ def write_reports(
             path.write_bytes(data)
         except OSError as error:
             raise SubstituteError(
-                "the report could not be written", where=str(path), expected="a file in a folder that can be written",
-                found=error.strerror or str(error), next_step="choose another place",
-            ) from None  # fmt: skip
+                "the report could not be written",
+                where=str(path),
+                expected="a file in a folder that can be written",
+                found=error.strerror or str(error),
+                next_step="choose another place",
+            ) from None
 
 
 def main(argv: Sequence[str]) -> int:

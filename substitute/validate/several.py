@@ -42,9 +42,14 @@ def validate_kernels(
     that cannot be had.
     """
     common = {
-        "device": device, "quick": quick, "seed": seed, "case": case, "flags": tuple(flags), "isolate": True,
+        "device": device,
+        "quick": quick,
+        "seed": seed,
+        "case": case,
+        "flags": tuple(flags),
+        "isolate": True,
         "options": options,
-    }  # fmt: skip
+    }
     errors: dict[str, SubstituteError] = {}
     for kernel in kernels:
         try:
@@ -67,11 +72,16 @@ def validate_kernels(
         found.value
         if (found := done[kernel.name]).error is None
         else KernelVerdict(
-            kernel=kernel.name, folder=str(kernel.folder), device=device, seed=seed, quick=quick, dispatches=(),
+            kernel=kernel.name,
+            folder=str(kernel.folder),
+            device=device,
+            seed=seed,
+            quick=quick,
+            dispatches=(),
             error=str(found.error),
         )
         for kernel in kernels
-    ]  # fmt: skip
+    ]
 
 
 def bundle_kernels(
@@ -90,9 +100,14 @@ def bundle_kernels(
     for kernel, place in zip(kernels, places, strict=True):
         check_device(kernel, device)
         arguments = {
-            "folder": kernel.folder, "name": kernel.name, "device": device, "quick": quick, "seed": seed, "case": case,
+            "folder": kernel.folder,
+            "name": kernel.name,
+            "device": device,
+            "quick": quick,
+            "seed": seed,
+            "case": case,
             "flags": tuple(flags),
-        }  # fmt: skip
+        }
         bundle = isolated(Call(bundle_kernel, arguments), prefixed(progress, kernel.name))
         write_bundle(bundle, place, title=kernel.name, seed=seed)
     return places
@@ -107,10 +122,12 @@ def write_bundle(bundle: object, path: Path, *, title: str, seed: int) -> None:
     assert isinstance(bundle, Bundle)
     if not any(subject.cases for subject in bundle.subjects):
         raise UsageError(
-            f"there is nothing to put into a bundle of {title}", where=str(path),
-            expected="a dispatch that a kernel takes and whose golden is known", found="none",
+            f"there is nothing to put into a bundle of {title}",
+            where=str(path),
+            expected="a dispatch that a kernel takes and whose golden is known",
+            found="none",
             next_step="`iree-substitute inspect MODEL` says why no kernel fits",
-        )  # fmt: skip
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = replace(bundle, title=title, seed=seed, versions=installed_versions())
@@ -118,9 +135,12 @@ def write_bundle(bundle: object, path: Path, *, title: str, seed: int) -> None:
             save_bundle(whole, temporary, runnable=True)
     except OSError as error:
         raise UsageError(
-            "the bundle could not be written", where=str(path), expected="a file in a folder that can be written",
-            found=error.strerror or str(error), next_step="choose another place",
-        ) from None  # fmt: skip
+            "the bundle could not be written",
+            where=str(path),
+            expected="a file in a folder that can be written",
+            found=error.strerror or str(error),
+            next_step="choose another place",
+        ) from None
 
 
 def of_kernels(verdicts: Sequence[KernelVerdict], *, device: str, seed: int, command: str, started: str) -> Validation:
@@ -132,32 +152,49 @@ def of_kernels(verdicts: Sequence[KernelVerdict], *, device: str, seed: int, com
         if why := verdict.error or verdict.message:
             dispatches.append(
                 DispatchVerdict(
-                    name=verdict.kernel, kernel=verdict.kernel, cases=(), stage="files" if verdict.error else "golden",
+                    name=verdict.kernel,
+                    kernel=verdict.kernel,
+                    cases=(),
+                    stage="files" if verdict.error else "golden",
                     message=why,
                 )
-            )  # fmt: skip
+            )
         for step in ("build", "run"):
             seconds[step] = seconds.get(step, 0.0) + verdict.seconds.get(step, 0.0)
     return Validation(
-        title=", ".join(v.kernel for v in verdicts), device=device, seed=seed, command=command, started=started,
-        versions=installed_versions(), dispatches=tuple(dispatches), seconds=seconds,
-    )  # fmt: skip
+        title=", ".join(v.kernel for v in verdicts),
+        device=device,
+        seed=seed,
+        command=command,
+        started=started,
+        versions=installed_versions(),
+        dispatches=tuple(dispatches),
+        seconds=seconds,
+    )
 
 
 def of_model(verdict: ModelVerdict, *, title: str, command: str, started: str) -> Validation:
     """What is reported of a model."""
     results = tuple(
         ResultLine(
-            name=f"result {r.number}: {r.type}", passed=r.passed,
+            name=f"result {r.number}: {r.type}",
+            passed=r.passed,
             detail=r.reason or f"{r.share:.2g} of the largest magnitude, {r.tolerance:g} is allowed",
         )
         for r in verdict.results
-    )  # fmt: skip
+    )
     return Validation(
-        title=title, device=verdict.device, seed=verdict.seed, command=command, started=started,
-        versions=installed_versions(), dispatches=verdict.dispatches, results=results, seconds=verdict.seconds,
+        title=title,
+        device=verdict.device,
+        seed=verdict.seed,
+        command=command,
+        started=started,
+        versions=installed_versions(),
+        dispatches=verdict.dispatches,
+        results=results,
+        seconds=verdict.seconds,
         unproven=verdict.unproven,
-    )  # fmt: skip
+    )
 
 
 def prefixed(progress: Progress, name: str) -> Progress:

@@ -19,8 +19,15 @@ from ..model.kernel import Constraint, Form, Kernel
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 11, 13, 15, 16, 17, 23, 31, 32, 33, 37, 63, 64, 65, 67, 100, 127, 128, 129)
 """Primes, powers of two, and their neighbours."""
 EDGES = (
-    (1,), (5, 7, 3, 2), (16, 17, 15, 3), (33, 31, 65, 2), (64,), (1, 67, 1, 5), (127, 1, 129, 1), (3, 130, 2, 63),
-)  # fmt: skip
+    (1,),
+    (5, 7, 3, 2),
+    (16, 17, 15, 3),
+    (33, 31, 65, 2),
+    (64,),
+    (1, 67, 1, 5),
+    (127, 1, 129, 1),
+    (3, 130, 2, 63),
+)
 """Each is repeated over the axes in order: ones, primes, about tiles, tall and flat."""
 LONG = 20011
 """For what has one axis only: a prime that takes many workgroups."""
@@ -81,11 +88,12 @@ def check_constraints(kernel: Kernel) -> None:
     pairs = [pair for pair in combinations(kernel.constraints, 2) if not alone and not possible(pair)]
     texts = [f"`{c.text}`" for c in alone] or [f"`{a.text}` and `{b.text}`" for a, b in pairs]
     raise UsageError(
-        f"no sizes fulfil the constraints of {kernel.name}", where=str(kernel.folder),
+        f"no sizes fulfil the constraints of {kernel.name}",
+        where=str(kernel.folder),
         expected="constraints that hold for some sizes of the axes",
         found=", ".join(texts[:3]) or " and ".join(f"`{c.text}`" for c in kernel.constraints),
         next_step="correct `constraints` in kernel.toml",
-    )  # fmt: skip
+    )
 
 
 def _candidates(axes: Sequence[str], random: np.random.Generator) -> Iterator[dict[str, int]]:
@@ -135,8 +143,9 @@ def derived_axes(kernel: Kernel, form: Form, sizes: Mapping[str, int]) -> dict[s
 def fixed_axes(kernel: Kernel, form: Form) -> dict[str, int]:
     """The axes whose sizes the definition names."""
     pairs = zip(kernel.operands, form.program.operands, strict=True)
-    return {a: size for spec, o in pairs for a, size in zip(spec.axes, o.type.shape, strict=True)
-            if isinstance(size, int)}  # fmt: skip
+    return {
+        a: size for spec, o in pairs for a, size in zip(spec.axes, o.type.shape, strict=True) if isinstance(size, int)
+    }
 
 
 def repaired(constraints: Sequence[Constraint], sizes: Mapping[str, int]) -> dict[str, int]:

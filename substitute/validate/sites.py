@@ -108,10 +108,12 @@ def _launch(op: ir.Operation, flags: tuple[str, ...], values: Evaluator) -> Laun
         number = resources.setdefault(identity, len(resources))
         ranges.append(
             BindingRange(
-                resource=number, offset=base + values.value(offset), length=values.value(length),
+                resource=number,
+                offset=base + values.value(offset),
+                length=values.value(length),
                 read_only=read_only(flag),
             )
-        )  # fmt: skip
+        )
     return Launch(
         bindings=tuple(ranges),
         constants=tuple(values.value(c) & MASK_32 for c in operands[1]),

@@ -92,12 +92,18 @@ def make_subjects(
             clock.progress("evaluate the golden", number / len(taken))
             subjects.append(
                 _subject(
-                    sites[dispatch_key(dispatch)], launches.get(dispatch_key(dispatch), []), wanted,
-                    entry=f"run_{number}", kernels=kernels, device=device,
-                    names=_names(plan, dispatch), check=plan.verdict_on(dispatch), laws=_laws(plan, dispatch),
+                    sites[dispatch_key(dispatch)],
+                    launches.get(dispatch_key(dispatch), []),
+                    wanted,
+                    entry=f"run_{number}",
+                    kernels=kernels,
+                    device=device,
+                    names=_names(plan, dispatch),
+                    check=plan.verdict_on(dispatch),
+                    laws=_laws(plan, dispatch),
                     covering=(covering or {}).get(dispatch_key(dispatch), ()),
                 )
-            )  # fmt: skip
+            )
     if wanted.case:
         subjects = [s for s in subjects if s.cases]
     return _renumbered(subjects)
@@ -208,12 +214,22 @@ def _subject(
             try:
                 described = described or describe_launch(site.function, launch, names)
                 case = make_case(
-                    site.function, dispatch, launch, entry=entry, label=label, inputs=inputs, seed=seed,
-                    local=device.startswith("local"), repeatable=not any(k.not_repeatable for k in kernels),
-                    described=described, alignment=max(map(_alignment, kernels)),
-                    composed=any(k.payload.kind.rewrites_body for k in kernels), budget=budget, laws=laws,
+                    site.function,
+                    dispatch,
+                    launch,
+                    entry=entry,
+                    label=label,
+                    inputs=inputs,
+                    seed=seed,
+                    local=device.startswith("local"),
+                    repeatable=not any(k.not_repeatable for k in kernels),
+                    described=described,
+                    alignment=max(map(_alignment, kernels)),
+                    composed=any(k.payload.kind.rewrites_body for k in kernels),
+                    budget=budget,
+                    laws=laws,
                     beside=budget is None,
-                )  # fmt: skip
+                )
             except SubstituteError as error:
                 skipped = str(error).partition("\n")[0]
                 notes.append(f"{inputs}: {skipped}")
@@ -222,9 +238,15 @@ def _subject(
             if at == 0 and inputs == classes_for(dispatch.kind, quick=True)[0]:
                 notes += [f"the golden does not depend on {where}" for where in responds(site.function, case)]
     return Subject(
-        name=dispatch.name, kernel=", ".join(k.name for k in kernels), kind=dispatch.kind, cases=tuple(cases),
-        skipped="" if cases else skipped, notes=tuple(dict.fromkeys(notes)), text=text, check=check,
-    )  # fmt: skip
+        name=dispatch.name,
+        kernel=", ".join(k.name for k in kernels),
+        kind=dispatch.kind,
+        cases=tuple(cases),
+        skipped="" if cases else skipped,
+        notes=tuple(dict.fromkeys(notes)),
+        text=text,
+        check=check,
+    )
 
 
 def _alignment(kernel: Kernel) -> int:

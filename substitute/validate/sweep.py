@@ -47,9 +47,12 @@ def sweep(
     """
     if jobs == 0 or jobs < -1:
         raise UsageError(
-            "so many at a time cannot be", where="--jobs", expected="1 or more, or -1 for one on each core",
-            found=str(jobs), next_step="leave --jobs out for one at a time",
-        )  # fmt: skip
+            "so many at a time cannot be",
+            where="--jobs",
+            expected="1 or more, or -1 for one on each core",
+            found=str(jobs),
+            next_step="leave --jobs out for one at a time",
+        )
     done: dict[str, Done] = {}
 
     def take(name: str, result: Done) -> None:
@@ -113,16 +116,21 @@ def _on_cluster(tasks: Mapping[str, Call], address: str, take: Take) -> None:
         from distributed.scheduler import KilledWorker
     except ImportError:
         raise UsageError(
-            "no cluster can be used", expected="the package distributed", found="it is not installed",
+            "no cluster can be used",
+            expected="the package distributed",
+            found="it is not installed",
             next_step="pip install 'iree-substitute[cluster]'",
-        ) from None  # fmt: skip
+        ) from None
     try:
         client = Client(address, timeout=CONNECT_S)
     except (OSError, ValueError) as error:
         raise UsageError(
-            "the cluster does not answer", where=address, expected="the address of a Dask scheduler, tcp://HOST:PORT",
-            found=str(error) or type(error).__name__, next_step="start one with `dask scheduler` and `dask worker`",
-        ) from None  # fmt: skip
+            "the cluster does not answer",
+            where=address,
+            expected="the address of a Dask scheduler, tcp://HOST:PORT",
+            found=str(error) or type(error).__name__,
+            next_step="start one with `dask scheduler` and `dask worker`",
+        ) from None
     with client:
         futures = {client.submit(_in_a_child, name, call, pure=False): name for name, call in tasks.items()}
         for future in _completed(client, futures):
@@ -155,6 +163,8 @@ def _completed(client: Any, futures: Mapping[Any, str]) -> Iterator[Any]:
 
 def _lost(name: str, found: str = "the process that worked on it was killed, each time") -> SubstituteError:
     return SubstituteError(
-        f"{name} could not be judged", expected="a worker that lives until it is done", found=found,
+        f"{name} could not be judged",
+        expected="a worker that lives until it is done",
+        found=found,
         next_step="look whether the machine is short of memory; fewer --jobs need less",
-    )  # fmt: skip
+    )

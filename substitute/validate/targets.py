@@ -10,8 +10,12 @@ from ..flags import add_target, names_target, read_flags
 TARGETS = {"local-task": "local", "local-sync": "local", "vulkan": "vulkan", "cuda": "cuda", "hip": "hip"}
 """The compiler's name of the device that each driver runs."""
 BACKENDS = {
-    "local-task": "llvm-cpu", "local-sync": "llvm-cpu", "vulkan": "vulkan-spirv", "cuda": "cuda", "hip": "rocm",
-}  # fmt: skip
+    "local-task": "llvm-cpu",
+    "local-sync": "llvm-cpu",
+    "vulkan": "vulkan-spirv",
+    "cuda": "cuda",
+    "hip": "rocm",
+}
 """By IREE's name of the driver."""
 
 

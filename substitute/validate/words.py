@@ -28,10 +28,16 @@ def kernel_rows(verdicts: Sequence[KernelVerdict]) -> list[tuple[str, str, str, 
     rows = []
     for v in verdicts:
         judged = [d for d in v.dispatches if not d.skipped]
-        rows.append((
-            v.kernel, v.device, str(len(judged)), str(sum(c.entered for d in judged for c in d.cases)),
-            share(max((d.worst for d in judged), default=0.0)), _kernel_word(v),
-        ))  # fmt: skip
+        rows.append(
+            (
+                v.kernel,
+                v.device,
+                str(len(judged)),
+                str(sum(c.entered for d in judged for c in d.cases)),
+                share(max((d.worst for d in judged), default=0.0)),
+                _kernel_word(v),
+            )
+        )
     return rows
 
 

@@ -15,15 +15,38 @@ Leaf = Callable[[Scalar, tuple[str, ...]], str]
 """Says what a `read`, `gather` or `index` leaf is; a gather gets its coordinates as texts of type int."""
 
 _INDEX_32 = {
-    "add": "({0} + {1})", "sub": "({0} - {1})", "mul": "({0} * {1})", "floordiv": "int_floordivs({0}, {1})",
-    "ceildiv": "int_ceildivs({0}, {1})", "rem": "int_rems({0}, {1})", "min": "min({0}, {1})", "max": "max({0}, {1})",
-    "shl": "({0} << {1})", "shr": "int(uint({0}) >> {1})", "and": "({0} & {1})", "or": "({0} | {1})",
-    "xor": "({0} ^ {1})", "trunc32": "{0}", "sext32": "{0}", "u64": "{0}",
-}  # fmt: skip
+    "add": "({0} + {1})",
+    "sub": "({0} - {1})",
+    "mul": "({0} * {1})",
+    "floordiv": "int_floordivs({0}, {1})",
+    "ceildiv": "int_ceildivs({0}, {1})",
+    "rem": "int_rems({0}, {1})",
+    "min": "min({0}, {1})",
+    "max": "max({0}, {1})",
+    "shl": "({0} << {1})",
+    "shr": "int(uint({0}) >> {1})",
+    "and": "({0} & {1})",
+    "or": "({0} | {1})",
+    "xor": "({0} ^ {1})",
+    "trunc32": "{0}",
+    "sext32": "{0}",
+    "u64": "{0}",
+}
 _INDEX_64 = {
-    "add": "addi", "sub": "subi", "mul": "muli", "floordiv": "floordivsi", "ceildiv": "ceildivsi", "rem": "remsi",
-    "min": "minsi", "max": "maxsi", "shl": "shli", "shr": "shrui", "and": "andi", "or": "ori", "xor": "xori",
-}  # fmt: skip
+    "add": "addi",
+    "sub": "subi",
+    "mul": "muli",
+    "floordiv": "floordivsi",
+    "ceildiv": "ceildivsi",
+    "rem": "remsi",
+    "min": "minsi",
+    "max": "maxsi",
+    "shl": "shli",
+    "shr": "shrui",
+    "and": "andi",
+    "or": "ori",
+    "xor": "xori",
+}
 
 
 def lower_index(value: Index) -> str:

@@ -16,9 +16,17 @@ from ..mathematics import FUNCTIONS
 from ..unsupported import Unsupported
 
 GLSL_TYPE = {
-    "f32": "float", "f16": "float", "bf16": "float", "f64": "double",
-    "i1": "bool", "i8": "int", "i16": "int", "i32": "int", "index": "int", "i64": "i64",
-}  # fmt: skip
+    "f32": "float",
+    "f16": "float",
+    "bf16": "float",
+    "f64": "double",
+    "i1": "bool",
+    "i8": "int",
+    "i16": "int",
+    "i32": "int",
+    "index": "int",
+    "i64": "i64",
+}
 
 SMALL_FLOATS = ("f16", "bf16")
 INT_BITS = {"i8": 8, "i16": 16, "i32": 32, "index": 32}
@@ -104,28 +112,52 @@ def _float_literal(value: float) -> str:
 
 _ROUNDING = {name: f"{name}({{0}})" for name in ("floor", "ceil", "trunc")} | {"roundeven": "roundEven({0})"}
 _ARITHMETIC = {
-    "addf": "({0} + {1})", "subf": "({0} - {1})", "mulf": "({0} * {1})", "divf": "({0} / {1})", "negf": "(-{0})",
-    "fma": "({0} * {1} + {2})", "absf": "abs({0})", "sqrt": "sqrt({0})", "rsqrt": "inversesqrt({0})",
+    "addf": "({0} + {1})",
+    "subf": "({0} - {1})",
+    "mulf": "({0} * {1})",
+    "divf": "({0} / {1})",
+    "negf": "(-{0})",
+    "fma": "({0} * {1} + {2})",
+    "absf": "abs({0})",
+    "sqrt": "sqrt({0})",
+    "rsqrt": "inversesqrt({0})",
     "isnan": "is_nan({0})",
-}  # fmt: skip
+}
 _OWN = {name: f"f32_{name}({{0}})" for name in ("round", *FUNCTIONS)}
 FLOAT: dict[str, str] = {
-    **_ROUNDING, **_ARITHMETIC, **_OWN,
-    "maximumf": "f32_maximum({0}, {1})", "minimumf": "f32_minimum({0}, {1})",
-    "maxnumf": "f32_maxnum({0}, {1})", "minnumf": "f32_minnum({0}, {1})",
-    "powf": "f32_pow({0}, {1})", "fpowi": "f32_powi({0}, {1})", "atan2": "f32_atan2({0}, {1})",
-    "remf": "f32_rem({0}, {1})", "copysign": "f32_copysign({0}, {1})",
-    "isinf": "is_inf({0})", "isfinite": "(!is_nan({0}) && !is_inf({0}))",
+    **_ROUNDING,
+    **_ARITHMETIC,
+    **_OWN,
+    "maximumf": "f32_maximum({0}, {1})",
+    "minimumf": "f32_minimum({0}, {1})",
+    "maxnumf": "f32_maxnum({0}, {1})",
+    "minnumf": "f32_minnum({0}, {1})",
+    "powf": "f32_pow({0}, {1})",
+    "fpowi": "f32_powi({0}, {1})",
+    "atan2": "f32_atan2({0}, {1})",
+    "remf": "f32_rem({0}, {1})",
+    "copysign": "f32_copysign({0}, {1})",
+    "isinf": "is_inf({0})",
+    "isfinite": "(!is_nan({0}) && !is_inf({0}))",
     "clampf": "f32_minimum(f32_maximum({0}, {1}), {2})",
-}  # fmt: skip
+}
 DOUBLE: dict[str, str] = {
-    **_ROUNDING, **_ARITHMETIC,
-    "maximumf": "f64_maximum({0}, {1})", "minimumf": "f64_minimum({0}, {1})",
-    "maxnumf": "f64_maxnum({0}, {1})", "minnumf": "f64_minnum({0}, {1})",
-}  # fmt: skip
+    **_ROUNDING,
+    **_ARITHMETIC,
+    "maximumf": "f64_maximum({0}, {1})",
+    "minimumf": "f64_minimum({0}, {1})",
+    "maxnumf": "f64_maxnum({0}, {1})",
+    "minnumf": "f64_minnum({0}, {1})",
+}
 
-_ORDERED = {"eq": "{0} == {1}", "gt": "{0} > {1}", "ge": "{0} >= {1}", "lt": "{0} < {1}", "le": "{0} <= {1}",
-            "ne": "{0} != {1}"}  # fmt: skip
+_ORDERED = {
+    "eq": "{0} == {1}",
+    "gt": "{0} > {1}",
+    "ge": "{0} >= {1}",
+    "lt": "{0} < {1}",
+    "le": "{0} <= {1}",
+    "ne": "{0} != {1}",
+}
 
 
 def _cmpf(predicate: str, domain: str, args: tuple[str, ...]) -> str:
@@ -146,34 +178,67 @@ def _cmpf(predicate: str, domain: str, args: tuple[str, ...]) -> str:
 # --- integers -------------------------------------------------------------------------------------------------------
 
 BOOL: dict[str, str] = {
-    "andi": "({0} && {1})", "ori": "({0} || {1})", "xori": "({0} != {1})", "addi": "({0} != {1})",
-    "subi": "({0} != {1})", "muli": "({0} && {1})", "maxui": "({0} || {1})", "minui": "({0} && {1})",
-    "maxsi": "({0} && {1})", "minsi": "({0} || {1})",
-}  # fmt: skip
+    "andi": "({0} && {1})",
+    "ori": "({0} || {1})",
+    "xori": "({0} != {1})",
+    "addi": "({0} != {1})",
+    "subi": "({0} != {1})",
+    "muli": "({0} && {1})",
+    "maxui": "({0} || {1})",
+    "minui": "({0} && {1})",
+    "maxsi": "({0} && {1})",
+    "minsi": "({0} || {1})",
+}
 
 # {0}, {1}: sign-extended ints; {u0}, {u1}: the same without sign
 INT: dict[str, str] = {
-    "addi": "({0} + {1})", "subi": "({0} - {1})", "muli": "({0} * {1})",
-    "divsi": "({0} / {1})", "divui": "int({u0} / {u1})", "remsi": "int_rems({0}, {1})", "remui": "int({u0} % {u1})",
-    "floordivsi": "int_floordivs({0}, {1})", "ceildivsi": "int_ceildivs({0}, {1})",
+    "addi": "({0} + {1})",
+    "subi": "({0} - {1})",
+    "muli": "({0} * {1})",
+    "divsi": "({0} / {1})",
+    "divui": "int({u0} / {u1})",
+    "remsi": "int_rems({0}, {1})",
+    "remui": "int({u0} % {u1})",
+    "floordivsi": "int_floordivs({0}, {1})",
+    "ceildivsi": "int_ceildivs({0}, {1})",
     "ceildivui": "int(uint_ceildiv({u0}, {u1}))",
-    "andi": "({0} & {1})", "ori": "({0} | {1})", "xori": "({0} ^ {1})",
-    "shli": "({0} << {1})", "shrsi": "({0} >> {1})", "shrui": "int({u0} >> {u1})",
-    "maxsi": "max({0}, {1})", "minsi": "min({0}, {1})", "maxui": "int(max({u0}, {u1}))",
-    "minui": "int(min({u0}, {u1}))", "absi": "abs({0})", "ctpop": "bitCount({u0})",
-}  # fmt: skip
+    "andi": "({0} & {1})",
+    "ori": "({0} | {1})",
+    "xori": "({0} ^ {1})",
+    "shli": "({0} << {1})",
+    "shrsi": "({0} >> {1})",
+    "shrui": "int({u0} >> {u1})",
+    "maxsi": "max({0}, {1})",
+    "minsi": "min({0}, {1})",
+    "maxui": "int(max({u0}, {u1}))",
+    "minui": "int(min({u0}, {u1}))",
+    "absi": "abs({0})",
+    "ctpop": "bitCount({u0})",
+}
 
 INT64: dict[str, str] = {
-    "addi": "i64_add({0}, {1})", "subi": "i64_sub({0}, {1})", "muli": "i64_mul({0}, {1})",
-    "divsi": "i64_divs({0}, {1})", "divui": "i64_divu({0}, {1})", "remsi": "i64_rems({0}, {1})",
-    "remui": "i64_remu({0}, {1})", "floordivsi": "i64_floordivs({0}, {1})", "ceildivsi": "i64_ceildivs({0}, {1})",
+    "addi": "i64_add({0}, {1})",
+    "subi": "i64_sub({0}, {1})",
+    "muli": "i64_mul({0}, {1})",
+    "divsi": "i64_divs({0}, {1})",
+    "divui": "i64_divu({0}, {1})",
+    "remsi": "i64_rems({0}, {1})",
+    "remui": "i64_remu({0}, {1})",
+    "floordivsi": "i64_floordivs({0}, {1})",
+    "ceildivsi": "i64_ceildivs({0}, {1})",
     "ceildivui": "i64_ceildivu({0}, {1})",
-    "andi": "i64_and({0}, {1})", "ori": "i64_or({0}, {1})", "xori": "i64_xor({0}, {1})",
-    "shli": "i64_shl({0}, i64_low({1}))", "shrsi": "i64_shrs({0}, i64_low({1}))",
+    "andi": "i64_and({0}, {1})",
+    "ori": "i64_or({0}, {1})",
+    "xori": "i64_xor({0}, {1})",
+    "shli": "i64_shl({0}, i64_low({1}))",
+    "shrsi": "i64_shrs({0}, i64_low({1}))",
     "shrui": "i64_shru({0}, i64_low({1}))",
-    "maxsi": "i64_maxs({0}, {1})", "minsi": "i64_mins({0}, {1})", "maxui": "i64_maxu({0}, {1})",
-    "minui": "i64_minu({0}, {1})", "absi": "i64_abs({0})",
-}  # fmt: skip
+    "maxsi": "i64_maxs({0}, {1})",
+    "minsi": "i64_mins({0}, {1})",
+    "maxui": "i64_maxu({0}, {1})",
+    "minui": "i64_minu({0}, {1})",
+    "absi": "i64_abs({0})",
+}
 
 _SIGNED_LESS: dict[str, Callable[[str, str, str], str]] = {
     "lt": lambda f, a, b: f"{f}({a}, {b})",
@@ -219,9 +284,22 @@ def _cmpi(predicate: str, domain: str, args: tuple[str, ...]) -> str:
 # --- conversions ----------------------------------------------------------------------------------------------------
 
 CASTS = frozenset(
-    ("extf", "truncf", "sitofp", "uitofp", "fptosi", "fptoui", "extsi", "extui", "trunci", "index_cast",
-     "index_castui", "bitcast", "convertf")
-)  # fmt: skip
+    (
+        "extf",
+        "truncf",
+        "sitofp",
+        "uitofp",
+        "fptosi",
+        "fptoui",
+        "extsi",
+        "extui",
+        "trunci",
+        "index_cast",
+        "index_castui",
+        "bitcast",
+        "convertf",
+    )
+)
 
 
 def _select(type_: str, args: tuple[str, ...]) -> str:

@@ -17,7 +17,7 @@ from .elements import (
     lanes_of,
     splat,
     vector,
-)  # fmt: skip
+)
 from .function import I32, Hardware
 from .lower import ScalarEmitter
 
@@ -30,8 +30,9 @@ class Combiner:
         self.element = element
         self.accumulated_in = computed_in(element) if is_float(element) else element
         number = self.accumulated_in
-        self._graph = ScalarGraph((Scalar("read", number, (), 0), Scalar("read", number, (), 1),
-                                   Scalar(name, number, (0, 1))), (2,))  # fmt: skip
+        self._graph = ScalarGraph(
+            (Scalar("read", number, (), 0), Scalar("read", number, (), 1), Scalar(name, number, (0, 1))), (2,)
+        )
         self._neutral = neutral(name, self.accumulated_in)
 
     def neutral(self, lanes: int | None) -> ir.Value:

@@ -14,10 +14,21 @@ from ...model.elements import ELEMENTS, FloatFormat
 from .function import I1, I8, I16, I32, I64, Hardware
 
 REGISTER_TYPES: dict[str, ir.Type] = {
-    "f64": ir.DoubleType(), "f32": ir.FloatType(), "f16": ir.HalfType(), "bf16": I16,
-    "f8E4M3FN": I8, "f8E5M2": I8, "f8E4M3FNUZ": I8, "f8E5M2FNUZ": I8,
-    "i64": I64, "i32": I32, "i16": I16, "i8": I8, "i1": I1, "index": I64,
-}  # fmt: skip
+    "f64": ir.DoubleType(),
+    "f32": ir.FloatType(),
+    "f16": ir.HalfType(),
+    "bf16": I16,
+    "f8E4M3FN": I8,
+    "f8E5M2": I8,
+    "f8E4M3FNUZ": I8,
+    "f8E5M2FNUZ": I8,
+    "i64": I64,
+    "i32": I32,
+    "i16": I16,
+    "i8": I8,
+    "i1": I1,
+    "index": I64,
+}
 """What holds one element in a register; types that are missing here are not supported."""
 
 
@@ -227,8 +238,10 @@ def _narrow_small(builder: ir.IRBuilder, value: ir.Value, format_: FloatFormat, 
     result = builder.select(builder.or_(huge, nan), constant(word, beyond), result)
     result = builder.select(nan, constant(word, format_.nan), result)
     if format_.unsigned_zero:
-        keep = builder.and_(builder.icmp_unsigned("!=", result, constant(word, 0)),
-                            builder.icmp_unsigned("!=", result, constant(word, format_.nan)))  # fmt: skip
+        keep = builder.and_(
+            builder.icmp_unsigned("!=", result, constant(word, 0)),
+            builder.icmp_unsigned("!=", result, constant(word, format_.nan)),
+        )
         sign = builder.select(keep, sign, constant(word, 0))
     narrow = builder.trunc(builder.or_(result, sign), vector(ir.IntType(format_.bits), lanes))
     return builder.bitcast(narrow, vector(REGISTER_TYPES["f16"], lanes)) if format_.bits == 16 else narrow

@@ -198,9 +198,15 @@ class KernelFunction:
 def emit_index_op(builder: ir.IRBuilder, op: str, args: Sequence[ir.Value]) -> ir.Value:
     """One function of `substitute.model.index.FUNCTIONS` on i64 values."""
     simple = {
-        "add": builder.add, "sub": builder.sub, "mul": builder.mul, "and": builder.and_, "or": builder.or_,
-        "xor": builder.xor, "shl": builder.shl, "shr": builder.lshr,
-    }  # fmt: skip
+        "add": builder.add,
+        "sub": builder.sub,
+        "mul": builder.mul,
+        "and": builder.and_,
+        "or": builder.or_,
+        "xor": builder.xor,
+        "shl": builder.shl,
+        "shr": builder.lshr,
+    }
     if op in simple:
         return simple[op](*args)
     if op == "u64":

@@ -23,7 +23,7 @@ from .elements import (
     splat,
     to_f32,
     vector,
-)  # fmt: skip
+)
 from .function import Hardware
 from .math import FUNCTIONS
 
@@ -39,8 +39,13 @@ _TESTS: dict[str, Callable[[FloatMath, ir.Value], ir.Value]] = {
     ),
 }
 _FLOAT_PREDICATES = {
-    "eq": "==", "gt": ">", "ge": ">=", "lt": "<", "le": "<=", "ne": "!=",
-}  # fmt: skip
+    "eq": "==",
+    "gt": ">",
+    "ge": ">=",
+    "lt": "<",
+    "le": "<=",
+    "ne": "!=",
+}
 
 
 def supported(graph: ScalarGraph) -> str:

@@ -88,9 +88,14 @@ def align_down(m: Batch, place: Place, space: str, address: Array, size: int, wh
     position, lane, count = first_bad(m, where, bad)
     at = int(address[min(position, len(address) - 1)])
     m.fault(
-        "misaligned", place, lane, f"{what} of {size} bytes at {space} address {at:#x}, which is no multiple of {size}",
-        address=at, space=space, count=count,
-    )  # fmt: skip
+        "misaligned",
+        place,
+        lane,
+        f"{what} of {size} bytes at {space} address {at:#x}, which is no multiple of {size}",
+        address=at,
+        space=space,
+        count=count,
+    )
     return address & ~np.int64(size - 1)
 
 
@@ -118,9 +123,14 @@ def out_of_bounds(
     kind = "use-after-free" if space == "global" and m.memory.was_freed(at) else "out-of-bounds"
     shown = at & 0xFFFF_FFFF_FFFF_FFFF
     m.fault(
-        kind, place, lane, f"{what} of {size} bytes at {space} address {shown:#x}: {words}",
-        address=shown, space=space, count=count,
-    )  # fmt: skip
+        kind,
+        place,
+        lane,
+        f"{what} of {size} bytes at {space} address {shown:#x}: {words}",
+        address=shown,
+        space=space,
+        count=count,
+    )
 
 
 def _locate_slowly(
@@ -144,9 +154,14 @@ def _locate_slowly(
                 into = (address >= one.start) & (address < one.end)
                 _, lane, count = first_bad(m, where, into)
                 m.fault(
-                    "read-only", place, lane, f"a write to constant memory ({one.name})",
-                    address=one.start, space="const", count=count,
-                )  # fmt: skip
+                    "read-only",
+                    place,
+                    lane,
+                    f"a write to constant memory ({one.name})",
+                    address=one.start,
+                    space="const",
+                    count=count,
+                )
                 bad = bad | into
     index = np.where(bad, 0, inside) >> np.int64(size.bit_length() - 1)
     return index, (bad if bad.any() else None)
@@ -177,9 +192,14 @@ def check_written(
         named = m.memory.find(at) if space == "global" else None
         inside = f" ({at - named.start:,} bytes into {named.name or 'an allocation'})" if named else ""
         m.fault(
-            "uninitialised-memory", place, lane, f"read of {space} memory at {at:#x}{inside} that was never written",
-            address=at, space=space, count=count,
-        )  # fmt: skip
+            "uninitialised-memory",
+            place,
+            lane,
+            f"read of {space} memory at {at:#x}{inside} that was never written",
+            address=at,
+            space=space,
+            count=count,
+        )
 
 
 def resolve(m: Batch, place: Place, space: str, address: Array, size: int, where: Array) -> tuple[Array, Array | None]:

@@ -35,12 +35,20 @@ def _circular(x: Array, _y: Array) -> Array:
 
 
 BOUNDS: dict[tuple[str, str], Bound] = {
-    ("ex2", "f32"): _relative(22), ("ex2", "f16"): _relative(9.9), ("ex2", "bf16"): _relative(7),
-    ("lg2", "f32"): _logarithm, ("sin", "f32"): _circular, ("cos", "f32"): _circular,
-    ("tanh", "f32"): _relative(11), ("tanh", "f16"): _relative(10.987), ("tanh", "bf16"): _relative(8),
-    ("rcp", "f32"): _relative(23), ("rsqrt", "f32"): _relative(22.4), ("sqrt", "f32"): _relative(23),
+    ("ex2", "f32"): _relative(22),
+    ("ex2", "f16"): _relative(9.9),
+    ("ex2", "bf16"): _relative(7),
+    ("lg2", "f32"): _logarithm,
+    ("sin", "f32"): _circular,
+    ("cos", "f32"): _circular,
+    ("tanh", "f32"): _relative(11),
+    ("tanh", "f16"): _relative(10.987),
+    ("tanh", "bf16"): _relative(8),
+    ("rcp", "f32"): _relative(23),
+    ("rsqrt", "f32"): _relative(22.4),
+    ("sqrt", "f32"): _relative(23),
     ("div", "f32"): _relative(22),
-}  # fmt: skip
+}
 LARGE_DIVISOR = 2.0**126
 """div.approx gives zero for larger ones, and NaN where the dividend is infinite."""
 

@@ -86,9 +86,11 @@ def _float_function(name: str, element: str, modifiers: set[str]) -> Function:
 
 
 _FLOAT_MODIFIERS: dict[str, tuple[str, ...]] = {
-    "f32": ("rn", "rz", "rm", "rp", "ftz", "sat", "approx", "full"), "f64": ("rn", "rz", "rm", "rp"),
-    "f16": ("rn", "ftz", "sat"), "bf16": ("rn",),
-}  # fmt: skip
+    "f32": ("rn", "rz", "rm", "rp", "ftz", "sat", "approx", "full"),
+    "f64": ("rn", "rz", "rm", "rp"),
+    "f16": ("rn", "ftz", "sat"),
+    "bf16": ("rn",),
+}
 
 
 def float_arithmetic(d: Decoder, i: Instruction) -> Run:
@@ -100,9 +102,12 @@ def float_arithmetic(d: Decoder, i: Instruction) -> Run:
         allowed.add("relu")
     modifiers = split(i.opcode, allowed, (*FLOATS, *PACKED))
     function = on_floats(
-        _float_function(name, element, modifiers), type_,
-        ftz="ftz" in modifiers, sat="sat" in modifiers, relu="relu" in modifiers,
-    )  # fmt: skip
+        _float_function(name, element, modifiers),
+        type_,
+        ftz="ftz" in modifiers,
+        sat="sat" in modifiers,
+        relu="relu" in modifiers,
+    )
     reads = [d.read(operand, type_) for operand in i.operands[1:]]
     return d.pure(i.operands[0], type_, call(function, reads))
 
@@ -123,9 +128,10 @@ def _add(d: Decoder, i: Instruction) -> Run:
     if "sat" in modifiers:
         plain, dtype = function, DTYPES[type_]
         return d.pure(
-            i.operands[0], type_,
+            i.operands[0],
+            type_,
             call(lambda a, b: integer.saturate(plain(a.astype(np.int64), b.astype(np.int64)), dtype), reads),
-        )  # fmt: skip
+        )
     return d.pure(i.operands[0], type_, call(function, reads))
 
 
@@ -175,9 +181,10 @@ def _multiply(d: Decoder, i: Instruction) -> Run:
         if "hi" not in modifiers or type_ != "s32":
             raise Refused(".".join(i.opcode))
         return d.pure(
-            i.operands[0], result,
+            i.operands[0],
+            result,
             lambda r: integer.saturate(product(a(r), b(r)).astype(np.int64) + c(r), DTYPES[result]),
-        )  # fmt: skip
+        )
     return d.pure(i.operands[0], result, lambda r: product(a(r), b(r)) + c(r))
 
 
@@ -217,9 +224,7 @@ def _extremum(d: Decoder, i: Instruction) -> Run:
 
         def pick(a: Array, b: Array) -> Array:
             if signs:
-                return floating.multiply_signs(
-                    floating.extremum(np.abs(a), np.abs(b), largest=largest, nan=nan), a, b
-                )  # fmt: skip
+                return floating.multiply_signs(floating.extremum(np.abs(a), np.abs(b), largest=largest, nan=nan), a, b)
             return floating.extremum(a, b, largest=largest, nan=nan)
 
         def of_three(a: Array, b: Array, c: Array) -> Array:
@@ -279,8 +284,10 @@ def _unary_float(d: Decoder, i: Instruction) -> Run:
 
 
 BUILDERS: dict[str, Builder] = {
-    **dict.fromkeys(("add", "sub"), _add), **dict.fromkeys(("mul", "mad", "mul24", "mad24", "fma"), _multiply),
-    **dict.fromkeys(("div", "rem"), _divide), **dict.fromkeys(("min", "max"), _extremum),
+    **dict.fromkeys(("add", "sub"), _add),
+    **dict.fromkeys(("mul", "mad", "mul24", "mad24", "fma"), _multiply),
+    **dict.fromkeys(("div", "rem"), _divide),
+    **dict.fromkeys(("min", "max"), _extremum),
     **dict.fromkeys(("abs", "neg"), _sign),
     **dict.fromkeys(("ex2", "lg2", "sin", "cos", "tanh", "rcp", "sqrt", "rsqrt"), _unary_float),
-}  # fmt: skip
+}

@@ -23,17 +23,32 @@ from .types import DTYPES, Array, Registers
 
 Operation = Callable[..., Array]
 _SCOPES = frozenset(
-    {"relaxed", "acquire", "release", "acq_rel", "cta", "gpu", "sys", "noftz", "L2::cache_hint", "global", "shared",
-     "shared::cta"}
-)  # fmt: skip
+    {
+        "relaxed",
+        "acquire",
+        "release",
+        "acq_rel",
+        "cta",
+        "gpu",
+        "sys",
+        "noftz",
+        "L2::cache_hint",
+        "global",
+        "shared",
+        "shared::cta",
+    }
+)
 _BITS: dict[str, np.ufunc] = {"and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
 _HALVES = ("f16", "bf16", "f16x2", "bf16x2")
 _VECTORS = {"v2": 2, "v4": 4, "v8": 8}
 _TYPES: dict[str, tuple[str, ...]] = {
-    "add": ("u32", "s32", "u64", "f32", "f64", *_HALVES), "exch": ("b32", "b64", "b128"),
-    "cas": ("b16", "b32", "b64", "b128"), **dict.fromkeys(("min", "max"), ("u32", "s32", "u64", "s64")),
-    **dict.fromkeys(("and", "or", "xor"), ("b32", "b64")), **dict.fromkeys(("inc", "dec"), ("u32",)),
-}  # fmt: skip
+    "add": ("u32", "s32", "u64", "f32", "f64", *_HALVES),
+    "exch": ("b32", "b64", "b128"),
+    "cas": ("b16", "b32", "b64", "b128"),
+    **dict.fromkeys(("min", "max"), ("u32", "s32", "u64", "s64")),
+    **dict.fromkeys(("and", "or", "xor"), ("b32", "b64")),
+    **dict.fromkeys(("inc", "dec"), ("u32",)),
+}
 """Operation → the types that it has, as scalars."""
 
 
@@ -156,9 +171,16 @@ def _atomic(d: Decoder, i: Instruction) -> Run:
 
 
 def _update(
-    m: Batch, place: Place, space: str, address: Array, values: list[Array], where: Array, function: Operation,
-    name: str, dtype: np.dtype[np.generic],
-) -> Array:  # fmt: skip
+    m: Batch,
+    place: Place,
+    space: str,
+    address: Array,
+    values: list[Array],
+    where: Array,
+    function: Operation,
+    name: str,
+    dtype: np.dtype[np.generic],
+) -> Array:
     """Performs the operation for chosen lanes; returns the old values."""
     m.changes += 1
     size = dtype.itemsize

@@ -81,16 +81,20 @@ class Barriers:
             pending.place, pending.expected = place, expected
         elif expected != pending.expected:
             m.fault(
-                "barrier", place, int(lanes[0]),
+                "barrier",
+                place,
+                int(lanes[0]),
                 f"threads wait for {_words(pending.expected)} at line {pending.place.line} and for {_words(expected)}"
                 " here, at one barrier",
-            )  # fmt: skip
+            )
         elif place.line != pending.place.line and expected is None and use.mode != "arrive":
             m.fault(
-                "barrier", place, int(lanes[0]),
+                "barrier",
+                place,
+                int(lanes[0]),
                 f"threads of one block wait at different barrier instructions: some here, some at line"
                 f" {pending.place.line} ({pending.place.text})",
-            )  # fmt: skip
+            )
         if expected is not None and expected % 32:
             m.fault("barrier", place, int(lanes[0]), f"{expected} threads are no whole number of warps")
         (pending.passed if use.mode == "arrive" else pending.lanes).append(lanes)
@@ -154,11 +158,13 @@ class Barriers:
             if len(gone) == len(missing) and len(gone):
                 if pending.expected is not None:
                     m.fault(
-                        "barrier", pending.place, int(pending.lanes[0][0]),
+                        "barrier",
+                        pending.place,
+                        int(pending.lanes[0][0]),
                         f"{len(gone)} of {threads} threads have exited without arriving at barrier {key[1]},"
                         f" which waits for {pending.expected}; the first is"
                         f" thread {m.thread_index(start + int(gone[0]))}",
-                    )  # fmt: skip
+                    )
                 self.release(m, key, whole)
                 released = True
         return released

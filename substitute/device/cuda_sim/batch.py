@@ -184,9 +184,13 @@ class Batch:
         found = self.views.get((space, dtype))
         if found is None:
             source = {
-                "global": self.memory.data, "global-shadow": self.memory.shadow, "shared": self.shared,
-                "shared-shadow": self.shared_shadow, "local": self.local, "local-shadow": self.local_shadow,
-            }[space]  # fmt: skip
+                "global": self.memory.data,
+                "global-shadow": self.memory.shadow,
+                "shared": self.shared,
+                "shared-shadow": self.shared_shadow,
+                "local": self.local,
+                "local-shadow": self.local_shadow,
+            }[space]
             whole = source.size - source.size % dtype.itemsize
             found = self.views[space, dtype] = source[:whole].view(dtype)
         return found
@@ -221,14 +225,27 @@ class Batch:
         return number % x, number // x % y, number // (x * y)
 
     def fault(
-        self, kind: str, place: Place, lane: int, message: str, *,
-        count: int = 1, address: int | None = None, space: str = "",
-    ) -> None:  # fmt: skip
+        self,
+        kind: str,
+        place: Place,
+        lane: int,
+        message: str,
+        *,
+        count: int = 1,
+        address: int | None = None,
+        space: str = "",
+    ) -> None:
         """Notes a finding at a lane (a number in the batch)."""
         self.log.add(
-            kind, place, block=self.block_index(lane), thread=self.thread_index(lane), message=message,
-            address=address, space=space, count=count,
-        )  # fmt: skip
+            kind,
+            place,
+            block=self.block_index(lane),
+            thread=self.thread_index(lane),
+            message=message,
+            address=address,
+            space=space,
+            count=count,
+        )
 
     def select(self, keep: Array | None) -> tuple[Array | None, bool]:
         """Positions where an instruction is executed (None: everywhere), and whether there are any."""
@@ -266,17 +283,25 @@ def _special_register(batch: Batch, name: str) -> Array:
     lane = batch.thread_of.astype(np.uint32) & np.uint32(31)
     below = (one << lane) - one
     per_lane = {
-        "laneid": lane, "lanemask_eq": one << lane, "lanemask_lt": below, "lanemask_le": below | (one << lane),
-        "lanemask_gt": ~(below | (one << lane)), "lanemask_ge": ~below,
-    }  # fmt: skip
+        "laneid": lane,
+        "lanemask_eq": one << lane,
+        "lanemask_lt": below,
+        "lanemask_le": below | (one << lane),
+        "lanemask_gt": ~(below | (one << lane)),
+        "lanemask_ge": ~below,
+    }
     if base in per_lane:
         return per_lane[base]
     if base == "warpid":
         return batch.thread_of.astype(np.uint32) >> np.uint32(5)
     plain = {
-        "nwarpid": batch.warps_per_block, "nsmid": 1, "gridid": 1, "total_smem_size": batch.shared_bytes,
-        "aggr_smem_size": batch.shared_bytes, "dynamic_smem_size": batch.shared_bytes - batch.static_shared_bytes,
-    }  # fmt: skip
+        "nwarpid": batch.warps_per_block,
+        "nsmid": 1,
+        "gridid": 1,
+        "total_smem_size": batch.shared_bytes,
+        "aggr_smem_size": batch.shared_bytes,
+        "dynamic_smem_size": batch.shared_bytes - batch.static_shared_bytes,
+    }
     return np.array([plain.get(base, 0)], np.uint64 if base in ("clock64", "globaltimer", "gridid") else np.uint32)
 
 

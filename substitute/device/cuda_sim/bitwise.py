@@ -80,9 +80,10 @@ def _count(d: Decoder, i: Instruction) -> Run:
     modifiers = split(i.opcode, ("shiftamt",) if name == "bfind" else (), _WORDS if name == "bfind" else ("b32", "b64"))
     read, shift_amount = d.read(i.operands[1], type_), "shiftamt" in modifiers
     functions: dict[str, Function] = {
-        "popc": lambda a: np.bitwise_count(a).astype(np.uint32), "clz": integer.leading_zeros,
+        "popc": lambda a: np.bitwise_count(a).astype(np.uint32),
+        "clz": integer.leading_zeros,
         "bfind": lambda a: integer.find_top(a, shift_amount=shift_amount),
-    }  # fmt: skip
+    }
     function = functions[name]
     return d.pure(i.operands[0], "u32", lambda r: function(read(r)))
 
@@ -140,9 +141,10 @@ def _dot(d: Decoder, i: Instruction) -> Run:
     if halves and not high and "lo" not in modifiers:
         raise Refused(".".join(i.opcode))
     return d.pure(
-        i.operands[0], result,
+        i.operands[0],
+        result,
         lambda r: integer.dot(a(r), b(r), c(r), a_signed=signed[0], b_signed=signed[1], halves=halves, high=high),
-    )  # fmt: skip
+    )
 
 
 def _sad(d: Decoder, i: Instruction) -> Run:
@@ -200,8 +202,19 @@ def _find_set(d: Decoder, i: Instruction) -> Run:
 
 
 BUILDERS: dict[str, Builder] = {
-    **dict.fromkeys(("and", "or", "xor", "not"), _logic), **dict.fromkeys(("shl", "shr"), _shift),
-    **dict.fromkeys(("popc", "clz", "bfind"), _count), **dict.fromkeys(("dp4a", "dp2a"), _dot),
-    "cnot": _zero_test, "shf": _funnel, "bfe": _extract, "bfi": _insert, "brev": _reverse, "lop3": _lop3,
-    "prmt": _permute, "sad": _sad, "bmsk": _mask, "szext": _extend, "fns": _find_set,
-}  # fmt: skip
+    **dict.fromkeys(("and", "or", "xor", "not"), _logic),
+    **dict.fromkeys(("shl", "shr"), _shift),
+    **dict.fromkeys(("popc", "clz", "bfind"), _count),
+    **dict.fromkeys(("dp4a", "dp2a"), _dot),
+    "cnot": _zero_test,
+    "shf": _funnel,
+    "bfe": _extract,
+    "bfi": _insert,
+    "brev": _reverse,
+    "lop3": _lop3,
+    "prmt": _permute,
+    "sad": _sad,
+    "bmsk": _mask,
+    "szext": _extend,
+    "fns": _find_set,
+}

@@ -119,12 +119,17 @@ class Code:
         last = self.steps[end - 1] if end > start else None
         after = self._live_after(end, last)
         return Segment(
-            runs=tuple(runs), steps=tuple(self.steps[start:end]), start=start, end=end, gathers=tuple(sorted(used)),
-            scatters=tuple(s for s in sorted(defined) if after >> s & 1), control=last.control if last else None,
+            runs=tuple(runs),
+            steps=tuple(self.steps[start:end]),
+            start=start,
+            end=end,
+            gathers=tuple(sorted(used)),
+            scatters=tuple(s for s in sorted(defined) if after >> s & 1),
+            control=last.control if last else None,
             place=last.place if last else Place(line=0, column=0, text=""),
             awaits=last is not None and self._awaits(end - 1, last),
             loads_early=any(step.loads_early for step in self.steps[start:end]),
-        )  # fmt: skip
+        )
 
     def _live_after(self, end: int, last: Step | None) -> int:
         if last is None:
@@ -224,9 +229,12 @@ def _watched(step: Step, reads: tuple[int, ...], writes: tuple[int, ...], names:
             if missing.any():
                 lane = int(m.chosen(None)[int(missing.argmax())])
                 m.fault(
-                    "uninitialised-register", place, lane, f"{names[slot]} is read and was never written",
+                    "uninitialised-register",
+                    place,
+                    lane,
+                    f"{names[slot]} is read and was never written",
                     count=int(missing.sum()),
-                )  # fmt: skip
+                )
                 written[slot][m.chosen(None)] = True
         known = copied(m, r, written)
         if inner is not None:

@@ -20,8 +20,13 @@ from .types import DTYPES, Array, Read, Registers, bf16_to_f32
 Function = Callable[..., Array]
 _UNSIGNED_NAMES = {"lo": "lt", "ls": "le", "hi": "gt", "hs": "ge"}
 _PLAIN: dict[str, Function] = {
-    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-}  # fmt: skip
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
 COMBINE: dict[str, Function] = {"and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
 _ORDERED = ("eq", "ne", "lt", "le", "gt", "ge")
 _INTEGERS = ("16", "32", "64")
@@ -30,7 +35,7 @@ COMPARISONS: dict[str, tuple[str, ...]] = {
     **{f"s{bits}": _ORDERED for bits in _INTEGERS},
     **{f"u{bits}": (*_ORDERED, *_UNSIGNED_NAMES) for bits in _INTEGERS},
     **{t: (*_ORDERED, "equ", "neu", "ltu", "leu", "gtu", "geu", "num", "nan") for t in (*FLOATS, *PACKED)},
-}  # fmt: skip
+}
 """Which comparisons a type has."""
 
 
@@ -38,9 +43,10 @@ def _words(i: Instruction, count: int) -> tuple[str, str | None, bool]:
     """Comparison, combination and .ftz of an opcode that ends in `count` types. Raises `Refused`."""
     origin = i.opcode[-1]
     modifiers = split(
-        i.opcode, (*COMPARISONS.get(origin, ()), *COMBINE, *(("ftz",) if origin in ("f16", "f16x2", "f32") else ())),
+        i.opcode,
+        (*COMPARISONS.get(origin, ()), *COMBINE, *(("ftz",) if origin in ("f16", "f16x2", "f32") else ())),
         count=count,
-    )  # fmt: skip
+    )
     names = [word for word in i.opcode[1:-count] if word in COMPARISONS.get(origin, ())]
     combines = [word for word in i.opcode[1:-count] if word in COMBINE]
     if len(names) != 1 or len(combines) > 1 or (len(i.operands) == 4) != bool(combines):
@@ -111,9 +117,11 @@ def _set_predicate(d: Decoder, i: Instruction) -> Run:
 
 _SET_RESULTS = {
     **dict.fromkeys(COMPARISONS, ("u32", "s32", "f32")),
-    "f16": ("f16", "u32", "s32", "u16", "s16"), "bf16": ("bf16", "u32", "s32", "u16", "s16"),
-    "f16x2": ("f16x2", "u32", "s32"), "bf16x2": ("bf16x2", "u32", "s32"),
-}  # fmt: skip
+    "f16": ("f16", "u32", "s32", "u16", "s16"),
+    "bf16": ("bf16", "u32", "s32", "u16", "s16"),
+    "f16x2": ("f16x2", "u32", "s32"),
+    "bf16x2": ("bf16x2", "u32", "s32"),
+}
 _ONE = {"f32": 0x3F800000, "f16": 0x3C00, "bf16": 0x3F80, "f16x2": 0x3C003C00, "bf16x2": 0x3F803F80}
 
 
@@ -186,6 +194,10 @@ def _copy_sign(d: Decoder, i: Instruction) -> Run:
 
 
 BUILDERS: dict[str, Builder] = {
-    "setp": _set_predicate, "set": _set, "selp": _select, "slct": _select_by_sign, "testp": _test,
+    "setp": _set_predicate,
+    "set": _set,
+    "selp": _select,
+    "slct": _select_by_sign,
+    "testp": _test,
     "copysign": _copy_sign,
-}  # fmt: skip
+}

@@ -84,9 +84,7 @@ def _barrier(d: Decoder, i: Instruction) -> Run | None:
         predicate = d.read(operands.pop(), "pred")
     number = d.read(operands[0], "u32") if operands else d.read(Integer(0), "u32")
     threads = d.read(operands[1], "u32") if len(operands) > 1 else None
-    use = BarrierUse(
-        mode=mode, number=number, threads=threads, reduction=reduction, predicate=predicate, store=store
-    )  # fmt: skip
+    use = BarrierUse(mode=mode, number=number, threads=threads, reduction=reduction, predicate=predicate, store=store)
     d.step.control = Control("barrier", d.guard, data=use)
     return None
 
@@ -140,9 +138,14 @@ def check_members(m: Batch, place: Place, masks: Array, where: Array | None) -> 
 
 
 BUILDERS: dict[str, Builder] = {
-    "fence": _fence, "membar": _fence, "bra": _branch,
-    "ret": _exit, "exit": _exit, "trap": _trap, "brkpt": _trap, "bar": _barrier, "barrier": _barrier,
-    **dict.fromkeys(
-        ("nanosleep", "pmevent", "setmaxnreg", "griddepcontrol", "createpolicy"), _nothing
-    ),
-}  # fmt: skip
+    "fence": _fence,
+    "membar": _fence,
+    "bra": _branch,
+    "ret": _exit,
+    "exit": _exit,
+    "trap": _trap,
+    "brkpt": _trap,
+    "bar": _barrier,
+    "barrier": _barrier,
+    **dict.fromkeys(("nanosleep", "pmevent", "setmaxnreg", "griddepcontrol", "createpolicy"), _nothing),
+}

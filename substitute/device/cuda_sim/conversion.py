@@ -271,9 +271,10 @@ def _convert_pair(d: Decoder, i: Instruction, to: str, origin: str, modifiers: s
         raise Refused(".".join(i.opcode))
     high, low = (_source(d, operand, origin) for operand in i.operands[1:3])
     return d.pure(
-        i.operands[0], result,
+        i.operands[0],
+        result,
         lambda r: (narrow(high(r)).astype(dtype) << dtype.type(shift)) | narrow(low(r)).astype(dtype),
-    )  # fmt: skip
+    )
 
 
 def _finite(found: Array, element: str) -> Array:

@@ -161,9 +161,17 @@ class Log:
             self.printed_characters += len(text)
 
     def add(
-        self, kind: str, place: Place, *, block: tuple[int, int, int], thread: tuple[int, int, int],
-        message: str, address: int | None = None, space: str = "", count: int = 1,
-    ) -> None:  # fmt: skip
+        self,
+        kind: str,
+        place: Place,
+        *,
+        block: tuple[int, int, int],
+        thread: tuple[int, int, int],
+        message: str,
+        address: int | None = None,
+        space: str = "",
+        count: int = 1,
+    ) -> None:
         """Notes a fault; further ones of the same kind at the same instruction are only counted."""
         key = (kind, place.line, place.column)
         old = self.found.get(key)
@@ -172,6 +180,15 @@ class Log:
             self.found[key] = Finding(**{**data, "count": old.count + count})
         elif len(self.found) < self.limit:
             self.found[key] = Finding(
-                kind=kind, entry=self.entry, line=place.line, column=place.column, instruction=place.text, block=block,
-                thread=thread, address=address, space=space, message=message, count=count,
-            )  # fmt: skip
+                kind=kind,
+                entry=self.entry,
+                line=place.line,
+                column=place.column,
+                instruction=place.text,
+                block=block,
+                thread=thread,
+                address=address,
+                space=space,
+                message=message,
+                count=count,
+            )

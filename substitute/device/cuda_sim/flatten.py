@@ -176,9 +176,15 @@ def _expand(
 
 
 def _call(
-    module: Module, call: Instruction, frame: int, flat: Flat, lines: Lines, places: dict[int, Place],
-    stack: tuple[str, ...], place: Place,
-) -> None:  # fmt: skip
+    module: Module,
+    call: Instruction,
+    frame: int,
+    flat: Flat,
+    lines: Lines,
+    places: dict[int, Place],
+    stack: tuple[str, ...],
+    place: Place,
+) -> None:
     _, target, _ = _parts(call)
     after = f"<after {len(flat.items)}>"
 
@@ -211,10 +217,13 @@ def _candidates(module: Module, caller: Function, call: Instruction, target: Ope
     table = next((t for t in caller.tables if isinstance(last, Symbol) and t.name == last.name), None)
     taken = set(table.targets) if table is not None and table.targets else address_taken(module)
     found = [
-        function.name for function in module.functions
-        if function.name in taken and function.body is not None and len(function.parameters) == len(arguments)
+        function.name
+        for function in module.functions
+        if function.name in taken
+        and function.body is not None
+        and len(function.parameters) == len(arguments)
         and len(function.results) == len(results)
-    ]  # fmt: skip
+    ]
     if not found or target is None:
         raise Refused("a call through a pointer, where no function of its shape has its address taken")
     return found
@@ -233,9 +242,16 @@ def address_taken(module: Module) -> set[str]:
 
 
 def _inline(
-    module: Module, call: Instruction, name: str, frame: int, flat: Flat, lines: Lines, places: dict[int, Place],
-    stack: tuple[str, ...], place: Place,
-) -> None:  # fmt: skip
+    module: Module,
+    call: Instruction,
+    name: str,
+    frame: int,
+    flat: Flat,
+    lines: Lines,
+    places: dict[int, Place],
+    stack: tuple[str, ...],
+    place: Place,
+) -> None:
     """The body of a function in the place of its call, or what stands for one of the driver's own functions."""
     results, _, arguments = _parts(call)
     callee = module.function(name)
@@ -275,15 +291,13 @@ MOVE = "<move>"
 """Opcode of a copy between expansions: operands are of the frames that the opcode names."""
 
 
-def _pass(
-    flat: Flat, place: Place, call: Instruction, to: tuple[int, Parameter], origin: tuple[int, Operand]
-) -> None:  # fmt: skip
+def _pass(flat: Flat, place: Place, call: Instruction, to: tuple[int, Parameter], origin: tuple[int, Operand]) -> None:
     flat.items.append(_move(call, place, to[0], _place_of(to[1]), origin[0], origin[1], to[1]))
 
 
 def _return(
     flat: Flat, place: Place, call: Instruction, to: tuple[int, Operand], origin: tuple[int, Parameter]
-) -> None:  # fmt: skip
+) -> None:
     flat.items.append(_move(call, place, to[0], to[1], origin[0], _place_of(origin[1]), origin[1]))
 
 

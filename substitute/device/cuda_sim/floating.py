@@ -21,9 +21,15 @@ from .types import Array, bf16_to_f32, bits_of
 Function = Callable[..., Array]
 
 APPROXIMATIONS: dict[str, Function] = {
-    "ex2": np.exp2, "lg2": np.log2, "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "sqrt": np.sqrt,
-    "rcp": lambda x: 1.0 / x, "rsqrt": lambda x: 1.0 / np.sqrt(x),
-}  # fmt: skip
+    "ex2": np.exp2,
+    "lg2": np.log2,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tanh": np.tanh,
+    "sqrt": np.sqrt,
+    "rcp": lambda x: 1.0 / x,
+    "rsqrt": lambda x: 1.0 / np.sqrt(x),
+}
 """Of float64."""
 
 
@@ -114,8 +120,11 @@ def approximate(name: str, value: Array) -> Array:
 def extremum(a: Array, b: Array, *, largest: bool, nan: bool) -> Array:
     """Min and max: -0 is below +0; without .NaN a number wins over NaN."""
     function = {
-        (True, True): np.maximum, (True, False): np.fmax, (False, True): np.minimum, (False, False): np.fmin,
-    }[largest, nan]  # fmt: skip
+        (True, True): np.maximum,
+        (True, False): np.fmax,
+        (False, True): np.minimum,
+        (False, False): np.fmin,
+    }[largest, nan]
     result: Array = function(a, b)
     zero = (a == 0) & (b == 0)
     if zero.any():
@@ -165,17 +174,27 @@ def directed(name: str, type_: str, mode: str) -> Function:
 
 
 _RATIONAL: dict[str, Callable[..., Fraction]] = {
-    "mul": lambda a, b: a * b, "fma": lambda a, b, c: a * b + c, "div": lambda a, b: a / b, "rcp": lambda a: 1 / a,
-    "sqrt": lambda a: a, "add": lambda a, b: a + b, "sub": lambda a, b: a - b,
-}  # fmt: skip
+    "mul": lambda a, b: a * b,
+    "fma": lambda a, b, c: a * b + c,
+    "div": lambda a, b: a / b,
+    "rcp": lambda a: 1 / a,
+    "sqrt": lambda a: a,
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+}
 
 
 def _rational(name: str, mode: str) -> Function:
     """float64 lane by lane: exact, and slow, as hardly any kernel asks for it."""
     plain: dict[str, Function] = {
-        "mul": np.multiply, "fma": lambda a, b, c: a * b + c, "div": np.divide, "rcp": lambda a: 1.0 / a,
-        "sqrt": np.sqrt, "add": np.add, "sub": np.subtract,
-    }  # fmt: skip
+        "mul": np.multiply,
+        "fma": lambda a, b, c: a * b + c,
+        "div": np.divide,
+        "rcp": lambda a: 1.0 / a,
+        "sqrt": np.sqrt,
+        "add": np.add,
+        "sub": np.subtract,
+    }
 
     def function(*operands: Array) -> Array:
         values = [np.ascontiguousarray(x) for x in np.broadcast_arrays(*operands)]
@@ -217,9 +236,13 @@ def _exact(name: str, x: list[Array]) -> tuple[Array, Array]:
 def compare(a: Array, b: Array, operator: str) -> Array:
     """Setp's comparisons of numbers: ordered ones are false for NaN, those that end in u are true."""
     plain = {
-        "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater,
+        "eq": np.equal,
+        "ne": np.not_equal,
+        "lt": np.less,
+        "le": np.less_equal,
+        "gt": np.greater,
         "ge": np.greater_equal,
-    }  # fmt: skip
+    }
     if operator in ("num", "nan"):
         unordered = np.isnan(a) | np.isnan(b)
         return ~unordered if operator == "num" else unordered
@@ -239,12 +262,14 @@ def classify(value: Array, what: str) -> Array:
     tiny = np.finfo(value.dtype).tiny
     size = np.abs(value)
     tests: dict[str, Callable[[], Array]] = {
-        "finite": lambda: np.isfinite(value), "infinite": lambda: np.isinf(value),
-        "number": lambda: ~np.isnan(value), "notanumber": lambda: np.isnan(value),
+        "finite": lambda: np.isfinite(value),
+        "infinite": lambda: np.isinf(value),
+        "number": lambda: ~np.isnan(value),
+        "notanumber": lambda: np.isnan(value),
         # zeros are normal numbers to testp
         "normal": lambda: np.isfinite(value) & ((size >= tiny) | (size == 0)),
         "subnormal": lambda: (size < tiny) & (size > 0),
-    }  # fmt: skip
+    }
     if what not in tests:
         raise Refused(f"testp.{what}")
     return tests[what]()

@@ -58,9 +58,12 @@ class Rows:
         """[count, length] view of a contiguous array."""
         size = array.itemsize
         return np.ndarray(
-            (self.count, self.length), array.dtype, buffer=array, offset=self.first * size,
+            (self.count, self.length),
+            array.dtype,
+            buffer=array,
+            offset=self.first * size,
             strides=(self.stride * size, size),
-        )  # fmt: skip
+        )
 
     def as_words(self, each: int, origin: int) -> Rows:
         """The same in words, `each` of which make an element, counted from word `origin`."""
@@ -226,7 +229,7 @@ class GlobalHazards:
 
     def write(
         self, trace: Trace, word: Array, own: Array, block: Array, thread: Array, changes: Array | None
-    ) -> Clash | None:  # fmt: skip
+    ) -> Clash | None:
         """Notes writes of one word each; they clash with reads and writes where they change anything."""
         low, high = int(word.min()), int(word.max())
         clash = None
@@ -260,7 +263,7 @@ class GlobalHazards:
 
     def update(
         self, trace: Trace, word: Array, own: Array, block: Array, thread: Array, *, writes: bool
-    ) -> Clash | None:  # fmt: skip
+    ) -> Clash | None:
         """Notes atomic operations and strong accesses: they clash with weak ones."""
         low, high = int(word.min()), int(word.max())
         clash = None
@@ -277,9 +280,16 @@ class GlobalHazards:
         return clash
 
     def _clash_of_write(
-        self, trace: Trace, word: Array, own: Array, block: Array, thread: Array, changes: Array | None, *,
+        self,
+        trace: Trace,
+        word: Array,
+        own: Array,
+        block: Array,
+        thread: Array,
+        changes: Array | None,
+        *,
         atomic: bool,
-    ) -> Clash | None:  # fmt: skip
+    ) -> Clash | None:
         written = trace.writer[word]
         bad = self.unordered(written, own, block, thread)
         if atomic:

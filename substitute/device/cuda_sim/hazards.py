@@ -183,9 +183,7 @@ class Hazards:
         target = self.reader if reads else self.writer
         target[word] = (PENDING_CLOCK << _THREAD_BITS) | thread
 
-    def end_copy(
-        self, word: Array, block: Array, thread: Array, *, reads: bool = False, generic: bool = False
-    ) -> None:  # fmt: skip
+    def end_copy(self, word: Array, block: Array, thread: Array, *, reads: bool = False, generic: bool = False) -> None:
         """The copy is done, as far as `thread` knows; `generic`: asynchronous readers need a fence behind it."""
         self.flush()
         if not reads:
@@ -268,7 +266,7 @@ class Hazards:
 
 def keep_two_reads(
     reader: Array, other_reader: Array, word: Array, stamp: Array, before: Array, another: Array
-) -> None:  # fmt: skip
+) -> None:
     """Note the last read of each word, and beside it one by another thread: that which was noted, where it is such."""
     if another.any():
         other_reader[word[another]] = before[another]

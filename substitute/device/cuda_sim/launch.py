@@ -57,9 +57,16 @@ class Limits:
 
 
 def launch(
-    program: Program, entry: str, *, grid: tuple[int, int, int], block: tuple[int, int, int], parameters: bytes,
-    memory: Memory, dynamic_shared_bytes: int = 0, limits: Limits = Limits(),
-) -> Report:  # fmt: skip
+    program: Program,
+    entry: str,
+    *,
+    grid: tuple[int, int, int],
+    block: tuple[int, int, int],
+    parameters: bytes,
+    memory: Memory,
+    dynamic_shared_bytes: int = 0,
+    limits: Limits = Limits(),
+) -> Report:
     """Runs a kernel to its end.
 
     What the kernel does wrong is in the report. Raises `LaunchError` for a launch that no device would start.
@@ -67,7 +74,7 @@ def launch(
     if entry not in program.entries:
         raise LaunchError(
             "the module has no such kernel", code=500, expected=", ".join(program.entries) or "none", found=entry
-        )  # fmt: skip
+        )
     kernel = program.entries[entry]
     geometry = Geometry(grid=grid, block=block)
     shared_bytes = kernel.static_shared_bytes + dynamic_shared_bytes
@@ -101,23 +108,35 @@ def launch(
                 stopped = True
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, MemoryError) as error:
                 raise LaunchError(
-                    "the simulated device failed: this is a bug in it, not in the kernel", code=faults.LAUNCH_FAILED,
-                    where=entry, details=f"{type(error).__name__}: {error}",
-                ) from error  # fmt: skip
+                    "the simulated device failed: this is a bug in it, not in the kernel",
+                    code=faults.LAUNCH_FAILED,
+                    where=entry,
+                    details=f"{type(error).__name__}: {error}",
+                ) from error
         steps += batch.steps
         lane_instructions += run.lane_instructions
         if stopped:
             break
     return Report(
-        findings=tuple(log.found.values()), lane_instructions=lane_instructions, warp_instructions=steps,
-        seconds=time.perf_counter() - began, printed="".join(log.printed),
-    )  # fmt: skip
+        findings=tuple(log.found.values()),
+        lane_instructions=lane_instructions,
+        warp_instructions=steps,
+        seconds=time.perf_counter() - began,
+        printed="".join(log.printed),
+    )
 
 
 def _batch(
-    code: Code, geometry: Geometry, blocks: range, memory: Memory, log: Log, parameters: bytes, shared_bytes: int,
-    limits: Limits, before: Batch | None,
-) -> Batch:  # fmt: skip
+    code: Code,
+    geometry: Geometry,
+    blocks: range,
+    memory: Memory,
+    log: Log,
+    parameters: bytes,
+    shared_bytes: int,
+    limits: Limits,
+    before: Batch | None,
+) -> Batch:
     stride = -(-shared_bytes // 128) * 128
     hazards = None
     clocks = None if before is None else before.hazards
@@ -129,14 +148,22 @@ def _batch(
         grain = code.grain
         hazards = Hazards(
             blocks=len(blocks), warps=-(-geometry.threads // 32), grain=grain, words=len(blocks) * stride // grain
-        )  # fmt: skip
+        )
         if code.reads_asynchronously:
             hazards.watch_proxies()
     return Batch(
-        geometry=geometry, blocks=blocks, memory=memory, log=log, parameters=np.frombuffer(parameters, np.uint8),
-        shared_bytes=shared_bytes, static_shared_bytes=code.layout.static_shared_bytes,
-        local_bytes=code.layout.local_bytes, hazards=hazards, check_written=limits.initialised, before=before,
-    )  # fmt: skip
+        geometry=geometry,
+        blocks=blocks,
+        memory=memory,
+        log=log,
+        parameters=np.frombuffer(parameters, np.uint8),
+        shared_bytes=shared_bytes,
+        static_shared_bytes=code.layout.static_shared_bytes,
+        local_bytes=code.layout.local_bytes,
+        hazards=hazards,
+        check_written=limits.initialised,
+        before=before,
+    )
 
 
 def _trace_globals(
@@ -161,11 +188,13 @@ def _trace_globals(
     grain = code.smallest_global_access
     traces = [
         Trace(
-            allocation=one, first=(one.start - memory.base) // grain,
+            allocation=one,
+            first=(one.start - memory.base) // grain,
             last=(one.start - memory.base + max(one.size_bytes, 1) - 1) // grain,
         )
-        for one in found.values() if one.writable
-    ]  # fmt: skip
+        for one in found.values()
+        if one.writable
+    ]
     return GlobalHazards(grain=grain, traces=traces, blocks=geometry.blocks, warps=-(-geometry.threads // 32))
 
 
@@ -176,9 +205,11 @@ def _resident_blocks(kernel: Entry, geometry: Geometry, shared_bytes: int, limit
     # registers are given out to warps in units of 256
     registers = -(-max(kernel.registers, 16) * 32 // 256) * 256 * warps
     fits = min(
-        device.blocks, device.threads // (32 * warps), device.registers // registers,
+        device.blocks,
+        device.threads // (32 * warps),
+        device.registers // registers,
         device.shared_bytes // max(shared_bytes + _SHARED_BYTES_OF_SYSTEM, 1),
-    )  # fmt: skip
+    )
     return device.multiprocessors * max(1, fits)
 
 

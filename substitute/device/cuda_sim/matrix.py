@@ -26,14 +26,33 @@ from .unwritten import UnwrittenBytes, hold
 
 _SHAPE = re.compile(r"m(\d+)n(\d+)k(\d+)")
 _BITS = {
-    "f16": 16, "bf16": 16, "tf32": 32, "e4m3": 8, "e5m2": 8, "s8": 8, "u8": 8, "s4": 4, "u4": 4, "f64": 64,
-}  # fmt: skip
+    "f16": 16,
+    "bf16": 16,
+    "tf32": 32,
+    "e4m3": 8,
+    "e5m2": 8,
+    "s8": 8,
+    "u8": 8,
+    "s4": 4,
+    "u4": 4,
+    "f64": 64,
+}
 INTEGERS = ("s8", "u8", "s4", "u4")
 _KNOWN = {
-    ("f16", 8, 8), ("f16", 8, 16), ("bf16", 8, 8), ("bf16", 8, 16), ("tf32", 8, 4), ("tf32", 8, 8), ("e4m3", 8, 32),
-    ("e5m2", 8, 32), ("e4m3", 8, 16), ("e5m2", 8, 16), *((t, 8, k) for t in ("s8", "u8") for k in (16, 32)),
-    *((t, 8, k) for t in ("s4", "u4") for k in (32, 64)), *(("f64", 8, k) for k in (4, 8, 16)),
-}  # fmt: skip
+    ("f16", 8, 8),
+    ("f16", 8, 16),
+    ("bf16", 8, 8),
+    ("bf16", 8, 16),
+    ("tf32", 8, 4),
+    ("tf32", 8, 8),
+    ("e4m3", 8, 32),
+    ("e5m2", 8, 32),
+    ("e4m3", 8, 16),
+    ("e5m2", 8, 16),
+    *((t, 8, k) for t in ("s8", "u8") for k in (16, 32)),
+    *((t, 8, k) for t in ("s4", "u4") for k in (32, 64)),
+    *(("f64", 8, k) for k in (4, 8, 16)),
+}
 
 
 def elements(register: Array, type_: str) -> Array:
@@ -282,5 +301,8 @@ def _move_matrix(d: Decoder, i: Instruction) -> Run:
 
 
 BUILDERS: dict[str, Builder] = {
-    "mma": _mma, "ldmatrix": _load_matrix, "stmatrix": _store_matrix, "movmatrix": _move_matrix,
-}  # fmt: skip
+    "mma": _mma,
+    "ldmatrix": _load_matrix,
+    "stmatrix": _store_matrix,
+    "movmatrix": _move_matrix,
+}

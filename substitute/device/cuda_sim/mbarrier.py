@@ -70,9 +70,14 @@ def locate(m: Batch, place: Place, address: Array, lanes: Array) -> Array:
         first = int(bad.argmax())
         kind = "misaligned" if address[first] & 7 else "out-of-bounds"
         m.fault(
-            kind, place, int(lanes[first]), f"no mbarrier can be at shared address {int(address[first]):#x}",
-            address=int(address[first]), space="shared", count=int(bad.sum()),
-        )  # fmt: skip
+            kind,
+            place,
+            int(lanes[first]),
+            f"no mbarrier can be at shared address {int(address[first]):#x}",
+            address=int(address[first]),
+            space="shared",
+            count=int(bad.sum()),
+        )
     return np.where(bad, -1, (address + m.shared_base[lanes]) >> 3)
 
 
@@ -84,9 +89,13 @@ def state_of(m: Batch, place: Place, lane: int, element: int) -> Phase | None:
     shadow = m.shared_shadow[8 * element : 8 * element + 8]
     if (shadow != 2).any() or not word & _VALID:
         m.fault(
-            "uninitialised-memory", place, lane, "this mbarrier was never initialised",
-            address=8 * element - int(m.shared_base[lane]), space="shared",
-        )  # fmt: skip
+            "uninitialised-memory",
+            place,
+            lane,
+            "this mbarrier was never initialised",
+            address=8 * element - int(m.shared_base[lane]),
+            space="shared",
+        )
         return None
     return Phase.read(word)
 
@@ -150,9 +159,7 @@ def _mbarrier(d: Decoder, i: Instruction) -> Run:
         return _change(d, i)
     if kind == "pending_count":
         read = d.read(i.operands[1], "b64")
-        return d.pure(
-            i.operands[0], "u32", lambda r: ((read(r) >> np.uint64(20)) & np.uint64(_MASK)).astype(np.uint32)
-        )  # fmt: skip
+        return d.pure(i.operands[0], "u32", lambda r: ((read(r) >> np.uint64(20)) & np.uint64(_MASK)).astype(np.uint32))
     raise Refused(".".join(i.opcode))
 
 

@@ -87,9 +87,10 @@ class Memory:
                 return start
         raise OutOfMemory(
             "the simulated device has no room for this allocation",
-            expected=f"at most {self.free_bytes:,} bytes (in pieces)", found=f"{size_bytes:,} bytes",
+            expected=f"at most {self.free_bytes:,} bytes (in pieces)",
+            found=f"{size_bytes:,} bytes",
             next_step="give the device more memory, or free some",
-        )  # fmt: skip
+        )
 
     def register(self, start: int, size_bytes: int, name: str = "") -> None:
         """Declares memory that somebody else placed in the arena (host memory, say) as live and written."""

@@ -67,9 +67,16 @@ def load(
 
 
 def store(
-    m: Batch, place: Place, space: str, address: Array, data: Array, size: int, where: Array | None, *,
+    m: Batch,
+    place: Place,
+    space: str,
+    address: Array,
+    data: Array,
+    size: int,
+    where: Array | None,
+    *,
     strong: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Writes [1 or n, size] uint8."""
     if size == 32:
         for half in (0, 1):
@@ -184,9 +191,14 @@ def _store_shared(
         position, lane, count = first_bad(m, where, lost)
         at = int(index[position]) * size - int(m.shared_base[lane])
         m.fault(
-            "race", place, lane, f"several lanes write different values to shared address {at:#x} at once",
-            address=at, space="shared", count=count,
-        )  # fmt: skip
+            "race",
+            place,
+            lane,
+            f"several lanes write different values to shared address {at:#x} at once",
+            address=at,
+            space="shared",
+            count=count,
+        )
     note_writes(m, place, index * size, size, where, changes)
 
 

@@ -65,9 +65,13 @@ class Modifiers(set[str]):
 
 
 def split(
-    opcode: tuple[str, ...], allowed: Iterable[str] = (), types: Iterable[str] | None = None, *, count: int = 1,
+    opcode: tuple[str, ...],
+    allowed: Iterable[str] = (),
+    types: Iterable[str] | None = None,
+    *,
+    count: int = 1,
     types_first: bool = False,
-) -> Modifiers:  # fmt: skip
+) -> Modifiers:
     """The modifiers between an opcode's name and its `count` types, or behind these (`types_first`).
 
     Raises `Refused` for one that is not allowed.
@@ -85,8 +89,23 @@ def split(
 
 
 _TYPES_LAST = {
-    "add", "sub", "mul", "mad", "fma", "div", "addc", "subc", "madc", "min", "max", "abs", "neg", "rcp", "sqrt", "cvt",
-}  # fmt: skip
+    "add",
+    "sub",
+    "mul",
+    "mad",
+    "fma",
+    "div",
+    "addc",
+    "subc",
+    "madc",
+    "min",
+    "max",
+    "abs",
+    "neg",
+    "rcp",
+    "sqrt",
+    "cvt",
+}
 
 
 def in_order(opcode: tuple[str, ...]) -> tuple[str, ...]:
@@ -134,10 +153,17 @@ HARMLESS: dict[str, frozenset[str]] = {
     **dict.fromkeys(("fence", "membar"), _ORDER | _SPACES | _FENCES),
     **dict.fromkeys(("prefetch", "prefetchu", "discard", "applypriority"), _CACHES | _SPACES | _HINTS),
     "createpolicy": _CACHES | _SPACES | _HINTS,
-    "mma": _WHOLE_WARP | _of("row col kind::f8f6f4"), "movmatrix": _WHOLE_WARP | _of("m8n8 trans b16"),
-    "wgmma": _WHOLE_WARP, "wmma": _WHOLE_WARP | _SPACES,
-    "cp": _COPIES | _CACHES | _SPACES, "mbarrier": _ORDER | _SPACES | _of("b64 noComplete"),
-    "cvta": _SPACES, "isspacep": _SPACES, "nanosleep": _of("u32"), "setmaxnreg": _WHOLE_WARP | _of("inc dec u32"),
-    "griddepcontrol": _of("wait launch_dependents"), "activemask": _of("b32"),
-}  # fmt: skip
+    "mma": _WHOLE_WARP | _of("row col kind::f8f6f4"),
+    "movmatrix": _WHOLE_WARP | _of("m8n8 trans b16"),
+    "wgmma": _WHOLE_WARP,
+    "wmma": _WHOLE_WARP | _SPACES,
+    "cp": _COPIES | _CACHES | _SPACES,
+    "mbarrier": _ORDER | _SPACES | _of("b64 noComplete"),
+    "cvta": _SPACES,
+    "isspacep": _SPACES,
+    "nanosleep": _of("u32"),
+    "setmaxnreg": _WHOLE_WARP | _of("inc dec u32"),
+    "griddepcontrol": _of("wait launch_dependents"),
+    "activemask": _of("b32"),
+}
 """Modifiers that change nothing here, by instruction."""

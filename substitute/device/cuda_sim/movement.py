@@ -23,11 +23,39 @@ from .unwritten import hold
 WINDOWS = {"shared": SHARED_WINDOW, "local": LOCAL_WINDOW, "param": PARAM_WINDOW, "global": 0, "const": 0}
 _SPACES = ("global", "shared", "local", "const", "param")
 _HARMLESS = {
-    "volatile", "relaxed", "acquire", "release", "weak", "mmio", "cta", "gpu", "sys", "ca", "cg", "cs", "lu", "cv",
-    "wb", "wt", "nc", "L1::evict_normal", "L1::evict_unchanged", "L1::evict_first", "L1::evict_last", "L1::no_allocate",
-    "L2::64B", "L2::128B", "L2::256B", "unified", "L2::evict_first", "L2::evict_last", "L2::evict_normal",
-    "L2::cache_hint", "func", "entry",
-}  # fmt: skip
+    "volatile",
+    "relaxed",
+    "acquire",
+    "release",
+    "weak",
+    "mmio",
+    "cta",
+    "gpu",
+    "sys",
+    "ca",
+    "cg",
+    "cs",
+    "lu",
+    "cv",
+    "wb",
+    "wt",
+    "nc",
+    "L1::evict_normal",
+    "L1::evict_unchanged",
+    "L1::evict_first",
+    "L1::evict_last",
+    "L1::no_allocate",
+    "L2::64B",
+    "L2::128B",
+    "L2::256B",
+    "unified",
+    "L2::evict_first",
+    "L2::evict_last",
+    "L2::evict_normal",
+    "L2::cache_hint",
+    "func",
+    "entry",
+}
 """Caches and memory order: the simulated memory is one and in order."""
 _STRONG = {"volatile", "relaxed", "acquire", "release", "mmio", "cv", "wt"}
 """Accesses that may meet others of their kind without a barrier (PTX ISA 8.3 "morally strong")."""
@@ -318,6 +346,14 @@ def move_between(
 
 
 BUILDERS: dict[str, Builder] = {
-    "ld": _load, "ldu": _load, "st": _store, "mov": _move, "cvta": _to_generic, "isspacep": _is_space,
-    "prefetch": _nothing, "prefetchu": _nothing, "discard": _nothing, "applypriority": _nothing,
-}  # fmt: skip
+    "ld": _load,
+    "ldu": _load,
+    "st": _store,
+    "mov": _move,
+    "cvta": _to_generic,
+    "isspacep": _is_space,
+    "prefetch": _nothing,
+    "prefetchu": _nothing,
+    "discard": _nothing,
+    "applypriority": _nothing,
+}

@@ -65,10 +65,11 @@ class Entry:
         """One value per parameter, laid out as the parameter space. Raises `LaunchError`."""
         if [len(one) for one in arguments] != [parameter.size_bytes for parameter in self.parameters]:
             raise faults.LaunchError(
-                "the arguments do not fit the kernel's parameters", where=self.name,
+                "the arguments do not fit the kernel's parameters",
+                where=self.name,
                 expected=", ".join(f"{p.name}: {p.size_bytes} bytes" for p in self.parameters) or "none",
                 found=", ".join(f"{len(one)} bytes" for one in arguments) or "none",
-            )  # fmt: skip
+            )
         space = bytearray(self.parameter_bytes)
         for parameter, data in zip(self.parameters, arguments, strict=True):
             space[parameter.offset_bytes : parameter.offset_bytes + parameter.size_bytes] = data
@@ -189,11 +190,13 @@ def _load(ptx: str, architecture: str, newest_isa: tuple[int, int]) -> Program:
 def _check_version(module: Module, newest: tuple[int, int]) -> None:
     if module.version > newest:
         raise LoadError(
-            "the PTX is of a newer ISA than the driver takes", code=faults.UNSUPPORTED_PTX_VERSION,
+            "the PTX is of a newer ISA than the driver takes",
+            code=faults.UNSUPPORTED_PTX_VERSION,
             expected=f".version {newest[0]}.{newest[1]} or less",
             found=f".version {module.version[0]}.{module.version[1]}",
-            next_step="compile for an older ISA version", source=module.place(module.version_span.start),
-        )  # fmt: skip
+            next_step="compile for an older ISA version",
+            source=module.place(module.version_span.start),
+        )
 
 
 def _check_target(module: Module, architecture: str) -> None:
@@ -209,10 +212,12 @@ def _check_target(module: Module, architecture: str) -> None:
             fits = int(target[1]) <= int(device[1])
     if not fits:
         raise LoadError(
-            "the PTX is for another device", code=faults.NO_BINARY_FOR_GPU,
+            "the PTX is for another device",
+            code=faults.NO_BINARY_FOR_GPU,
             expected=f".target that runs on {architecture}",
-            found=f".target {module.target}", source=module.place(module.target_span.start),
-        )  # fmt: skip
+            found=f".target {module.target}",
+            source=module.place(module.target_span.start),
+        )
 
 
 def _entry(module: Module, function: Function, lines: Lines) -> Entry:
@@ -227,11 +232,17 @@ def _entry(module: Module, function: Function, lines: Lines) -> Entry:
     block = (sizes[0], sizes[1], sizes[2]) if required else None
     threads = int(np.prod(most.values)) if most else None
     return Entry(
-        name=function.name, function=function, parameters=parameters, parameter_bytes=size,
-        required_block=block, maximum_threads=threads, code=code,
-        static_shared_bytes=code.layout.static_shared_bytes, local_bytes=code.layout.local_bytes,
+        name=function.name,
+        function=function,
+        parameters=parameters,
+        parameter_bytes=size,
+        required_block=block,
+        maximum_threads=threads,
+        code=code,
+        static_shared_bytes=code.layout.static_shared_bytes,
+        local_bytes=code.layout.local_bytes,
         registers=_pressure(code),
-    )  # fmt: skip
+    )
 
 
 def _pressure(code: Code) -> int:
@@ -260,16 +271,25 @@ def decode(module: Module, function: Function, lines: Lines) -> Code:
         raise _refused(error, function, place) from None
     except (IndexError, ValueError, KeyError, TypeError, AttributeError, AssertionError, OverflowError) as error:
         raise LoadError(
-            "an instruction has operands that it cannot have", code=faults.INVALID_PTX, where=function.name,
-            found=place.text, source=place.caret(), details=f"{type(error).__name__}: {error}",
-        ) from None  # fmt: skip
+            "an instruction has operands that it cannot have",
+            code=faults.INVALID_PTX,
+            where=function.name,
+            found=place.text,
+            source=place.caret(),
+            details=f"{type(error).__name__}: {error}",
+        ) from None
     guard_accumulators(steps, decoder.slots.names)
     leaders = set(flat.labels.values())
     code = Code(
-        name=function.name, steps=steps, slots=decoder.slots, layout=layout, grain=decoder.smallest_shared_access,
+        name=function.name,
+        steps=steps,
+        slots=decoder.slots,
+        layout=layout,
+        grain=decoder.smallest_shared_access,
         smallest_global_access=decoder.smallest_global_access,
-        leaders=frozenset(leaders), reads_asynchronously=any(_reads_asynchronously(item) for item in flat.items),
-    )  # fmt: skip
+        leaders=frozenset(leaders),
+        reads_asynchronously=any(_reads_asynchronously(item) for item in flat.items),
+    )
     analyse(code)
     return code
 
@@ -281,11 +301,13 @@ def _reads_asynchronously(item: Item) -> bool:
 
 def _refused(error: Refused, function: Function, place: Place) -> LoadError:
     return LoadError(
-        f"the simulated device does not execute {error}", code=faults.NOT_SUPPORTED,
+        f"the simulated device does not execute {error}",
+        code=faults.NOT_SUPPORTED,
         where=f"{function.name}:{place.line}",
-        found=place.text, source=place.caret(),
+        found=place.text,
+        source=place.caret(),
         next_step="run this kernel on a GPU, or choose a variant for an older architecture",
-    )  # fmt: skip
+    )
 
 
 def _step(decoder: Decoder, flat: Flat, item: Item) -> Step:

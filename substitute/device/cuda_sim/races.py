@@ -68,16 +68,26 @@ def report_race(
     other = int(conflict.thread[0])
     if conflict.pending[0]:
         m.fault(
-            "unfinished-copy", place, lane,
+            "unfinished-copy",
+            place,
+            lane,
             f"shared address {at:#x} is {now} while an asynchronous operation of thread {other} on it has not been"
-            " waited for", address=at, space="shared", count=len(conflict.where),
-        )  # fmt: skip
+            " waited for",
+            address=at,
+            space="shared",
+            count=len(conflict.where),
+        )
         return
     m.fault(
-        "race", place, lane,
+        "race",
+        place,
+        lane,
         f"shared address {at:#x} is {now} by thread {int(m.thread_of[lane])} and was {before} by thread {other} with"
-        " no barrier between", address=at, space="shared", count=len(conflict.where),
-    )  # fmt: skip
+        " no barrier between",
+        address=at,
+        space="shared",
+        count=len(conflict.where),
+    )
 
 
 def check_proxy(m: Batch, place: Place, word: Array, lane: int, readers: Array) -> None:
@@ -88,9 +98,14 @@ def check_proxy(m: Batch, place: Place, word: Array, lane: int, readers: Array) 
     if late.size:
         at = int(word[int(late[0])]) * m.hazards.grain - int(m.shared_base[lane])
         m.fault(
-            "race", place, lane, f"shared address {at:#x} was written with no fence.proxy.async before it is read here",
-            address=at, space="shared", count=int(late.size),
-        )  # fmt: skip
+            "race",
+            place,
+            lane,
+            f"shared address {at:#x} was written with no fence.proxy.async before it is read here",
+            address=at,
+            space="shared",
+            count=int(late.size),
+        )
 
 
 # -- device memory ---------------------------------------------------------------------------------------------------
@@ -190,9 +205,14 @@ def store_global(m: Batch, place: Place, index: Array, values: Array, size: int,
         lane = int(m.chosen(where)[position])
         at = int(index[position]) * size + m.memory.base
         m.fault(
-            "race", place, lane, f"several lanes write different values to global address {at:#x} at once",
-            address=at, space="global", count=int(lost.sum()),
-        )  # fmt: skip
+            "race",
+            place,
+            lane,
+            f"several lanes write different values to global address {at:#x} at once",
+            address=at,
+            space="global",
+            count=int(lost.sum()),
+        )
     for found in traces:
         words, own, block, thread, keep = _global_words(m, found, index, size, where)
         changed = np.broadcast_to(changes, own.shape) if keep is None else np.broadcast_to(changes, keep.shape)[keep]
@@ -299,8 +319,13 @@ def _report_clash(
     number = int(clash.block[0])
     other = f"thread {int(clash.thread[0])} of block {(number % x, number // x % y, number // (x * y))}"
     m.fault(
-        "race", place, lane,
+        "race",
+        place,
+        lane,
         f"global address {one.start + offset:#x} ({offset:,} bytes into {one.name or 'an allocation'}) is {now} by"
         f" thread {int(m.thread_of[lane])} of block {m.block_index(lane)} and was {before} by {other} with nothing"
-        " that orders the two", address=one.start + offset, space="global", count=len(clash.where),
-    )  # fmt: skip
+        " that orders the two",
+        address=one.start + offset,
+        space="global",
+        count=len(clash.where),
+    )

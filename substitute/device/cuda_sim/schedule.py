@@ -382,10 +382,12 @@ class Run:
             at = int(self.pc[warps].min())
             lane = int(np.flatnonzero(warps & (self.pc == at))[0])
             m.fault(
-                "warp", self.code.steps[at].place, lane,
+                "warp",
+                self.code.steps[at].place,
+                lane,
                 "lanes that the mask names never come here: they have gone another way or wait elsewhere",
                 count=int(np.count_nonzero(warps)),
-            )  # fmt: skip
+            )
             m.state[warps & (self.pc == at)] = RUNNABLE
             self.forced = True
             return
@@ -442,6 +444,10 @@ def start(code: Code, batch: Batch, addresses: dict[str, int], step_limit: int) 
         registers[slot] = special[name]
     batch.units["written"] = {slot: np.zeros(batch.total, bool) for slot in code.suspects}
     return Run(
-        code=code, batch=batch, registers=registers, step_limit=step_limit,
-        pc=np.zeros(batch.total, np.int32), barriers=Barriers(),
-    )  # fmt: skip
+        code=code,
+        batch=batch,
+        registers=registers,
+        step_limit=step_limit,
+        pc=np.zeros(batch.total, np.int32),
+        barriers=Barriers(),
+    )

@@ -18,12 +18,22 @@ _UNSIGNED: dict[int, np.dtype[Any]] = {size: np.dtype(f"u{size}") for size in (1
 DTYPES: dict[str, np.dtype[Any]] = {
     **{f"{letter}{8 * size}": dtype for letter in "ub" for size, dtype in _UNSIGNED.items()},
     **{f"s{8 * size}": np.dtype(f"i{size}") for size in _UNSIGNED},
-    "f16": np.dtype(np.float16), "f32": np.dtype(np.float32), "f64": np.dtype(np.float64),
-    "bf16": _UNSIGNED[2], "f16x2": _UNSIGNED[4], "bf16x2": _UNSIGNED[4], "tf32": _UNSIGNED[4],
-    "e4m3": _UNSIGNED[1], "e5m2": _UNSIGNED[1], "e4m3x2": _UNSIGNED[2], "e5m2x2": _UNSIGNED[2],
-    "u16x2": _UNSIGNED[4], "s16x2": _UNSIGNED[4], "b128": np.dtype(np.complex128),
+    "f16": np.dtype(np.float16),
+    "f32": np.dtype(np.float32),
+    "f64": np.dtype(np.float64),
+    "bf16": _UNSIGNED[2],
+    "f16x2": _UNSIGNED[4],
+    "bf16x2": _UNSIGNED[4],
+    "tf32": _UNSIGNED[4],
+    "e4m3": _UNSIGNED[1],
+    "e5m2": _UNSIGNED[1],
+    "e4m3x2": _UNSIGNED[2],
+    "e5m2x2": _UNSIGNED[2],
+    "u16x2": _UNSIGNED[4],
+    "s16x2": _UNSIGNED[4],
+    "b128": np.dtype(np.complex128),
     "pred": np.dtype(np.bool_),
-}  # fmt: skip
+}
 """How registers and operands of a type are held; formats that NumPy lacks as their bits."""
 
 

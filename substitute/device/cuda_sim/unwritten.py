@@ -103,8 +103,13 @@ def _report(m: Batch, r: Registers, step: Step, slot: int, keep: Array | None, n
         return
     lane = int(m.chosen(None)[int(bad.argmax())])
     m.fault(
-        "uninitialised-memory", step.place, lane,
+        "uninitialised-memory",
+        step.place,
+        lane,
         f"{name} holds what line {value.line} read of {value.space} memory at {value.address:#x}, which was never"
-        " written", address=value.address, space=value.space, count=int(bad.sum()),
-    )  # fmt: skip
+        " written",
+        address=value.address,
+        space=value.space,
+        count=int(bad.sum()),
+    )
     value.lanes[m.chosen(None)] = False

@@ -19,8 +19,13 @@ from .types import Array, Read, Registers
 Function = Callable[[Array, Array], Array]
 _WORDS = ("u32", "s32")
 _TESTS: dict[str, Function] = {
-    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-}  # fmt: skip
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
 
 
 def _difference(a: Array, b: Array) -> Array:
@@ -34,9 +39,13 @@ def _average(a: Array, b: Array) -> Array:
 
 
 _PLAIN: dict[str, Function] = {
-    "vadd": np.add, "vsub": np.subtract, "vabsdiff": _difference, "vmin": np.minimum, "vmax": np.maximum,
+    "vadd": np.add,
+    "vsub": np.subtract,
+    "vabsdiff": _difference,
+    "vmin": np.minimum,
+    "vmax": np.maximum,
     "vavrg": _average,
-}  # fmt: skip
+}
 
 
 def _bits(part: str) -> tuple[int, int]:
@@ -155,9 +164,7 @@ def _compare(d: Decoder, i: Instruction) -> Run:
         raise Refused(".".join(i.opcode))
     a, b = (_source(d, o, t) for o, t in zip(i.operands[1:3], types, strict=True))
     chosen = test
-    return _finish(
-        d, i, lambda r: chosen(a(r), b(r)).astype(np.int64), "u32", _second(modifiers), sat=False
-    )  # fmt: skip
+    return _finish(d, i, lambda r: chosen(a(r), b(r)).astype(np.int64), "u32", _second(modifiers), sat=False)
 
 
 def _lanes(d: Decoder, i: Instruction) -> Run:
@@ -166,9 +173,7 @@ def _lanes(d: Decoder, i: Instruction) -> Run:
     compares = name == "vset"
     types = ("u32", *i.opcode[1:3]) if compares else i.opcode[1:4]
     count = 2 if compares else 3
-    modifiers = split(
-        i.opcode, ("add", *(_TESTS if compares else ("sat",))), _WORDS, count=count, types_first=True
-    )  # fmt: skip
+    modifiers = split(i.opcode, ("add", *(_TESTS if compares else ("sat",))), _WORDS, count=count, types_first=True)
     function = next((f for word, f in _TESTS.items() if word in modifiers), None) if compares else _PLAIN[name]
     if function is None or len(i.operands) != 4 or any(isinstance(o, (Part, Negated)) for o in i.operands):
         raise Refused(f"{'.'.join(i.opcode)} with these operands")
@@ -195,7 +200,9 @@ def _lanes(d: Decoder, i: Instruction) -> Run:
 
 
 BUILDERS: dict[str, Builder] = {
-    **dict.fromkeys(("vadd", "vsub", "vabsdiff", "vmin", "vmax"), _scalar), **dict.fromkeys(("vshl", "vshr"), _shift),
-    "vmad": _multiply_add, "vset": _compare,
+    **dict.fromkeys(("vadd", "vsub", "vabsdiff", "vmin", "vmax"), _scalar),
+    **dict.fromkeys(("vshl", "vshr"), _shift),
+    "vmad": _multiply_add,
+    "vset": _compare,
     **dict.fromkeys((f"{name}{n}" for name in (*_PLAIN, "vset") for n in (2, 4)), _lanes),
-}  # fmt: skip
+}

@@ -110,9 +110,12 @@ def _pair(operand: Operand) -> tuple[Operand, Operand | None]:
 
 
 def _collective(
-    d: Decoder, i: Instruction, masks: Read, compute: Callable[[Batch, list[Array], Array, Array], list[Array]],
+    d: Decoder,
+    i: Instruction,
+    masks: Read,
+    compute: Callable[[Batch, list[Array], Array, Array], list[Array]],
     puts: list[Put],
-) -> Run:  # fmt: skip
+) -> Run:
     """The frame of an instruction whose results come from whole warps: compute gets masks and those that take part."""
     d.step.members = masks
     guard, place = d.guard, d.place
@@ -187,17 +190,20 @@ def _match(d: Decoder, i: Instruction) -> Run:
 
 
 _REDUCTIONS: dict[str, tuple[np.ufunc, Callable[[np.dtype[Any]], object]]] = {
-    "add": (np.add, lambda t: 0), "and": (np.bitwise_and, lambda t: np.iinfo(t).max if t.kind == "u" else -1),
-    "or": (np.bitwise_or, lambda t: 0), "xor": (np.bitwise_xor, lambda t: 0),
+    "add": (np.add, lambda t: 0),
+    "and": (np.bitwise_and, lambda t: np.iinfo(t).max if t.kind == "u" else -1),
+    "or": (np.bitwise_or, lambda t: 0),
+    "xor": (np.bitwise_xor, lambda t: 0),
     "min": (np.minimum, lambda t: np.inf if t.kind == "f" else np.iinfo(t).max),
     "max": (np.maximum, lambda t: -np.inf if t.kind == "f" else np.iinfo(t).min),
-}  # fmt: skip
+}
 
 
 _REDUCED = {
-    "add": ("u32", "s32"), **dict.fromkeys(("and", "or", "xor"), ("b32",)),
+    "add": ("u32", "s32"),
+    **dict.fromkeys(("and", "or", "xor"), ("b32",)),
     **dict.fromkeys(("min", "max"), ("u32", "s32", "f32")),
-}  # fmt: skip
+}
 
 
 def _reduce(d: Decoder, i: Instruction) -> Run:
@@ -253,5 +259,10 @@ def _elect(d: Decoder, i: Instruction) -> Run:
 
 
 BUILDERS: dict[str, Builder] = {
-    "shfl": _shuffle, "vote": _vote, "match": _match, "redux": _reduce, "activemask": _active_mask, "elect": _elect,
-}  # fmt: skip
+    "shfl": _shuffle,
+    "vote": _vote,
+    "match": _match,
+    "redux": _reduce,
+    "activemask": _active_mask,
+    "elect": _elect,
+}

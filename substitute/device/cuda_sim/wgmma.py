@@ -76,10 +76,14 @@ class GroupState:
             return [one for one in words if chosen[number(one)]]
 
         return GroupState(
-            open=kept(self.open), groups=[kept(group) for group in self.groups], open_registers=self.open_registers,
-            group_registers=list(self.group_registers), fenced=self.fenced, touched=self.touched,
+            open=kept(self.open),
+            groups=[kept(group) for group in self.groups],
+            open_registers=self.open_registers,
+            group_registers=list(self.group_registers),
+            fenced=self.fenced,
+            touched=self.touched,
             shapes=dict(self.shapes),
-        )  # fmt: skip
+        )
 
 
 @dataclass(slots=True)
@@ -201,17 +205,24 @@ def _operands(d: Decoder, rest: tuple[Operand, ...]) -> Operands:
     turns = [0, *numbers[2:3], 0][:2] if in_registers else [*numbers[2:4], 0, 0][:2]
     accumulate = d.read(rest[2], "pred") if len(rest) > 2 else d.read(Integer(1), "pred")
     return Operands(
-        a=a, b=d.read(rest[1], "b64"), accumulate=accumulate, a_sign=signs[0], b_sign=signs[1],
-        a_turned=bool(turns[0]), b_turned=bool(turns[1]),
-    )  # fmt: skip
+        a=a,
+        b=d.read(rest[1], "b64"),
+        accumulate=accumulate,
+        a_sign=signs[0],
+        b_sign=signs[1],
+        a_turned=bool(turns[0]),
+        b_turned=bool(turns[1]),
+    )
 
 
 def _whole_groups(m: Batch, place: Place) -> None:
     warps = m.warps
     groups = warps.rows.reshape(-1, 4) if len(warps.rows) % 4 == 0 else None
-    whole = groups is not None and warps.full and bool(
-        ((groups[:, 0] % m.warps_per_block) % 4 == 0).all() and (np.diff(groups, axis=1) == 1).all()
-    )  # fmt: skip
+    whole = (
+        groups is not None
+        and warps.full
+        and bool(((groups[:, 0] % m.warps_per_block) % 4 == 0).all() and (np.diff(groups, axis=1) == 1).all())
+    )
     if not whole:
         words = "all 128 threads of a warpgroup must execute this together"
         m.fault("deadlock", place, int(m.chosen(None)[0]), words)
@@ -241,10 +252,14 @@ def _from_shared(
     if bad.any():
         first = int(offset[bad][0])
         m.fault(
-            "out-of-bounds", place, int(lanes[int(bad.any(axis=(1, 2)).argmax())]),
+            "out-of-bounds",
+            place,
+            int(lanes[int(bad.any(axis=(1, 2)).argmax())]),
             f"the matrix descriptor reaches shared address {first:#x}: shared memory has {limit:,} bytes",
-            address=first, space="shared", count=int(bad.sum()),
-        )  # fmt: skip
+            address=first,
+            space="shared",
+            count=int(bad.sum()),
+        )
         offset = np.where(bad, 0, offset)
     offset = offset + m.shared_base[lanes][:, None, None]
     element = DTYPES[f"u{8 * size}"]
@@ -288,10 +303,14 @@ def _check(m: Batch, place: Place, offset: Array, size: int, lanes: Array) -> No
             group, row, k = (int(n[0]) for n in np.nonzero(unwritten))
             at = int(offset[group, row, k] - m.shared_base[lanes[group]])
             m.fault(
-                "uninitialised-memory", place, int(lanes[group]),
+                "uninitialised-memory",
+                place,
+                int(lanes[group]),
                 f"element ({row}, {k}) of the matrix is at shared address {at:#x}; a byte of it was never written",
-                address=at, space="shared", count=int(unwritten.sum()),
-            )  # fmt: skip
+                address=at,
+                space="shared",
+                count=int(unwritten.sum()),
+            )
     if m.hazards is None:
         return
     state = in_flight(m)

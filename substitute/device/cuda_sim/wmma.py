@@ -23,8 +23,13 @@ from .types import DTYPES, Array, Read, Registers
 
 _BYTES = {"f16": 2, "bf16": 2, "tf32": 4, "s8": 1, "u8": 1, "f32": 4, "s32": 4, "f64": 8}
 _SUMS = {
-    "f16": ("f16", "f32"), "bf16": ("f32",), "tf32": ("f32",), "s8": ("s32",), "u8": ("s32",), "f64": ("f64",),
-}  # fmt: skip
+    "f16": ("f16", "f32"),
+    "bf16": ("f32",),
+    "tf32": ("f32",),
+    "s8": ("s32",),
+    "u8": ("s32",),
+    "f64": ("f64",),
+}
 
 
 def _wmma(d: Decoder, i: Instruction) -> Run:
@@ -106,10 +111,17 @@ def _access(d: Decoder, i: Instruction, matrix: str, at: int, registers: int) ->
     d.step.members = d.read(Integer(0xFFFFFFFF), "u32")
     d.smallest_shared_access = min(d.smallest_shared_access, _BYTES[type_])
     access = _Access(
-        instruction=i, matrix=matrix, space=space_of(i.opcode[1:], location), address=address,
-        stride=d.read(i.operands[2], "u32") if len(i.operands) > 2 else None, count=count, by_row=by_row,
-        size=_BYTES[type_], guard=d.guard, place=d.place,
-    )  # fmt: skip
+        instruction=i,
+        matrix=matrix,
+        space=space_of(i.opcode[1:], location),
+        address=address,
+        stride=d.read(i.operands[2], "u32") if len(i.operands) > 2 else None,
+        count=count,
+        by_row=by_row,
+        size=_BYTES[type_],
+        guard=d.guard,
+        place=d.place,
+    )
     return access, each
 
 

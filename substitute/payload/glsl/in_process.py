@@ -30,14 +30,24 @@ _first_use = Lock()
 
 class _Input(ctypes.Structure):
     _fields_ = (
-        ("language", ctypes.c_int), ("stage", ctypes.c_int), ("client", ctypes.c_int),
-        ("client_version", ctypes.c_int), ("target_language", ctypes.c_int),
-        ("target_language_version", ctypes.c_int), ("code", ctypes.c_char_p), ("default_version", ctypes.c_int),
-        ("default_profile", ctypes.c_int), ("force_default_version_and_profile", ctypes.c_int),
-        ("forward_compatible", ctypes.c_int), ("messages", ctypes.c_int), ("resource", ctypes.c_void_p),
-        ("include_system", ctypes.c_void_p), ("include_local", ctypes.c_void_p),
-        ("free_include_result", ctypes.c_void_p), ("callbacks_ctx", ctypes.c_void_p),
-    )  # fmt: skip
+        ("language", ctypes.c_int),
+        ("stage", ctypes.c_int),
+        ("client", ctypes.c_int),
+        ("client_version", ctypes.c_int),
+        ("target_language", ctypes.c_int),
+        ("target_language_version", ctypes.c_int),
+        ("code", ctypes.c_char_p),
+        ("default_version", ctypes.c_int),
+        ("default_profile", ctypes.c_int),
+        ("force_default_version_and_profile", ctypes.c_int),
+        ("forward_compatible", ctypes.c_int),
+        ("messages", ctypes.c_int),
+        ("resource", ctypes.c_void_p),
+        ("include_system", ctypes.c_void_p),
+        ("include_local", ctypes.c_void_p),
+        ("free_include_result", ctypes.c_void_p),
+        ("callbacks_ctx", ctypes.c_void_p),
+    )
 
 
 def compile_in_process(source: str, *, program: Path, vulkan: str) -> bytes | None:
@@ -48,10 +58,18 @@ def compile_in_process(source: str, *, program: Path, vulkan: str) -> bytes | No
         return None
     client_version, spirv_version = _ENVIRONMENTS[vulkan]
     request = _Input(
-        language=_GLSL, stage=_COMPUTE, client=_VULKAN, client_version=client_version, target_language=_SPIRV,
-        target_language_version=spirv_version, code=source.encode(), default_version=_NO_VERSION,
-        default_profile=_NO_PROFILE, messages=_MESSAGES, resource=library.resource,
-    )  # fmt: skip
+        language=_GLSL,
+        stage=_COMPUTE,
+        client=_VULKAN,
+        client_version=client_version,
+        target_language=_SPIRV,
+        target_language_version=spirv_version,
+        code=source.encode(),
+        default_version=_NO_VERSION,
+        default_profile=_NO_PROFILE,
+        messages=_MESSAGES,
+        resource=library.resource,
+    )
     return library.compile(request)
 
 

@@ -16,17 +16,58 @@ from .c_functions import MEMORY_FUNCTIONS, calls_memory, resolve_calls
 from .definitions import with_attribute
 from .resolve import INTRINSICS, resolve_math
 
-RESOLVED = frozenset((
-    "exp", "expf", "pow", "powf", "fmod", "fmodf", "sqrt", "sqrtf", "floor", "floorf", "ceil", "ceilf", "round",
-    "roundf", "fabs", "fabsf", "fmin", "fminf", "fmax", "fmaxf", "ldexp", "ldexpf", "memcpy", "memset", "memmove",
-))  # fmt: skip
+RESOLVED = frozenset(
+    (
+        "exp",
+        "expf",
+        "pow",
+        "powf",
+        "fmod",
+        "fmodf",
+        "sqrt",
+        "sqrtf",
+        "floor",
+        "floorf",
+        "ceil",
+        "ceilf",
+        "round",
+        "roundf",
+        "fabs",
+        "fabsf",
+        "fmin",
+        "fminf",
+        "fmax",
+        "fmaxf",
+        "ldexp",
+        "ldexpf",
+        "memcpy",
+        "memset",
+        "memmove",
+    )
+)
 """Functions that IREE's linker finds, LLVM has instructions for, or `c_functions` defines; a test links each."""
 
 # IREE also lists what the CPU lacks, down to features that llvmlite's LLVM has never heard of and warns about
-_MATTERS_WHEN_OFF = frozenset((
-    "sse4.1", "sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni",
-    "avx512bf16", "avx512fp16", "neon", "sve", "v",
-))  # fmt: skip
+_MATTERS_WHEN_OFF = frozenset(
+    (
+        "sse4.1",
+        "sse4.2",
+        "avx",
+        "avx2",
+        "fma",
+        "f16c",
+        "avx512f",
+        "avx512bw",
+        "avx512dq",
+        "avx512vl",
+        "avx512vnni",
+        "avx512bf16",
+        "avx512fp16",
+        "neon",
+        "sve",
+        "v",
+    )
+)
 KEEPS_LOOPS = " ".join(f'"no-builtin-{name}"' for name in MEMORY_FUNCTIONS)
 """Attributes of a function whose loops LLVM, also inside of IREE, leaves as they are."""
 DEBUG_INFO = "!llvm.dbg.cu"
@@ -64,9 +105,13 @@ def parse_bitcode(data: bytes, where: str) -> Any:
 
 
 def to_bitcode(
-    source: str | bytes | Any, *, target: Target, entry: str, finished: bool = False,
+    source: str | bytes | Any,
+    *,
+    target: Target,
+    entry: str,
+    finished: bool = False,
     linked: frozenset[str] = frozenset(),
-) -> bytes:  # fmt: skip
+) -> bytes:
     """Optimises a module (text, bitcode, or llvmlite.ir or binding module) and returns bitcode for IREE to link.
 
     `linked` functions are defined in objects beside this one.
@@ -195,10 +240,12 @@ def _machine(target: Target, where: str) -> tuple[str, Any]:
         return triple, _cached_machine(triple, target.get("cpu"), ",".join(features))
     except RuntimeError as error:
         raise PayloadError(
-            f"LLVM cannot generate code for {triple}", where=where, found=str(error).strip(),
+            f"LLVM cannot generate code for {triple}",
+            where=where,
+            found=str(error).strip(),
             expected="the triple of a CPU that llvmlite knows",
             next_step="check the variant's target_triple",
-        ) from error  # fmt: skip
+        ) from error
 
 
 @lru_cache(maxsize=16)
@@ -211,8 +258,12 @@ def _cached_machine(triple: str, cpu: str, features: str) -> Any:
 def _syntax_error(text: str, message: str, where: str) -> PayloadError:
     place = _LOCATION.search(message)
     if not place:
-        return PayloadError("LLVM rejects this IR", where=where, details=message,
-                            next_step="correct the IR; `opt -passes=verify` says the same")  # fmt: skip
+        return PayloadError(
+            "LLVM rejects this IR",
+            where=where,
+            details=message,
+            next_step="correct the IR; `opt -passes=verify` says the same",
+        )
     line, column = int(place[1]), int(place[2])
     lines = text.splitlines()
     shown = lines[line - 1] if line <= len(lines) else ""

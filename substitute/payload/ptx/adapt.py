@@ -133,10 +133,13 @@ def _value(module: Module, prologue: Prologue, parameter: Parameter, argument: A
         low, high = (-(1 << 31), 1 << 31) if parameter.type[0] == "s" else (0, 1 << 32)
         if not low <= argument.value < high:
             raise fault(
-                module, parameter.span.start, f"{argument.name} does not fit parameter {parameter.name}",
-                expected=f"a number from {low} to {high - 1} (.{parameter.type})", found=str(argument.value),
+                module,
+                parameter.span.start,
+                f"{argument.name} does not fit parameter {parameter.name}",
+                expected=f"a number from {low} to {high - 1} (.{parameter.type})",
+                found=str(argument.value),
                 next_step=f"declare it .{parameter.type[0]}64",
-            )  # fmt: skip
+            )
     return prologue.word(argument.value)
 
 
@@ -158,22 +161,25 @@ def _check_alignment(module: Module, parameter: Parameter, offset: Index) -> Non
     """`.ptr .align 16` is a promise that a constant offset can break."""
     if isinstance(offset, int) and offset % parameter.pointer_alignment:
         raise fault(
-            module, parameter.span.start, f"{parameter.name} is not aligned as the entry takes for granted",
+            module,
+            parameter.span.start,
+            f"{parameter.name} is not aligned as the entry takes for granted",
             expected=f"a multiple of {parameter.pointer_alignment} bytes (.ptr .align)",
             found=f"byte offset {offset} in its binding",
             next_step="write loads that need less alignment, and a smaller .align",
-        )  # fmt: skip
+        )
 
 
-def _data_address(
-    module: Module, prologue: Prologue, parameter: Parameter, argument: Data, data: list[str]
-) -> str:  # fmt: skip
+def _data_address(module: Module, prologue: Prologue, parameter: Parameter, argument: Data, data: list[str]) -> str:
     if len(argument.data) > MAX_DATA_BYTES:
         raise fault(
-            module, parameter.span.start, f"{argument.name} is a constant inside of the dispatch, and too large",
-            expected=f"at most {MAX_DATA_BYTES} bytes", found=f"{len(argument.data)} bytes",
+            module,
+            parameter.span.start,
+            f"{argument.name} is a constant inside of the dispatch, and too large",
+            expected=f"at most {MAX_DATA_BYTES} bytes",
+            found=f"{len(argument.data)} bytes",
             next_step="leave this dispatch to IREE",
-        )  # fmt: skip
+        )
     name = f"{prologue.prefix}_data_{len(data)}"
     numbers = ", ".join(map(str, argument.data))
     data.append(f".global .align 16 .b8 {name}[{len(argument.data)}] = {{{numbers}}};")
@@ -189,10 +195,13 @@ def _data_address(
 
 def _scratch_used(module: Module, instruction: Instruction, name: str) -> PayloadError:
     return fault(
-        module, instruction.span.start, f"the entry uses {name}, which nothing stands for",
+        module,
+        instruction.span.start,
+        f"the entry uses {name}, which nothing stands for",
         expected="trailing parameters that are not used (Triton's global_scratch and profile_scratch)",
-        found=source_of(module, instruction), next_step="compile the kernel without scratch memory",
-    )  # fmt: skip
+        found=source_of(module, instruction),
+        next_step="compile the kernel without scratch memory",
+    )
 
 
 def _check_load(module: Module, instruction: Instruction) -> None:
@@ -204,10 +213,13 @@ def _check_load(module: Module, instruction: Instruction) -> None:
         return
     what = "takes a parameter's address" if opcode[0] in ("mov", "cvta") else "uses a parameter other than by ld.param"
     raise fault(
-        module, instruction.span.start, f"the entry {what}", expected="ld.param.TYPE register, [parameter]",
+        module,
+        instruction.span.start,
+        f"the entry {what}",
+        expected="ld.param.TYPE register, [parameter]",
         found=source_of(module, instruction),
         next_step="load the parameter into a register first (in CUDA C: pass no struct by value, take no address)",
-    )  # fmt: skip
+    )
 
 
 def _moves(
@@ -225,18 +237,25 @@ def _moves(
         offset = address.offset + number * size
         if not size or offset % size or not 0 <= offset <= parameter.size_bytes - size:
             raise fault(
-                module, instruction.span.start, f"the entry reads outside of parameter {parameter.name}",
+                module,
+                instruction.span.start,
+                f"the entry reads outside of parameter {parameter.name}",
                 expected=f"bytes 0 to {parameter.size_bytes - 1}, .{parameter.type}",
-                found=source_of(module, instruction), next_step="load each parameter by its own name",
-            )  # fmt: skip
+                found=source_of(module, instruction),
+                next_step="load each parameter by its own name",
+            )
         for line in _move(module, prologue, instruction, target, value, (parameter.size_bytes, offset, type_)):
             yield start + line
 
 
 def _move(
-    module: Module, prologue: Prologue, instruction: Instruction, target: Operand, value: str,
+    module: Module,
+    prologue: Prologue,
+    instruction: Instruction,
+    target: Operand,
+    value: str,
     part: tuple[int, int, str],
-) -> Iterator[str]:  # fmt: skip
+) -> Iterator[str]:
     """One destination: `part` is the parameter's size, the offset in it, and the type of the load."""
     whole, offset, type_ = part
     bits = TYPE_BITS[type_]
@@ -244,10 +263,13 @@ def _move(
         return
     if not isinstance(target, Register) or TYPE_BITS[target.type] < max(bits, 16):
         raise fault(
-            module, instruction.span.start, "a parameter cannot be moved into this register",
-            expected=f"a register of at least {max(bits, 16)} bits", found=source_of(module, instruction),
+            module,
+            instruction.span.start,
+            "a parameter cannot be moved into this register",
+            expected=f"a register of at least {max(bits, 16)} bits",
+            found=source_of(module, instruction),
             next_step="load it into a wider register",
-        )  # fmt: skip
+        )
     name, width = _spelled(target.name), TYPE_BITS[target.type]
     if bits < whole * 8:
         value = yield from _piece(prologue, value, whole, offset, bits)

@@ -40,10 +40,15 @@ def bind_ptx(request: Request, text: str, *, arch: str, name: str) -> tuple[str,
         values = tuple((value.name, value.passed_type) for value in request.values)
         expected = canonical_signature(tuple(p.name for p in request.parameters), request.scalar_names, values)
     facts = check(
-        module, entry=kernel.payload.entry, expected=expected, target_arch=arch,
-        workgroup_size=kernel.launch.workgroup_size, shared_memory_bytes=kernel.launch.shared_memory_bytes,
-        passer="the dispatch" if raw else "the canonical ABI", scratch=scratch,
-    )  # fmt: skip
+        module,
+        entry=kernel.payload.entry,
+        expected=expected,
+        target_arch=arch,
+        workgroup_size=kernel.launch.workgroup_size,
+        shared_memory_bytes=kernel.launch.shared_memory_bytes,
+        passer="the dispatch" if raw else "the canonical ABI",
+        scratch=scratch,
+    )
     if kernel.slots:
         filled, request = fill(request, module)
         module = parse(filled, name=f"{name}, its slots filled for {request.substitution.dispatch.name}")
@@ -59,15 +64,22 @@ def _adapted(request: Request, module: Module, facts: PtxFacts, arch: str) -> tu
     entry = find_entry(module, facts.entry)
     _check_cached_loads(request, module, entry)
     text = adapt(
-        module, entry, arguments(request), bindings=len(layout.bindings), constants=layout.constants,
+        module,
+        entry,
+        arguments(request),
+        bindings=len(layout.bindings),
+        constants=layout.constants,
         export_name=request.entry,
-    )  # fmt: skip
+    )
     adapted = parse(text, name=f"{module.name}, bound to {request.substitution.dispatch.name}")
     check(
-        adapted, entry=request.entry, expected=raw_signature(len(layout.bindings), layout.constants), target_arch=arch,
+        adapted,
+        entry=request.entry,
+        expected=raw_signature(len(layout.bindings), layout.constants),
+        target_arch=arch,
         workgroup_size=request.substitution.kernel.launch.workgroup_size or facts.workgroup_size,
         shared_memory_bytes=request.substitution.kernel.launch.shared_memory_bytes,
-    )  # fmt: skip
+    )
     assembly = assemble(text, entry=request.entry, target=module.target, arch=arch)
     if assembly.error:  # where the author's own text is at fault, the error should point into that
         with_assembly(module, facts, assemble(module.text, entry=facts.entry, target=module.target, arch=arch))
@@ -89,9 +101,12 @@ def _value(request: Request, bound: BoundParameter) -> Argument:
         return Value(name=bound.name, type=value.type, bits=value.bits)
     operand = request.program.operands[value.view.operand]
     place = Parameter(
-        name=bound.name, operand=operand, view=replace(value.view, offset=add(value.view.offset, value.element)),
-        written=False, read=True,
-    )  # fmt: skip
+        name=bound.name,
+        operand=operand,
+        view=replace(value.view, offset=add(value.view.offset, value.element)),
+        written=False,
+        read=True,
+    )
     pointer = _pointer(request, place)
     assert isinstance(pointer, Pointer)
     return Value(name=bound.name, type=value.type, pointer=pointer)
@@ -126,11 +141,13 @@ def _check_cached_loads(request: Request, module: Module, entry: Function) -> No
         for instruction in instructions_of(function):
             if instruction.opcode[0] == "ldu" or (instruction.opcode[0] == "ld" and "nc" in instruction.opcode):
                 raise fault(
-                    module, instruction.span.start, "the kernel reads through a cache that does not see writes",
+                    module,
+                    instruction.span.start,
+                    "the kernel reads through a cache that does not see writes",
                     expected=f"ld.global, since {', '.join(updated)} is updated in place in this dispatch",
                     found=source_of(module, instruction),
                     next_step="load without .nc (in CUDA C: without __restrict__ and __ldg)",
-                )  # fmt: skip
+                )
 
 
 def _alignment_notes(request: Request, entry: Function) -> tuple[str, ...]:

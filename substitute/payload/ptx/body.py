@@ -36,17 +36,23 @@ def _check_opcode(module: Module, instruction: Instruction) -> None:
     if first is None:
         close = difflib.get_close_matches(name, FIRST_TARGET, n=1)
         raise fault(
-            module, instruction.span.start, f"PTX has no instruction {name}",
+            module,
+            instruction.span.start,
+            f"PTX has no instruction {name}",
             expected=f"an instruction of PTX ISA 9.0{f', such as {close[0]}' if close else ''}",
-            found=source_of(module, instruction), next_step="correct the instruction's name",
-        )  # fmt: skip
+            found=source_of(module, instruction),
+            next_step="correct the instruction's name",
+        )
     have = architecture(module.target)
     if have is not None and (have[0] < first[0] or (first[1] and not have[1])):
         raise fault(
-            module, instruction.span.start, f"{name} does not exist on {module.target}",
-            expected=f".target sm_{first[0]}{first[1]} or newer", found=f".target {module.target}",
+            module,
+            instruction.span.start,
+            f"{name} does not exist on {module.target}",
+            expected=f".target sm_{first[0]}{first[1]} or newer",
+            found=f".target {module.target}",
             next_step="raise .target, and `architectures` in kernel.toml with it, or do without the instruction",
-        )  # fmt: skip
+        )
 
 
 def _check_names(module: Module, instruction: Instruction) -> None:
@@ -59,17 +65,22 @@ def _check_names(module: Module, instruction: Instruction) -> None:
         if symbol.kind == "unknown":
             what = "label" if branch and symbol in instruction.operands else "name"
             raise fault(
-                module, place_of(module, instruction, symbol.name), f"{what} {symbol.name} is declared nowhere",
+                module,
+                place_of(module, instruction, symbol.name),
+                f"{what} {symbol.name} is declared nowhere",
                 expected=f"{symbol.name}:" if what == "label" else f"a declaration, such as .reg .b32 {symbol.name};",
                 found=source_of(module, instruction),
                 next_step="correct the name, or declare it before this line in the same or an outer { }",
-            )  # fmt: skip
+            )
         if branch and instruction.opcode[0] == "bra" and symbol.kind != "label":
             raise fault(
-                module, place_of(module, instruction, symbol.name), f"{symbol.name} is no label",
-                expected="a label of this function", found=f"a name of kind {symbol.kind}",
+                module,
+                place_of(module, instruction, symbol.name),
+                f"{symbol.name} is no label",
+                expected="a label of this function",
+                found=f"a name of kind {symbol.kind}",
                 next_step="branch to a label",
-            )  # fmt: skip
+            )
 
 
 def _check_table(module: Module, function: Function, targets: tuple[str, ...], at: int) -> None:
@@ -77,9 +88,13 @@ def _check_table(module: Module, function: Function, targets: tuple[str, ...], a
     for target in targets:
         if target not in labels:
             raise fault(
-                module, at, f"label {target} is declared nowhere", expected=f"{target}:", found=".branchtargets",
+                module,
+                at,
+                f"label {target} is declared nowhere",
+                expected=f"{target}:",
+                found=".branchtargets",
                 next_step="correct the label's name",
-            )  # fmt: skip
+            )
 
 
 def check_calls(module: Module, functions: tuple[Function, ...]) -> None:
@@ -92,11 +107,13 @@ def check_calls(module: Module, functions: tuple[Function, ...]) -> None:
                 missing = callee is not None and callee.body is None and symbol.name not in SUPPLIED
                 if missing or (symbol.kind in ("global", "const") and symbol.name in external):
                     raise fault(
-                        module, place_of(module, instruction, symbol.name), f"{symbol.name} is declared, not defined",
+                        module,
+                        place_of(module, instruction, symbol.name),
+                        f"{symbol.name} is declared, not defined",
                         expected="PTX that needs nothing else: IREE gives the driver one object and links nothing",
                         found=source_of(module, instruction),
                         next_step="compile it with what it needs, inlined or linked (nvcc without -rdc)",
-                    )  # fmt: skip
+                    )
 
 
 def check_reads(module: Module, functions: tuple[Function, ...]) -> tuple[str, ...]:
@@ -117,12 +134,13 @@ def check_reads(module: Module, functions: tuple[Function, ...]) -> tuple[str, .
         first = found[0]
         never = first.never_written
         raise fault(
-            module, place_of(module, first.instruction, first.register),
+            module,
+            place_of(module, first.instruction, first.register),
             f"{first.register.partition('#')[0]} is read, but {'nothing' if never else 'not every path'} wrote it",
             expected="a register that every path from the entry wrote before",
             found=source_of(module, first.instruction),
             next_step="write it first; ptxas takes any value for it, and says nothing",
-        )  # fmt: skip
+        )
     return tuple(notes)
 
 

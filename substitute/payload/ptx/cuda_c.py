@@ -110,9 +110,13 @@ def _with_nvcc(program: Path, source: str, target: str) -> tuple[int, str, str]:
 def _failed(source: str, log: str, arch: str, name: str) -> PayloadError:
     if _NO_ARCHITECTURE.search(log):
         return PayloadError(
-            f"this CUDA compiler makes no code for {arch}", where=name, expected="an architecture that it knows",
-            found=arch, next_step="compile the model for another one (--iree-cuda-target=sm_80)", details=log,
-        )  # fmt: skip
+            f"this CUDA compiler makes no code for {arch}",
+            where=name,
+            expected="an architecture that it knows",
+            found=arch,
+            next_step="compile the model for another one (--iree-cuda-target=sm_80)",
+            details=log,
+        )
     found = _ERROR.search(log)
     lines = source.splitlines()
     number = int(found[1]) if found else 0
@@ -121,7 +125,11 @@ def _failed(source: str, log: str, arch: str, name: str) -> PayloadError:
         line = lines[number - 1].replace("\t", " ")
         place = SourceText(line=number, column=len(line) - len(line.lstrip()) + 1, text=line)
     return PayloadError(
-        "the CUDA C source does not compile", where=f"{name}:{number}" if number else name, source=place,
-        expected="CUDA C++17 for one device function with `extern \"C\" __global__`",
-        found=found[2] if found else log.strip().partition("\n")[0], next_step="correct the line", details=log,
-    )  # fmt: skip
+        "the CUDA C source does not compile",
+        where=f"{name}:{number}" if number else name,
+        source=place,
+        expected='CUDA C++17 for one device function with `extern "C" __global__`',
+        found=found[2] if found else log.strip().partition("\n")[0],
+        next_step="correct the line",
+        details=log,
+    )

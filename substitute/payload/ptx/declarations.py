@@ -28,8 +28,14 @@ from .tokens import Tokens
 SPACES = frozenset({".global", ".shared", ".local", ".const", ".param"})
 LINKAGES = frozenset({".extern", ".visible", ".weak", ".common"})
 _OPAQUE = frozenset({"texref", "samplerref", "surfref"})
-_POINTED = {".global": "global", ".shared": "shared", ".local": "local", ".const": "const", ".param": "param",
-            ".generic": "generic"}  # fmt: skip
+_POINTED = {
+    ".global": "global",
+    ".shared": "shared",
+    ".local": "local",
+    ".const": "const",
+    ".param": "param",
+    ".generic": "generic",
+}
 MAX_ELEMENTS = 1 << 40
 
 
@@ -68,9 +74,13 @@ def read_registers(tokens: Tokens, at: int, scope: Scope, unique: UniqueNames, o
             scope.add(name, registers(known, type_, vector))
         out.append(
             RegisterDeclaration(
-                name=known, type=type_, vector=vector, count=count, span=tokens.span(start, at - 1)  # type: ignore[arg-type]
+                name=known,
+                type=type_,
+                vector=vector,  # type: ignore[arg-type]
+                count=count,
+                span=tokens.span(start, at - 1),
             )
-        )  # fmt: skip
+        )
         if texts[at] == ";":
             return at + 1
         at = expect(tokens, at, ",", "a declaration of registers cannot be read")
@@ -99,9 +109,18 @@ def read_variables(tokens: Tokens, at: int, scope: Scope, unique: UniqueNames, o
             scope.add(name, Symbol(known, words.space))
             scope.sizes[known] = TYPE_BITS.get(words.type, 64) // 8
             out.append(
-                Variable(name=known, space=words.space, type=words.type, vector=words.vector, count=count,
-                         alignment=alignment, linkage=words.linkage, initial=initial, span=tokens.span(start, at - 1))
-            )  # fmt: skip
+                Variable(
+                    name=known,
+                    space=words.space,
+                    type=words.type,
+                    vector=words.vector,
+                    count=count,
+                    alignment=alignment,
+                    linkage=words.linkage,
+                    initial=initial,
+                    span=tokens.span(start, at - 1),
+                )
+            )
         if texts[at] == ";":
             return at + 1
         at = expect(tokens, at, ",", "a declaration of variables cannot be read")
@@ -143,15 +162,25 @@ def _qualifiers(tokens: Tokens, at: int) -> tuple[_Qualifiers, int]:
     if not type_ or not space:
         raise tokens.error("a variable cannot be read", start, ".SPACE .TYPE NAME")
     return _Qualifiers(
-        linkage=cast("Linkage", linkage), space=cast("Space", space), type=type_,
-        vector=cast("Literal[1, 2, 4]", vector), alignment=alignment,
-    ), at  # fmt: skip
+        linkage=cast("Linkage", linkage),
+        space=cast("Space", space),
+        type=type_,
+        vector=cast("Literal[1, 2, 4]", vector),
+        alignment=alignment,
+    ), at
 
 
 def _family(
-    tokens: Tokens, at: int, name: str, scope: Scope, unique: UniqueNames, out: list[Variable], start: int,
-    type_: str, alignment: int,
-) -> int:  # fmt: skip
+    tokens: Tokens,
+    at: int,
+    name: str,
+    scope: Scope,
+    unique: UniqueNames,
+    out: list[Variable],
+    start: int,
+    type_: str,
+    alignment: int,
+) -> int:
     count, at = integer(tokens, at + 1, in_angles=True)
     if count > 4096:
         raise tokens.error("a family of variables is too large", at - 1, "at most 4096")
@@ -160,9 +189,10 @@ def _family(
         known = unique.take(f"{name}{number_}")
         scope.add(f"{name}{number_}", Symbol(known, "param"))
         out.append(
-            Variable(name=known, space="param", type=type_, count=1, alignment=alignment,
-                     span=tokens.span(start, at - 1))
-        )  # fmt: skip
+            Variable(
+                name=known, space="param", type=type_, count=1, alignment=alignment, span=tokens.span(start, at - 1)
+            )
+        )
     return at
 
 
@@ -236,11 +266,17 @@ def _parameter(tokens: Tokens, at: int, scope: Scope, out: list[Parameter]) -> i
     name = name_at(tokens, at)
     count, at, is_array = _dimensions(tokens, at + 1)
     parameter = Parameter(
-        name=name, type=type_, count=count, array=is_array,
-        alignment=alignment or max(1, TYPE_BITS.get(type_, 64) // 8) * vector, register=is_register,
-        pointer=cast("Space | None", pointer), pointer_alignment=pointer_alignment, span=tokens.span(start, at - 1),
+        name=name,
+        type=type_,
+        count=count,
+        array=is_array,
+        alignment=alignment or max(1, TYPE_BITS.get(type_, 64) // 8) * vector,
+        register=is_register,
+        pointer=cast("Space | None", pointer),
+        pointer_alignment=pointer_alignment,
+        span=tokens.span(start, at - 1),
         vector=cast("Literal[1, 2, 4]", vector),
-    )  # fmt: skip
+    )
     if name != "_":
         if name in scope.names:
             raise tokens.error(f"{name} is declared twice", at - 1, "one parameter of a name")

@@ -14,9 +14,14 @@ def fault(
     """An error that points at a position of the module's text."""
     source = module.place(at)
     return PayloadError(
-        what, where=f"{module.name}:{source.line}:{source.column}", source=source, expected=expected, found=found,
-        next_step=next_step, details=details,
-    )  # fmt: skip
+        what,
+        where=f"{module.name}:{source.line}:{source.column}",
+        source=source,
+        expected=expected,
+        found=found,
+        next_step=next_step,
+        details=details,
+    )
 
 
 def place_of(module: Module, instruction: Instruction, name: str) -> int:

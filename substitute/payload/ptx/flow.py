@@ -97,9 +97,7 @@ def unwritten_reads(module: Module, function: Function) -> tuple[UnwrittenRead, 
         if live >> at & 1 and name not in marked and name not in parameters:
             found = _first_read(graph, name)
             if found is not None:
-                result.append(
-                    UnwrittenRead(register=name, instruction=found, never_written=not ever >> at & 1)
-                )  # fmt: skip
+                result.append(UnwrittenRead(register=name, instruction=found, never_written=not ever >> at & 1))
     return tuple(sorted(result, key=lambda r: r.instruction.span.start))
 
 

@@ -90,13 +90,21 @@ class FunctionParser:
             at += directive.name == "pragma" and texts[at] == ";"
         body_start, body_end, at = self._read_body(at, texts[name_at])
         function = Function(
-            name=texts[name_at], is_entry=is_entry, linkage=cast("Literal['', 'extern', 'visible', 'weak']", linkage),
-            parameters=tuple(parameters), results=tuple(results), directives=tuple(self._directives),
-            registers=tuple(self._registers), variables=tuple(self._variables), tables=tuple(self._tables),
-            body=tuple(self._body) if body_end > body_start else None, span=tokens.span(start, at - 1),
-            name_span=tokens.span(name_at, name_at), parameters_span=Span(opened, closed),
+            name=texts[name_at],
+            is_entry=is_entry,
+            linkage=cast("Literal['', 'extern', 'visible', 'weak']", linkage),
+            parameters=tuple(parameters),
+            results=tuple(results),
+            directives=tuple(self._directives),
+            registers=tuple(self._registers),
+            variables=tuple(self._variables),
+            tables=tuple(self._tables),
+            body=tuple(self._body) if body_end > body_start else None,
+            span=tokens.span(start, at - 1),
+            name_span=tokens.span(name_at, name_at),
+            parameters_span=Span(opened, closed),
             body_span=Span(body_start, body_end),
-        )  # fmt: skip
+        )
         return function, at
 
     def _read_body(self, at: int, name: str) -> tuple[int, int, int]:

@@ -32,19 +32,56 @@ vmin4 vote vset vset2 vset4 vshl vshr vsub vsub2 vsub4 xor
 """.split()  # noqa: SIM905 - a list of words reads best as words
 FIRST_TARGET: dict[str, tuple[int, str]] = {
     **dict.fromkeys(_EVERYWHERE, (0, "")),
-    "wmma": (70, ""), "mma": (70, ""), "ldmatrix": (75, ""), "tanh": (75, ""), "movmatrix": (75, ""),
-    "cp": (80, ""), "mbarrier": (80, ""), "redux": (80, ""),
-    "stmatrix": (90, ""), "mapa": (90, ""), "getctarank": (90, ""), "elect": (90, ""), "griddepcontrol": (90, ""),
-    "multimem": (90, ""), "tensormap": (90, ""), "wgmma": (90, "a"), "setmaxnreg": (90, "a"),
-    "clusterlaunchcontrol": (100, ""), "tcgen05": (100, "a"),
-}  # fmt: skip
+    "wmma": (70, ""),
+    "mma": (70, ""),
+    "ldmatrix": (75, ""),
+    "tanh": (75, ""),
+    "movmatrix": (75, ""),
+    "cp": (80, ""),
+    "mbarrier": (80, ""),
+    "redux": (80, ""),
+    "stmatrix": (90, ""),
+    "mapa": (90, ""),
+    "getctarank": (90, ""),
+    "elect": (90, ""),
+    "griddepcontrol": (90, ""),
+    "multimem": (90, ""),
+    "tensormap": (90, ""),
+    "wgmma": (90, "a"),
+    "setmaxnreg": (90, "a"),
+    "clusterlaunchcontrol": (100, ""),
+    "tcgen05": (100, "a"),
+}
 """Instruction → the first architecture that has it, and `a` where only targets with a suffix do."""
 
 _NO_RESULT = frozenset(
-    {"st", "red", "bra", "brx", "ret", "exit", "trap", "brkpt", "pmevent", "membar", "fence", "cp", "prefetch",
-     "prefetchu", "discard", "applypriority", "nanosleep", "griddepcontrol", "setmaxnreg", "tensormap", "stmatrix",
-     "sust", "sured", "stackrestore"}
-)  # fmt: skip
+    {
+        "st",
+        "red",
+        "bra",
+        "brx",
+        "ret",
+        "exit",
+        "trap",
+        "brkpt",
+        "pmevent",
+        "membar",
+        "fence",
+        "cp",
+        "prefetch",
+        "prefetchu",
+        "discard",
+        "applypriority",
+        "nanosleep",
+        "griddepcontrol",
+        "setmaxnreg",
+        "tensormap",
+        "stmatrix",
+        "sust",
+        "sured",
+        "stackrestore",
+    }
+)
 _MBARRIER_RESULTS = frozenset({"arrive", "arrive_drop", "test_wait", "try_wait", "pending_count"})
 _WGMMA_CONTROL = frozenset({"fence", "commit_group", "wait_group"})
 TERMINATORS = frozenset({"bra", "brx", "ret", "exit", "trap"})

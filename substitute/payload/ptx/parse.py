@@ -41,11 +41,18 @@ class _ModuleParser:
             else:
                 self._item()
         return Module(
-            name=tokens.name, text=tokens.text, version=version, version_span=version_span, targets=targets,
-            target_span=target_span, address_size=address_size, functions=tuple(self._functions),
-            variables=tuple(self._variables), aliases=tuple(self._aliases),
+            name=tokens.name,
+            text=tokens.text,
+            version=version,
+            version_span=version_span,
+            targets=targets,
+            target_span=target_span,
+            address_size=address_size,
+            functions=tuple(self._functions),
+            variables=tuple(self._variables),
+            aliases=tuple(self._aliases),
             sections=tuple(self._sections),
-        )  # fmt: skip
+        )
 
     def _version(self) -> tuple[tuple[int, int], Span]:
         tokens = self._tokens

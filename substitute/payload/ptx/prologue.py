@@ -9,9 +9,15 @@ from ...errors import PayloadError
 from ...model.index import Expr, Index
 
 _PLAIN = {
-    "add": "add.s64", "sub": "sub.s64", "mul": "mul.lo.s64", "min": "min.s64", "max": "max.s64", "and": "and.b64",
-    "or": "or.b64", "xor": "xor.b64",
-}  # fmt: skip
+    "add": "add.s64",
+    "sub": "sub.s64",
+    "mul": "mul.lo.s64",
+    "min": "min.s64",
+    "max": "max.s64",
+    "and": "and.b64",
+    "or": "or.b64",
+    "xor": "xor.b64",
+}
 
 
 _MEMORY_BITS = {"f16": 16, "bf16": 16, "i16": 16, "i8": 8, "i1": 8}
@@ -116,9 +122,10 @@ class Prologue:
         if value.op == "symbol":
             raise PayloadError(
                 f"the size {value} is not known when the dispatch is launched",
-                expected="sizes, offsets and strides in terms of push constants", found=f"the axis {value}",
+                expected="sizes, offsets and strides in terms of push constants",
+                found=f"the axis {value}",
                 next_step="report this: it is a bug of the toolkit",
-            )  # fmt: skip
+            )
         args = [a for a in value.args if not isinstance(a, str)]
         if value.op in _PLAIN:
             return self._emit(_PLAIN[value.op], self.wide(args[0]), self.wide(args[1]))

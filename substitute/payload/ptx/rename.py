@@ -48,10 +48,13 @@ def renaming(module: Module, entry: Function, export_name: str) -> list[Edit]:
     for at, word in enumerate(tokens.texts):
         if word == export_name != entry.name:
             raise fault(
-                module, tokens.starts[at], f"the name {export_name} is taken",
-                expected="a name that the PTX does not use", found=export_name,
+                module,
+                tokens.starts[at],
+                f"the name {export_name} is taken",
+                expected="a name that the PTX does not use",
+                found=export_name,
                 next_step="rename this symbol in the PTX",
-            )  # fmt: skip
+            )
         if word == entry.name:
             edits.append((tokens.span(at, at), export_name))
     return edits

@@ -85,10 +85,13 @@ def check_parameters(
         if not wanted.fits(parameter):
             array = f"[{parameter.count}]" if parameter.array else ""
             raise fault(
-                module, parameter.span.start, f"parameter {number} ({parameter.name}) does not fit {wanted.what}",
-                expected=f"{wanted.types} ({wanted.what})", found=f".{parameter.type} {parameter.name}{array}",
+                module,
+                parameter.span.start,
+                f"parameter {number} ({parameter.name}) does not fit {wanted.what}",
+                expected=f"{wanted.types} ({wanted.what})",
+                found=f".{parameter.type} {parameter.name}{array}",
                 next_step=f"{passer} passes {words}: declare exactly this list",
-            )  # fmt: skip
+            )
     found = len(entry.parameters)
     extra = entry.parameters[len(expected) :]
     if len(expected) <= found <= len(expected) + scratch and all(TYPE_BITS.get(p.type) == 64 for p in extra):
@@ -96,11 +99,13 @@ def check_parameters(
     if found != len(expected):
         at = extra[0].span.start if extra else entry.name_span.start
         raise fault(
-            module, at,
+            module,
+            at,
             f"entry {entry.name} has {found} parameter{'s' if found != 1 else ''}, {passer} passes {len(expected)}",
-            expected=words, found=", ".join(f".{p.type} {p.name}" for p in entry.parameters) or "none",
+            expected=words,
+            found=", ".join(f".{p.type} {p.name}" for p in entry.parameters) or "none",
             next_step="a launch with other parameters reads garbage: make the list exactly this long",
-        )  # fmt: skip
+        )
 
 
 def _describe(expected: tuple[Expected, ...]) -> str:
@@ -113,6 +118,4 @@ def _describe(expected: tuple[Expected, ...]) -> str:
         parameters = [f"{e.what.removeprefix('parameter ')} ({e.types})" for e in values if "parameter " in e.what]
         text += f", then integers {', '.join(integers)}" if integers else ""
         return text + (f", then parameters {', '.join(parameters)}" if parameters else "")
-    return (
-        f"{len(pointers)} 64-bit pointers (one per binding), then {len(values)} 32-bit values (push constants)"
-    )  # fmt: skip
+    return f"{len(pointers)} 64-bit pointers (one per binding), then {len(values)} 32-bit values (push constants)"

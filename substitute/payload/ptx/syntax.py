@@ -15,10 +15,21 @@ Space = Literal["global", "shared", "local", "const", "param"]
 Linkage = Literal["", "extern", "visible", "weak", "common"]
 SymbolKind = Literal["global", "shared", "local", "const", "param", "function", "label", "unknown"]
 TYPE_BITS: dict[str, int] = {
-    **{f"{letter}{bits}": bits for letter in "usb" for bits in (8, 16, 32, 64)}, "b128": 128, "f16": 16, "f32": 32,
-    "f64": 64, "bf16": 16, "f16x2": 32, "bf16x2": 32, "tf32": 32, "e4m3": 8, "e5m2": 8, "e4m3x2": 16, "e5m2x2": 16,
+    **{f"{letter}{bits}": bits for letter in "usb" for bits in (8, 16, 32, 64)},
+    "b128": 128,
+    "f16": 16,
+    "f32": 32,
+    "f64": 64,
+    "bf16": 16,
+    "f16x2": 32,
+    "bf16x2": 32,
+    "tf32": 32,
+    "e4m3": 8,
+    "e5m2": 8,
+    "e4m3x2": 16,
+    "e5m2x2": 16,
     "pred": 1,
-}  # fmt: skip
+}
 """Bits of the types that variables, registers and parameters can have."""
 
 
@@ -143,9 +154,20 @@ class Sink:
 
 
 Operand = (
-    Register | SpecialRegister | Integer | Float | Symbol | Address | Element | Vector | Arguments | Pair | Negated
-    | Part | Sink
-)  # fmt: skip
+    Register
+    | SpecialRegister
+    | Integer
+    | Float
+    | Symbol
+    | Address
+    | Element
+    | Vector
+    | Arguments
+    | Pair
+    | Negated
+    | Part
+    | Sink
+)
 
 
 @dataclass(frozen=True, slots=True)

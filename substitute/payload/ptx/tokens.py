@@ -79,10 +79,13 @@ class Tokens:
         """As ptxas refuses them, in comments too."""
         at = next(n for n, character in enumerate(self.text) if ord(character) > 127)
         return PayloadError(
-            "the PTX holds a character that is not ASCII", where=self.name, source=place(self.text, at),
+            "the PTX holds a character that is not ASCII",
+            where=self.name,
+            source=place(self.text, at),
             expected="ASCII text, in comments too (PTX ISA 4.1; ptxas refuses anything else)",
-            found=f"{self.text[at]!r} (U+{ord(self.text[at]):04X})", next_step="take it out",
-        )  # fmt: skip
+            found=f"{self.text[at]!r} (U+{ord(self.text[at]):04X})",
+            next_step="take it out",
+        )
 
     def _strange(self, at: int) -> PayloadError:
         """What stands at `at` is no token."""
@@ -92,19 +95,27 @@ class Tokens:
         what = {'"': ("a string never ends", '"'), "/": ("a comment never ends", "*/")}.get(character)
         if what:
             return PayloadError(
-                what[0], where=self.name, source=place(self.text, at), expected=what[1],
+                what[0],
+                where=self.name,
+                source=place(self.text, at),
+                expected=what[1],
                 found="the end of the line" if character == '"' else "the end of the file",
                 next_step="check that the file is whole",
-            )  # fmt: skip
+            )
         if character.isdigit():
             return PayloadError(
-                "a number cannot be read", where=self.name, source=place(self.text, at),
+                "a number cannot be read",
+                where=self.name,
+                source=place(self.text, at),
                 expected="12, 0xC, 0f41400000, 0d4028000000000000 or 12.0",
                 found=re.compile(r"[\w$.]*").match(self.text, at)[0],  # type: ignore[index]
                 next_step="write it as one of these",
-            )  # fmt: skip
+            )
         return PayloadError(
-            f"{character!r} stands where PTX has nothing like it", where=self.name, source=place(self.text, at),
-            expected="PTX text", found=f"character U+{ord(character):04X}",
+            f"{character!r} stands where PTX has nothing like it",
+            where=self.name,
+            source=place(self.text, at),
+            expected="PTX text",
+            found=f"character U+{ord(character):04X}",
             next_step="check that the file is whole, and text",
-        )  # fmt: skip
+        )

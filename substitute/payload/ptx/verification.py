@@ -78,9 +78,13 @@ def verify(
     """
     module = parse(text, name=name)
     facts = check(
-        module, entry=entry, expected=raw_signature(bindings, push_constants), target_arch=target_arch,
-        workgroup_size=workgroup_size, shared_memory_bytes=shared_memory_bytes,
-    )  # fmt: skip
+        module,
+        entry=entry,
+        expected=raw_signature(bindings, push_constants),
+        target_arch=target_arch,
+        workgroup_size=workgroup_size,
+        shared_memory_bytes=shared_memory_bytes,
+    )
     assembly = assemble(text, entry=entry, target=module.target, arch=target_arch)
     return with_assembly(module, facts, assembly, workgroup_size)
 
@@ -112,9 +116,15 @@ def check(
     _check_shared(module, found, memory, shared_memory_bytes, target_arch or module.target)
     notes = check_reads(module, functions)
     return PtxFacts(
-        entry=entry, version=module.version, target=module.target, workgroup_size=_sizes(found, "reqntid"),
-        shared_bytes=memory.static_bytes, resources=None, checked_by=("structure",), notes=notes,
-    )  # fmt: skip
+        entry=entry,
+        version=module.version,
+        target=module.target,
+        workgroup_size=_sizes(found, "reqntid"),
+        shared_bytes=memory.static_bytes,
+        resources=None,
+        checked_by=("structure",),
+        notes=notes,
+    )
 
 
 def with_assembly(
@@ -130,9 +140,14 @@ def with_assembly(
         at = sum(len(s) + 1 for s in starts[: max(0, line - 1)])
         at += len(starts[line - 1]) - len(starts[line - 1].lstrip()) if line else 0
         raise fault(
-            module, at, "ptxas refuses the PTX", expected=f"PTX that assembles for {module.target}",
-            found=assembly.error, next_step="correct the line that ptxas names", details=assembly.output,
-        )  # fmt: skip
+            module,
+            at,
+            "ptxas refuses the PTX",
+            expected=f"PTX that assembles for {module.target}",
+            found=assembly.error,
+            next_step="correct the line that ptxas names",
+            details=assembly.output,
+        )
     if assembly.left_out:
         left_out = (*facts.left_out, assembly.left_out)
         return _replace(facts, assembly.resources, facts.checked_by, left_out)
@@ -149,21 +164,30 @@ def _check_registers(module: Module, facts: PtxFacts, assembly: Assembly, size: 
     threads = -(-size[0] * size[1] * size[2] // 32) * 32
     if each * threads > BLOCK_REGISTERS:
         raise fault(
-            module, entry.name_span.start, "a block takes more registers than there are",
+            module,
+            entry.name_span.start,
+            "a block takes more registers than there are",
             expected=f"at most {BLOCK_REGISTERS} registers: {BLOCK_REGISTERS // threads // 8 * 8} for each of "
-            f"{threads} threads", found=f"{assembly.resources.registers} for each thread (ptxas)",
+            f"{threads} threads",
+            found=f"{assembly.resources.registers} for each thread (ptxas)",
             next_step=f"add .maxntid {', '.join(map(str, size))} (__launch_bounds__), or make the workgroup smaller",
-        )  # fmt: skip
+        )
 
 
 def _replace(
     facts: PtxFacts, resources: Resources | None, checked_by: tuple[str, ...], left_out: tuple[str, ...]
 ) -> PtxFacts:
     return PtxFacts(
-        entry=facts.entry, version=facts.version, target=facts.target, workgroup_size=facts.workgroup_size,
-        shared_bytes=facts.shared_bytes, resources=resources, checked_by=checked_by, left_out=left_out,
+        entry=facts.entry,
+        version=facts.version,
+        target=facts.target,
+        workgroup_size=facts.workgroup_size,
+        shared_bytes=facts.shared_bytes,
+        resources=resources,
+        checked_by=checked_by,
+        left_out=left_out,
         notes=facts.notes,
-    )  # fmt: skip
+    )
 
 
 def find_entry(module: Module, entry: str) -> Function:
@@ -179,9 +203,13 @@ def find_entry(module: Module, entry: str) -> Function:
         )
     if found.body is None:
         raise fault(
-            module, found.name_span.start, f"entry {entry} has no body", expected="{ … }", found=";",
+            module,
+            found.name_span.start,
+            f"entry {entry} has no body",
+            expected="{ … }",
+            found=";",
             next_step="compile the kernel itself, not its declaration",
-        )  # fmt: skip
+        )
     return found
 
 
@@ -190,34 +218,51 @@ def _check_header(module: Module, target_arch: str) -> None:
     version = f"{module.version[0]}.{module.version[1]}"
     if module.version > NEWEST_VERSION:
         raise fault(
-            module, at, "the PTX is newer than the driver accepts",
-            expected=f"at most PTX ISA {NEWEST_VERSION[0]}.{NEWEST_VERSION[1]} (driver 580)", found=version,
+            module,
+            at,
+            "the PTX is newer than the driver accepts",
+            expected=f"at most PTX ISA {NEWEST_VERSION[0]}.{NEWEST_VERSION[1]} (driver 580)",
+            found=version,
             next_step="compile it with an older toolkit, or lower .version if it uses nothing newer",
-        )  # fmt: skip
+        )
     at = module.target_span.start
     if architecture(module.target) is None or first_version(module.target) is None:
         raise fault(
-            module, at, f"{module.target} is no target that is known", expected="sm_80, sm_90a, sm_100f, …",
-            found=module.target, next_step="correct .target",
-        )  # fmt: skip
+            module,
+            at,
+            f"{module.target} is no target that is known",
+            expected="sm_80, sm_90a, sm_100f, …",
+            found=module.target,
+            next_step="correct .target",
+        )
     first = first_version(module.target)
     if first is not None and module.version < first:
         raise fault(
-            module, module.version_span.start, f"PTX ISA {version} does not know {module.target}",
-            expected=f"PTX ISA {first[0]}.{first[1]} or newer for {module.target}", found=version,
+            module,
+            module.version_span.start,
+            f"PTX ISA {version} does not know {module.target}",
+            expected=f"PTX ISA {first[0]}.{first[1]} or newer for {module.target}",
+            found=version,
             next_step="raise .version, or lower .target",
-        )  # fmt: skip
+        )
     if module.address_size != 64:
         raise fault(
-            module, at, "the PTX has 32-bit addresses", expected=".address_size 64",
-            found=f".address_size {module.address_size}", next_step="compile it for 64-bit",
-        )  # fmt: skip
+            module,
+            at,
+            "the PTX has 32-bit addresses",
+            expected=".address_size 64",
+            found=f".address_size {module.address_size}",
+            next_step="compile it for 64-bit",
+        )
     if target_arch and not compatible(module.target, target_arch):
         raise fault(
-            module, at, f"the PTX does not run on {target_arch}",
-            expected=f".target {target_arch}, or an older one without the suffix a", found=module.target,
+            module,
+            at,
+            f"the PTX does not run on {target_arch}",
+            expected=f".target {target_arch}, or an older one without the suffix a",
+            found=module.target,
             next_step="compile it for the target's architecture, or restrict `architectures` in kernel.toml",
-        )  # fmt: skip
+        )
 
 
 def _check_limits(module: Module, entry: Function, expected: tuple[Expected, ...]) -> None:
@@ -225,10 +270,13 @@ def _check_limits(module: Module, entry: Function, expected: tuple[Expected, ...
     constants = sum(e.what.startswith("push constant ") for e in expected)
     if bindings > MAX_BINDINGS or constants > MAX_CONSTANTS:
         raise fault(
-            module, entry.name_span.start, "the dispatch has more parameters than IREE's CUDA driver passes",
+            module,
+            entry.name_span.start,
+            "the dispatch has more parameters than IREE's CUDA driver passes",
             expected=f"at most {MAX_BINDINGS} bindings and {MAX_CONSTANTS} push constants",
-            found=f"{bindings} bindings and {constants} push constants", next_step="leave this dispatch to IREE",
-        )  # fmt: skip
+            found=f"{bindings} bindings and {constants} push constants",
+            next_step="leave this dispatch to IREE",
+        )
 
 
 def _sizes(entry: Function, directive: str) -> tuple[int, int, int] | None:
@@ -244,17 +292,23 @@ def _check_workgroup(module: Module, entry: Function, size: tuple[int, int, int]
     if size is None:
         if required is None:
             raise fault(
-                module, entry.name_span.start, "nobody says the workgroup size",
-                expected="launch.workgroup_size, or .reqntid", found="neither",
+                module,
+                entry.name_span.start,
+                "nobody says the workgroup size",
+                expected="launch.workgroup_size, or .reqntid",
+                found="neither",
                 next_step="add workgroup_size to [launch]: without it IREE launches empty blocks",
-            )  # fmt: skip
+            )
         size = _sizes(entry, "reqntid") or (0, 0, 0)
     elif required is not None and _sizes(entry, "reqntid") != size:
         raise fault(
-            module, required.span.start, "the workgroup size is not what the entry requires",
+            module,
+            required.span.start,
+            "the workgroup size is not what the entry requires",
             expected=f".reqntid {', '.join(map(str, _sizes(entry, 'reqntid') or ()))}",
-            found=f"launch.workgroup_size {size}", next_step="make the two agree",
-        )  # fmt: skip
+            found=f"launch.workgroup_size {size}",
+            next_step="make the two agree",
+        )
     threads = size[0] * size[1] * size[2]
     limit = MAX_THREADS
     if most is not None:
@@ -262,10 +316,13 @@ def _check_workgroup(module: Module, entry: Function, size: tuple[int, int, int]
         limit = min(limit, x * y * z)
     if not 0 < threads <= limit or min(size) < 1 or size[2] > MAX_THREADS_Z:
         raise fault(
-            module, _at(entry, most), "the workgroup has a size that cannot be launched",
+            module,
+            _at(entry, most),
+            "the workgroup has a size that cannot be launched",
             expected=f"1 to {limit} threads" + (" (.maxntid)" if most else "") + f", at most {MAX_THREADS_Z} along z",
-            found=f"{size}: {threads} threads", next_step="correct launch.workgroup_size",
-        )  # fmt: skip
+            found=f"{size}: {threads} threads",
+            next_step="correct launch.workgroup_size",
+        )
 
 
 def _at(entry: Function, directive: Directive | None) -> int:
@@ -278,18 +335,24 @@ def _check_features(module: Module, entry: Function, functions: tuple[Function, 
         directive = entry.directive(name)
         if directive is not None:
             raise fault(
-                module, directive.span.start, f"entry {entry.name} is launched in clusters",
+                module,
+                directive.span.start,
+                f"entry {entry.name} is launched in clusters",
                 expected="an entry without cluster directives: IREE's CUDA driver sets no launch attributes",
-                found=f".{name}", next_step="write it for single blocks",
-            )  # fmt: skip
+                found=f".{name}",
+                next_step="write it for single blocks",
+            )
     for alias, aliasee in module.aliases:
         defined = any(f.name == aliasee and f.body is not None and not f.is_entry for f in module.functions)
         if not defined:
             raise fault(
-                module, module.text.find(".alias"), f"{alias} is another name of {aliasee}, which is no function here",
-                expected="the name of a .func with a body", found=f".alias {alias}, {aliasee};",
+                module,
+                module.text.find(".alias"),
+                f"{alias} is another name of {aliasee}, which is no function here",
+                expected="the name of a .func with a body",
+                found=f".alias {alias}, {aliasee};",
                 next_step=f"define {aliasee}, or correct its name",
-            )  # fmt: skip
+            )
     named = {
         symbol.name
         for function in functions
@@ -300,39 +363,55 @@ def _check_features(module: Module, entry: Function, functions: tuple[Function, 
     for variable in module.variables:
         if variable.name in named and variable.type in ("texref", "samplerref", "surfref"):
             raise fault(
-                module, variable.span.start, f"{variable.name} is a texture, which IREE does not bind",
-                expected="global, shared and constant memory", found=f".{variable.type}",
+                module,
+                variable.span.start,
+                f"{variable.name} is a texture, which IREE does not bind",
+                expected="global, shared and constant memory",
+                found=f".{variable.type}",
                 next_step="read through the pointer",
-            )  # fmt: skip
+            )
 
 
 def _check_end(module: Module, entry: Function) -> None:
     if not any(i.opcode[0] in ENDS for i in instructions_of(entry)):
         raise fault(
-            module, entry.name_span.start, f"entry {entry.name} never returns: is the PTX cut off?",
-            expected="ret or exit", found="neither", next_step="check that the file is whole",
-        )  # fmt: skip
+            module,
+            entry.name_span.start,
+            f"entry {entry.name} never returns: is the PTX cut off?",
+            expected="ret or exit",
+            found="neither",
+            next_step="check that the file is whole",
+        )
 
 
 def _check_shared(module: Module, entry: Function, memory: SharedMemory, dynamic: int, arch: str) -> None:
     static = memory.static_bytes
     if static > STATIC_SHARED_BYTES:
         raise fault(
-            module, max(memory.static, key=lambda v: v.size_bytes).span.start,
-            f"entry {entry.name} declares too much shared memory", expected=f"at most {STATIC_SHARED_BYTES} bytes",
-            found=f"{static} bytes", next_step="declare it `.extern .shared` and set launch.shared_memory_bytes",
-        )  # fmt: skip
+            module,
+            max(memory.static, key=lambda v: v.size_bytes).span.start,
+            f"entry {entry.name} declares too much shared memory",
+            expected=f"at most {STATIC_SHARED_BYTES} bytes",
+            found=f"{static} bytes",
+            next_step="declare it `.extern .shared` and set launch.shared_memory_bytes",
+        )
     if memory.dynamic and dynamic == 0:
         variable = memory.dynamic[0]
         raise fault(
-            module, variable.span.start, f"{variable.name} has no bytes at launch",
-            expected=f"launch.shared_memory_bytes, for .extern .shared {variable.name}[]", found="0 bytes",
+            module,
+            variable.span.start,
+            f"{variable.name} has no bytes at launch",
+            expected=f"launch.shared_memory_bytes, for .extern .shared {variable.name}[]",
+            found="0 bytes",
             next_step="set shared_memory_bytes in [launch]",
-        )  # fmt: skip
+        )
     limit = shared_bytes_limit(arch)
     if static + dynamic > limit:
         raise fault(
-            module, entry.name_span.start, f"a block takes more shared memory than {arch} has",
-            expected=f"at most {limit} bytes", found=f"{static} bytes static + {dynamic} bytes dynamic",
+            module,
+            entry.name_span.start,
+            f"a block takes more shared memory than {arch} has",
+            expected=f"at most {limit} bytes",
+            found=f"{static} bytes static + {dynamic} bytes dynamic",
             next_step="make the tiles smaller, or restrict `architectures` in kernel.toml",
-        )  # fmt: skip
+        )

@@ -51,8 +51,11 @@ def adapt(
             found=repr(entry),
             next_step="correct `entry` in [payload]",
         )
-    values = {c.id: _words(module, c.id, (spec_constants or {})[c.spec_id]) for c in module.spec_constants
-              if c.spec_id in (spec_constants or {})}  # fmt: skip
+    values = {
+        c.id: _words(module, c.id, (spec_constants or {})[c.spec_id])
+        for c in module.spec_constants
+        if c.spec_id in (spec_constants or {})
+    }
     _check_known(module, bindings or {}, spec_constants or {}, name)
     changed = [
         _change(i, entry=entry, export_name=export_name, bindings=bindings or {}, values=values)
@@ -85,9 +88,10 @@ def _change(
 def _words(module: SpirvModule, identifier: int, value: int | float) -> Instruction:
     """The opcode and the literal words of a constant's new default."""
     at = next(
-        i for i in module.instructions
+        i
+        for i in module.instructions
         if i.op in (OP_SPEC_CONSTANT, OP_SPEC_CONSTANT_TRUE, OP_SPEC_CONSTANT_FALSE) and i.words[1] == identifier
-    )  # fmt: skip
+    )
     if at.op != OP_SPEC_CONSTANT:
         return Instruction(OP_SPEC_CONSTANT_TRUE if value else OP_SPEC_CONSTANT_FALSE, ())
     count = len(at.words) - 2
@@ -131,9 +135,10 @@ def _alias(module: SpirvModule, instructions: list[Instruction]) -> list[Instruc
     Aliased" (SPIR-V specification, 2.18.2 "Aliasing"); GLSL has no word for it.
     """
     decorated = {
-        i.words[0] for i in instructions
+        i.words[0]
+        for i in instructions
         if i.op == OP_DECORATE and i.words[1] in (DECORATION_ALIASED, DECORATION_RESTRICT)
-    }  # fmt: skip
+    }
     buffers = [r.id for r in module.resources if r.storage == STORAGE_BUFFER and r.id not in decorated]
     at = next((n for n, i in enumerate(instructions) if i.op == OP_DECORATE), len(instructions))
     added = [Instruction(OP_DECORATE, (buffer, DECORATION_ALIASED)) for buffer in buffers]

@@ -32,12 +32,15 @@ def check_barriers(module: SpirvModule, name: str) -> None:
         ordered = semantics & ORDERS and semantics & WORKGROUP_MEMORY and scope <= SCOPE_WORKGROUP
         if not ordered and not _fenced(module.instructions, at, declarations):
             raise fault(
-                module, at, "a barrier does not order workgroup memory", name=name,
+                module,
+                at,
+                "a barrier does not order workgroup memory",
+                name=name,
                 expected="scope Workgroup (2) and semantics AcquireRelease | WorkgroupMemory (0x108)",
                 found=f"memory scope {scope}, semantics 0x{semantics:x}",
                 next_step="write barrier() in GLSL; in SPIR-V give OpControlBarrier these semantics: without them "
                 "invocations may see old values of each other",
-            )  # fmt: skip
+            )
 
 
 def _value(declarations: Declarations, word: int) -> int | None:

@@ -9,21 +9,58 @@ from ...errors import PayloadError, SourceText
 from .module import CAPABILITIES, EXECUTION_MODELS, Instruction, SpirvModule, read_string
 
 _DECORATIONS = {
-    0: "RelaxedPrecision", 1: "SpecId", 2: "Block", 3: "BufferBlock", 6: "ArrayStride", 11: "BuiltIn", 18: "Invariant",
-    19: "Restrict", 20: "Aliased", 21: "Volatile", 23: "Coherent", 24: "NonWritable", 25: "NonReadable", 33: "Binding",
-    34: "DescriptorSet", 35: "Offset",
-}  # fmt: skip
-_BUILT_INS = {24: "NumWorkgroups", 25: "WorkgroupSize", 26: "WorkgroupId", 27: "LocalInvocationId",
-              28: "GlobalInvocationId", 29: "LocalInvocationIndex", 36: "SubgroupSize"}  # fmt: skip
-_STORAGE = {0: "UniformConstant", 1: "Input", 2: "Uniform", 3: "Output", 4: "Workgroup", 5: "CrossWorkgroup",
-            6: "Private", 7: "Function", 8: "Generic", 9: "PushConstant", 12: "StorageBuffer"}  # fmt: skip
+    0: "RelaxedPrecision",
+    1: "SpecId",
+    2: "Block",
+    3: "BufferBlock",
+    6: "ArrayStride",
+    11: "BuiltIn",
+    18: "Invariant",
+    19: "Restrict",
+    20: "Aliased",
+    21: "Volatile",
+    23: "Coherent",
+    24: "NonWritable",
+    25: "NonReadable",
+    33: "Binding",
+    34: "DescriptorSet",
+    35: "Offset",
+}
+_BUILT_INS = {
+    24: "NumWorkgroups",
+    25: "WorkgroupSize",
+    26: "WorkgroupId",
+    27: "LocalInvocationId",
+    28: "GlobalInvocationId",
+    29: "LocalInvocationIndex",
+    36: "SubgroupSize",
+}
+_STORAGE = {
+    0: "UniformConstant",
+    1: "Input",
+    2: "Uniform",
+    3: "Output",
+    4: "Workgroup",
+    5: "CrossWorkgroup",
+    6: "Private",
+    7: "Function",
+    8: "Generic",
+    9: "PushConstant",
+    12: "StorageBuffer",
+}
 _MODES = {17: "LocalSize", 38: "LocalSizeId"}
 _ADDRESSING = {0: "Logical", 1: "Physical32", 2: "Physical64", 5348: "PhysicalStorageBuffer64"}
 _MEMORY = {0: "Simple", 1: "GLSL450", 2: "OpenCL", 3: "Vulkan"}
 _ENUMERANTS: dict[str, dict[int, str]] = {
-    "capability": CAPABILITIES, "model": EXECUTION_MODELS, "decoration": _DECORATIONS, "built-in": _BUILT_INS,
-    "storage": _STORAGE, "mode": _MODES, "addressing": _ADDRESSING, "memory": _MEMORY,
-}  # fmt: skip
+    "capability": CAPABILITIES,
+    "model": EXECUTION_MODELS,
+    "decoration": _DECORATIONS,
+    "built-in": _BUILT_INS,
+    "storage": _STORAGE,
+    "mode": _MODES,
+    "addressing": _ADDRESSING,
+    "memory": _MEMORY,
+}
 
 # opcode → name, then what its words are; `=` marks the result, `*` repeats to the end
 _FORMATS: dict[int, tuple[str, tuple[str, ...]]] = {
@@ -81,9 +118,13 @@ def fault(
     if at is not None:
         source = SourceText(line=at + 1, column=1, text=disassemble(module.instructions[at]))
     return PayloadError(
-        what, where=name if at is None else f"{name}, instruction {at + 1}", source=source, expected=expected,
-        found=found, next_step=next_step,
-    )  # fmt: skip
+        what,
+        where=name if at is None else f"{name}, instruction {at + 1}",
+        source=source,
+        expected=expected,
+        found=found,
+        next_step=next_step,
+    )
 
 
 def index_of(module: SpirvModule, op: int, *words: int | None) -> int | None:

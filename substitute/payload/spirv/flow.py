@@ -33,8 +33,13 @@ BRANCHES = frozenset({OP_BRANCH, OP_BRANCH_CONDITIONAL, OP_SWITCH})
 WITHOUT_POINTERS = BRANCHES | {8, 246, 247, OP_LABEL, 317}
 """OpLine, OpLoopMerge, OpSelectionMerge and OpNoLine too: a number among their words may look like a variable's."""
 POINTER_WORDS = {
-    12: slice(4, None), OP_LOAD: slice(0, 2), OP_STORE: slice(1, 2), 79: slice(2, 4), 81: slice(2, 3), 82: slice(2, 4),
-}  # fmt: skip
+    12: slice(4, None),
+    OP_LOAD: slice(0, 2),
+    OP_STORE: slice(1, 2),
+    79: slice(2, 4),
+    81: slice(2, 3),
+    82: slice(2, 4),
+}
 """Where a pointer would be passed on; OpExtInst, OpVectorShuffle, OpCompositeExtract and OpCompositeInsert have numbers
 elsewhere."""
 PARTS = frozenset({78, 79, 82})
@@ -73,13 +78,15 @@ def check_loads(module: SpirvModule, name: str) -> None:
         for load in unwritten_loads(module.instructions, start, stop):
             names = {i.words[0]: read_string(i.words[1:])[0] for i in module.instructions if i.op == OP_NAME}
             raise fault(
-                module, load.at,
+                module,
+                load.at,
                 f"{names.get(load.variable) or f'%{load.variable}'} is read, but "
                 f"{'nothing' if load.never_written else 'not every path'} wrote it",
-                name=name, expected="a variable that every path from the entry wrote before",
+                name=name,
+                expected="a variable that every path from the entry wrote before",
                 found=disassemble(module.instructions[load.at]),
                 next_step="give it a value where it is declared; some drivers take zero for it, others what they find",
-            )  # fmt: skip
+            )
 
 
 def _functions(instructions: Sequence[Instruction]) -> Iterator[tuple[int, int]]:
@@ -125,9 +132,10 @@ def unwritten_loads(instructions: Sequence[Instruction], start: int, stop: int) 
     found = []
     for variable, by_block in uses.items():
         wrong = [
-            at for at in _may_be_unwritten(graph, by_block)
+            at
+            for at in _may_be_unwritten(graph, by_block)
             if instructions[at].words[1] not in inserted and not _may_be_written(graph, by_block, at)
-        ]  # fmt: skip
+        ]
         if wrong:
             never = not any(stores for part in by_block.values() for _, stores in part)
             found.append(UnwrittenLoad(variable=variable, at=min(wrong), never_written=never))
@@ -138,13 +146,15 @@ def _candidates(instructions: Sequence[Instruction], start: int, stop: int) -> l
     """Scalars and vectors without an initializer that are only loaded and stored to as a whole."""
     plain = {i.words[0] for i in instructions[:start] if i.op in PLAIN_TYPES and i.words}
     pointers = {
-        i.words[0] for i in instructions[:start]
+        i.words[0]
+        for i in instructions[:start]
         if i.op == OP_TYPE_POINTER and i.words[1:2] == (STORAGE_FUNCTION,) and plain.issuperset(i.words[2:])
-    }  # fmt: skip
+    }
     found = {
-        i.words[1] for i in instructions[start:stop]
+        i.words[1]
+        for i in instructions[start:stop]
         if i.op == OP_VARIABLE and len(i.words) == 3 and i.words[0] in pointers
-    }  # fmt: skip
+    }
     for instruction in instructions[start:stop]:
         op, words = instruction.op, instruction.words
         if op != OP_VARIABLE and op not in WITHOUT_POINTERS:

@@ -38,17 +38,29 @@ from .module import (
 
 ALWAYS = frozenset({"Matrix", "Shader"})
 GROUP = frozenset(
-    {"GroupNonUniform", "GroupNonUniformVote", "GroupNonUniformArithmetic", "GroupNonUniformBallot",
-     "GroupNonUniformShuffle", "GroupNonUniformShuffleRelative", "GroupNonUniformClustered", "GroupNonUniformQuad"}
-)  # fmt: skip
+    {
+        "GroupNonUniform",
+        "GroupNonUniformVote",
+        "GroupNonUniformArithmetic",
+        "GroupNonUniformBallot",
+        "GroupNonUniformShuffle",
+        "GroupNonUniformShuffleRelative",
+        "GroupNonUniformClustered",
+        "GroupNonUniformQuad",
+    }
+)
 BY_WORD = {
-    "fp64": {"Float64"}, "fp16": {"Float16"}, "int64": {"Int64"}, "int16": {"Int16"}, "int8": {"Int8"},
+    "fp64": {"Float64"},
+    "fp16": {"Float16"},
+    "int64": {"Int64"},
+    "int16": {"Int16"},
+    "int8": {"Int8"},
     "b16": {"StorageBuffer16BitAccess", "UniformAndStorageBuffer16BitAccess", "StoragePushConstant16"},
     "b8": {"StorageBuffer8BitAccess", "UniformAndStorageBuffer8BitAccess", "StoragePushConstant8"},
     "shuffle": {"GroupNonUniform", "GroupNonUniformShuffle", "GroupNonUniformShuffleRelative"},
     "arithmetic": GROUP,
     "dp4xi8toi32": {"DotProduct", "DotProductInput4x8BitPacked", "DotProductInputAll", "DotProductInput4x8Bit"},
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,31 +174,40 @@ def _entry(module: SpirvModule, entry: str, name: str) -> EntryPoint:
     point = module.entry(entry)
     if point is None:
         raise fault(
-            module, None, f"the SPIR-V binary has no entry point {entry!r}", name=name,
+            module,
+            None,
+            f"the SPIR-V binary has no entry point {entry!r}",
+            name=name,
             expected=f"OpEntryPoint GLCompute {entry!r}",
             found=", ".join(repr(e.name) for e in module.entry_points) or "no entry point",
             next_step="correct `entry` in [payload]",
-        )  # fmt: skip
+        )
     if point.model != "GLCompute":
         raise fault(
-            module, index_of(module, OP_ENTRY_POINT, None, point.function),
-            f"entry point {entry!r} is no compute shader", name=name, expected="execution model GLCompute",
-            found=point.model, next_step="compile it as a compute shader (glslangValidator -S comp)",
-        )  # fmt: skip
+            module,
+            index_of(module, OP_ENTRY_POINT, None, point.function),
+            f"entry point {entry!r} is no compute shader",
+            name=name,
+            expected="execution model GLCompute",
+            found=point.model,
+            next_step="compile it as a compute shader (glslangValidator -S comp)",
+        )
     return point
 
 
 def _check_memory_model(module: SpirvModule, name: str) -> None:
     if module.memory_model[0] != 0:
         raise fault(
-            module, index_of(module, OP_MEMORY_MODEL),
-            "the SPIR-V binary uses addresses, which the descriptor ABI does not give it", name=name,
+            module,
+            index_of(module, OP_MEMORY_MODEL),
+            "the SPIR-V binary uses addresses, which the descriptor ABI does not give it",
+            name=name,
             expected="the logical addressing model",
             found={1: "Physical32", 2: "Physical64", 5348: "PhysicalStorageBuffer64"}.get(
                 module.memory_model[0], f"addressing model {module.memory_model[0]}"
             ),
             next_step="compile it for Vulkan, with storage buffers",
-        )  # fmt: skip
+        )
 
 
 def _check_buffers(module: SpirvModule, bindings: int, name: str) -> tuple[int, ...]:
@@ -196,19 +217,21 @@ def _check_buffers(module: SpirvModule, bindings: int, name: str) -> tuple[int, 
             continue
         if resource.storage != STORAGE_BUFFER:
             raise _resource_error(
-                module, resource, None, name, expected="a storage buffer (`buffer`, SPIR-V 1.3 or newer)",
+                module,
+                resource,
+                None,
+                name,
+                expected="a storage buffer (`buffer`, SPIR-V 1.3 or newer)",
                 found="another storage class",
-            )  # fmt: skip
+            )
         if resource.descriptor_set != 0:
             found = "no set" if resource.descriptor_set is None else f"set {resource.descriptor_set}"
-            raise _resource_error(
-                module, resource, DECORATION_DESCRIPTOR_SET, name, expected="set 0", found=found
-            )  # fmt: skip
+            raise _resource_error(module, resource, DECORATION_DESCRIPTOR_SET, name, expected="set 0", found=found)
         if resource.binding is None or resource.binding >= bindings:
             found = "no binding" if resource.binding is None else f"binding {resource.binding}"
             raise _resource_error(
                 module, resource, DECORATION_BINDING, name, expected=f"a binding from 0 to {bindings - 1}", found=found
-            )  # fmt: skip
+            )
         used.add(resource.binding)
     return tuple(sorted(used))
 
@@ -219,10 +242,14 @@ def _resource_error(
     """Points at the decoration that is wrong, else at the variable."""
     at = None if decoration is None else index_of(module, OP_DECORATE, resource.id, decoration)
     return fault(
-        module, index_of(module, OP_VARIABLE, None, resource.id) if at is None else at,
-        f"buffer {resource.name} cannot be bound", name=name, expected=expected, found=found,
+        module,
+        index_of(module, OP_VARIABLE, None, resource.id) if at is None else at,
+        f"buffer {resource.name} cannot be bound",
+        name=name,
+        expected=expected,
+        found=found,
         next_step="correct its layout(set = 0, binding = …): with a wrong one a shader computes zeros",
-    )  # fmt: skip
+    )
 
 
 def _check_push_constants(module: SpirvModule, words: int, name: str) -> int:
@@ -231,16 +258,24 @@ def _check_push_constants(module: SpirvModule, words: int, name: str) -> int:
         at = index_of(module, OP_VARIABLE, None, block.id)
         if block.size_bytes is None:
             raise fault(
-                module, at, f"the push-constant block {block.name} has no known size", name=name,
+                module,
+                at,
+                f"the push-constant block {block.name} has no known size",
+                name=name,
                 expected=f"scalars, vectors or arrays with offsets, up to byte {4 * words}",
-                found="a member without a size or an offset", next_step="declare it as `uint` members",
-            )  # fmt: skip
+                found="a member without a size or an offset",
+                next_step="declare it as `uint` members",
+            )
         if block.size_bytes > 4 * words:
             raise fault(
-                module, at, f"the push-constant block {block.name} is larger than what the dispatch passes", name=name,
+                module,
+                at,
+                f"the push-constant block {block.name} is larger than what the dispatch passes",
+                name=name,
                 expected=f"at most {4 * words} bytes ({words} constants of 4 bytes)",
-                found=f"{block.size_bytes} bytes", next_step="declare one `uint` per push constant of the layout",
-            )  # fmt: skip
+                found=f"{block.size_bytes} bytes",
+                next_step="declare one `uint` per push constant of the layout",
+            )
         end = max(end, block.size_bytes)
     return end
 
@@ -252,34 +287,52 @@ def _check_workgroup(
     at = _size_instruction(module, point)
     if size is None:
         raise fault(
-            module, at, "the SPIR-V binary does not say its workgroup size", name=name,
-            expected="LocalSize, LocalSizeId or a constant decorated with WorkgroupSize", found="none of them",
+            module,
+            at,
+            "the SPIR-V binary does not say its workgroup size",
+            name=name,
+            expected="LocalSize, LocalSizeId or a constant decorated with WorkgroupSize",
+            found="none of them",
             next_step="add layout(local_size_x = …) in;",
-        )  # fmt: skip
+        )
     if wanted is not None and size != wanted and not _specialised(module):
         raise fault(
-            module, at, "the workgroup size is not what the manifest says", name=name,
-            expected=f"{wanted} (launch.workgroup_size)", found=f"{size} (LocalSize)",
+            module,
+            at,
+            "the workgroup size is not what the manifest says",
+            name=name,
+            expected=f"{wanted} (launch.workgroup_size)",
+            found=f"{size} (LocalSize)",
             next_step="on Vulkan the binary decides: make the two agree",
-        )  # fmt: skip
+        )
     if 0 in size:
         raise fault(
-            module, at, "the workgroup is empty", name=name, expected="sizes of at least 1", found=str(size),
+            module,
+            at,
+            "the workgroup is empty",
+            name=name,
+            expected="sizes of at least 1",
+            found=str(size),
             next_step="correct layout(local_size_x = …) in;",
-        )  # fmt: skip
+        )
     return size
 
 
 def _size_instruction(module: SpirvModule, point: EntryPoint) -> int | None:
     """Where the workgroup size is said, in the order in which it counts; else the entry point."""
     return next(
-        (at for at in (
-            index_of(module, OP_DECORATE, None, DECORATION_BUILT_IN, BUILT_IN_WORKGROUP_SIZE),
-            index_of(module, OP_EXECUTION_MODE, point.function), index_of(module, OP_EXECUTION_MODE_ID, point.function),
-            index_of(module, OP_ENTRY_POINT, None, point.function),
-        ) if at is not None),
+        (
+            at
+            for at in (
+                index_of(module, OP_DECORATE, None, DECORATION_BUILT_IN, BUILT_IN_WORKGROUP_SIZE),
+                index_of(module, OP_EXECUTION_MODE, point.function),
+                index_of(module, OP_EXECUTION_MODE_ID, point.function),
+                index_of(module, OP_ENTRY_POINT, None, point.function),
+            )
+            if at is not None
+        ),
         None,
-    )  # fmt: skip
+    )
 
 
 def _check_limits(
@@ -290,19 +343,25 @@ def _check_limits(
         if too_many or any(s > most for s, most in zip(size, limits.sizes, strict=True)):
             along = " × ".join(map(str, limits.sizes))
             raise fault(
-                module, _size_instruction(module, point), "the workgroup is larger than the target takes", name=name,
+                module,
+                _size_instruction(module, point),
+                "the workgroup is larger than the target takes",
+                name=name,
                 expected=f"at most {limits.invocations} invocations" if too_many else f"at most {along}",
                 found=f"{size[0]} × {size[1]} × {size[2]}",
                 next_step="make the workgroup smaller, or compile the model for a target that takes it",
-            )  # fmt: skip
+            )
     shared = workgroup_bytes(module)
     if shared is not None and shared > limits.shared_bytes:
         raise fault(
-            module, index_of(module, OP_VARIABLE, None, None, STORAGE_WORKGROUP),
-            "the shader takes more workgroup memory than the target has", name=name,
-            expected=f"at most {limits.shared_bytes} bytes", found=f"{shared} bytes",
+            module,
+            index_of(module, OP_VARIABLE, None, None, STORAGE_WORKGROUP),
+            "the shader takes more workgroup memory than the target has",
+            name=name,
+            expected=f"at most {limits.shared_bytes} bytes",
+            found=f"{shared} bytes",
             next_step="make its shared arrays smaller, or compile the model for a target that has more",
-        )  # fmt: skip
+        )
 
 
 def _specialised(module: SpirvModule) -> bool:
@@ -315,12 +374,15 @@ def _check_capabilities(module: SpirvModule, allowed: Collection[str] | None, na
     missing = [] if allowed is None else [w for w in words if w not in allowed]
     if missing:
         raise fault(
-            module, index_of(module, OP_CAPABILITY, module.capabilities[words.index(missing[0])]),
-            f"the SPIR-V binary needs {_list(missing)}, which the target does not promise", name=name,
-            expected=f"only {_list(sorted(allowed or ()))}", found=_list(missing),
+            module,
+            index_of(module, OP_CAPABILITY, module.capabilities[words.index(missing[0])]),
+            f"the SPIR-V binary needs {_list(missing)}, which the target does not promise",
+            name=name,
+            expected=f"only {_list(sorted(allowed or ()))}",
+            found=_list(missing),
             next_step="write the shader without it, or compile the model for a target that has it "
             "(--iree-vulkan-target=…)",
-        )  # fmt: skip
+        )
     return words
 
 

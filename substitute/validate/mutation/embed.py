@@ -46,9 +46,7 @@ class Extraction:
         self._dispatches.setdefault(built.substitution.dispatch.name, []).append(number)
         if code.format != "llvm":
             return built
-        text = trampoline(
-            request.entry, number, pointers=len(request.parameters), integers=len(request.scalars) + 3
-        )  # fmt: skip
+        text = trampoline(request.entry, number, pointers=len(request.parameters), integers=len(request.scalars) + 3)
         data = _bitcode(text)
         return replace(built, payload=replace(made, format=PayloadFormat.BITCODE, data=data))
 
@@ -70,14 +68,25 @@ class Extraction:
 
                 linked = check_objects(kernel, dispatch.target) if objects else frozenset()
                 return Code(
-                    number=0, format="llvm", text=text, entry=ENTRY, target=dispatch.target, finished=finished,
-                    linked=tuple(sorted(linked)), objects=objects, title=title,
-                )  # fmt: skip
+                    number=0,
+                    format="llvm",
+                    text=text,
+                    entry=ENTRY,
+                    target=dispatch.target,
+                    finished=finished,
+                    linked=tuple(sorted(linked)),
+                    objects=objects,
+                    title=title,
+                )
             case PayloadFormat.PTX:
                 return Code(
-                    number=0, format="ptx", text=payload.data.decode(), entry=payload.entry, data=payload.data,
+                    number=0,
+                    format="ptx",
+                    text=payload.data.decode(),
+                    entry=payload.entry,
+                    data=payload.data,
                     title=title,
-                )  # fmt: skip
+                )
             case _:
                 return None
 

@@ -109,9 +109,15 @@ class Bench:
 
 
 def serve(
-    *, bundle: Bundle, codes: Sequence[Code], mutants: Sequence[tuple[int, Mutant]], known: Known | None,
-    device: str, options: Options, progress: Progress,
-) -> None:  # fmt: skip
+    *,
+    bundle: Bundle,
+    codes: Sequence[Code],
+    mutants: Sequence[tuple[int, Mutant]],
+    known: Known | None,
+    device: str,
+    options: Options,
+    progress: Progress,
+) -> None:
     """Judges the kernel itself if it is not `known`, then mutants, in a child process."""
     if guards_memory(device):
         send_part(("record", _record()))
@@ -202,10 +208,11 @@ def _judge(bench: Bench, module: RawModule, number: int, mutant: Mutant, known: 
         if not concluded.passed:
             first = concluded.failures[0] if concluded.failures else None
             return Outcome(
-                mutant=mutant, status=KILLED,
+                mutant=mutant,
+                status=KILLED,
                 reason=f"{first.stage}: {first.message}" if first else f"{concluded.stage}: {concluded.message}",
                 case=first.key if first else subject.name,
-            )  # fmt: skip
+            )
     return Outcome(mutant=mutant, status=SURVIVED)
 
 
@@ -234,9 +241,13 @@ class MutationRun:
             if self.known is not None and (self.known.wrong or not left):
                 return self.known.wrong
             arguments: dict[str, Any] = {
-                "bundle": self.bundle, "codes": self.codes, "mutants": left, "known": self.known, "device": device,
+                "bundle": self.bundle,
+                "codes": self.codes,
+                "mutants": left,
+                "known": self.known,
+                "device": device,
                 "options": options,
-            }  # fmt: skip
+            }
             self._current = self._case = None
             with Child(Call(serve, arguments)) as child:
                 outcome = child.outcome(self._told, take=self._take, limit_s=self._limit_s)
@@ -282,6 +293,8 @@ class MutationRun:
             self.outcomes[self._current] = Outcome(mutant=mutant, status=INVALID, reason=f"not compiled: {why}")
             return
         self.outcomes[self._current] = Outcome(
-            mutant=mutant, status=KILLED, reason=f"launch: {why}{' (its stack overflows)' if stack else ''}",
+            mutant=mutant,
+            status=KILLED,
+            reason=f"launch: {why}{' (its stack overflows)' if stack else ''}",
             case=case.key,
-        )  # fmt: skip
+        )

@@ -20,35 +20,103 @@ _FLOAT = re.compile(r"(?<=[ ,\[(])(0x[0-9A-F]{16}|-?\d+\.\d+(?:e[+-]?\d+)?)(?=$|
 _WIDTH = re.compile(r"^(?:<\d+ x )?(half|bfloat|float|double)>?$")
 
 _BOUNDS = {
-    "slt": "sle", "sle": "slt", "sgt": "sge", "sge": "sgt", "ult": "ule", "ule": "ult", "ugt": "uge", "uge": "ugt",
-}  # fmt: skip
+    "slt": "sle",
+    "sle": "slt",
+    "sgt": "sge",
+    "sge": "sgt",
+    "ult": "ule",
+    "ule": "ult",
+    "ugt": "uge",
+    "uge": "ugt",
+}
 _NEGATED = {
-    "slt": "sge", "sle": "sgt", "sgt": "sle", "sge": "slt", "ult": "uge", "ule": "ugt", "ugt": "ule", "uge": "ult",
-    "eq": "ne", "ne": "eq",
-}  # fmt: skip
+    "slt": "sge",
+    "sle": "sgt",
+    "sgt": "sle",
+    "sge": "slt",
+    "ult": "uge",
+    "ule": "ugt",
+    "ugt": "ule",
+    "uge": "ult",
+    "eq": "ne",
+    "ne": "eq",
+}
 _FLOAT_BOUNDS = {
-    "olt": "ole", "ole": "olt", "ogt": "oge", "oge": "ogt", "ult": "ule", "ule": "ult", "ugt": "uge", "uge": "ugt",
-}  # fmt: skip
+    "olt": "ole",
+    "ole": "olt",
+    "ogt": "oge",
+    "oge": "ogt",
+    "ult": "ule",
+    "ule": "ult",
+    "ugt": "uge",
+    "uge": "ugt",
+}
 _FLOAT_ORDER = {
-    "olt": "ult", "ole": "ule", "ogt": "ugt", "oge": "uge", "oeq": "ueq", "une": "one", "ult": "olt", "ugt": "ogt",
-    "uno": "false", "ord": "true",
-}  # fmt: skip
+    "olt": "ult",
+    "ole": "ule",
+    "ogt": "ugt",
+    "oge": "uge",
+    "oeq": "ueq",
+    "une": "one",
+    "ult": "olt",
+    "ugt": "ogt",
+    "uno": "false",
+    "ord": "true",
+}
 _OTHER = {
-    "add": ("sub",), "sub": ("add",), "mul": ("add",), "shl": ("lshr",), "lshr": ("ashr", "shl"), "ashr": ("lshr",),
-    "and": ("or",), "or": ("and",), "xor": ("or",), "sdiv": ("udiv",), "udiv": ("sdiv",), "srem": ("urem",),
-    "urem": ("srem",), "fadd": ("fsub",), "fsub": ("fadd",), "fmul": ("fadd",), "fdiv": ("fmul",), "frem": ("fmul",),
-}  # fmt: skip
+    "add": ("sub",),
+    "sub": ("add",),
+    "mul": ("add",),
+    "shl": ("lshr",),
+    "lshr": ("ashr", "shl"),
+    "ashr": ("lshr",),
+    "and": ("or",),
+    "or": ("and",),
+    "xor": ("or",),
+    "sdiv": ("udiv",),
+    "udiv": ("sdiv",),
+    "srem": ("urem",),
+    "urem": ("srem",),
+    "fadd": ("fsub",),
+    "fsub": ("fadd",),
+    "fmul": ("fadd",),
+    "fdiv": ("fmul",),
+    "frem": ("fmul",),
+}
 _CONVERSIONS = {
-    "sext": "zext", "zext": "sext", "sitofp": "uitofp", "uitofp": "sitofp", "fptosi": "fptoui", "fptoui": "fptosi",
-}  # fmt: skip
+    "sext": "zext",
+    "zext": "sext",
+    "sitofp": "uitofp",
+    "uitofp": "sitofp",
+    "fptosi": "fptoui",
+    "fptoui": "fptosi",
+}
 _INTRINSICS = {
-    "smin": ("smax",), "smax": ("smin",), "umin": ("umax",), "umax": ("umin",),
-    "maximum": ("minimum", "maxnum"), "minimum": ("maximum", "minnum"),
-    "maxnum": ("minnum", "maximum"), "minnum": ("maxnum", "minimum"), "floor": ("trunc", "ceil"),
-    "ceil": ("floor",), "trunc": ("floor",), "roundeven": ("round",), "rint": ("round",), "nearbyint": ("round",),
-    "round": ("roundeven",), "fabs": ("floor",), "exp": ("exp2",), "exp2": ("exp",), "log": ("log2",),
-    "sin": ("cos",), "cos": ("sin",), "sqrt": ("fabs",), "cttz": ("ctlz",), "ctlz": ("cttz",),
-}  # fmt: skip
+    "smin": ("smax",),
+    "smax": ("smin",),
+    "umin": ("umax",),
+    "umax": ("umin",),
+    "maximum": ("minimum", "maxnum"),
+    "minimum": ("maximum", "minnum"),
+    "maxnum": ("minnum", "maximum"),
+    "minnum": ("maxnum", "minimum"),
+    "floor": ("trunc", "ceil"),
+    "ceil": ("floor",),
+    "trunc": ("floor",),
+    "roundeven": ("round",),
+    "rint": ("round",),
+    "nearbyint": ("round",),
+    "round": ("roundeven",),
+    "fabs": ("floor",),
+    "exp": ("exp2",),
+    "exp2": ("exp",),
+    "log": ("log2",),
+    "sin": ("cos",),
+    "cos": ("sin",),
+    "sqrt": ("fabs",),
+    "cttz": ("ctlz",),
+    "ctlz": ("cttz",),
+}
 _CALL = re.compile(r"@llvm\.(?P<name>[a-z]+)\.(?P<suffix>[\w.]+)\(")
 _TWO = re.compile(r"\((?P<type>[\w<> ]+?) (?P<a>[^ ,()]+), (?P=type) (?P<b>[^ ,()]+)\)")
 _REDUCED = {"half": "", "float": "half", "double": "float", "bfloat": ""}
@@ -73,10 +141,15 @@ def mutants_of(text: str, *, code: int = 0, title: str = "") -> list[Mutant]:
                     seen.add(changed)
                     found.append(
                         Mutant(
-                            code=code, title=title, operator=fault, place=number, line=number + 1, before=bare,
+                            code=code,
+                            title=title,
+                            operator=fault,
+                            place=number,
+                            line=number + 1,
+                            before=bare,
                             after=changed,
                         )
-                    )  # fmt: skip
+                    )
     return found
 
 
@@ -223,8 +296,13 @@ def _branch(head: str, code: str, rest: str) -> Iterator[Change]:
 
 
 def _removed(head: str, code: str, rest: str) -> Iterator[Change]:
-    if code == "store" or (code == "call" and rest.lstrip().startswith("void") and "llvm.lifetime" not in rest
-                           and "llvm.assume" not in rest and "llvm.dbg" not in rest):  # fmt: skip
+    if code == "store" or (
+        code == "call"
+        and rest.lstrip().startswith("void")
+        and "llvm.lifetime" not in rest
+        and "llvm.assume" not in rest
+        and "llvm.dbg" not in rest
+    ):
         yield "missing store" if code == "store" else "missing call", ""
 
 
@@ -361,9 +439,22 @@ def _split(text: str) -> list[str]:
 
 _ARITHMETIC: tuple[Operator, ...] = (_binary, _constants)
 _OPERATORS: dict[str, tuple[Operator, ...]] = {
-    "icmp": (_compare, _constants), "fcmp": (_compare, _constants), **dict.fromkeys(_OTHER, _ARITHMETIC),
-    "phi": (_phi,), "select": (_select, _constants), "br": (_branch,), "store": (_store, _constants),
-    "load": (_load,), "getelementptr": (_address,), "call": (_call,), "atomicrmw": (_atomic,),
-    **dict.fromkeys(_CONVERSIONS, (_conversion,)), "fptrunc": (_truncation,), "shufflevector": (_shuffle,),
-    "insertelement": (_constants,), "extractelement": (_constants,), "ret": (_constants,), "switch": (_constants,),
-}  # fmt: skip
+    "icmp": (_compare, _constants),
+    "fcmp": (_compare, _constants),
+    **dict.fromkeys(_OTHER, _ARITHMETIC),
+    "phi": (_phi,),
+    "select": (_select, _constants),
+    "br": (_branch,),
+    "store": (_store, _constants),
+    "load": (_load,),
+    "getelementptr": (_address,),
+    "call": (_call,),
+    "atomicrmw": (_atomic,),
+    **dict.fromkeys(_CONVERSIONS, (_conversion,)),
+    "fptrunc": (_truncation,),
+    "shufflevector": (_shuffle,),
+    "insertelement": (_constants,),
+    "extractelement": (_constants,),
+    "ret": (_constants,),
+    "switch": (_constants,),
+}

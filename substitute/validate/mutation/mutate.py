@@ -48,15 +48,28 @@ def mutate_kernels(
     for kernel in kernels:
         try:
             report = mutate_kernel(
-                kernel, device=device, quick=quick, seed=seed, count=count, case=case, flags=flags, options=options,
+                kernel,
+                device=device,
+                quick=quick,
+                seed=seed,
+                count=count,
+                case=case,
+                flags=flags,
+                options=options,
                 progress=prefixed(progress, kernel.name),
-            )  # fmt: skip
+            )
         except SubstituteError as error:
             errors.append(error)
             report = MutationReport(
-                kernel=kernel.name, device=device, seed=seed, quick=quick, file=str(kernel.payload.path), outcomes=(),
-                possible=0, error=str(error),
-            )  # fmt: skip
+                kernel=kernel.name,
+                device=device,
+                seed=seed,
+                quick=quick,
+                file=str(kernel.payload.path),
+                outcomes=(),
+                possible=0,
+                error=str(error),
+            )
         reports.append(report)
     if errors and len(errors) == len(kernels):
         raise errors[0]
@@ -78,16 +91,26 @@ def mutate_kernel(
     """Judge up to `count` mutants of a kernel by the cases that validation would choose. Raises `SubstituteError`."""
     check_device(kernel, device)
     arguments = {
-        "folder": kernel.folder, "name": kernel.name, "device": device, "quick": quick, "seed": seed, "case": case,
+        "folder": kernel.folder,
+        "name": kernel.name,
+        "device": device,
+        "quick": quick,
+        "seed": seed,
+        "case": case,
         "flags": tuple(flags),
-    }  # fmt: skip
+    }
     bundle, codes = isolated(Call(bundle_codes, arguments), progress)
     every = join([mutant for code in codes if code.entries for mutant in _mutants(code)], codes)
     mutants = draw(every, count, seed=seed)
     report = MutationReport(
-        kernel=kernel.name, device=device, seed=seed, quick=quick, file=str(kernel.payload.path), outcomes=(),
+        kernel=kernel.name,
+        device=device,
+        seed=seed,
+        quick=quick,
+        file=str(kernel.payload.path),
+        outcomes=(),
         possible=len(every),
-    )  # fmt: skip
+    )
     if not mutants:
         return replace(report, message=_no_mutants(kernel, bundle, codes, case))
     run = MutationRun(bundle, codes, mutants, progress)

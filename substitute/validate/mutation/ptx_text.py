@@ -7,8 +7,18 @@ from collections.abc import Iterator
 
 from .mutant import Mutant
 
-_BOUNDS = {"lt": "le", "le": "lt", "gt": "ge", "ge": "gt", "eq": "ne", "ne": "eq", "lo": "ls", "ls": "lo", "hi": "hs",
-           "hs": "hi"}  # fmt: skip
+_BOUNDS = {
+    "lt": "le",
+    "le": "lt",
+    "gt": "ge",
+    "ge": "gt",
+    "eq": "ne",
+    "ne": "eq",
+    "lo": "ls",
+    "ls": "lo",
+    "hi": "hs",
+    "hs": "hi",
+}
 _OTHER = {"add": "sub", "sub": "add", "min": "max", "max": "min", "and": "or ", "shl": "shr", "shr": "shl"}
 _STATEMENT = re.compile(r"^(?P<head>\s*(?:@!?[\w$%]+\s+)?)(?P<name>[a-z]\w*)(?P<rest>[.\w:]*\s.*|[.\w:]*);")
 _NUMBER = re.compile(r"(?<=[ ,\[+])(\d+)(?=[;,\] ]|$)")
@@ -28,10 +38,16 @@ def mutants_of(text: str, *, code: int, title: str = "") -> list[Mutant]:
                 seen.add(changed)
                 found.append(
                     Mutant(
-                        code=code, title=title, operator=operator, place=offset, line=number + 1, before=line,
-                        after=changed.rstrip(), patch=changed.encode(),
+                        code=code,
+                        title=title,
+                        operator=operator,
+                        place=offset,
+                        line=number + 1,
+                        before=line,
+                        after=changed.rstrip(),
+                        patch=changed.encode(),
                     )
-                )  # fmt: skip
+                )
         offset += len(line.encode()) + 1
     return found
 

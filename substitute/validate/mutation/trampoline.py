@@ -39,9 +39,10 @@ class Table:
     def __init__(self) -> None:
         if not map_at(TABLE, mmap.PAGESIZE):
             raise DeviceError(
-                "the table of mutants cannot be placed", expected=f"free memory at {TABLE:#x}",
+                "the table of mutants cannot be placed",
+                expected=f"free memory at {TABLE:#x}",
                 found=why_not_fixed() or "other memory there",
-            )  # fmt: skip
+            )
         self._slots = (ctypes.c_uint64 * MOST_SLOTS).from_address(TABLE)
 
     def enter(self, slot: int, address: int) -> None:

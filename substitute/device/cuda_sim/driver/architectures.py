@@ -76,8 +76,12 @@ class Architecture:
     def _attributes(self) -> dict[int, int]:
         return {
             1: MOST_THREADS,
-            2: BLOCK_LIMITS[0], 3: BLOCK_LIMITS[1], 4: BLOCK_LIMITS[2],
-            5: GRID_LIMITS[0], 6: GRID_LIMITS[1], 7: GRID_LIMITS[2],
+            2: BLOCK_LIMITS[0],
+            3: BLOCK_LIMITS[1],
+            4: BLOCK_LIMITS[2],
+            5: GRID_LIMITS[0],
+            6: GRID_LIMITS[1],
+            7: GRID_LIMITS[2],
             8: PLAIN_SHARED_BYTES,
             9: 64 << 10,  # constant memory
             10: WARP_SIZE,
@@ -89,15 +93,20 @@ class Architecture:
             16: self.multiprocessors,
             19: 1,  # host memory can be mapped
             31: 1,  # kernels beside kernels
-            33: self.pci_bus, 34: 0, 50: 0,
+            33: self.pci_bus,
+            34: 0,
+            50: 0,
             36: 1_500_000,  # memory clock
             37: self.bus_bits,
             38: self.cache_bytes,
             39: self.threads_per_multiprocessor,
             40: 2,  # copy engines
             41: 1,  # unified addressing
-            75: self.number // 10, 76: self.number % 10,
-            78: 1, 79: 1, 80: 1,  # stream priorities, first-level caching of global and local memory
+            75: self.number // 10,
+            76: self.number % 10,
+            78: 1,
+            79: 1,
+            80: 1,  # stream priorities, first-level caching of global and local memory
             81: self.shared_bytes_per_multiprocessor,
             82: 65536,  # registers per multiprocessor
             83: 1,  # managed memory
@@ -110,14 +119,20 @@ class Architecture:
             113: 1,  # read-only cuMemHostRegister
             115: 1,  # memory pools
             126: 4 if self.number >= 90 else 1,  # memory synchronisation domains
-        }  # fmt: skip
+        }
 
 
 def _architecture(number: int, *values: int) -> Architecture:
     names = (
-        "multiprocessors", "shared_bytes_per_block", "shared_bytes_per_multiprocessor", "threads_per_multiprocessor",
-        "blocks_per_multiprocessor", "cache_bytes", "clock_khz", "bus_bits",
-    )  # fmt: skip
+        "multiprocessors",
+        "shared_bytes_per_block",
+        "shared_bytes_per_multiprocessor",
+        "threads_per_multiprocessor",
+        "blocks_per_multiprocessor",
+        "cache_bytes",
+        "clock_khz",
+        "bus_bits",
+    )
     return Architecture(number=number, **dict(zip(names, values, strict=True)))
 
 

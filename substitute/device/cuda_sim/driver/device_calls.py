@@ -219,9 +219,16 @@ def context_synchronize(driver: Driver) -> None:
     driver.current()
 
 
-WITHOUT_INIT = frozenset((
-    "cuInit", "cuDriverGetVersion", "cuGetErrorName", "cuGetErrorString", "cuGetProcAddress", "cuGetProcAddress_v2",
-))  # fmt: skip
+WITHOUT_INIT = frozenset(
+    (
+        "cuInit",
+        "cuDriverGetVersion",
+        "cuGetErrorName",
+        "cuGetErrorString",
+        "cuGetProcAddress",
+        "cuGetProcAddress_v2",
+    )
+)
 """What may be called before `cuInit`."""
 
 DEVICE_CALLS: dict[str, Callable[..., None]] = {

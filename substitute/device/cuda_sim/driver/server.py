@@ -37,8 +37,13 @@ from .stream_calls import STREAM_CALLS
 _SOCKET, _MEMORY = 3, 4
 HOST_FUNCTION = "cuLaunchHostFunc"
 CALLS: dict[str, Callable[..., None]] = {
-    **DEVICE_CALLS, **STREAM_CALLS, **MEMORY_CALLS, **MODULE_CALLS, **LAUNCH_CALLS, **GRAPH_CALLS,
-}  # fmt: skip
+    **DEVICE_CALLS,
+    **STREAM_CALLS,
+    **MEMORY_CALLS,
+    **MODULE_CALLS,
+    **LAUNCH_CALLS,
+    **GRAPH_CALLS,
+}
 """What answers each driver function; all but `HOST_FUNCTION`, whose work is done by the client."""
 _MAP_NORESERVE = 0x4000  # (Linux; not every Python names it)
 _LOOK_SECONDS = 0.5

@@ -91,9 +91,11 @@ def fill(request: Request, module: Module) -> tuple[str, Request]:
             edits.append((mark.instruction.span, _replacement(module, writer, kernel, mark, axes)))
     except Unsupported as problem:
         raise PayloadError(
-            f"the slots cannot be filled: {problem}", where=f"{kernel.name} in {request.substitution.dispatch.name}",
-            expected="a dispatch that its code handles", next_step="leave this dispatch out by `dispatches`",
-        ) from problem  # fmt: skip
+            f"the slots cannot be filled: {problem}",
+            where=f"{kernel.name} in {request.substitution.dispatch.name}",
+            expected="a dispatch that its code handles",
+            next_step="leave this dispatch out by `dispatches`",
+        ) from problem
     edits += _head(entry, writer, len(kernel.operands), len(request.values))
     return edited(module.text, edits), _extended(request, writer)
 
@@ -110,10 +112,13 @@ def _check_marks(module: Module, entry: Function, kernel: Kernel, marks: tuple[M
     for kind, name in wanted:
         if (kind, name) not in found:
             raise fault(
-                module, entry.name_span.start, f"the entry has no slot for {name}",
-                expected=f'.pragma "slot {kind} {name}[…]" in front of each {kind} of it', found="none",
+                module,
+                entry.name_span.start,
+                f"the entry has no slot for {name}",
+                expected=f'.pragma "slot {kind} {name}[…]" in front of each {kind} of it',
+                found="none",
                 next_step="mark it, or remove `slots` from kernel.toml",
-            )  # fmt: skip
+            )
 
 
 def _replacement(module: Module, writer: Writer, kernel: Kernel, mark: Mark, axes: Mapping[str, Axis]) -> str:
@@ -188,11 +193,14 @@ def _extended(request: Request, writer: Writer) -> Request:
         operand = program.operands[at]
         view = View(operand=at, type=operand.type, offset=0, strides=(0,) * len(operand.type.shape))
         added.append(
-            Parameter(name=f"{writer.prefix}_{number}", operand=operand, view=view, written=at in written,
-                      read=at in read)
-        )  # fmt: skip
+            Parameter(
+                name=f"{writer.prefix}_{number}", operand=operand, view=view, written=at in written, read=at in read
+            )
+        )
     names = tuple(f"{writer.prefix}_value_{number}" for number in range(len(writer.values)))
     return replace(
-        request, parameters=(*request.parameters, *added), scalars=(*request.scalars, *writer.values),
+        request,
+        parameters=(*request.parameters, *added),
+        scalars=(*request.scalars, *writer.values),
         scalar_names=(*request.scalar_names, *names),
-    )  # fmt: skip
+    )

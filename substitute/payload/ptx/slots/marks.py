@@ -62,19 +62,26 @@ def _mark(module: Module, entry: Function, kernel: Kernel, directive: Directive)
     words = _WORDS.fullmatch(directive.text)
     if words is None:
         raise fault(
-            module, directive.span.start, "a slot cannot be read",
+            module,
+            directive.span.start,
+            "a slot cannot be read",
             expected="slot load OPERAND[REGISTER, …] or slot store OPERAND[REGISTER, …] [by REGISTER of THREADS]",
-            found=directive.text, next_step="correct the pragma",
-        )  # fmt: skip
+            found=directive.text,
+            next_step="correct the pragma",
+        )
     kind, operand, listed, thread, threads = words.groups()
     names = [name.strip() for name in listed.split(",") if name.strip()]
     spec = next((o for o in kernel.operands if o.name == operand), None)
     if spec is None or len(spec.axes) != len(names):
         wanted = [f"{o.name}[{', '.join(o.axes)}]" for o in kernel.operands]
         raise fault(
-            module, directive.span.start, "a slot names no operand with these coordinates",
-            expected=" or ".join(wanted), found=directive.text, next_step="name one register for each axis",
-        )  # fmt: skip
+            module,
+            directive.span.start,
+            "a slot names no operand with these coordinates",
+            expected=" or ".join(wanted),
+            found=directive.text,
+            next_step="name one register for each axis",
+        )
     instruction = _next(module, entry, directive, "st" if kind == "store" else "ld")
     coordinates = tuple((name, _bits(module, entry, directive, name)) for name in names)
     spread = None
@@ -82,9 +89,13 @@ def _mark(module: Module, entry: Function, kernel: Kernel, directive: Directive)
         _bits(module, entry, directive, thread, wanted=(32,))
         spread = Spread(register=thread, threads=int(threads))
     return Mark(
-        is_store=kind == "store", operand=operand, coordinates=coordinates, spread=spread,
-        pragma=Span(directive.span.start, _behind(module, directive)), instruction=instruction,
-    )  # fmt: skip
+        is_store=kind == "store",
+        operand=operand,
+        coordinates=coordinates,
+        spread=spread,
+        pragma=Span(directive.span.start, _behind(module, directive)),
+        instruction=instruction,
+    )
 
 
 def _behind(module: Module, directive: Directive) -> int:
@@ -104,10 +115,13 @@ def _next(module: Module, entry: Function, directive: Directive, opcode: str) ->
         if plain and isinstance(memory, Address) and instruction.opcode[-1] in ("f32", "b32"):
             return instruction
     raise fault(
-        module, directive.span.start, "a slot stands in front of something else",
+        module,
+        directive.span.start,
+        "a slot stands in front of something else",
         expected=f"{opcode}.global.f32 (or a vector of them) behind it, of f32 registers",
-        found=source_of(module, instruction) if instruction else "the end", next_step="move the pragma",
-    )  # fmt: skip
+        found=source_of(module, instruction) if instruction else "the end",
+        next_step="move the pragma",
+    )
 
 
 def _bits(
@@ -120,7 +134,10 @@ def _bits(
         if (one or family) and declared.type[0] in "bus" and TYPE_BITS[declared.type] in wanted:
             return TYPE_BITS[declared.type]
     raise fault(
-        module, directive.span.start, f"{name} is no register that can be a coordinate",
-        expected=f"a register of {' or '.join(map(str, wanted))} bits", found=directive.text,
+        module,
+        directive.span.start,
+        f"{name} is no register that can be a coordinate",
+        expected=f"a register of {' or '.join(map(str, wanted))} bits",
+        found=directive.text,
         next_step="name integer registers that are declared in this entry",
-    )  # fmt: skip
+    )

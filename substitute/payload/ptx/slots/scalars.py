@@ -15,30 +15,65 @@ from .block import Block, float_literal
 from .mathematics import FUNCTIONS, integer_power
 
 KIND = {
-    "f32": "f", "f16": "f", "bf16": "f", "i1": "p", "i8": "w", "i16": "w", "i32": "w", "i64": "d", "index": "d",
-}  # fmt: skip
+    "f32": "f",
+    "f16": "f",
+    "bf16": "f",
+    "i1": "p",
+    "i8": "w",
+    "i16": "w",
+    "i32": "w",
+    "i64": "d",
+    "index": "d",
+}
 """The kind of register that holds a value of each type."""
 SMALL_FLOATS = ("f16", "bf16")
 INT_BITS = {"i8": 8, "i16": 16, "i32": 32, "i64": 64, "index": 64}
 MAX_POWER = 64
 
 _FLOAT = {
-    "addf": "add.rn", "subf": "sub.rn", "mulf": "mul.rn", "divf": "div.rn", "negf": "neg", "absf": "abs",
-    "fma": "fma.rn", "sqrt": "sqrt.rn", "rsqrt": "rsqrt.approx", "maximumf": "max.NaN", "minimumf": "min.NaN",
-    "maxnumf": "max", "minnumf": "min",
-}  # fmt: skip
+    "addf": "add.rn",
+    "subf": "sub.rn",
+    "mulf": "mul.rn",
+    "divf": "div.rn",
+    "negf": "neg",
+    "absf": "abs",
+    "fma": "fma.rn",
+    "sqrt": "sqrt.rn",
+    "rsqrt": "rsqrt.approx",
+    "maximumf": "max.NaN",
+    "minimumf": "min.NaN",
+    "maxnumf": "max",
+    "minnumf": "min",
+}
 _ROUNDING = {"floor": "rmi", "ceil": "rpi", "trunc": "rzi", "roundeven": "rni"}
 _INT = {
-    "addi": "add.s{0}", "subi": "sub.s{0}", "muli": "mul.lo.s{0}", "divsi": "div.s{0}", "remsi": "rem.s{0}",
-    "divui": "div.u{0}", "remui": "rem.u{0}", "andi": "and.b{0}", "ori": "or.b{0}", "xori": "xor.b{0}",
-    "maxsi": "max.s{0}", "minsi": "min.s{0}", "maxui": "max.u{0}", "minui": "min.u{0}",
-}  # fmt: skip
+    "addi": "add.s{0}",
+    "subi": "sub.s{0}",
+    "muli": "mul.lo.s{0}",
+    "divsi": "div.s{0}",
+    "remsi": "rem.s{0}",
+    "divui": "div.u{0}",
+    "remui": "rem.u{0}",
+    "andi": "and.b{0}",
+    "ori": "or.b{0}",
+    "xori": "xor.b{0}",
+    "maxsi": "max.s{0}",
+    "minsi": "min.s{0}",
+    "maxui": "max.u{0}",
+    "minui": "min.u{0}",
+}
 _SHIFTS = {"shli": "shl.b{0}", "shrsi": "shr.s{0}", "shrui": "shr.u{0}"}
 _UNSIGNED = ("divui", "remui", "maxui", "minui", "shrui")
 _BOOL = {
-    "andi": "and", "ori": "or", "xori": "xor", "addi": "xor", "subi": "xor", "muli": "and", "maxui": "or",
+    "andi": "and",
+    "ori": "or",
+    "xori": "xor",
+    "addi": "xor",
+    "subi": "xor",
+    "muli": "and",
+    "maxui": "or",
     "minui": "and",
-}  # fmt: skip
+}
 _UNORDERED = {"ueq": "equ", "une": "neu", "ult": "ltu", "ule": "leu", "ugt": "gtu", "uge": "geu"}
 
 
@@ -184,9 +219,22 @@ def _compare_integers(b: Block, predicate: str, type_: str, args: tuple[str, ...
 # --- conversions ----------------------------------------------------------------------------------------------------
 
 _CASTS = frozenset(
-    ("extf", "truncf", "convertf", "sitofp", "uitofp", "fptosi", "fptoui", "extsi", "extui", "trunci", "index_cast",
-     "index_castui", "bitcast")
-)  # fmt: skip
+    (
+        "extf",
+        "truncf",
+        "convertf",
+        "sitofp",
+        "uitofp",
+        "fptosi",
+        "fptoui",
+        "extsi",
+        "extui",
+        "trunci",
+        "index_cast",
+        "index_castui",
+        "bitcast",
+    )
+)
 
 
 def _cast(b: Block, name: str, source: str, target: str, value: str) -> str:

@@ -86,9 +86,14 @@ class Writer:
             self._placed(block, placement, value, texts, result.sizes, spread)
 
     def _placed(
-        self, block: Block, placement: PlacedNest, value: str, texts: Sequence[str], sizes: Sequence[Index],
+        self,
+        block: Block,
+        placement: PlacedNest,
+        value: str,
+        texts: Sequence[str],
+        sizes: Sequence[Index],
         spread: Spread | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         end = self.label()
         nest = placement.nest
         loops, tests = self._pinned(block, placement, texts, sizes)
@@ -156,9 +161,14 @@ class Writer:
         return values
 
     def _node(
-        self, block: Block, nest: Nest, node: Scalar, args: tuple[str, ...], loops: Loops,
+        self,
+        block: Block,
+        nest: Nest,
+        node: Scalar,
+        args: tuple[str, ...],
+        loops: Loops,
         temporaries: Mapping[int, str],
-    ) -> str:  # fmt: skip
+    ) -> str:
         if node.op == "constant":
             return constant(block, node.attribute, node.type)
         if node.op == "index":
@@ -178,9 +188,15 @@ class Writer:
         return value if node.type != "i32" or is_literal(value) else block.word("cvt.u32.u64", value)
 
     def _read(
-        self, block: Block, read: Read, args: tuple[str, ...], loops: Loops, temporaries: Mapping[int, str], *,
+        self,
+        block: Block,
+        read: Read,
+        args: tuple[str, ...],
+        loops: Loops,
+        temporaries: Mapping[int, str],
+        *,
         gather: bool,
-    ) -> str:  # fmt: skip
+    ) -> str:
         if not isinstance(read.source, View):
             if gather or read.source not in temporaries:
                 raise Unsupported(f"a read of temporary {read.source} at this place")
