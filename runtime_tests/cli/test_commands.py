@@ -326,3 +326,33 @@ def test_validate_a_kernel_elsewhere(run: Run) -> None:
     assert finished.status == 2
     assert "vulkan_softmax is not for local-sync" in finished.err
     assert "expected:  a device for vulkan-spirv" in finished.err
+
+
+def test_kernels_show(run: Run) -> None:
+    finished = run("kernels", "show", "matmul")
+    assert (finished.status, finished.err) == (0, "")
+    assert finished.out.splitlines()[0].startswith("matmul  Matrix multiplication")
+    assert 'request.match.axis("K").size' in finished.out
+    (value,) = json.loads(run("kernels", "show", "matmul", "--json").out)["kernels"]
+    assert [(o["type"], o["result"]) for o in value["operands"]] == [("f32", False), ("f32", False), ("f32", True)]
+    assert "did you mean `matmul`" in run("kernels", "show", "matmull").err
+    assert run("kernels", "--help").out == run("kernels", "-h").out
+    assert "there is no kernel" in run("kernels", "show", "x").err
+
+
+def test_kernels_check(run: Run, tmp_path: Path) -> None:
+    good, _, worse = (kernel_folder(tmp_path / name, name) for name in ("good", "bad", "worse"))
+    (good / "definition.mlir").write_text(
+        "func.func @k(%x: tensor<?xf32>) -> tensor<?xf32> { return %x : tensor<?xf32> }"
+    )
+    for folder in (good, worse):
+        manifest = (folder / "kernel.toml").read_text()
+        (folder / "kernel.toml").write_text(manifest.replace('x = ["N"]', 'x = ["N"]\ny = ["N"]'))
+    (good / "g.py").write_text("def generate(request):\n    return ''\n")
+    (worse / "kernel.toml").write_text("schema = 2")
+    finished = run("kernels", "check", tmp_path)
+    assert finished.status == 2
+    assert finished.out == "1 kernel right, 2 folders wrong\n"
+    assert "the definition has no function" in finished.err and f"{worse}/kernel.toml" in finished.err
+    assert run("kernels", "check", good).out == "1 kernel right\n"
+    assert "--kernels has no effect" in run("kernels", "check", good, "--kernels", good).err

@@ -118,12 +118,7 @@ class Library:
 
 def open_library(folders: Sequence[Path], *, builtin: bool = True, kept: bool = False) -> Library:
     """Read the manifests. Raises `ManifestError`, and `UsageError` for a folder without kernels."""
-    files: dict[Path, None] = {}  # an ordered set: a folder may be given twice, or lie in another
-    for folder in folders:
-        files |= dict.fromkeys(find_manifests(folder))
-    if builtin:
-        for folder in (*builtin_folders(), *pack_folders()):
-            files |= dict.fromkeys(_walk(folder.resolve(), MAX_DEPTH))
+    files = list_manifests(folders, builtin=builtin)
     ours = tuple(f"{folder}{os.sep}" for folder in builtin_folders())
     manifest_cache = open_manifest_cache(files) if kept else ManifestCache(None)
     manifests: dict[str, Manifest] = {}
@@ -133,14 +128,60 @@ def open_library(folders: Sequence[Path], *, builtin: bool = True, kept: bool = 
                 manifest = replace(manifest, kernel=replace(manifest.kernel, builtin=True))
             other = manifests.setdefault(manifest.kernel.name, manifest)
             if other is not manifest:
-                raise ManifestError(
-                    f"two kernels are called `{manifest.kernel.name}`",
-                    where=f"{manifest.file}: name",
-                    expected="a name that no other kernel has",
-                    found=f"the same name in {other.file}",
-                    next_step="rename one of them, or leave its folder out (--no-builtin leaves out the built-in ones)",
-                )
+                raise _two_of_a_name(manifest.kernel.name, manifest.file, other.file)
     return Library(tuple(manifests.values()), manifest_cache)
+
+
+def list_manifests(folders: Sequence[Path], *, builtin: bool = True) -> list[Path]:
+    """Return the manifest files of folders, and with `builtin` of built-in kernels and installed packs, each once."""
+    files: dict[Path, None] = {}  # an ordered set: a folder may be given twice, or lie in another
+    for folder in folders:
+        files |= dict.fromkeys(find_manifests(folder))
+    if builtin:
+        for folder in (*builtin_folders(), *pack_folders()):
+            files |= dict.fromkeys(_walk(folder.resolve(), MAX_DEPTH))
+    return list(files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelCheck:
+    """Outcome of reading one manifest and all that it names."""
+
+    file: Path
+    names: tuple[str, ...] = ()
+    """Kernels that the manifest describes."""
+    error: str = ""
+
+
+def check_kernels(files: Sequence[Path]) -> list[KernelCheck]:
+    """Read manifests with their definitions, and load their generators; one that is wrong does not hide another."""
+    from ..read.definition import read_forms
+    from .manifest import read_manifests
+
+    checks: list[KernelCheck] = []
+    owners: dict[str, Path] = {}
+    for file in files:
+        try:
+            kernels = [_with_forms(manifest, read_forms, None) for manifest in read_manifests(file)]
+            for kernel in kernels:
+                kernel.payload.kind.load(kernel)
+                if owners.setdefault(kernel.name, file) != file:
+                    raise _two_of_a_name(kernel.name, file, owners[kernel.name])
+        except SubstituteError as error:
+            checks.append(KernelCheck(file=file, error=str(error)))
+        else:
+            checks.append(KernelCheck(file=file, names=tuple(kernel.name for kernel in kernels)))
+    return checks
+
+
+def _two_of_a_name(name: str, file: Path, other: Path) -> ManifestError:
+    return ManifestError(
+        f"two kernels are called `{name}`",
+        where=f"{file}: name",
+        expected="a name that no other kernel has",
+        found=f"the same name in {other}",
+        next_step="rename one of them, or leave its folder out (--no-builtin leaves out the built-in ones)",
+    )
 
 
 def _read_manifests(file: Path) -> tuple[Manifest, ...]:
@@ -278,10 +319,14 @@ def _contents(folder: Path) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _with_forms(manifest: Manifest, read_forms: ReadForms, manifest_cache: ManifestCache) -> Kernel:
+def _with_forms(manifest: Manifest, read_forms: ReadForms, manifest_cache: ManifestCache | None) -> Kernel:
     if manifest.definition is None:
         return manifest.kernel
-    forms = manifest_cache.forms(manifest, lambda: _read(manifest, read_forms))
+
+    def read() -> tuple[Form, ...]:
+        return _read(manifest, read_forms)
+
+    forms = manifest_cache.forms(manifest, read) if manifest_cache is not None else read()
     return replace(_without_parameters(manifest, forms).kernel, forms=forms)
 
 

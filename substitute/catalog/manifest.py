@@ -469,6 +469,8 @@ def _manifest(table: ManifestTable, file: Path, checks: _Checks) -> Manifest:
         # a raw payload that reads push constants has to say how many: 0 is checked like any other number
         constants=(table.constants or 0) if raw else None,
         executable_constants=parse_constants(table.executable_constant),
+        license=table.license or "",
+        authors=tuple(table.authors),
     )
     return Manifest(file=file, kernel=kernel, definition=checks.definition, parameters=tuple(table.parameters))
 

@@ -167,6 +167,10 @@ class ManifestTable(_Table):
     """A unique name."""
     summary: str = ""
     """One-line description."""
+    license: Text | None = None
+    """Terms under which the kernel may be used, as an SPDX expression: `"Apache-2.0 WITH LLVM-exception"`."""
+    authors: list[Text] = []
+    """Who wrote it: names, or `"Name <address>"`."""
     abi: Abi = "canonical"
     """`"canonical"`: one pointer per operand, then sizes. `"raw"`: IREE's own layout, the start of each binding, then
     each push constant."""

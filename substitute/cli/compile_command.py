@@ -18,6 +18,12 @@ from .terminal import check_writable, progress, say_target, show, terminal_width
 @click.option("-o", "--output", required=True, type=FILE, metavar="FILE", help="Where the module goes (.vmfb).")
 @catalog_options
 @click.option("--plan-out", type=FILE, metavar="FILE", help="Write what was substituted by what, as JSON.")
+@click.option(
+    "--dump-payloads",
+    type=FILE,
+    metavar="DIR",
+    help="Write all code that was generated, as it is embedded and as text, by the dispatch's name.",
+)
 @click.option("--plan", type=FILE, metavar="FILE", help="Substitute what this plan says, and nothing else.")
 @click.option(
     "--require",
@@ -50,6 +56,7 @@ def command(
     kernels: tuple[Path, ...],
     builtin: bool,
     plan_out: Path | None,
+    dump_payloads: Path | None,
     plan: Path | None,
     require: tuple[str, ...],
     substitute: bool,
@@ -62,10 +69,13 @@ def command(
     check_writable(plan_out, "--plan-out")
     from ..cache.atomic import write_whole
     from ..guard.guard import default_check
+    from ..payload import dump
     from ..pipeline import compile_model
     from ..report.as_json import plan_to_json
     from ..report.tables import substitution_table
 
+    if dump_payloads is not None:
+        dump.check_folder(dump_payloads)
     say_target(flags)
     checking = default_check() if check else None
     if checking is not None and faster_only:
@@ -87,6 +97,9 @@ def command(
     if plan_out is not None:
         text = json.dumps(plan_to_json(result.plan, result.payloads, result.checked), indent=2, ensure_ascii=False)
         write_whole(plan_out, f"{text}\n".encode())
+    if dump_payloads is not None:
+        written = dump.dump_payloads(result.plan, result.payloads, dump_payloads)
+        click.echo(f"wrote {len(written)} files to {dump_payloads}, listed in {written[-1]}")
     show(substitution_table(result.plan, result.payloads, result.checked, width=terminal_width()))
     phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in result.seconds.items())
     total = sum(result.seconds.values())

@@ -206,6 +206,10 @@ class Kernel:
     executable_constants: tuple[ExecutableConstant, ...] = ()
     """Constants that the device fills in when the module is loaded."""
 
+    license: str = ""
+    """Terms of use, as an SPDX expression; empty: the manifest does not say."""
+    authors: tuple[str, ...] = ()
+
     family: str = ""
     """Name in the manifest, where `[types]` makes several kernels of it; empty: `name`."""
     types: tuple[tuple[str, str], ...] = ()

@@ -125,6 +125,12 @@ class PayloadKind(ABC):
         """Return why the kernel's code cannot be made for a dispatch that its definition matches; empty: it can."""
         return ""
 
+    def describe_call(self, kernel: Kernel) -> str:
+        """Return how the kernel's code is called, as its author writes it: a prototype, helpers, a request."""
+        from ..payload.calls import generic_call
+
+        return generic_call(kernel)
+
     def load(self, kernel: Kernel) -> None:  # noqa: B027 (most kinds need nothing)
         """Load what making code for this kernel needs, while there is time; leaving it out costs time later."""
 
@@ -138,6 +144,14 @@ class CodeKind(PayloadKind):
 
         Raises `PayloadError`.
         """
+
+    def read_source(self, request: Request) -> tuple[str, str] | None:
+        """Return the suffix and the text of what the code is compiled from, where it is made for each dispatch.
+
+        Raises `PayloadError`.
+        """
+        llvm = self.read_llvm(request)
+        return None if llvm is None else (".source.ll", llvm[1])
 
     def read_llvm(self, request: Request) -> tuple[str, str, bool] | None:
         """Return the entry's name, the LLVM IR that the code is made of, and True if it is optimised already.

@@ -14,16 +14,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..model.kernel import Kernel
 from ..model.plan import Decision, Payload, Plan, Substitution, dispatch_key, substitution_names
 from ..read.external import KIND as EXTERNAL
 from .rows import DispatchRow, dispatch_rows, failed_rule, find_verdict
 from .text import (
     find_common_prefix,
     format_axes,
-    format_backends,
     format_count,
-    format_operand_axes,
     format_operations,
     format_signature,
     format_target,
@@ -48,7 +45,7 @@ def dispatch_table(plan: Plan, *, width: int | None) -> RenderableType:
     heads = ["dispatch", "target", "computes", "kernel, or the nearest and why not"]
     if width is not None and len(targets) <= 1:
         heads.remove("target")
-    table = _table(width, leading=1)
+    table = make_table(width, leading=1)
     for head in ["; ".join(heads)] if narrow else heads:
         table.add_column(head, overflow="fold", ratio=1)
     for head in ("FLOP", "bytes"):
@@ -56,9 +53,9 @@ def dispatch_table(plan: Plan, *, width: int | None) -> RenderableType:
     for row in rows:
         name = Text(row.dispatch.name.removeprefix(prefix), style=NAME)
         target = [Text(format_target(row.dispatch))] if "target" in heads else []
-        texts = [name, *target, _stack(_computes(row), width), _stack(_kernel_or_nearest(row), width)]
+        texts = [name, *target, stack_texts(_computes(row), width), stack_texts(_kernel_or_nearest(row), width)]
         table.add_row(
-            *([_stack(texts, width)] if narrow else texts),
+            *([stack_texts(texts, width)] if narrow else texts),
             format_count(row.cost.flops) if row.cost else "?",
             format_count(row.cost.bytes, "B") if row.cost else "?",
         )
@@ -76,7 +73,7 @@ def substitution_table(
     """Return a table of the substitutions, the verdicts of the check, and the kernels left out because of them."""
     verdicts = {c.key: c.verdict for c in checked}
     prefix = "" if width is None else find_common_prefix(plan.dispatches)
-    table = _table(width)
+    table = make_table(width)
     table.add_column("dispatch", overflow="fold")
     table.add_column("kernel", overflow="fold")
     table.add_column("axes", overflow="fold")
@@ -116,7 +113,7 @@ def _left_out(checked: Checked, prefix: str) -> Text:
 
 def explanation_table(decision: Decision, verdict: str = "", *, width: int | None) -> RenderableType:
     """Return every rule that was checked for one kernel and one dispatch; `verdict`: what compiling it found."""
-    table = _table(width)
+    table = make_table(width)
     table.add_column("rule", overflow="fold")
     table.add_column("expected", overflow="fold")
     table.add_column("found", overflow="fold")
@@ -132,7 +129,7 @@ def decisions_table(decisions: Sequence[Decision], plan: Plan, *, width: int | N
     """One line for each decision of a plan, in the order given; a dispatch or a kernel that all share stands above."""
     dispatches = list(dict.fromkeys(d.dispatch.name for d in decisions))
     kernels = list(dict.fromkeys(d.kernel.name for d in decisions))
-    table = _table(width)
+    table = make_table(width)
     for head, names in (("dispatch", dispatches), ("kernel", kernels)):
         if len(names) > 1:
             table.add_column(head, overflow="fold")
@@ -156,7 +153,7 @@ def decisions_table(decisions: Sequence[Decision], plan: Plan, *, width: int | N
 
 def verdict_table(verdict: ModelVerdict, *, drawn: bool, width: int | None) -> RenderableType:
     """Return a table that compares each result with stock IREE's. `drawn`: the inputs were drawn from the seed."""
-    table = _table(width)
+    table = make_table(width)
     table.add_column("result", justify="right", no_wrap=True)
     table.add_column("type", overflow="fold")
     for head in ("largest error", "share of largest value", "allowed"):
@@ -173,42 +170,7 @@ def verdict_table(verdict: ModelVerdict, *, drawn: bool, width: int | None) -> R
     return Group(table, *notes, Text.assemble(word, f" on {verdict.device}, {inputs}; ", _share(verdict.plan)))
 
 
-def kernels_table(kernels: Sequence[Kernel], *, width: int | None) -> RenderableType:
-    """Return the catalog."""
-    narrow = width is not None and width < NARROW
-    table = _table(width, leading=1)
-    table.add_column("kernel", overflow="fold", ratio=1)
-    table.add_column("backend: payload", overflow="fold", ratio=1)
-    table.add_column("operands, slots, constraints", overflow="fold", ratio=1)
-    if not narrow:
-        table.add_column("summary", overflow="fold", ratio=1)
-    for kernel in kernels:
-        name, summary = Text(kernel.name, style=NAME), Text(kernel.summary)
-        payload = kernel.payload.kind.name + (" (raw)" if kernel.abi == "raw" else "")
-        table.add_row(
-            _stack([name, summary], width) if narrow else name,
-            Text(f"{format_backends(kernel)}: {payload}"),
-            _stack(_offers(kernel), width),
-            *([] if narrow else [summary]),
-        )
-    return Group(table, Text(f"{len(kernels)} kernel{'s' * (len(kernels) != 1)}"))
-
-
-def _offers(kernel: Kernel) -> list[Text]:
-    offers = [Text(format_operand_axes(kernel))]
-    if kernel.kinds:
-        offers.append(Text(f"dispatches of kind {', '.join(kernel.kinds)}"))
-    if kernel.dispatches:
-        offers.append(Text(f"dispatches named {' or '.join(kernel.dispatches)}"))
-    if kernel.slots:
-        offers.append(Text("slots: " + ", ".join(sorted(kernel.slots)), style=DIM))
-    conditions = [*(c.text for c in kernel.constraints), *(c.text for c in kernel.conditions)]
-    if conditions:
-        offers.append(Text("where " + ", ".join(conditions), style=DIM))
-    return offers
-
-
-def _table(width: int | None, *, leading: int = 0) -> Table:
+def make_table(width: int | None, *, leading: int = 0) -> Table:
     if width is None:
         return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
     return Table(
@@ -222,7 +184,7 @@ def _table(width: int | None, *, leading: int = 0) -> Table:
     )
 
 
-def _stack(lines: Sequence[Text], width: int | None) -> Text:
+def stack_texts(lines: Sequence[Text], width: int | None) -> Text:
     return Text("; " if width is None else "\n").join([line for line in lines if line])
 
 
@@ -282,14 +244,14 @@ def _axes_and_fallback(substitution: Substitution, after: Substitution | None, w
         last = after is None or after.dispatch != substitution.dispatch
         otherwise = "IREE's own code" if last else "the next one"
         lines.append(Text(f"{otherwise} unless {' and '.join(substitution.conditions)}", style=DIM))
-    return _stack(lines, width)
+    return stack_texts(lines, width)
 
 
 def _payload(substitution: Substitution, payload: Payload | None, width: int | None) -> Text:
     if payload is None:
         return Text(substitution.kernel.payload.kind.name)
     head = f"{payload.format}, {format_count(len(payload.data), 'B')}" if payload.data else str(payload.format)
-    return _stack([Text(head), Text(payload.summary, style=DIM)], width)
+    return stack_texts([Text(head), Text(payload.summary, style=DIM)], width)
 
 
 def _verdict(decision: Decision) -> Text:

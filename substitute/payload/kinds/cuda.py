@@ -46,6 +46,11 @@ class PtxText(_CudaCode):
     name = "ptx"
     slots = ("prologue", "epilogue")
 
+    def describe_call(self, kernel: Kernel) -> str:
+        from ..calls import ptx_prototype
+
+        return ptx_prototype(kernel)
+
     def refuse(self, kernel: Kernel, dispatch: Dispatch) -> str:
         if not kernel.slots or dispatch.program is None:
             return ""
@@ -68,6 +73,11 @@ class CudaSource(_CudaCode):
     """CUDA C++, compiled to PTX for the dispatch's architecture."""
 
     name = "cuda"
+
+    def describe_call(self, kernel: Kernel) -> str:
+        from ..calls import cuda_prototype
+
+        return cuda_prototype(kernel)
 
     def read_ptx(self, kernel: Kernel, arch: str) -> tuple[str, str]:
         from ..file import read_code

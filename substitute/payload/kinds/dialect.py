@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ...model.kernel import Kernel
 from ...model.payload_kind import CodeKind, PayloadFormat
 from ...model.plan import Payload, Request
 
@@ -44,6 +45,11 @@ class LlvmDialect(_DialectText):
     canonical_backends = ("llvm-cpu",)
     format = PayloadFormat.LLVM_DIALECT
 
+    def describe_call(self, kernel: Kernel) -> str:
+        from ..calls import llvm_dialect_prototype
+
+        return llvm_dialect_prototype(kernel)
+
 
 class SpirvDialect(_DialectText):
     """A `spirv.module`, which IREE serializes."""
@@ -56,3 +62,8 @@ class SpirvDialect(_DialectText):
     has_executable_constants = True
     linked_suffixes = ()
     format = PayloadFormat.SPIRV_DIALECT
+
+    def describe_call(self, kernel: Kernel) -> str:
+        from ..calls import shader_interface
+
+        return shader_interface(kernel)

@@ -23,6 +23,9 @@ class _GlslCode(CodeKind):
     def shader(self, request: Request) -> Generated:
         """Return the complete shader. Raises `PayloadError`."""
 
+    def read_source(self, request: Request) -> tuple[str, str]:
+        return ".comp", self.shader(request).text
+
     def build(self, request: Request, linked: frozenset[str]) -> Payload:
         from ..glsl import compile_glsl, features_of
         from ..spirv import adapt
@@ -51,6 +54,11 @@ class GlslSource(_GlslCode):
     def depends_on_program(self, kernel: Kernel) -> bool:
         return True
 
+    def describe_call(self, kernel: Kernel) -> str:
+        from ..calls import glsl_helpers
+
+        return glsl_helpers(kernel)
+
     def shader(self, request: Request) -> Generated:
         from ..file import read_code
         from ..glsl import canonical_source
@@ -69,6 +77,11 @@ class GlslGenerator(GeneratorKind, _GlslCode):
     """A Python file whose `generate(request)` returns a whole shader."""
 
     name = "glsl-generator"
+
+    def describe_call(self, kernel: Kernel) -> str:
+        from ..calls import generator_request
+
+        return generator_request(kernel, returns="Generated  (a whole shader)", function=False)
 
     def shader(self, request: Request) -> Generated:
         from ..generator import generate

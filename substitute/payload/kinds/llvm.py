@@ -19,6 +19,11 @@ class LlvmGenerator(GeneratorKind):
     name = "llvm-generator"
     backends = BACKENDS
 
+    def describe_call(self, kernel: Kernel) -> str:
+        from ..calls import generator_request
+
+        return generator_request(kernel, returns="str  (LLVM IR) or Generated", function=True)
+
     def build(self, request: Request, linked: frozenset[str]) -> Payload:
         from ..generator import generate
         from ..llvm.optimize import to_bitcode
@@ -53,6 +58,11 @@ class _LlvmFile(CodeKind):
 
     def depends_on_program(self, kernel: Kernel) -> bool:
         return True
+
+    def describe_call(self, kernel: Kernel) -> str:
+        from ..calls import llvm_prototype
+
+        return llvm_prototype(kernel)
 
     @abstractmethod
     def parse(self, data: bytes, where: str) -> Any:

@@ -22,6 +22,11 @@ class ObjectFile(CodeKind):
 
         return object_symbol(kernel, kernel.payload.entry)
 
+    def describe_call(self, kernel: Kernel) -> str:
+        from ..calls import c_prototype
+
+        return c_prototype(kernel)
+
     def build(self, request: Request, linked: frozenset[str]) -> Payload:
         from ...match.target import architecture
         from ..file import check_content, read_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...model.kernel import Kernel
 from ...model.payload_kind import CodeKind, PayloadFormat
 from ...model.plan import Payload, Request
 from ...model.target import BACKENDS
@@ -22,6 +23,9 @@ class OwnCode(CodeKind):
     has_file = False
     needs_entry = False
     has_raw_abi = False
+
+    def describe_call(self, kernel: Kernel) -> str:
+        return "nothing is called: IREE compiles the body as it is, with what the manifest sets"
 
     def build(self, request: Request, linked: frozenset[str]) -> Payload:
         from ..launch import launch_count

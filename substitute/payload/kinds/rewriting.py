@@ -38,6 +38,11 @@ class MlirBody(BodyRewriter):
     name = "mlir"
     strides = "none"
 
+    def describe_call(self, kernel: Kernel) -> str:
+        from ..calls import mlir_function
+
+        return mlir_function(kernel)
+
     def rewrite(self, site: Site, substitution: Substitution) -> None:
         from ...rule.body import replace_computation
 
@@ -54,6 +59,11 @@ class PythonRule(BodyRewriter):
     needs_program = False
     selects_by_code = True
     needs_entry = False
+
+    def describe_call(self, kernel: Kernel) -> str:
+        from ..calls import PYTHON_RULE
+
+        return PYTHON_RULE
 
     def refuse_site(self, kernel: Kernel, site: Site) -> str:
         from ...rule.python_file import applies

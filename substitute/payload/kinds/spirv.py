@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...model.kernel import Kernel
 from ...model.payload_kind import CodeKind, PayloadFormat
 from ...model.plan import Payload, Request
 
@@ -16,6 +17,11 @@ class SpirvBinary(CodeKind):
     has_spec_constants = True
     has_executable_constants = True
     linked_suffixes = ()
+
+    def describe_call(self, kernel: Kernel) -> str:
+        from ..calls import shader_interface
+
+        return shader_interface(kernel)
 
     def build(self, request: Request, linked: frozenset[str]) -> Payload:
         from ...match.frozen import frozen_values
