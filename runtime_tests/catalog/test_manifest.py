@@ -223,9 +223,9 @@ that works""",
             DIR/kernel.toml:6: prioritty: unknown key `prioritty`
                  6 | prioritty = 2
                    | ^
-              expected:  one of schema, name, summary, license, authors, abi, slots, constraints, priority, groups, dispatches, kinds, \
-bindings, constants, operands, types, parameters, definition, target, payload, launch, executable_constant, laws, \
-keeps, not_repeatable, alignment
+              expected:  one of schema, name, summary, license, authors, abi, slots, constraints, priority, groups, \
+dispatches, kinds, bindings, constants, operands, types, parameters, definition, target, payload, launch, \
+executable_constant, laws, keeps, not_repeatable, alignment
               next:      did you mean `priority`?""",
         ),
         (

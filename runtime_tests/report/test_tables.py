@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from substitute.model.payload_kind import PayloadFormat
 from substitute.model.plan import Decision, Payload, Plan, dispatch_key
 from substitute.report import tables
+from substitute.report.kernels import kernels_table
 from substitute.report.rows import find_verdict
 
 pytestmark = pytest.mark.unit
@@ -215,7 +216,7 @@ def test_kernels(accepted: Decision) -> None:
         dispatches=("matmul_.*",),
         kinds=("copy",),
     )
-    printed = text(tables.kernels_table([accepted.kernel, raw], width=None), None)
+    printed = text(kernels_table([accepted.kernel, raw], width=None), None)
     assert [[cell.strip() for cell in line.split("  ") if cell] for line in printed.splitlines()] == [
         ["kernel", "backend: payload", "operands, slots, constraints", "summary"],
         [
