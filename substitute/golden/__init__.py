@@ -1,4 +1,4 @@
-"""What a dispatch should compute, in float64 and exact integers, independently of IREE's code generator."""
+"""Reference results of dispatches in float64 and exact integers, independent of IREE's code generator."""
 
 from .evaluate import Budget, describe, evaluate, evaluate_function
 from .memory import Golden, Outcome, Store, Subspan

@@ -37,13 +37,13 @@ class Map:
 
     @property
     def used(self) -> tuple[int, ...]:
-        """The dimensions that a result depends on, if all are linear."""
+        """Return the dimensions that a result depends on; a result that is not linear counts as depending on all."""
         return tuple(
             d for d in range(self.dimensions) if any(line is None or line.coefficients[d] for line in self.linear)
         )
 
     def single(self) -> tuple[int | None, ...]:
-        """For each result the dimension that it is, None if it is no plain dimension."""
+        """Return the dimension that each result is; None for a result that is not a plain dimension."""
         return tuple(_plain(line) for line in self.linear)
 
 
@@ -59,7 +59,7 @@ def _plain(line: Linear | None) -> int | None:
 
 
 def read_map(map_: ir.AffineMap) -> Map:
-    """An affine map of the bindings."""
+    """Return an affine map of the bindings as a `Map`."""
     results = [expression.maybe_downcast() for expression in map_.results]
     return Map(
         dimensions=map_.n_dims,
@@ -124,7 +124,7 @@ def _linear(expr: Any, count: int) -> Linear | None:
 
 
 def strided(array: Array, map_: Map, sizes: Sequence[int]) -> Array | None:
-    """The array seen from the loops: one axis per dimension (of size 1 where it is not used); None if not linear.
+    """Return the array as a view over the loops, one axis per dimension (of size 1 where unused); None if not linear.
 
     `sizes` are the sizes of all dimensions. No element is copied. Raises `IndexError` for a map that leaves the array.
     """
@@ -149,7 +149,7 @@ def strided(array: Array, map_: Map, sizes: Sequence[int]) -> Array | None:
 
 
 def projection(count: int, picked: Sequence[int]) -> Map:
-    """The map from `count` dimensions to some of them."""
+    """Return the map from `count` dimensions to the `picked` ones."""
 
     def pick(at: int) -> Expression:
         return lambda dims, symbols: dims[at]
@@ -162,7 +162,7 @@ def projection(count: int, picked: Sequence[int]) -> Map:
 
 
 def linearize(coordinates: Sequence[Any], basis: Sequence[Any]) -> Any:
-    """The position of coordinates in row-major order; of the outermost dimension the size may be left out."""
+    """Return the row-major position of coordinates; the basis may leave out the size of the outermost dimension."""
     inner = list(basis)[len(basis) - len(coordinates) + 1 :]
     position = coordinates[0]
     for coordinate, size in zip(coordinates[1:], inner, strict=True):
@@ -171,17 +171,17 @@ def linearize(coordinates: Sequence[Any], basis: Sequence[Any]) -> Any:
 
 
 def delinearize(position: Any, basis: Sequence[Any], count: int) -> list[Any]:
-    """The coordinates of a row-major position in so many dimensions; see `linearize`."""
+    """Return the coordinates of a row-major position in `count` dimensions, the inverse of `linearize`."""
     found: list[Any] = []
     for size in list(basis)[len(basis) - count + 1 :][::-1]:
-        whole = np.maximum(size, 1)  # of an empty dimension nothing is read
+        whole = np.maximum(size, 1)  # an empty dimension has no elements to read
         found.append(position % whole)
         position = position // whole
     return [position, *reversed(found)]
 
 
 def index_function(op: ir.Operation) -> Callable[[Sequence[Any]], list[Any]]:
-    """What `affine.linearize_index` or `affine.delinearize_index` makes of its operands."""
+    """Return a function that evaluates `affine.linearize_index` or `affine.delinearize_index` on its operands."""
     from iree.compiler import ir
 
     static, marker = [int(n) for n in op.attributes["static_basis"]], ir.ShapedType.get_dynamic_size()

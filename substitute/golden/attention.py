@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def attention(walker: Walker, op: ir.Operation) -> None:
-    """Operands: query, key, value, scale, mask (optional), the initial output."""
+    """Define the result of an attention operation. Operands: query, key, value, scale, mask (optional), initial
+    output.
+    """
     maps = [read_map(attribute.value) for attribute in op.attributes["indexing_maps"]]
     query, key, value = (walker.tensor(op.operands[i]) for i in range(3))
     scale, output = walker.scalar(op.operands[3]), walker.tensor(op.operands[len(op.operands) - 1])
@@ -70,7 +72,7 @@ def _nest(
     element: Element,
     body: Body,
 ) -> NestResult:
-    """A nest over the dimensions that its operands use, renumbered without gaps."""
+    """Return a nest over the dimensions that its operands use, renumbered without gaps."""
     used = [d for d in range(count) if d in left[1] or d in right[1] or d in out]
     zero = Filled(shape, element, Num(np.zeros((), element.compute)))
     maps = [projection(len(used), [used.index(d) for d in dims]) for dims in (left[1], right[1], out)]
@@ -91,7 +93,9 @@ def _body(
     names: Sequence[tuple[str, tuple[int, ...], Any]],
     captured: tuple[tuple[int, Num], ...] = (),
 ) -> Body:
-    """A region from (operation, positions, scalar or None for this element type); it yields the last value."""
+    """Return a region of steps (operation, positions, scalar or None for this element type) that yields the last
+    value.
+    """
     first = arguments + len(captured)
     scalars = [s or Scalar(operands=(element,) * len(at), result=element) for _, at, s in names]
     return Body(
@@ -132,7 +136,7 @@ def _modified(
     shape: Sequence[int],
     element: Element,
 ) -> Tensor:
-    """Scale · score, through the operation's region."""
+    """Return the products multiplied by the scale and passed through the operation's region."""
     scaled = _elementwise(
         walker.how, [products], _body(walker.how, element, 2, [("arith.mulf", (0, 2), None)], ((2, scale),)), element
     )
@@ -148,7 +152,7 @@ def _modified(
 
 
 def _with_output(body: Body) -> Body:
-    """The region with one more argument, which nothing reads, after its own."""
+    """Return the region with an unused argument appended to its own."""
 
     def moved(at: int) -> int:
         return at if at < body.arguments else at + 1
@@ -181,7 +185,7 @@ def _masked(
     shape: Sequence[int],
     element: Element,
 ) -> Tensor:
-    """A mask of numbers is added; one of Booleans stands for 0 where it is set and −∞ elsewhere."""
+    """Return the scores with the mask added; a Boolean mask stands for 0 where it is set and −∞ elsewhere."""
     if mask.element.is_float:
         name = "arith.extf" if mask.element.bits < element.bits else "arith.truncf"
         cast = [(name, (1,), Scalar(operands=(mask.element,), result=element))]
@@ -197,7 +201,7 @@ def _masked(
 
 
 def _lowest_bit(how: Arithmetic, mask: Tensor) -> Tensor:
-    """An `i1` that is kept in a wider integer."""
+    """Return a mask as `i1`, taken from the lowest bit of a wider integer."""
     boolean = element_of("i1")
     body = _body(how, boolean, 2, [("arith.trunci", (0,), Scalar(operands=(mask.element,), result=boolean))])
     return _elementwise(how, [mask], body, boolean)

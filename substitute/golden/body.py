@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Gather = Callable[[Sequence[Num]], Num]
 Step = Callable[[list[Num], Sequence[Array]], tuple[Num, ...]]
 Outer = Callable[["ir.Value"], Any]
-"""What a value from outside of the region is: a `Num`, or a tensor with a method `at`."""
+"""The value of an SSA value that is defined outside of the region: a `Num`, or a tensor with a method `at`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Body:
     arguments: int
     steps: tuple[Step, ...]
     captured: tuple[tuple[int, Num], ...]
-    """Position and value of scalars from outside."""
+    """Position and value of scalars that are defined outside of the region."""
     count: int
     results: tuple[int, ...]
     names: tuple[str, ...]
@@ -41,7 +41,7 @@ class Body:
     """The positions that each step writes."""
 
     def run(self, arguments: Sequence[Num], dimensions: Sequence[Array]) -> list[Num]:
-        """The yielded values; `arguments` and `dimensions` (the loop indices) broadcast against each other."""
+        """Return the yielded values; `arguments` and `dimensions` (the loop indices) broadcast against each other."""
         values: list[Num] = [_NOTHING] * self.count
         values[: self.arguments] = arguments
         for at, value in self.captured:
@@ -53,7 +53,7 @@ class Body:
         return [values[at] for at in self.results]
 
     def only(self, result: int) -> Body:
-        """The same region with only the steps that the value at this position needs, which is all it yields."""
+        """Return the region reduced to the steps that the value at this position needs; it yields that value only."""
         wanted, kept = {result}, []
         for at in reversed(range(len(self.steps))):
             if wanted & set(self.defines[at]):
@@ -72,7 +72,7 @@ class Body:
         )
 
     def needs(self, result: int) -> frozenset[int]:
-        """All positions that the value at this position is computed from, itself included."""
+        """Return the positions that the value at this position is computed from, itself included."""
         wanted = {result}
         for at in reversed(range(len(self.steps))):
             if wanted & set(self.defines[at]):
@@ -84,7 +84,7 @@ _NOTHING = Num(np.zeros(()))
 
 
 class BodyCompiler:
-    """Compiles one block. `outer` gives the values that come from outside."""
+    """Compiler of one block. `outer` resolves the values that are defined outside."""
 
     def __init__(self, how: Arithmetic, outer: Outer) -> None:
         self._how, self._outer = how, outer
@@ -96,7 +96,7 @@ class BodyCompiler:
         self._defines: list[tuple[int, ...]] = []
 
     def compile(self, block: ir.Block) -> Body:
-        """Raises `Unsupported`."""
+        """Return the compiled block. Raises `Unsupported`."""
         for argument in block.arguments:
             self._define(argument)
         count = len(self._positions)
@@ -168,7 +168,7 @@ class BodyCompiler:
         self._defines.append(tuple(self._define(result) for result in op.results))
 
     def _conditional(self, op: ir.Operation) -> None:
-        """Both branches are evaluated, and the results selected."""
+        """Evaluate both branches of a conditional and select the results."""
         (condition,) = op.operands
         condition_at = self._position(condition)
         branches: list[tuple[int, ...]] = []
@@ -211,7 +211,7 @@ def _extract(tensor: Any) -> Gather:
 
 
 def gathered(tensor: Any, coordinates: Sequence[Num]) -> Num:
-    """Elements of a tensor at computed coordinates; outside of it there is nothing that can be known."""
+    """Return the elements of a tensor at computed coordinates; out of bounds, their error is infinite."""
     indices, outside = [], np.zeros((), bool)
     for coordinate, size in zip(coordinates, tensor.shape, strict=True):
         index = coordinate.value.astype(np.int64)
@@ -257,13 +257,13 @@ def _positions(op: ir.Operation) -> Any:
 
 
 def _index_num(value: Array, operands: Sequence[Num]) -> Num:
-    """An index that is unknown where an operand is uncertain."""
+    """Return an index, with an infinite error where an operand is uncertain."""
     uncertain = any(operand.error is not None and bool(np.any(operand.error > 0)) for operand in operands)
     return Num(value, np.full(np.shape(value), np.inf) if uncertain else None)
 
 
 def attributes_of(op: ir.Operation) -> Mapping[str, Any]:
-    """What a rule wants to know: integer attributes as numbers, flags by their names."""
+    """Return the attributes that rules use: integers as numbers, overflow and fast-math flags as sets of names."""
     from iree.compiler import ir
 
     found: dict[str, Any] = {}
@@ -278,7 +278,7 @@ def attributes_of(op: ir.Operation) -> Mapping[str, Any]:
 
 
 def scalar_of(op: ir.Operation) -> Scalar:
-    """The element types and attributes of a scalar or element-wise operation."""
+    """Return the element types and attributes of a scalar or element-wise operation."""
     return Scalar(
         operands=tuple(_element(operand.type) for operand in op.operands),
         result=_element(op.results[0].type),

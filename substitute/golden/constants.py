@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def constant_num(attribute: ir.Attribute, shape: tuple[int, ...], element: Element) -> Num:
-    """A scalar attribute, or a dense one: without dimensions where all elements are equal. Raises `Unsupported`."""
+    """Return a scalar or dense attribute; without dimensions where all elements are equal. Raises `Unsupported`."""
     from iree.compiler import ir
 
     if isinstance(attribute, ir.FloatAttr | ir.IntegerAttr | ir.BoolAttr):

@@ -12,7 +12,7 @@ from .numbers import Arithmetic, Array, Element, Num, wrap
 from .reduction import Combined
 
 COPY_LIMIT = 1 << 23
-"""Elements of the left operand (windows overlap) that are laid out at once: 64 MiB."""
+"""Elements of the left operand (windows overlap) that are copied into contiguous memory at once: 64 MiB."""
 _EXACT = 2.0**53
 
 
@@ -29,7 +29,7 @@ def contract(
     left: Collection[int],
     right: Collection[int],
 ) -> Num | None:
-    """Σ a·b over the reduced dimensions, with axes in the order of the parallel ones.
+    """Return Σ a·b over the reduced dimensions, with axes in the order of the parallel ones.
 
     `a` and `b` have one axis per dimension, of size 1 for those not in `left` and `right`. None where float64 cannot
     hold the integers on the way.
@@ -69,7 +69,7 @@ def contract(
     if len(found) > 2:
         error = error + found[2]
     if not np.isfinite(error.sum()):
-        # zero times something unknown is unknown; an infinite sum is exactly that where the operands are exact
+        # zero times an unknown value is unknown; an infinite sum is certain where the operands are exact
         special = np.inf if len(found) > 2 else 0.0
         error = np.where(np.isfinite(found[0]), np.where(np.isnan(error), np.inf, error), special)
     return Num(found[0], error, depth)
@@ -84,14 +84,14 @@ def _fits(a: Array, b: Array, count: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One operand of the product, or its magnitudes, or its errors; windows are only laid out piece by piece."""
+    """One operand of the product: its values, magnitudes or errors. Windows are copied piece by piece."""
 
     array: Array
     absolute: bool = False
 
 
 def _sides(x: Num, summed: Sequence[int], bounds: bool) -> list[_Side]:
-    """The values, their magnitudes and (if they have any) their errors, summed over what the other side lacks."""
+    """Return values, magnitudes and errors (if any), summed over the dimensions that the other operand lacks."""
     found = [_Side(x.value)]
     if bounds:
         found.append(_Side(x.value, absolute=True))
@@ -109,7 +109,7 @@ def _sides(x: Num, summed: Sequence[int], bounds: bool) -> list[_Side]:
 def _multiply(
     a: list[_Side], b: list[_Side], a_order: tuple[list[int], ...], b_order: tuple[list[int], ...], sizes: Sequence[int]
 ) -> list[Array]:
-    """[batch, rows, columns] of values, of magnitudes, and of carried errors (where there are any)."""
+    """Return the products of values, of magnitudes and of carried errors (if any), each [batch, rows, columns]."""
     right = [_matrix(x, b_order, sizes) for x in b]
     batch, rows, inner = a_order
     per_row = math.prod(sizes[d] for d in (*batch, *rows[1:], *inner))
@@ -128,7 +128,7 @@ def _multiply(
 
 
 def _matrix(side: _Side, order: tuple[list[int], ...], sizes: Sequence[int]) -> Array:
-    """Three axes: the dimensions of each group of `order`, joined."""
+    """Return a matrix of three axes, each the joined dimensions of one group of `order`."""
     x = side.array
     dims = [d for group in order for d in group]
     rest = [d for d in range(x.ndim) if d not in dims]

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """How much work one result may take before only some of its elements are evaluated."""
+    """Limit on the work for one result; a result above it is evaluated at samples only."""
 
     work: float = 3e9
-    """Scalar operations; about a nanosecond each."""
+    """Scalar operations, which take about a nanosecond each."""
     samples: int = 4096
-    """Elements that are evaluated of a result that would take more."""
+    """Number of elements that are evaluated of a result above the limit."""
     seed: int = 0
 
 
@@ -47,7 +47,8 @@ def evaluate(
     composed: bool = False,
     flushes: bool = False,
 ) -> Outcome:
-    """What a dispatch's `func.func` (at `executable-sources`) should do to its bindings, which are not changed.
+    """Return the stores that a dispatch's `func.func` (at `executable-sources`) should make. The bindings are not
+    changed.
 
     `bindings` are the bytes of each binding, `constants` the push constants; `once`, `composed` and `flushes` are those
     of `Arithmetic`. Raises `Unsupported`, and `UsageError` for buffers that are too small.
@@ -81,7 +82,7 @@ def evaluate_function(
     growth: Growth = "certain",
     composed: bool = False,
 ) -> tuple[Golden, ...]:
-    """The results of a `func.func` on tensors and scalars, such as a kernel's definition.
+    """Return the results of a `func.func` on tensors and scalars, such as a kernel's definition.
 
     `arguments` are in their storage types (a scalar has no dimensions). Raises `Unsupported` and `UsageError`.
     """
@@ -127,7 +128,7 @@ def _bind_arguments(walker: Walker, function: ir.Operation, arguments: Sequence[
 
 
 class _located:
-    """Puts the function's name into errors that have no place."""
+    """Context that adds the function's name to errors that have no location."""
 
     def __init__(self, function: ir.Operation) -> None:
         self._function = function
@@ -143,7 +144,7 @@ class _located:
 def _store(stored: Stored, how: Arithmetic, budget: Budget) -> Store:
     tensor = stored.value
     coordinates = None
-    # a tensor of rank 0 has no coordinates to choose from, however much work its one element is
+    # a tensor of rank 0 has a single element and cannot be sampled
     if tensor.shape and (tensor.whole_work() > budget.work or tensor.count > WHOLE_LIMIT):
         coordinates = sample(tensor.shape, budget.samples, budget.seed)
         num = tensor.at(coordinates)
@@ -168,7 +169,7 @@ def _golden(num: Num, element: str, shape: tuple[int, ...]) -> Golden:
 
 
 def sample(shape: Sequence[int], count: int, seed: int) -> tuple[NDArray[np.int64], ...]:
-    """Coordinates to look at: both ends of every axis, and the rest by chance."""
+    """Return coordinates to evaluate: both ends of every axis, and random ones."""
     random = np.random.default_rng(seed)
     drawn = [random.integers(0, size, count) for size in shape]
     ends = min(count, 2 ** min(len(shape), 6))
@@ -180,7 +181,7 @@ def sample(shape: Sequence[int], count: int, seed: int) -> tuple[NDArray[np.int6
 def _expanded(
     coordinates: tuple[NDArray[np.int64], ...], shape: Sequence[int], sizes: Sequence[int]
 ) -> tuple[NDArray[np.int64], ...]:
-    """Coordinates in the stored slice, which may have dimensions of size 1 that the value lacks."""
+    """Return coordinates in the stored slice, which may have dimensions of size 1 that the value lacks."""
     if tuple(shape) == tuple(sizes):
         return coordinates
     from .tensors import kept_dimensions
@@ -192,7 +193,9 @@ def _expanded(
 
 
 def describe(function: ir.Operation, constants: Sequence[int] = ()) -> tuple[Subspan, ...]:
-    """The tensors that a dispatch sees with these push constants, in the order of the body. Raises `Unsupported`."""
+    """Return the tensors that a dispatch reads and writes with these push constants, in the order of the body. Raises
+    `Unsupported`.
+    """
     from .limits import index_limits
 
     walker = Walker(Arithmetic(bounds=False), None, constants)

@@ -25,7 +25,7 @@ def define(
     compute: Callable[[], list[Num]],
     work: float,
 ) -> None:
-    """Results that are computed together, once, when the first is needed."""
+    """Define results that are computed together, when the first of them is needed."""
     kept: list[list[Num]] = []
 
     def pick(number: int) -> Callable[[], Num]:
@@ -42,7 +42,7 @@ def define(
 
 
 def _along(num: Num, axis: int, at: int) -> Num:
-    """One place of an axis."""
+    """Return the slice at one place of an axis."""
     return num.map(lambda array: np.take(array, at, axis=axis))
 
 
@@ -55,7 +55,7 @@ def _stacked(parts: Sequence[Num], axis: int) -> Num:
 
 
 def scan(walker: Walker, op: ir.Operation) -> None:
-    """Running combination along a dimension; the second result is the last one."""
+    """Define a running combination along a dimension, and its last element as the second result."""
     axis, inclusive = int(op.attributes["dimension"].value), bool(op.attributes["inclusive"].value)
     source, output, accumulator = (walker.tensor(op.operands[i]) for i in range(3))
     body = region(walker, op.regions[0].blocks[0])
@@ -77,15 +77,16 @@ def scan(walker: Walker, op: ir.Operation) -> None:
 
 
 def _decided(body: Body, operands: Sequence[Num]) -> tuple[Array, Array]:
-    """What a comparator says, and where that is uncertain."""
+    """Return the result of a comparator, and a mask of the elements where it is uncertain."""
     (found,) = body.run(operands, ())
     return found.value, found.full_errors() > 0
 
 
 def _both_ways(body: Body, operands: Sequence[Num]) -> tuple[Array, Array, Array]:
-    """Return what a comparator says of pairs, of the exchanged pairs, and where that is uncertain.
+    """Return a comparator's result on the pairs, on the exchanged pairs, and a mask of the uncertain ones.
 
-    Of a NaN, an ordered comparison says nothing either way: where it comes to lie depends on the algorithm.
+    An ordered comparison with a NaN is false in both directions: the NaN's place in the result depends on the
+    algorithm.
     """
     forward, close = _decided(body, operands)
     backward, _ = _decided(body, [operands[i ^ 1] for i in range(len(operands))])
@@ -101,7 +102,9 @@ def _has_nan(operands: Sequence[Num], shape: tuple[int, ...]) -> Array:
 
 
 def sort(walker: Walker, op: ir.Operation) -> None:
-    """Exchanges of neighbours, even and odd pairs in turn, until the comparator holds everywhere: it keeps ties."""
+    """Define the sorted tensors, by odd-even exchanges of neighbours until no pair is out of order. Ties keep their
+    order.
+    """
     axis = int(op.attributes["dimension"].value)
     tensors = [walker.tensor(operand) for operand in op.operands]
     body = region(walker, op.regions[0].blocks[0])
@@ -123,7 +126,7 @@ def sort(walker: Walker, op: ir.Operation) -> None:
 
 
 def _sort_rows(body: Body, arrays: list[Array], errors: list[Array]) -> Array:
-    """Sorts along the last axis in place; True for rows with a comparison that was too close to call."""
+    """Sort along the last axis in place and return a mask of the rows that contain an uncertain comparison."""
     length = arrays[0].shape[-1]
     uncertain = np.zeros(arrays[0].shape[:-1], bool)
     quiet = 0
@@ -151,13 +154,15 @@ def _sort_rows(body: Body, arrays: list[Array], errors: list[Array]) -> Array:
 
 
 def topk(walker: Walker, op: ir.Operation) -> None:
-    """The k first elements along a dimension in the comparator's order, and where they were; the first of equals."""
+    """Define the first k elements along a dimension in the comparator's order, and their positions; ties take the
+    first.
+    """
     operands = [walker.tensor(operand) for operand in op.operands]
     _select_first(walker, op, operands[0], operands[1] if len(operands) == 4 else None, operands[-2:])
 
 
 def topk_v2(walker: Walker, op: ir.Operation) -> None:
-    """The same with results that may come without places; which of equal elements is taken is not defined."""
+    """Define the first k elements, with or without positions; the choice among equal elements is not defined."""
     segments, operands = integers(op.attributes["operandSegmentSizes"]), [walker.tensor(o) for o in op.operands]
     axis = int(op.attributes["dimension"].value)
     outputs = operands[1 + segments[1] :]
@@ -175,7 +180,7 @@ def _select_first(
     *,
     ties: bool = False,
 ) -> None:
-    """Insert each element into those selected so far; with `ties` the places of equal elements are unknown."""
+    """Insert each element into those selected so far; with `ties` the positions of equal elements are unknown."""
     axis = int(op.attributes["dimension"].value)
     body = region(walker, op.regions[0].blocks[0])
 
@@ -197,7 +202,7 @@ def _select_first(
                 a = Num(new, new_error if new_error.any() else None)
                 b = Num(best[0][..., slot], errors[..., slot] if errors.any() else None)
                 swap, back, close = _both_ways(body, [a, b])
-                # of equal ones the first: one that was displaced goes before later ones
+                # among equal elements the first wins: a displaced element is placed before later ones
                 swap = swap | (~back & (new_place < best[1][..., slot]))
                 uncertain |= close
                 kept, kept_place, kept_error = (
@@ -226,7 +231,7 @@ def _select_first(
 
 
 def _tied(body: Body, selected: Array, rows: Array) -> Array:
-    """True for selected elements that several elements of their row are equal to."""
+    """Return a mask of the selected elements that equal several elements of their row."""
     pair = [Num(selected[..., :, None]), Num(rows[..., None, :])]
     forward, _ = _decided(body, pair)
     backward, _ = _decided(body, pair[::-1])
@@ -234,7 +239,7 @@ def _tied(body: Body, selected: Array, rows: Array) -> Array:
 
 
 def arg_compare(walker: Walker, op: ir.Operation) -> None:
-    """The element along a dimension that the comparator prefers, and where it is; the first of equals."""
+    """Define the element along a dimension that the comparator prefers, and its position; ties take the first."""
     axis = int(op.attributes["dimension"].value)
     segments, operands = integers(op.attributes["operandSegmentSizes"]), list(op.operands)
     values = walker.tensor(operands[0])
@@ -265,7 +270,7 @@ def arg_compare(walker: Walker, op: ir.Operation) -> None:
 
 
 def _batch(indices: Array, mask: Array | None, depth: int, explicit: bool) -> tuple[Array, Array]:
-    """Index tuples as [batch…, depth], and which of them count."""
+    """Return index tuples as [batch…, depth], and a mask of the valid ones."""
     table = indices if explicit else indices[..., None]
     if table.shape[-1] != depth:
         raise Unsupported("iree_linalg_ext.scatter with a table of another depth")
@@ -274,7 +279,7 @@ def _batch(indices: Array, mask: Array | None, depth: int, explicit: bool) -> tu
 
 
 def _targets(table: Array, dimension_map: Sequence[int], shape: Sequence[int], inner: Sequence[int]) -> list[Array]:
-    """Coordinates [batch…, inner…] in the large tensor whose last dimensions are the inner ones."""
+    """Return coordinates [batch…, inner…] in the large tensor, whose last dimensions are the inner ones."""
     batch = table.ndim - 1
     coordinates: list[Array] = []
     for d in range(len(shape)):
@@ -289,7 +294,7 @@ def _targets(table: Array, dimension_map: Sequence[int], shape: Sequence[int], i
 
 
 def gather(walker: Walker, op: ir.Operation) -> None:
-    """Slices of a tensor at given indices."""
+    """Define slices of a tensor at given indices."""
     source, indices = walker.tensor(op.operands[0]), walker.tensor(op.operands[1])
     mask = walker.tensor(op.operands[2]) if len(op.operands) == 4 else None
     output = walker.tensor(op.operands[len(op.operands) - 1])
@@ -319,7 +324,7 @@ def gather(walker: Walker, op: ir.Operation) -> None:
 
 
 def scatter(walker: Walker, op: ir.Operation) -> None:
-    """Updates combined into slices of a tensor at given indices, one after the other."""
+    """Define a tensor with updates combined into slices at given indices, one after the other."""
     updates, indices = walker.tensor(op.operands[0]), walker.tensor(op.operands[1])
     mask = walker.tensor(op.operands[2]) if len(op.operands) == 4 else None
     original = walker.tensor(op.operands[len(op.operands) - 1])
@@ -363,4 +368,4 @@ REGISTRY: tuple[tuple[str, Handler], ...] = (
     ("iree_linalg_ext.gather", gather),
     ("iree_linalg_ext.scatter", scatter),
 )
-"""In order; what stands beside them in that dialect is made later than the phase where dispatches are read."""
+"""Handlers by operation. The dialect's other operations are created after the phase where dispatches are read."""

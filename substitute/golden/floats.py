@@ -1,4 +1,4 @@
-"""Float operations in float64, and how far a rounded computation of each may be off."""
+"""Float operations in float64, and bounds on the error of a rounded computation of each."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _multiply(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
 
 
 def product_error(a: Num, b: Num) -> Array | None:
-    """The error of a·b without that of its own rounding."""
+    """Return the error of a·b without that of its own rounding."""
     terms = []
     if a.error is not None:
         terms.append(a.error * np.abs(b.value))
@@ -80,7 +80,7 @@ def _extremum(function: Callable[[Array, Array], Array]) -> FloatRule:
         if a.error is not None or b.error is not None:
             loose = np.maximum(a.errors(), b.errors())
             with np.errstate(invalid="ignore"):
-                # it rises with both: what is surely cut off has no error left
+                # the result rises with both operands: where it is certainly cut off, there is no error left
                 above = function(a.value + a.errors(), b.value + b.errors()) - value
                 below = value - function(a.value - a.errors(), b.value - b.errors())
                 error = np.maximum(above, below)
@@ -93,7 +93,7 @@ def _extremum(function: Callable[[Array, Array], Array]) -> FloatRule:
 def monotone(
     function: Callable[[Array], Array], ulps: float, domain: tuple[float, float] = (-np.inf, np.inf)
 ) -> FloatRule:
-    """A function that rises or falls throughout its domain: its error is found at both ends of the operand's.
+    """Return the rule of a function that is monotone on its domain: its error is found at both ends of the operand's.
 
     Where the operand may lie on either side of the domain's edge, the result may be NaN or a number.
     """
@@ -115,7 +115,7 @@ def monotone(
 
 
 def _exponential(function: Callable[[Array], Array], base: float) -> FloatRule:
-    """Computed as 2^(x·log2 base) with a rounded product, so that the relative error grows with |x|."""
+    """Return the rule of 2^(x·log2 base) with a rounded product, whose relative error grows with |x|."""
 
     def rule(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
         (x,) = operands
@@ -130,7 +130,9 @@ def _exponential(function: Callable[[Array], Array], base: float) -> FloatRule:
 
 
 def lipschitz(function: Callable[[Array], Array], ulps: float, slope: float, absolute: float = 0.0) -> FloatRule:
-    """A function whose slope is bounded; `absolute` is what implementations may be off by, in unit roundoffs of 1."""
+    """Return the rule of a function of bounded slope; `absolute` is an implementation's error in unit roundoffs of
+    1.
+    """
 
     def rule(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
         (x,) = operands
@@ -143,14 +145,16 @@ def lipschitz(function: Callable[[Array], Array], ulps: float, slope: float, abs
 
 
 def _trigonometric(function: Callable[[Array], Array]) -> FloatRule:
-    """Bounded by 1; reducing a large argument costs accuracy on devices with approximate instructions."""
+    """Return the rule of a sine or cosine; reducing a large argument costs accuracy where instructions are
+    approximate.
+    """
 
     def rule(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
         (x,) = operands
         error = None
         if how.bounds:
             error = np.minimum(x.errors() + how.unit(element) * (8.0 + np.abs(x.value)), 2.0)
-            error = np.where(np.isinf(x.errors()), np.inf, error)  # of an infinite operand it is NaN
+            error = np.where(np.isinf(x.errors()), np.inf, error)  # an infinite operand gives NaN
         return how.rounded(function(x.value), error, element, ulps=4.0, depth=x.depth)
 
     return rule
@@ -159,7 +163,7 @@ def _trigonometric(function: Callable[[Array], Array]) -> FloatRule:
 def _composed(
     rule: FloatRule, spread: Callable[[Array], Array], domain: tuple[float, float] | None = None, squares: bool = False
 ) -> FloatRule:
-    """A function that IREE makes of others: where `Arithmetic.composed` says so, with the error of that formula.
+    """Return a rule with the error of IREE's formula for the function, which applies if `Arithmetic.composed` is set.
 
     The formulas: sin/cos, (eˣ − e⁻ˣ)/2, log(x + √(x² ± 1)), log((1 + x)/(1 − x))/2, eˣ − 1, log(1 + x), e^(log(x)/3).
     `spread` is the
@@ -188,12 +192,12 @@ def _flat(size: Array) -> Array:
 
 
 def _of_root(size: Array) -> Array:
-    """e^(log(x)/3): the error of the logarithm, relative to the result."""
+    """Return the error of the logarithm in e^(log(x)/3), relative to the result."""
     return np.where((size > 0) & np.isfinite(size), np.cbrt(size) * 4.0 * np.abs(np.log(size)), 0.0)
 
 
 def _bent(function: Callable[[Array], Array], ulps: float) -> FloatRule:
-    """An even function that rises with |x|."""
+    """Return the rule of an even function that rises with |x|."""
 
     def rule(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
         (x,) = operands
@@ -232,7 +236,7 @@ def _power(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
                     at_zero & (exponent > 0), np.power(np.abs(a.value) + a.error, exponent) + np.abs(value), error
                 )
     result = how.rounded(value, error, element, ulps=16.0, depth=_depth(operands))
-    undefined = (a.value < 0) & np.isinf(exponent)  # 2^(b·log2 a) has no answer, C has one
+    undefined = (a.value < 0) & np.isinf(exponent)  # 2^(b·log2 a) is undefined there, C defines a result
     if how.bounds and how.composed and undefined.any():
         return Num(result.value, np.where(undefined, UNDEFINED, result.errors()), result.depth)
     return result
@@ -275,7 +279,7 @@ def _clamp(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
 
 
 def _each(function: Callable[[float], float]) -> Callable[[Array], Array]:
-    """A function of Python's `math`, applied to every element."""
+    """Return a function of Python's `math` applied to every element."""
 
     def apply(x: Array) -> Array:
         x = np.asarray(x, np.float64)
@@ -366,7 +370,7 @@ PREDICATES = (
     "uno",
     "true",
 )
-"""Of `arith.cmpf`, by their number."""
+"""Names of the predicates of `arith.cmpf`, indexed by their number."""
 _ORDER: dict[str, Callable[[Array, Array], Array]] = {
     "eq": np.equal,
     "ne": np.not_equal,
@@ -378,7 +382,7 @@ _ORDER: dict[str, Callable[[Array, Array], Array]] = {
 
 
 def compare(predicate: int, a: Array, b: Array) -> Array:
-    """`arith.cmpf`: ordered predicates are false where an operand is NaN, unordered ones true."""
+    """Return the result of `arith.cmpf`: ordered predicates are false where an operand is NaN, unordered ones true."""
     name = PREDICATES[predicate]
     nan = np.isnan(a) | np.isnan(b)
     match name:

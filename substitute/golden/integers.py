@@ -1,4 +1,4 @@
-"""Integer operations: exact, wrapping at their width, signed or unsigned as each operation says."""
+"""Integer operations: exact, wrapping at their width, signed or unsigned as each operation defines."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Integer = Callable[[Array, Array, Element], Array]
 
 
 def unsigned(value: Array) -> Array:
-    """The same bits, read as unsigned."""
+    """Return the same bits as an unsigned type."""
     if value.dtype == np.dtype(bool):
         return value.astype(np.uint8)
     return value.view(f"uint{value.dtype.itemsize * 8}")
 
 
 def zero_extended(value: Array, element: Element) -> Array:
-    """The bits of a value as an unsigned number of its width."""
+    """Return the bits of a value as an unsigned number of its width."""
     bits = unsigned(np.asarray(value))
     if element.bits in (1, bits.dtype.itemsize * 8):
         return bits
@@ -42,7 +42,7 @@ def _on_booleans(booleans: Callable[[Array, Array], Array], integers: Callable[[
 
 
 def _nonzero(b: Array) -> Array:
-    """Division by zero is undefined: divide by one instead."""
+    """Return the divisor with 1 for every 0; division by zero is undefined."""
     return np.where(b == 0, np.ones_like(b), b)
 
 
@@ -64,12 +64,12 @@ def _ceil_divide(a: Array, b: Array) -> Array:
 
 
 def _remainder(a: Array, b: Array) -> Array:
-    """With the sign of the dividend."""
+    """Return the remainder, with the sign of the dividend."""
     return np.fmod(a, _nonzero(b))
 
 
 def _shift(function: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
-    """Shifts modulo the width of the NumPy type; shifting by the width or more is `undefined`."""
+    """Return a shift modulo the width of the NumPy type; shifting by the width or more is `undefined`."""
 
     def apply(a: Array, b: Array) -> Array:
         return function(a, b & b.dtype.type(a.dtype.itemsize * 8 - 1))
@@ -78,7 +78,7 @@ def _shift(function: Callable[[Array, Array], Array]) -> Callable[[Array, Array]
 
 
 def _power(a: Array, b: Array) -> Array:
-    """By repeated squaring; a negative exponent gives 1/a truncated."""
+    """Return a to the power of b by repeated squaring; a negative exponent gives 1/a truncated."""
     exponent = np.abs(b)
     result, square = np.ones_like(a), a.copy()
     for _ in range(max(1, int(exponent.max(initial=0)).bit_length())):
@@ -94,7 +94,7 @@ BINARY: tuple[tuple[str, Integer], ...] = (
     ("arith.andi", _plain(np.bitwise_and)),
     ("arith.ori", _plain(np.bitwise_or)),
     ("arith.xori", _plain(np.bitwise_xor)),
-    # a Boolean 1 is −1 when it is signed
+    # an i1 of 1 is −1 as a signed number
     ("arith.maxsi", _on_booleans(np.logical_and, np.maximum)),
     ("arith.minsi", _on_booleans(np.logical_or, np.minimum)),
     ("arith.maxui", _as_unsigned(np.maximum)),
@@ -118,7 +118,7 @@ _SHIFTS = frozenset(("shli", "shrsi", "shrui"))
 
 
 def undefined(name: str, a: Array, b: Array, element: Element, flags: frozenset[str] = frozenset()) -> Array | None:
-    """Return where MLIR gives an operation no result (undefined, or poison); None: nowhere."""
+    """Return a mask of the elements where MLIR leaves an operation undefined or poison; None if there are none."""
     kind = name.removeprefix("arith.")
     if kind in _DIVISIONS:
         bad = b == 0
@@ -138,7 +138,7 @@ def undefined(name: str, a: Array, b: Array, element: Element, flags: frozenset[
 
 
 def _wraps(kind: str, a: Array, b: Array, element: Element, flags: frozenset[str]) -> Array:
-    """Return where a result does not fit, in the senses that the flags exclude."""
+    """Return a mask of the elements where a result does not fit, in the senses that the flags exclude."""
     bad = np.zeros(1, bool)
     operations: dict[str, Callable[[Array, Array], Array]] = {
         "addi": np.add,
@@ -159,7 +159,7 @@ Count = Callable[[Array, Element], Array]
 
 
 def _bits(value: Array, element: Element) -> list[Array]:
-    """The bits of a value, the lowest first."""
+    """Return the bits of a value, the lowest first."""
     word = zero_extended(value, element)
     return [(word >> word.dtype.type(i)) & word.dtype.type(1) for i in range(element.bits)]
 
@@ -200,11 +200,11 @@ _ORDER: dict[str, Callable[[Array, Array], Array]] = {
     "ge": np.greater_equal,
 }
 PREDICATES = ("eq", "ne", "slt", "sle", "sgt", "sge", "ult", "ule", "ugt", "uge")
-"""Of `arith.cmpi`, by their number."""
+"""Names of the predicates of `arith.cmpi`, indexed by their number."""
 
 
 def compare(predicate: int, a: Array, b: Array, element: Element) -> Array:
-    """`arith.cmpi`."""
+    """Return the result of `arith.cmpi`."""
     name = PREDICATES[predicate]
     if name[0] == "u" or element.kind == "boolean":
         a, b = zero_extended(a, element), zero_extended(b, element)

@@ -1,4 +1,4 @@
-"""Which integer operands of a dispatch are indices into a tensor, Booleans or shift amounts: how large they may be."""
+"""Upper limits of a dispatch's integer operands that are tensor indices, Booleans or shift amounts."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _EXTENSIONS = frozenset(
         *_THROUGH,
     }
 )
-"""Operations that leave a small number as it is."""
+"""Operations that preserve a small non-negative number."""
 _TABLES = {"iree_linalg_ext.gather": 0, "iree_linalg_ext.scatter": -1}
-"""Operations that take indices as their second operand, and which operand those are for."""
+"""Operations that take indices as their second operand, and the operand that is indexed."""
 
 
 def index_limits(function: ir.Operation, walker: Walker) -> tuple[Subspan, ...]:
-    """The subspans of a walked function, with `index_limit` where not every integer makes sense."""
+    """Return the subspans of a walked function, with `index_limit` where only some integers are valid."""
     found: dict[int, int] = {}
     for op in _operations(function):
         if op.name == "tensor.extract":
@@ -62,7 +62,7 @@ def index_limits(function: ir.Operation, walker: Walker) -> tuple[Subspan, ...]:
                 if walker.subspans[place].element == "i8":
                     found[place] = min(2, found.get(place, 2))
         elif op.name in _SHIFTS:
-            # by the width or more is undefined
+            # a shift by the width or more is undefined
             for place in _sources(op.operands[1], walker, through=_EXTENSIONS):
                 bits = element_of(str(getattr(op.results[0].type, "element_type", op.results[0].type))).bits
                 found[place] = min(bits, found.get(place, bits))
@@ -84,7 +84,9 @@ def _operations(op: ir.Operation) -> Iterator[ir.Operation]:
 
 
 def _sources(value: ir.Value, walker: Walker, *, through: frozenset[str] | None = None) -> Iterator[int]:
-    """The integer subspans that a value is computed from, by all arithmetic or by these operations alone."""
+    """Return the integer subspans that a value is computed from, through all arithmetic or through these operations
+    only.
+    """
     from iree.compiler import ir
 
     pending, seen = [value], set()

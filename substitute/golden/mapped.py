@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _mapping(walker: Walker, op: ir.Operation, shape: Sequence[int]) -> list[Num]:
-    """What the region yields for every coordinate of a shape."""
+    """Return the values that the region yields for every coordinate of a shape."""
     body = region(walker, op.regions[0].blocks[0])
     return body.run([Num(at) for at in np.indices(tuple(shape), np.int64)], ())
 
@@ -36,7 +36,7 @@ def _outside(places: Sequence[Array], limits: Sequence[int], shape: Sequence[int
 
 
 def map_load(walker: Walker, op: ir.Operation) -> None:
-    """Elements of a tensor at computed coordinates; outside of it what the region yields last."""
+    """Define elements of a tensor at computed coordinates; out of bounds, the region's last value."""
     source, output = walker.tensor(op.operands[0]), walker.tensor(op.operands[1])
 
     def compute() -> list[Num]:
@@ -54,7 +54,7 @@ def map_load(walker: Walker, op: ir.Operation) -> None:
 
 
 def map_store(walker: Walker, op: ir.Operation) -> None:
-    """A tensor with elements of another one at computed coordinates, where the region's mask is true.
+    """Define a tensor with elements of another one at computed coordinates, where the region's mask is true.
 
     No two elements may go to one place: what is there then is not defined.
     """

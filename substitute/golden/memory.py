@@ -1,4 +1,4 @@
-"""What a dispatch sees of its bindings, and what it stores there."""
+"""Tensors that a dispatch reads from its bindings, and the stores that it makes."""
 
 from __future__ import annotations
 
@@ -30,19 +30,22 @@ class Subspan:
     """The binding's position in the layout."""
     byte_offset: int
     element: str
-    """As MLIR spells it."""
+    """MLIR's name of the element type."""
     shape: tuple[int, ...]
     access: Access
     index_limit: int | None = None
-    """Integers that are used as an index, or bytes that stand for Booleans: at least 0 and less than this."""
+    """Exclusive upper limit (with 0 as the lower one) of integers used as an index, or of bytes that stand for
+    Booleans."""
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes it takes in memory."""
+        """Size in memory."""
         return math.prod(self.shape) * element_of(self.element).storage.itemsize
 
     def view(self, buffer: NDArray[np.uint8]) -> Array:
-        """The tensor in the binding's bytes, in its storage type. Raises `UsageError` where it does not fit."""
+        """Return the tensor as a view of the binding's bytes, in its storage type. Raises `UsageError` if it does not
+        fit.
+        """
         stop = self.byte_offset + self.size_bytes
         if self.byte_offset < 0 or stop > buffer.size:
             raise UsageError(
@@ -57,7 +60,9 @@ class Subspan:
 
 
 def dispatch_tensor(type_: ir.Type) -> tuple[Access, ir.RankedTensorType]:
-    """`!iree_tensor_ext.dispatch.tensor<readonly:tensor<4x?xf32>>`. Raises `Unsupported` for any other type."""
+    """Return access and tensor type of `!iree_tensor_ext.dispatch.tensor<readonly:tensor<4x?xf32>>`. Raises
+    `Unsupported` for any other type.
+    """
     from iree.compiler import ir
 
     found = _TENSOR.match(str(type_))
@@ -69,45 +74,45 @@ def dispatch_tensor(type_: ir.Type) -> tuple[Access, ir.RankedTensorType]:
 
 
 def check_plain(tensor: ir.RankedTensorType) -> None:
-    """Raises `Unsupported` for a tensor whose layout in memory is only decided later."""
+    """Raise `Unsupported` for a tensor whose memory layout is only decided in a later phase."""
     if tensor.encoding is not None:
         raise Unsupported(f"the encoding {re.split(r'[<,]', str(tensor.encoding))[0]}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Golden:
-    """What the elements of a result should be."""
+    """Reference values of the elements of a result."""
 
     value: Array
     """float64, or integers in their own width, or Booleans."""
     error: NDArray[np.float64]
-    """How far a computation may be off whose operations are each rounded in their own type, the store included.
-    Infinite where nothing can be said."""
+    """Bound on the error of a computation whose operations, the store included, are each rounded in their own type.
+    Infinite where no bound is known."""
     depth: int
-    """The longest reduction on the way."""
+    """Length of the longest reduction that the elements depend on."""
     element: str
     """The storage type."""
 
     def rounded(self) -> Array:
-        """The values in the storage type, rounded to nearest even; what is too large becomes infinite."""
+        """Return the values in the storage type, rounded to nearest even; values beyond its range become infinite."""
         return to_storage(self.value, element_of(self.element))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """One store of a dispatch: a slice of a tensor in a binding, and what should be there afterwards."""
+    """One store of a dispatch: a slice of a tensor in a binding, and its reference values."""
 
     subspan: Subspan
     offsets: tuple[int, ...]
     sizes: tuple[int, ...]
     strides: tuple[int, ...]
     coordinates: tuple[NDArray[np.int64], ...] | None
-    """Where the elements of `golden` are in the slice; None: all of it is there."""
+    """Coordinates of the elements of `golden` in the slice; None if it holds the whole slice."""
     golden: Golden
-    """Shape `sizes`, or one dimension of samples."""
+    """Reference values, of shape `sizes` or in one dimension of samples."""
 
     def read(self, buffer: NDArray[np.uint8]) -> Array:
-        """The same elements out of the binding's bytes, in the storage type."""
+        """Return the same elements from the binding's bytes, in the storage type."""
         place = tuple(
             slice(o, o + (n - 1) * s + 1, s) if n else slice(0, 0)
             for o, n, s in zip(self.offsets, self.sizes, self.strides, strict=True)
@@ -116,20 +121,20 @@ class Store:
         return window if self.coordinates is None else window[self.coordinates]
 
     def rounded(self) -> Array:
-        """The golden values in the storage type."""
+        """Return the golden values in the storage type."""
         return self.golden.rounded()
 
     def elements(self) -> NDArray[np.int64]:
-        """The positions of all stored elements, counted in elements from the subspan's start, in order."""
+        """Return the positions of all stored elements in order, counted in elements from the subspan's start."""
         return _places(self.offsets, self.sizes, self.strides, self.subspan.shape)
 
     def ranges(self) -> NDArray[np.int64]:
-        """The bytes that are written, as [n, 2] starts and ends in the binding, merged and sorted."""
+        """Return the bytes that are written, as [n, 2] starts and ends in the binding, merged and sorted."""
         width = element_of(self.subspan.element).storage.itemsize
         if self.sizes == self.subspan.shape:
             start = self.subspan.byte_offset
             return np.array([[start, start + self.subspan.size_bytes]], np.int64)
-        # the innermost dimensions that are stored whole, and the one around them, lie together
+        # the innermost dimensions that are stored whole, and the one around them, are contiguous
         split, run = len(self.sizes), 1
         while split and self.sizes[split - 1] == self.subspan.shape[split - 1]:
             split -= 1
@@ -150,7 +155,7 @@ class Store:
 def _places(
     offsets: Sequence[int], sizes: Sequence[int], strides: Sequence[int], shape: Sequence[int]
 ) -> NDArray[np.int64]:
-    """The row-major positions of a slice's elements in a tensor, in order."""
+    """Return the row-major positions of a slice's elements in a tensor, in order."""
     flat = np.zeros((), np.int64)
     for o, n, s, whole in zip(offsets, sizes, strides, shape, strict=True):
         flat = flat[..., None] * whole + (o + np.arange(n, dtype=np.int64) * s)
@@ -159,16 +164,16 @@ def _places(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a dispatch should do to its bindings."""
+    """Stores that a dispatch should make to its bindings."""
 
     stores: tuple[Store, ...]
-    """In the order of the body; a later one wins where two write the same bytes."""
+    """Stores in the order of the body; a later one wins where two write the same bytes."""
     subspans: tuple[Subspan, ...]
     seconds: float
-    """What the evaluation took."""
+    """Duration of the evaluation."""
 
     def written(self, binding: int) -> NDArray[np.int64]:
-        """The bytes of a binding that are written, as [n, 2] starts and ends, merged and sorted."""
+        """Return the bytes of a binding that are written, as [n, 2] starts and ends, merged and sorted."""
         parts = [store.ranges() for store in self.stores if store.subspan.binding == binding]
         if not parts:
             return np.zeros((0, 2), np.int64)
@@ -177,7 +182,7 @@ class Outcome:
         rows = rows[rows[:, 0] < rows[:, 1]]
         if not len(rows):
             return rows
-        # a range begins a new one where it starts behind the furthest end so far
+        # a range begins a new one where it starts after the furthest end so far
         reach = np.maximum.accumulate(rows[:, 1])
         new = np.r_[True, rows[1:, 0] > reach[:-1]]
         last = np.r_[np.flatnonzero(new)[1:] - 1, len(rows) - 1]

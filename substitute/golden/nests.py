@@ -32,7 +32,7 @@ class Frame:
     shape: tuple[int, ...]
 
     def point(self, index: tuple[int, ...]) -> Frame:
-        """The same at one point of the reduction dimensions."""
+        """Return the frame at one point of the reduction dimensions."""
 
         def pick(array: Array) -> Array:
             array = np.asarray(array)
@@ -50,7 +50,7 @@ class Frame:
 
 
 class Nest:
-    """One operation over an iteration space. It keeps its results, which are computed together."""
+    """One operation over an iteration space. Its results are computed together and cached."""
 
     def __init__(
         self, how: Arithmetic, body: Body, operands: Sequence[Tensor], maps: Sequence[Map], outputs: int
@@ -70,30 +70,30 @@ class Nest:
         self._combined = self._find_combined()
 
     def element(self, result: int) -> Element:
-        """The element type of a result."""
+        """Return the element type of a result."""
         return self.operands[len(self.operands) - self.outputs + result].element
 
     def shape(self, result: int) -> tuple[int, ...]:
-        """The shape of a result."""
+        """Return the shape of a result."""
         return self.operands[len(self.operands) - self.outputs + result].shape
 
     def work(self) -> float:
-        """Scalar operations of the whole nest itself, about."""
+        """Estimate the scalar operations of the whole nest, without those of its operands."""
         points = float(math.prod(self.sizes))
         if self._product() is not None:
-            return points * 0.3  # a contraction is what BLAS is good at
+            return points * 0.3  # a contraction runs through BLAS
         return points * self.point_cost()
 
     def point_cost(self) -> float:
-        """Scalar operations of one point of the iteration space, about."""
+        """Estimate the scalar operations of one point of the iteration space."""
         return 1.0 + len(self.body.names) + sum(1 for n in self.body.names if n.startswith("math.")) * 8
 
     def reduction_size(self) -> int:
-        """Points per result element."""
+        """Return the number of points per result element."""
         return math.prod(self.sizes[d] for d in self.reduced)
 
     def _read_operands(self) -> list[int]:
-        """Positions of the operands whose elements the region reads."""
+        """Return the positions of the operands whose elements the region reads."""
         return sorted(at for r in self.body.results for at in self.body.needs(r) if at < len(self.operands))
 
     def _find_combined(self) -> Combined | None:
@@ -107,7 +107,7 @@ class Nest:
         return find_product(self.body, self._combined)
 
     def whole(self) -> list[Num]:
-        """All results."""
+        """Return all results."""
         if self._values is None:
             self._values = self._contraction() or self._blocks()
         return self._values
@@ -126,7 +126,7 @@ class Nest:
         rows = math.prod(self.sizes[d] for d in left - right if d in self.parallel)
         columns = math.prod(self.sizes[d] for d in right - left if d in self.parallel)
         if rows < 2 or columns < 2:
-            return None  # nothing is used twice: no faster than the plain way
+            return None  # no element is used twice: the contraction is no faster than the general evaluation
         factors = [self._side(side, used) for side, used, _ in sides]
         if any(f is None for f in factors):
             return None
@@ -160,7 +160,7 @@ class Nest:
         return found
 
     def _strided(self, at: int) -> Num | None:
-        """An operand seen from the loops, in the order of dimensions; None if its map is not linear."""
+        """Return an operand seen from the loops, in the order of dimensions; None if its map is not linear."""
         whole = self.operands[at].whole()
         value = strided(whole.value, self.maps[at], self.sizes)
         if value is None:
@@ -171,13 +171,13 @@ class Nest:
         return Num(value, error, whole.depth)
 
     def _view(self, at: int) -> Num:
-        """An initial value over the parallel dimensions, in their order."""
+        """Return an initial value over the parallel dimensions, in their order."""
         view = self._strided(at)
         assert view is not None, "an output's map is linear"
         return view.map(lambda a: a.reshape([a.shape[d] for d in self.parallel]))
 
     def _shaped(self, num: Num, result: int) -> Num:
-        """From the order of the parallel dimensions to that of the result."""
+        """Return a result, given in the order of the parallel dimensions, in its own order of dimensions."""
         target = [d for d in self.targets[result] if d is not None]
         order = [self.parallel.index(d) for d in target]
         sizes = tuple(self.sizes[d] for d in self.parallel)
@@ -232,7 +232,7 @@ class Nest:
         return Frame(outer=outer, arguments=tuple(arguments), dimensions=tuple(grid), shape=shape)
 
     def at(self, result: int, indices: Sequence[Array]) -> Num:
-        """A result at some coordinates only."""
+        """Return a result at some coordinates only."""
         arrays = np.broadcast_arrays(*[np.asarray(i, np.int64) for i in indices]) if indices else []
         shape = arrays[0].shape if arrays else ()
         flat = [a.ravel() for a in arrays]
@@ -275,7 +275,7 @@ class Nest:
         )
 
     def _evaluate(self, frame: Frame) -> list[Num]:
-        """The results on a block, over its outer axes."""
+        """Return the results on a block, over its outer axes."""
         if not self.reduced:
             return self.body.run(frame.arguments, frame.dimensions)
         if self._combined is not None:
@@ -340,7 +340,7 @@ def _sizes(operands: Sequence[Tensor], maps: Sequence[Map]) -> tuple[int, ...]:
 
 
 def _target(map_: Map) -> tuple[int | None, ...]:
-    """The dimension that each axis of a result is; None for the constant 0."""
+    """Return the dimension that each axis of a result is; None for the constant 0."""
     found = map_.single()
     for d, line in zip(found, map_.linear, strict=True):
         if d is None and (line is None or any(line.coefficients) or line.constant):
@@ -353,7 +353,7 @@ def _cut(array: Array, block: tuple[slice, ...]) -> tuple[slice, ...]:
 
 
 def blocks(sizes: Sequence[int], limit: int) -> Iterator[tuple[slice, ...]]:
-    """Cuts an index space into boxes of at most `limit` points (at least one)."""
+    """Cut an index space into boxes of at most `limit` points (at least one)."""
     inner, split = 1, len(sizes)
     while split > 0 and inner * sizes[split - 1] <= limit:
         split -= 1

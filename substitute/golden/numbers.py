@@ -1,4 +1,4 @@
-"""What a value is while a dispatch is evaluated: exact numbers, and how far a rounded computation may be from them.
+"""Numbers during the evaluation of a dispatch: exact values with a bound on the error of a rounded computation.
 
 Floats of every width are held in float64, integers in their own width (so that they wrap), `i1` as a Boolean,
 `index` in 64 bits.
@@ -27,23 +27,23 @@ class Element:
     """An element type of MLIR."""
 
     name: str
-    """As MLIR spells it: `f32`, `i1`, `index`."""
+    """MLIR's name of the type: `f32`, `i1`, `index`."""
     kind: Literal["float", "integer", "boolean", "index"]
     bits: int
     compute: np.dtype[Any]
-    """What it is evaluated in."""
+    """NumPy type that values are evaluated in."""
     storage: np.dtype[Any]
-    """What it is in memory."""
+    """NumPy type of the elements in memory."""
     unit: float = 0.0
     """The largest relative error of one rounding."""
     smallest: float = 0.0
-    """The smallest normal number: hardware may flush what is below to zero."""
+    """The smallest normal number: hardware may flush smaller ones to zero."""
     largest: float = np.inf
     """The largest finite number."""
 
     @property
     def is_float(self) -> bool:
-        """Whether it rounds."""
+        """True for types that round."""
         return self.kind == "float"
 
 
@@ -52,7 +52,7 @@ _NUMPY_FLOATS = {"f16": np.float16, "f32": np.float32, "f64": np.float64}
 
 @lru_cache(maxsize=64)
 def element_of(name: str) -> Element:
-    """The element type of this name. Raises `Unsupported`."""
+    """Return the element type of this name. Raises `Unsupported`."""
     if name in _NUMPY_FLOATS or name in ML_FLOATS:
         return _float(name)
     if name == "i1":
@@ -87,57 +87,57 @@ def _float(name: str) -> Element:
 
 @dataclass(frozen=True, slots=True)
 class Num:
-    """Numbers with an absolute bound on what a rounded computation of them may be off by."""
+    """Numbers with an absolute bound on the error of a rounded computation of them."""
 
     value: Array
     error: Array | None = None
-    """Same shape as `value` or broadcastable to it; None: exact. Infinite: nothing is known."""
+    """Bound, of the shape of `value` or broadcastable to it; None: exact. Infinite: no bound is known."""
     depth: int = 1
-    """The longest reduction on the way here."""
+    """Length of the longest reduction that the numbers depend on."""
 
     def map(self, change: Any) -> Num:
-        """The same change of layout for value and error, which must have one shape."""
+        """Return the number with the same change of layout made to value and error, which must have one shape."""
         error = None if self.error is None else change(self.full_errors())
         return Num(change(self.value), error, self.depth)
 
     def errors(self) -> Array:
-        """The bound as an array."""
+        """Return the bound as an array."""
         return np.zeros(1) if self.error is None else self.error
 
     def full_errors(self) -> Array:
-        """The bound with the shape of the value."""
+        """Return the bound with the shape of the value."""
         error, shape = self.errors(), np.shape(self.value)
         return np.broadcast_to(error.reshape(()) if not shape and error.size == 1 else error, shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arithmetic:
-    """How to compute."""
+    """Options of the evaluation: rounding, and the error model."""
 
     bounds: bool = True
-    """Whether errors are propagated."""
+    """Propagate error bounds."""
     rounding: Rounding = "ideal"
     """`as written`: every float result is rounded to its own type; `ideal`: none is."""
     units: Mapping[str, float] = field(default_factory=dict)
     """Unit roundoffs that replace those of element types."""
     growth: Growth = "certain"
-    """How errors of a sum of n terms grow: with n, or (with overwhelming probability) with its root."""
+    """Growth of the error of a sum of n terms: with n, or (with overwhelming probability) with its square root."""
     once: bool = False
-    """Whether sums, products and casts of exact numbers have exactly the error of one correct rounding: none where
-    their type holds the result, else half the distance of its neighbours."""
+    """Give sums, products and casts of exact numbers the error of one correct rounding: zero where their type holds the
+    result, else half the distance of its neighbours."""
 
     flushes: bool = False
-    """True if operations that compute may take subnormal operands for zero."""
+    """Allow operations that compute to take subnormal operands for zero."""
     composed: bool = False
-    """Whether functions may have the error of the formulas that compilers and drivers make of them, and no certain
-    result outside of what those formulas are made for: for IREE's own code, and not for kernels."""
+    """Allow functions the error of the formulas that compilers and drivers expand them to, and no certain result
+    outside of the formulas' domain: for IREE's own code, not for kernels."""
 
     def unit(self, element: Element) -> float:
-        """The relative error of one rounding in this type."""
+        """Return the relative error of one rounding in this type."""
         return self.units.get(element.name, element.unit)
 
     def sum_factor(self, count: int, element: Element) -> float:
-        """γ: the relative error of a sum of so many terms.
+        """Return γ, the relative error of a sum of `count` terms.
 
         Higham, Accuracy and Stability of Numerical Algorithms, §3.1; for `probable`: Higham and Mary 2019.
         """
@@ -148,7 +148,7 @@ class Arithmetic:
         return product / (1 - product) if product < 0.5 else np.inf
 
     def flushed(self, magnitude: Array, count: int, element: Element) -> Array:
-        """What a sum of so many terms may lose to subnormal numbers that are taken for zero."""
+        """Return a bound on the loss of a sum of `count` terms through subnormal numbers that are taken for zero."""
         return np.minimum(magnitude, count * element.smallest)
 
     def taken(self, operand: Num, element: Element) -> Num:
@@ -160,7 +160,7 @@ class Arithmetic:
         return Num(operand.value, operand.errors() + lost, operand.depth) if lost.any() else operand
 
     def rounded(self, value: Array, error: Array | None, element: Element, *, ulps: float = 1.0, depth: int = 1) -> Num:
-        """The float result of an operation, with the error of its own rounding added."""
+        """Return the float result of an operation, with the error of its own rounding added."""
         if self.rounding == "as written" and element.name != "f64":
             value = value.astype(element.storage).astype(np.float64)
         if not self.bounds:
@@ -172,7 +172,7 @@ class Arithmetic:
             return Num(value, _rounded_once(value, size, error, element), depth)
         own = size * (ulps * self.unit(element))
         low = size < element.smallest
-        if low.any():  # such numbers may be flushed to zero, and are spaced evenly
+        if low.any():  # subnormal numbers may be flushed to zero, and are spaced evenly
             own = own + np.where(low, size + element.smallest * self.unit(element), 0.0)
         if error is not None:
             own = own + error
@@ -184,7 +184,9 @@ class Arithmetic:
 
 
 def _rounded_once(value: Array, size: Array, error: Array | None, element: Element) -> Array:
-    """The error of a correctly rounded result, that of its operands included; a subnormal one may be zero as well."""
+    """Return the error of a correctly rounded result, that of its operands included; a subnormal one may become
+    zero.
+    """
     before = np.zeros(1) if error is None else error
     _, exponent = np.frexp(np.maximum(size + before, element.smallest))
     own = np.ldexp(element.unit, exponent - 1)
@@ -196,27 +198,27 @@ def _rounded_once(value: Array, size: Array, error: Array | None, element: Eleme
 
 
 def _settled(error: Array, size: Array, element: Element) -> Array:
-    """Nothing is known beyond the type's range, nor where an error is no number."""
+    """Return the error, made infinite beyond the type's range and where it is NaN."""
     with np.errstate(invalid="ignore"):
         lost = np.isnan(error) | ((size + error) > element.largest)
     return np.where(lost, np.inf, error) if lost.any() else error
 
 
 def from_storage(raw: Array, element: Element) -> Array:
-    """Elements as they lie in memory, exactly, in the type they are evaluated in."""
+    """Return elements of the storage type exactly, in the type that they are evaluated in."""
     if element.kind == "boolean":
         return (raw.view(np.int8) & 1).astype(bool) if raw.dtype != np.dtype(bool) else raw
     return raw.astype(element.compute) if raw.dtype != element.compute else raw
 
 
 def to_storage(value: Array, element: Element) -> Array:
-    """Elements as they would lie in memory, rounded to nearest even."""
+    """Return elements in the storage type, rounded to nearest even."""
     with np.errstate(over="ignore", invalid="ignore"):
         return value.astype(element.storage)
 
 
 def wrap(value: Array, element: Element) -> Array:
-    """Integers of a width that NumPy does not have, wrapped to it."""
+    """Return integers wrapped to a width that NumPy does not have."""
     if element.kind != "integer" or element.bits == element.compute.itemsize * 8:
         return value
     shift = element.compute.itemsize * 8 - element.bits

@@ -1,4 +1,4 @@
-"""The table of operations on tensors: MLIR's name → how it is evaluated. In order, one provider per name."""
+"""The table of operations on tensors: MLIR's name → evaluation. In order, one provider per name."""
 
 from __future__ import annotations
 
@@ -100,13 +100,13 @@ def _reshape(source: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def reshape(walker: Walker, op: ir.Operation) -> None:
-    """`tensor.reshape`: the shape is a tensor itself."""
+    """`tensor.reshape`: its shape operand is a tensor."""
     shape = [int(n) for n in walker.tensor(op.operands[1]).whole().value]
     walker.values[op.results[0]] = _reshape(walker.tensor(op.operands[0]), shape)
 
 
 def pad(walker: Walker, op: ir.Operation) -> None:
-    """`tensor.pad` with one value (or one that depends on the place)."""
+    """`tensor.pad` with one value (or one that depends on the coordinates)."""
     source = walker.tensor(op.operands[0])
     segments, operands = integers(op.attributes["operandSegmentSizes"]), list(op.operands)
     low = walker.mixed(integers(op.attributes["static_low"]), operands[1 : 1 + segments[1]])
@@ -216,7 +216,7 @@ def _padded(shape: Sequence[int], inner: Sequence[int], tiles: Sequence[int]) ->
 
 
 def _tiled(source: Tensor, inner: Sequence[int], tiles: Sequence[int]) -> Tensor:
-    """Every tiled dimension as two, the tile after its number."""
+    """Return the tensor with every tiled dimension split in two, the number of the tile before the place in it."""
     shape: list[int] = []
     for d, size in enumerate(source.shape):
         shape += [size // tiles[inner.index(d)], tiles[inner.index(d)]] if d in inner else [size]
@@ -224,7 +224,7 @@ def _tiled(source: Tensor, inner: Sequence[int], tiles: Sequence[int]) -> Tensor
 
 
 def _pack_order(rank: int, inner: Sequence[int], outer: Sequence[int]) -> list[int]:
-    """Where the dimensions of a packed tensor are among those of `_tiled`."""
+    """Return the order in which a packed tensor has the dimensions of `_tiled`."""
     numbers, tiles, at = {}, {}, 0
     for d in range(rank):
         numbers[d], at = at, at + 1
@@ -243,7 +243,7 @@ def _permuted(source: Tensor, order: Sequence[int]) -> Tensor:
 
 
 def conditional(walker: Walker, op: ir.Operation) -> None:
-    """`scf.if` around tensors: the condition is known."""
+    """`scf.if` around tensors, whose condition is evaluated first."""
     chosen = op.regions[0 if bool(walker.scalar(op.operands[0]).value) else 1]
     results = walker.block(chosen.blocks[0]) if len(chosen.blocks) else []
     walker.values.update(zip(op.results, results, strict=True))
@@ -261,8 +261,8 @@ def loop(walker: Walker, op: ir.Operation) -> None:
     walker.values.update(zip(op.results, carried, strict=True))
 
 
-def nothing(walker: Walker, op: ir.Operation) -> None:
-    """Operations without a result that matters."""
+def ignore(walker: Walker, op: ir.Operation) -> None:
+    """Ignore an operation whose results are not used."""
 
 
 RETURNS = frozenset({"func.return", "util.return", "scf.yield"})
@@ -303,7 +303,7 @@ REGISTRY: tuple[tuple[str, Handler], ...] = (
     ("linalg.unpack", unpack),
     ("scf.if", conditional),
     ("scf.for", loop),
-    ("iree_codegen.null_pointer", nothing),
+    ("iree_codegen.null_pointer", ignore),
     *extensions.REGISTRY,
     *transforms.REGISTRY,
     *mapped.REGISTRY,

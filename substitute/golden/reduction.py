@@ -1,4 +1,4 @@
-"""Reductions: which operation combines, how a block is combined at once, and what the error of that is."""
+"""Reductions: the combining operation, its evaluation on a block, and the error of that."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Reduce = Callable[[Arithmetic, Element, Num, tuple[int, ...], tuple[int, ...]], 
 
 
 def combine(body: Body, accumulator: int) -> Combined | None:
-    """Finds the combiner of a region with one result; None where it is not of that form."""
+    """Return the combiner of a region with one result; None if it is not of that form."""
     (result,) = body.results
     for step in reversed(range(len(body.names))):
         if result in body.defines[step]:
@@ -51,7 +51,7 @@ _CASTS = ("arith.truncf", "arith.extf")
 
 
 def find_product(body: Body, combined: Combined) -> tuple[Body, Body] | None:
-    """The two factors of the term of a sum of products; None where it is none."""
+    """Return the two factors of the term of a sum of products; None for other terms."""
     at = combined.at
     while True:
         step = next((i for i in range(len(body.names)) if at in body.defines[i]), None)
@@ -67,13 +67,13 @@ def find_product(body: Body, combined: Combined) -> tuple[Body, Body] | None:
 
 
 def _spread(array: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[Array, int]:
-    """The array with its reduced axes at full size only where it varies; and how often each of its terms occurs."""
+    """Return the array with one axis per dimension, and how often each term occurs along the axes of size 1."""
     array = np.asarray(array).reshape((1,) * (len(shape) - np.ndim(array)) + np.shape(array))
     return array, math.prod(shape[a] for a in axes if array.shape[a] == 1)
 
 
 def _total(array: Array, axes: tuple[int, ...]) -> Array:
-    """The sum over some axes."""
+    """Return the sum over some axes."""
     last = axes == tuple(range(array.ndim - len(axes), array.ndim))
     if last and array.flags.c_contiguous and array.dtype == np.float64 and 0 not in array.shape:
         # BLAS adds up many short rows faster than NumPy does
@@ -99,7 +99,7 @@ def _sum(how: Arithmetic, element: Element, terms: Num, shape: tuple[int, ...], 
 
 
 def _kept(value: Array, error: Array, depth: int) -> Num:
-    """An infinite or undefined sum is exactly that, unless something on the way was unknown."""
+    """Return a sum whose infinite or undefined elements are certain, unless an operand was unknown."""
     special = ~np.isfinite(value)
     if special.any():
         error = np.where(special, np.where(np.isinf(error) & ~np.isinf(value), np.inf, 0.0), error)
@@ -144,7 +144,7 @@ def _unknown(terms: Num, axes: tuple[int, ...], shape: tuple[int, ...]) -> Array
 
 
 def _least(ufunc: Any, kind: np.dtype[Any]) -> Any:
-    """The extremum of no numbers at all: what any number is larger, or smaller, than."""
+    """Return the extremum of an empty set: the largest number for a minimum, the smallest for a maximum."""
     largest = ufunc in (np.minimum, np.fmin)
     if kind.kind == "f":
         return np.inf if largest else -np.inf
@@ -201,11 +201,11 @@ COMBINERS: dict[str, Reduce] = {
     "arith.ori": _bitwise(np.bitwise_or),
     "arith.xori": _bitwise(np.bitwise_xor),
 }
-"""Operations that are associative and commutative, and how a block is combined."""
+"""Associative and commutative operations, with the function that combines a block."""
 
 
 def fold(how: Arithmetic, element: Element, name: str, initial: Num, total: Num) -> Num:
-    """combiner(initial value, combined terms)."""
+    """Return combiner(initial value, combined terms)."""
     scalar = Scalar(operands=(element, element), result=element)
     with np.errstate(all="ignore"):
         return RULES[name](how, scalar, [initial, total])

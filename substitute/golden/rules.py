@@ -1,4 +1,4 @@
-"""The table of scalar operations: MLIR's name → what it gives. In order, one provider per name."""
+"""The table of scalar operations: MLIR's name → evaluation. In order, one provider per name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Attributes = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scalar:
-    """One scalar operation, as far as a rule needs it."""
+    """Element types and attributes of one scalar operation."""
 
     operands: tuple[Element, ...]
     result: Element
@@ -28,7 +28,7 @@ Rule = Callable[[Arithmetic, Scalar, list[Num]], Num]
 
 
 _KEEP_SIGN = frozenset({"arith.addf", "arith.subf", "arith.negf", "arith.maximumf", "arith.minimumf"})
-"""Operations that make nothing infinite or undefined of an operand whose sign is not certain."""
+"""Operations that give no infinite or undefined result for an operand of uncertain sign."""
 
 
 def _float_rule(name: str, rule: floats.FloatRule) -> Rule:
@@ -49,7 +49,7 @@ def _float_rule(name: str, rule: floats.FloatRule) -> Rule:
 
 
 def _excluded(flags: frozenset[str], numbers: list[Num]) -> Array | None:
-    """Return where `fastmath` flags make a result poison: for operands or results that are NaN or infinite."""
+    """Return a mask of the elements that `fastmath` flags make poison: operands or results that are NaN or infinite."""
     if not flags & {"fast", "nnan", "ninf"}:
         return None
     bad = np.zeros(1, bool)
@@ -62,7 +62,7 @@ def _excluded(flags: frozenset[str], numbers: list[Num]) -> Array | None:
 
 
 def _settled(value: Array, error: Array, operands: list[Num], *, signs: bool) -> Array:
-    """A result that is infinite or no number is so for certain, unless an operand may be anything or (`signs`) zero."""
+    """Return the error, 0 for infinite and NaN results unless an operand may have any value or (`signs`) be zero."""
     doubt = np.zeros(1, bool)
     for operand in operands:
         if operand.error is not None:
@@ -77,7 +77,7 @@ def _depth(operands: list[Num]) -> int:
 
 
 def _integer_error(operands: list[Num], value: Array, name: str) -> Array | None:
-    """What an uncertain integer (a rounded float was converted to it) does to the result."""
+    """Return the error of an integer result whose operands are uncertain (converted from a rounded float)."""
     if all(operand.error is None for operand in operands):
         return None
     errors = [operand.errors() for operand in operands]
@@ -95,7 +95,7 @@ def _integer_error(operands: list[Num], value: Array, name: str) -> Array | None
 
 
 def _boolean_error(operands: list[Num], name: str) -> Array | None:
-    """A Boolean is uncertain (error 1) unless a certain operand decides."""
+    """Return the error of a Boolean result: 1 (uncertain) unless an operand that is certain decides."""
     if all(operand.error is None for operand in operands):
         return None
     a, b = operands
@@ -143,7 +143,7 @@ def _compare(how: Arithmetic, scalar: Scalar, operands: list[Num]) -> Num:
     if a.error is None and b.error is None:
         return Num(value, None, _depth(operands))
     error = a.errors() + b.errors()
-    if a is b:  # the same number, however far off it is: only whether it is one may be uncertain
+    if a is b:  # the value is the same, with the same error: only the class of the number may be uncertain
         return Num(value, np.where(np.isinf(error) & element.is_float, 1.0, 0.0), _depth(operands))
     if element.kind == "boolean":
         return Num(value, np.where(error > 0, 1.0, 0.0), _depth(operands))
@@ -181,7 +181,7 @@ def _to_float(signed: bool) -> Rule:
 
 
 def _to_integer(signed: bool) -> Rule:
-    """Truncates. Out of range is undefined: the value saturates, and nothing is known of it."""
+    """Return the rule of a truncation. Out of range is undefined: the value saturates, with an infinite error."""
 
     def rule(how: Arithmetic, scalar: Scalar, operands: list[Num]) -> Num:
         (x,), element = operands, scalar.result
@@ -275,7 +275,7 @@ CASTS: tuple[tuple[str, Rule], ...] = (
     ("math.isnormal", _classify(lambda x: np.isfinite(x) & (x != 0))),
 )
 
-# `index` and `arith` differ in nothing but the spelling and the type
+# `index` and `arith` differ only in the name and the type
 _INDEX = tuple(
     (f"index.{ours}", f"arith.{theirs}")
     for ours, theirs in (

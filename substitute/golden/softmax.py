@@ -1,4 +1,4 @@
-"""`linalg.softmax`: rows of another tensor, normalised."""
+"""`linalg.softmax`: normalised rows of another tensor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Softmax(Tensor):
     """exp(x − max x) ÷ Σ exp(x − max x) along one axis."""
 
     def __init__(self, how: Arithmetic, source: Tensor, axis: int, element: Element, *, masked: bool = False) -> None:
-        """`masked`: nothing can be said of rows that are −∞ throughout, which implementations treat differently."""
+        """With `masked`, rows that are −∞ throughout have an infinite error: implementations treat them differently."""
         super().__init__(source.shape, element)
         self._how, self.source, self.axis, self._masked = how, source, axis, masked
 
@@ -66,7 +66,7 @@ class Softmax(Tensor):
 
 
 def normalised(how: Arithmetic, element: Element, x: Num, axis: int) -> Num:
-    """Softmax of an array along an axis."""
+    """Return the softmax of an array along an axis."""
     binary = Scalar(operands=(element, element), result=element)
     unary = Scalar(operands=(element,), result=element)
     shape = x.value.shape
@@ -77,7 +77,7 @@ def normalised(how: Arithmetic, element: Element, x: Num, axis: int) -> Num:
         return num.map(lambda a: np.expand_dims(a, axis))
 
     with np.errstate(all="ignore"):
-        # the same number is taken from all: what it is off by cancels
+        # the same number is subtracted from all elements: its error cancels
         top = Num(np.max(x.value, axis=axis, keepdims=True))
         powers = RULES["math.exp"](how, unary, [RULES["arith.subf"](how, binary, [x, top])])
         total = COMBINERS["arith.addf"](how, element, powers, shape, (axis,))

@@ -14,7 +14,7 @@ WHOLE_LIMIT = 1 << 27
 
 
 class Tensor:
-    """A tensor that knows how to compute itself. A class, because it keeps what it computed."""
+    """A lazily evaluated tensor, which caches what it computed."""
 
     def __init__(self, shape: Sequence[int], element: Element) -> None:
         self.shape = tuple(shape)
@@ -23,17 +23,17 @@ class Tensor:
 
     @property
     def count(self) -> int:
-        """The number of elements."""
+        """Return the number of elements."""
         return math.prod(self.shape)
 
     def whole(self) -> Num:
-        """All elements, `shape`; the caller must not write into it."""
+        """Return all elements, in `shape`; the caller must not write into the result."""
         if self._whole is None:
             self._whole = self._compute()
         return self._whole
 
     def at(self, indices: Sequence[Array]) -> Num:
-        """The elements at these coordinates, which broadcast against each other."""
+        """Return the elements at these coordinates, which broadcast against each other."""
         if self._whole is None:
             points = math.prod(np.broadcast_shapes(*(np.shape(i) for i in indices)))
             if self.count > WHOLE_LIMIT or points * self.point_work() < self.whole_work():
@@ -42,11 +42,11 @@ class Tensor:
         return whole.map(lambda array: array[tuple(indices)])
 
     def whole_work(self) -> float:
-        """Scalar operations that `whole` takes, about; 0 where it is known already."""
+        """Estimate the scalar operations of `whole`; 0 if the result is cached."""
         return 0.0 if self._whole is not None else self._whole_work()
 
     def point_work(self) -> float:
-        """Scalar operations that one element takes, about."""
+        """Estimate the scalar operations of one element."""
         return 1.0 if self._whole is not None else self._point_work()
 
     def _compute(self) -> Num:
@@ -63,7 +63,7 @@ class Tensor:
 
 
 class Known(Tensor):
-    """A tensor whose elements are there."""
+    """A tensor whose elements are computed already."""
 
     def __init__(self, num: Num, element: Element) -> None:
         super().__init__(num.value.shape, element)
@@ -88,7 +88,7 @@ class Loaded(Tensor):
 
 
 class Filled(Tensor):
-    """One scalar everywhere."""
+    """A tensor of one repeated scalar."""
 
     def __init__(self, shape: Sequence[int], element: Element, scalar: Num) -> None:
         super().__init__(shape, element)
@@ -108,7 +108,7 @@ class Filled(Tensor):
 
 
 class Empty(Filled):
-    """A tensor whose elements nobody may read."""
+    """A tensor of undefined elements, which may not be read."""
 
     def __init__(self, shape: Sequence[int], element: Element) -> None:
         nothing = np.zeros((), element.compute)
@@ -116,7 +116,7 @@ class Empty(Filled):
 
 
 class Moved(Tensor):
-    """A tensor whose elements are those of another in other places (slice, reshape, transpose, cast)."""
+    """A tensor with the elements of another one at other places (slice, reshape, transpose, cast)."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class Moved(Tensor):
 
 
 class Joined(Tensor):
-    """Parts that lie over a background: pad, insert_slice and concat. Later parts cover earlier ones."""
+    """Parts placed over a background: pad, insert_slice and concat. Later parts cover earlier ones."""
 
     def __init__(
         self, background: Tensor, parts: Sequence[tuple[Tensor, Sequence[int], Sequence[int]]], element: Element
@@ -226,7 +226,7 @@ class Eager(Tensor):
 def sliced(
     source: Tensor, offsets: Sequence[int], sizes: Sequence[int], strides: Sequence[int], kept: Sequence[int]
 ) -> Tensor:
-    """A slice with only the dimensions `kept`; the others have size 1. Raises `IndexError`."""
+    """Return a slice with only the dimensions `kept`; the others have size 1. Raises `IndexError`."""
     for o, n, s, whole in zip(offsets, sizes, strides, source.shape, strict=True):
         if n and (o < 0 or o + (n - 1) * s >= whole):
             raise IndexError(f"a slice {o}, {n}, {s} of an axis of {whole}")
@@ -245,23 +245,23 @@ def sliced(
 
 
 def kept_dimensions(sizes: Sequence[int], shape: Sequence[int]) -> list[int]:
-    """Which dimensions of a slice its result keeps: those left out have size 1."""
+    """Return the dimensions of a slice that its result keeps; those left out have size 1."""
     kept: list[int] = []
     for d, size in enumerate(sizes):
         wanted = list(shape[len(kept) :])
-        # a size of 1 may be kept or left out where the next is 1 too: which of them makes no difference
+        # a size of 1 may be kept or left out where the next is 1 too: both give the same result
         if wanted and size == wanted[0] and (size != 1 or _can_keep(sizes[d + 1 :], wanted[1:])):
             kept.append(d)
     return kept
 
 
 def _can_keep(sizes: Sequence[int], shape: Sequence[int]) -> bool:
-    """Whether the shape is these sizes with some 1s left out."""
+    """Return whether the shape is these sizes with some 1s left out."""
     return [n for n in sizes if n != 1] == [n for n in shape if n != 1] and len(sizes) >= len(shape)
 
 
 def reshaped(source: Tensor, shape: Sequence[int]) -> Tensor:
-    """The same elements in row-major order in another shape."""
+    """Return the same elements in row-major order in another shape."""
     shape = tuple(shape)
 
     def trace(indices: Sequence[Array]) -> Sequence[Array]:

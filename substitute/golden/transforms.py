@@ -22,11 +22,13 @@ ANGLE_ROUNDINGS = 3.0
 TILE, KERNEL = 6, 3
 """The sizes of an output tile and of a kernel that IREE has Winograd's matrices for."""
 POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
-"""Where the polynomials are evaluated; infinity is the last one."""
+"""Points at which the polynomials are evaluated; infinity is the last one."""
 
 
 def fft(walker: Walker, op: ir.Operation) -> None:
-    """One stage of a radix-2 transform along the last dimension, whose input has been reordered by bit reversal."""
+    """Define one stage of a radix-2 transform along the last dimension, whose input has been reordered by bit
+    reversal.
+    """
     operands = list(op.operands)
     stage = walker.integer(operands[0])
     given = [walker.tensor(o) for o in operands[1:3]] if len(operands) == 5 else []
@@ -59,7 +61,7 @@ def _apply(how: Arithmetic, element: Element, name: str, *operands: Num) -> Num:
 def _butterfly(
     how: Arithmetic, element: Element, factors: list[Num], real: Num, imaginary: Num, size: int
 ) -> list[Num]:
-    """Elements j and j + size/2 of each group of `size` become a ± w·b."""
+    """Replace elements j and j + size/2 of each group of `size` by a ± w·b."""
 
     def halves(num: Num) -> list[Num]:
         groups = num.map(lambda array: array.reshape(*array.shape[:-1], -1, size))
@@ -86,7 +88,7 @@ def _butterfly(
 
 
 def winograd_matrices() -> tuple[Array, Array, Array]:
-    """The matrices Aᵀ [6, 8], G [8, 3] and Bᵀ [8, 8] of F(6×6, 3×3) at `POINTS` (Cook and Toom's construction).
+    """Return the matrices Aᵀ [6, 8], G [8, 3] and Bᵀ [8, 8] of F(6×6, 3×3) at `POINTS` (Cook and Toom's construction).
 
     The row of a point in Bᵀ is the polynomial with its zeros at all other points, and that in G the powers of the
     point divided by the value of that polynomial there. For the point 0 both have the other sign.
@@ -108,7 +110,7 @@ A, G, B = winograd_matrices()
 
 
 def _on_both_sides(how: Arithmetic, element: Element, matrix: Array, tiles: Num) -> Num:
-    """M·t·Mᵀ for tiles in the last two dimensions, as two products that are each rounded."""
+    """Return M·t·Mᵀ for tiles in the last two dimensions, as two products that are each rounded."""
     value = matrix @ tiles.value @ matrix.T
     error = None
     depth = tiles.depth + matrix.shape[1]
@@ -134,7 +136,7 @@ def _transform(walker: Walker, op: ir.Operation, change: Callable[[Tensor, Tenso
 
 
 def winograd_input(walker: Walker, op: ir.Operation) -> None:
-    """Bᵀ·t·B for overlapping tiles of an image, which is zero beyond its end: [8, 8, N, H', W', C]."""
+    """Define Bᵀ·t·B for overlapping tiles of an image, which is zero beyond its end: [8, 8, N, H', W', C]."""
     first = integers(op.attributes["image_dimensions"])[0] == 2
 
     def change(source: Tensor, output: Tensor) -> Num:
@@ -157,7 +159,7 @@ def winograd_input(walker: Walker, op: ir.Operation) -> None:
 
 
 def winograd_filter(walker: Walker, op: ir.Operation) -> None:
-    """G·f·Gᵀ for every pair of channels: [8, 8, C, F]."""
+    """Define G·f·Gᵀ for every pair of channels: [8, 8, C, F]."""
     first = integers(op.attributes["kernel_dimensions"])[0] == 2
 
     def change(source: Tensor, output: Tensor) -> Num:
@@ -170,7 +172,7 @@ def winograd_filter(walker: Walker, op: ir.Operation) -> None:
 
 
 def winograd_output(walker: Walker, op: ir.Operation) -> None:
-    """Aᵀ·t·A, whose tiles lie beside each other in the image."""
+    """Define Aᵀ·t·A, whose tiles are adjacent in the image."""
     first = integers(op.attributes["image_dimensions"])[0] == 2
 
     def change(source: Tensor, output: Tensor) -> Num:

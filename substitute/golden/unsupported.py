@@ -1,4 +1,4 @@
-"""What the evaluator does not know."""
+"""The error of an operation that the evaluator does not support."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ..errors import SubstituteError
 
 
 class Unsupported(SubstituteError):
-    """The golden of this function cannot be computed; `operation` names what is in the way."""
+    """The golden of this function cannot be computed; `operation` names the obstacle."""
 
     def __init__(self, operation: str, where: str = "") -> None:
         super().__init__(
@@ -17,5 +17,5 @@ class Unsupported(SubstituteError):
         self.operation = operation
 
     def __reduce__(self) -> tuple[type[Unsupported], tuple[str, str]]:
-        """Errors travel between processes."""
+        """Keep the arguments when the error is pickled, which passes it between processes."""
         return Unsupported, (self.operation, self.where)

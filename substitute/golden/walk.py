@@ -1,4 +1,4 @@
-"""Walks the operations of a function in order and keeps what each value is: a scalar or a (lazy) tensor."""
+"""Walk over the operations of a function in order, with the value of each: a scalar or a (lazy) tensor."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ class Stored:
 
 
 class Walker:
-    """What is known while a function is walked. Without buffers (None) only sizes and offsets are."""
+    """State of a walk over a function. Without buffers (None) only sizes and offsets are evaluated."""
 
     def __init__(self, how: Arithmetic, buffers: Sequence[NDArray[np.uint8]] | None, constants: Sequence[int]) -> None:
         self.how, self.buffers, self.constants = how, buffers, tuple(constants)
         self.values: dict[ir.Value, Value] = {}
         self.places: dict[ir.Value, int] = {}
-        """Which subspan a value is, by its number."""
+        """Index into `subspans` of the values that are subspans."""
         self.subspans: list[Subspan] = []
         self.stores: list[Stored] = []
 
     def run(self, function: ir.Operation) -> list[Value]:
-        """Walks the function; what it returns. Raises `Unsupported`."""
+        """Walk the function and return its results. Raises `Unsupported`."""
         blocks = list(function.regions[0].blocks)
         if len(blocks) != 1:
             raise Unsupported("cf.cond_br")
         return self.block(blocks[0])
 
     def block(self, block: ir.Block) -> list[Value]:
-        """Walks one block; what its last operation returns or yields."""
+        """Walk one block and return the operands of its terminator."""
         from .operations import HANDLERS, RETURNS
 
         for item in block.operations:
@@ -80,31 +80,31 @@ class Walker:
             raise Unsupported(f"{op.name} ({error})") from error
 
     def value(self, value: ir.Value) -> Value:
-        """What a value is."""
+        """Return the value of an SSA value. Raises `Unsupported` if it has none."""
         if value not in self.values:
             raise Unsupported(f"a value of type {str(value.type).partition('<')[0]}")
         return self.values[value]
 
     def tensor(self, value: ir.Value) -> Tensor:
-        """A tensor value."""
+        """Return the value of a tensor."""
         found = self.value(value)
         if not isinstance(found, Tensor):
             raise Unsupported("a scalar in the place of a tensor")
         return found
 
     def scalar(self, value: ir.Value) -> Num:
-        """A scalar value."""
+        """Return the value of a scalar."""
         found = self.value(value)
         if not isinstance(found, Num):
             raise Unsupported("a tensor in the place of a scalar")
         return found
 
     def integer(self, value: ir.Value) -> int:
-        """A scalar integer as a number."""
+        """Return a scalar integer as an `int`."""
         return int(self.scalar(value).value)
 
     def shape(self, type_: ir.Type, dynamic: Sequence[ir.Value]) -> tuple[int, ...]:
-        """The sizes of a tensor type whose dynamic ones are these operands."""
+        """Return the sizes of a tensor type whose dynamic ones are these operands."""
         from iree.compiler import ir
 
         tensor = ir.RankedTensorType(type_)
@@ -116,7 +116,7 @@ class Walker:
         )
 
     def mixed(self, static: Sequence[int], dynamic: Sequence[ir.Value]) -> tuple[int, ...]:
-        """A list in which some numbers are operands."""
+        """Return a list in which these operands replace the markers of dynamic numbers."""
         from iree.compiler import ir
 
         operands = iter(dynamic)
@@ -124,7 +124,7 @@ class Walker:
         return tuple(self.integer(next(operands)) if n == marker else n for n in static)
 
     def slice(self, op: ir.Operation, first: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-        """Offsets, sizes and strides of an operation whose operand segments from `first` on are these."""
+        """Return offsets, sizes and strides of an operation whose operand segments from `first` on are these."""
         segments, operands = integers(op.attributes["operandSegmentSizes"]), list(op.operands)
         at = sum(segments[:first])
         lists = []
@@ -134,7 +134,7 @@ class Walker:
         return lists[0], lists[1], lists[2]
 
     def _scalar(self, op: ir.Operation) -> None:
-        """One scalar operation, or one on all elements of tensors."""
+        """Evaluate one scalar operation, or one on all elements of tensors."""
         operands = [self.value(operand) for operand in op.operands]
         rule, scalar = RULES[op.name], scalar_of(op)
         if not any(isinstance(operand, Tensor) for operand in operands):
@@ -153,7 +153,7 @@ class Walker:
 
 
 def integers(attribute: ir.Attribute) -> list[int]:
-    """`array<i64: 1, 2>`, `dense<…>` or `[1, 2]` as numbers."""
+    """Return the numbers of `array<i64: 1, 2>`, `dense<…>` or `[1, 2]`."""
     from iree.compiler import ir
 
     if isinstance(attribute, ir.DenseIntElementsAttr):
@@ -178,7 +178,7 @@ def constant(walker: Walker, op: ir.Operation) -> None:
 
 
 def push_constant(walker: Walker, op: ir.Operation) -> None:
-    """`hal.interface.constant.load`: one word of 32 bits."""
+    """`hal.interface.constant.load`: one 32-bit push constant."""
     ordinal = int(op.attributes["ordinal"].value)
     if ordinal >= len(walker.constants):
         raise Unsupported(f"push constant {ordinal} of {len(walker.constants)}")
@@ -192,7 +192,7 @@ def push_constant(walker: Walker, op: ir.Operation) -> None:
 
 
 def same(walker: Walker, op: ir.Operation) -> None:
-    """Operations that say something about values and do not change them."""
+    """Define each result as its operand, for operations that annotate values without changing them."""
     for operand, result in zip(op.operands, op.results, strict=False):
         walker.values[result] = walker.value(operand)
 
@@ -261,7 +261,7 @@ def _place(walker: Walker, value: ir.Value) -> int:
 
 
 def static_shape(type_: ir.Type) -> list[int]:
-    """The sizes of a tensor type, with MLIR's marker for dynamic ones."""
+    """Return the sizes of a tensor type, with MLIR's marker for dynamic ones."""
     from iree.compiler import ir
 
     tensor = ir.RankedTensorType(type_)
@@ -293,7 +293,7 @@ def positions(walker: Walker, op: ir.Operation) -> None:
 
 
 def region(walker: Walker, block: ir.Block) -> Body:
-    """A scalar region that may use values from outside."""
+    """Return a scalar region that may use values from outside."""
 
     def outer(value: ir.Value) -> Value:
         if value not in walker.values and value.owner.name == "arith.constant":
