@@ -1,4 +1,4 @@
-"""Running compiled modules: devices, sessions, the command line's values, comparison and timing."""
+"""Execution of compiled modules: devices, sessions, the command line's values, comparison and timing."""
 
 from .arguments import format_value, parse_input, parse_inputs, write_output
 from .compare import Comparison, compare_expected, compare_values

@@ -1,4 +1,4 @@
-"""Inputs and outputs as `iree-run-module` writes them.
+"""Inputs and outputs in the syntax of `iree-run-module`.
 
     --input=5   --input=i32=5   --input=2x3xf32   --input="2x3xf32=1 2 3 4 5 6"   --input="2x3xf32=[[1 2 3][4 5 6]]"
     --input=4x2048xi32=@file.bin   --input=@file.npy   --output=@file.npy   --output=+file.npy   --output=-
@@ -25,12 +25,12 @@ _ELEMENTS_PRINTED = 1024
 
 
 def parse_inputs(texts: Sequence[str]) -> list[Array]:
-    """All values of a command line, in order; an `.npy` file may hold several. Raises `UsageError`."""
+    """Return all values of a command line, in order; an `.npy` file may hold several. Raises `UsageError`."""
     return [value for text in texts for value in _parse(text)]
 
 
 def parse_input(text: str) -> Array:
-    """The one value that `text` stands for; a plain number has no dimensions. Raises `UsageError`."""
+    """Return the value of one input; a plain number has no dimensions. Raises `UsageError`."""
     values = _parse(text)
     if len(values) != 1:
         _fail("several values where one is wanted", text, 0, expected="a file with one array", found=str(len(values)))
@@ -62,7 +62,7 @@ def _is_number(text: str) -> bool:
 
 
 def _number(text: str) -> Array:
-    """A plain number: 32 bits as IREE's own tools have it, 64 where an integer needs them."""
+    """Return a plain number: 32 bits as in IREE's own tools, 64 where an integer needs them."""
     try:
         whole = int(text)
     except ValueError:
@@ -73,7 +73,7 @@ def _number(text: str) -> Array:
 
 
 def _parse_type(text: str, head: str) -> ValueType:
-    # IREE takes `xf32` for no dimensions as well
+    # IREE accepts `xf32` for no dimensions as well
     plain = head[1:] if head.startswith("x") and len(head) > 1 else head
     try:
         kind = parse_value_type(plain)
@@ -125,7 +125,7 @@ def _element(text: str, token: re.Match[str], dtype: np.dtype[Any]) -> object:
 
 
 def _read_file(text: str, start: int, kind: ValueType) -> Array:
-    """The raw bytes of a file, or an `.npy` whose type must be the one written before it."""
+    """Return the values of a file of raw bytes, or of an `.npy` of the type that is written before it."""
     path = Path(text[start:])
     if path.suffix == ".npy":
         values = _read_npy(text, start)
@@ -182,7 +182,7 @@ def _fail(what: str, text: str, column: int, *, expected: str, found: str) -> No
 
 
 def write_output(value: Array, target: str) -> str | None:
-    """Writes a result to `@file.npy`, `@file.bin` (anew) or `+file` (appended); for `-`, the text to print instead.
+    """Write a result to `@file.npy` or `@file.bin` (replaced) or `+file` (appended); for `-`, return the text to print.
 
     A new file appears whole or not at all. Raises `UsageError`.
     """
@@ -226,7 +226,9 @@ def _write(value: Array, file: Any, suffix: str) -> None:
 
 
 def format_value(value: Array, *, elements: int = _ELEMENTS_PRINTED) -> str:
-    """`2x3xf32=[1 2 3][4 5 6]`, as IREE prints it, and as `parse_input` reads it; at most `elements` values."""
+    """Return `2x3xf32=[1 2 3][4 5 6]`, as IREE prints a value and `parse_input` reads it, with at most `elements`
+    values.
+    """
     if value.size > elements:
         shown = " ".join(_format_element(x) for x in value.reshape(-1)[:elements])
         return f"{type_of(value)}={shown} … ({value.size - elements} more)"

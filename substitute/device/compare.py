@@ -1,4 +1,4 @@
-"""Results beside expected values, as `iree-run-module` decides: |actual − expected| ≤ atol + rtol·|expected|."""
+"""Comparison of results with expected values, as in `iree-run-module`: |actual − expected| ≤ atol + rtol·|expected|."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from .arguments import parse_inputs
 from .value_type import Array, element_name, type_of
 
 ABSOLUTE_TOLERANCES = (("f16", 1e-3), ("bf16", 1e-2), ("f32", 1e-4), ("f64", 1e-4))
-"""IREE's defaults (`--expected_f32_threshold` and the like); every other type must be equal."""
+"""IREE's defaults (`--expected_f32_threshold` and its siblings); values of every other type must be equal."""
 RELATIVE_TOLERANCE = 1e-5
 """IREE's default (`--expected_rtol`)."""
 IGNORED = "(ignored)"
-"""In place of an expected value: this result may be anything."""
+"""Placeholder for an expected value: the result is not compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One result beside its expected value."""
+    """Comparison of one result with its expected value."""
 
     result: int
     """Position among the function's results."""
     equal: bool
     reason: str = ""
-    """What differs, where shapes or types do; empty where only values can."""
+    """Difference of shapes or types; empty if only values can differ."""
     differing: int = 0
-    """How many elements are too far away."""
+    """Number of elements outside of the tolerance."""
     elements: int = 0
     first_index: tuple[int, ...] | None = None
-    """The first element that is too far away."""
+    """Coordinates of the first element outside of the tolerance."""
     actual_there: str = ""
     expected_there: str = ""
     max_absolute: float = 0.0
@@ -58,7 +58,7 @@ class Comparison:
 
 
 def compare_expected(results: Sequence[Array], expected: Sequence[str]) -> list[Comparison]:
-    """Compares results with `--expected_output` values, one for each result. Raises `UsageError`."""
+    """Compare results with `--expected_output` values, one for each result. Raises `UsageError`."""
     # an .npy file may hold several values, and (ignored) holds a place
     wanted: list[Array | None] = []
     for text in expected:
@@ -85,9 +85,9 @@ def compare_values(
     absolute_tolerance: float | None = None,
     relative_tolerance: float = RELATIVE_TOLERANCE,
 ) -> Comparison:
-    """Compares two arrays of equal shape and type; without a tolerance, with IREE's for the type."""
+    """Compare two arrays of equal shape and type; without a tolerance, with IREE's for the type."""
     kinds = type_of(actual), type_of(expected)
-    # MLIR's integers have no sign, so neither has a comparison of types
+    # MLIR's integers have no sign, so signed and unsigned types compare as equal
     if actual.shape != expected.shape or kinds[0].element.lstrip("u") != kinds[1].element.lstrip("u"):
         return Comparison(result=result, equal=False, reason=f"expected {kinds[1]}, found {kinds[0]}")
     floating = dict(ABSOLUTE_TOLERANCES).get(element_name(actual.dtype))
@@ -115,7 +115,7 @@ def compare_values(
 
 
 def _errors(actual: Array, expected: Array, absolute: float, relative: float) -> tuple[Array, Array, Array]:
-    """|actual − expected|, what is allowed, and the relative error, per element, in float64."""
+    """Return |actual − expected|, the allowed error and the relative error, per element, in float64."""
     exact = actual.dtype.kind in "iub"
     wide = np.complex128 if actual.dtype.kind == "c" else np.float64
     a, b = actual.astype(wide), expected.astype(wide)

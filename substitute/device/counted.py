@@ -1,4 +1,4 @@
-"""The bytes that counted code sets (see `payload.llvm.counters`), in this process."""
+"""Bytes in this process that code with counters sets (see `payload.llvm.counters`)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .fixed_memory import map_at, why_not_fixed
 
 
 class CountedMemory:
-    """The counters of all code of this process. A class, because the memory is mapped once and read again and again."""
+    """Counters of all code of this process. A class, because the memory is mapped once and read repeatedly."""
 
     def __init__(self) -> None:
         self.reason = "" if map_at(ADDRESS, SIZE) else "no memory can be mapped for counters"
-        """Why nothing can be counted; empty: it can."""
+        """Reason why nothing can be counted; empty if it can."""
         if not self.reason:
             self._bytes = np.ctypeslib.as_array((ctypes.c_uint8 * SIZE).from_address(ADDRESS))
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Clear all counters."""
         self._bytes[:] = 0
 
     def read(self) -> frozenset[int]:

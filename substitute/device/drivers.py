@@ -1,4 +1,4 @@
-"""Which devices there are, and how to open one."""
+"""Available devices, and opening them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ _workers: int | None = None
 
 
 def available_devices() -> dict[str, str]:
-    """Every driver of the runtime by IREE's name, and why its devices cannot be used: empty for those that can.
+    """Return every driver of the runtime by IREE's name, with the reason why its devices cannot be used, or an empty
+    text.
 
     `cuda-sim`, the simulated CUDA devices, is among them.
     """
@@ -52,7 +53,7 @@ def available_devices() -> dict[str, str]:
 
 
 def describe_device(device: str) -> str:
-    """What the device calls itself, such as `llvmpipe (LLVM 15.0.6, 256 bits)`. Raises `DeviceError`."""
+    """Return the name that the device reports, such as `llvmpipe (LLVM 15.0.6, 256 bits)`. Raises `DeviceError`."""
     open_device(device)
     from iree.runtime import get_driver
 
@@ -65,13 +66,13 @@ def describe_device(device: str) -> str:
 
 
 def open_device(device: str, *, workers: int | None = None, fresh: bool = False) -> Any:
-    """Return the device of this name, as `iree.runtime` knows it. Raises `DeviceError`.
+    """Return the device of this name, as an object of `iree.runtime`. Raises `DeviceError`.
 
-    It is opened once in a process; a Vulkan device, and any with `fresh` (as after a launch that took the other one
-    with it), is opened anew and closed with its last reference.
+    It is opened once in a process; a Vulkan device, and any with `fresh` (as after a launch that broke the other one),
+    is opened anew and closed with its last reference.
 
     `workers` is the number of threads of `local-task`. The runtime creates them once in a process, so all of a
-    process's sessions on `local-task` have the same number; None takes what there is, or IREE's own choice.
+    process's sessions on `local-task` have the same number; None takes the existing ones, or IREE's default.
     """
     from iree.runtime import get_device
 
@@ -102,12 +103,12 @@ def open_device(device: str, *, workers: int | None = None, fresh: bool = False)
 
 
 def _open_simulated(device: str) -> Any:
-    """A simulated CUDA device; a new one each time, since a fault ends the context of the one that met it."""
+    """Open a simulated CUDA device; a new one each time, since a fault ends its context."""
     from iree.runtime import get_device
 
     name = cuda_sim.name_for_iree(device)
     cuda_sim.load_library()
-    # the device before may have met a fault, and somebody may still hold it
+    # the previous device may have met a fault, and may still be referenced
     cuda_sim.recover()
     try:
         return get_device(name, cache=False)
@@ -121,13 +122,13 @@ def _open_simulated(device: str) -> Any:
 
 
 def keep_open(device: Any, name: str) -> None:
-    """Keeps a CUDA device for as long as the process lasts, for one on which a launch has failed.
+    """Keep a CUDA device open until the process ends, for one on which a launch has failed.
 
-    The workaround `KEEP_FAILED_DEVICES_OPEN`: a thread of the driver's work queue dies of a segmentation fault while
-    the one that closes waits for it, and takes the process along.
+    The workaround `KEEP_FAILED_DEVICES_OPEN`: closing the device makes a thread of the driver's work queue crash with a
+    segmentation fault, which ends the process.
     """
     if _driver_of(name) in ("cuda", cuda_sim.SIMULATED):
-        # a reference that is nobody's: one in a module would go when the interpreter ends, and close the device then
+        # an unowned reference: one in a module would be released when the interpreter ends, and close the device then
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(device))
         _end_quietly_at_exit()
 
@@ -138,15 +139,15 @@ def _end_quietly_at_exit() -> None:
 
 
 def _end_quietly() -> None:
-    """Hides the pages that the bindings print of leaks when the interpreter ends: these devices leak on purpose."""
+    """Suppress the bindings' leak reports when the interpreter ends: these devices leak on purpose."""
     sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def launch_error(what: str, error: BaseException, *, device: Any, name: str, where: str = "") -> DeviceError:
-    """What to raise when a launch has failed on `device`, which is called `name`; the device is then kept open."""
+    """Return the error of a launch that has failed on `device`, named `name`, and keep the device open."""
     keep_open(device, name)
-    # IREE can lose what the driver said on the way
+    # IREE can lose the driver's message
     found = cuda_sim.last_fault() if cuda_sim.is_simulated(name) else ""
     next_step = ""
     if "exceeds backing buffer" in str(error):  # IREE makes a model compute in f32, and leaves the results' types
@@ -155,7 +156,7 @@ def launch_error(what: str, error: BaseException, *, device: Any, name: str, whe
 
 
 def reason_of(error: BaseException) -> str:
-    """The sentence inside a status message of IREE, without the source positions around it."""
+    """Return the sentence inside a status message of IREE, without the source positions around it."""
     text = str(error).strip()
     match = _STATUS.search(text)
     return " ".join((match[1] if match else text).split("\n")[0].split())
@@ -192,7 +193,7 @@ def _check_driver(device: str, driver: str) -> None:
 
 
 def _openable(driver: str) -> list[str]:
-    """The names of a driver's devices, for a message; none if the driver itself cannot start."""
+    """Return the names of a driver's devices, for a message; empty if the driver cannot start."""
     from iree.runtime import get_driver
 
     try:

@@ -1,4 +1,4 @@
-"""Memory at an agreed address, for code that is compiled with the address in it."""
+"""Memory at a fixed address, for code that is compiled with the address in it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import mmap
 import sys
 
 _FIXED = 0x100000
-"""`MAP_FIXED_NOREPLACE`: there, or not at all."""
+"""`MAP_FIXED_NOREPLACE`: map at the address, or fail."""
 
 
 def why_not_fixed() -> str:
-    """Return why no memory can be had at an agreed address on this machine; empty: it can."""
+    """Return why memory cannot be mapped at a fixed address on this machine; empty if it can."""
     if sys.platform != "linux" or sys.maxsize < 1 << 32:
         return "64-bit Linux is needed"
     return ""
 
 
 def map_at(address: int, size: int) -> bool:
-    """Map zeroed memory at an address, for as long as this process lives; False where there is none to be had."""
+    """Map zeroed memory at an address for the rest of this process; return False if that fails."""
     if why_not_fixed():
         return False
     library = ctypes.CDLL(None, use_errno=True)

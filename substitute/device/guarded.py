@@ -1,8 +1,8 @@
-"""Memory beside inaccessible pages: a read or write outside of an operand is seen, recorded, and let go on.
+"""Memory beside inaccessible pages: an access outside of an operand is detected, recorded, and then allowed.
 
-All regions lie in one reserved range of addresses. A handler for SIGSEGV records what a launch touches of it outside of
+All regions lie in one reserved range of addresses. A handler for SIGSEGV records a launch's accesses to it outside of
 its regions, makes that page accessible, and returns, so that one launch shows all such pages and ends no process. A
-fault anywhere else ends it as before, but the record of it, in a file, stays.
+fault anywhere else ends the process as usual, but its record, in a file, remains.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 FIRST_VERSION = (3, 13)
-"""Of IREE, whose Python bindings take memory of the host for a buffer."""
+"""First version of IREE whose Python bindings accept host memory as a buffer."""
 PAGE = mmap.PAGESIZE
 RESERVED = 1 << 37
-"""Bytes of addresses."""
+"""Size of the reserved range."""
 APART = 1 << 20
-"""Inaccessible bytes on both sides of a region, at least."""
+"""Smallest number of inaccessible bytes on both sides of a region."""
 MOST_FAULTS = 256
-"""How many are recorded of one launch."""
+"""Number of faults that are recorded of one launch."""
 _HEAD = struct.Struct("<QQQQQqQ")
 """The range: first address, end, number of faults; the last fault: address, stack pointer, code, kind."""
 _FAULT = struct.Struct("<QQ")
 _RECORD_BYTES = _HEAD.size + MOST_FAULTS * _FAULT.size
 READ, WRITTEN, UNKNOWN = 0, 1, 2
 PROTECTION_FAULT = 128
-"""`SI_KERNEL`: the processor gave no address, as for an aligned instruction on an address that is not."""
+"""`SI_KERNEL`: the processor gave no address, as for an aligned instruction on an unaligned address."""
 STACK_REACH = 1 << 20
 
 _MACHINES = {
@@ -122,17 +122,17 @@ class _SigAction(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Bytes that have to lie beside an inaccessible page."""
+    """Contents of a buffer to be placed beside an inaccessible page."""
 
     contents: NDArray[np.uint8]
     alignment: int
-    """Of the first byte's address: it is no multiple of more unless the place beside the page makes it one."""
+    """Alignment of the first byte's address; it is more only by chance."""
     at_end: bool
-    """The last byte is the last before the inaccessible page; else the first byte is the first behind one."""
+    """True if the last byte is next to the inaccessible page after it, else the first byte to the one before it."""
     fill: NDArray[np.uint8]
-    """What the rest of its pages is full of, repeated."""
+    """Bytes that fill the rest of its pages, repeated."""
     reach: int = 0
-    """Bytes before the first that whoever is given the memory can name as its start."""
+    """Bytes before the first that the buffer starts with, so that bindings can have smaller offsets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,7 @@ class Touch:
     block: int
     """The nearest block."""
     offset: int
-    """Of the first byte that was touched, from the block's first byte."""
+    """Offset of the first accessed byte from the block's first byte."""
     kind: int
     """READ, WRITTEN or UNKNOWN."""
 
@@ -154,9 +154,9 @@ class Crash:
     address: int
     kind: int
     protection: bool
-    """Without an address."""
+    """True if the fault has no address."""
     stack: bool
-    """Near the stack pointer, where the stack ends."""
+    """True if the address is near the stack pointer, at the end of the stack."""
 
 
 class Region:
@@ -170,30 +170,30 @@ class Region:
         self.stop = self.first + pages * PAGE
         self.base = (self.stop - size) // block.alignment * block.alignment if block.at_end else self.first
         self.given = self.base - block.reach
-        """Where the memory begins that is handed out."""
+        """Start of the buffer's memory."""
         self.end = self.stop + APART
 
     def write(self) -> None:
-        """Makes the pages accessible and fills them."""
+        """Make the pages accessible and fill them."""
         _protect(self.first, self.stop - self.first, mmap.PROT_READ | mmap.PROT_WRITE)
         self._bytes()[:] = self._filled()
         at = self.base - self.first
         self._bytes()[at : at + self.block.contents.size] = self.block.contents
 
     def contents(self) -> NDArray[np.uint8]:
-        """A copy of the block as it is now."""
+        """Return a copy of the block's current contents."""
         at = self.base - self.first
         return self._bytes()[at : at + self.block.contents.size].copy()
 
     def changed(self) -> list[int]:
-        """Offsets, from the block's first byte, of bytes in its pages that are not its own and were changed."""
+        """Return offsets, from the block's first byte, of changed bytes in its pages that are outside of the block."""
         wrong = self._bytes() != self._filled()
         at = self.base - self.first
         wrong[at : at + self.block.contents.size] = False
         return [int(position) - at for position in np.flatnonzero(wrong)]
 
     def memory(self) -> ctypes.Array[ctypes.c_uint8]:
-        """What is handed out: from `reach` bytes before the block to well behind it. Most of it is inaccessible."""
+        """Return the buffer: from `reach` bytes before the block to far beyond it. Most of it is inaccessible."""
         return (ctypes.c_uint8 * (self.end - self.given)).from_address(self.given)
 
     def _bytes(self) -> NDArray[np.uint8]:
@@ -209,7 +209,7 @@ class GuardedMemory:
 
     def __init__(self) -> None:
         self._low = _reserve(RESERVED)
-        # a file, which outlives the process; whoever started the process removes its temporary files
+        # a file, which outlives the process; the parent process removes its temporary files
         self._file = tempfile.NamedTemporaryFile(prefix="fault-")  # noqa: SIM115 (as long as the process)
         self._file.truncate(_RECORD_BYTES)
         self._record = mmap.mmap(self._file.fileno(), _RECORD_BYTES)
@@ -221,11 +221,11 @@ class GuardedMemory:
 
     @property
     def record(self) -> str:
-        """The path of the record."""
+        """Path of the record."""
         return self._file.name
 
     def place(self, blocks: Sequence[Block]) -> list[Region]:
-        """Puts blocks into memory, instead of those that were there before."""
+        """Place blocks in memory and return their regions; earlier regions are replaced."""
         regions, low = [], self._low
         for block in blocks:
             region = Region(block, low)
@@ -237,7 +237,7 @@ class GuardedMemory:
 
     @contextmanager
     def watch(self, regions: Sequence[Region]) -> Iterator[list[Touch]]:
-        """Records within the block; at its end the list holds what was touched outside of the regions."""
+        """Record faults within the block; at its end the list holds the accesses outside of the regions."""
         found: list[Touch] = []
         _HEAD.pack_into(self._record, 0, self._low, self._low + RESERVED, 0, 0, 0, 0, 0)
         self._install()
@@ -252,7 +252,7 @@ class GuardedMemory:
                 _protect(address // PAGE * PAGE, PAGE, 0)
 
     def clear(self, regions: Sequence[Region]) -> None:
-        """Takes the regions out of memory."""
+        """Remove the regions from memory."""
         if regions:
             first, stop = regions[0].first, regions[-1].stop
             _libc().madvise(first, stop - first, mmap.MADV_DONTNEED)
@@ -267,7 +267,7 @@ class GuardedMemory:
 
 
 def why_unguarded() -> str:
-    """Why this machine cannot guard memory; empty if it can."""
+    """Return why this machine cannot guard memory; empty if it can."""
     if sys.platform != "linux" or platform.machine() not in _MACHINES:
         return f"nothing is known of signals on {platform.system()} on {platform.machine()}"
     try:
@@ -279,7 +279,7 @@ def why_unguarded() -> str:
 
 @cache
 def _takes_host_memory() -> bool:
-    """Asked of the stubs' version, not of the runtime's library, which must not be loaded before a fork."""
+    """Return whether the version of IREE's stubs suffices; the runtime's library must not be loaded before a fork."""
     try:
         installed = version("iree-base-runtime")
     except PackageNotFoundError:
@@ -289,12 +289,12 @@ def _takes_host_memory() -> bool:
 
 @cache
 def guarded_memory() -> GuardedMemory:
-    """The one of this process."""
+    """Return the guarded memory of this process."""
     return GuardedMemory()
 
 
 def read_crash(record: str | Path) -> Crash | None:
-    """What ended the process that had this record, if it was a fault of which the handler heard."""
+    """Return the fault that ended the process of this record; None if the handler recorded none."""
     try:
         data = Path(record).read_bytes()
     except OSError:
@@ -322,7 +322,7 @@ def _nearest(regions: Sequence[Region], address: int, kind: int) -> Touch:
 
 
 def _reserve(size: int) -> int:
-    """Addresses that nobody can use yet; the first of them."""
+    """Reserve inaccessible addresses and return the first."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
     address = _libc().mmap(None, size, 0, flags, -1, 0)
     if address in (None, ctypes.c_void_p(-1).value):
@@ -348,7 +348,7 @@ def _libc() -> ctypes.CDLL:
 
 @cache
 def _engine(text: str) -> Any:
-    """Machine code for LLVM IR, which stays as long as the process."""
+    """Return machine code for LLVM IR, which is never freed."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -360,7 +360,7 @@ def _engine(text: str) -> Any:
 
 
 def _compile_handler(record: int, old: int) -> int:
-    """The address of the handler; it calls nothing but functions that a signal handler may call."""
+    """Return the address of the handler; it only calls functions that are safe in a signal handler."""
     error, stack = _MACHINES[platform.machine()]
     libc = _libc()
     text = _HANDLER.format(

@@ -1,4 +1,4 @@
-"""One dispatch at a time, on buffers that the caller lays out byte by byte."""
+"""Single dispatches, on buffers that the caller lays out byte by byte."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from .transfer import bytes_to_host
 Bytes = NDArray[np.uint8]
 """The contents of a buffer."""
 STICKY = frozenset({"cuda", "cuda-sim", "hip", "vulkan"})
-"""Drivers on which a launch that fails may take the device with it: everything after it fails as well."""
+"""Drivers on which a failed launch may break the device, so that all later launches fail as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """One launch: which buffers its bindings lie in, and its integers."""
+    """One launch: its buffers, the ranges of its bindings, and its integers."""
 
     buffers: tuple[Bytes, ...]
-    """Contents before the launch, each in a buffer of its own."""
+    """Contents before the launch, each in its own buffer."""
     bindings: tuple[tuple[int, int, int], ...]
     """(buffer, byte offset, byte length) of each binding; several may lie in one buffer."""
     constants: tuple[int, ...] = ()
     """Push constants, as 32-bit words."""
     workload: tuple[int, ...] = ()
     touched: tuple[tuple[tuple[int, int], ...], ...] = ()
-    """For each buffer the ranges that are copied to the device and back, where that can be had; none: all of it."""
+    """Ranges of each buffer that are copied to the device and back, where that is possible; empty: all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +50,14 @@ class GuardedGrid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guarded:
-    """The outcome of such a launch."""
+    """Outcome of a guarded launch."""
 
     contents: tuple[Bytes, ...]
-    """The blocks afterwards."""
+    """Contents of the blocks afterwards."""
     changed: tuple[tuple[int, ...], ...]
-    """For each block: offsets, from its first byte, of bytes that were changed in the rest of its pages."""
+    """Offsets, from each block's first byte, of bytes that were changed in the rest of its pages."""
     touched: tuple[Touch, ...]
-    """The accesses outside of all pages, one of each page."""
+    """Accesses outside of all pages, one for each page."""
 
 
 class RawModule:
@@ -71,7 +71,7 @@ class RawModule:
         self._open(fresh=device.partition("://")[0] == "cuda")
 
     def _open(self, *, fresh: bool) -> None:
-        """`fresh`: on a device that nobody else in this process holds, so that it ends with this module."""
+        """Open the module; `fresh`: on a device that is not shared, so that it is closed with this module."""
         from iree.runtime import VmContext, VmInstance, VmModule, create_hal_module
 
         self._device: Any = open_device(self.device, fresh=fresh)
@@ -93,13 +93,13 @@ class RawModule:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the module."""
+        """Release the module."""
         self._context = self._module = self._instance = self._device = None
 
     def recover(self) -> bool:
-        """Opens the device again where a launch that failed may have taken it along; False if that cannot be done.
+        """Open the device again if a failed launch may have broken it; return False if that cannot be done.
 
-        The next launch does so by itself, and raises `DeviceError` where it cannot.
+        The next launch does so by itself, and raises `DeviceError` if it cannot.
         """
         if self._sticky and self._failed:
             self.close()
@@ -111,7 +111,7 @@ class RawModule:
         return True
 
     def launch(self, entry: str, *grids: Grid) -> list[tuple[Bytes, ...]]:
-        """Launches one grid, or several at once where `entry` takes several; the buffers' contents afterwards.
+        """Launch one grid, or several at once where `entry` takes several; return the buffers' contents afterwards.
 
         Raises `DeviceError`.
         """
@@ -133,11 +133,11 @@ class RawModule:
 
     @property
     def guards(self) -> bool:
-        """True if launches can be made in memory beside inaccessible pages."""
+        """Return True if launches can be made in memory beside inaccessible pages."""
         return guards_memory(self.device)
 
     def call(self, function: str, *arguments: int) -> int | None:
-        """The integer that a function of integers returns; None if the module has no such function."""
+        """Call a function of integers and return its result; None if the module has no such function."""
         from iree.runtime import VmVariantList
 
         found = self._module.lookup_function(function)
@@ -150,7 +150,7 @@ class RawModule:
         return int(results.get_variant(0))
 
     def launch_guarded(self, entry: str, grid: GuardedGrid) -> Guarded:
-        """Launches one grid in such memory. Raises `DeviceError`; a fault outside of it ends the process."""
+        """Launch one grid in guarded memory. Raises `DeviceError`; a fault outside of that memory ends the process."""
         memory = guarded_memory()
         regions = memory.place(grid.blocks)
         try:
@@ -169,7 +169,7 @@ class RawModule:
             memory.clear(regions)
 
     def _imported(self, region: Region) -> Any:
-        """The region as a buffer of the device; nobody looks into it, as most of it is inaccessible."""
+        """Return the region as a buffer of the device; IREE must not read it, as most of it is inaccessible."""
         from iree.runtime import BufferUsage, MemoryType
 
         return self._device.allocator.import_host_allocation(
@@ -187,9 +187,9 @@ class RawModule:
             raise launch_error(entry, error, device=self._device, name=self.device) from error
 
     def bind(self, entry: str, grid: Grid) -> Callable[[], None]:
-        """A launch that can be repeated on the same buffers, to be timed; what it leaves there is not looked at.
+        """Return a launch that can be repeated on the same buffers, for timing; the results are not read.
 
-        Raises `DeviceError` where the buffers cannot be had, and when it is called and fails.
+        Raises `DeviceError` if the buffers cannot be allocated, and when a call fails.
         """
         from iree.runtime import VmVariantList
 
@@ -209,7 +209,7 @@ class RawModule:
         return [self._allocate(*one) for one in zip(grid.buffers, _ranges(grid), strict=True)]
 
     def _allocate(self, contents: Bytes, touched: tuple[tuple[int, int], ...]) -> Any:
-        """A buffer with these contents, which nobody but the launch touches on the device if that can be had."""
+        """Return a buffer with these contents, in memory that the host can map if there is any."""
         from iree.runtime import BufferUsage, MemoryType
 
         allocator = self._device.allocator
@@ -219,7 +219,7 @@ class RawModule:
                 allowed_usage=int(BufferUsage.DEFAULT | BufferUsage.MAPPING),
                 allocation_size=contents.size,
             )
-            # (copies through the device's queue would take longer than all the rest)
+            # (copies through the device's queue would take most of the time)
             mapped = buffer.map().asarray((contents.size,), np.dtype(np.uint8))
             for first, last in touched or ((0, contents.size),):
                 mapped[first:last] = contents[first:last]
@@ -244,7 +244,7 @@ def _ranges(grid: Grid) -> Sequence[tuple[tuple[int, int], ...]]:
 
 
 def _values(grids: Sequence[Grid], held: Sequence[Sequence[Any]]) -> list[Any]:
-    """The arguments of a harness's function, with a buffer for each of the grids' buffers."""
+    """Return the arguments of a harness's function, with a buffer for each of the grids' buffers."""
     values: list[Any] = []
     for grid, buffers in zip(grids, held, strict=True):
         for number, offset, length in grid.bindings:
@@ -254,7 +254,7 @@ def _values(grids: Sequence[Grid], held: Sequence[Sequence[Any]]) -> list[Any]:
 
 
 def _pushed(values: Sequence[Any]) -> Any:
-    """Integers and buffers as the VM takes them."""
+    """Return integers and buffers as a list of the VM."""
     from iree.runtime import VmVariantList
 
     packed = VmVariantList(len(values))
@@ -267,7 +267,7 @@ def _pushed(values: Sequence[Any]) -> Any:
 
 
 def guards_memory(device: str) -> bool:
-    """True if launches on the device can be made in memory beside inaccessible pages; then this process is ready."""
+    """Return True if launches on the device can be made in guarded memory, and prepare this process for them."""
     if not device.startswith("local") or why_unguarded():
         return False
     guarded_memory()

@@ -18,7 +18,7 @@ from .value_type import Array, Function, ValueType, element_name, parse_declarat
 
 Value = Array | SupportsFloat | SupportsInt
 _MISSING_DEVICE = re.compile(r'#hal\.device\.target<"([^"]+)"(?:, \[#hal\.executable\.target<"[^"]*", "([^"]+)")?')
-# what `iree-compile` calls the device that the runtime calls by these names
+# `iree-compile`'s names of the runtime's devices
 _COMPILED_FOR = {"local": "local-task or local-sync"}
 _OTHER_DEVICE = re.compile(r"HAL device `([^`]*)` not found or unavailable: .*?\bordinal = [1-9]")
 
@@ -64,11 +64,11 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the module. Results that were returned stay valid."""
+        """Release the module. Results that were returned stay valid."""
         self._context = self._module = self._instance = self._device = None
 
     def function(self, name: str | None = None) -> Function:
-        """The function of this name, or the only one. Raises `DeviceError`."""
+        """Return the function of this name, or the only one. Raises `DeviceError`."""
         names = [function.name for function in self.functions]
         if name is None:
             if len(names) == 1:
@@ -92,14 +92,14 @@ class Session:
         )
 
     def call(self, name: str | None, inputs: Sequence[Value]) -> list[Array]:
-        """Calls a function (None: the only one); the results, in memory of their own. Raises `DeviceError`."""
+        """Call a function (None: the only one); return the results, in their own memory. Raises `DeviceError`."""
         function = self.function(name)
         results = self._invoke(function, self._pack(function, inputs))
         declared = function.results or (None,) * len(results)
         return [self._to_host(results.get_variant(at), declared[at]) for at in range(len(results))]
 
     def bind(self, name: str | None, inputs: Sequence[Value]) -> Callable[[], None]:
-        """A call with inputs that already lie on the device and results that stay there: what a benchmark times."""
+        """Return a call with inputs that are already on the device and results that stay there, for benchmarks."""
         function = self.function(name)
         packed = self._pack(function, inputs)
 
@@ -141,7 +141,7 @@ class Session:
                 packed.push_float(float(value))
             elif value.dtype.kind in "iub" and (kind.dtype is None or kind.dtype.kind in "iub"):
                 packed.push_int(int(value))
-            else:  # IREE's virtual machine has no smaller floats: they travel as their bits
+            else:  # IREE's virtual machine has no smaller floats: they are passed as their bits
                 packed.push_int(int.from_bytes(value.astype(kind.dtype).tobytes(), "little"))
         return packed
 
@@ -183,14 +183,14 @@ class Session:
         if view is None:
             raise DeviceError("a result is neither a tensor nor a number", where=self._where, found=str(kind))
         result = to_host(self._device, view)
-        # a device has no i1: it comes as bytes where the program did not say that they are booleans
+        # a device has no i1: it comes as bytes if the program does not declare booleans
         return result.astype(np.bool_) if dtype == np.bool_ else result
 
 
 def run_module(
     vmfb: bytes | Path, *, device: str, function: str | None = None, inputs: Sequence[Value] = ()
 ) -> list[Array]:
-    """Loads a module, calls one function (None: the only one) and returns its results. Raises `DeviceError`."""
+    """Load a module, call one function (None: the only one) and return its results. Raises `DeviceError`."""
     with Session(vmfb, device=device) as session:
         return session.call(function, inputs)
 
@@ -273,7 +273,7 @@ def _load_error(error: Exception, *, device: str, where: str) -> DeviceError:
 
 
 def _presumed_type(value: Array, given: Value) -> ValueType:
-    """Without a declaration: Python's and NumPy's numbers are numbers, arrays are tensors."""
+    """Return the type of an argument that is not declared: Python and NumPy numbers are scalars, arrays are tensors."""
     shape = value.shape if isinstance(given, np.ndarray) else None
     return ValueType(element=element_name(value.dtype), shape=shape)
 

@@ -1,4 +1,4 @@
-"""How long a function takes, beside others in the same run, and how long each of its dispatches takes."""
+"""Times of functions, interleaved with others in the same run, and of each of their dispatches."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MAX_CALLS_PER_SAMPLE = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """What one of several interleaved cases took."""
+    """Samples of one of several interleaved cases."""
 
     name: str
     samples_us: tuple[float, ...]
@@ -42,26 +42,28 @@ class Timing:
 
     @property
     def spread_us(self) -> float:
-        """Distance between the quartiles: how noisy the machine was."""
+        """Interquartile range, a measure of the machine's noise."""
         if len(self.samples_us) < 2:
             return 0.0
         low, _, high = statistics.quantiles(self.samples_us, n=4, method="inclusive")
         return high - low
 
     def ratio_to(self, other: Timing) -> float:
-        """Median of (this ÷ other) round by round, which a machine that slows down for a while does not shift."""
+        """Return the median of (this ÷ other) round by round, which a temporary slowdown of the machine does not
+        shift.
+        """
         pairs = zip(self.samples_us, other.samples_us, strict=True)
         return statistics.median(mine / theirs for mine, theirs in pairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DispatchTime:
-    """What the dispatches of one export took, in one call of the function."""
+    """Time of the dispatches of one export, in one call of the function."""
 
     total_ns: float
-    """Nanoseconds, summed over the dispatches of a call, mean over the calls."""
+    """Nanoseconds, summed over the dispatches of a call, averaged over the calls."""
     count: int
-    """Dispatches in a call."""
+    """Number of dispatches in a call."""
 
     @property
     def mean_ns(self) -> float:
@@ -72,7 +74,7 @@ class DispatchTime:
 def measure_interleaved(
     cases: Mapping[str, Callable[[], object]], *, rounds: int = 20, warmup: int = 2
 ) -> dict[str, Timing]:
-    """Times every case once per round, each round starting with another one; `warmup` calls before do not count."""
+    """Time every case once per round, each round starting with another one; `warmup` calls are not counted."""
     names = list(cases)
     calls = {}
     for name in names:
@@ -104,7 +106,7 @@ def benchmark_modules(
     warmup: int = 2,
     workers: int | None = None,
 ) -> dict[str, Timing]:
-    """Times one function of several modules, interleaved in this process. Raises `DeviceError`."""
+    """Time one function of several modules, interleaved in this process. Raises `DeviceError`."""
     with ExitStack() as stack:
         cases = {}
         for name, vmfb in modules.items():
@@ -124,9 +126,9 @@ def dispatch_times(
     calls: int = 5,
     timeout_s: float = 300.0,
 ) -> dict[str, DispatchTime]:
-    """Export name → time and number of its dispatches in one call, from the runtime's own profiler in its own process.
+    """Return time and number of each export's dispatches in one call, from the runtime's profiler in its own process.
 
-    The name is the one the device knows. Raises `DeviceError`, also after `timeout_s`.
+    The keys are the device's names of the exports. Raises `DeviceError`, also after `timeout_s`.
     """
     if is_simulated(device):
         raise DeviceError(
@@ -139,7 +141,7 @@ def dispatch_times(
         name = session.function(function).name
         session.bind(name, inputs)  # wrong inputs get a better message here
     local = device.startswith("local-")
-    # local devices time on the host, others by device timestamps; each refuses the other's mode
+    # local devices time on the host, others by device timestamps; each rejects the other's mode
     mode = "host-execution,executable-metadata" if local else "dispatch-events,executable-metadata"
     _tool_path("iree-profile")
     with tempfile.TemporaryDirectory(prefix="iree-substitute-") as folder:
@@ -172,7 +174,7 @@ def dispatch_times(
 
 
 def _check_report(report: str) -> None:
-    """The tool exits with 0 where the function itself failed, and says so in its report only."""
+    """Raise if the report contains an error: the tool exits with 0 even if the function failed."""
     errors = [run["error_message"] for run in json.loads(report)["benchmarks"] if run.get("error_occurred")]
     if errors:
         raise DeviceError("the function failed while it was timed", details="\n".join(errors))
@@ -193,7 +195,7 @@ def _read_profile(lines: str, calls: int) -> dict[str, DispatchTime]:
 
 
 def _as_argument(value: Array, path: Path) -> str:
-    """`--input` for the runtime's tools: the bytes in a file, since `.npy` has no bf16."""
+    """Return `--input` for the runtime's tools: the bytes in a file, since `.npy` has no bf16."""
     if value.ndim == 0:
         return str(value.item())
     path.write_bytes(np.ascontiguousarray(value).tobytes())
@@ -201,7 +203,7 @@ def _as_argument(value: Array, path: Path) -> str:
 
 
 def _run_tool(name: str, *arguments: str, timeout_s: float) -> str:
-    """The standard output of one of the runtime's own programs. No process of it is left when this returns."""
+    """Return the standard output of one of the runtime's programs. No process of it remains afterwards."""
     argv = [str(_tool_path(name)), *arguments]
     process = subprocess.Popen(
         argv,
@@ -230,7 +232,9 @@ def _run_tool(name: str, *arguments: str, timeout_s: float) -> str:
 
 
 def _tool_path(name: str) -> Path:
-    """The program itself: the command of that name on PATH is a wrapper that leaves it behind when it is killed."""
+    """Return the program itself: the command of that name on PATH is a wrapper, whose child survives when it is
+    killed.
+    """
     spec = importlib.util.find_spec("iree._runtime_libs")
     for folder in (spec.submodule_search_locations if spec else None) or ():
         path = Path(folder, name)

@@ -1,4 +1,4 @@
-"""Arrays into a device's memory and out of it."""
+"""Copies of arrays to a device's memory and back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _element_type(dtype: np.dtype[Any]) -> Any:
 
 @cache
 def _dtypes() -> dict[int, np.dtype[Any]]:
-    """Code of a HAL element type → NumPy's type; integers without a sign are taken as signed."""
+    """Return NumPy's type of each HAL element type; integers without a sign are signed."""
     import ml_dtypes
     from iree.runtime import HalElementType
 
@@ -46,7 +46,7 @@ def _dtypes() -> dict[int, np.dtype[Any]]:
 
 
 def to_device(device: Any, value: Array) -> Any:
-    """A buffer view of the device that holds a copy of `value`."""
+    """Return a buffer view of the device that holds a copy of `value`."""
     from iree.runtime import BufferUsage, MemoryType
 
     return device.allocator.allocate_buffer_copy(
@@ -59,7 +59,7 @@ def to_device(device: Any, value: Array) -> Any:
 
 
 def to_host(device: Any, view: Any) -> Array:
-    """A copy of a buffer view's contents, in memory that NumPy owns."""
+    """Return a copy of a buffer view's contents, in memory that NumPy owns."""
     dtype = _dtypes()[int(view.element_type)]
     shape = tuple(view.shape)
     if 0 in shape:
@@ -69,7 +69,7 @@ def to_host(device: Any, view: Any) -> Array:
 
 
 def bytes_to_host(device: Any, buffer: Any, ranges: tuple[tuple[int, int], ...] = ()) -> Array:
-    """A copy of all bytes of a buffer; what `map` gives is the device's own memory, gone with the buffer.
+    """Return a copy of all bytes of a buffer; `map` only gives a view of device memory, which is freed with the buffer.
 
     With `ranges` only these are copied, and the rest is zero.
     """
@@ -95,7 +95,7 @@ def _is_mappable(buffer: Any) -> bool:
 
 
 def _stage(device: Any, source: Any) -> Any:
-    """A copy in memory that the host can map.
+    """Return a copy in memory that the host can map.
 
     `DeviceArray.to_host` would rather let the device write into NumPy's memory, which the Vulkan driver refuses for
     every address that is no multiple of its alignment: "does not satisfy minImportedHostPointerAlignment".

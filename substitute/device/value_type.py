@@ -1,4 +1,4 @@
-"""Types of arguments and results: as IREE's command line writes them (`4x?xf32`), and as NumPy has them."""
+"""Types of arguments and results: in the syntax of IREE's command line (`4x?xf32`), and as NumPy types."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ _SHAPE_AND_ELEMENT = re.compile(r"((?:(?:\d+|\?)x)*)([a-z].*)")
 
 
 def element_dtype(element: str) -> np.dtype[Any]:
-    """NumPy's type for MLIR's name of an element type. Raises `KeyError`."""
+    """Return NumPy's type for MLIR's name of an element type. Raises `KeyError`."""
     return _DTYPES[element]
 
 
 def element_name(dtype: np.dtype[Any]) -> str:
-    """MLIR's name for NumPy's type, or NumPy's own where MLIR has none."""
+    """Return MLIR's name for NumPy's type, or NumPy's own if MLIR has none."""
     return _NAMES[dtype] if dtype in _NAMES else str(dtype)
 
 
@@ -61,9 +61,9 @@ class ValueType:
     """The type of one argument or result."""
 
     element: str
-    """MLIR's name, such as `f32`; for anything that is neither tensor nor number, MLIR's whole type."""
+    """MLIR's name, such as `f32`; MLIR's whole type for values that are neither tensors nor numbers."""
     shape: tuple[int | None, ...] | None
-    """None: a plain number; a dimension that is None: any size."""
+    """None for a scalar; a dimension of None has any size."""
 
     def __str__(self) -> str:
         if self.shape is None:
@@ -72,19 +72,19 @@ class ValueType:
 
     @property
     def dtype(self) -> np.dtype[Any] | None:
-        """NumPy's type, or None where it has none."""
+        """NumPy's type, or None if there is none."""
         return _DTYPES.get(self.element)
 
     @property
     def bytes_are_known(self) -> bool:
-        """True for numbers and tensors of numbers, the only things that NumPy arrays can carry."""
+        """True for numbers and tensors of numbers, the only values that NumPy arrays can carry."""
         return self.element in _DTYPES
 
     def fits(self, value: Array) -> bool:
-        """True if `value` can be passed where this type is declared."""
+        """Return True if `value` can be passed as an argument of this type."""
         if self.shape is None:
             return value.ndim == 0 and (self.dtype is None or _number_fits(value.dtype, self.dtype))
-        # MLIR's integers have no sign, so i32 takes uint32 too
+        # MLIR's integers have no sign, so i32 accepts uint32 too
         same_element = self.dtype is None or element_name(value.dtype).lstrip("u") == self.element.lstrip("su")
         same_rank = value.ndim == len(self.shape)
         return same_element and same_rank and all(a in (None, b) for a, b in zip(self.shape, value.shape, strict=True))
@@ -93,17 +93,17 @@ class ValueType:
 def _number_fits(found: np.dtype[Any], expected: np.dtype[Any]) -> bool:
     if found.kind == "b" or expected.kind == "b":
         return found.kind in "biu" and expected.kind in "biu"
-    # a whole number may stand for a fractional one, never the other way round
+    # an integer may be passed for a float, never the other way round
     return found.kind in "iu" or expected.kind not in "iu"
 
 
 def type_of(value: Array) -> ValueType:
-    """The type of an array: its shape and element type."""
+    """Return the type of an array: its shape and element type."""
     return ValueType(element=element_name(value.dtype), shape=value.shape)
 
 
 def parse_value_type(text: str) -> ValueType:
-    """Reads `4x?xf32` or `scalar f32`. Raises `ValueError`."""
+    """Parse `4x?xf32` or `scalar f32`. Raises `ValueError`."""
     if text.startswith("scalar "):
         return ValueType(element=text.removeprefix("scalar "), shape=None)
     match = _SHAPE_AND_ELEMENT.fullmatch(text)
@@ -122,9 +122,9 @@ class Function:
 
     name: str
     inputs: tuple[ValueType, ...] | None
-    """None: the module does not say."""
+    """None if the module does not declare them."""
     results: tuple[ValueType, ...] | None
-    """None: the module does not say."""
+    """None if the module does not declare them."""
 
     def __str__(self) -> str:
         if self.inputs is None or self.results is None:
@@ -133,7 +133,7 @@ class Function:
 
 
 def parse_declaration(name: str, declaration: str) -> Function:
-    """Reads what IREE stores as `iree.abi.declaration`: `sync func @f(%input0: tensor<4xf32>) -> (%output0: …)`."""
+    """Parse IREE's `iree.abi.declaration`: `sync func @f(%input0: tensor<4xf32>) -> (%output0: …)`."""
     rest = declaration.partition(f"@{name}(")[2]
     inputs, at = _list_until_closed(rest)
     results: tuple[str, ...] = ()
@@ -144,7 +144,7 @@ def parse_declaration(name: str, declaration: str) -> Function:
 
 
 def _list_until_closed(text: str) -> tuple[tuple[str, ...], int]:
-    """Splits at commas up to the parenthesis that closes the list; also where that is."""
+    """Split at commas up to the parenthesis that closes the list; return its position as well."""
     depth, start, items = 0, 0, []
     end = len(text)
     for at, char in enumerate(text):
@@ -163,7 +163,7 @@ def _list_until_closed(text: str) -> tuple[tuple[str, ...], int]:
 
 
 def _mlir_type(argument: str) -> ValueType:
-    """`%input0: tensor<4x8xf32> {…}` → its type."""
+    """Return the type of `%input0: tensor<4x8xf32> {…}`."""
     text = argument.partition(":")[2].strip() if argument.startswith("%") else argument
     text = text.partition(" {")[0].strip()
     if text.startswith("tensor<"):

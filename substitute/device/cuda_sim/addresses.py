@@ -1,4 +1,4 @@
-"""Addresses: the places in memory that they mean, bounds, alignment, and whether something was written there.
+"""Resolution of addresses, with checks of bounds, alignment, and reads of memory that was never written.
 
 Source: PTX ISA 5.1 "State Spaces", 6.4.1 "Addresses as Operands".
 """
@@ -19,7 +19,7 @@ _WINDOWS = (("shared", SHARED_WINDOW), ("local", LOCAL_WINDOW), ("param", PARAM_
 
 
 def unit_of(size: int) -> np.dtype[Any]:
-    """The element that moves `size` bytes at once: complex128 is the only one of 16 bytes."""
+    """Return the element that moves `size` bytes at once: complex128 is the only one of 16 bytes."""
     return np.dtype(np.complex128) if size == 16 else unsigned(size)
 
 
@@ -28,7 +28,7 @@ PATTERN = {size: np.array([WRITTEN] * size, np.uint8).view(unit_of(size))[0] for
 
 
 class _Whole:
-    """Says that all of an access lies in memory that has wholly been written."""
+    """Type of the marker for an access to memory that is completely written."""
 
 
 WHOLE = _Whole()
@@ -37,7 +37,9 @@ WHOLE = _Whole()
 def locate(
     m: Batch, place: Place, space: str, address: Array, size: int, where: Array | None, what: str
 ) -> tuple[Array, Array | _Whole | None]:
-    """Element numbers of addresses, and where they are bad (None: nowhere; WHOLE: nowhere, and all is written)."""
+    """Return element numbers of addresses and a mask of bad ones; None: none is bad, WHOLE: none, and all is
+    written.
+    """
     low, high = int(address.min()), int(address.max())
     aligned = size == 1 or not int(np.bitwise_or.reduce(address)) & (size - 1)
     shift = np.int64(size.bit_length() - 1)
@@ -75,7 +77,7 @@ def is_whole(m: Batch, one: Allocation) -> bool:
 
 
 def first_bad(m: Batch, where: Array | None, bad: Array) -> tuple[int, int, int]:
-    """The first bad position, its lane, and how many there are."""
+    """Return the first bad position, its lane, and the number of bad positions."""
     chosen = m.chosen(where)
     whole = np.broadcast_to(bad, chosen.shape)
     position = int(whole.argmax())
@@ -100,7 +102,7 @@ def align_down(m: Batch, place: Place, space: str, address: Array, size: int, wh
 
 
 def aligned(m: Batch, place: Place, space: str, address: Array, size: int, where: Array | None) -> Array:
-    """Addresses of an access to several elements; those that are no multiple of its size are a finding."""
+    """Return the addresses of an access to several elements; misaligned ones are reported and aligned down."""
     if not int(np.bitwise_or.reduce(address)) & (size - 1):
         return address
     return align_down(m, place, space, address, size, where, "write")
@@ -136,7 +138,7 @@ def out_of_bounds(
 def _locate_slowly(
     m: Batch, place: Place, address: Array, size: int, where: Array | None, what: str
 ) -> tuple[Array, Array | None]:
-    """Global addresses that are not all inside of one allocation: each lane on its own."""
+    """Resolve global addresses that do not all lie in one allocation, lane by lane."""
     if size > 1 and int(np.bitwise_or.reduce(address)) & (size - 1):
         address = align_down(m, place, "global", address, size, where, what)
     offset = address - np.int64(m.memory.base)
@@ -170,7 +172,7 @@ def _locate_slowly(
 def check_written(
     m: Batch, place: Place, space: str, index: Array, address: Array, size: int, where: Array | None, bad: Array | None
 ) -> None:
-    """Report what is read without ever having been written."""
+    """Report reads of memory that was never written."""
     shadow = m.view(f"{space}-shadow", unit_of(size))[index]
     wrong = shadow != PATTERN[size]
     if bad is not None:
@@ -203,7 +205,7 @@ def check_written(
 
 
 def resolve(m: Batch, place: Place, space: str, address: Array, size: int, where: Array) -> tuple[Array, Array | None]:
-    """Element numbers for an access that reads and writes, and where it must not be done; `where`: its lanes.
+    """Return element numbers for an access that reads and writes, and a mask of the bad ones; `where`: its lanes.
 
     The bytes are checked for having been written, and are written from now on.
     """
@@ -217,7 +219,7 @@ def resolve(m: Batch, place: Place, space: str, address: Array, size: int, where
 
 
 def split_generic(m: Batch, address: Array, where: Array | None) -> list[tuple[str, Array, Array | None, Array | None]]:
-    """Generic addresses by space: (space, addresses in it, positions among the given ones, chosen lanes)."""
+    """Group generic addresses by space: (space, addresses in it, positions among the given ones, chosen lanes)."""
     low, high = int(address.min()), int(address.max())
     for space, base in _WINDOWS:
         if base <= low and high < base + WINDOW_BYTES:

@@ -15,7 +15,7 @@ import numpy as np
 from .types import Array
 
 Bound = Callable[[Array, Array], Array]
-"""From operands and exact results (float64) to the largest error."""
+"""Function from operands and exact results (float64) to the largest error."""
 
 
 def _relative(bits: float) -> Bound:
@@ -23,12 +23,14 @@ def _relative(bits: float) -> Bound:
 
 
 def _logarithm(x: Array, y: Array) -> Array:
-    """Absolute between 0.5 and 2, where the result is small; relative elsewhere."""
+    """Return the largest error of a logarithm: absolute between 0.5 and 2, where the result is small; relative
+    elsewhere.
+    """
     return np.where((x > 0.5) & (x < 2.0), 2.0**-22, np.abs(y) * 2.0**-22)
 
 
 def _circular(x: Array, _y: Array) -> Array:
-    """Absolute: 2^-20.5 up to 2π, 2^-14.7 up to 100π; beyond that the ISA guarantees nothing."""
+    """Return the largest error of sine and cosine: 2^-20.5 up to 2π, 2^-14.7 up to 100π, no guarantee beyond."""
     size = np.abs(x)
     beyond = np.minimum(1.0, size * 2.0**-18)
     return np.where(size <= 2 * math.pi, 2.0**-20.5, np.where(size <= 100 * math.pi, 2.0**-14.7, beyond))
@@ -50,25 +52,25 @@ BOUNDS: dict[tuple[str, str], Bound] = {
     ("div", "f32"): _relative(22),
 }
 LARGE_DIVISOR = 2.0**126
-"""div.approx gives zero for larger ones, and NaN where the dividend is infinite."""
+"""Divisors above it give zero in div.approx, or NaN where the dividend is infinite."""
 
 
 _off = False
 
 
 def choose(how: str) -> None:
-    """Decide, for kernels that are decoded from now on: `nearest` or `worst`."""
+    """Set the approximation (`nearest` or `worst`) of kernels that are decoded from now on."""
     global _off
     _off = how == "worst"
 
 
 def are_off() -> bool:
-    """Return True if approximate instructions are wrong by as much as they may be."""
+    """Return True if approximate instructions give results with the largest allowed error."""
     return _off
 
 
 def off_by_most(name: str, element: str, function: Callable[..., Array]) -> Callable[..., Array]:
-    """Return the same function with the largest error that the ISA allows; where it states none, the function."""
+    """Return the function with the largest error that the ISA allows; unchanged where the ISA states none."""
     bound = BOUNDS.get((name, element))
     if bound is None:
         return function
@@ -82,7 +84,7 @@ def off_by_most(name: str, element: str, function: Callable[..., Array]) -> Call
             moved = wide + np.where(bits, error, -error)
         if name in ("sin", "cos"):
             moved = np.clip(moved, -1.0, 1.0)
-        # powers of two, zeros and what is no number are given exactly by every device
+        # powers of two, zeros, infinities and NaN are exact on every device
         keep = ~np.isfinite(wide) | (wide == 0) | (np.frexp(np.abs(wide))[0] == 0.5)
         result: Array = np.where(keep, nearest, moved.astype(nearest.dtype))
         return result
@@ -91,7 +93,7 @@ def off_by_most(name: str, element: str, function: Callable[..., Array]) -> Call
 
 
 def divide(a: Array, b: Array) -> Array:
-    """div.approx.f32: a · (1/b), which is zero for divisors near the largest."""
+    """Return div.approx.f32: a · (1/b), which is zero for divisors near the largest."""
     quotient: Array = np.divide(a, b)
     large = (np.abs(b) > np.float32(LARGE_DIVISOR)) & np.isfinite(b)
     zero = np.where(np.isinf(a), np.float32(np.nan), np.copysign(np.float32(0), quotient))
@@ -100,7 +102,7 @@ def divide(a: Array, b: Array) -> Array:
 
 
 def _odd(x: Array) -> Array:
-    """A bit that depends on all bits of a number."""
+    """Return the parity of all bits of each number."""
     bits = np.ascontiguousarray(x).view(np.dtype(f"u{x.dtype.itemsize}")).astype(np.uint64)
     mixed = bits * np.uint64(0x9E3779B97F4A7C15)
     odd: Array = (mixed >> np.uint64(63)).astype(bool)

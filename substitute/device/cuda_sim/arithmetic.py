@@ -26,7 +26,7 @@ _X2 = ("u16x2", "s16x2")
 def on_floats(
     function: Function, type_: str, *, ftz: bool = False, sat: bool = False, relu: bool = False, bits: bool = False
 ) -> Function:
-    """Lets a function of float arrays work on operands as the type is held (bits of bf16, pairs in 32 bits).
+    """Adapt a function of float arrays to operands as the type is held (bits of bf16, pairs in 32 bits).
 
     NaN results are the type's canonical NaN, whatever the operands were. `bits`: the function only moves bits, such as
     a change of sign.
@@ -94,7 +94,7 @@ _FLOAT_MODIFIERS: dict[str, tuple[str, ...]] = {
 
 
 def float_arithmetic(d: Decoder, i: Instruction) -> Run:
-    """add, sub, mul, fma, mad, div of floating-point types."""
+    """Build add, sub, mul, fma, mad, div of floating-point types."""
     name, type_ = i.opcode[0].replace("mad", "fma"), i.opcode[-1]
     element = type_.removesuffix("x2")
     allowed = {*_FLOAT_MODIFIERS.get(element, ())} - ({"approx", "full"} if name != "div" else set())
@@ -146,7 +146,7 @@ def _in_halves(function: Function, type_: str) -> Function:
 
 
 def _mixed(d: Decoder, i: Instruction) -> Run:
-    """add.f32.f16 and its kin: all operands but the last are narrower."""
+    """Build add.f32.f16 and its relatives, whose operands except the last are narrower than the result."""
     name, (wide, narrow) = i.opcode[0], i.opcode[-2:]
     modifiers = split(i.opcode, ("rn", "rz", "rm", "rp", "sat"), ("f32", "f16", "bf16"), count=2)
     if wide != "f32" or narrow == "f32":
@@ -211,7 +211,7 @@ def _divide(d: Decoder, i: Instruction) -> Run:
 
 
 def _extremum(d: Decoder, i: Instruction) -> Run:
-    """Min and max; of floats also three operands, absolute values, and the product of the signs (.xorsign.abs)."""
+    """Build min and max; for floats also with three operands, .abs, and the product of the signs (.xorsign.abs)."""
     type_, largest = i.opcode[-1], i.opcode[0] == "max"
     element = type_.removesuffix("x2")
     reads = [d.read(operand, type_) for operand in i.operands[1:]]
@@ -245,7 +245,7 @@ def _not_negative(function: Function) -> Function:
 
 
 def _sign(d: Decoder, i: Instruction) -> Run:
-    """Of abs and neg. NaNs keep their bits but for the sign: the ISA leaves them open."""
+    """Build abs and neg. The ISA leaves NaN results open; here NaNs keep their bits except for the sign."""
     name, type_ = i.opcode[0], i.opcode[-1]
     element = type_.removesuffix("x2")
     allowed = ("ftz",) if element in ("f32", "f16") else ()
@@ -258,7 +258,7 @@ def _sign(d: Decoder, i: Instruction) -> Run:
 
 
 def _unary_float(d: Decoder, i: Instruction) -> Run:
-    """ex2, lg2, sin, cos, tanh, rcp, sqrt, rsqrt."""
+    """Build ex2, lg2, sin, cos, tanh, rcp, sqrt, rsqrt."""
     name, type_ = i.opcode[0], i.opcode[-1]
     element = type_.removesuffix("x2")
     rounds = ("rn", "rz", "rm", "rp") if name in ("rcp", "sqrt") else ()

@@ -1,4 +1,4 @@
-"""cp.async in groups: copies from global to shared memory that are done when they are waited for.
+"""cp.async in groups: copies from global to shared memory that complete when they are waited for.
 
 The bytes are read when the copy is issued and appear in shared memory when it completes, so that code that does not
 wait reads what was there before. Source: PTX ISA 9.7.9.25 "cp.async" and its kin.
@@ -22,7 +22,7 @@ from .types import Array, Registers
 
 @dataclass(slots=True)
 class Copy:
-    """One instruction's copies that are still to land."""
+    """Copies of one instruction that have not completed."""
 
     lanes: Array
     """[n] lane numbers."""
@@ -35,16 +35,16 @@ class Copy:
 
 @dataclass(slots=True)
 class CopyGroups:
-    """Per batch: copies not yet committed, and committed groups with each lane's number."""
+    """Copies of a batch that are not yet committed, and committed groups with each lane's number."""
 
     open: list[Copy] = field(default_factory=list)
     committed: list[tuple[Copy, Array]] = field(default_factory=list)
-    """(copies, [n] the group's number as each lane counts)."""
+    """(copies, [n] the number of the group in each lane's count)."""
     counts: Array = field(default_factory=lambda: np.zeros(0, np.int64))
-    """[lanes] groups that each lane has committed."""
+    """[lanes] number of groups that each lane has committed."""
 
     def of(self, total: int) -> CopyGroups:
-        """Itself, ready for a batch of `total` lanes."""
+        """Return the groups themselves, sized for a batch of `total` lanes."""
         if not self.counts.size:
             self.counts = np.zeros(total, np.int64)
         return self
@@ -123,7 +123,7 @@ def _of(value: Array, where: Array | None, lanes: int) -> Array:
 
 
 def _fetch(m: Batch, place: Place, address: Array, taken: Array, size: int, lanes: Array, where: Array | None) -> Array:
-    """[n, size]: what is read now; bytes beyond the source size are zeros and are not read."""
+    """Return [n, size] bytes, read now; bytes beyond the source size are zeros and are not read."""
     if (taken == size).all():
         return _load(m, place, address, size, where)
     data = np.zeros((len(lanes), size), np.uint8)
@@ -140,7 +140,7 @@ def _fetch(m: Batch, place: Place, address: Array, taken: Array, size: int, lane
 
 
 def _load(m: Batch, place: Place, address: Array, size: int, where: Array | None) -> Array:
-    """Global bytes of chosen lanes; `address` is theirs alone."""
+    """Return the global bytes of chosen lanes; `address` has one element for each of them."""
     parts = split_generic(m, address, where)
     if where is None or len(address) == 1:
         data = load(m, place, parts[0][0], address, size, where)
@@ -152,7 +152,7 @@ def _load(m: Batch, place: Place, address: Array, size: int, where: Array | None
 
 
 def _commit(m: Batch, keep: Array | None) -> None:
-    """The lanes' open copies become a group."""
+    """Commit the lanes' open copies as a group."""
     state = groups(m)
     lanes = m.chosen(None if keep is None else np.flatnonzero(np.broadcast_to(keep, (m.count,))))
     mine = np.zeros(m.total, bool)
@@ -195,7 +195,7 @@ def _wait(d: Decoder, i: Instruction) -> Run:
 
 
 def complete(m: Batch, lanes: Array, pending: int) -> None:
-    """Lands the lanes' groups but for the newest `pending` ones."""
+    """Complete the lanes' groups except the newest `pending` ones."""
     state = groups(m)
     due = np.full(m.total, -1, np.int64)
     due[lanes] = state.counts[lanes] - pending
@@ -212,7 +212,10 @@ def complete(m: Batch, lanes: Array, pending: int) -> None:
 
 
 def land(m: Batch, copy: Copy) -> None:
-    """The bytes appear in shared memory.
+    """Write the bytes of a copy to shared memory.
+
+    Of the asynchronous copies, only those with `.bulk` are made in the async proxy (PTX ISA, "Async Proxy"): wgmma and
+    bulk copies see what these have written only after a `fence.proxy.async`.
 
     Of the asynchronous copies, only those with `.bulk` are made in the async proxy (PTX ISA, "Async Proxy"): wgmma and
     bulk copies see what these have written only behind a `fence.proxy.async`.

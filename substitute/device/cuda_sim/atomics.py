@@ -1,4 +1,4 @@
-"""atom and red: lanes that meet at one address take turns in the order of their numbers.
+"""atom and red: lanes that access the same address are serialised in the order of their numbers.
 
 Source: PTX ISA 9.7.13.4 "atom", 9.7.13.5 "red".
 """
@@ -49,7 +49,7 @@ _TYPES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("and", "or", "xor"), ("b32", "b64")),
     **dict.fromkeys(("inc", "dec"), ("u32",)),
 }
-"""Operation → the types that it has, as scalars."""
+"""Types of each operation, as scalars."""
 
 
 def _wrap_up(old: Array, b: Array) -> Array:
@@ -69,7 +69,7 @@ def _extremum(name: str) -> Operation:
 
 
 def operation(name: str, type_: str, *, flushes: bool = False) -> Operation:
-    """New value of an address from the old one and the operands.
+    """Return a function of the old value and the operands that gives the new value.
 
     `flushes`: subnormal float32 are zeros, as they are to additions in global memory. Raises `Refused`.
     """
@@ -90,7 +90,7 @@ def operation(name: str, type_: str, *, flushes: bool = False) -> Operation:
 
 
 def _check(i: Instruction) -> tuple[str, int]:
-    """(operation, elements). Raises `Refused`."""
+    """Return (operation, elements). Raises `Refused`."""
     type_ = i.opcode[-1]
     words = [word for word in i.opcode[1:-1] if word not in _SCOPES]
     count = next((_VECTORS[word] for word in words if word in _VECTORS), 1)
@@ -125,7 +125,7 @@ def _atomic(d: Decoder, i: Instruction) -> Run:
         d.smallest_shared_access = min(d.smallest_shared_access, dtype.itemsize)
     d.note_store(space, dtype.itemsize)
     d.step.awaits = returns
-    # read here and not while it runs: a modifier that no builder looks at is refused
+    # read when decoding, not when running: a modifier that no builder reads is refused
     releases = not {"release", "acq_rel"}.isdisjoint(i.opcode)
     device = "cta" not in i.opcode
     if name == "cas":
@@ -181,7 +181,7 @@ def _update(
     name: str,
     dtype: np.dtype[np.generic],
 ) -> Array:
-    """Performs the operation for chosen lanes; returns the old values."""
+    """Perform the operation for chosen lanes and return the old values."""
     m.changes += 1
     size = dtype.itemsize
     index, bad = resolve(m, place, space, address, size, where)

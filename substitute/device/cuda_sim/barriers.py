@@ -17,28 +17,28 @@ from .types import Array, Read, Registers
 
 @dataclass(slots=True)
 class BarrierUse:
-    """What a barrier instruction asks for."""
+    """Operands of a barrier instruction."""
 
     mode: str
     """sync, arrive or red."""
     number: Read
     threads: Read | None
-    """How many threads take part; None: all of the block."""
+    """Number of threads that take part; None: all of the block."""
     reduction: str = ""
     """and, or, popc."""
     predicate: Read | None = None
     store: Callable[[Registers, Array, Array, int], None] | None = None
-    """Writes a reduction's result for lanes: (registers, values, lanes, total)."""
+    """Writer of a reduction's result for lanes: (registers, values, lanes, total)."""
 
 
 @dataclass(slots=True)
 class Pending:
-    """A barrier that waits for more."""
+    """A barrier that some threads have reached, but not all."""
 
     lanes: list[Array] = field(default_factory=list)
     """Lanes that wait."""
     passed: list[Array] = field(default_factory=list)
-    """Lanes that arrived and went on."""
+    """Lanes that arrived without waiting."""
     votes: list[Array] = field(default_factory=list)
     expected: int | None = None
     use: BarrierUse | None = None
@@ -47,13 +47,13 @@ class Pending:
 
 @dataclass(slots=True)
 class Barriers:
-    """All barriers of a batch that somebody waits at."""
+    """All barriers of a batch that lanes wait at."""
 
     waiting: dict[tuple[int, int], Pending] = field(default_factory=dict)
-    """(block in the batch, barrier number)."""
+    """Pending barriers by (block in the batch, barrier number)."""
 
     def arrive(self, m: Batch, use: BarrierUse, r: Registers, place: Place, whole: Registers) -> None:
-        """The active lanes arrive; `r`: their registers, `whole`: those of all lanes."""
+        """Record the arrival of the active lanes; `r`: their registers, `whole`: those of all lanes."""
         lanes = m.chosen(None)
         number = np.broadcast_to(use.number(r), lanes.shape)
         threads = None if use.threads is None else np.broadcast_to(use.threads(r), lanes.shape)
@@ -102,7 +102,7 @@ class Barriers:
             pending.use = use
 
     def _complete(self, m: Batch, block: int, pending: Pending) -> bool:
-        """Whether enough have arrived: warps count as 32 threads each once all their lanes are here."""
+        """Return whether enough threads have arrived: a warp counts as 32 threads once all its lanes have arrived."""
         threads = m.geometry.threads
         start = block * threads
         arrived = np.zeros(32 * m.warps_per_block, np.int64)
@@ -121,14 +121,14 @@ class Barriers:
         return int((begun & ~late).sum()) * 32 >= pending.expected
 
     def release(self, m: Batch, key: tuple[int, int], whole: Registers) -> None:
-        """Everybody goes on."""
+        """Release the threads that wait at a barrier, with the result of its reduction."""
         pending = self.waiting.pop(key)
         m.changes += 1
         lanes = np.concatenate(pending.lanes) if pending.lanes else np.zeros(0, np.int64)
         m.state[lanes] = RUNNABLE
         block = key[0]
         if m.hazards is not None:
-            # a barrier of the whole block comes after all that threads did which have exited
+            # a barrier of the whole block is ordered after all accesses of threads that have exited
             everyone = m.thread_of[np.concatenate([lanes, *pending.passed])]
             warps = np.arange(m.warps_per_block) if pending.expected is None else np.unique(everyone >> 5)
             m.hazards.join(block, warps)
@@ -138,7 +138,10 @@ class Barriers:
             use.store(whole, reduce_votes(use.reduction, votes), lanes, m.total)
 
     def stuck(self, m: Batch, whole: Registers) -> bool:
-        """Nobody can run: lets threads go on whose barrier waits for threads that have exited.
+        """Release threads whose barrier waits for threads that have exited; called when no lane can run.
+
+        Reports a finding where the barrier names a number of threads: it would never complete on a device. Returns
+        False if no barrier was released: the missing threads wait elsewhere, and the launch is deadlocked.
 
         That is a finding where the barrier asks for a number of threads: it will never be complete on a device.
         Returns False where the missing threads wait somewhere else, so that going on makes no sense.
@@ -171,7 +174,7 @@ class Barriers:
 
 
 def reduce_votes(reduction: str, votes: Array) -> Array:
-    """[1]: the result of `bar.red`."""
+    """Return the result of `bar.red`, [1]."""
     if reduction == "popc":
         return np.array([int(votes.sum())], np.uint32)
     return np.array([bool(votes.all() if reduction == "and" else votes.any())])

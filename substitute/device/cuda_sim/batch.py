@@ -1,4 +1,4 @@
-"""The lanes of some thread blocks that run together as one vector, and everything that belongs to them."""
+"""Lanes of some thread blocks that run together as one vector, with their memories and state."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .unwritten import UnwrittenBytes, UnwrittenValue
 SHARED_WINDOW = 0x00FF_0000_0000_0000
 LOCAL_WINDOW = 0x00FE_0000_0000_0000
 PARAM_WINDOW = 0x00FD_0000_0000_0000
-"""Where generic addresses of a block's shared memory, a thread's local memory and the parameters begin."""
+"""Start of the generic addresses of a block's shared memory, a thread's local memory and the parameters."""
 WINDOW_BYTES = 1 << 32
 GUARD_BYTES = 16
-"""Behind the last block's shared and the last lane's local memory."""
+"""Padding after the last block's shared memory and the last lane's local memory."""
 
 RUNNABLE, AT_BARRIER, AT_WARP, YIELDED, WAITING, EXITED = range(6)
-"""What a lane is doing. WAITING: on an mbarrier; YIELDED: behind others, after a long spin."""
+"""States of a lane. WAITING: on an mbarrier; YIELDED: scheduled after others, following a long spin."""
 
 
 @dataclass(slots=True)
 class Geometry:
-    """A launch's sizes."""
+    """Sizes of a launch."""
 
     grid: tuple[int, int, int]
     block: tuple[int, int, int]
@@ -47,18 +47,18 @@ class Geometry:
 
 @dataclass(slots=True)
 class Warps:
-    """The active lanes as rows of 32."""
+    """Active lanes as rows of 32."""
 
     full: bool
-    """Every row is complete, in order: values can simply be reshaped."""
+    """True if every row is complete and in order, so that values can be reshaped."""
     rows: Array
     """[W]: warp numbers in the batch."""
     row: Array
-    """[active]: which row a lane is in."""
+    """[active]: row of each lane."""
     column: Array
-    """[active]: its lane number."""
+    """[active]: column of each lane, its number in the warp."""
     present: Array
-    """[W, 32]: the active ones."""
+    """[W, 32]: mask of the active lanes."""
 
     def spread(self, values: Array, count: int, fill: Any = 0) -> Array:
         """[active] or [1] → [W, 32]."""
@@ -79,7 +79,7 @@ class Warps:
 
 @dataclass(slots=True)
 class Batch:
-    """Some blocks of a launch, with their registers' surroundings: shared and local memory, checks, findings."""
+    """Some blocks of a launch with the state around their registers: shared and local memory, checks, findings."""
 
     geometry: Geometry
     blocks: Sequence[int]
@@ -89,17 +89,17 @@ class Batch:
     parameters: Array
     """[bytes]."""
     shared_bytes: int
-    """Static and dynamic, of one block."""
+    """Static and dynamic shared memory of one block."""
     static_shared_bytes: int
     local_bytes: int
     hazards: Hazards | None
     check_written: bool
     globals: GlobalHazards | None = None
-    """None where the launch can have no races in device memory, or they are not looked for."""
+    """Race detection in device memory; None if the launch cannot have such races, or the check is off."""
     before: Batch | None = None
-    """An earlier one of the launch: what does not depend on the block is taken over if it has as many."""
+    """An earlier batch of the launch; state that does not depend on the block is taken from it if the sizes agree."""
     lanes: Array | None = None
-    """[active]: which lanes are active; None: all."""
+    """[active]: numbers of the active lanes; None: all."""
     count: int = 0
     total: int = 0
     place: Place = field(default_factory=lambda: Place(line=0, column=0, text=""))
@@ -109,7 +109,7 @@ class Batch:
     shared_stride: int = field(init=False)
     shared_base: Array = field(init=False)
     special: dict[str, Array] = field(init=False)
-    """Special registers that blocks have in common."""
+    """Special registers that all blocks share."""
     shared: Array = field(init=False)
     shared_shadow: Array = field(init=False)
     local: Array = field(init=False)
@@ -117,16 +117,16 @@ class Batch:
     warps_per_block: int = field(init=False)
     views: dict[tuple[str, Any], Array] = field(default_factory=dict)
     whole: dict[int, bool] = field(default_factory=dict)
-    """Allocations by start: known to be wholly written, or found not to be."""
+    """Allocations by start: True if known to be completely written."""
     units: dict[str, Any] = field(default_factory=dict)
     """State of asynchronous copies, barriers and matrix units."""
     unwritten: dict[int, UnwrittenValue] = field(default_factory=dict)
-    """By register: lanes that hold what was loaded from memory that nobody has written."""
+    """By register: lanes that hold a value loaded from memory that was never written."""
     deferred: list[UnwrittenBytes] | None = None
-    """Where a load leaves such bytes if whoever asked for them follows what becomes of them."""
+    """Collects such bytes of a load for the caller that tracks them to their use."""
     state: Array = field(init=False)
     changes: int = 0
-    """Counts what may free a waiting lane."""
+    """Number of events that may release a waiting lane."""
     steps: int = 0
     """Warp instructions so far."""
     whole_shared: bool = False
@@ -155,13 +155,13 @@ class Batch:
         self.state = np.full(self.total, RUNNABLE, np.uint8)
 
     def activate(self, lanes: Array | None) -> None:
-        """Makes lanes the active ones; None: all."""
+        """Set the active lanes; None: all."""
         self.lanes = lanes
         self.count = self.total if lanes is None else len(lanes)
         self._warps = self._all_warps if lanes is None else None
 
     def shared_is_whole(self) -> bool:
-        """Whether all of the blocks' shared memory has been written; looks now and then."""
+        """Return whether all of the blocks' shared memory has been written; checked at increasing intervals."""
         if not self.whole_shared:
             self.looks += 1
             if self.looks % 32 == 0 or self.looks in (2, 4, 8, 16):
@@ -170,17 +170,17 @@ class Batch:
         return self.whole_shared
 
     def of_active(self, per_lane: Array) -> Array:
-        """[total] → [active]."""
+        """Select the active lanes: [total] → [active]."""
         return per_lane if self.lanes is None else per_lane[self.lanes]
 
     def chosen(self, where: Array | None) -> Array:
-        """Lane numbers of positions among the active ones; None: of all active ones."""
+        """Return the lane numbers of positions among the active ones; None: of all active ones."""
         if self.lanes is None:
             return np.arange(self.total) if where is None else where
         return self.lanes if where is None else self.lanes[where]
 
     def view(self, space: str, dtype: np.dtype[Any]) -> Array:
-        """A whole memory ("global", "global-shadow", "shared", …) as elements of a type."""
+        """Return a whole memory ("global", "global-shadow", "shared", …) as elements of a type."""
         found = self.views.get((space, dtype))
         if found is None:
             source = {
@@ -197,7 +197,7 @@ class Batch:
 
     @property
     def warps(self) -> Warps:
-        """The active lanes as warps."""
+        """Return the active lanes as warps."""
         if self._warps is None:
             self._warps = self._make_warps()
             if self.lanes is None:
@@ -213,13 +213,13 @@ class Batch:
         return Warps(full=len(lanes) == 32 * len(rows), rows=rows, row=row, column=columns, present=present)
 
     def block_index(self, lane: int) -> tuple[int, int, int]:
-        """%ctaid of a lane."""
+        """Return %ctaid of a lane."""
         number = self.blocks[int(self.block_of[lane])]
         x, y, _ = self.geometry.grid
         return number % x, number // x % y, number // (x * y)
 
     def thread_index(self, lane: int) -> tuple[int, int, int]:
-        """%tid of a lane."""
+        """Return %tid of a lane."""
         number = int(self.thread_of[lane])
         x, y, _ = self.geometry.block
         return number % x, number // x % y, number // (x * y)
@@ -235,7 +235,7 @@ class Batch:
         address: int | None = None,
         space: str = "",
     ) -> None:
-        """Notes a finding at a lane (a number in the batch)."""
+        """Record a finding at a lane (a number in the batch)."""
         self.log.add(
             kind,
             place,
@@ -248,7 +248,7 @@ class Batch:
         )
 
     def select(self, keep: Array | None) -> tuple[Array | None, bool]:
-        """Positions where an instruction is executed (None: everywhere), and whether there are any."""
+        """Return the positions where an instruction is executed (None: everywhere), and whether there are any."""
         if keep is None:
             return None, True
         if keep.all():
@@ -260,7 +260,7 @@ class Batch:
 
 
 def special_registers(batch: Batch, names: Sequence[str]) -> dict[str, Array]:
-    """Values of special registers: [1] where all lanes have the same, else [lanes]."""
+    """Return the values of special registers: [1] if all lanes have the same, else [lanes]."""
     found = {}
     for name in names:
         if name.startswith("%ctaid"):
@@ -309,7 +309,7 @@ _AXES = {"x": 0, "y": 1, "z": 2}
 
 
 def _index(batch: Batch, base: str, axis: int) -> Array:
-    """A part of %tid or %ctaid."""
+    """Return a component of %tid or %ctaid."""
     geometry = batch.geometry
     x, y, z = geometry.block if base == "tid" else geometry.grid
     if (x, y, z)[axis] == 1:

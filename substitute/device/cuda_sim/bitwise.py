@@ -75,7 +75,7 @@ def _insert(d: Decoder, i: Instruction) -> Run:
 
 
 def _count(d: Decoder, i: Instruction) -> Run:
-    """popc, clz, bfind: the result has 32 bits."""
+    """Build popc, clz, bfind, whose result has 32 bits."""
     name, type_ = i.opcode[0], i.opcode[-1]
     modifiers = split(i.opcode, ("shiftamt",) if name == "bfind" else (), _WORDS if name == "bfind" else ("b32", "b64"))
     read, shift_amount = d.read(i.operands[1], type_), "shiftamt" in modifiers
@@ -96,7 +96,7 @@ def _reverse(d: Decoder, i: Instruction) -> Run:
 
 
 def _lop3(d: Decoder, i: Instruction) -> Run:
-    """`lop3.b32 d, a, b, c, table`; with `.or` or `.and` also `d|p`, and a predicate behind the table."""
+    """Build `lop3.b32 d, a, b, c, table`; with `.or` or `.and` also `d|p`, and a predicate after the table."""
     words = split(i.opcode, ("or", "and"), ("b32",))
     operation = next((word for word in ("or", "and") if word in words), None)
     table = i.operands[4]
@@ -122,7 +122,7 @@ def _lop3(d: Decoder, i: Instruction) -> Run:
 
 
 def _permute(d: Decoder, i: Instruction) -> Run:
-    # the mode stands behind the type: prmt.b32.f4e
+    # the mode follows the type: prmt.b32.f4e
     mode = i.opcode[2] if len(i.opcode) > 2 else ""
     if len(i.opcode) > 3 or i.opcode[1] != "b32" or mode not in ("", *_MODES):
         raise Refused(".".join(i.opcode))
@@ -163,7 +163,7 @@ def _sad(d: Decoder, i: Instruction) -> Run:
 
 
 def _limit(i: Instruction, modifiers: set[str]) -> Function:
-    """How .wrap or .clamp take an amount of bits. Raises `Refused`."""
+    """Return the function of .wrap or .clamp that limits a number of bits. Raises `Refused`."""
     if ("wrap" in modifiers) == ("clamp" in modifiers):
         raise Refused(".".join(i.opcode))
     if "wrap" in modifiers:
@@ -172,7 +172,7 @@ def _limit(i: Instruction, modifiers: set[str]) -> Function:
 
 
 def _mask(d: Decoder, i: Instruction) -> Run:
-    """For bmsk, `b` ones from bit `a` on."""
+    """Build bmsk: `b` ones from bit `a` on."""
     modifiers = split(i.opcode, ("clamp", "wrap"), ("b32",))
     a, b = (d.read(o, "u32") for o in i.operands[1:])
     limit = _limit(i, modifiers)
@@ -186,7 +186,7 @@ def _mask(d: Decoder, i: Instruction) -> Run:
 
 
 def _extend(d: Decoder, i: Instruction) -> Run:
-    """For szext: the `b` low bits of `a`, extended."""
+    """Build szext: the `b` low bits of `a`, extended."""
     type_ = i.opcode[-1]
     modifiers = split(i.opcode, ("clamp", "wrap"), ("u32", "s32"))
     a, b = d.read(i.operands[1], type_), d.read(i.operands[2], "u32")
@@ -195,7 +195,7 @@ def _extend(d: Decoder, i: Instruction) -> Run:
 
 
 def _find_set(d: Decoder, i: Instruction) -> Run:
-    """For fns: the position of the n-th set bit from a base, upwards or downwards."""
+    """Build fns: the position of the n-th set bit from a base, upwards or downwards."""
     split(i.opcode, (), ("b32",))
     mask, base, offset = (d.read(o, t) for o, t in zip(i.operands[1:], ("u32", "u32", "s32"), strict=True))
     return d.pure(i.operands[0], "u32", lambda r: integer.find_set(mask(r), base(r), offset(r)))

@@ -1,4 +1,4 @@
-"""Every opcode that the simulated device executes, and words for those that it does not."""
+"""Builders of all opcodes that the simulated device executes, and descriptions of those that it refuses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BUILDERS: dict[str, Builder] = {
     **wgmma.BUILDERS,
     **wmma.BUILDERS,
 }
-"""By the first part of the opcode."""
+"""Builders by the first part of the opcode."""
 OPERANDS: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("add", "sub", "addc", "subc", "mul", "mul24", "div", "rem", "and", "or", "xor", "shl"), (3,)),
     **dict.fromkeys(("mad", "mad24", "madc", "fma", "sad", "prmt", "dp4a", "dp2a", "shf", "bfe", "selp", "slct"), (4,)),
@@ -57,7 +57,7 @@ OPERANDS: dict[str, tuple[int, ...]] = {
     "ld": (2, 3),
     "st": (2, 3),
 }
-"""How many operands an instruction has."""
+"""Numbers of operands that an instruction may have."""
 
 _REFUSED = {
     "tcgen05": "tensor memory (tcgen05)",
@@ -79,5 +79,5 @@ _REFUSED = {
 
 
 def refusal(opcode: tuple[str, ...]) -> str:
-    """What an unknown opcode belongs to."""
+    """Return the description of the feature that an unsupported opcode belongs to."""
     return _REFUSED.get(opcode[0], f"the instruction {'.'.join(opcode)}")

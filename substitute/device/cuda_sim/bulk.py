@@ -22,12 +22,12 @@ from .races import check_proxy
 from .types import Array, Registers
 
 GRAIN = 16
-"""Addresses and sizes of bulk copies are multiples of it."""
+"""Addresses and sizes of bulk copies must be multiples of it."""
 
 
 @dataclass(slots=True)
 class Bulk:
-    """A copy into shared memory on its way."""
+    """A copy into shared memory that is in flight."""
 
     lane: int
     offset: int
@@ -38,7 +38,7 @@ class Bulk:
 
 @dataclass(slots=True)
 class BulkReads:
-    """Copies out of shared memory: the source may not be written before they have been waited for."""
+    """Copies out of shared memory, whose source may not be written before they have been waited for."""
 
     lane: int
     offset: int
@@ -48,16 +48,16 @@ class BulkReads:
 
 @dataclass(slots=True)
 class BulkState:
-    """Of a batch."""
+    """State of a batch's bulk copies."""
 
     coming: list[Bulk] = field(default_factory=list)
     going: list[BulkReads] = field(default_factory=list)
     counts: dict[int, int] = field(default_factory=dict)
-    """Lane → bulk groups that it has committed."""
+    """Number of bulk groups that each lane has committed."""
 
 
 def bulk_state(m: Batch) -> BulkState:
-    """The batch's bulk copies."""
+    """Return the state of the batch's bulk copies."""
     found: BulkState | None = m.units.get("bulk")
     if found is None:
         found = m.units["bulk"] = BulkState()
@@ -66,7 +66,7 @@ def bulk_state(m: Batch) -> BulkState:
 
 
 def bulk(d: Decoder, i: Instruction) -> Run | None:
-    """One of the instructions that begin with cp.async.bulk."""
+    """Build an instruction that begins with cp.async.bulk."""
     words = i.opcode
     if "tensor" in words:
         raise Refused("tensor maps (cp.async.bulk.tensor)")
@@ -87,7 +87,7 @@ def bulk(d: Decoder, i: Instruction) -> Run | None:
 
 
 def _fits(m: Batch, place: Place, lane: int, values: tuple[int, ...]) -> bool:
-    """Whether (to, from, size) can be copied; a finding if not."""
+    """Return whether (to, from, size) can be copied; a finding is reported if not."""
     if values[-1] == 0:
         return False
     if values[-1] > m.shared_bytes:
@@ -139,7 +139,7 @@ def _one(value: Array, where: Array | None, n: int) -> int:
 
 
 def _range(m: Batch, place: Place, space: str, start: int, count: int, lane: int) -> Array:
-    """[count] bytes, with the checks of a load, as one lane."""
+    """Return [count] bytes, with the checks of a load, as one lane."""
     before = m.lanes
     addresses = np.arange(start, start + count, GRAIN)
     m.activate(np.full(len(addresses), lane))
@@ -151,7 +151,7 @@ def _range(m: Batch, place: Place, space: str, start: int, count: int, lane: int
 
 
 def deliver(m: Batch) -> bool:
-    """All copies on their way land; whether there were any."""
+    """Complete all copies in flight; return whether there were any."""
     state = bulk_state(m)
     coming, state.coming = state.coming, []
     for one in coming:
@@ -247,7 +247,7 @@ def _wait(d: Decoder, i: Instruction) -> Run:
 
 
 def arrive_after_copies(d: Decoder, i: Instruction) -> Run:
-    """cp.async.mbarrier.arrive: an arrival once the lane's earlier cp.async are done."""
+    """Build cp.async.mbarrier.arrive: an arrival once the lane's earlier cp.async have completed."""
     address, _ = d.address(i.operands[0])
     counts = "noinc" in i.opcode
     guard, place = d.guard, d.place

@@ -22,7 +22,7 @@ _TYPES = ("u32", "s32", "b32", "u64", "s64", "b64")
 
 
 def carry(d: Decoder, i: Instruction) -> Run:
-    """Any of them; `d` has the flag as a register of its own."""
+    """Build an addition with carry; `d` holds the flag as a register."""
     name, type_ = i.opcode[0], i.opcode[-1]
     base = name.rstrip("c") if name in ("addc", "subc", "madc") else name
     modifiers = split(i.opcode, ("cc", "lo", "hi") if base == "mad" else ("cc",), _TYPES)

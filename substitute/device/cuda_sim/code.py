@@ -1,4 +1,4 @@
-"""A decoded kernel: its steps, which registers live where, and the stretches of steps that run without a decision."""
+"""A decoded kernel: its steps, its registers' slots, and its segments (steps that run without a decision)."""
 
 from __future__ import annotations
 
@@ -17,65 +17,65 @@ from .types import Array, Registers
 
 @dataclass(slots=True)
 class Segment:
-    """Steps from `start` to just before `end`; the last one may have a control."""
+    """Steps from `start` to before `end`; only the last one may have a control."""
 
     runs: tuple[Run, ...]
     steps: tuple[Step, ...]
     start: int
     end: int
     gathers: tuple[int, ...]
-    """Slots that the steps read or keep lanes of."""
+    """Slots that the steps read, or write for some lanes only."""
     scatters: tuple[int, ...]
-    """Slots that they write and that matter afterwards."""
+    """Slots that the steps write and that are live afterwards."""
     control: Control | None
     place: Place
-    """Of the last step."""
+    """Place of the last step."""
     awaits: bool
-    """It ends a loop that looks at device memory for what others do."""
+    """True if the segment ends a loop that polls device memory."""
     loads_early: bool
-    """Some step may load what was never written."""
+    """True if a step may load memory that was never written."""
 
 
 @dataclass(slots=True)
 class Code:
-    """One kernel."""
+    """A decoded kernel."""
 
     name: str
     steps: Sequence[Step]
     slots: Slots
     layout: Layout
     grain: int
-    """Bytes of the smallest access to shared memory."""
+    """Size in bytes of the smallest access to shared memory."""
     leaders: frozenset[int]
     reads_asynchronously: bool
-    """Shared memory is read by wgmma or by bulk copies."""
+    """True if wgmma or bulk copies read shared memory."""
     live: list[int] = field(default_factory=list)
-    """Slots (as bits) that matter before each step; one more for the end."""
+    """Live slots (as bits) before each step; one more element for the end."""
     suspects: frozenset[int] = frozenset()
     """Registers that might be read before they are written."""
     smallest_global_access: int = 1
-    """Bytes."""
+    """Size in bytes."""
     written: WrittenPointers | None = None
-    """Found when it is first asked for; so is `waits`."""
+    """Computed on first use, as is `waits`."""
     waits: bool | None = None
     initial: Registers = field(default_factory=list)
     segments: dict[tuple[int, bool], Segment] = field(default_factory=dict)
 
     def initial_registers(self) -> Registers:
-        """What every slot holds at first; constants are there, all else is zero."""
+        """Return the initial values of all slots: constants, and zeros for all others."""
         if not self.initial:
             values = self.slots.values
             self.initial = [values.get(slot, np.zeros(1, dtype)) for slot, dtype in enumerate(self.slots.dtypes)]
         return list(self.initial)
 
     def written_pointers(self) -> WrittenPointers:
-        """Where the addresses come from that the kernel writes to."""
+        """Return the origins of the addresses that the kernel writes to."""
         if self.written is None:
             self.written = find_written_pointers(self.steps, self.slots)
         return self.written
 
     def waits_for_others(self) -> bool:
-        """True if there is a loop that other blocks may have to end: one that reads device memory strongly."""
+        """Return True if a loop may depend on other blocks: one that reads device memory strongly."""
         if self.waits is None:
             self.waits = self._waits_for_others()
         return self.waits
@@ -84,14 +84,16 @@ class Code:
         return any(self._awaits(at, step) for at, step in enumerate(self.steps))
 
     def _awaits(self, at: int, step: Step) -> bool:
-        """True if a step jumps back over a strong read of device memory."""
+        """Return True if a step jumps back over a strong read of device memory."""
         if step.control is None or step.control.kind not in ("branch", "switch"):
             return False
         starts = [target for target in step.control.targets if target <= at]
         return any(one.awaits for start in starts for one in self.steps[start : at + 1])
 
     def segment(self, start: int, *, divergent: bool) -> Segment:
-        """The steps that run in one go from `start`.
+        """Return the segment of steps from `start`.
+
+        While lanes diverge it ends where others might join: before labels and before warp-level instructions.
 
         While lanes diverge it ends where others might join: before labels and before warp-level instructions.
         """
@@ -138,7 +140,7 @@ class Code:
 
 
 def _join(live: Sequence[int], step: Step, following: int) -> int:
-    """What matters behind a step."""
+    """Return the slots that are live after a step."""
     control = step.control
     if control is None:
         return live[following]
@@ -154,7 +156,7 @@ def _join(live: Sequence[int], step: Step, following: int) -> int:
 
 
 def analyse(code: Code) -> None:
-    """Fills in liveness, and the registers that might be read before they are written."""
+    """Compute liveness, and the registers that might be read before they are written."""
     count = len(code.steps)
     uses, kills = [], []
     for step in code.steps:
@@ -185,7 +187,9 @@ def _bits(slots: frozenset[int]) -> int:
 
 
 def _watch(code: Code) -> None:
-    """Wraps the steps that touch suspects: each lane's writes are noted, and its reads checked.
+    """Wrap the steps that touch suspects: each lane's writes are recorded, and its reads checked.
+
+    Copies propagate the state of their source, so that only a use that affects a result is reported.
 
     Copies hand on what they are copies of, so that only a use that can matter is a finding.
     """
@@ -210,7 +214,7 @@ def _watched(step: Step, reads: tuple[int, ...], writes: tuple[int, ...], names:
     checked = tuple(slot for slot in reads if slot not in copies or slot in step.guard_slots)
 
     def copied(m: Batch, r: Registers, written: dict[int, Array]) -> Array:
-        """[count] whether what is copied was ever written; of a `selp` only the operand that a lane takes counts."""
+        """Return a mask, [count], of copied lanes that were written; of a `selp`, only the selected operand counts."""
         if step.takes is None:
             flags = [m.of_active(written[slot]) for slot in copies if slot in reads]
             return np.logical_and.reduce(flags) if flags else np.ones(m.count, bool)

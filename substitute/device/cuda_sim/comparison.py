@@ -36,11 +36,11 @@ COMPARISONS: dict[str, tuple[str, ...]] = {
     **{f"u{bits}": (*_ORDERED, *_UNSIGNED_NAMES) for bits in _INTEGERS},
     **{t: (*_ORDERED, "equ", "neu", "ltu", "leu", "gtu", "geu", "num", "nan") for t in (*FLOATS, *PACKED)},
 }
-"""Which comparisons a type has."""
+"""Comparisons of each type."""
 
 
 def _words(i: Instruction, count: int) -> tuple[str, str | None, bool]:
-    """Comparison, combination and .ftz of an opcode that ends in `count` types. Raises `Refused`."""
+    """Return comparison, combination and .ftz of an opcode that ends in `count` types. Raises `Refused`."""
     origin = i.opcode[-1]
     modifiers = split(
         i.opcode,
@@ -59,7 +59,7 @@ def _asked(modifiers: set[str], name: str) -> bool:
 
 
 def _comparison(operator: str, type_: str, *, ftz: bool) -> Function:
-    """Of values as the type is held; pairs give [lanes, 2]."""
+    """Return the comparison of values as the type is held; pairs give [lanes, 2]."""
     element = type_.removesuffix("x2")
     if element not in FLOATS:
         return _PLAIN[_UNSIGNED_NAMES.get(operator, operator)]
@@ -80,7 +80,7 @@ def _comparison(operator: str, type_: str, *, ftz: bool) -> Function:
 
 
 def _set_predicate(d: Decoder, i: Instruction) -> Run:
-    """`setp p|q, a, b, c`: q takes the opposite; of pairs p is of the low half, and q of the high one."""
+    """Build `setp p|q, a, b, c`: q is the complement; for pairs p is of the low half, and q of the high one."""
     type_ = i.opcode[-1]
     operator, combination, ftz = _words(i, 1)
     function = _comparison(operator, type_, ftz=ftz)
@@ -126,7 +126,7 @@ _ONE = {"f32": 0x3F800000, "f16": 0x3C00, "bf16": 0x3F80, "f16x2": 0x3C003C00, "
 
 
 def _set(d: Decoder, i: Instruction) -> Run:
-    """A comparison as all ones, or as 1.0; of pairs in each half."""
+    """Build a comparison that gives all ones, or 1.0; for pairs in each half."""
     result, type_ = i.opcode[-2:]
     operator, combination, ftz = _words(i, 2)
     if result not in (*_SET_RESULTS[type_], *(("f16", "bf16") if type_ in COMPARISONS else ())):
@@ -164,7 +164,7 @@ def _select(d: Decoder, i: Instruction) -> Run:
 
 
 def _select_by_sign(d: Decoder, i: Instruction) -> Run:
-    """For slct: NaN is not ≥ 0, and -0 is."""
+    """Build slct: NaN is not ≥ 0, and -0 is."""
     type_, by = i.opcode[-2:]
     ftz = "ftz" in split(i.opcode, ("ftz",) if by == "f32" else (), count=2)
     a, b = (d.read(o, type_) for o in i.operands[1:3])

@@ -32,18 +32,18 @@ def _trap(d: Decoder, i: Instruction) -> None:
 
 
 def switch(d: Decoder, i: Instruction, table: Table) -> None:
-    """For brx.idx."""
+    """Build brx.idx."""
     targets = tuple(d.target(Symbol(name, "label")) for name in table.targets)
     d.step.control = Control("switch", d.guard, targets, d.read(i.operands[0], "u32"))
 
 
 def _nothing(d: Decoder, i: Instruction) -> None:
-    """Order of memory, hints, dependent launches: memory is in order and kernels run one after the other."""
+    """Build nothing: memory is in order and kernels run one after the other, so ordering and hints have no effect."""
     return None
 
 
 def _fence(d: Decoder, i: Instruction) -> Run | None:
-    """`fence` and `membar`: publishes what was done before; between the proxies it is another matter."""
+    """Build `fence` and `membar`, which publish earlier accesses; a proxy fence orders accesses between proxies."""
     if "proxy" in i.opcode and not any(word.startswith("async") for word in i.opcode):
         return None
     proxies, device = "proxy" in i.opcode, "cta" not in i.opcode
@@ -90,7 +90,7 @@ def _barrier(d: Decoder, i: Instruction) -> Run | None:
 
 
 def _late(d: Decoder, operand: Operand, type_: str) -> Callable[[Registers, Array, Array, int], None]:
-    """Writes a result when the barrier is complete, to lanes of the whole batch."""
+    """Return a writer of the result of a barrier, for lanes of the whole batch, called when it completes."""
     if not isinstance(operand, Register):
         raise Refused("a destination that is no register")
     slot = d.slot(operand)
@@ -123,7 +123,7 @@ def _warp_barrier(d: Decoder, i: Instruction) -> Run:
 
 
 def check_members(m: Batch, place: Place, masks: Array, where: Array | None) -> None:
-    """Lanes that execute a warp-level instruction must be named in its mask."""
+    """Report lanes that execute a warp-level instruction without being named in its mask."""
     lanes = m.chosen(where)
     if where is not None:
         masks = masks[where]

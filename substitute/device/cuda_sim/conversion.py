@@ -26,7 +26,7 @@ _TABLES = {"e4m3": E4M3, "e5m2": E5M2}
 
 
 def to_integer(value: Array, type_: str, rounding: str, *, wide: bool = False) -> Array:
-    """Clamped to the type's range.
+    """Return integers clamped to the type's range.
 
     NaN gives 0 unless the source (`wide`) or the result has 64 bits: then only the uppermost bit is set (PTX ISA,
     "cvt").
@@ -46,7 +46,7 @@ def to_integer(value: Array, type_: str, rounding: str, *, wide: bool = False) -
 
 
 def to_float(value: Array, type_: str, rounding: str) -> Array:
-    """Any float or integer array to a float format, with one rounding; bf16 as its bits."""
+    """Convert an array of floats or integers to a float format, with one rounding; bf16 as its bits."""
     dtype = DTYPES[type_]
     exact_in_64 = not (value.dtype.kind in "iu" and value.dtype.itemsize == 8)
     if rounding in ("rz", "rm", "rp"):
@@ -69,12 +69,14 @@ def _bits_of_bf16(value: Array) -> Array:
 
 
 def _integer_error(value: Array, wide: Array) -> Array:
-    """What float64 lacks of 64-bit integers."""
+    """Return the difference of 64-bit integers and their values in float64."""
     return np.array([int(v) - int(w) for v, w in zip(value.tolist(), wide.tolist(), strict=True)], np.float64)
 
 
 def to_tf32(value: Array, rounding: str, *, relu_: bool = False, satfinite: bool = False) -> Array:
-    """float32 → the bits of tf32 (10 mantissa bits), to nearest with ties away (rna), to even, or towards zero."""
+    """Convert float32 to the bits of tf32 (10 mantissa bits), to nearest with ties away (rna), to even, or towards
+    zero.
+    """
     bits = (relu(value) if relu_ else value).view(np.uint32)
     if rounding == "rna":
         rounded = bits + np.uint32(0x1000)
@@ -93,14 +95,14 @@ def to_tf32(value: Array, rounding: str, *, relu_: bool = False, satfinite: bool
 
 @cache
 def _grid(type_: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Positive finite values of an 8-bit format in order, and the middles between them."""
+    """Return the positive finite values of an 8-bit format in order, and the midpoints between them."""
     table = _TABLES[type_][:128].astype(np.float64)
     values = table[np.isfinite(table)]
     return values, (values[1:] + values[:-1]) / 2
 
 
 def to_f8(value: Array, type_: str, *, relu_: bool = False) -> Array:
-    """Float → e4m3 or e5m2 codes, to nearest even, overflow to the largest finite number (.satfinite)."""
+    """Convert floats to e4m3 or e5m2 codes, to nearest even, overflow to the largest finite number (.satfinite)."""
     wide = (relu(value) if relu_ else value).astype(np.float64)
     values, middles = _grid(type_)
     size = np.abs(wide)
@@ -127,7 +129,7 @@ _SIGNIFICANT = {"bf16": 8, "f16": 11, "f32": 24, "f64": 53}
 
 
 def _roundings(to: str, origin: str) -> tuple[str, ...]:
-    """The roundings that a conversion can have; an empty one where it can be without."""
+    """Return the roundings that a conversion can have; an empty one if it may have none."""
     if not is_float(to):
         return tuple(_TO_INTEGER) if is_float(origin) else ("",)
     if to == "tf32":
@@ -140,7 +142,7 @@ def _roundings(to: str, origin: str) -> tuple[str, ...]:
 
 
 def _is_unclamped(to: str, origin: str, modifiers: set[str]) -> bool:
-    """True where a modifier is named that clamps what this conversion cannot clamp."""
+    """Return True if a modifier asks for clamping that this conversion does not have."""
     names = set(modifiers)
     if names & {"relu", "satfinite"} and (to not in ("f16", "bf16", "tf32") or origin != "f32"):
         return True
@@ -177,7 +179,7 @@ def _scalar(to: str, origin: str, modifiers: Modifiers) -> Function:
     if is_float(origin) and not is_float(to):
         if rounding not in _TO_INTEGER:
             raise Refused(f"cvt to .{to} without .rni, .rzi, .rmi or .rpi")
-        note(modifiers.opcode, ("sat",))  # a conversion to integers clamps by itself
+        note(modifiers.opcode, ("sat",))  # a conversion to integers always clamps
         wide = origin == "f64"
         return lambda x: to_integer(flush(x) if ftz else x, to, rounding, wide=wide)
     if not is_float(origin) and not is_float(to):
@@ -208,7 +210,7 @@ def _scalar(to: str, origin: str, modifiers: Modifiers) -> Function:
 
 
 def _finished(result: Array, to: str, *, relu_: bool, satfinite: bool) -> Array:
-    """.relu and .satfinite of a result as its type is held."""
+    """Apply .relu and .satfinite to a result as its type is held."""
     if satfinite:
         result = _finite(result, to)
     if relu_:
@@ -217,7 +219,7 @@ def _finished(result: Array, to: str, *, relu_: bool, satfinite: bool) -> Array:
 
 
 def _saturated(x: Array, limits: np.iinfo[Any]) -> Array:
-    """Integers clamped to a range, in their own type."""
+    """Return integers clamped to a range, in their own type."""
     own = np.iinfo(x.dtype)
     low, high = max(limits.min, own.min), min(limits.max, own.max)
     result: Array = np.clip(x, x.dtype.type(low), x.dtype.type(high))
@@ -225,7 +227,9 @@ def _saturated(x: Array, limits: np.iinfo[Any]) -> Array:
 
 
 def _convert_pair(d: Decoder, i: Instruction, to: str, origin: str, modifiers: set[str]) -> Run:
-    """Two numbers at once: `cvt.rn.f16x2.f32 d, high, low`, `cvt.rn.satfinite.e4m3x2.f32`, `cvt.rn.f16x2.e4m3x2`."""
+    """Build a conversion of pairs: `cvt.rn.f16x2.f32 d, high, low`, `cvt.rn.satfinite.e4m3x2.f32`,
+    `cvt.rn.f16x2.e4m3x2`.
+    """
     relu_, satfinite = "relu" in modifiers, "satfinite" in modifiers
     rounding = _one_rounding(modifiers)
     element = to.removesuffix("x2")
@@ -278,7 +282,7 @@ def _convert_pair(d: Decoder, i: Instruction, to: str, origin: str, modifiers: s
 
 
 def _finite(found: Array, element: str) -> Array:
-    """Infinities become the largest finite number."""
+    """Replace infinities by the largest finite number."""
     size = found.dtype.itemsize
     bits = found.view(f"u{size}")
     infinity = {"f16": 0x7C00, "bf16": 0x7F80, "f32": 0x7F800000}[element]
@@ -291,7 +295,7 @@ _PACKED_BITS = {**{f"{letter}{bits}": bits for letter in "us" for bits in (2, 4,
 
 
 def _pack(d: Decoder, i: Instruction) -> Run:
-    """cvt.pack.sat: two integers, saturated and put below the bits of a third."""
+    """Build cvt.pack.sat: two integers, saturated and placed below the bits of a third."""
     words = i.opcode[3:]
     note(i.opcode, ("sat", *words))
     if i.opcode[2] != "sat" or len(words) != len(i.operands) - 1 or words[1] not in ("u32", "s32"):

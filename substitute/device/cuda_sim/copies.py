@@ -1,4 +1,4 @@
-"""Asynchronous copies into shared memory: where they write, and their races while they are in flight."""
+"""Asynchronous copies into shared memory: their destinations, and race checks while they are in flight."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .types import Array
 def place_copy(
     m: Batch, place: Place, address: Array, data: Array, size: int, lanes: Array
 ) -> tuple[Array, Array, Array] | None:
-    """Where an asynchronous copy will write: (offsets in all shared memories, lanes, data) of good lanes."""
+    """Return the destination of an asynchronous copy: (offsets in all shared memories, lanes, data) of valid lanes."""
     if int(address.min()) >= SHARED_WINDOW:
         address = address - np.int64(SHARED_WINDOW)
     positions = np.searchsorted(m.lanes, lanes) if m.lanes is not None else lanes
@@ -31,7 +31,7 @@ def place_copy(
 
 
 def begin_copy(m: Batch, place: Place, offset: Array, size: int, lanes: Array) -> None:
-    """Race check of a copy's writes when it is issued; from now on every access to them is too early."""
+    """Check a copy's writes for races when it is issued; until it completes, every access to them is a race."""
     if m.hazards is None:
         return
     block, thread = m.block_of[lanes], m.thread_of[lanes]
@@ -45,7 +45,7 @@ def begin_copy(m: Batch, place: Place, offset: Array, size: int, lanes: Array) -
 
 
 def end_copy(m: Batch, offset: Array, data: Array, size: int, lanes: Array, *, generic: bool = False) -> None:
-    """The bytes of a copy appear. `generic`: written in the generic proxy, as ordinary stores are."""
+    """Write the bytes of a copy. `generic`: in the generic proxy, as ordinary stores are."""
     m.changes += 1
     unit = unit_of(size)
     m.view("shared", unit)[offset // size] = np.ascontiguousarray(data).reshape(-1).view(unit)

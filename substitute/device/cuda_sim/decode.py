@@ -1,4 +1,4 @@
-"""From instructions to steps: registers, constants and special registers as slots, one closure per instruction.
+"""Decoding of instructions into steps: registers, constants and special registers as slots, one closure each.
 
 A family module registers one builder per opcode. The builder asks the `Decoder` for readers and writers of its
 operands and returns the closure that executes the instruction for all active lanes at once.
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 Run = Callable[["Batch", Registers], None]
 Put = Callable[[Registers, Array, "Array | None"], None]
-"""(registers, values of the active lanes, which lanes take them)."""
+"""Writer: (registers, values of the active lanes, mask of the lanes to write)."""
 Builder = Callable[["Decoder", Instruction], "Run | None"]
 
 
 def call(function: Callable[..., Array], reads: Sequence[Read]) -> Read:
-    """A function of operands as a reader, without a loop where there are few."""
+    """Return a reader that applies a function to operands, without a loop if there are few."""
     if len(reads) == 1:
         (a,) = reads
         return lambda r: function(a(r))
@@ -57,14 +57,14 @@ def call(function: Callable[..., Array], reads: Sequence[Read]) -> Read:
 
 @dataclass(slots=True)
 class Control:
-    """What the scheduler does behind an instruction."""
+    """Action of the scheduler after an instruction."""
 
     kind: str
     """branch, switch, exit, trap, barrier, yield."""
     guard: Read | None = None
     targets: tuple[int, ...] = ()
     index: Read | None = None
-    """Of a switch: which target each lane takes. Of a yield: which lanes give way to others."""
+    """Target of each lane, for a switch; lanes that yield, for a yield."""
     data: Any = None
 
 
@@ -75,65 +75,65 @@ class Step:
     place: Place
     run: Run | None = None
     uses: frozenset[int] = frozenset()
-    """Slots whose values matter: operands and the guard."""
+    """Slots whose values are used: operands and the guard."""
     defines: frozenset[int] = frozenset()
     guard: Read | None = None
     guard_slots: frozenset[int] = frozenset()
     control: Control | None = None
     members: Read | None = None
-    """Of a warp-level instruction: the mask of lanes that take part."""
+    """Mask of participating lanes, for a warp-level instruction."""
     width: int = 32
-    """How many lanes a warp-level instruction spans: 128 for a warpgroup."""
+    """Number of lanes that a warp-level instruction spans: 128 for a warpgroup."""
     accumulators: frozenset[int] = frozenset()
-    """Registers that an asynchronous instruction writes behind the program's back."""
+    """Registers that an asynchronous instruction writes."""
     fragments: frozenset[int] = frozenset()
     """Registers that an asynchronous instruction reads as fragments of a matrix."""
     copies: tuple[int, ...] = ()
-    """Of a `mov`: the slots that are only copied."""
+    """Slots that a `mov` copies."""
     conditional: frozenset[int] = frozenset()
     """Slots that are read only by the lanes for which `needs` is true."""
     needs: Read | None = None
     parameter: tuple[int, int] | None = None
-    """Of a load from the kernel's parameters: offset and bytes."""
+    """Offset and bytes, for a load from the kernel's parameters."""
     loads_pointer: bool = False
-    """A load from memory of a value that is wide enough to be an address."""
+    """True for a load of a value that is wide enough to be an address."""
     stores: frozenset[int] = frozenset()
-    """Of a store or an atomic operation on device memory: the slots that its address is made of."""
+    """Slots that make up the address, for a store or an atomic operation on device memory."""
     awaits: bool = False
-    """A strong read of device memory, or an atomic operation that returns something: what loops wait with."""
+    """True for a strong read of device memory, or an atomic operation with a result: loops wait with these."""
     pure: bool = False
-    """It only computes its result from its operands."""
+    """True if the step only computes its result from its operands."""
     loads_early: bool = False
-    """A load from shared or local memory, whose result is followed to its use if the memory was never written."""
+    """True for a load from shared or local memory, whose unwritten bytes are tracked to their use."""
     takes: Read | None = None
-    """Of a `selp`: the lanes that take the first of its two operands."""
+    """Mask of the lanes that take the first operand, for a `selp`."""
     between: tuple[int | None, int | None] = (None, None)
     """The slots of those two; None for a constant."""
 
 
 @dataclass(slots=True)
 class Slots:
-    """What each slot of the register list holds at the start."""
+    """Types and initial values of the slots of the register list."""
 
     dtypes: list[np.dtype[Any]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     registers: dict[tuple[int, str], int] = field(default_factory=dict)
     constants: dict[tuple[str, int], int] = field(default_factory=dict)
     values: dict[int, Array] = field(default_factory=dict)
-    """Constants: slot → [1]."""
+    """Constants by slot, [1]."""
     special: dict[str, int] = field(default_factory=dict)
     symbols: dict[int, tuple[str, int]] = field(default_factory=dict)
-    """Addresses known at launch only: slot → (module variable, offset)."""
+    """Addresses that are only known at launch: slot → (module variable, offset)."""
 
     def new(self, dtype: np.dtype[Any], name: str) -> int:
-        """A fresh slot."""
+        """Return a new slot."""
         self.dtypes.append(dtype)
         self.names.append(name)
         return len(self.dtypes) - 1
 
 
 class Decoder:
-    """Decodes the instructions of one kernel."""
+    """Decoder of the instructions of one kernel."""
 
     def __init__(self, layout: Layout, target: Callable[[int, str], int | None]) -> None:
         self.layout, self._target = layout, target
@@ -148,7 +148,7 @@ class Decoder:
         self.smallest_global_access = 16
 
     def decode(self, instruction: Instruction, frame: int, place: Place, builder: Builder) -> Step:
-        """One step. Raises `Refused`."""
+        """Return the step of an instruction. Raises `Refused`."""
         self.frame, self.place = frame, place
         self.step = Step(place=place)
         self._uses, self._defines = set(), set()
@@ -177,7 +177,7 @@ class Decoder:
 
     # -- operands ---------------------------------------------------------------------------------------------------
     def slot(self, register: Register) -> int:
-        """Where a register lives."""
+        """Return the slot of a register. Raises `Refused`."""
         key = (self.frame, register.name)
         found = self.slots.registers.get(key)
         if found is None:
@@ -187,7 +187,7 @@ class Decoder:
         return found
 
     def constant(self, value: int, dtype: np.dtype[Any]) -> int:
-        """The slot of a bit pattern."""
+        """Return the slot of a bit pattern."""
         size = 8 if dtype == np.bool_ else 8 * dtype.itemsize
         value &= (1 << size) - 1
         key = (dtype.str, value)
@@ -199,7 +199,7 @@ class Decoder:
         return found
 
     def special(self, name: str) -> int:
-        """The slot of a special register."""
+        """Return the slot of a special register."""
         found = self.slots.special.get(name)
         if found is None:
             wide = name in ("%clock64", "%globaltimer") or name.startswith("%gridid")
@@ -207,7 +207,7 @@ class Decoder:
         return found
 
     def read(self, operand: Operand, type_: str) -> Read:
-        """A reader of an operand as values of a type ([1] or [lanes])."""
+        """Return a reader of an operand as values of a type ([1] or [lanes])."""
         dtype = DTYPES[type_]
         if isinstance(operand, Register):
             slot = self.slot(operand)
@@ -255,7 +255,7 @@ class Decoder:
         raise Refused(f"an operand of this kind: {type(operand).__name__}")
 
     def _element(self, operand: Element, dtype: np.dtype[Any]) -> Read:
-        """The address of an element of a variable."""
+        """Return the address of an element of a variable."""
         base = operand.base
         slot = self._symbol(Symbol(base.name, base.kind, base.offset + operand.offset), DTYPES["s64"])
         self._uses.add(slot)
@@ -275,14 +275,14 @@ class Decoder:
         return self.constant(location.offset + operand.offset, dtype)
 
     def locate(self, name: str) -> Location:
-        """Where a variable lies. Raises `Refused`."""
+        """Return the location of a variable. Raises `Refused`."""
         found = self.layout.find(self.frame, name)
         if found is None:
             raise Refused(f"{name}, which is declared nowhere")
         return found
 
     def put(self, operand: Operand, type_: str) -> Put:
-        """A writer of values of a type to a destination."""
+        """Return a writer of values of a type to a destination."""
         if isinstance(operand, Sink):
             return lambda r, value, keep: None
         if not isinstance(operand, Register):
@@ -303,7 +303,7 @@ class Decoder:
         return write
 
     def put_some(self, operand: Operand, type_: str) -> Callable[[Registers, Array, Array | None, int], None]:
-        """A writer that takes values for some positions of the active lanes only: (registers, values, where, count)."""
+        """Return a writer of values for some of the active lanes: (registers, values, where, count)."""
         if isinstance(operand, Sink):
             return lambda r, value, where, count: None
         if not isinstance(operand, Register):
@@ -324,7 +324,7 @@ class Decoder:
         return write
 
     def pure(self, destination: Operand, type_: str, compute: Read) -> Run:
-        """The closure of an instruction that only computes."""
+        """Return the closure of an instruction that only computes."""
         guard = self.guard
         self.step.pure = True
         put = self.put(destination, type_)
@@ -348,7 +348,7 @@ class Decoder:
         return guarded
 
     def address(self, operand: Operand) -> tuple[Read, Location | None]:
-        """Byte addresses as int64, and where they lie if a variable is named."""
+        """Return a reader of byte addresses as int64, and the location if a variable is named."""
         if isinstance(operand, Element):
             return self._element(operand, DTYPES["s64"]), self.locate(operand.base.name)
         if not isinstance(operand, Address):
@@ -378,26 +378,26 @@ class Decoder:
         return itemgetter(slot), location
 
     def note_load(self, space: str) -> None:
-        """The instruction reads from there, and follows what it finds unwritten (`Batch.deferred`)."""
+        """Mark the step as a load from `space` that tracks unwritten bytes (`Batch.deferred`)."""
         self.step.loads_early = space in ("shared", "local", "generic")
 
     def note_store(self, space: str, size: int) -> None:
-        """Called behind `address`: the instruction writes so many bytes there."""
+        """Record a write of `size` bytes to `space`. To be called after `address`."""
         if space in ("global", "generic"):
             self.smallest_global_access = min(self.smallest_global_access, size)
             self.step.stores = frozenset(self._uses)
 
     def elements(self, operand: Operand) -> tuple[Operand, ...]:
-        """The parts of `{a, b}`; a single operand is one part."""
+        """Return the parts of `{a, b}`; a single operand is one part."""
         return operand.elements if isinstance(operand, Vector) else (operand,)
 
     def target(self, operand: Operand) -> int:
-        """The position that a label names. Raises `Refused`."""
+        """Return the position of a label. Raises `Refused`."""
         found = self._target(self.frame, operand.name) if isinstance(operand, Symbol) else None
         if found is None:
             raise Refused("a branch to something that is no label")
         return found
 
     def add_use(self, slot: int) -> None:
-        """Notes that a slot is read outside of `read`."""
+        """Record a slot that is read outside of `read`."""
         self._uses.add(slot)

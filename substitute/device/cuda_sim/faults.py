@@ -1,4 +1,4 @@
-"""What the simulated device finds while a kernel runs, and the errors that it raises before one does."""
+"""Findings of the simulated device while a kernel runs, and errors that it raises before one runs."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ STATUS = {
     "deadlock": LAUNCH_FAILED,
     "step-limit": LAUNCH_TIMEOUT,
 }
-"""Kinds of finding that make a launch fail on a real device, and the driver's code; all other kinds do not."""
+"""Driver code of the kinds of finding that make a launch fail on a real device; the other kinds do not."""
 
 KINDS = (*STATUS, "uninitialised-register", "uninitialised-memory", "race", "barrier", "warp", "unfinished-copy")
 """Every kind of finding."""
 
 
 class LoadError(DeviceError):
-    """PTX that the simulated device does not take; `code` is the driver's."""
+    """PTX that the simulated device refuses; `code` is the driver's."""
 
     def __init__(self, what: str, *, code: int, **fields: Any) -> None:
         super().__init__(what, **fields)
@@ -39,7 +39,7 @@ class LoadError(DeviceError):
 
 
 class LaunchError(DeviceError):
-    """A launch that no device would start: geometry, shared memory, parameters; `code` is the driver's."""
+    """An invalid launch: geometry, shared memory or parameters; `code` is the driver's."""
 
     def __init__(self, what: str, *, code: int = INVALID_VALUE, **fields: Any) -> None:
         super().__init__(what, **fields)
@@ -59,16 +59,16 @@ class OutOfMemory(DeviceError):
 
 
 class Refused(Exception):
-    """An instruction outside of what the simulated device executes; becomes a `LoadError` with its place."""
+    """An instruction that the simulated device does not execute; becomes a `LoadError` with its place."""
 
 
 class Stop(Exception):
-    """Ends a launch: what happened is in the log."""
+    """Ends a launch; the log has the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One fault, at the first place and thread where it was seen."""
+    """One fault, at the first place and thread where it occurred."""
 
     kind: str
     """One of `KINDS`."""
@@ -84,11 +84,11 @@ class Finding:
     space: str
     message: str
     count: int
-    """How many accesses of lanes met it at this line."""
+    """Number of lane accesses with this fault at this line."""
 
     @property
     def fatal(self) -> bool:
-        """A real device would stop the launch, or might."""
+        """True if a real device would stop the launch, or might."""
         return self.kind in STATUS
 
     def __str__(self) -> str:
@@ -101,7 +101,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a launch did and what was found."""
+    """Statistics and findings of a launch."""
 
     findings: tuple[Finding, ...]
     lane_instructions: int
@@ -116,12 +116,12 @@ class Report:
         return next((STATUS[finding.kind] for finding in self.findings if finding.fatal), OK)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, as JSON has it."""
+        """Return plain data for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Report:
-        """The inverse of `as_dict`, also after a way through JSON."""
+        """Return the report of `as_dict`'s data, also after a round trip through JSON."""
         findings = tuple(
             Finding(**{**one, "block": tuple(one["block"]), "thread": tuple(one["thread"])}) for one in data["findings"]
         )
@@ -130,7 +130,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where in the PTX an instruction stands."""
+    """Position of an instruction in the PTX."""
 
     line: int
     column: int
@@ -140,13 +140,13 @@ class Place:
     """The whole line of the file."""
 
     def caret(self) -> SourceText:
-        """The line with a mark below the instruction."""
+        """Return the line with a mark below the instruction."""
         return SourceText(line=self.line, column=self.column, text=self.source)
 
 
 @dataclass(slots=True)
 class Log:
-    """Collects findings: one per kind and instruction, up to `limit`."""
+    """Collector of findings: one per kind and instruction, up to `limit`."""
 
     entry: str
     limit: int
@@ -155,7 +155,7 @@ class Log:
     printed_characters: int = 0
 
     def write(self, text: str, most: int) -> None:
-        """Keeps what a kernel prints, up to `most` characters."""
+        """Append a kernel's output, up to `most` characters in total."""
         if self.printed_characters < most:
             self.printed.append(text[: most - self.printed_characters])
             self.printed_characters += len(text)
@@ -172,7 +172,7 @@ class Log:
         space: str = "",
         count: int = 1,
     ) -> None:
-        """Notes a fault; further ones of the same kind at the same instruction are only counted."""
+        """Record a fault; further ones of the same kind at the same instruction are only counted."""
         key = (kind, place.line, place.column)
         old = self.found.get(key)
         if old is not None:

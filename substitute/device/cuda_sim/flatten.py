@@ -1,8 +1,8 @@
 """One straight list of instructions per kernel: calls expanded in place, labels as positions.
 
 Functions are expanded rather than called, so that lanes in different calls of one function never share storage and the
-scheduler needs no stack. A call through a pointer is a choice between the functions that it may mean. Recursion is
-expanded to some depth; a lane that goes deeper ends the launch, and the finding says so.
+scheduler needs no stack. A call through a pointer is a switch over the functions that it may reach. Recursion is
+expanded to a limited depth; a lane that goes deeper ends the launch with a finding.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from .faults import Place, Refused
 MAX_DEPTH = 32
 MAX_RECURSION = 64
 RECURSIVE_INSTRUCTIONS = 30_000
-"""Calls inside of each other, and instructions, to which recursion is expanded."""
+"""Limits of the expansion of recursion: nested calls, and instructions."""
 MAX_INSTRUCTIONS = 400_000
-"""After expansion; beyond it the module is refused rather than the machine's memory used up."""
+"""Limit after expansion; a larger module is refused before it exhausts the machine's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Item:
 
     instruction: Instruction
     frame: int
-    """Which expansion; 0 is the kernel itself. Registers and variables are told apart by it."""
+    """Number of the expansion; 0 is the kernel itself. Registers and variables are distinguished by it."""
     place: Place
 
 
@@ -65,7 +65,7 @@ class Flat:
     """(frame, label) → position in `items`."""
     frames: list[Frame] = field(default_factory=list)
     depth: int = MAX_RECURSION
-    """Calls inside of each other, beyond which no function is expanded inside of itself."""
+    """Nesting of calls beyond which no function is expanded inside of itself."""
 
 
 class Lines:
@@ -79,7 +79,7 @@ class Lines:
             self.starts.append(self.starts[-1] + len(row) + 1)
 
     def place(self, start: int, end: int) -> Place:
-        """The place of `text[start:end]`."""
+        """Return the place of `text[start:end]`."""
         from bisect import bisect_right
 
         row = bisect_right(self.starts, start) - 1
@@ -92,13 +92,13 @@ class Lines:
 
 
 SYSTEM = "<system>"
-"""Opcode of a call of what the driver brings: the function's name and its number of results follow."""
+"""Opcode of a call of a function of the driver; its name and number of results follow."""
 TOO_DEEP = "<too deep>"
-"""In the place of such a name: a recursive call that is not expanded, the function and the depth follow."""
+"""Opcode part of a recursive call that is not expanded, used as the name; the function and the depth follow."""
 
 
 def flatten(module: Module, entry: Function, lines: Lines) -> Flat:
-    """The kernel's instructions in order. Raises `Refused`."""
+    """Return the kernel's instructions in order. Raises `Refused`."""
     flat = Flat(depth=_depth(module, entry))
     places: dict[int, Place] = {}
     _expand(module, entry, flat, lines, places, stack=())
@@ -106,14 +106,14 @@ def flatten(module: Module, entry: Function, lines: Lines) -> Flat:
 
 
 def _depth(module: Module, entry: Function) -> int:
-    """Return how deep calls may be inside of each other so that recursion stays within its number of instructions."""
+    """Return the nesting of calls at which recursion stays within its number of instructions."""
     calls = {f.name: _called(module, f) for f in module.functions if f.body is not None}
     calls[entry.name] = _called(module, entry)
     recursive = {name for name in calls if name in _reached(calls, calls[name])}
     if not recursive & _reached(calls, calls[entry.name]):
         return MAX_RECURSION
     sizes = {f.name: len(f.body) for f in module.functions if f.body is not None}
-    size = dict.fromkeys(calls, 1)  # of each function, expanded to a depth that grows
+    size = dict.fromkeys(calls, 1)  # instructions of each function, expanded to a depth that grows
     for depth in range(MAX_RECURSION):
         size = {name: sizes.get(name, 1) + sum(size.get(c, 1) for c in called) for name, called in calls.items()}
         if size[entry.name] > RECURSIVE_INSTRUCTIONS:
@@ -122,7 +122,7 @@ def _depth(module: Module, entry: Function) -> int:
 
 
 def _called(module: Module, function: Function) -> list[str]:
-    """The functions that a body calls, once for each call."""
+    """Return the functions that a body calls, once for each call."""
     found = []
     for statement in function.body or ():
         if isinstance(statement, Instruction) and statement.opcode[0] == "call":
@@ -149,7 +149,7 @@ def _reached(calls: Mapping[str, list[str]], start: list[str]) -> set[str]:
 def _expand(
     module: Module, function: Function, flat: Flat, lines: Lines, places: dict[int, Place], stack: tuple[str, ...]
 ) -> int:
-    """Appends a function's body; returns its frame."""
+    """Append a function's body and return its frame."""
     if len(stack) > flat.depth + MAX_DEPTH or len(flat.items) > MAX_INSTRUCTIONS:
         raise Refused(f"calls nested so that the kernel has more than {MAX_INSTRUCTIONS:,} instructions")
     frame = len(flat.frames)
@@ -166,7 +166,7 @@ def _expand(
         if name == "call":
             _call(module, statement, frame, flat, lines, places, (*stack, function.name), place)
         elif name == "ret" and stack:
-            # behind the body: `<end>` of this expansion
+            # after the body: `<end>` of this expansion
             jump = Instruction(("bra",), (Symbol(end, "label"),), statement.guard, statement.span)
             flat.items.append(Item(jump, frame, place))
         else:
@@ -211,7 +211,9 @@ def _call(
 
 
 def _candidates(module: Module, caller: Function, call: Instruction, target: Operand | None) -> list[str]:
-    """Functions that a call through a pointer may mean: those listed, else all of its shape whose address is taken."""
+    """Return the functions that a call through a pointer may reach: those listed, else all of its signature whose
+    address is taken.
+    """
     results, _, arguments = _parts(call)
     last = call.operands[-1]
     table = next((t for t in caller.tables if isinstance(last, Symbol) and t.name == last.name), None)
@@ -230,7 +232,7 @@ def _candidates(module: Module, caller: Function, call: Instruction, target: Ope
 
 
 def address_taken(module: Module) -> set[str]:
-    """Functions whose address is in a variable or is moved into a register."""
+    """Return the functions whose address is in a variable or is moved into a register."""
     names = {f.name for f in module.functions}
     found = {v.symbol for variable in module.variables for v in variable.initial or () if isinstance(v, Initial)}
     for function in module.functions:
@@ -252,7 +254,7 @@ def _inline(
     stack: tuple[str, ...],
     place: Place,
 ) -> None:
-    """The body of a function in the place of its call, or what stands for one of the driver's own functions."""
+    """Append the body of a called function, or the pseudo-instruction for a function of the driver."""
     results, _, arguments = _parts(call)
     callee = module.function(name)
     if callee is None or callee.body is None:
@@ -277,7 +279,7 @@ def _inline(
 
 
 def _parts(call: Instruction) -> tuple[tuple[Operand, ...], Operand | None, tuple[Operand, ...]]:
-    """Results, function and arguments of `call (r), f, (a, b), prototype`."""
+    """Return results, function and arguments of `call (r), f, (a, b), prototype`."""
     operands = list(call.operands)
     results: tuple[Operand, ...] = ()
     if operands and isinstance(operands[0], Arguments):
@@ -302,7 +304,7 @@ def _return(
 
 
 def _split(value: Operand, parameter: Parameter) -> list[tuple[Operand, Parameter]]:
-    """A vector register's components, each with a parameter of its own; anything else as it is."""
+    """Return a vector register's components, each with its own parameter; other values unchanged."""
     if not parameter.register or parameter.vector == 1:
         return [(value, parameter)]
     parts = value.elements if isinstance(value, Vector) else ()
@@ -324,7 +326,7 @@ def _move(
 
 
 def data_variables(module: Module) -> Mapping[str, tuple[str, int]]:
-    """Module-scope variables in device memory: name → (space, bytes)."""
+    """Return module-scope variables in device memory: name → (space, bytes)."""
     return {v.name: (v.space, v.size_bytes) for v in module.variables if v.space in ("global", "const")}
 
 

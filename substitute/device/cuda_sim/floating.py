@@ -30,15 +30,15 @@ APPROXIMATIONS: dict[str, Function] = {
     "rcp": lambda x: 1.0 / x,
     "rsqrt": lambda x: 1.0 / np.sqrt(x),
 }
-"""Of float64."""
+"""Functions of float64."""
 
 
 CANONICAL: dict[int, Any] = {4: np.uint32(0x7FFFFFFF).view(np.float32), 2: np.uint16(0x7FFF).view(np.float16)}
-"""The NaN that instructions of f32 and f16 give, by bytes."""
+"""NaN result of instructions on f32 and f16, by the size in bytes."""
 
 
 def canonical(value: Array) -> Array:
-    """Float32 or float16 with every NaN as the canonical one."""
+    """Return float32 or float16 with every NaN replaced by the canonical one."""
     if value.dtype == np.float32:
         flat = value if value.ndim == 1 else value.reshape(-1)
         # a sum of squares is NaN exactly where one of its terms is
@@ -50,7 +50,9 @@ def canonical(value: Array) -> Array:
 
 
 def settle_f64(function: Function) -> Function:
-    """Float64 keeps a NaN's payload: of several operands' the largest one, so that their order does not matter."""
+    """Return a float64 function that keeps a NaN's payload; of several the largest, so that their order does not
+    matter.
+    """
 
     def settled(*operands: Array) -> Array:
         result = function(*operands)
@@ -72,7 +74,7 @@ _TINY = {4: (np.uint32, 0x7F800000), 2: (np.uint16, 0x7C00), 8: (np.uint64, 0x7F
 
 
 def flush(value: Array) -> Array:
-    """Subnormal numbers become zeros of the same sign."""
+    """Replace subnormal numbers by zeros of the same sign."""
     raw, exponent = _TINY[value.dtype.itemsize]
     small = (value.view(raw) & raw(exponent)) == 0
     if not small.any():
@@ -81,18 +83,18 @@ def flush(value: Array) -> Array:
 
 
 def clamp(value: Array) -> Array:
-    """.sat: to [0, 1]; NaN and -0 become +0."""
+    """Apply .sat: clamp to [0, 1]; NaN and -0 become +0."""
     result: Array = np.where(value > 0, np.minimum(value, 1), 0).astype(value.dtype)
     return result
 
 
 def relu(value: Array) -> Array:
-    """.relu: what is below zero, and -0, becomes +0; NaN the canonical NaN."""
+    """Apply .relu: negative numbers and -0 become +0; NaN becomes the canonical NaN."""
     return canonical(np.where((value > 0) | np.isnan(value), value, np.zeros(1, value.dtype)))
 
 
 def upper_half(function: Function) -> Function:
-    """rcp.approx.ftz.f64 and rsqrt: only the upper 32 bits are read and made; subnormal numbers are zeros."""
+    """Return rcp.approx.ftz.f64 or rsqrt: only the upper 32 bits are read and written; subnormal numbers are zeros."""
     mask = np.uint64(0xFFFFFFFF00000000)
 
     def upper(x: Array) -> Array:
@@ -104,13 +106,13 @@ def upper_half(function: Function) -> Function:
 
 
 def multiply_signs(size: Array, a: Array, b: Array) -> Array:
-    """`size` with the product of two signs."""
+    """Return `size` with the product of two signs."""
     result: Array = np.copysign(size, np.where(np.signbit(a) ^ np.signbit(b), -1, 1).astype(size.dtype))
     return result
 
 
 def approximate(name: str, value: Array) -> Array:
-    """One of `APPROXIMATIONS`, in the type of its argument."""
+    """Return one of `APPROXIMATIONS`, in the type of its argument."""
     if value.dtype == np.float64:
         return APPROXIMATIONS[name](value)
     result: Array = APPROXIMATIONS[name](value.astype(np.float64)).astype(value.dtype)
@@ -118,7 +120,7 @@ def approximate(name: str, value: Array) -> Array:
 
 
 def extremum(a: Array, b: Array, *, largest: bool, nan: bool) -> Array:
-    """Min and max: -0 is below +0; without .NaN a number wins over NaN."""
+    """Return min or max: -0 is below +0; without .NaN a number wins over NaN."""
     function = {
         (True, True): np.maximum,
         (True, False): np.fmax,
@@ -135,7 +137,7 @@ def extremum(a: Array, b: Array, *, largest: bool, nan: bool) -> Array:
 
 
 def multiply_add(a: Array, b: Array, c: Array, type_: str) -> Array:
-    """a·b + c rounded once; bf16 as float32 on both sides."""
+    """Return a·b + c rounded once; bf16 as float32 on both sides."""
     if type_ == "f32":
         return fma32(a, b, c)
     if type_ == "f64":
@@ -149,7 +151,7 @@ def multiply_add(a: Array, b: Array, c: Array, type_: str) -> Array:
 
 
 def directed(name: str, type_: str, mode: str) -> Function:
-    """add, sub, mul, fma, div, rcp, sqrt with rounding towards zero or an infinity."""
+    """Return add, sub, mul, fma, div, rcp or sqrt with rounding towards zero or an infinity."""
     if type_ not in ("f32", "f64"):
         raise Refused(f"{name}.{mode}.{type_}")
     if type_ == "f64":
@@ -185,7 +187,7 @@ _RATIONAL: dict[str, Callable[..., Fraction]] = {
 
 
 def _rational(name: str, mode: str) -> Function:
-    """float64 lane by lane: exact, and slow, as hardly any kernel asks for it."""
+    """Return a float64 operation in exact rational arithmetic, lane by lane: slow, but rarely used."""
     plain: dict[str, Function] = {
         "mul": np.multiply,
         "fma": lambda a, b, c: a * b + c,
@@ -214,7 +216,7 @@ def _rational(name: str, mode: str) -> Function:
 
 
 def _exact(name: str, x: list[Array]) -> tuple[Array, Array]:
-    """A result in float64 and (the sign and size of) what it lacks."""
+    """Return a result in float64 and (sign and size of) its rounding error."""
     x = [np.ascontiguousarray(a) for a in np.broadcast_arrays(*x)]
     if name in ("add", "sub"):
         return two_sum(x[0], x[1] if name == "add" else -x[1])
@@ -234,7 +236,7 @@ def _exact(name: str, x: list[Array]) -> tuple[Array, Array]:
 
 
 def compare(a: Array, b: Array, operator: str) -> Array:
-    """Setp's comparisons of numbers: ordered ones are false for NaN, those that end in u are true."""
+    """Return setp's comparison of numbers: ordered ones are false for NaN, those that end in u are true."""
     plain = {
         "eq": np.equal,
         "ne": np.not_equal,
@@ -258,7 +260,7 @@ def compare(a: Array, b: Array, operator: str) -> Array:
 
 
 def classify(value: Array, what: str) -> Array:
-    """Testp."""
+    """Return testp's classification."""
     tiny = np.finfo(value.dtype).tiny
     size = np.abs(value)
     tests: dict[str, Callable[[], Array]] = {
@@ -266,7 +268,7 @@ def classify(value: Array, what: str) -> Array:
         "infinite": lambda: np.isinf(value),
         "number": lambda: ~np.isnan(value),
         "notanumber": lambda: np.isnan(value),
-        # zeros are normal numbers to testp
+        # testp classifies zeros as normal
         "normal": lambda: np.isfinite(value) & ((size >= tiny) | (size == 0)),
         "subnormal": lambda: (size < tiny) & (size > 0),
     }

@@ -1,15 +1,15 @@
 """Races in device memory between threads of all blocks of a launch.
 
-As in shared memory (`hazards`), each word remembers the thread and the clock of its last write and of two reads, and
-threads of one block are ordered by what `Hazards.seen` says of their warps. Between blocks there is order only where
+As in shared memory (`hazards`), each word holds the thread and the clock of its last write and of two reads, and
+threads of one block are ordered by `Hazards.seen` of their warps. Between blocks there is order only where
 
-- the earlier access was *published*: its warp, or one that a barrier had ordered behind it, executed a fence or an
-  operation with release semantics (at the scope of the device, or of the block for a thread of the same block), and
-- the later thread has *looked* since: it, or a warp that a barrier has ordered before it, executed an atomic operation
-  or a strong read.
+- the earlier access was *published*: its warp, or one that a barrier ordered after it, executed a fence or an operation
+with release semantics (at the scope of the device, or of the block for a thread of the same block), and - the later
+thread has *looked* since: it, or a warp that a barrier has ordered before it, executed an atomic operation or a strong
+read.
 
-Which location was looked at is not asked, so that the order of right programs is always seen (locks, grid barriers,
-tickets, flags, look-back), and a race may be missed in a kernel that synchronises, but about something else.
+The location that was looked at is ignored, so that the order of right programs is always seen (locks, grid barriers,
+tickets, flags, look-back), but a race may be missed in a kernel that synchronises on another location.
 
 Accesses are noted only in allocations that the kernel may write (`pointers`). Blocks that do not run at the same time
 here are compared as well: on a device they may.
@@ -33,7 +33,7 @@ _MOST_BLOCKS = 1 << 22
 
 @dataclass(slots=True)
 class Clash:
-    """Accesses that are unordered with an earlier one: positions, and that one's block and thread."""
+    """Accesses that are unordered with an earlier one: positions, and the earlier block and thread."""
 
     where: Array
     block: Array
@@ -51,7 +51,7 @@ class Rows:
 
     @property
     def last(self) -> int:
-        """The number of the last element."""
+        """Number of the last element."""
         return self.first + (self.count - 1) * self.stride + self.length - 1
 
     def of(self, array: Array) -> Array:
@@ -66,18 +66,18 @@ class Rows:
         )
 
     def as_words(self, each: int, origin: int) -> Rows:
-        """The same in words, `each` of which make an element, counted from word `origin`."""
+        """Return the rows in words, `each` of which make an element, counted from word `origin`."""
         return Rows(self.first * each - origin, self.count, self.length * each, self.stride * each)
 
     def numbers(self) -> Array:
-        """[count × length] numbers of the elements."""
+        """Return the numbers of the elements, [count × length]."""
         found: Array = self.first + self.stride * np.arange(self.count)[:, None] + np.arange(self.length)
         return found.reshape(-1)
 
 
 @dataclass(slots=True)
 class Trace:
-    """What happened to one allocation, in words of `grain` bytes."""
+    """Accesses to one allocation, in words of `grain` bytes."""
 
     allocation: Allocation
     first: int
@@ -98,15 +98,17 @@ class Trace:
         self.atomic = np.zeros(count, bool)
 
     def is_untouched(self, low: int, high: int) -> bool:
-        """True if nobody has accessed the words from `low` to `high`, counted from the first."""
+        """Return True if no word from `low` to `high`, counted from the first, was accessed; by the ranges of
+        accesses.
+        """
         return not any(a <= high and low <= b for a, b in (self.read_range, self.write_range))
 
     def is_fresh(self, words: Rows) -> bool:
-        """True if nobody has accessed any of these words, as the words themselves say."""
+        """Return True if none of these words was accessed; by the words themselves."""
         return not (words.of(self.writer).any() or words.of(self.reader).any())
 
     def is_unread(self, words: Rows) -> bool:
-        """True if nobody has read these words, nor written between them."""
+        """Return True if none of these words was read, and no write lies in their range."""
         if self.write_range[0] <= words.last and words.first <= self.write_range[1]:
             return False
         low, high = self.read_range
@@ -115,14 +117,14 @@ class Trace:
 
 @dataclass(slots=True)
 class Published:
-    """[blocks, warps]: up to which clock accesses are published, since when, and what the clock was before that."""
+    """[blocks, warps]: clock up to which accesses are published, the time of the fence, and the clock before it."""
 
     clock: Array
     since: Array
     before: Array
 
     def raise_to(self, number: Array, known: Array, now: int) -> None:
-        """Fences of warps of some blocks, with the clocks that they know of."""
+        """Record fences of warps of some blocks, with the clocks that they have seen."""
         rows = np.unique(number)
         old = self.clock[rows]
         np.maximum.at(self.clock, number, known)
@@ -131,7 +133,7 @@ class Published:
         self.since[rows] = np.where(raised, now, self.since[rows])
 
     def covers(self, number: Array, warp: Array, clock: Array, looked: Array) -> Array:
-        """Where an access was published before somebody looked; earlier fences than the last are not told apart."""
+        """Return a mask of accesses published before the reader looked; only the last two fences are told apart."""
         late = (clock <= self.clock[number, warp]) & (looked >= self.since[number, warp])
         covered: Array = late | ((clock <= self.before[number, warp]) & (looked > 0))
         return covered
@@ -139,32 +141,32 @@ class Published:
 
 @dataclass(slots=True)
 class GlobalHazards:
-    """The noted accesses of a launch."""
+    """Recorded accesses of a launch."""
 
     grain: int
     traces: list[Trace]
     blocks: int
-    """Of the grid."""
+    """Number of blocks of the grid."""
     warps: int
-    """Of a block."""
+    """Number of warps of a block."""
     hazards: Hazards = field(init=False)
-    """The clocks of the blocks that run now."""
+    """Clocks of the running blocks."""
     numbers: Array = field(init=False)
-    """Their numbers in the grid."""
+    """Numbers of the running blocks in the grid."""
     looked: Array = field(init=False)
-    """[running blocks, warps]: when each last looked; 0: never."""
+    """[running blocks, warps]: time of the last look; 0: never."""
     now: int = 1
     """Counts fences."""
     published: Published | None = None
-    """To the device; None before the first fence."""
+    """Publications to the device; None before the first fence."""
     published_in_block: Published | None = None
     _lanes: Array | None = None
-    """[lanes]: the stamps of the running blocks at clock 0."""
+    """[lanes]: stamps of the running blocks at clock 0."""
     _first: int = 0
     _stamps: tuple[int, Array] | None = None
 
     def begin(self, hazards: Hazards, blocks: range, block_of: Array, thread_of: Array) -> None:
-        """Other blocks run now; `block_of`, `thread_of`: of all their lanes."""
+        """Set the running blocks; `block_of` and `thread_of` are those of all their lanes."""
         self.hazards, self.numbers = hazards, np.asarray(blocks)
         self.looked = np.zeros((len(blocks), self.warps), np.int64)
         hazards.looked = self.looked
@@ -178,14 +180,16 @@ class GlobalHazards:
         self._stamps = None
 
     def find(self, word: int) -> Trace | None:
-        """The trace of the allocation that holds a word."""
+        """Return the trace of the allocation that holds a word."""
         for trace in self.traces:
             if trace.first <= word <= trace.last:
                 return trace
         return None
 
     def stamps(self, lanes: Array | None, block: Array, thread: Array) -> Array:
-        """What accesses of lanes leave now (None: of all); `block`: among the running ones, and `thread` are theirs."""
+        """Return the stamps of accesses by lanes (None: all) now; `block` (among the running ones) and `thread` are
+        theirs.
+        """
         assert self._lanes is not None
         if lanes is None and self._stamps is not None and self._stamps[0] == self.hazards.epoch:
             return self._stamps[1]
@@ -198,7 +202,7 @@ class GlobalHazards:
         return made
 
     def unordered(self, stamps: Array, own: Array, block: Array, thread: Array) -> Array:
-        """Where earlier accesses are not ordered before those of threads now, which leave the stamps `own`."""
+        """Return a mask of earlier accesses not ordered before those of threads now, whose stamps are `own`."""
         foreign: Array = (stamps != 0) & ((stamps ^ own) >> _CLOCK_BITS != 0)
         if not foreign.any():
             return foreign
@@ -217,7 +221,7 @@ class GlobalHazards:
         return foreign
 
     def read(self, trace: Trace, word: Array, own: Array, block: Array, thread: Array) -> Clash | None:
-        """Notes reads of one word each (counted from the trace's first); they clash with writes."""
+        """Record reads of one word each (counted from the trace's first); they clash with writes."""
         low, high = int(word.min()), int(word.max())
         clash = None
         if trace.write_range[0] <= high and low <= trace.write_range[1]:
@@ -230,7 +234,7 @@ class GlobalHazards:
     def write(
         self, trace: Trace, word: Array, own: Array, block: Array, thread: Array, changes: Array | None
     ) -> Clash | None:
-        """Notes writes of one word each; they clash with reads and writes where they change anything."""
+        """Record writes of one word each; they clash with reads, and with writes of other values."""
         low, high = int(word.min()), int(word.max())
         clash = None
         if not trace.is_untouched(low, high):
@@ -244,19 +248,19 @@ class GlobalHazards:
         return clash
 
     def read_rows(self, trace: Trace, words: Rows, own: Array) -> None:
-        """Notes reads of words that nobody has touched."""
+        """Record reads of words that were not accessed before."""
         target = words.of(trace.reader)
         target[:] = own.reshape(target.shape)
         trace.read_range = _wider(trace.read_range, words.first, words.last)
 
     def write_rows(self, trace: Trace, words: Rows, own: Array) -> None:
-        """Notes writes of words that nobody has touched."""
+        """Record writes of words that were not accessed before."""
         target = words.of(trace.writer)
         target[:] = own.reshape(target.shape)
         trace.write_range = _wider(trace.write_range, words.first, words.last)
 
     def write_fresh(self, trace: Trace, words: list[Array], own: Array, low: int, high: int) -> None:
-        """Notes writes of words between two, that nobody has touched."""
+        """Record writes of words inside of a range that was not accessed before."""
         for word in words:
             trace.writer[word] = own
         trace.write_range = _wider(trace.write_range, low, high)
@@ -264,7 +268,7 @@ class GlobalHazards:
     def update(
         self, trace: Trace, word: Array, own: Array, block: Array, thread: Array, *, writes: bool
     ) -> Clash | None:
-        """Notes atomic operations and strong accesses: they clash with weak ones."""
+        """Record atomic operations and strong accesses: they clash with weak ones."""
         low, high = int(word.min()), int(word.max())
         clash = None
         if not trace.is_untouched(low, high):
@@ -303,7 +307,7 @@ class GlobalHazards:
         return _clash(bad if changes is None else bad & changes, earlier)
 
     def publish(self, block: Array, warp: Array, *, device: bool) -> None:
-        """A fence of some warps (or an operation with release semantics): what they know of is published."""
+        """Publish the accesses that warps have seen, at a fence or an operation with release semantics."""
         hazards = self.hazards
         hazards.flush()
         known = hazards.seen[block, warp]
@@ -322,7 +326,7 @@ class GlobalHazards:
         hazards.epoch += 1
 
     def look(self, block: Array, warp: Array) -> None:
-        """Atomic operations and strong reads of some warps."""
+        """Record atomic operations and strong reads of some warps as looks."""
         self.looked[block, warp] = self.now
 
     def _nothing(self) -> Published:

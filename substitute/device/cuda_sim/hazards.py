@@ -1,12 +1,12 @@
-"""Races in shared memory: who last wrote and read each word, and what each warp has been told of the others.
+"""Races in shared memory: the last write and reads of each word, and the clocks that each warp has seen of the others.
 
-Every warp has a clock. An access leaves the thread and its warp's clock at the word. `seen[block, u, w]` is the
-largest clock of warp w whose accesses are ordered before what warp u does now; a barrier raises it for all that take
+Every warp has a clock. An access stores the thread and its warp's clock at the word. `seen[block, u, w]` is the largest
+clock of warp w whose accesses are ordered before those that warp u makes now; a barrier raises it for all that take
 part, an mbarrier carries it from those that arrive to those that wait. An access by thread t at clock c is ordered
 before one by thread u if t is u or c ≤ seen[warp of u, warp of t]. So threads of one warp are unordered too, until a
-`bar.warp.sync`; lanes of a single instruction are not checked against each other but for different values in one word.
+`bar.warp.sync`; lanes of a single instruction are only checked against each other for different values in one word.
 
-Asynchronous copies leave a stamp that nothing is ordered behind until they have completed.
+Asynchronous copies leave a stamp that is unordered with every access until they have completed.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _THREAD_BITS = 10
 _THREAD_MASK = (1 << _THREAD_BITS) - 1
 _LOG_LENGTH = 128
 PENDING_CLOCK = (1 << 52) - 1
-"""The clock of a copy in flight."""
+"""Clock of a copy in flight."""
 
 
 @dataclass(slots=True)
 class Conflict:
-    """Positions (among those checked) whose access is unordered with an earlier one, and that one's thread."""
+    """Positions (among those checked) of accesses unordered with an earlier one, and the thread of the earlier one."""
 
     where: Array
     thread: Array
     pending: Array
-    """Whether the earlier access is a copy in flight."""
+    """Mask of earlier accesses that are copies in flight."""
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Hazards:
     warps: int
     grain: int
     words: int
-    """Of all blocks."""
+    """Number of words of all blocks."""
     writer: Array = field(init=False)
     reader: Array = field(init=False)
     other_reader: Array = field(init=False)
@@ -52,24 +52,24 @@ class Hazards:
     seen: Array = field(init=False)
     atomics_used: bool = field(init=False)
     dirty: bool = False
-    """Something may have been written since the last barrier of everybody, or a copy is in flight."""
+    """True if something may have been written since the last barrier of all threads, or a copy is in flight."""
     in_flight: int = 0
-    """Words that copies in flight will write."""
+    """Number of words that copies in flight will write."""
     times: Array | None = None
-    """[words]: when each was last written in the generic proxy; None where nothing asynchronous reads shared memory."""
+    """[words]: time of the last write in the generic proxy; None if nothing reads shared memory asynchronously."""
     fenced: Array = field(init=False)
-    """[blocks, threads]: when each thread last executed `fence.proxy.async`."""
+    """[blocks, threads]: time of each thread's last `fence.proxy.async`."""
     fenced_seen: Array = field(init=False)
-    """[blocks, warps, warps]: `seen` of each warp when one of its threads last did so."""
+    """[blocks, warps, warps]: `seen` of each warp at the last such fence of one of its threads."""
     now: int = 0
     epoch: int = 0
-    """Changes whenever a clock does."""
+    """Incremented whenever a clock changes."""
     floor: int = 0
-    """Every thread knows of all accesses up to this clock."""
+    """Every thread has seen all accesses up to this clock."""
     looked: Array | None = None
-    """[blocks, warps] of `GlobalHazards`, handed on by barriers as `seen` is."""
+    """[blocks, warps] of `GlobalHazards`, propagated by barriers like `seen`."""
     log: list[tuple[Array, Array, Array]] = field(default_factory=list)
-    """Reads not noted yet: most are forgotten at the next barrier of everybody without ever mattering."""
+    """Reads not recorded yet: most are discarded at the next barrier of all threads without having been needed."""
 
     def __post_init__(self) -> None:
         # a stamp of 0 is thread 0 at clock 0: clocks begin at 1 and everything at 0 is seen by all
@@ -84,19 +84,19 @@ class Hazards:
         self.seen = np.zeros((self.blocks, self.warps, self.warps), np.int64)
 
     def restart(self) -> None:
-        """Other blocks run now, of a kernel without shared memory."""
+        """Reset the clocks for other blocks of a kernel without shared memory."""
         if self.epoch:
             self.epoch = self.floor = 0
             self.log.clear()
             self.clock[:], self.seen[:] = 1, 0
 
     def stamps(self, block: Array, thread: Array) -> Array:
-        """What accesses of threads leave now."""
+        """Return the stamps of accesses by threads now."""
         made: Array = (self.clock[block, thread >> 5] << _THREAD_BITS) | thread
         return made
 
     def unordered(self, stamps: Array, block: Array, thread: Array) -> Array:
-        """Where an earlier access is not ordered before one by `thread` now."""
+        """Return a mask of earlier accesses not ordered before one by `thread` now."""
         if not stamps.size or int(stamps.max()) >> _THREAD_BITS <= self.floor:
             return np.zeros(stamps.shape, bool)
         before = stamps & _THREAD_MASK
@@ -106,7 +106,7 @@ class Hazards:
         return found
 
     def read(self, word: Array, block: Array, thread: Array) -> Conflict | None:
-        """Notes reads of one word each; conflicts are with writes."""
+        """Record reads of one word each; conflicts are with writes."""
         self.log.append((word, block, thread))
         if len(self.log) >= _LOG_LENGTH:
             self.flush()
@@ -116,7 +116,7 @@ class Hazards:
         return self._conflict(self.unordered(written, block, thread), written)
 
     def flush(self) -> None:
-        """Notes the reads of the log; before clocks change, and before anything asks who has read."""
+        """Record the reads of the log. Needed before clocks change, and before readers are queried."""
         log, self.log = self.log, []
         for word, block, thread in log:
             self._note_read(word, block, thread)
@@ -127,7 +127,7 @@ class Hazards:
         keep_two_reads(self.reader, self.other_reader, word, self.stamps(block, thread), before, another)
 
     def write(self, word: Array, block: Array, thread: Array, changes: Array | None) -> Conflict | None:
-        """Notes writes of one word each; conflicts are with reads, and with writes of other values.
+        """Record writes of one word each; conflicts are with reads, and with writes of other values.
 
         changes: [n] bool, where the value differs from what was there; None: always.
         """
@@ -151,7 +151,7 @@ class Hazards:
         return self._conflict(by_write | by_first | by_second, earlier)
 
     def update(self, word: Array, block: Array, thread: Array, *, writes: bool) -> Conflict | None:
-        """Notes atomic operations: they conflict with reads and writes that are not atomic."""
+        """Record atomic operations: they conflict with reads and writes that are not atomic."""
         if not writes:
             written = self.writer[word]
             return self._conflict(self.unordered(written, block, thread) & ~self.atomic[word], written)
@@ -173,7 +173,7 @@ class Hazards:
         return Conflict(where, found & _THREAD_MASK, (found >> _THREAD_BITS) == PENDING_CLOCK)
 
     def begin_copy(self, word: Array, thread: Array, *, reads: bool = False) -> None:
-        """Marks words as the business of a copy in flight."""
+        """Mark words as read or written by a copy in flight."""
         self.flush()
         if not reads:
             self.dirty = True
@@ -184,7 +184,7 @@ class Hazards:
         target[word] = (PENDING_CLOCK << _THREAD_BITS) | thread
 
     def end_copy(self, word: Array, block: Array, thread: Array, *, reads: bool = False, generic: bool = False) -> None:
-        """The copy is done, as far as `thread` knows; `generic`: asynchronous readers need a fence behind it."""
+        """Record that `thread` has seen a copy complete; `generic`: asynchronous readers need a fence after it."""
         self.flush()
         if not reads:
             self.dirty = True
@@ -196,17 +196,17 @@ class Hazards:
             self.times[word] = self.now
 
     def watch_proxies(self) -> None:
-        """From now on notes what asynchronous readers need to know."""
+        """Record from now on the times that checks of asynchronous readers need."""
         self.times = np.zeros(self.words + 16, np.int64)
 
     def fence(self, block: Array, thread: Array) -> None:
-        """`fence.proxy.async`: what came before is visible to asynchronous readers."""
+        """Record a `fence.proxy.async`: earlier writes become visible to asynchronous readers."""
         self.now += 1
         self.fenced[block, thread] = self.now
         self.fenced_seen[block, thread >> 5] = self.seen[block, thread >> 5]
 
     def unfenced(self, word: Array, block: int, readers: Array) -> Array:
-        """Positions of words that were written in the generic proxy and not fenced since.
+        """Return the positions of words that were written in the generic proxy and not fenced since.
 
         The fence is their writer's, or that of a reader to whom the write was ordered (by a barrier) before the fence.
         """
@@ -219,7 +219,7 @@ class Hazards:
         return np.flatnonzero(~by_writer & (self.times[word] > 0) & ((stamps >> _THREAD_BITS) > known[writer >> 5]))
 
     def join_all(self) -> None:
-        """A barrier of all threads of all blocks."""
+        """Record a barrier of all threads of all blocks."""
         self.log.clear()
         self.dirty = self.in_flight > 0
         self.seen[:] = self.clock[:, None, :]
@@ -230,7 +230,7 @@ class Hazards:
             self.looked[:] = self.looked.max(axis=1, keepdims=True)
 
     def join(self, block: int, warps: Array) -> None:
-        """A barrier of some warps of a block: all of them learn what each of them knows."""
+        """Record a barrier of some warps of a block: each of them sees all that any of them has seen."""
         self.flush()
         known = self.seen[block, warps].max(axis=0)
         known[warps] = np.maximum(known[warps], self.clock[block, warps])
@@ -241,24 +241,24 @@ class Hazards:
             self.looked[block, warps] = self.looked[block, warps].max()
 
     def sync_warps(self, block: Array, warp: Array) -> None:
-        """`bar.warp.sync` of some warps."""
+        """Record a `bar.warp.sync` of some warps."""
         self.flush()
         self.seen[block, warp, warp] = self.clock[block, warp]
         self.clock[block, warp] += 1
         self.epoch += 1
 
     def release(self, block: int, warp: int) -> Array:
-        """[warps]: what a thread of the warp passes on; what it does later is not part of it."""
+        """Return the clocks that a thread of the warp passes on, [warps]; its later accesses are not included."""
         self.flush()
         known: Array = self.seen[block, warp].copy()
         known[warp] = self.clock[block, warp]
-        # what other threads of the same warp did before is passed on too: one clock serves the whole warp
+        # earlier accesses of other threads of the same warp are passed on too: the warp has one clock
         self.clock[block, warp] += 1
         self.epoch += 1
         return known
 
     def acquire(self, block: int, warp: int, known: Array) -> None:
-        """The warp learns."""
+        """Merge clocks that were passed on into those that the warp has seen."""
         self.seen[block, warp] = np.maximum(self.seen[block, warp], known)
         if self.looked is not None:
             self.looked[block, warp] = self.looked[block].max()
@@ -267,7 +267,7 @@ class Hazards:
 def keep_two_reads(
     reader: Array, other_reader: Array, word: Array, stamp: Array, before: Array, another: Array
 ) -> None:
-    """Note the last read of each word, and beside it one by another thread: that which was noted, where it is such."""
+    """Record the last read of each word, and keep a read by another thread if one was recorded."""
     if another.any():
         other_reader[word[another]] = before[another]
     reader[word] = stamp

@@ -1,4 +1,4 @@
-"""Integer values: what NumPy has no single operation for.
+"""Integer operations that NumPy does not have.
 
 Source: PTX ISA 9.7.1 "Integer Arithmetic Instructions", 9.7.2 "Extended-Precision …", 9.7.8 "Logic and Shift …".
 """
@@ -14,7 +14,7 @@ from .types import Array
 
 
 def multiply_high(a: Array, b: Array) -> Array:
-    """The upper half of a product."""
+    """Return the upper half of a product."""
     size = a.dtype.itemsize
     if size < 8:
         wide = np.dtype(f"{a.dtype.kind}{2 * size}")
@@ -33,7 +33,7 @@ def multiply_high(a: Array, b: Array) -> Array:
 
 
 def divide(a: Array, b: Array) -> Array:
-    """Towards zero; division by zero gives all ones (a value that the ISA leaves open)."""
+    """Return the quotient, towards zero; division by zero gives all ones (the ISA leaves it open)."""
     zero = b == 0
     safe = np.where(zero, np.ones(1, b.dtype), b)
     if a.dtype.kind == "u":
@@ -47,13 +47,13 @@ def divide(a: Array, b: Array) -> Array:
 
 
 def remainder(a: Array, b: Array) -> Array:
-    """With the sign of the dividend; of a division by zero all ones, as the code gives that ptxas makes for it."""
+    """Return the remainder, with the sign of the dividend; division by zero gives all ones, as ptxas's code does."""
     rest: Array = a - divide(a, b) * b
     return np.where(b == 0, ~np.zeros(1, a.dtype), rest)
 
 
 def multiply_24(dtype: np.dtype[Any], *, high: bool) -> Callable[[Array, Array], Array]:
-    """mul24: products of the low 24 bits, of which the upper or the lower 32 of 48 are kept."""
+    """Return mul24: products of the low 24 bits, of which the upper or the lower 32 of 48 are kept."""
     shift, down = np.int64(40), np.int64(16 if high else 0)
 
     def narrow(x: Array) -> Array:
@@ -63,14 +63,14 @@ def multiply_24(dtype: np.dtype[Any], *, high: bool) -> Callable[[Array, Array],
 
 
 def shift_left(a: Array, amount: Array) -> Array:
-    """Amounts beyond the width give 0."""
+    """Shift left; amounts of the width or more give 0."""
     bits = 8 * a.dtype.itemsize
     kept = np.minimum(amount, np.uint32(bits - 1)).astype(a.dtype)
     return np.where(amount >= bits, np.zeros(1, a.dtype), a << kept)
 
 
 def shift_right(a: Array, amount: Array) -> Array:
-    """Amounts beyond the width give 0, or the sign."""
+    """Shift right; amounts of the width or more give 0, or the sign."""
     bits = 8 * a.dtype.itemsize
     kept = np.minimum(amount, np.uint32(bits - 1)).astype(a.dtype)
     shifted = a >> kept
@@ -78,7 +78,7 @@ def shift_right(a: Array, amount: Array) -> Array:
 
 
 def funnel(low: Array, high: Array, amount: Array, *, left: bool, wrap: bool) -> Array:
-    """shf: 32 bits of (high, low) shifted."""
+    """Return shf: 32 bits of (high, low) shifted."""
     n = (amount & np.uint32(31) if wrap else np.minimum(amount, np.uint32(32))).astype(np.uint64)
     both = (high.astype(np.uint64) << np.uint64(32)) | low
     if left:
@@ -90,7 +90,7 @@ def funnel(low: Array, high: Array, amount: Array, *, left: bool, wrap: bool) ->
 
 
 def extract(a: Array, position: Array, length: Array) -> Array:
-    """bfe: bits behind the end are zeros, or copies of the sign bit."""
+    """Return bfe: bits beyond the end are zeros, or copies of the sign bit."""
     bits = 8 * a.dtype.itemsize
     raw_type = np.dtype(f"u{a.dtype.itemsize}")
     p, n = (position & np.uint32(255)).astype(np.int64), (length & np.uint32(255)).astype(np.int64)
@@ -113,7 +113,7 @@ def extract(a: Array, position: Array, length: Array) -> Array:
 
 
 def insert(a: Array, b: Array, position: Array, length: Array) -> Array:
-    """bfi: the low bits of `a` into `b`."""
+    """Return bfi: the low bits of `a` inserted into `b`."""
     bits = 8 * a.dtype.itemsize
     p, n = (position & np.uint32(255)).astype(np.int64), (length & np.uint32(255)).astype(np.int64)
     ones = np.where(n >= 64, np.uint64(2**64 - 1), (np.uint64(1) << np.minimum(n, 63).astype(np.uint64)) - np.uint64(1))
@@ -124,14 +124,14 @@ def insert(a: Array, b: Array, position: Array, length: Array) -> Array:
 
 
 def reverse_bits(a: Array) -> Array:
-    """Brev."""
+    """Return brev."""
     table = np.array([int(f"{byte:08b}"[::-1], 2) for byte in range(256)], np.uint8)
     rows = table[np.ascontiguousarray(a).view(np.uint8).reshape(-1, a.dtype.itemsize)][:, ::-1]
     return np.ascontiguousarray(rows).reshape(-1).view(a.dtype)
 
 
 def leading_zeros(a: Array) -> Array:
-    """Clz."""
+    """Return clz."""
     spread = a.copy()
     bits = 8 * a.dtype.itemsize
     step = 1
@@ -143,7 +143,7 @@ def leading_zeros(a: Array) -> Array:
 
 
 def find_top(a: Array, *, shift_amount: bool) -> Array:
-    """bfind: position of the most significant bit that differs from the sign; all ones if there is none."""
+    """Return bfind: the position of the most significant bit that differs from the sign; all ones if there is none."""
     raw = np.dtype(f"u{a.dtype.itemsize}")
     bits = 8 * a.dtype.itemsize
     value = np.where(a < 0, ~a, a).view(raw) if a.dtype.kind == "i" else a
@@ -154,7 +154,7 @@ def find_top(a: Array, *, shift_amount: bool) -> Array:
 
 
 def lop3(a: Array, b: Array, c: Array, table: int) -> Array:
-    """Any function of three bits: bit (a·4 + b·2 + c) of the table."""
+    """Return a function of three bits: bit (a·4 + b·2 + c) of the table."""
     result = np.zeros(1, a.dtype)
     for row in range(8):
         if table >> row & 1:
@@ -163,7 +163,7 @@ def lop3(a: Array, b: Array, c: Array, table: int) -> Array:
 
 
 def permute(a: Array, b: Array, selector: Array, mode: str) -> Array:
-    """Prmt."""
+    """Return prmt."""
     both = (b.astype(np.uint64) << np.uint64(32)) | a
     result = np.zeros(1, np.uint32)
     low = selector & np.uint32(3)
@@ -188,7 +188,7 @@ def permute(a: Array, b: Array, selector: Array, mode: str) -> Array:
 
 
 def dot(a: Array, b: Array, c: Array, *, a_signed: bool, b_signed: bool, halves: bool, high: bool) -> Array:
-    """dp4a and dp2a: products of bytes (or of 16-bit halves and bytes) summed onto c."""
+    """Return dp4a or dp2a: products of bytes (or of 16-bit halves and bytes) summed onto c."""
     letters = {True: "i", False: "u"}
     b_bytes = np.ascontiguousarray(b).view(f"{letters[b_signed]}1").reshape(-1, 4).astype(np.int64)
     if halves:
@@ -202,14 +202,15 @@ def dot(a: Array, b: Array, c: Array, *, a_signed: bool, b_signed: bool, halves:
 
 
 def saturate(value: Array, dtype: np.dtype[Any]) -> Array:
-    """Wider integers clamped into a type."""
+    """Clamp wider integers to the range of a type."""
     limits = np.iinfo(dtype)
     result: Array = np.clip(value, limits.min, limits.max).astype(dtype)
     return result
 
 
 def find_set(mask: Array, base: Array, offset: Array) -> Array:
-    """fns: position of the set bit that is `offset` set bits away from bit `base`; all ones if there is none.
+    """Return fns: the position of the set bit that is `offset` set bits away from bit `base`; all ones if there is
+    none.
 
     An offset of 0 stands for `base` itself, which must be set then.
     """

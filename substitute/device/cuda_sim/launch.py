@@ -19,14 +19,15 @@ from .schedule import start
 
 _USUAL_LANES = 8192
 _MOST_SHARED_BYTES = 16 << 20
-"""Shared memory of the blocks that run as one vector: what is kept of each byte takes several times as much."""
+"""Limit of the shared memory of blocks that run as one vector: the state kept of each byte takes several times as
+much."""
 _SHARED_BYTES_OF_SYSTEM = 1024
-"""Shared memory of each block that the system keeps, from sm_80 on."""
+"""Shared memory of each block that the system reserves, from sm_80 on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Multiprocessors:
-    """What decides how many blocks run at once."""
+    """Hardware limits that determine how many blocks run at once."""
 
     multiprocessors: int = 108
     threads: int = 2048
@@ -37,17 +38,17 @@ class Multiprocessors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a launch may take, and what is checked."""
+    """Limits of a launch, and the checks that are made."""
 
     steps: int = 50_000_000
     """Warp instructions of the blocks that run as one vector, for each `_USUAL_LANES` of their lanes: a large grid is
     no endless loop."""
     lanes: int = 32_768
-    """Lanes that run as one vector; memory grows with it."""
+    """Lanes that run as one vector; memory use grows with it."""
     races: bool = True
     initialised: bool = True
     findings: int = 64
-    """Places in the PTX that are reported at most."""
+    """Largest number of places in the PTX that are reported."""
     shared_bytes: int = 49152
     """Static and dynamic shared memory of one block."""
     threads: int = 1024
@@ -67,7 +68,9 @@ def launch(
     dynamic_shared_bytes: int = 0,
     limits: Limits = Limits(),
 ) -> Report:
-    """Runs a kernel to its end.
+    """Run a kernel to its end.
+
+    Faults of the kernel are in the report. Raises `LaunchError` for a launch that no device would start.
 
     What the kernel does wrong is in the report. Raises `LaunchError` for a launch that no device would start.
     """
@@ -141,7 +144,7 @@ def _batch(
     hazards = None
     clocks = None if before is None else before.hazards
     if clocks is not None and not shared_bytes and clocks.blocks == len(blocks):
-        # without shared memory there are only the clocks, and the blocks before had as many
+        # without shared memory there are only the clocks, and the previous batch had as many
         hazards = clocks
         hazards.restart()
     elif limits.races:
@@ -169,7 +172,7 @@ def _batch(
 def _trace_globals(
     code: Code, geometry: Geometry, memory: Memory, parameters: bytes, addresses: dict[str, int], limits: Limits
 ) -> GlobalHazards | None:
-    """The allocations in which races are looked for: those that the kernel may write."""
+    """Add the allocations in which races are detected: those that the kernel may write."""
     if not limits.races:
         return None
     written = code.written_pointers()
@@ -199,7 +202,7 @@ def _trace_globals(
 
 
 def _resident_blocks(kernel: Entry, geometry: Geometry, shared_bytes: int, limits: Limits) -> int:
-    """How many blocks the device holds at once (CUDA C++ Programming Guide, "Multiprocessor Level")."""
+    """Return the number of blocks that the device runs at once (CUDA C++ Programming Guide, "Multiprocessor Level")."""
     device = limits.device
     warps = -(-geometry.threads // 32)
     # registers are given out to warps in units of 256
@@ -214,7 +217,7 @@ def _resident_blocks(kernel: Entry, geometry: Geometry, shared_bytes: int, limit
 
 
 def _finish(batch: Batch) -> None:
-    """What must be done when a block ends: copies in flight land (or are told to be lost)."""
+    """Complete or report copies that are in flight when a block ends."""
     end = batch.units.get("end")
     if end is not None:
         end(batch)
@@ -231,7 +234,7 @@ def _check(kernel: Entry, geometry: Geometry, shared_bytes: int, parameters: byt
 
 
 def _geometry_problem(kernel: Entry, geometry: Geometry, limits: Limits) -> tuple[str, str] | None:
-    """(expected, found), or None."""
+    """Return (expected, found) of an invalid geometry, or None."""
     for name, sizes, most in (("grid", geometry.grid, limits.grid), ("block", geometry.block, limits.block)):
         if any(not 1 <= size <= limit for size, limit in zip(sizes, most, strict=True)):
             return f"a {name} from (1, 1, 1) to {most}", f"a {name} of {sizes}"

@@ -1,4 +1,4 @@
-"""Where variables lie: parameters, static and dynamic shared memory, local memory of a thread, device memory."""
+"""Layout of variables: parameters, static and dynamic shared memory, a thread's local memory, device memory."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .flatten import Frame
 
 DYNAMIC_ALIGNMENT = 16
 STACK_BYTES = 16384
-"""What `alloca` can take in one thread; only kernels that have it reserve this."""
+"""Bytes of stack for `alloca` in each thread; only kernels that use it reserve this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A variable's place; the offset counts from the beginning of its space (0 in device memory)."""
+    """A variable's place; the offset counts from the start of its space (0 in device memory)."""
 
     space: str
     """param, shared, local, global, const."""
@@ -31,17 +31,17 @@ class Layout:
     module: dict[str, Location] = field(default_factory=dict)
     frames: list[dict[str, Location]] = field(default_factory=list)
     functions: dict[str, int] = field(default_factory=dict)
-    """Numbers that stand for the addresses of functions."""
+    """Numbers that represent the addresses of functions."""
     static_shared_bytes: int = 0
-    """Where dynamic shared memory begins."""
+    """Start of dynamic shared memory."""
     local_bytes: int = 0
     stack: Location | None = None
-    """Where `alloca` takes memory from."""
+    """Memory that `alloca` allocates from."""
     parameter_bytes: int = 0
     parameter_offsets: tuple[int, ...] = ()
 
     def find(self, frame: int, name: str) -> Location | None:
-        """The variable that a name means in an expansion."""
+        """Return the variable that a name refers to in an expansion."""
         if frame < len(self.frames):
             found = self.frames[frame].get(name)
             if found is not None:
@@ -50,12 +50,12 @@ class Layout:
 
 
 def align(offset: int, alignment: int) -> int:
-    """The next multiple."""
+    """Round up to a multiple of the alignment."""
     return -(-offset // alignment) * alignment
 
 
 def parameter_offsets(parameters: Sequence[Parameter]) -> tuple[tuple[int, ...], int]:
-    """Where each parameter lies in the parameter space, and the space's size."""
+    """Return the offset of each parameter in the parameter space, and the space's size."""
     offsets, end = [], 0
     for parameter in parameters:
         start = align(end, max(1, parameter.alignment))
@@ -65,7 +65,7 @@ def parameter_offsets(parameters: Sequence[Parameter]) -> tuple[tuple[int, ...],
 
 
 def function_addresses(module: Module) -> dict[str, int]:
-    """A number for each function, none of them zero; an alias has that of its function."""
+    """Return a number for each function, none of them zero; an alias has that of its function."""
     names = dict.fromkeys(function.name for function in module.functions)
     aliases = dict(module.aliases)
     numbers = {name: 16 * (number + 1) for number, name in enumerate(names)}
@@ -73,7 +73,7 @@ def function_addresses(module: Module) -> dict[str, int]:
 
 
 def lay_out(module: Module, frames: Sequence[Frame]) -> Layout:
-    """Places every variable that the kernel's expansions can name."""
+    """Place every variable that the kernel's expansions can name."""
     layout = Layout(functions=function_addresses(module))
     inner: dict[int, Iterable[Variable]] = {number: frame.function.variables for number, frame in enumerate(frames)}
     shared = [v for v in module.variables if v.space == "shared"]

@@ -56,7 +56,7 @@ _KNOWN = {
 
 
 def elements(register: Array, type_: str) -> Array:
-    """[..., lanes] registers → [..., lanes, E] exact values."""
+    """Return the exact values of registers: [..., lanes] → [..., lanes, E]."""
     if type_ == "f64":
         doubles: Array = np.ascontiguousarray(register).view(np.float64)
         return np.expand_dims(doubles, -1)
@@ -74,7 +74,7 @@ def elements(register: Array, type_: str) -> Array:
 
 
 def from_fragments(registers: Sequence[Array], type_: str, rows: int) -> Array:
-    """[W, 32] registers in the order of the ISA → [W, rows, K]; `rows` 8 or 16."""
+    """Return [W, rows, K] from registers [W, 32] in the order of the ISA; `rows` is 8 or 16."""
     parts = rows // 8
     warps = registers[0].shape[0]
     raw = np.empty((warps, parts, 8, len(registers) // parts, 4), registers[0].dtype)
@@ -84,7 +84,7 @@ def from_fragments(registers: Sequence[Array], type_: str, rows: int) -> Array:
 
 
 def shape_of(i: Instruction) -> tuple[int, int, int]:
-    """M, N, K of the opcode. Raises `Refused`."""
+    """Return M, N, K of the opcode. Raises `Refused`."""
     found = next((match for word in i.opcode if (match := _SHAPE.fullmatch(word))), None)
     if found is None:
         raise Refused(".".join(i.opcode))
@@ -94,7 +94,7 @@ def shape_of(i: Instruction) -> tuple[int, int, int]:
 
 def _mma(d: Decoder, i: Instruction) -> Run:
     rows, columns, depth = shape_of(i)
-    # .satfinite may stand behind the types as well
+    # .satfinite may follow the types as well
     words = [word for word in i.opcode[1:] if word != "satfinite"]
     types = words[-4:]
     result, a_type, b_type, c_type = types
@@ -140,7 +140,7 @@ def _spread(m: Batch, reads: list[Read], r: Registers) -> list[Array]:
 
 
 def accumulate(product: Array, old: list[Array], result: str, c_type: str, *, satfinite: bool) -> list[Array]:
-    """product: [W, row parts, 8, 4, 2]; gives the result's registers, [W, 32] each."""
+    """Return the result's registers, [W, 32] each, from a product [W, row parts, 8, 4, 2]."""
     count, halves = product.shape[0], product.shape[1]
     out = []
     if result == "f16":
@@ -162,7 +162,7 @@ def accumulate(product: Array, old: list[Array], result: str, c_type: str, *, sa
 
 
 def add_to(part: Array, before: Array, result: str, *, satfinite: bool) -> Array:
-    """One register: the sum of products and what was accumulated."""
+    """Return one register: the sum of products and of the accumulator."""
     if result == "s32":
         total = part.astype(np.int64) + before
         return saturate(total, np.dtype(np.int32)) if satfinite else total.astype(np.int32)
@@ -172,7 +172,7 @@ def add_to(part: Array, before: Array, result: str, *, satfinite: bool) -> Array
 
 
 def whole_warps(m: Batch, place: Place, keep: Array | None) -> Array | None:
-    """A finding where a warp-wide instruction is executed by some lanes of a warp only."""
+    """Report a warp-wide instruction that only some lanes of a warp execute."""
     if keep is None and m.warps.full:
         return None
     taken = m.warps.present
@@ -190,7 +190,7 @@ def whole_warps(m: Batch, place: Place, keep: Array | None) -> Array | None:
 
 # -- ldmatrix, stmatrix ---------------------------------------------------------------------------------------------
 def _matrix_words(i: Instruction) -> tuple[int, bool]:
-    """(matrices, transposed). Raises `Refused`."""
+    """Return (matrices, transposed). Raises `Refused`."""
     counts = [int(word[1]) for word in i.opcode if word in ("x1", "x2", "x4")]
     note(i.opcode, ("b16",))
     if "m8n8" not in i.opcode or i.opcode[-1] != "b16" or not counts:
@@ -241,7 +241,7 @@ def _load_matrix(d: Decoder, i: Instruction) -> Run:
 
 
 def _hold_rows(m: Batch, found: UnwrittenBytes, slots: list[int | None], place: Place, *, transposed: bool) -> None:
-    """Unwritten rows of matrices, as they are spread over the lanes of the warps that load them."""
+    """Mark unwritten rows of matrices in the lanes that they are distributed to."""
     warps, active = m.warps, m.chosen(None)
     marks = np.zeros((len(warps.rows), 32, 8), bool)
     at = np.searchsorted(active, found.lanes)
@@ -286,7 +286,7 @@ def _store_matrix(d: Decoder, i: Instruction) -> Run:
 
 
 def _move_matrix(d: Decoder, i: Instruction) -> Run:
-    """movmatrix: an 8×8 matrix in registers, transposed."""
+    """Build movmatrix: an 8×8 matrix in registers, transposed."""
     read, put = d.read(i.operands[1], "b32"), d.put(i.operands[0], "b32")
     d.step.members = d.read(Integer(0xFFFFFFFF), "u32")
     guard, place = d.guard, d.place

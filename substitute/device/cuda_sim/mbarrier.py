@@ -1,8 +1,8 @@
 """mbarrier objects: arrivals, expected bytes, phases, and waits that let other lanes run.
 
-The 64 bits of an object, which the ISA leaves open, are here: expected arrivals (20 bits), pending arrivals (20), bytes
-that are still to come plus 2^20 (22), the phase's parity (1), a mark that it was initialised (1).
-Source: PTX ISA 9.7.13.15 "mbarrier".
+The 64 bits of an object, which the ISA leaves open, are here: expected arrivals (20 bits), pending arrivals (20),
+outstanding bytes plus 2^20 (22), the phase's parity (1), a mark that it was initialised (1). Source: PTX ISA 9.7.13.15
+"mbarrier".
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_COUNT = (1 << 20) - 1
 
 @dataclass(slots=True)
 class Phase:
-    """What one object's bits say."""
+    """Fields of an mbarrier object."""
 
     expected: int
     pending: int
@@ -34,27 +34,27 @@ class Phase:
 
     @classmethod
     def read(cls, word: int) -> Phase:
-        """From the object."""
+        """Decode an object."""
         return cls(word & _MASK, word >> 20 & _MASK, (word >> 40 & 0x3FFFFF) - _BYTES_BIAS, word >> 62 & 1)
 
     def word(self) -> int:
-        """As the object."""
+        """Encode as an object."""
         coming = (self.bytes_to_come + _BYTES_BIAS) & 0x3FFFFF
         return self.expected | self.pending << 20 | coming << 40 | self.parity << 62 | _VALID
 
 
 class Objects:
-    """The mbarriers of a batch, by their place in shared memory, with what their arrivals order."""
+    """The mbarriers of a batch, by their place in shared memory, with the clocks that they order."""
 
     def __init__(self) -> None:
         self.gathered: dict[int, Array] = {}
-        """Place → what those know that have arrived in the current phase."""
+        """Clocks that the arrivals of the current phase have seen, by place."""
         self.passed_on: dict[int, Array] = {}
-        """Place → what a wait that succeeds learns."""
+        """Clocks that a successful wait receives, by place."""
 
 
 def objects(m: Batch) -> Objects:
-    """The batch's mbarriers."""
+    """Return the batch's mbarriers."""
     found: Objects | None = m.units.get("mbarriers")
     if found is None:
         found = m.units["mbarriers"] = Objects()
@@ -62,7 +62,7 @@ def objects(m: Batch) -> Objects:
 
 
 def locate(m: Batch, place: Place, address: Array, lanes: Array) -> Array:
-    """Addresses of objects → element numbers in shared memory; -1 where there can be none."""
+    """Return element numbers in shared memory of addresses of objects; -1 for invalid ones."""
     if int(address.max()) >= SHARED_WINDOW:
         address = np.where(address >= SHARED_WINDOW, address - np.int64(SHARED_WINDOW), address)
     bad = (address < 0) | (address + 8 > m.shared_bytes) | ((address & 7) != 0)
@@ -82,7 +82,7 @@ def locate(m: Batch, place: Place, address: Array, lanes: Array) -> Array:
 
 
 def state_of(m: Batch, place: Place, lane: int, element: int) -> Phase | None:
-    """The object there; a finding if nobody initialised one."""
+    """Return the object at an element; a finding if it was not initialised."""
     if element < 0:
         return None
     word = int(m.view("shared", DTYPES["u64"])[element])
@@ -101,7 +101,7 @@ def state_of(m: Batch, place: Place, lane: int, element: int) -> Phase | None:
 
 
 def save(m: Batch, element: int, phase: Phase) -> None:
-    """Writes an object back; a phase that is complete makes way for the next one."""
+    """Write an object back; a complete phase is replaced by the next one."""
     if phase.pending <= 0 and phase.bytes_to_come == 0:
         phase.parity ^= 1
         phase.pending += phase.expected
@@ -114,7 +114,7 @@ def save(m: Batch, element: int, phase: Phase) -> None:
 
 
 def tell(m: Batch, element: int, lane: int) -> None:
-    """What the lane has done is known to those that wait for this phase."""
+    """Pass the lane's clocks on to those that wait for this phase."""
     if m.hazards is None:
         return
     block, warp = int(m.block_of[lane]), int(m.thread_of[lane]) // 32
@@ -124,7 +124,7 @@ def tell(m: Batch, element: int, lane: int) -> None:
 
 
 def arrive(m: Batch, place: Place, element: int, lane: int, count: int, byte_count: int = 0) -> int:
-    """`count` arrivals and bytes to expect; returns the state before."""
+    """Record `count` arrivals and expected bytes; return the state before."""
     phase = state_of(m, place, lane, element)
     if phase is None:
         return 0
@@ -140,7 +140,7 @@ def arrive(m: Batch, place: Place, element: int, lane: int, count: int, byte_cou
 
 
 def complete_bytes(m: Batch, place: Place, element: int, lane: int, byte_count: int) -> None:
-    """Bytes of a copy have landed."""
+    """Record that bytes of a copy have arrived."""
     phase = state_of(m, place, lane, element)
     if phase is not None:
         phase.bytes_to_come -= byte_count
@@ -241,7 +241,9 @@ def _drop(m: Batch, place: Place, element: int, lane: int, count: int) -> None:
 
 
 def _wait(d: Decoder, i: Instruction) -> Run:
-    """A test that fails makes the lane wait until something has changed, and then returns false: callers loop.
+    """Build a wait: a failing test suspends the lane until something changes, and then returns false, as callers loop.
+
+    Copies complete only when no lane can run, so that a lane that does not wait for them reads old contents.
 
     Copies land only when nobody can go on: whoever does not wait for them sees that they are missing.
     """

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from .faults import InvalidAddress, OutOfMemory
 
 NOT_ALLOCATED, UNWRITTEN, WRITTEN = 0, 1, 2
-"""What a shadow byte says of the byte at the same place."""
+"""Values of a shadow byte."""
 RED_ZONE_BYTES = 256
-"""At least as much lies between two allocations, so that a step past the end of one is seen."""
+"""Smallest gap between two allocations, so that an access past the end of one is detected."""
 ALIGNMENT = 256
 DEFAULT_BASE = 0x7F00_0000_0000
 
@@ -30,11 +30,11 @@ class Allocation:
     name: str = ""
     writable: bool = True
     whole: bool = False
-    """Every byte is known to have been written; false where nobody has looked yet."""
+    """True if every byte is known to have been written; false if not checked yet."""
 
     @property
     def end(self) -> int:
-        """The first address behind it."""
+        """First address after the allocation."""
         return self.start + self.size_bytes
 
 
@@ -48,14 +48,14 @@ class Memory:
     size_bytes: int
     base: int = DEFAULT_BASE
     data: Bytes = field(default_factory=lambda: np.zeros(0, np.uint8))
-    """Made here where it is empty."""
+    """Allocated here if it is empty."""
     shadow: Bytes = field(default_factory=lambda: np.zeros(0, np.uint8))
     _starts: list[int] = field(default_factory=list)
     _live: dict[int, Allocation] = field(default_factory=dict)
     _freed: list[tuple[int, int]] = field(default_factory=list)
     _gaps: list[tuple[int, int]] = field(default_factory=list)
     modules: dict[Any, Any] = field(default_factory=dict)
-    """Variables that loaded programs keep here, by program."""
+    """Variables of loaded programs in this memory, by program."""
 
     def __post_init__(self) -> None:
         self.size_bytes -= self.size_bytes % 16
@@ -68,13 +68,13 @@ class Memory:
 
     @property
     def free_bytes(self) -> int:
-        """What is left, in whole and in pieces."""
+        """Return the number of free bytes, which may be fragmented."""
         return sum(end - start for start, end in self._gaps)
 
     def allocate(
         self, size_bytes: int, *, alignment: int = ALIGNMENT, name: str = "", initialised: bool = False
     ) -> int:
-        """The address of a new region. Raises `OutOfMemory`."""
+        """Allocate a region and return its address. Raises `OutOfMemory`."""
         alignment = max(alignment, ALIGNMENT)
         for place, (low, high) in enumerate(self._gaps):
             start = -(-low // alignment) * alignment
@@ -93,13 +93,13 @@ class Memory:
         )
 
     def register(self, start: int, size_bytes: int, name: str = "") -> None:
-        """Declares memory that somebody else placed in the arena (host memory, say) as live and written."""
+        """Declare memory that was placed in the arena elsewhere (host memory, say) as live and written."""
         self._check(start, size_bytes, live=False)
         self._enter(Allocation(start, size_bytes, name))
         self._set_shadow(start, size_bytes, WRITTEN)
 
     def free(self, address: int) -> None:
-        """Ends an allocation; later accesses are findings. Raises `InvalidAddress`."""
+        """Free an allocation; later accesses are findings. Raises `InvalidAddress`."""
         one = self.unregister(address)
         end = -(-(one.start + max(one.size_bytes, 1) + RED_ZONE_BYTES) // ALIGNMENT) * ALIGNMENT
         gaps = sorted([*self._gaps, (one.start, min(end, self.base + self.size_bytes))])
@@ -109,11 +109,11 @@ class Memory:
                 merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
             else:
                 merged.append((low, high))
-        # first fit would hand the same place out again at once and hide uses after the end: take it last
+        # first fit would return the same place at once and hide uses after free: reuse it last
         self._gaps = sorted(merged, key=lambda gap: gap[0] <= one.start < gap[1])
 
     def unregister(self, address: int) -> Allocation:
-        """Takes a region out of the table without giving its place to others. Raises `InvalidAddress`."""
+        """Remove a region from the table without reusing its place. Raises `InvalidAddress`."""
         one = self._live.pop(address, None)
         if one is None:
             raise InvalidAddress("no live allocation starts here", found=f"{address:#x}")
@@ -127,7 +127,7 @@ class Memory:
         self._live[one.start] = one
 
     def find(self, address: int) -> Allocation | None:
-        """The live allocation that holds the address."""
+        """Return the live allocation that holds the address."""
         place = bisect_right(self._starts, address) - 1
         if place < 0:
             return None
@@ -135,20 +135,20 @@ class Memory:
         return one if address < one.end else None
 
     def allocations(self) -> list[Allocation]:
-        """All live regions."""
+        """Return all live regions."""
         return list(self._live.values())
 
     def contains(self, address: int, size_bytes: int) -> bool:
-        """Whether one live allocation holds all of it."""
+        """Return whether one live allocation holds the whole range."""
         one = self.find(address)
         return one is not None and address + size_bytes <= one.end
 
     def was_freed(self, address: int) -> bool:
-        """Whether a freed allocation was here."""
+        """Return whether the address was in an allocation that has been freed."""
         return any(start <= address < end for start, end in self._freed)
 
     def nearest(self, address: int) -> str:
-        """Words on where an address lies: which allocation is next to it, and by how much it misses."""
+        """Describe an address by the nearest allocation and the distance to it."""
         place = bisect_right(self._starts, address) - 1
         candidates = [self._live[start] for start in self._starts[max(place, 0) : place + 2]]
         if not candidates:
@@ -160,38 +160,38 @@ class Memory:
         return f"{address - one.end:,} bytes past the end of {what}"
 
     def is_whole(self, one: Allocation) -> bool:
-        """Whether every byte of the allocation has been written. Looks once, then again only if it was not."""
+        """Return whether every byte of the allocation has been written; the shadow is read until it was."""
         if not one.whole:
             low = one.start - self.base
             one.whole = bool((self.shadow[low : low + one.size_bytes] == WRITTEN).all())
         return one.whole
 
     def write(self, address: int, data: bytes | Bytes) -> None:
-        """Copies from the host."""
+        """Copy from the host."""
         source = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data.reshape(-1).view(np.uint8)
         low = self._check(address, source.size)
         self.data[low : low + source.size] = source
         self.mark_initialised(address, source.size)
 
     def read(self, address: int, size_bytes: int) -> bytes:
-        """Copies to the host."""
+        """Copy to the host."""
         low = self._check(address, size_bytes)
         return self.data[low : low + size_bytes].tobytes()
 
     def fill(self, address: int, pattern: bytes, count: int) -> None:
-        """Repeats a pattern of 1, 2 or 4 bytes."""
+        """Repeat a pattern of 1, 2 or 4 bytes."""
         low = self._check(address, len(pattern) * count)
         self.data[low : low + len(pattern) * count] = np.tile(np.frombuffer(pattern, np.uint8), count)
         self.mark_initialised(address, len(pattern) * count)
 
     def copy(self, destination: int, source: int, size_bytes: int) -> None:
-        """Copies within the device; bytes that were never written stay so at the destination."""
+        """Copy within the device; bytes that were never written stay so at the destination."""
         to, origin = self._check(destination, size_bytes), self._check(source, size_bytes)
         self.data[to : to + size_bytes] = self.data[origin : origin + size_bytes].copy()
         self.copy_state(destination, source, size_bytes)
 
     def copy_state(self, destination: int, source: int, size_bytes: int) -> None:
-        """Only what is known of the bytes, for a copy that somebody else made."""
+        """Copy the shadow only, for a copy of the bytes that was made elsewhere."""
         to, origin = self._check(destination, size_bytes), self._check(source, size_bytes)
         self.shadow[to : to + size_bytes] = self.shadow[origin : origin + size_bytes].copy()
         target = self.find(destination)
@@ -199,7 +199,7 @@ class Memory:
             target.whole = False
 
     def mark_initialised(self, address: int, size_bytes: int) -> None:
-        """For what somebody else wrote into `data`."""
+        """Mark bytes as written that were written to `data` directly."""
         self._check(address, size_bytes)
         self._set_shadow(address, size_bytes, WRITTEN)
 

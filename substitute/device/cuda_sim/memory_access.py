@@ -1,4 +1,4 @@
-"""Loads and stores, of rows of elements at once where they are such, and through generic addresses.
+"""Loads and stores, of rows of elements at once where possible, and through generic addresses.
 
 Source: PTX ISA 9.7.9 "Data Movement and Conversion Instructions".
 """
@@ -26,15 +26,15 @@ from .races import (
 from .types import Array
 
 _ROW = 16
-"""Fewer lanes are not looked at as a row."""
+"""Smallest number of lanes that is treated as a row."""
 GARBAGE = 0xCD
-"""Bytes that a load outside of memory gives."""
+"""Value of the bytes that a load outside of memory returns."""
 
 
 def load(
     m: Batch, place: Place, space: str, address: Array, size: int, where: Array | None, *, strong: bool = False
 ) -> Array:
-    """Bytes at addresses: [1 or n, size] uint8. `size`: a power of two, up to 32."""
+    """Return the bytes at addresses: [1 or n, size] uint8. `size`: a power of two, up to 32."""
     if size == 32:
         halves = [load(m, place, space, address + np.int64(16 * half), 16, where, strong=strong) for half in (0, 1)]
         return np.concatenate(np.broadcast_arrays(*halves), axis=1)
@@ -77,7 +77,7 @@ def store(
     *,
     strong: bool = False,
 ) -> None:
-    """Writes [1 or n, size] uint8."""
+    """Write [1 or n, size] uint8."""
     if size == 32:
         for half in (0, 1):
             part = np.ascontiguousarray(data[:, 16 * half : 16 * half + 16])
@@ -124,7 +124,9 @@ def store(
 
 
 def _find_rows(m: Batch, address: Array, size: int, where: Array | None) -> tuple[Allocation, Rows] | None:
-    """Addresses that follow each other, in each block or in all, and their allocation.
+    """Return consecutive addresses, in each block or in all, as rows, and their allocation.
+
+    None if they are not consecutive, or not worth the check.
 
     None: they do not, or it is not worth asking.
     """
@@ -147,7 +149,7 @@ def _find_rows(m: Batch, address: Array, size: int, where: Array | None) -> tupl
 
 
 def _load_rows(m: Batch, place: Place, address: Array, size: int, where: Array | None) -> Array | None:
-    """What most loads read: rows of elements, all written. None: nothing is done."""
+    """Load rows of elements that are all written, the most common case. None: nothing is done."""
     found = _find_rows(m, address, size, where)
     if found is None:
         return None
@@ -162,7 +164,7 @@ def _load_rows(m: Batch, place: Place, address: Array, size: int, where: Array |
 
 
 def _store_rows(m: Batch, address: Array, values: Array, size: int, where: Array | None) -> bool:
-    """Writes rows of elements where nobody has been before. False: nothing is done."""
+    """Write rows of elements that were not accessed before. False: nothing is done."""
     found = _find_rows(m, address, size, where)
     if found is None or not found[0].writable:
         return False
@@ -185,7 +187,7 @@ def _store_shared(
 ) -> None:
     changes = bits_differ(target[index], values)
     target[index] = values
-    # lanes of this instruction that wrote something else into the same place
+    # lanes of this instruction that wrote another value to the same place
     lost = bits_differ(target[index], values)
     if lost.any():
         position, lane, count = first_bad(m, where, lost)
@@ -227,7 +229,7 @@ def _generic_store(
 
 
 def _as_chosen(m: Batch, address: Array, where: Array | None) -> Array:
-    """Addresses of chosen lanes, as `load` takes them: for all active lanes."""
+    """Return addresses of chosen lanes expanded to all active lanes, as `load` takes them."""
     if where is None or len(address) == 1:
         return address
     whole = np.zeros(m.count, np.int64)

@@ -1,7 +1,7 @@
-"""Checks of opcodes: what an instruction's modifiers may be, and that each of them was looked at.
+"""Checks of opcodes: the modifiers that an instruction may have, and that each of them was read.
 
-A builder asks for the modifiers that it knows. One that nobody asked for would be dropped without a word, so the
-decoder refuses it by name (`Words.unasked`). `HARMLESS` lists those that are right to drop here.
+A builder asks for the modifiers that it supports. One that is never asked for would be dropped silently, so the decoder
+refuses it by name (`Words.unasked`). `HARMLESS` lists those that may be dropped here.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from .types import DTYPES
 
 
 class Words(tuple[str, ...]):
-    """An opcode's words. Asking `word in words` or `words[1]` counts as looking at it; slices and loops do not."""
+    """An opcode's words. `word in words` and `words[1]` mark a word as read; slices and loops do not."""
 
     asked: set[str]
 
     def __new__(cls, words: Iterable[str]) -> Words:
-        """The words, none of them looked at but the first."""
+        """Return the words, of which only the first is marked as read."""
         self = super().__new__(cls, words)
         self.asked = set(tuple(self)[:1])
         return self
@@ -41,19 +41,19 @@ class Words(tuple[str, ...]):
         return found
 
     def unasked(self) -> list[str]:
-        """Modifiers that no builder looked at and that mean something."""
+        """Return the modifiers that no builder has read and that have an effect."""
         harmless = HARMLESS.get(tuple.__getitem__(self, 0), frozenset())
         return [word for word in self if word not in self.asked and word not in harmless]
 
 
 def note(opcode: tuple[str, ...], words: Iterable[str]) -> None:
-    """Counts words as looked at."""
+    """Mark words as read."""
     if isinstance(opcode, Words):
         opcode.asked.update(words)
 
 
 class Modifiers(set[str]):
-    """The modifiers of an opcode; asking for one counts as looking at it."""
+    """The modifiers of an opcode; asking for one marks it as read."""
 
     opcode: tuple[str, ...] = ()
 
@@ -72,7 +72,7 @@ def split(
     count: int = 1,
     types_first: bool = False,
 ) -> Modifiers:
-    """The modifiers between an opcode's name and its `count` types, or behind these (`types_first`).
+    """Return the modifiers between an opcode's name and its `count` types, or after these (`types_first`).
 
     Raises `Refused` for one that is not allowed.
     """
@@ -109,7 +109,7 @@ _TYPES_LAST = {
 
 
 def in_order(opcode: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the opcode with its types last, as the ISA spells it; ptxas takes modifiers behind them too."""
+    """Return the opcode with its types last, as in the ISA; ptxas accepts modifiers after them too."""
     if opcode[0] not in _TYPES_LAST:
         return opcode
     return (*(word for word in opcode if word not in DTYPES), *(word for word in opcode if word in DTYPES))
@@ -125,16 +125,16 @@ def _of(text: str) -> frozenset[str]:
 
 
 _APPROXIMATE = _of("approx full rn")
-"""Approximations are computed exactly and rounded to nearest, as everything is that names no other rounding."""
+"""Approximations are computed exactly and rounded to nearest, the rounding of all instructions that name none."""
 _ORDER = _of("relaxed acquire release acq_rel sc weak mmio cta gpu sys volatile")
-"""The simulated memory is one and in order."""
+"""Memory order has no effect: the simulated memory is sequential."""
 _CACHES = _of(
     "ca cg cs lu cv wb wt nc unified L1::evict_normal L1::evict_unchanged L1::evict_first L1::evict_last "
     "L1::no_allocate L2::64B L2::128B L2::256B L2::evict_first L2::evict_last L2::evict_normal L2::cache_hint"
 )
 _SPACES = _of("global shared shared::cta shared::cluster local const param param::func param::entry")
 _WHOLE_WARP = _of("sync aligned")
-"""All lanes of a warp come here together: that is checked as it runs."""
+"""All lanes of a warp execute it together, which is checked while it runs."""
 _COPIES = _of("async ca cg async_group bulk bulk_group mbarrier mbarrier::complete_tx::bytes read b64 arrive")
 _FENCES = _of(
     "gl proxy async alias generic sync_restrict mbarrier_init cluster async.global async::generic tensormap::generic "
@@ -166,4 +166,4 @@ HARMLESS: dict[str, frozenset[str]] = {
     "griddepcontrol": _of("wait launch_dependents"),
     "activemask": _of("b32"),
 }
-"""Modifiers that change nothing here, by instruction."""
+"""Modifiers without an effect here, by instruction."""

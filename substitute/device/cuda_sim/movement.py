@@ -1,4 +1,4 @@
-"""Builders of mov, ld, st, cvta and what else moves data without changing it.
+"""Builders of mov, ld, st, cvta and other moves of data.
 
 Source: PTX ISA 9.7.9 "Data Movement and Conversion Instructions".
 """
@@ -56,13 +56,13 @@ _HARMLESS = {
     "func",
     "entry",
 }
-"""Caches and memory order: the simulated memory is one and in order."""
+"""Caches and memory order: the simulated memory is sequential."""
 _STRONG = {"volatile", "relaxed", "acquire", "release", "mmio", "cv", "wt"}
-"""Accesses that may meet others of their kind without a barrier (PTX ISA 8.3 "morally strong")."""
+"""Accesses that may race with others of their kind without a barrier (PTX ISA 8.3 "morally strong")."""
 
 
 def space_of(words: tuple[str, ...], location: Location | None) -> str:
-    """The space that an opcode names, or that of the variable in the address; else generic."""
+    """Return the space that an opcode names, or that of the variable in the address; else generic."""
     for word in words:
         base, _, sub = word.partition("::")
         if base in _SPACES:
@@ -73,12 +73,12 @@ def space_of(words: tuple[str, ...], location: Location | None) -> str:
 
 
 def _memory_of(space: str) -> str:
-    """Constants are in device memory too."""
+    """Return the memory of a space; constants are in device memory too."""
     return "global" if space == "const" else space
 
 
 def _parts(i: Instruction) -> tuple[int, str]:
-    """Elements and type of a load or a store. Raises `Refused`."""
+    """Return elements and type of a load or a store. Raises `Refused`."""
     type_, vector = i.opcode[-1], 1
     for word in i.opcode[1:-1]:
         base = word.partition("::")[0]
@@ -172,7 +172,7 @@ def _store(d: Decoder, i: Instruction) -> Run:
 
 
 def join(values: list[Array]) -> Array:
-    """Elements of a vector as bytes, [1 or n, bytes]."""
+    """Return elements of a vector as bytes, [1 or n, bytes]."""
     if len(values) == 1:
         value = np.ascontiguousarray(values[0])
         return value.view(np.uint8).reshape(len(value), -1)
@@ -207,7 +207,7 @@ def _move(d: Decoder, i: Instruction) -> Run:
 
 
 def _clock(d: Decoder, target: Operand, type_: str) -> Run:
-    """The count of warp instructions stands for time."""
+    """Build a read of a clock, which is the count of warp instructions."""
     put, guard = d.put(target, type_), d.guard
     dtype = DTYPES[type_]
 
@@ -234,7 +234,7 @@ def _move_each(d: Decoder, target: Vector, source: Vector) -> Run:
 
 
 def _unpack(d: Decoder, target: Vector, source: Operand, type_: str) -> Run:
-    """`mov.b32 {low, high}, x`."""
+    """Build `mov.b32 {low, high}, x`."""
     bits = 8 * DTYPES[type_].itemsize // len(target.elements)
     element = DTYPES[f"b{bits}"]
     read = d.read(source, f"b{8 * DTYPES[type_].itemsize}")
@@ -254,7 +254,7 @@ def _unpack(d: Decoder, target: Vector, source: Operand, type_: str) -> Run:
 
 
 def _assemble(d: Decoder, target: Operand, source: Vector, type_: str) -> Run:
-    """`mov.b32 x, {low, high}`."""
+    """Build `mov.b32 x, {low, high}`."""
     bits = 8 * DTYPES[type_].itemsize // len(source.elements)
     reads = [d.read(part, f"b{bits}") for part in source.elements]
     d.step.copies = tuple(d.slot(part) for part in source.elements if isinstance(part, Register))
@@ -296,14 +296,14 @@ def _is_space(d: Decoder, i: Instruction) -> Run:
 
 
 def _nothing(d: Decoder, i: Instruction) -> None:
-    """Prefetches and hints."""
+    """Build nothing, for prefetches and hints."""
     return None
 
 
 def move_between(
     d: Decoder, to_frame: int, from_frame: int, type_: str, size: int, i: Instruction
 ) -> Callable[[Batch, Registers], None]:
-    """A parameter or result of an expanded call: registers and local memory of two frames."""
+    """Build the move of a parameter or result of an expanded call, between registers or local memory of two frames."""
     target, source = i.operands
     place = d.place
     dtype = DTYPES[type_] if isinstance(target, Register) or isinstance(source, Register) else None
@@ -332,7 +332,7 @@ def move_between(
             return
         assert goal is not None
         for offset in range(0, size, step):
-            # parts of a structure may be unset: what is known of the bytes goes along with them
+            # parts of a structure may be unset: the shadow of the bytes is copied with them
             start, to = np.array([origin.offset + offset]), np.array([goal.offset + offset])
             checks, m.check_written = m.check_written, False
             data = load(m, place, origin.space, start, step, None)

@@ -1,7 +1,7 @@
-"""Which parameters a kernel may write through: only that memory can have races, so that only there accesses are noted.
+"""Parameters that a kernel may write through. Only that memory can have races, so accesses are recorded only there.
 
-A register may hold an address that comes from each parameter, variable or 64-bit load whose value flows into it by
-any instruction, in whatever order. A pointer that was itself loaded from memory may lead anywhere.
+A register may hold an address that comes from each parameter, variable or 64-bit load whose value flows into it by any
+instruction, in whatever order. A pointer that was itself loaded from memory may point anywhere.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ _ANYWHERE = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenPointers:
-    """Where the addresses come from that a kernel stores to or updates."""
+    """Origins of the addresses that a kernel stores to or updates."""
 
     parameters: tuple[tuple[int, int], ...] = ()
-    """Parts of the parameter space that may hold them: offset, bytes."""
+    """Parts of the parameter space that may hold such addresses: offset, bytes."""
     variables: tuple[str, ...] = ()
     anywhere: bool = False
-    """Some address may have been loaded from memory."""
+    """True if an address may have been loaded from memory."""
 
 
 def find_written_pointers(steps: Sequence[Step], slots: Slots) -> WrittenPointers:
-    """Follows all values to the addresses of stores and atomic operations."""
+    """Follow all values to the addresses of stores and atomic operations."""
     stores = [step.stores for step in steps if step.stores]
     if not stores:
         return WrittenPointers()
@@ -52,7 +52,7 @@ def find_written_pointers(steps: Sequence[Step], slots: Slots) -> WrittenPointer
         for step, own in zip(steps, given, strict=True):
             if not step.defines:
                 continue
-            # what is loaded does not come from its address
+            # the value of a load does not come from its address
             total = own
             if not own:
                 for slot in step.uses:

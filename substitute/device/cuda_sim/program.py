@@ -37,7 +37,7 @@ _ARCHITECTURE = re.compile(r"sm_(\d+)([af]?)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryParameter:
-    """One parameter's place in the parameter space."""
+    """A parameter's place in the parameter space."""
 
     name: str
     size_bytes: int
@@ -59,10 +59,10 @@ class Entry:
     static_shared_bytes: int
     local_bytes: int
     registers: int
-    """How many 32-bit registers matter at once at most; a real assembler's number differs."""
+    """Largest number of live 32-bit registers; a real assembler's number differs."""
 
     def pack(self, arguments: Sequence[bytes]) -> bytes:
-        """One value per parameter, laid out as the parameter space. Raises `LaunchError`."""
+        """Return one value per parameter, laid out as the parameter space. Raises `LaunchError`."""
         if [len(one) for one in arguments] != [parameter.size_bytes for parameter in self.parameters]:
             raise faults.LaunchError(
                 "the arguments do not fit the kernel's parameters",
@@ -77,9 +77,9 @@ class Entry:
 
 
 class Entries(Mapping[str, Entry]):
-    """A module's kernels by name, each decoded when it is first asked for.
+    """A module's kernels by name, each decoded on first use.
 
-    So a kernel that cannot be executed here leaves those beside it alone. Looking one up raises `LoadError`.
+    So a kernel that cannot be executed here does not affect the others. Looking one up raises `LoadError`.
     """
 
     def __init__(self, module: Module, lines: Lines) -> None:
@@ -108,7 +108,7 @@ class Entries(Mapping[str, Entry]):
 
 @contextmanager
 def collection_paused() -> Iterator[None]:
-    """Without Python's cyclic garbage collector, which takes most of the time where many small objects are made."""
+    """Disable Python's cyclic garbage collector, which takes most of the time where many small objects are created."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -129,7 +129,7 @@ class Program:
     key: str = ""
 
     def globals(self, memory: Memory) -> dict[str, tuple[int, int]]:
-        """Module variables in device memory: name → (address, bytes). They are allocated on first use."""
+        """Return module variables in device memory: name → (address, bytes). They are allocated on first use."""
         found: dict[str, tuple[int, int]] | None = memory.modules.get(id(self))
         if found is None:
             found = place_variables(self.module, memory)
@@ -138,7 +138,7 @@ class Program:
         return found
 
     def unload(self, memory: Memory) -> None:
-        """Frees the module's variables."""
+        """Free the module's variables."""
         for address, _ in (memory.modules.pop(id(self), None) or {}).values():
             memory.free(address)
         memory.modules.pop((id(self), "program"), None)
@@ -149,9 +149,9 @@ _lock = Lock()
 
 
 def load(ptx: str | bytes, architecture: str, *, newest_isa: tuple[int, int] = NEWEST_ISA) -> Program:
-    """Parses a module for a device such as `sm_80`. Raises `LoadError` with the driver's code.
+    """Parse a module for a device such as `sm_80`. Raises `LoadError` with the driver's code.
 
-    Its kernels are decoded when they are asked for (`Entries`).
+    Its kernels are decoded on first use (`Entries`).
     """
     if isinstance(ptx, bytes):
         try:
@@ -200,7 +200,9 @@ def _check_version(module: Module, newest: tuple[int, int]) -> None:
 
 
 def _check_target(module: Module, architecture: str) -> None:
-    """PTX ISA 11.1.2: newer devices run older targets, but those with a letter only on that very device."""
+    """Check the target. PTX ISA 11.1.2: newer devices run older targets, except those with a suffix, which need that
+    device.
+    """
     device, target = _ARCHITECTURE.fullmatch(architecture), _ARCHITECTURE.fullmatch(module.target)
     fits = False
     if device and target:
@@ -257,7 +259,7 @@ def _pressure(code: Code) -> int:
 
 
 def decode(module: Module, function: Function, lines: Lines) -> Code:
-    """A kernel's steps. Raises `LoadError` that points at an instruction that is not executed here."""
+    """Return a kernel's steps. Raises `LoadError` with the place of an instruction that is not supported here."""
     place = lines.place(function.name_span.start, function.name_span.end)
     try:
         flat = flatten(module, function, lines)

@@ -1,4 +1,4 @@
-"""Races: accesses to shared and device memory are told to the hazards, and a conflict becomes a finding in words."""
+"""Race checks of accesses to shared and device memory; a conflict becomes a finding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .types import Array
 
 
 def _words(m: Batch, offset: Array, size: int, where: Array | None) -> tuple[list[Array], Array, Array]:
-    """Word numbers of byte ranges (one array per word of a range), blocks and threads of the lanes."""
+    """Return word numbers of byte ranges (one array per word of a range), blocks and threads of the lanes."""
     assert m.hazards is not None
     grain = m.hazards.grain
     if where is None and m.lanes is None:
@@ -27,7 +27,7 @@ def _words(m: Batch, offset: Array, size: int, where: Array | None) -> tuple[lis
 
 
 def note_reads(m: Batch, place: Place, offset: Array, size: int, where: Array | None) -> None:
-    """Race check of reads; offset: bytes from the start of all shared memories."""
+    """Check reads for races; offset: bytes from the start of all shared memories."""
     assert m.hazards is not None
     words, block, thread = _words(m, offset, size, where)
     for word in words:
@@ -37,7 +37,7 @@ def note_reads(m: Batch, place: Place, offset: Array, size: int, where: Array | 
 
 
 def note_writes(m: Batch, place: Place, offset: Array, size: int, where: Array | None, changes: Array | None) -> None:
-    """Race check of writes."""
+    """Check writes for races."""
     assert m.hazards is not None
     words, block, thread = _words(m, offset, size, where)
     for word in words:
@@ -47,7 +47,7 @@ def note_writes(m: Batch, place: Place, offset: Array, size: int, where: Array |
 
 
 def note_atomics(m: Batch, place: Place, offset: Array, size: int, where: Array | None, *, writes: bool = True) -> None:
-    """Race check of atomic operations and strong accesses: they conflict with plain accesses only."""
+    """Check atomic operations and strong accesses for races: they conflict with plain accesses only."""
     if m.hazards is None:
         return
     words, block, thread = _words(m, offset, size, where)
@@ -60,7 +60,7 @@ def note_atomics(m: Batch, place: Place, offset: Array, size: int, where: Array 
 def report_race(
     m: Batch, place: Place, conflict: Conflict, where: Array | None, word: Array, now: str, before: str
 ) -> None:
-    """The finding for the first of some conflicts; `now` and `before`: what is done with the word, and was."""
+    """Report the first of some conflicts; `now` and `before`: the kinds of the two accesses."""
     assert m.hazards is not None
     first = int(conflict.where[0])
     lane = int(m.chosen(where)[first])
@@ -91,7 +91,7 @@ def report_race(
 
 
 def check_proxy(m: Batch, place: Place, word: Array, lane: int, readers: Array) -> None:
-    """Asynchronous readers of shared memory see ordinary writes only behind `fence.proxy.async` (PTX ISA 8.7)."""
+    """Report asynchronous reads of ordinary writes that no `fence.proxy.async` has followed (PTX ISA 8.7)."""
     if m.hazards is None:
         return
     late = m.hazards.unfenced(word, int(m.block_of[lane]), readers)
@@ -110,7 +110,7 @@ def check_proxy(m: Batch, place: Place, word: Array, lane: int, readers: Array) 
 
 # -- device memory ---------------------------------------------------------------------------------------------------
 def publish(m: Batch, where: Array | None, *, device: bool) -> None:
-    """A fence, or an operation with release semantics; `device`: its scope is wider than the block."""
+    """Record a fence, or an operation with release semantics; `device`: its scope is wider than the block."""
     if m.globals is None:
         return
     warps = np.unique(m.warp_of[m.chosen(where)])
@@ -118,7 +118,7 @@ def publish(m: Batch, where: Array | None, *, device: bool) -> None:
 
 
 def look(m: Batch, where: Array | None) -> None:
-    """Strong reads and atomic operations: other threads' published accesses are before what follows."""
+    """Record strong reads and atomic operations: other threads' published accesses are ordered before later ones."""
     if m.globals is None:
         return
     lanes = m.chosen(where)
@@ -126,7 +126,7 @@ def look(m: Batch, where: Array | None) -> None:
 
 
 def note_global_reads(m: Batch, place: Place, index: Array, size: int, where: Array | None, *, strong: bool) -> None:
-    """Race check of reads; `index`: in device memory, in units of `size` bytes."""
+    """Check reads for races; `index`: in device memory, in units of `size` bytes."""
     assert m.globals is not None
     for found in _traces(m, index, size):
         words, own, block, thread, keep = _global_words(m, found, index, size, where)
@@ -144,7 +144,7 @@ def note_global_reads(m: Batch, place: Place, index: Array, size: int, where: Ar
 
 
 def note_row_reads(m: Batch, place: Place, rows: Rows, size: int, where: Array | None) -> None:
-    """Race check of reads of elements that follow each other."""
+    """Check reads of consecutive elements for races."""
     assert m.globals is not None
     found = m.globals.find(rows.first * size // m.globals.grain)
     if found is None:
@@ -157,7 +157,7 @@ def note_row_reads(m: Batch, place: Place, rows: Rows, size: int, where: Array |
 
 
 def note_row_writes(m: Batch, rows: Rows, size: int, where: Array | None) -> bool:
-    """Notes writes of elements that follow each other, if nobody has touched them. False: nothing is done."""
+    """Record writes of consecutive elements that were not accessed before. False: nothing is done."""
     assert m.globals is not None
     found = m.globals.find(rows.first * size // m.globals.grain)
     if found is None:
@@ -176,7 +176,7 @@ def _row_stamps(m: Batch, where: Array | None, size: int) -> Array:
 
 
 def note_global_atomics(m: Batch, place: Place, index: Array, size: int, where: Array | None) -> None:
-    """Race check of atomic operations and strong stores."""
+    """Check atomic operations and strong stores for races."""
     assert m.globals is not None
     for found in _traces(m, index, size):
         words, own, block, thread, keep = _global_words(m, found, index, size, where)
@@ -188,7 +188,7 @@ def note_global_atomics(m: Batch, place: Place, index: Array, size: int, where: 
 
 
 def store_global(m: Batch, place: Place, index: Array, values: Array, size: int, where: Array | None) -> None:
-    """Writes to device memory with a race check."""
+    """Write to device memory with a race check."""
     assert m.globals is not None
     target = m.view("global", values.dtype)
     traces = _traces(m, index, size)
@@ -225,7 +225,9 @@ def store_global(m: Batch, place: Place, index: Array, values: Array, size: int,
 def _store_fresh(
     m: Batch, trace: Trace, index: Array, values: Array, size: int, where: Array | None, target: Array
 ) -> bool:
-    """Writes and notes what most kernels do: each place once, where nobody has been before. False: nothing is done."""
+    """Write elements that are each written once and were not accessed before, the common case. False: nothing is
+    done.
+    """
     assert m.globals is not None
     if len(index) != (m.count if where is None else len(where)) or not (index[1:] > index[:-1]).all():
         return False
@@ -247,7 +249,7 @@ def _store_fresh(
 
 
 def bits_differ(a: Array, b: Array) -> Array:
-    """[n]: where elements differ in any bit (complex128 stands for 16 bytes)."""
+    """Return a mask, [n], of elements that differ in any bit (complex128 represents 16 bytes)."""
     if a.dtype.itemsize == 16:
         x, y = (v.view(np.uint64).reshape(-1, 2) for v in (a, np.ascontiguousarray(np.broadcast_to(b, a.shape))))
         different: Array = (x != y).any(axis=1)
@@ -257,7 +259,7 @@ def bits_differ(a: Array, b: Array) -> Array:
 
 
 def _traces(m: Batch, index: Array, size: int) -> list[Trace]:
-    """The allocations that an access may be in."""
+    """Return the traces of the allocations that an access may be in."""
     assert m.globals is not None
     if not m.globals.traces:
         return []
@@ -267,7 +269,7 @@ def _traces(m: Batch, index: Array, size: int) -> list[Trace]:
 
 
 def _global_stamps(m: Batch, where: Array | None) -> tuple[Array, Array, Array]:
-    """Stamps, blocks and threads of lanes."""
+    """Return stamps, blocks and threads of lanes."""
     assert m.globals is not None
     if where is None and m.lanes is None:
         return m.globals.stamps(None, m.block_of, m.thread_of), m.block_of, m.thread_of
@@ -279,9 +281,10 @@ def _global_stamps(m: Batch, where: Array | None) -> tuple[Array, Array, Array]:
 def _global_words(
     m: Batch, trace: Trace, index: Array, size: int, where: Array | None
 ) -> tuple[list[Array], Array, Array, Array, Array | None]:
-    """Words of an access counted from the trace's first (one array per word), stamps, blocks and threads of lanes.
+    """Return word numbers of an access from the trace's first (one array per word), stamps, blocks and threads of
+    lanes.
 
-    The last is where they are in the trace's allocation, None: everywhere. Others are left out.
+    The last element is the positions inside the trace's allocation, None: all. Others are left out.
     """
     assert m.globals is not None
     own, block, thread = _global_stamps(m, where)

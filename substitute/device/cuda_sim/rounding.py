@@ -1,4 +1,4 @@
-"""Exact floating-point arithmetic with one rounding: what `fma` and the directed rounding modes need.
+"""Exact floating-point arithmetic with one rounding, for `fma` and the directed rounding modes.
 
 Everything is computed in float64 together with the exact error of that (Knuth's two-sum, Dekker's product), and
 rounded to odd where a second rounding follows: then the second one is right (Boldo and Melquiond, "Emulation of a FMA
@@ -21,14 +21,14 @@ PRECISION = {"f16": (11, -14, 15), "bf16": (8, -126, 127), "f32": (24, -126, 127
 
 
 def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
-    """Sum and its exact error."""
+    """Return a sum and its exact error."""
     total = a + b
     back = total - a
     return total, (a - (total - back)) + (b - back)
 
 
 def two_product(a: Array, b: Array) -> tuple[Array, Array]:
-    """Product and its exact error, for exponents that leave room."""
+    """Return a product and its exact error, for exponents away from the ends of the range."""
     product = a * b
     t = _SPLIT * a
     a_high = t - (t - a)
@@ -40,7 +40,7 @@ def two_product(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def to_odd(value: Array, error: Array) -> Array:
-    """`value + error` rounded to odd: where inexact, the neighbour with an odd last bit."""
+    """Return `value + error` rounded to odd: where inexact, the neighbour with an odd last bit."""
     bits = value.view(np.int64)
     inexact = (error != 0) & np.isfinite(error) & ((bits & 1) == 0)
     if not inexact.any():
@@ -55,7 +55,7 @@ def _broadcast(*arrays: Array) -> list[Array]:
 
 
 def fma32(a: Array, b: Array, c: Array) -> Array:
-    """float32 a·b + c with a single rounding."""
+    """Return float32 a·b + c with a single rounding."""
     exact = a.astype(np.float64) * b
     total = exact + c
     result: Array = total.astype(np.float32)
@@ -74,7 +74,7 @@ def fma32(a: Array, b: Array, c: Array) -> Array:
 
 
 def fma64(a: Array, b: Array, c: Array) -> Array:
-    """float64 a·b + c with a single rounding."""
+    """Return float64 a·b + c with a single rounding."""
     a, b, c = _broadcast(a, b, c)
     high, low = two_product(a, b)
     t_high, t_low = two_sum(c, low)
@@ -106,7 +106,7 @@ def _fma_rational(a: float, b: float, c: float) -> float:
 
 
 def round_f64(value: Array, error: Array, type_: str, mode: str) -> Array:
-    """`value + error` (float64, |error| below half a unit of `value`) rounded once to `type_`; bf16 as float32.
+    """Return `value + error` (float64, |error| below half a unit of `value`) rounded once to `type_`; bf16 as float32.
 
     `mode`: rn, rz, rm, rp.
     """
@@ -123,7 +123,7 @@ def round_f64(value: Array, error: Array, type_: str, mode: str) -> Array:
 
 
 def _directed(value: Array, error: Array, type_: str, mode: str) -> Array:
-    """Rounding towards zero or an infinity, on the grid of the target's numbers."""
+    """Round towards zero or an infinity, to the numbers of the target."""
     bits, lowest, highest = PRECISION[type_]
     dtype = np.dtype(np.float32) if type_ == "bf16" else DTYPES[type_]
     largest = (2.0 - 2.0 ** (1 - bits)) * 2.0**highest
@@ -149,7 +149,7 @@ def _directed(value: Array, error: Array, type_: str, mode: str) -> Array:
 
 
 def _next(value: Array, up: bool, type_: str) -> Array:
-    """The neighbouring number of the format."""
+    """Return the neighbouring number of the format."""
     if type_ != "bf16":
         neighbour: Array = np.nextafter(value, value.dtype.type(np.inf if up else -np.inf))
         return neighbour
@@ -161,7 +161,7 @@ def _next(value: Array, up: bool, type_: str) -> Array:
 
 
 def round_rational(exact: Fraction, mode: str) -> float:
-    """A rational as the float64 that a directed rounding gives."""
+    """Return a rational as float64, in a directed rounding mode."""
     try:
         nearest = exact.numerator / exact.denominator
     except OverflowError:
@@ -177,7 +177,7 @@ def round_rational(exact: Fraction, mode: str) -> float:
 
 
 def round_root(exact: Fraction, mode: str) -> float:
-    """The square root of a positive float64, rounded as a directed mode asks."""
+    """Return the square root of a positive float64, in a directed rounding mode."""
     nearest = math.sqrt(exact)
     square = Fraction(nearest) ** 2
     if mode == "rp":
@@ -186,7 +186,7 @@ def round_root(exact: Fraction, mode: str) -> float:
 
 
 def round_bf16(value: Array) -> Array:
-    """float32 or float64 (already rounded to odd, or exact) → bf16 bits, to nearest even; NaN is 0x7FFF."""
+    """Convert float32 or float64 (rounded to odd, or exact) to bf16 bits, to nearest even; NaN is 0x7FFF."""
     if value.dtype == np.float64:
         # to float32 with rounding to odd, so that the rounding that follows is the only one
         narrow = value.astype(np.float32)

@@ -1,7 +1,7 @@
-"""Runs a batch: which lanes go on from where.
+"""Execution of a batch, and the choice of the lanes that run next.
 
-While all lanes are at one place they run as one vector. Once they part, those at the lowest position run first, so
-that lanes meet again where their paths join (PTX positions follow the program's order). Lanes that spin give way after
+While all lanes are at one position they run as one vector. After a divergence, those at the lowest position run first,
+so that lanes meet again where their paths join (PTX positions follow the program's order). Lanes that spin yield after
 a while; lanes that wait for a barrier, for the rest of their warp or on an mbarrier do not run until it may help.
 """
 
@@ -19,15 +19,15 @@ from .types import Array, Registers
 from .unwritten import run_with_unwritten
 
 PATIENCE = 2048
-"""How often lanes may jump back before others get a turn."""
+"""Number of backward jumps of lanes before others get a turn."""
 _EFFORT_OF_LOOKING = 64
-"""A turn of a loop that looks for what others do counts as so many: waiting does not help it."""
+"""Cost of an iteration of a polling loop in such jumps: spinning does not help it."""
 _FAR = np.int32(2**31 - 1)
 
 
 @dataclass(slots=True)
 class Run:
-    """A batch on its way."""
+    """A batch during its execution."""
 
     code: Code
     batch: Batch
@@ -39,14 +39,14 @@ class Run:
     lane_instructions: int = 0
     spins: int = 0
     released_at: int = -1
-    """`batch.changes` when waiting lanes were last let go."""
+    """`batch.changes` when waiting lanes were last released."""
     owned: set[int] = field(default_factory=set)
-    """Slots whose arrays nobody else holds, so that they can be written in place."""
+    """Slots whose arrays are not shared, so that they can be written in place."""
     forced: bool = False
-    """A warp-level instruction runs with the lanes that are there, as the others never come."""
+    """True if a warp-level instruction runs with the lanes that are present, as the others never arrive."""
 
     def execute(self) -> None:
-        """To the end. Raises `Stop` where going on makes no sense."""
+        """Run to the end. Raises `Stop` if the lanes cannot go on."""
         at: int | None = 0
         while at is not None:
             at = self._together(at)
@@ -55,9 +55,9 @@ class Run:
             if at is None:
                 at = self._apart()
 
-    # -- all lanes at one place -------------------------------------------------------------------------------------
+    # -- all lanes at one position ----------------------------------------------------------------------------------
     def _together(self, at: int) -> int | None:
-        """Runs until lanes part (None) or all have ended (the position behind the last step)."""
+        """Run until lanes diverge (None) or all have ended (the position after the last step)."""
         m, r, code = self.batch, self.registers, self.code
         m.activate(None)
         self.owned.clear()
@@ -78,7 +78,7 @@ class Run:
         return at
 
     def _decide_together(self, segment: Segment) -> int | None:
-        """The position where all go on; None if they part (then `pc` and the states say where they are)."""
+        """Return the position where all go on; None if they diverge, with their positions in `pc` and the states."""
         control, m, r = segment.control, self.batch, self.registers
         if control is None:
             return segment.end
@@ -144,7 +144,7 @@ class Run:
         return None
 
     def _arrive_some(self, use: BarrierUse, segment: Segment, r: Registers, keep: Array) -> None:
-        """The lanes that a guard lets through arrive."""
+        """Record the arrival of the lanes that a guard selects."""
         m = self.batch
         lanes = m.chosen(np.flatnonzero(np.broadcast_to(keep, (m.count,))))
         before = m.lanes
@@ -153,9 +153,9 @@ class Run:
         self.barriers.arrive(m, use, local, segment.place, self.registers)
         m.activate(before)
 
-    # -- lanes at several places ------------------------------------------------------------------------------------
+    # -- lanes at several positions ---------------------------------------------------------------------------------
     def _apart(self) -> int | None:
-        """Runs groups of lanes until all are at one place again (its position), or have ended (None)."""
+        """Run groups of lanes until all are at one position again (which is returned), or have ended (None)."""
         m, code = self.batch, self.code
         end = len(code.steps)
         while True:
@@ -181,9 +181,9 @@ class Run:
             self._stretch(at, lanes, running)
 
     def _stretch(self, at: int, lanes: Array, running: Array | None = None) -> None:
-        """Runs one segment for some lanes; `running`: those that could have run, which spinning keeps from it.
+        """Run one segment for some lanes; `running`: all runnable lanes, which a spinning loop keeps waiting.
 
-        A segment that is a loop of its own goes on with the lanes that stay in it: they are the lowest ones still.
+        A segment that is a loop goes on with the lanes that stay in it: they are still the lowest ones.
         """
         m = self.batch
         segment = self.code.segment(at, divergent=True)
@@ -247,13 +247,13 @@ class Run:
         return 1 + int(np.count_nonzero(numbers[1:] != numbers[:-1]))
 
     def _leave(self, segment: Segment, lanes: Array, local: Registers, out: Array) -> None:
-        """Lanes that fall out of a loop: their registers are put back, and they wait behind it."""
+        """Write back the registers of lanes that leave a loop, and set their position after it."""
         gone = lanes[out]
         self._scatter(segment.scatters, gone, self._narrowed(segment.scatters, local, out))
         self.pc[gone] = segment.end
 
     def _narrowed(self, slots: tuple[int, ...], local: Registers, keep: Array) -> Registers:
-        """Registers of some of the active lanes, by position."""
+        """Return registers of some of the active lanes, by position."""
         narrow: Registers = list(local)
         for slot in slots:
             value = narrow[slot]
@@ -319,7 +319,7 @@ class Run:
 
     # -- waiting ----------------------------------------------------------------------------------------------------
     def _gathered(self, at: int, lanes: Array) -> bool:
-        """Whether all lanes that a warp-level instruction names are here; those of incomplete warps wait."""
+        """Return whether all lanes named by a warp-level instruction are present; those of incomplete warps wait."""
         m, step = self.batch, self.code.steps[at]
         if self.forced:
             self.forced = False
@@ -348,7 +348,7 @@ class Run:
         return False
 
     def _gathered_late(self, waiting: Array) -> bool:
-        """Lets warps go on whose missing lanes have exited since the others came; true if there are any."""
+        """Release warps whose missing lanes have exited since the others arrived; return whether there are any."""
         m = self.batch
         for at in np.unique(self.pc[waiting]).tolist():
             lanes = np.flatnonzero(waiting & (self.pc == at))
@@ -361,7 +361,7 @@ class Run:
         return False
 
     def _wake(self) -> None:
-        """Nobody can run: lets go those that may, or says why nobody ever will."""
+        """Release lanes when none can run, or report the deadlock."""
         m = self.batch
         yielded = m.state == YIELDED
         if yielded.any():
@@ -433,7 +433,7 @@ class Run:
 
 
 def start(code: Code, batch: Batch, addresses: dict[str, int], step_limit: int) -> Run:
-    """A batch ready to run; `addresses`: of the module's variables."""
+    """Return a batch ready to run; `addresses`: those of the module's variables."""
     slots = code.slots
     registers = code.initial_registers()
     for slot, (name, offset) in slots.symbols.items():

@@ -1,4 +1,4 @@
-"""Builders of alloca, stacksave and stackrestore: local memory of a size that is known as the kernel runs.
+"""Builders of alloca, stacksave and stackrestore: local memory of a size known at run time.
 
 Source: PTX ISA 9.7.20 "Stack Manipulation Instructions".
 """
@@ -16,7 +16,7 @@ from .types import Array, Registers
 
 
 def _taken(m: Batch) -> Array:
-    """[lanes of the batch] bytes of its stack that each thread has in use."""
+    """Return the used bytes of each thread's stack, [lanes of the batch]."""
     found: Array = m.units.setdefault("stack", np.zeros(m.total, np.int64))
     return found
 

@@ -1,4 +1,4 @@
-"""Builders of calls of what the driver brings: vprintf and __assertfail.
+"""Builders of calls of the driver's functions: vprintf and __assertfail.
 
 Source: CUDA C++ Programming Guide, "Formatted Output" and "Assertion"; PTX interoperability guide, "System Calls".
 """
@@ -22,12 +22,12 @@ _SIZES = {"vprintf": (8, 8), "__assertfail": (8, 8, 4, 8, 8)}
 """Bytes of each argument."""
 _LONGEST = 4096
 MOST_PRINTED = 1 << 20
-"""Characters of one launch: a device's buffer has as many bytes unless it is told otherwise."""
+"""Characters of one launch: the default size of a device's buffer."""
 _CONVERSION = re.compile(r"%[-+ #0]*(\*|\d+)?(?:\.(\*|\d+))?(hh|h|ll|l|j|z|t|L)?([diouxXcsfFeEgGaAp%])")
 
 
 def system_call(d: Decoder, i: Instruction) -> Run:
-    """A call of one of them, as `flatten` writes it."""
+    """Build a call in the form that `flatten` writes."""
     name, results = i.opcode[1], int(i.opcode[2])
     operands = i.operands[results:]
     if name == TOO_DEEP:
@@ -57,7 +57,7 @@ def _end(m: Batch, place: Place, words: str) -> None:
 
 
 def _argument(d: Decoder, operand: Operand, size: int) -> Callable[[Batch, Registers], Array]:
-    """Values of all active lanes, from a register or from the caller's parameter space."""
+    """Return a reader of the values of all active lanes, from a register or from the caller's parameter space."""
     if not isinstance(operand, Symbol):
         read = d.read(operand, f"u{8 * size}")
         return lambda m, r: np.broadcast_to(read(r), (m.count,))
@@ -85,7 +85,7 @@ def _result(d: Decoder, operand: Operand) -> Callable[[Batch, Registers, Array],
 
 
 def _text(m: Batch, place: Place, address: int) -> str:
-    """A string of C in memory; an address of no memory is a finding."""
+    """Return a C string in memory; an invalid address is a finding."""
     found = bytearray()
     while len(found) < _LONGEST:
         at = np.array([address + len(found)], np.int64)
@@ -106,7 +106,7 @@ def _fail(m: Batch, place: Place, arguments: list[Array]) -> None:
 
 
 def _print(m: Batch, place: Place, forms: Array, places: Array) -> Array:
-    """Formats for each active lane in order; returns how many arguments each printed."""
+    """Print formats for each active lane in order; return the number of arguments that each printed."""
     counts = np.zeros(m.count, np.uint32)
     texts = {int(address): _text(m, place, int(address)) for address in np.unique(forms)}
     for position in range(m.count):
@@ -132,7 +132,7 @@ def _print(m: Batch, place: Place, forms: Array, places: Array) -> Array:
 
 
 def _next(m: Batch, place: Place, position: int, at: int, size: int) -> tuple[int, int]:
-    """The next argument, and where the one behind it may begin."""
+    """Return the next argument, and the earliest address of the following one."""
     at = -(-at // size) * size
     addresses = np.zeros(m.count, np.int64)
     addresses[position] = at

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-"""Values of lanes: [1] where all lanes have the same, else [active lanes]."""
+"""Values of lanes: [1] if all lanes have the same, else [active lanes]."""
 Registers = list[Array]
 """One array per slot: registers, constants and special registers of the active lanes."""
 Read = Callable[[Registers], Array]
@@ -34,31 +34,31 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "b128": np.dtype(np.complex128),
     "pred": np.dtype(np.bool_),
 }
-"""How registers and operands of a type are held; formats that NumPy lacks as their bits."""
+"""NumPy type that registers and operands of a type are held in; formats that NumPy lacks as their bits."""
 
 
 def unsigned(size_bytes: int) -> np.dtype[Any]:
-    """The unsigned integer of 1, 2, 4 or 8 bytes."""
+    """Return the unsigned integer of 1, 2, 4 or 8 bytes."""
     return _UNSIGNED[size_bytes]
 
 
 def is_signed(type_: str) -> bool:
-    """`s8` … `s64`."""
+    """Return True for `s8` … `s64`."""
     return type_[0] == "s" and type_[1:].isdigit()
 
 
 def is_float(type_: str) -> bool:
-    """Types whose values are one floating-point number."""
+    """Return True for types whose values are one floating-point number."""
     return type_ in ("f16", "f32", "f64", "bf16", "tf32")
 
 
 def bits_of(value: Array) -> Array:
-    """The same bits as unsigned integers."""
+    """Return the same bits as unsigned integers."""
     return value if value.dtype.kind in "ub" else value.view(_UNSIGNED[value.dtype.itemsize])
 
 
 def resize(value: Array, dtype: np.dtype[Any], *, signed: bool) -> Array:
-    """Bits of `value` in a container of another type: cut off, or extended with zeros or with the sign."""
+    """Return the bits of `value` in a container of another type: cut off, or extended with zeros or with the sign."""
     if value.dtype == dtype:
         return value
     if value.dtype == np.bool_ or dtype == np.bool_:
@@ -73,12 +73,12 @@ def resize(value: Array, dtype: np.dtype[Any], *, signed: bool) -> Array:
 
 
 def bf16_to_f32(bits: Array) -> Array:
-    """Exact."""
+    """Convert bf16 bits to float32, exactly."""
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def _table(exponent_bits: int, mantissa_bits: int, *, infinity: bool) -> NDArray[np.float32]:
-    """The 256 values of an 8-bit format. PTX ISA 5.2.3: e4m3 has no infinity and one NaN pattern per sign."""
+    """Return the 256 values of an 8-bit format. PTX ISA 5.2.3: e4m3 has no infinity and one NaN pattern per sign."""
     codes = np.arange(256, dtype=np.int64)
     exponent = (codes >> mantissa_bits) & ((1 << exponent_bits) - 1)
     mantissa = codes & ((1 << mantissa_bits) - 1)
@@ -101,7 +101,7 @@ E5M2 = _table(5, 2, infinity=True)
 
 
 def widen(bits: Array, type_: str) -> Array:
-    """Floats of any format as float32 (or float64 for f64), exactly. `bits` as `DTYPES` holds the type."""
+    """Convert floats of any format to float32 (or float64 for f64), exactly. `bits` as `DTYPES` holds the type."""
     if type_ == "bf16":
         return bf16_to_f32(bits)
     if type_ == "e4m3":
@@ -109,7 +109,7 @@ def widen(bits: Array, type_: str) -> Array:
     if type_ == "e5m2":
         return E5M2[bits]
     if type_ == "tf32":
-        # the 13 low bits of a tf32 operand are not read
+        # the 13 low bits of a tf32 operand are ignored
         return (bits & np.uint32(0xFFFFE000)).view(np.float32)
     if type_ == "f16":
         wide: Array = bits.view(np.float16).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Values that were loaded from shared or local memory which nobody had written: a finding where they are used.
+"""Values loaded from shared or local memory that was never written: a finding where they are used.
 
-Loads ahead of time (the last turn of a software pipeline) read such memory and throw away what they got. So the lanes
-of the registers that hold such a value are noted; moves, selections and arithmetic hand it on, and any other use (a
-store, a branch, an address, an instruction of a whole warp) is a finding. While no register holds one, nothing is done.
+Loads ahead of time (the last iteration of a software pipeline) read such memory and discard the result. So the lanes of
+registers that hold such a value are tracked; moves, selections and arithmetic propagate it, and any other use (a store,
+a branch, an address, an instruction of a whole warp) is a finding. While no register holds one, there is no cost.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class UnwrittenBytes:
-    """What a load found."""
+    """Unwritten bytes that a load has read."""
 
     lanes: Array
     """[n] lane numbers."""
@@ -34,18 +34,18 @@ class UnwrittenBytes:
 
 @dataclass(slots=True)
 class UnwrittenValue:
-    """What a register holds."""
+    """Lanes of a register that hold an unwritten value, and its origin."""
 
     lanes: Array
     """[total] bool."""
     space: str
     address: int
     line: int
-    """Of the load."""
+    """Line of the load."""
 
 
 def hold(m: Batch, slot: int, lanes: Array, found: UnwrittenBytes, line: int) -> None:
-    """A load has put unwritten bytes into a register of some lanes."""
+    """Mark a register of some lanes as loaded from unwritten bytes."""
     if not lanes.size:
         return
     value = m.unwritten.get(slot)
@@ -55,7 +55,7 @@ def hold(m: Batch, slot: int, lanes: Array, found: UnwrittenBytes, line: int) ->
 
 
 def run_with_unwritten(m: Batch, r: Registers, step: Step, names: Sequence[str]) -> None:
-    """Executes a step while some registers hold values that were never written."""
+    """Execute a step while some registers hold values that were never written."""
     keep = None if step.guard is None else np.broadcast_to(step.guard(r), (m.count,))
     used = [slot for slot in step.uses if slot in m.unwritten]
     handed_on = None
@@ -82,7 +82,7 @@ def run_with_unwritten(m: Batch, r: Registers, step: Step, names: Sequence[str])
 
 
 def _handed_on(m: Batch, r: Registers, step: Step, used: list[int]) -> tuple[Array, UnwrittenValue]:
-    """[count] where a result depends on unwritten values, and one of them."""
+    """Return a mask, [count], of results that depend on unwritten values, and one of those values."""
     held = {slot: m.of_active(m.unwritten[slot].lanes) for slot in used}
     origin = m.unwritten[used[0]]
     if step.takes is None:

@@ -17,7 +17,7 @@ from .types import DTYPES
 
 
 def place_variables(module: Module, memory: Memory) -> dict[str, tuple[int, int]]:
-    """Allocates and fills them: name → (address, bytes)."""
+    """Allocate and fill them; return name → (address, bytes)."""
     every = [*module.variables, *(v for function in module.functions for v in function.variables)]
     variables = [v for v in every if v.space in ("global", "const") and v.linkage != "extern"]
     placed = {v.name: (memory.allocate(v.size_bytes, name=v.name), v.size_bytes) for v in variables}

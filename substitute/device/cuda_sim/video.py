@@ -49,14 +49,14 @@ _PLAIN: dict[str, Function] = {
 
 
 def _bits(part: str) -> tuple[int, int]:
-    """First bit and number of bits of `b2`, `h1` or nothing."""
+    """Return the first bit and the number of bits of `b2`, `h1` or nothing."""
     if not part:
         return 0, 32
     return (8 * int(part[1]), 8) if part[0] == "b" else (16 * int(part[1]), 16)
 
 
 def _cut(value: Array, bits: int, *, signed: bool) -> Array:
-    """The low bits of int64 values as numbers of that width."""
+    """Return the low bits of int64 values as numbers of that width."""
     shift = np.int64(64 - bits)
     if signed:
         return (value << shift) >> shift
@@ -70,7 +70,7 @@ def _clamp(value: Array, bits: int, *, signed: bool) -> Array:
 
 
 def _source(d: Decoder, operand: Operand, type_: str) -> Read:
-    """A word, or a byte or half of it, as int64."""
+    """Return a reader of a word, or a byte or half of it, as int64."""
     negative = isinstance(operand, Negated)
     register = operand.register if isinstance(operand, (Part, Negated)) else operand
     first, bits = _bits(operand.name if isinstance(operand, Part) else "")
@@ -82,7 +82,7 @@ def _source(d: Decoder, operand: Operand, type_: str) -> Read:
 
 
 def _finish(d: Decoder, i: Instruction, value: Read, type_: str, second: str, *, sat: bool) -> Run:
-    """Saturation, and what is done with a third operand: a second operation, or the merging into its other bits."""
+    """Build saturation and the use of a third operand: a second operation, or the other bits of a merged result."""
     target = i.operands[0]
     part = target.name if isinstance(target, Part) else ""
     first, bits = _bits(part)
@@ -113,7 +113,7 @@ def _second(modifiers: set[str]) -> str:
 
 
 def _scalar(d: Decoder, i: Instruction) -> Run:
-    """vadd, vsub, vabsdiff, vmin, vmax: the words behind the types say more."""
+    """Build vadd, vsub, vabsdiff, vmin, vmax; words after the types select saturation and a second operation."""
     name, types = i.opcode[0], i.opcode[1:4]
     modifiers = split(i.opcode, ("sat", "add", "min", "max"), _WORDS, count=3, types_first=True)
     a, b = (_source(d, o, t) for o, t in zip(i.operands[1:3], types[1:], strict=True))
@@ -168,7 +168,9 @@ def _compare(d: Decoder, i: Instruction) -> Run:
 
 
 def _lanes(d: Decoder, i: Instruction) -> Run:
-    """vadd2, vadd4, …: the same for each half or byte; with .add all of them are summed onto the third operand."""
+    """Build vadd2, vadd4, …: the operation on each half or byte; with .add all of them are summed onto the third
+    operand.
+    """
     name, lanes = i.opcode[0][:-1], int(i.opcode[0][-1])
     compares = name == "vset"
     types = ("u32", *i.opcode[1:3]) if compares else i.opcode[1:4]

@@ -1,4 +1,4 @@
-"""Builders of what lanes of a warp do together: shfl, vote, match, redux, activemask, elect.
+"""Builders of instructions of whole warps: shfl, vote, match, redux, activemask, elect.
 
 Source: PTX ISA 9.7.9.6 "shfl.sync", 9.7.13.9 "vote.sync" to 9.7.13.13 "elect.sync".
 """
@@ -24,7 +24,7 @@ FULL = 0xFFFFFFFF
 
 
 def participants(m: Batch, place: Place, masks: Array, keep: Array | None) -> Array:
-    """[W, 32]: which lanes take part; lanes that their own mask leaves out are findings."""
+    """Return a mask of participating lanes, [W, 32]; lanes that their own mask leaves out are findings."""
     present = m.warps.present
     if keep is not None:
         present = present & m.warps.spread(np.broadcast_to(keep, (m.count,)), m.count, False)
@@ -36,7 +36,7 @@ def participants(m: Batch, place: Place, masks: Array, keep: Array | None) -> Ar
 
 
 def source_lanes(mode: str, lane: Array, b: Array, c: Array) -> tuple[Array, Array]:
-    """Which lane each lane reads, and whether that is inside of its segment."""
+    """Return the source lane of each lane, and a mask of those inside of their segment."""
     value, clamp, segment = b.astype(np.int64) & 31, c.astype(np.int64) & 31, (c.astype(np.int64) >> 8) & 31
     top, bottom = (lane & segment) | (clamp & ~segment & 31), lane & segment
     if mode == "up":
@@ -92,7 +92,7 @@ def _shuffle(d: Decoder, i: Instruction) -> Run:
 
 
 def _check_sources(m: Batch, place: Place, present: Array, masks: Array, source: Array, keep: Array | None) -> None:
-    """Reading from a lane that does not take part gives no defined value."""
+    """Report reads from lanes that do not take part, which give undefined values."""
     missing = ~present[m.warps.row, source]
     outside = ((np.broadcast_to(masks, source.shape) >> source.astype(np.uint32)) & np.uint32(1)) == 0
     bad = missing | outside
@@ -116,7 +116,7 @@ def _collective(
     compute: Callable[[Batch, list[Array], Array, Array], list[Array]],
     puts: list[Put],
 ) -> Run:
-    """The frame of an instruction whose results come from whole warps: compute gets masks and those that take part."""
+    """Build an instruction whose results come from whole warps: `compute` gets the masks and the participants."""
     d.step.members = masks
     guard, place = d.guard, d.place
 
@@ -127,7 +127,7 @@ def _collective(
         mask = masks(r)
         present = participants(m, place, mask, keep)
         named = m.warps.spread(mask, m.count)
-        # of lanes that have gone another way nothing is known: only those that are here take part
+        # lanes that took another path have no defined value: only those present take part
         member = present & (((named.max(axis=1)[:, None] >> _LANE.astype(np.uint32)) & np.uint32(1)) != 0)
         for put, value in zip(puts, compute(m, r, member, named), strict=True):
             put(r, value, keep)
@@ -140,7 +140,7 @@ def _per_lane(m: Batch, per_warp: Array) -> Array:
 
 
 def _bits(flags: Array) -> Array:
-    """[W, 32] bool → [W] uint32."""
+    """Pack flags [W, 32] into [W] uint32."""
     packed: Array = (flags.astype(np.uint32) * _BIT).sum(axis=1, dtype=np.uint64).astype(np.uint32)
     return packed
 
@@ -224,7 +224,7 @@ def _reduce(d: Decoder, i: Instruction) -> Run:
             values = np.abs(values)
         found: Array = function.reduce(np.where(member, values, fill), axis=1, dtype=dtype)
         if dtype.kind == "f":
-            # where no lane has a number, the neutral element must not stand in for one
+            # where no lane has a number, the result must not be the neutral element
             nans = np.isnan(values)
             lost = np.asarray((nans & member).any(axis=1) if nan else (nans | ~member).all(axis=1))
             found = np.where(lost, CANONICAL[4], found)
@@ -244,7 +244,7 @@ def _active_mask(d: Decoder, i: Instruction) -> Run:
 
 
 def _elect(d: Decoder, i: Instruction) -> Run:
-    """The lowest lane of the mask leads."""
+    """Build elect: the lowest lane of the mask is the leader."""
     target, predicate = _pair(i.operands[0])
     if predicate is None:
         raise Refused(".".join(i.opcode) + " without a predicate")

@@ -31,7 +31,7 @@ _DEPTH = {"f16": 16, "bf16": 16, "tf32": 8, "e4m3": 32, "e5m2": 32, "s8": 32, "u
 
 @dataclass(frozen=True, slots=True)
 class Operands:
-    """What the instruction's operands say."""
+    """Readers of the instruction's operands."""
 
     a: list[Read] | Read
     b: Read
@@ -51,26 +51,26 @@ class GroupState:
     """Products of a warpgroup that have not been waited for, and its registers since the last fence."""
 
     open: list[Words] = field(default_factory=list)
-    """Shared memory that products read which are in no commit group yet."""
+    """Shared memory read by products that are in no commit group yet."""
     groups: list[list[Words]] = field(default_factory=list)
-    """The same by commit group."""
+    """Shared memory read by the products of each commit group."""
     open_registers: frozenset[int] = frozenset()
     group_registers: list[frozenset[int]] = field(default_factory=list)
     """Accumulators of each group."""
     fenced: bool = False
-    """True once there was a fence."""
+    """True after a fence."""
     touched: frozenset[int] = frozenset()
     """Accumulators and fragments of A that other instructions computed or read since the last fence."""
     shapes: dict[int, str] = field(default_factory=dict)
-    """The shape of the last product in each accumulator since then."""
+    """Shape of the last product in each accumulator since the last fence."""
 
     @property
     def registers(self) -> frozenset[int]:
-        """Accumulators that must not be touched."""
+        """Accumulators that must not be accessed."""
         return self.open_registers.union(*self.group_registers)
 
     def of(self, chosen: Array, number: Callable[[Words], int]) -> GroupState:
-        """A copy with the words of some warpgroups only."""
+        """Return a copy with the words of some warpgroups only."""
 
         def kept(words: list[Words]) -> list[Words]:
             return [one for one in words if chosen[number(one)]]
@@ -88,17 +88,17 @@ class GroupState:
 
 @dataclass(slots=True)
 class InFlight:
-    """The state of every warpgroup of a batch; those that have done the same share one."""
+    """State of every warpgroup of a batch; those with the same history share one."""
 
     per_block: int
-    """Warpgroups of a block."""
+    """Warpgroups in a block."""
     number_of: Array
-    """[lanes of the batch]: the warpgroup of each."""
+    """[lanes of the batch]: number of each lane's warpgroup."""
     classes: list[tuple[Array, GroupState]]
-    """Which warpgroups share a state, and the state."""
+    """Warpgroups that share a state, and the state."""
 
     def states(self, m: Batch) -> list[GroupState]:
-        """Return the states of the warpgroups that execute now, parted from those that do not."""
+        """Return the states of the warpgroups that execute now, split from those that do not."""
         if m.lanes is None and len(self.classes) == 1:
             return [self.classes[0][1]]
         here = np.zeros(len(self.classes[0][0]), bool)
@@ -230,7 +230,7 @@ def _whole_groups(m: Batch, place: Place) -> None:
 
 
 def _left(m: Batch, place: Place, operands: Operands, r: Registers, type_: str, depth: int) -> Array:
-    """[G, 64, K]."""
+    """Return the left operand, [G, 64, K]."""
     if not isinstance(operands.a, list):
         return _from_shared(m, place, operands.a, r, type_, 64, depth, operands.a_turned)
     registers = [m.warps.spread(read(r), m.count) for read in operands.a]
@@ -240,7 +240,7 @@ def _left(m: Batch, place: Place, operands: Operands, r: Registers, type_: str, 
 def _from_shared(
     m: Batch, place: Place, descriptor: Read, r: Registers, type_: str, rows: int, depth: int, turned: bool
 ) -> Array:
-    """[G, rows, K] exact values of an operand in shared memory."""
+    """Return exact values of an operand in shared memory, [G, rows, K]."""
     lanes = m.chosen(None).reshape(-1, 128)[:, 0]
     words = np.broadcast_to(descriptor(r), (m.count,)).reshape(-1, 128)
     if (words != words[:, :1]).any():
@@ -273,7 +273,9 @@ def _from_shared(
 
 
 def _offsets(words: Array, rows: int, depth: int, size: int, turned: bool) -> Array:
-    """[G, rows, K]: byte of each element. `turned`: the rows' dimension is the contiguous one (16-bit types only)."""
+    """Return the byte of each element, [G, rows, K]. `turned`: the rows' dimension is the contiguous one (16-bit types
+    only).
+    """
     w = words.astype(np.uint64)
 
     def bits(low: int) -> Array:
@@ -328,7 +330,7 @@ def _check(m: Batch, place: Place, offset: Array, size: int, lanes: Array) -> No
 
 
 def _results(product: Array, before: list[Array], result: str, *, satfinite: bool) -> list[Array]:
-    """product: [G, warp, half, g, column block, t, 2]; one array of lanes per register."""
+    """Return one array of lanes per register, from a product [G, warp, half, g, column block, t, 2]."""
     out = []
     for block in range(product.shape[4]):
         for half in range(2):
@@ -345,7 +347,7 @@ def _results(product: Array, before: list[Array], result: str, *, satfinite: boo
 
 
 def in_flight(m: Batch) -> InFlight:
-    """The batch's products that have not been waited for."""
+    """Return the batch's products that have not been waited for."""
     found: InFlight | None = m.units.get("wgmma")
     if found is None:
         per_block = -(-m.geometry.threads // 128)
@@ -357,8 +359,8 @@ def in_flight(m: Batch) -> InFlight:
 
 
 def guard_accumulators(steps: Sequence[Step], names: Sequence[str]) -> None:
-    """Makes steps that touch an accumulator check that no product is still being written to it, and note that a fence
-    has to come before the next one; the latter for fragments of A as well.
+    """Wrap steps that access an accumulator in a check that no product is being written to it, and record the access,
+    which requires a fence before the next product; the latter for fragments of A as well.
     """
     every = frozenset[int]().union(*(step.accumulators for step in steps))
     fragments = frozenset[int]().union(*(step.fragments for step in steps)) - every
@@ -366,7 +368,7 @@ def guard_accumulators(steps: Sequence[Step], names: Sequence[str]) -> None:
         touched = (step.uses | step.defines) & every
         written = step.defines & fragments
         if (touched or written) and not step.accumulators:
-            # a compiler puts moves between a fence and its product; the assembler sees to those
+            # a compiler puts moves between a fence and its product; the assembler removes those
             moves = bool(step.copies) or not step.uses
             step.run = _guarded(step, touched, frozenset() if moves else touched | written, names)
 

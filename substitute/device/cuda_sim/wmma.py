@@ -1,7 +1,7 @@
-"""Builders of wmma: tiles of matrices in fragments whose layout a program must not know.
+"""Builders of wmma: tiles of matrices in fragments of unspecified layout.
 
-So the layout here is one of our own: a tile's elements lie one behind the other over the lanes, and again from the
-beginning where a fragment has more room. Source: PTX ISA 9.7.14.4 "Matrix multiply-accumulate operation using wmma".
+The layout here is our own: a tile's elements are consecutive over the lanes, and repeat from the start where a fragment
+has more elements. Source: PTX ISA 9.7.14.4 "Matrix multiply-accumulate operation using wmma".
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _tile(i: Instruction, matrix: str) -> tuple[int, int]:
 
 
 def _fragment(i: Instruction, matrix: str, type_: str, registers: int) -> tuple[int, int, bool]:
-    """(elements of a lane, elements of a register, whether rows are contiguous). Raises `Refused`."""
+    """Return (elements of a lane, elements of a register, whether rows are contiguous). Raises `Refused`."""
     size = _BYTES.get(type_)
     if size is None:
         raise Refused(".".join(i.opcode))
@@ -65,7 +65,7 @@ def _fragment(i: Instruction, matrix: str, type_: str, registers: int) -> tuple[
 def _offsets(
     m: Batch, r: Registers, i: Instruction, matrix: str, count: int, by_row: bool, stride: Read | None
 ) -> Array:
-    """[active lanes, elements of a lane]: where they lie, counted in elements from the tile's first."""
+    """Return offsets counted in elements from the tile's first, [active lanes, elements of a lane]."""
     rows, columns = _tile(i, matrix)
     at = (m.warps.column[:, None] * count + np.arange(count)) % (rows * columns)
     row, column = at // columns, at % columns
@@ -77,7 +77,7 @@ def _offsets(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Access:
-    """A tile in memory, and how many elements of it a lane holds."""
+    """A tile in memory, and the number of its elements that a lane holds."""
 
     instruction: Instruction
     matrix: str
@@ -92,7 +92,9 @@ class _Access:
     place: Place
 
     def lanes(self, m: Batch, r: Registers) -> tuple[Array | None, Array | None, list[Array]] | None:
-        """Return which lanes take part, their positions, and the address of each element; None where none does."""
+        """Return the participating lanes, their positions, and the address of each element; None if no lane takes
+        part.
+        """
         keep = None if self.guard is None else self.guard(r)
         if keep is not None and not keep.any():
             return None
@@ -104,7 +106,9 @@ class _Access:
 
 
 def _access(d: Decoder, i: Instruction, matrix: str, at: int, registers: int) -> tuple[_Access, int]:
-    """The access of a load or a store whose address is operand `at`, and how many elements a register holds."""
+    """Return the access of a load or a store whose address is operand `at`, and the number of elements in a
+    register.
+    """
     type_ = i.opcode[-1]
     address, location = d.address(i.operands[at])
     count, each, by_row = _fragment(i, matrix, type_, registers)
@@ -172,7 +176,7 @@ def _store(d: Decoder, i: Instruction) -> Run:
 def _multiply(d: Decoder, i: Instruction) -> Run:
     words = [word for word in i.opcode[2:] if word not in ("sync", "aligned", "satfinite", "rn")]
     types = words[3:]
-    if len(types) == 2:  # of f16 only the results' types are said
+    if len(types) == 2:  # for f16 only the results' types are named
         types = [types[0], "f16", "f16", types[1]]
     if len(types) != 4 or not {words[0], words[1]} <= {"row", "col"}:
         raise Refused(".".join(i.opcode))
@@ -203,7 +207,7 @@ def _multiply(d: Decoder, i: Instruction) -> Run:
 
 
 def _collect(m: Batch, r: Registers, reads: Sequence[Read], i: Instruction, matrix: str, type_: str) -> Array:
-    """[W, rows, columns] of a fragment."""
+    """Return a fragment as [W, rows, columns]."""
     rows, columns = _tile(i, matrix)
     spread = [np.ascontiguousarray(m.warps.spread(read(r), m.count)) for read in reads]
     if type_ in ("f32", "s32"):

@@ -1,4 +1,4 @@
-"""The driver half of the simulated CUDA device: a `libcuda.so` of ours, and the server that answers it."""
+"""The driver part of the simulated CUDA device: a `libcuda.so`, and the server that answers its calls."""
 
 from .loading import (
     SIMULATED,

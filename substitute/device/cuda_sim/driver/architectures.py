@@ -1,5 +1,6 @@
-"""The devices to choose from: what each architecture's best-known GPU says of itself (CUDA driver API, device
-attributes; CUDA C++ Programming Guide, "Compute Capabilities").
+"""The simulated devices: the attributes of each architecture's best-known GPU.
+
+Source: CUDA driver API, device attributes; CUDA C++ Programming Guide, "Compute Capabilities".
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ from uuid import UUID
 from ....errors import UsageError
 
 DEFAULT_ARCHITECTURE = "sm_80"
-"""The device of a program that names none."""
+"""Device of a program that names none."""
 DRIVER_VERSION = 13000
-"""CUDA 13.0, as driver 580 has it."""
+"""CUDA 13.0, as in driver 580."""
 NEWEST_ISA = (9, 0)
-"""The newest PTX that driver 580 takes."""
+"""The newest PTX version that driver 580 accepts."""
 WARP_SIZE = 32
 MOST_THREADS = 1024
 """Per block."""
 BLOCK_LIMITS = (1024, 1024, 64)
 GRID_LIMITS = (2**31 - 1, 65535, 65535)
 PLAIN_SHARED_BYTES = 48 << 10
-"""The dynamic shared memory that a kernel may have without asking (cuFuncSetAttribute)."""
+"""Dynamic shared memory that a kernel may use without opting in (cuFuncSetAttribute)."""
 _LAST_ATTRIBUTE = 145
 
 
@@ -33,12 +34,12 @@ class Architecture:
     """Compute capability without the dot: 80."""
     multiprocessors: int
     shared_bytes_per_block: int
-    """With opting in."""
+    """Shared memory of a block that opts in."""
     shared_bytes_per_multiprocessor: int
     threads_per_multiprocessor: int
     blocks_per_multiprocessor: int
     cache_bytes: int
-    """Second level."""
+    """Size of the second-level cache."""
     clock_khz: int
     bus_bits: int
 
@@ -49,26 +50,26 @@ class Architecture:
 
     @property
     def device_name(self) -> str:
-        """What the device calls itself."""
+        """Name that the device reports."""
         return f"Simulated CUDA device ({self.name})"
 
     @property
     def accepted(self) -> str:
-        """The most that a PTX file's `.target` may ask for: this hardware has its architecture's own features."""
+        """The largest `.target` of PTX files that run: this hardware has its architecture's own features."""
         return f"{self.name}a" if self.number >= 90 else self.name
 
     @property
     def uuid(self) -> UUID:
-        """Differs in the first eight bytes, which are all that IREE compares."""
+        """UUID; devices differ in the first eight bytes, which are all that IREE compares."""
         return UUID(f"{self.number:08d}-5349-4d43-5544-410000000000")
 
     @property
     def pci_bus(self) -> int:
-        """Bus number; any that no two of them share."""
+        """Bus number, different for each device."""
         return self.number % 256
 
     def attribute(self, number: int) -> int | None:
-        """The value of a `CUdevice_attribute`; 0 for what it does not have, None for what is no attribute."""
+        """Return the value of a `CUdevice_attribute`; 0 for unsupported features, None for unknown numbers."""
         if not 1 <= number <= _LAST_ATTRIBUTE:
             return None
         return self._attributes().get(number, 0)
@@ -89,10 +90,10 @@ class Architecture:
             12: 65536,  # registers per block
             13: self.clock_khz,
             14: 512,  # texture alignment
-            15: 1,  # copies beside kernels
+            15: 1,  # copies concurrent with kernels
             16: self.multiprocessors,
             19: 1,  # host memory can be mapped
-            31: 1,  # kernels beside kernels
+            31: 1,  # concurrent kernels
             33: self.pci_bus,
             34: 0,
             50: 0,
@@ -110,7 +111,7 @@ class Architecture:
             81: self.shared_bytes_per_multiprocessor,
             82: 65536,  # registers per multiprocessor
             83: 1,  # managed memory
-            89: 1,  # managed memory may be touched by both sides at once
+            89: 1,  # managed memory may be accessed by both sides concurrently
             90: 1,  # preemption
             97: self.shared_bytes_per_block,
             99: 1,  # cuMemHostRegister
@@ -150,7 +151,7 @@ ARCHITECTURES = (
 
 
 def find_architecture(name: str) -> Architecture:
-    """The device for `sm_90`; `sm_90a` is the same device. Raises `UsageError`."""
+    """Return the device for `sm_90`; `sm_90a` is the same device. Raises `UsageError`."""
     plain = name.rstrip("af") if name.startswith("sm_") else name
     for architecture in ARCHITECTURES:
         if architecture.name == plain:
@@ -164,6 +165,6 @@ def find_architecture(name: str) -> Architecture:
 
 
 def visible_architectures(first: str) -> tuple[Architecture, ...]:
-    """All devices, this one as number 0: what a program takes that does not choose. Raises `UsageError`."""
+    """Return all devices, the named one as number 0: the default of a program. Raises `UsageError`."""
     chosen = find_architecture(first)
     return (chosen, *(a for a in ARCHITECTURES if a is not chosen))

@@ -1,4 +1,4 @@
-"""Builds what stands in for `libcuda.so`: LLVM's assembly → object (llvmlite) → shared library (iree-lld)."""
+"""Build of the simulated `libcuda.so`: LLVM assembly → object (llvmlite) → shared library (iree-lld)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ....errors import DeviceError
 from .entry_points import ARGUMENT_TYPES, ENTRY_POINTS, MOST_ARGUMENTS, NUMBERS, EntryPoint
 
 ARENA_BYTES = 1 << 34
-"""The memory of the simulated devices together; only what is used is ever really there."""
+"""Memory of all simulated devices; only pages that are used are allocated."""
 SONAME = "libcuda.so"
-"""What IREE asks the loader for."""
+"""Name of the library that IREE loads."""
 MARK = "iree_substitute_last_fault"
-"""An exported name by which our library is told from NVIDIA's."""
+"""Exported name that distinguishes this library from NVIDIA's."""
 _LINKED_NAMES = (SONAME, "libcuda.so.1")
 
 
 def library_path() -> Path:
-    """The library, built when it is first asked for and kept in the user's cache. Raises `DeviceError`."""
+    """Return the library's path; it is built on first use into the user's cache. Raises `DeviceError`."""
     text = library_text(Path(sys.executable), _package_root())
     folder = library_folder() / hashlib.sha256(text.encode()).hexdigest()[:16]
     if not (folder / SONAME).is_file():
@@ -48,7 +48,7 @@ def library_folder() -> Path:
 
 
 def library_text(interpreter: Path, package_root: Path) -> str:
-    """The whole library as LLVM's assembly; it starts its server with this interpreter and this package."""
+    """Return the whole library as LLVM assembly; it starts its server with this interpreter and this package."""
     numbers = {
         "ARENA_SIZE": str(ARENA_BYTES),
         "ERROR_NAME": str(NUMBERS["cuGetErrorName"]),
@@ -63,14 +63,14 @@ def library_text(interpreter: Path, package_root: Path) -> str:
 
 
 def _tables(interpreter: Path, package_root: Path) -> Iterator[str]:
-    """The server's command line, the functions' addresses in order, and our mark."""
+    """Yield the server's command line, the functions' addresses in order, and `MARK`."""
     start = (
         "import sys\n"
         f"if {str(package_root)!r} not in sys.path: sys.path.insert(0, {str(package_root)!r})\n"
         "from substitute.device.cuda_sim.driver.server import main\n"
         "main()\n"
     )
-    # -P: the folder in which the user happens to be is no place to import from
+    # -P: the user's current folder is not searched for imports
     words = (str(interpreter), "-P", "-c", start)
     for at, word in enumerate(words):
         yield _string(f"server_word_{at}", word)
@@ -88,7 +88,7 @@ def _string(name: str, text: str) -> str:
 
 
 def _function(number: int, entry: EntryPoint) -> str:
-    """One exported function: a request with its number and its arguments."""
+    """Return one exported function: it sends a request with its number and its arguments."""
     types = [ARGUMENT_TYPES[letter] for letter in entry.arguments]
     parameters = ", ".join(f"{type_} %a{at}" for at, type_ in enumerate(types))
     lines = [f"define i32 @{entry.name}({parameters}) {{", f"  %request = alloca [{2 + MOST_ARGUMENTS} x i64]"]
@@ -108,7 +108,7 @@ def _function(number: int, entry: EntryPoint) -> str:
 
 
 def _build(text: str, folder: Path) -> None:
-    """Compiles and links next to `folder`, then moves it there: a folder that exists is whole."""
+    """Compile and link next to `folder`, then move the result there, so that a folder that exists is complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".building-") as name:
         made = Path(name, folder.name)
@@ -120,7 +120,7 @@ def _build(text: str, folder: Path) -> None:
         try:
             made.rename(folder)
         except OSError:
-            # another process was faster; what it built is the same
+            # another process was faster; its result is the same
             if not (folder / SONAME).is_file():
                 raise
 
@@ -139,8 +139,7 @@ def _compile(text: str) -> bytes:
 def _link(object_path: Path, target: Path) -> None:
     from ....payload.programs import run_program
 
-    # no C library is named: what the library needs of it (posix_spawn, mmap, ...) is in every process that loads it
-    # -Bsymbolic: its functions are called by each other also where another libcuda is in the process
+    # no C library is named: every process that loads the library has the functions it needs (posix_spawn, mmap, ...)
     options = ("-flavor", "gnu", "-shared", "-Bsymbolic", "-soname", SONAME, "-z", "relro")
     arguments = (*options, "-o", str(target), str(object_path))
     done = run_program(_linker(), arguments)
@@ -156,7 +155,7 @@ def _link(object_path: Path, target: Path) -> None:
 
 @lru_cache(maxsize=1)
 def _linker() -> Path:
-    """The linker inside iree-base-compiler."""
+    """Return the linker inside iree-base-compiler."""
     spec = importlib.util.find_spec("iree.compiler")
     for folder in (spec.submodule_search_locations if spec else None) or ():
         path = Path(folder, "_mlir_libs", "iree-lld")
@@ -181,5 +180,5 @@ def _check_platform() -> None:
 
 
 def _package_root() -> Path:
-    """The folder from which `substitute` is imported."""
+    """Return the folder from which `substitute` is imported."""
     return Path(__file__).resolve().parents[4]

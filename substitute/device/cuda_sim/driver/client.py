@@ -1,4 +1,4 @@
-"""The server's end of the connection: requests come in, and the client's memory can be read and written.
+"""The server's end of the connection: receives requests, reads and writes the client's memory.
 
 `agent.ll` describes the protocol and is the other end.
 """
@@ -26,10 +26,10 @@ class Disconnected(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """What the client says first."""
+    """First message of the client."""
 
     base: int
-    """Where the device memory lies in the client."""
+    """Address of the device memory in the client."""
     size_bytes: int
     functions: int
     """Address of the table of the client's driver functions."""
@@ -43,70 +43,72 @@ class Request:
     number: int
     thread: int
     arguments: tuple[int, ...]
-    """As unsigned 64-bit words; more of them than the function has."""
+    """Unsigned 64-bit words; more of them than the function has arguments."""
 
 
 class Client:
-    """The process that called, seen through its socket."""
+    """The client process, accessed through its socket."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
 
     def receive_hello(self) -> Hello:
-        """The first thing that comes. Raises `Disconnected`."""
+        """Return the first message. Raises `Disconnected`."""
         base, size_bytes, functions, process = _HELLO.unpack(self._receive(_HELLO.size))
         return Hello(base=base, size_bytes=size_bytes, functions=functions, process=process)
 
     def receive_request(self) -> Request:
-        """The next call. Raises `Disconnected`."""
+        """Return the next call. Raises `Disconnected`."""
         number, thread, *arguments = _REQUEST.unpack(self._receive(_REQUEST.size))
         return Request(number=number, thread=thread, arguments=tuple(arguments))
 
     def return_(self, code: int, callback: int = 0, argument: int = 0) -> None:
-        """Ends a call; `callback` is a `void (*)(void *)` of the client that is called before."""
+        """Answer a call; `callback` is a `void (*)(void *)` of the client that is called before it returns."""
         self._connection.sendall(_COMMAND.pack(_RETURN, code, callback, argument))
 
     def read(self, address: int, size_bytes: int) -> bytes:
-        """Bytes of the client. Raises `DriverError` for memory that is not there."""
+        """Return bytes of the client. Raises `DriverError` for unmapped memory."""
         self._command(_SEND, address, size_bytes)
         return self._receive(size_bytes)
 
     def write(self, address: int, data: bytes) -> None:
-        """Bytes into the client. Raises `DriverError` for memory that is not there."""
+        """Write bytes to the client. Raises `DriverError` for unmapped memory."""
         self._command(_RECEIVE, address, len(data))
         self._connection.sendall(data)
 
     def copy(self, destination: int, source: int, size_bytes: int) -> None:
-        """A copy inside of the client, to or from the device memory that both share. Raises `DriverError`."""
+        """Copy inside the client, to or from the shared device memory. Raises `DriverError`."""
         if size_bytes:
             self._command(_COPY, destination, source, size_bytes)
 
     def read_word(self, address: int) -> int:
-        """A pointer or another 64-bit number."""
+        """Return a pointer or another 64-bit number of the client."""
         return int(_WORD.unpack(self.read(address, 8))[0])
 
     def write_word(self, address: int, value: int) -> None:
-        """The same, into the client."""
+        """Write a pointer or another 64-bit number to the client."""
         self.write(address, _WORD.pack(value))
 
     def write_int(self, address: int, value: int) -> None:
-        """A C `int`."""
+        """Write a C `int`."""
         self.write(address, struct.pack("<I", value & 0xFFFFFFFF))
 
     def write_float(self, address: int, value: float) -> None:
-        """A C `float`."""
+        """Write a C `float`."""
         self.write(address, struct.pack("<f", value))
 
     def read_int(self, address: int) -> int:
-        """A C `int`."""
+        """Return a C `int`."""
         return int(struct.unpack("<i", self.read(address, 4))[0])
 
     def read_string(self, address: int, *, most_bytes: int) -> bytes:
-        """A C string without its end, at most so long. Raises `DriverError` where memory ends before it does."""
+        """Return a C string without its terminator, cut at `most_bytes`. Raises `DriverError` where memory ends before
+        it.
+        """
         parts: list[bytes] = []
         size = 0
         while size < most_bytes:
-            # up to the end of a page: what lies behind it may not be mapped
+            # read to the end of a page only: the next one may not be mapped
             part = self.read(address + size, _PAGE_BYTES - (address + size) % _PAGE_BYTES)
             end = part.find(b"\0")
             if end >= 0:

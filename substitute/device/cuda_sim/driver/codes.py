@@ -1,4 +1,4 @@
-"""The driver's result codes: numbers, names, and what `cuGetErrorString` says (CUDA driver API, `CUresult`)."""
+"""The driver's result codes: numbers, names, and the texts of `cuGetErrorString` (CUDA driver API, `CUresult`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Code(NamedTuple):
-    """What one number stands for."""
+    """Name and text of a result code."""
 
     name: str
     words: str
@@ -57,7 +57,7 @@ CODES: dict[int, Code] = {
     801: Code("CUDA_ERROR_NOT_SUPPORTED", "operation not supported"),
     999: Code("CUDA_ERROR_UNKNOWN", "unknown error"),
 }
-"""The codes that this driver returns or that programs ask about."""
+"""Codes that this driver returns or that programs query."""
 
 INVALID_VALUE = 1
 OUT_OF_MEMORY = 2
@@ -79,11 +79,11 @@ NOT_PERMITTED = 800
 NOT_SUPPORTED = 801
 UNKNOWN = 999
 FAULTS = frozenset((ILLEGAL_ADDRESS, 701, 702, 714, 715, 716, 717, 718, LAUNCH_FAILED, UNKNOWN))
-"""What a launch ends with that has gone wrong."""
+"""Codes of a launch that faulted."""
 
 
 class DriverError(Exception):
-    """Ends a driver call with a code; `words` say more than the code's own string does."""
+    """Error that ends a driver call with a code; `words` are more specific than the code's own text."""
 
     def __init__(self, code: int, words: str = "") -> None:
         super().__init__(f"{CODES[code].name}: {words or CODES[code].words}")

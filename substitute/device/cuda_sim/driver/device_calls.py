@@ -12,7 +12,7 @@ from .entry_points import NUMBERS
 from .objects import Context, Pool
 
 _SINCE_12 = {"cuGetProcAddress": "cuGetProcAddress_v2", "cuGraphInstantiate": "cuGraphInstantiateWithFlags"}
-"""Functions whose plain name means another signature to programs for CUDA 12 and later."""
+"""Functions whose plain name has another signature for programs of CUDA 12 and later."""
 _SYMBOL_NOT_FOUND = 1
 _LONGEST_NAME = 256
 
@@ -35,7 +35,7 @@ def error_name(driver: Driver, code: int, target: int) -> None:
 
 
 def error_string(driver: Driver, code: int, target: int) -> None:
-    """`cuGetErrorString`, with what is known of the case at hand: IREE puts it into its own messages."""
+    """`cuGetErrorString`, with the details of the last error of that code: IREE puts the text into its own messages."""
     _write_text(driver, code, target, lambda: driver.words_on(code))
 
 
@@ -47,13 +47,13 @@ def _write_text(driver: Driver, code: int, target: int, text: Callable[[], str])
 
 
 def proc_address(driver: Driver, name: int, target: int, version: int, flags: int) -> None:
-    """`cuGetProcAddress` as it was until CUDA 11."""
+    """`cuGetProcAddress` of CUDA 11 and earlier."""
     if not _resolve(driver, name, target, version):
         raise DriverError(codes.NOT_FOUND, "the simulated driver has no such function")
 
 
 def proc_address_v2(driver: Driver, name: int, target: int, version: int, flags: int, status: int) -> None:
-    """The same with a place for what was not right with the symbol."""
+    """`cuGetProcAddress_v2`, which also reports why a symbol was not found."""
     found = _resolve(driver, name, target, version)
     if status:
         driver.client.write_int(status, 0 if found else _SYMBOL_NOT_FOUND)
@@ -71,13 +71,15 @@ def _resolve(driver: Driver, name: int, target: int, version: int) -> bool:
 
 
 def last_fault(driver: Driver, target: int, size_bytes: int) -> None:
-    """Our own: what stopped the last launch, with its code's name; empty if none was. It is said once only."""
+    """Extension: write the fault that stopped the last launch, with its code's name, and clear it; empty if none
+    did.
+    """
     driver.client.write(target, driver.last_fault.encode()[: size_bytes - 1] + b"\0")
     driver.last_fault = ""
 
 
 def recover(driver: Driver) -> None:
-    """Our own: primary contexts that a fault has ended are replaced. A real device would want a new process."""
+    """Extension: replace primary contexts that a fault has ended. A real device would need a new process."""
     driver.replace_faulty()
 
 
@@ -122,7 +124,7 @@ def device_attribute(driver: Driver, target: int, attribute: int, ordinal: int) 
 
 
 def device_memory(driver: Driver, target: int, ordinal: int) -> None:
-    """`cuDeviceTotalMem`: one memory for all devices."""
+    """`cuDeviceTotalMem`: all devices share one memory."""
     driver.device(ordinal)
     driver.client.write_word(target, driver.memory.size_bytes)
 
@@ -141,7 +143,7 @@ def primary_retain(driver: Driver, target: int, ordinal: int) -> None:
 
 
 def primary_release(driver: Driver, ordinal: int) -> None:
-    """`cuDevicePrimaryCtxRelease`: the last one ends it, and with it a fault."""
+    """`cuDevicePrimaryCtxRelease`: the last release destroys the context, and with it its fault."""
     context = driver.primary(driver.device(ordinal))
     if not context.users:
         driver.end_context(context)
@@ -180,7 +182,7 @@ def context_destroy(driver: Driver, handle: int) -> None:
 
 
 def context_set(driver: Driver, handle: int) -> None:
-    """`cuCtxSetCurrent`; null takes the current one away."""
+    """`cuCtxSetCurrent`; null removes the current one."""
     stack = driver.stack()
     if stack:
         stack.pop()
@@ -215,7 +217,7 @@ def context_device(driver: Driver, target: int) -> None:
 
 
 def context_synchronize(driver: Driver) -> None:
-    """`cuCtxSynchronize`: nothing is ever left to do."""
+    """`cuCtxSynchronize`: all work is done when its call returns."""
     driver.current()
 
 
@@ -229,7 +231,7 @@ WITHOUT_INIT = frozenset(
         "cuGetProcAddress_v2",
     )
 )
-"""What may be called before `cuInit`."""
+"""Functions that may be called before `cuInit`."""
 
 DEVICE_CALLS: dict[str, Callable[..., None]] = {
     "cuInit": init,

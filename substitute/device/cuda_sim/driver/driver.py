@@ -21,17 +21,17 @@ from .texts import AREA_BYTES, Texts
 
 T = TypeVar("T")
 _NEAR_BYTES = 64
-"""Changes that lie so close together are given to the host at once."""
+"""Changes at most this far apart are written to the host together."""
 _UNWRITTEN = 0xFF
-"""What new device memory is full of."""
+"""Initial value of the bytes of device memory."""
 
 
 class Interrupted(Exception):
-    """Somebody pressed Ctrl-C while a kernel ran."""
+    """A kernel was interrupted with Ctrl-C."""
 
 
 class Driver:
-    """What there is behind the driver functions. `data` and `shadow`: the shared memory, and as much of our own."""
+    """State behind the driver functions. `data`: the shared device memory; `shadow`: its state, one byte for each."""
 
     def __init__(
         self, client: Client, hello: Hello, *, data: NDArray[np.uint8], shadow: NDArray[np.uint8], settings: Settings
@@ -51,41 +51,41 @@ class Driver:
         self.handles = Handles()
         self.initialised = False
         self.thread = 0
-        """The client's thread that is calling."""
+        """The client's calling thread."""
         self.regions: dict[int, Region] = {}
         self.registrations: dict[int, Registration] = {}
-        """By host address."""
+        """Registrations by host address."""
         self._primary: dict[Architecture, Context] = {}
         self._current: dict[int, list[Context]] = {}
         self._words: dict[int, str] = {}
         self.executing = False
-        """True while a kernel runs, which may be interrupted."""
+        """True while a kernel runs; it may then be interrupted."""
         self.last_fault = ""
-        """What stopped a launch last."""
+        """Description of the last fault of a launch."""
 
-    # --- what went wrong
+    # --- errors
 
     def note(self, error: DriverError) -> None:
-        """Remembers what there is to say on a code, for `cuGetErrorString`."""
+        """Remember the details of an error for `cuGetErrorString`."""
         self._words[error.code] = error.words
         if error.code in codes.FAULTS:
             self.last_fault = str(error)
 
     def words_on(self, code: int) -> str:
-        """The driver's string for a code, and what is known of the last time it was returned."""
+        """Return the driver's text for a code, with the details of its last occurrence."""
         words = self._words.get(code, "")
         return f"{CODES[code].words}: {words}" if words else CODES[code].words
 
     # --- devices and contexts
 
     def device(self, ordinal: int) -> Architecture:
-        """Raises `DriverError` for a device that there is not."""
+        """Return a device. Raises `DriverError` for an ordinal without one."""
         if not 0 <= ordinal < len(self.devices):
             raise DriverError(codes.INVALID_DEVICE, f"device {ordinal} of {len(self.devices)}")
         return self.devices[ordinal]
 
     def primary(self, device: Architecture) -> Context:
-        """The device's primary context, made when it is first asked for."""
+        """Return the device's primary context, created on first use."""
         if device not in self._primary:
             context = Context(architecture=device, primary=True)
             self._primary[device] = context
@@ -93,11 +93,13 @@ class Driver:
         return self._primary[device]
 
     def has_primary(self, device: Architecture) -> bool:
-        """True if the device's primary context is there."""
+        """Return True if the device has a primary context."""
         return device in self._primary
 
     def replace_faulty(self) -> None:
-        """New primary contexts in the place of those that a fault has ended, for programs that cannot let go of them.
+        """Replace primary contexts that a fault has ended, for programs that cannot release them.
+
+        Retain counts are kept, and allocations can still be freed.
 
         What was retained stays retained, and what was allocated can still be freed.
         """
@@ -110,11 +112,11 @@ class Driver:
                     region.context = new if region.context is old else region.context
 
     def stack(self) -> list[Context]:
-        """The calling thread's contexts, the current one last."""
+        """Return the calling thread's contexts, the current one last."""
         return self._current.setdefault(self.thread, [])
 
     def current(self) -> Context:
-        """The calling thread's context. Raises `DriverError` if it has none, or one that a fault has ended."""
+        """Return the calling thread's context. Raises `DriverError` if there is none, or if a fault has ended it."""
         stack = self.stack()
         if not stack:
             raise DriverError(codes.INVALID_CONTEXT, "no context is current in this thread")
@@ -124,7 +126,7 @@ class Driver:
         return context
 
     def end_context(self, context: Context) -> None:
-        """Frees all that belongs to a context."""
+        """Free all that belongs to a context."""
         for registration in [r for r in self.registrations.values() if r.context is context]:
             self.unregister(registration.host)
         for region in [r for r in self.regions.values() if r.context is context]:
@@ -147,7 +149,9 @@ class Driver:
     # --- handles
 
     def find(self, handle: int, kind: type[T], *, code: int = codes.INVALID_HANDLE) -> T:
-        """The object behind a handle. Raises `DriverError` for a wrong handle, or if a fault has ended its context."""
+        """Return the object of a handle. Raises `DriverError` for a wrong handle, or if a fault has ended its
+        context.
+        """
         thing = self.handles.find(handle)
         if not isinstance(thing, kind):
             raise DriverError(code, f"{handle:#x} is no {kind.__name__.lower()}, or no longer one")
@@ -159,7 +163,7 @@ class Driver:
     # --- memory
 
     def allocate(self, context: Context, size_bytes: int, *, host: bool = False, name: str = "") -> Region:
-        """New device memory; the host may write into `host` memory unseen, so it counts as written."""
+        """Allocate device memory; `host` memory counts as written, as the host's writes are not seen."""
         if size_bytes == 0:
             raise DriverError(codes.INVALID_VALUE, "an allocation of no bytes")
         try:
@@ -167,25 +171,25 @@ class Driver:
         except OutOfMemory as error:
             raise DriverError(codes.OUT_OF_MEMORY, f"{error.what}: {error.found}, {error.expected}") from error
         if not host:
-            # NaN in every floating-point type: what nobody wrote cannot pass for a result
+            # NaN in every floating-point type: unwritten memory cannot pass for a result
             self.memory.data[start - self.memory.base :][:size_bytes] = _UNWRITTEN
         region = Region(start=start, size_bytes=size_bytes, context=context, host=host)
         self.regions[start] = region
         return region
 
     def free(self, region: Region) -> None:
-        """Ends an allocation."""
+        """Free an allocation."""
         del self.regions[region.start]
         if region.pool is not None:
             region.pool.used_bytes -= region.size_bytes
         self.memory.free(region.start)
 
     def in_arena(self, address: int) -> bool:
-        """True for device memory, allocated or not."""
+        """Return True for device memory, allocated or not."""
         return self.memory.base <= address < self.memory.base + self.memory.size_bytes
 
     def check(self, address: int, size_bytes: int) -> None:
-        """Raises `DriverError` unless it is device memory inside of one allocation."""
+        """Raise `DriverError` unless the range lies inside of one allocation of device memory."""
         if size_bytes and not self.memory.contains(address, size_bytes):
             found = self.memory.find(address)
             where = (
@@ -194,7 +198,7 @@ class Driver:
             raise DriverError(codes.INVALID_VALUE, f"{size_bytes} bytes at {address:#x}: {where}")
 
     def copy(self, destination: int, source: int, size_bytes: int) -> None:
-        """Between any two places, of the device or of the host. Raises `DriverError`."""
+        """Copy between any two places, of the device or of the host. Raises `DriverError`."""
         if not size_bytes:
             return
         to_device, from_device = self.in_arena(destination), self.in_arena(source)
@@ -213,7 +217,7 @@ class Driver:
             self.give_to_host(destination, size_bytes)
 
     def fill(self, address: int, pattern: bytes, count: int) -> None:
-        """Repeats a pattern. Raises `DriverError`."""
+        """Fill memory with a pattern. Raises `DriverError`."""
         if not count:
             return
         if address % len(pattern):
@@ -228,7 +232,7 @@ class Driver:
     # --- host memory that the device may use
 
     def register(self, context: Context, host: int, size_bytes: int, *, read_only: bool) -> None:
-        """Gives host memory a twin in device memory. Raises `DriverError`."""
+        """Map host memory to a copy in device memory. Raises `DriverError`."""
         for other in self.registrations.values():
             if host < other.host + other.size_bytes and other.host < host + size_bytes:
                 raise DriverError(codes.HOST_MEMORY_ALREADY_REGISTERED, f"{other.size_bytes} bytes at {other.host:#x}")
@@ -244,32 +248,34 @@ class Driver:
         self.registrations[host] = registration
 
     def unregister(self, host: int) -> None:
-        """Raises `DriverError` for memory that is not registered."""
+        """Unmap host memory. Raises `DriverError` for memory that is not registered."""
         registration = self.registrations.pop(host, None)
         if registration is None:
             raise DriverError(codes.HOST_MEMORY_NOT_REGISTERED, f"{host:#x}")
         self.free(self.regions[registration.device])
 
     def take_from_host(self, address: int, size_bytes: int) -> None:
-        """Makes the twins in a range of device memory equal to the host's."""
-        for one, start, size in self._twins(address, size_bytes):
-            # registered pages belong to the device until they are unregistered, also where the host has unmapped them
+        """Copy host memory to its registered copies in a range of device memory."""
+        for one, start, size in self._registrations_in(address, size_bytes):
+            # registered pages stay mapped to the device until they are unregistered, even if the host has unmapped them
             with suppress(DriverError):
                 self.client.copy(start, one.host + start - one.device, size)
 
     def give_to_host(self, address: int, size_bytes: int) -> None:
-        """Makes the host's memory equal to the twins in a range. Raises `DriverError` where it cannot be written."""
-        for one, start, size in self._twins(address, size_bytes):
+        """Copy registered copies in a range back to host memory. Raises `DriverError` where it cannot be written."""
+        for one, start, size in self._registrations_in(address, size_bytes):
             if not one.read_only:
                 self.client.copy(one.host + start - one.device, start, size)
 
     def lend_to_kernel(self) -> list[tuple[Registration, Bytes]]:
-        """Makes all twins equal to the host's; returns what is in those that a kernel may write."""
+        """Update all registered copies from the host; return the contents of those that a kernel may write."""
         self.take_from_host(self.memory.base, self.memory.size_bytes)
         return [(one, self._bytes(one).copy()) for one in self.registrations.values() if not one.read_only]
 
     def return_from_kernel(self, lent: list[tuple[Registration, Bytes]]) -> None:
-        """Gives the host what a kernel has changed and nothing else: the host's threads may have written meanwhile.
+        """Copy to the host the bytes that a kernel has changed, and no others: host threads may have written meanwhile.
+
+        Raises `DriverError` where the kernel wrote memory that the host cannot write.
 
         Raises `DriverError` where the kernel wrote what the host cannot write.
         """
@@ -290,8 +296,8 @@ class Driver:
         low = one.device - self.memory.base
         return self.memory.data[low : low + one.size_bytes]
 
-    def _twins(self, address: int, size_bytes: int) -> list[tuple[Registration, int, int]]:
-        """The registrations in a range of device memory: each with the part of its twin, a start and a size."""
+    def _registrations_in(self, address: int, size_bytes: int) -> list[tuple[Registration, int, int]]:
+        """Return the registrations in a range of device memory: each with start and size of the part of its copy."""
         parts = [
             (one, max(address, one.device), min(address + size_bytes, one.device + one.size_bytes))
             for one in self.registrations.values()

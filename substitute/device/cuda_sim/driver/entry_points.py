@@ -1,9 +1,9 @@
 """The driver functions that the library exports, with the C types of their arguments (CUDA driver API, 13.0).
 
-The last ones are ours: what stopped the last launch, for programs that get to see no code, and new contexts after it.
+The last ones are extensions: the fault of the last launch, for programs that see no code, and new contexts after it.
 
-`cuGetProcAddress` gives out the first name of each; programs that look functions up themselves ask for the name with
-the suffix of the version, `cuMemAlloc_v2`.
+`cuGetProcAddress` returns the first name of each; programs that look functions up themselves ask for the name with the
+suffix of the version, `cuMemAlloc_v2`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ ARGUMENT_TYPES = {
     "h": "i16",
     "b": "i8",
 }
-"""LLVM's type for each letter of a signature."""
+"""LLVM type of each letter of a signature."""
 MOST_ARGUMENTS = 13
-"""How many arguments a request has room for."""
+"""Number of arguments that fit into a request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class EntryPoint:
     arguments: str
     """One letter of `ARGUMENT_TYPES` for each argument."""
     suffix: str
-    """What the exported name ends in, besides the plain one; may be empty."""
+    """Suffix of the versioned name, exported besides the plain one; may be empty."""
 
 
 _TABLE = """
@@ -141,6 +141,6 @@ def _read(line: str) -> EntryPoint:
 
 
 ENTRY_POINTS = tuple(_read(line) for line in _TABLE.split("\n") if line)
-"""All of them; the position of a function is its number in a request."""
+"""All entry points; the position of a function is its number in a request."""
 NUMBERS = {entry.name: number for number, entry in enumerate(ENTRY_POINTS)}
 """The number of each function."""

@@ -110,7 +110,7 @@ class _Side:
         self._start = host if kind == _HOST else device
 
     def row(self, y: int, z: int) -> int:
-        """Where a row begins."""
+        """Return the address of the start of a row."""
         return int(self._start + self._x + ((self._z + z) * self._height + self._y + y) * self._pitch)
 
 
@@ -129,7 +129,7 @@ def _add(
 
 
 def get_nodes(driver: Driver, handle: int, nodes: int, count: int) -> None:
-    """`cuGraphGetNodes`; without a place for the nodes it only says how many there are."""
+    """`cuGraphGetNodes`; without an array for the nodes it only writes their number."""
     found = [node for node, _ in driver.find(handle, Graph).nodes]
     if nodes:
         found = found[: driver.client.read_word(count)]
@@ -139,7 +139,7 @@ def get_nodes(driver: Driver, handle: int, nodes: int, count: int) -> None:
 
 
 def instantiate(driver: Driver, target: int, handle: int, error_node: int, log: int, log_bytes: int) -> None:
-    """`cuGraphInstantiate` as it was until CUDA 11: nothing can be wrong any more."""
+    """`cuGraphInstantiate` of CUDA 11 and earlier; it never reports an error node."""
     instantiate_with_flags(driver, target, handle, 0)
     if error_node:
         driver.client.write_word(error_node, 0)

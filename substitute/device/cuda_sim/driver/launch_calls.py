@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 Triple = tuple[int, int, int]
 _NEAR_BYTES = 4096
-"""Parameters that lie so close together are read at once."""
+"""Parameters at most this far apart are read together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """What a kernel is started with."""
+    """A kernel with its launch configuration and parameters."""
 
     function: Function
     grid: Triple
@@ -43,7 +43,9 @@ def launch_kernel(driver: Driver, handle: int, *rest: int) -> None:
 
 
 def prepare(driver: Driver, handle: int, sizes: tuple[int, ...], dynamic: int, parameters: int, extra: int) -> Launch:
-    """A launch with its parameters read; `sizes` are grid and block. Raises `DriverError` for what no device starts."""
+    """Return a launch with its parameters read; `sizes` are grid and block. Raises `DriverError` for invalid
+    launches.
+    """
     function = driver.find(handle, Function)
     gx, gy, gz, bx, by, bz = (size & 0xFFFFFFFF for size in sizes)
     grid, block = (gx, gy, gz), (bx, by, bz)
@@ -88,7 +90,7 @@ def _check_shared(function: Function, dynamic: int) -> None:
 
 
 def _read_parameters(driver: Driver, function: Function, pointers: int) -> bytes:
-    """The parameter space, gathered from where each value lies in the client."""
+    """Return the parameter space, gathered from the addresses of the values in the client."""
     entry = function.entry
     if not entry.parameters:
         return b""
@@ -105,7 +107,7 @@ def _read_parameters(driver: Driver, function: Function, pointers: int) -> bytes
 
 
 def run(driver: Driver, launch: Launch) -> None:
-    """Executes a launch. Raises `DriverError` if it fails; the context is then of no more use."""
+    """Execute a launch. Raises `DriverError` if it fails; the context is then unusable."""
     from ..faults import LaunchError
     from ..launch import launch as execute
 
@@ -162,7 +164,7 @@ def _limits(driver: Driver, device: Architecture) -> Limits:
 
 
 def _words(report: Report, code: int) -> str:
-    """The finding that stopped the launch, or the first one, and how many there are."""
+    """Return the finding that stopped the launch, or the first one, and the number of findings."""
     finding = next((f for f in report.findings if f.fatal), report.findings[0])
     more = f" (and {len(report.findings) - 1} more findings)" if len(report.findings) > 1 else ""
     advice = f"; {STEPS}=NUMBER sets another limit" if code == codes.LAUNCH_TIMEOUT else ""

@@ -1,4 +1,4 @@
-"""Puts the simulated driver where IREE's CUDA driver looks: in this process, or in the environment of another one."""
+"""Installation of the simulated driver where IREE's CUDA driver finds it: in this process, or in an environment."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from .build import MARK, SONAME, library_path
 from .settings import DEVICE, read_settings
 
 SIMULATED = "cuda-sim"
-"""What the command line calls the simulated devices, as a driver of IREE's would be called."""
+"""Driver name of the simulated devices on the command line."""
 _CODEGEN = (60, 70, 80, 86, 89, 120)
-"""The architectures that IREE 3.13 generates code for."""
+"""Architectures that IREE 3.13 generates code for."""
 _LONGEST_FAULT = 16384
 _library: ctypes.CDLL | None = None
 
 
 def is_simulated(device: str) -> bool:
-    """True for `cuda-sim` and `cuda-sim://sm_90`."""
+    """Return True for `cuda-sim` and `cuda-sim://sm_90`."""
     return device.partition("://")[0] == SIMULATED
 
 
 def architecture_of(device: str) -> Architecture:
-    """The architecture that a device's name stands for. Raises `UsageError`."""
+    """Return the architecture of a device's name. Raises `UsageError`."""
     name = device.partition("://")[2]
     return find_architecture(name or read_settings(os.environ).device)
 
 
 def name_for_iree(device: str) -> str:
-    """The same device as IREE's CUDA driver names it. Raises `UsageError`."""
+    """Return the device's name for IREE's CUDA driver. Raises `UsageError`."""
     return f"cuda://GPU-{architecture_of(device).uuid}"
 
 
 def target_flags(device: str) -> tuple[str, ...]:
-    """What to compile for, so that IREE's own code runs on the device. Raises `UsageError`."""
+    """Return compiler flags for code that runs on the device. Raises `UsageError`."""
     number = architecture_of(device).number
     # PTX runs on every device that is newer than its target
     usable = [known for known in _CODEGEN if known <= number]
@@ -45,7 +45,9 @@ def target_flags(device: str) -> tuple[str, ...]:
 
 
 def load_library() -> None:
-    """From now on, `cuda` means the simulated devices in this process. Raises `DeviceError`."""
+    """Load the simulated driver; `cuda` means the simulated devices in this process from now on. Raises
+    `DeviceError`.
+    """
     global _library
     if _library is not None:
         return
@@ -58,7 +60,7 @@ def load_library() -> None:
         )
     path = library_path()
     try:
-        # the loader knows it by its soname now: IREE's dlopen("libcuda.so") gets this one without looking for a file
+        # the loader now knows it by its soname: IREE's dlopen("libcuda.so") returns it without searching for a file
         _library = ctypes.CDLL(str(path), mode=os.RTLD_NOW | os.RTLD_GLOBAL)
     except OSError as error:
         raise DeviceError(
@@ -70,12 +72,12 @@ def load_library() -> None:
 
 
 def is_loaded() -> bool:
-    """True once the simulated driver is in this process."""
+    """Return True if the simulated driver is loaded in this process."""
     return _library is not None
 
 
 def last_fault() -> str:
-    """What stopped the last launch in this process, said once; empty if nothing did."""
+    """Return and clear the fault that stopped the last launch in this process; empty if there was none."""
     if _library is None:
         return ""
     words = ctypes.create_string_buffer(_LONGEST_FAULT)
@@ -84,14 +86,15 @@ def last_fault() -> str:
 
 
 def recover() -> None:
-    """Makes devices that met a fault usable again for those who open them anew."""
+    """Make devices usable again that had a fault, for programs that open them anew."""
     if _library is not None:
         _library.iree_substitute_recover()
 
 
 def environment(base: Mapping[str, str], *, device: str = DEFAULT_ARCHITECTURE) -> dict[str, str]:
-    """`base` with what makes a program that it starts find the simulated driver, `device` first. Raises
-    `DeviceError`, `UsageError`.
+    """Return `base` with variables that make a started program load the simulated driver, `device` first.
+
+    Raises `DeviceError` and `UsageError`.
     """
     folder = str(library_path().parent)
     others = base.get("LD_LIBRARY_PATH", "")
@@ -100,7 +103,7 @@ def environment(base: Mapping[str, str], *, device: str = DEFAULT_ARCHITECTURE) 
 
 
 def reason_against() -> str:
-    """Why there is no simulated device here; empty if there is one."""
+    """Return why no simulated device is available; empty if one is."""
     try:
         library_path()
     except DeviceError as error:
@@ -109,7 +112,7 @@ def reason_against() -> str:
 
 
 def _real_driver_is_loaded() -> bool:
-    """True if the loader already has a `libcuda.so`, which is not ours then."""
+    """Return True if the process has loaded another `libcuda.so`."""
     try:
         found = ctypes.CDLL(SONAME, mode=os.RTLD_NOW | os.RTLD_NOLOAD)
     except OSError:
@@ -118,5 +121,5 @@ def _real_driver_is_loaded() -> bool:
 
 
 def library_folder() -> Path:
-    """The folder that LD_LIBRARY_PATH has to name. Raises `DeviceError`."""
+    """Return the folder for LD_LIBRARY_PATH. Raises `DeviceError`."""
     return library_path().parent

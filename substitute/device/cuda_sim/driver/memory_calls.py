@@ -14,7 +14,7 @@ _ATTACH_FLAGS = (1, 2, 4)
 _POOL_USED, _POOL_MOST_USED = 7, 8
 _POOL_RESERVED, _POOL_MOST_RESERVED = 5, 6
 _POOL_SETTINGS = (1, 2, 3)
-"""32-bit attributes of a pool; all others are 64-bit."""
+"""32-bit attributes of a pool; all others have 64 bits."""
 _REGISTER_READ_ONLY = 8
 
 
@@ -57,7 +57,7 @@ def allocate_host(driver: Driver, target: int, size_bytes: int, flags: int = 0) 
 
 
 def free(driver: Driver, address: int) -> None:
-    """`cuMemFree`; null is nothing."""
+    """`cuMemFree`; null is ignored."""
     if address:
         _free(driver, address, host=False)
 
@@ -115,7 +115,7 @@ def info(driver: Driver, free_: int, total: int) -> None:
 
 
 def address_range(driver: Driver, base: int, size: int, address: int) -> None:
-    """`cuMemGetAddressRange`; either place may be null."""
+    """`cuMemGetAddressRange`; either target may be null."""
     region: Region | None = None
     found = driver.memory.find(address)
     if found is not None:
@@ -128,7 +128,7 @@ def address_range(driver: Driver, base: int, size: int, address: int) -> None:
 
 
 def prefetch(driver: Driver, address: int, size_bytes: int, device: int, stream: int) -> None:
-    """`cuMemPrefetchAsync`: there is one memory only; device -1 is the host."""
+    """`cuMemPrefetchAsync`: there is only one memory, so nothing moves; device -1 is the host."""
     check_stream(driver, stream)
     driver.check(address, size_bytes)
     if device != -1:
@@ -184,7 +184,7 @@ def _check_pool_attribute(attribute: int) -> None:
 
 
 def copy(driver: Driver, destination: int, source: int, size_bytes: int, stream: int = 0) -> None:
-    """`cuMemcpy` and its kin: an address says by itself where it lies."""
+    """`cuMemcpy` and its relatives: an address tells host and device memory apart."""
     check_stream(driver, stream)
     driver.copy(destination, source, size_bytes)
 

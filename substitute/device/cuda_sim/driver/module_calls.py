@@ -15,7 +15,7 @@ _MOST_IMAGE_BYTES = 64 << 20
 _LONGEST_NAME = 65536
 _ELF, _FATBIN = b"\x7fELF", b"\x50\xed\x55\xba"
 _INFO_LOG, _INFO_SIZE, _ERROR_LOG, _ERROR_SIZE = 3, 4, 5, 6
-"""Options of the PTX compiler: where its messages go, and how much room there is."""
+"""Options of the PTX compiler: buffers for its messages, and their sizes."""
 _MAX_DYNAMIC_SHARED, _PREFERRED_CARVEOUT = 8, 9
 
 
@@ -45,7 +45,7 @@ def _options(driver: Driver, count: int, options: int, values: int) -> Iterator[
 
 
 def _log(driver: Driver, options: dict[int, int], words: str) -> None:
-    """Puts the compiler's words where the caller wants them."""
+    """Write the compiler's messages to the caller's buffers."""
     target, size_bytes = options.get(_ERROR_LOG, 0), options.get(_ERROR_SIZE, 0) & 0xFFFFFFFF
     if target and size_bytes:
         driver.client.write(target, words.encode()[: size_bytes - 1] + b"\0")
@@ -94,7 +94,7 @@ def function(driver: Driver, target: int, handle: int, name: int) -> None:
 
 
 def variable(driver: Driver, target: int, size: int, handle: int, name: int) -> None:
-    """`cuModuleGetGlobal`; either place may be null."""
+    """`cuModuleGetGlobal`; either target may be null."""
     module = driver.find(handle, Module)
     text = driver.client.read_string(name, most_bytes=_LONGEST_NAME).decode(errors="replace")
     variables = module.program.globals(driver.memory)

@@ -1,4 +1,4 @@
-"""What the driver hands out handles for."""
+"""Objects that the driver returns handles of."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Context:
-    """What a process has on one device."""
+    """A process's context on one device."""
 
     architecture: Architecture
     primary: bool
     users: int = 0
-    """How often a primary context is retained."""
+    """Number of times that a primary context is retained."""
     fault: DriverError | None = None
-    """What ended it: every later call gives the same code, as on a real device."""
+    """Fault that ended it: every later call returns the same code, as on a real device."""
     replaced: Context | None = None
-    """The faulty primary context in whose place it is."""
+    """The faulty primary context that this one replaced."""
 
 
 @dataclass(slots=True, eq=False)
 class Stream:
-    """A queue; each call has done its work when it returns, so there is nothing in it."""
+    """A queue, which is always empty: each call has done its work when it returns."""
 
     context: Context
 
@@ -41,12 +41,12 @@ class Event:
     context: Context
     timed: bool
     seconds: float | None = None
-    """When it was recorded, by a clock of the host; None before."""
+    """Time at which it was recorded, by a clock of the host; None before."""
 
 
 @dataclass(slots=True, eq=False)
 class Pool:
-    """A memory pool, which keeps nothing back."""
+    """A memory pool, which frees memory at once."""
 
     context: Context | None
     used_bytes: int = 0
@@ -56,7 +56,7 @@ class Pool:
 
 @dataclass(slots=True, eq=False)
 class Module:
-    """PTX that was loaded."""
+    """Loaded PTX."""
 
     context: Context
     program: Program
@@ -70,12 +70,12 @@ class Function:
     module: Module
     entry: Entry
     most_dynamic_bytes: int
-    """The dynamic shared memory that it may be launched with, static memory not counted."""
+    """Limit of the dynamic shared memory of a launch; static memory is not counted."""
 
 
 @dataclass(slots=True, eq=False)
 class Region:
-    """Memory that the driver gave out."""
+    """Memory allocated by the driver."""
 
     start: int
     size_bytes: int
@@ -87,12 +87,12 @@ class Region:
 
 @dataclass(slots=True, eq=False)
 class Registration:
-    """Host memory that the device may use: it has a twin in device memory, made equal around every use."""
+    """Host memory mapped to the device: a copy in device memory, synchronised around every use."""
 
     host: int
     size_bytes: int
     device: int
-    """Address of the twin."""
+    """Address of the copy."""
     read_only: bool
     context: Context
 
@@ -107,47 +107,47 @@ class Node:
 
 @dataclass(slots=True, eq=False)
 class Graph:
-    """Steps in the order in which they were added. A node's dependencies exist before it, so this order is right."""
+    """Steps in the order in which they were added. A node's dependencies exist before it, so this order is valid."""
 
     context: Context
     nodes: list[tuple[int, Node]] = field(default_factory=list)
-    """With the handle of each."""
+    """Nodes with their handles."""
 
 
 @dataclass(slots=True, eq=False)
 class Executable:
-    """A graph that can be launched; later changes of the graph do not reach it."""
+    """A graph that can be launched; later changes of the graph do not affect it."""
 
     context: Context
     steps: tuple[Callable[[], None], ...]
 
 
 class Handles:
-    """Opaque numbers for objects; no number is ever used twice, so that a stale one is noticed."""
+    """Opaque numbers for objects. No number is used twice, so that a stale one is detected."""
 
     def __init__(self) -> None:
         self._objects: dict[int, Any] = {}
         self._next = 0x1000
 
     def add(self, thing: object) -> int:
-        """A new handle."""
+        """Return a new handle."""
         self._next += 16
         self._objects[self._next] = thing
         return self._next
 
     def find(self, handle: int) -> object | None:
-        """The object, or None for a wrong or stale handle."""
+        """Return the object, or None for a wrong or stale handle."""
         return self._objects.get(handle)
 
     def handle_of(self, thing: object) -> int:
-        """The handle of an object that has one."""
+        """Return the handle of an object that has one."""
         return next(handle for handle, one in self._objects.items() if one is thing)
 
     def remove(self, handle: int) -> None:
-        """Makes a handle stale."""
+        """Remove a handle."""
         self._objects.pop(handle, None)
 
     def remove_of(self, context: Context) -> list[Any]:
-        """Makes the handles of all that belongs to a context stale; what they stood for."""
+        """Remove the handles of all objects of a context, and return the objects."""
         ended = [handle for handle, one in self._objects.items() if getattr(one, "context", None) is context]
         return [self._objects.pop(handle) for handle in ended]

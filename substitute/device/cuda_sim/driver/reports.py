@@ -1,4 +1,4 @@
-"""What the executor found, for a person: on stderr, and in a file if one is named."""
+"""Findings of the executor reported to the user: on stderr, and in a file if one is named."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from ..faults import Finding, Report
 
 _MOST_PRINTED = 10
-"""Findings printed in a process's life; the file has all."""
+"""Findings printed during a process's life; the file gets all."""
 
 
 class Reports:
-    """Where findings go."""
+    """Output of findings."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._printed: set[tuple[str, str, int, int]] = set()
 
     def note(self, report: Report, code: int, where: Mapping[str, Any]) -> None:
-        """Tells of a launch that ended with a code; the same finding at the same place is printed once."""
+        """Report a launch that ended with a code; the same finding at the same place is printed once."""
         if report.printed:
             print(report.printed, end="", flush=True)
         for finding in report.findings:
@@ -51,5 +51,5 @@ class Reports:
 
 
 def say(text: str) -> None:
-    """One line for the person who runs the client."""
+    """Print one line to the user of the client."""
     print(f"simulated CUDA device: {text}", file=sys.stderr, flush=True)

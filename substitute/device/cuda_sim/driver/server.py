@@ -44,15 +44,15 @@ CALLS: dict[str, Callable[..., None]] = {
     **LAUNCH_CALLS,
     **GRAPH_CALLS,
 }
-"""What answers each driver function; all but `HOST_FUNCTION`, whose work is done by the client."""
+"""Implementation of each driver function except `HOST_FUNCTION`, which the client executes."""
 _MAP_NORESERVE = 0x4000  # (Linux; not every Python names it)
 _LOOK_SECONDS = 0.5
-"""How often it is looked whether the client's process is still there."""
+"""Interval at which the server checks that the client's process exists."""
 
 
 def main() -> None:
-    """Serves the one client until it ends."""
-    # the client decides what Ctrl-C means, and its end ends this process; only a kernel that runs is stopped here
+    """Serve the client until it ends."""
+    # the client decides about Ctrl-C, and its end ends this process; only a running kernel is interrupted here
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _close_others()
     connection = socket.socket(fileno=_SOCKET)
@@ -77,7 +77,7 @@ def _interrupt(driver: Driver) -> None:
 
 
 def _close_others() -> None:
-    """Closes the client's files that came along: one that waits for the end of a pipe would wait for this process."""
+    """Close the client's inherited files: a reader of a pipe would otherwise wait for this process."""
     # (not `os.closerange` up to the limit of open files, which can be a thousand million)
     for name in os.listdir("/proc/self/fd"):
         if int(name) > _MEMORY:
@@ -86,7 +86,7 @@ def _close_others() -> None:
 
 
 def _driver(client: Client, hello: Hello) -> Driver:
-    """The driver with the shared memory mapped, and its shadow in memory of our own: both cost what is used of them."""
+    """Return the driver with the shared memory mapped, and its shadow in private memory; pages cost when touched."""
     flags = mmap.MAP_SHARED | _MAP_NORESERVE
     shared = mmap.mmap(_MEMORY, hello.size_bytes, flags=flags)
     os.close(_MEMORY)
@@ -103,7 +103,7 @@ def _driver(client: Client, hello: Hello) -> Driver:
 
 
 def _serve(driver: Driver, request: Request) -> None:
-    """Answers one call; whatever happens here, the client gets a code."""
+    """Answer one call. Whatever happens, the client gets a code."""
     entry = ENTRY_POINTS[request.number]
     arguments = [_value(word, kind) for word, kind in zip(request.arguments, entry.arguments, strict=False)]
     driver.thread = request.thread
@@ -123,7 +123,7 @@ def _serve(driver: Driver, request: Request) -> None:
     except Disconnected:
         raise
     except Exception as error:
-        # a mistake of ours must not look like a device that hangs: the client waits for a code
+        # an internal error must not look like a hanging device: the client waits for a code
         say(f"{entry.name} failed in a way that is our fault:\n{traceback.format_exc()}")
         driver.note(DriverError(codes.UNKNOWN, f"{type(error).__name__}: {error}"))
         code = codes.UNKNOWN
@@ -131,7 +131,7 @@ def _serve(driver: Driver, request: Request) -> None:
 
 
 def _value(word: int, kind: str) -> int:
-    """An argument of C type `int` has a sign; all others are taken as they come."""
+    """Return an argument; C's `int` is signed, all others are returned unchanged."""
     if kind == "i":
         low = word & 0xFFFFFFFF
         return low - (1 << 32) if low >> 31 else low
@@ -139,7 +139,7 @@ def _value(word: int, kind: str) -> int:
 
 
 def _watch(connection: socket.socket, parent: int) -> None:
-    """Ends this process with the client: also while a kernel runs, and if a fork of the client holds the socket."""
+    """End this process with the client, even while a kernel runs or a fork of the client holds the socket."""
     poll = select.poll()
     poll.register(connection, select.POLLRDHUP)
     while os.getppid() == parent:

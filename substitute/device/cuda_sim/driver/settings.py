@@ -1,4 +1,4 @@
-"""What the environment says to the simulated device; the same names work for stock IREE tools and for ours."""
+"""Environment variables of the simulated device, for stock IREE tools and for ours."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from ....errors import UsageError
 from .architectures import DEFAULT_ARCHITECTURE, find_architecture
 
 DEVICE = "IREE_SUBSTITUTE_SIM_DEVICE"
-"""`sm_90`: which device is number 0."""
+"""Device number 0, such as `sm_90`."""
 FINDINGS = "IREE_SUBSTITUTE_SIM_FINDINGS"
-"""`fail` or `report`: what happens on findings that a real device would not notice."""
+"""`fail` or `report`: the effect of findings that a real device would not notice."""
 LOG = "IREE_SUBSTITUTE_SIM_LOG"
 """A file to which each launch is appended, as a line of JSON."""
 STEPS = "IREE_SUBSTITUTE_SIM_STEPS"
-"""Warp instructions after which a launch is taken to be endless."""
+"""Limit of warp instructions, above which a launch counts as endless."""
 APPROXIMATIONS = "IREE_SUBSTITUTE_SIM_APPROXIMATIONS"
-"""`nearest` or `worst`: what approximate instructions give, see `cuda_sim.approximations`."""
+"""`nearest` or `worst`: results of approximate instructions, see `cuda_sim.approximations`."""
 
 SETTINGS = {"device": DEVICE, "findings": FINDINGS, "log": LOG, "steps": STEPS, "approximations": APPROXIMATIONS}
-"""The variable of each setting."""
+"""Variable of each setting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The values in force."""
+    """Settings in effect."""
 
     device: str = DEFAULT_ARCHITECTURE
     fail_on_findings: bool = True
@@ -37,7 +37,7 @@ class Settings:
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Raises `UsageError` for a value that is none."""
+    """Return the settings of an environment. Raises `UsageError` for an invalid value."""
     findings = environment.get(FINDINGS) or "fail"
     if findings not in ("fail", "report"):
         raise UsageError("not a way to treat findings", where=FINDINGS, expected="fail or report", found=findings)

@@ -1,4 +1,4 @@
-"""Driver functions on streams and events. Every call has done its work when it returns, so nobody ever waits."""
+"""Driver functions on streams and events. Every call has done its work when it returns, so waiting is immediate."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .objects import Event, Stream
 
 _DISABLE_TIMING = 2
 _DEFAULT_STREAMS = (0, 1, 2)
-"""Null, CU_STREAM_LEGACY and CU_STREAM_PER_THREAD stand for streams of the current context."""
+"""Null, CU_STREAM_LEGACY and CU_STREAM_PER_THREAD: streams of the current context."""
 
 
 def check_stream(driver: Driver, handle: int) -> None:
-    """Raises `DriverError` for what is no stream."""
+    """Raise `DriverError` for an invalid stream handle."""
     if handle in _DEFAULT_STREAMS:
         driver.current()
     else:
@@ -57,7 +57,7 @@ def event_destroy(driver: Driver, handle: int) -> None:
 
 
 def event_check(driver: Driver, handle: int) -> None:
-    """`cuEventQuery` and `cuEventSynchronize`: what was recorded has happened."""
+    """`cuEventQuery` and `cuEventSynchronize`: recorded events have completed."""
     driver.find(handle, Event)
 
 
@@ -68,7 +68,7 @@ def event_record(driver: Driver, handle: int, stream: int) -> None:
 
 
 def event_elapsed(driver: Driver, target: int, start: int, end: int) -> None:
-    """`cuEventElapsedTime`: the time of the host that simulates, in ms."""
+    """`cuEventElapsedTime`: wall time of the simulating host, in ms."""
     first, last = driver.find(start, Event), driver.find(end, Event)
     if first.seconds is None or last.seconds is None or not (first.timed and last.timed):
         raise DriverError(codes.INVALID_HANDLE, "an event was not recorded, or takes no times")

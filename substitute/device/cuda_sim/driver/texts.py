@@ -1,4 +1,4 @@
-"""Texts that the client keeps pointers to, such as `cuGetErrorString`'s: they lie in the memory that both share."""
+"""Texts that the client keeps pointers to, such as `cuGetErrorString`'s, in the shared memory."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 AREA_BYTES = 1 << 16
-"""How much of the shared memory is for texts."""
+"""Part of the shared memory that holds texts."""
 SLOT_BYTES = 4096
-"""The longest text; longer ones are cut."""
+"""Longest text; longer ones are cut."""
 
 
 class Texts:
-    """Places for texts, used again in turn: a pointer stays good until fifteen other texts were asked for."""
+    """Slots for texts, reused in turn: a pointer stays valid until fifteen other texts were requested."""
 
     def __init__(self, area: NDArray[np.uint8], base: int) -> None:
         self._area, self._base = area, base
@@ -20,7 +20,7 @@ class Texts:
         self._next = 0
 
     def address(self, text: str) -> int:
-        """Where the text stands in the client."""
+        """Return the text's address in the client."""
         if text not in self._slots:
             data = _cut(text.encode())
             low = self._next * SLOT_BYTES
