@@ -254,15 +254,11 @@ def test_an_audit_that_judged_nothing_has_not_passed() -> None:
 @pytest.mark.compile
 @pytest.mark.device
 def test_the_exit_status_says_that_nothing_was_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "small.mlir"
-    path.write_text("""
-func.func @f(%a: tensor<64xi8>) -> tensor<64xi4> {
-  %r = arith.trunci %a : tensor<64xi8> to tensor<64xi4>
-  return %r : tensor<64xi4>
-}
-""")
-    assert main(["audit", str(path), "--device=local-sync"]) == 3
-    assert "elements of type i4" in capsys.readouterr().out
+    path = tmp_path / "elsewhere.mlir"
+    path.write_text(HALVES)
+    flags = ["--iree-hal-target-device=cuda", "--iree-cuda-target=sm_80"]
+    assert main(["audit", str(path), "--device=local-sync", *flags]) == 3
+    assert "1 not judged" in capsys.readouterr().out
 
 
 @pytest.mark.compile

@@ -402,6 +402,10 @@ UNREAD = {
       : DT<readonly:tensor<8xcomplex<f32>>> -> tensor<8xcomplex<f32>>""",
         "it has elements of type complex<f32>, which cannot be addressed one by one",
     ),
+    "complex constant": (
+        "  %a = arith.constant dense<[(1.0, 2.0), (3.0, 4.0)]> : tensor<2xcomplex<f32>>",
+        "it has a constant with elements of type complex<f32>",
+    ),
     "unknown integer": (
         """
   %c1 = arith.constant 1 : index

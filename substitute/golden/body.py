@@ -132,7 +132,7 @@ class BodyCompiler:
 
     def _operation(self, op: ir.Operation) -> None:
         name = op.name
-        if name == "arith.constant":
+        if name in ("arith.constant", "complex.constant"):
             value = self._outer(op.results[0])
             self._captured.append((self._define(op.results[0]), value))
             return
@@ -289,7 +289,7 @@ def scalar_of(op: ir.Operation) -> Scalar:
 def _element(type_: ir.Type) -> Element:
     from iree.compiler import ir
 
-    if isinstance(type_, ir.ShapedType) or "<" in str(type_):
+    if isinstance(type_, ir.ShapedType):
         return element_of(str(ir.ShapedType(type_).element_type))
     return element_of(str(type_))
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..bindings import settle_bindings
 from ..errors import UsageError
+from .layout import stored_form, stored_store
 from .memory import Golden, Outcome, Store, Subspan
 from .numbers import Arithmetic, Array, Growth, Num, Rounding, element_of, from_storage
 from .tensors import WHOLE_LIMIT, Known, Tensor
@@ -68,8 +69,9 @@ def evaluate(
     budget = budget or Budget()
     with _located(function), np.errstate(all="ignore"):
         walker.run(function)
-        stores = tuple(_store(stored, how, budget) for stored in walker.stores)
-    return Outcome(stores=stores, subspans=tuple(walker.subspans), seconds=time.perf_counter() - start)
+        stores = tuple(stored_store(_store(stored, how, budget)) for stored in walker.stores)
+        subspans = tuple(map(stored_form, walker.subspans))
+    return Outcome(stores=stores, subspans=subspans, seconds=time.perf_counter() - start)
 
 
 def evaluate_function(
@@ -193,12 +195,13 @@ def _expanded(
 
 
 def describe(function: ir.Operation, constants: Sequence[int] = ()) -> tuple[Subspan, ...]:
-    """Return the tensors that a dispatch reads and writes with these push constants, in the order of the body. Raises
-    `Unsupported`.
+    """Return the tensors that a dispatch reads and writes, in the order of the body, as they lie in memory.
+
+    Raises `Unsupported`.
     """
     from .limits import index_limits
 
     walker = Walker(Arithmetic(bounds=False), None, constants)
     with _located(function):
         walker.run(function)
-    return index_limits(function, walker)
+        return tuple(map(stored_form, index_limits(function, walker)))

@@ -40,11 +40,13 @@ class Subspan:
     @property
     def size_bytes(self) -> int:
         """Size in memory."""
-        return math.prod(self.shape) * element_of(self.element).storage.itemsize
+        element, count = element_of(self.element), math.prod(self.shape)
+        return -(-count * element.bits // 8) if element.packed else count * element.storage.itemsize
 
     def view(self, buffer: NDArray[np.uint8]) -> Array:
-        """Return the tensor as a view of the binding's bytes, in its storage type. Raises `UsageError` if it does not
-        fit.
+        """Return the tensor in the binding's bytes, in its storage type (a copy where elements are packed).
+
+        Raises `UsageError` where it does not fit.
         """
         stop = self.byte_offset + self.size_bytes
         if self.byte_offset < 0 or stop > buffer.size:
@@ -56,7 +58,12 @@ class Subspan:
                 next_step="make the buffer larger, or check the push constants",
             )
         raw = buffer[self.byte_offset : stop]
-        return raw.view(element_of(self.element).storage).reshape(self.shape)
+        element = element_of(self.element)
+        if element.packed:
+            from .layout import unpack
+
+            return unpack(raw, element, math.prod(self.shape)).reshape(self.shape)
+        return raw.view(element.storage).reshape(self.shape)
 
 
 def dispatch_tensor(type_: ir.Type) -> tuple[Access, ir.RankedTensorType]:

@@ -28,8 +28,9 @@ class Element:
 
     name: str
     """MLIR's name of the type: `f32`, `i1`, `index`."""
-    kind: Literal["float", "integer", "boolean", "index"]
+    kind: Literal["float", "integer", "boolean", "index", "complex"]
     bits: int
+    """Bits of the number; a pair of numbers has those of both."""
     compute: np.dtype[Any]
     """NumPy type that values are evaluated in."""
     storage: np.dtype[Any]
@@ -40,6 +41,10 @@ class Element:
     """The smallest normal number: hardware may flush smaller ones to zero."""
     largest: float = np.inf
     """The largest finite number."""
+    packed: bool = False
+    """Several elements lie in one byte."""
+    part: str = ""
+    """The type of both parts of a complex number."""
 
     @property
     def is_float(self) -> bool:
@@ -48,13 +53,27 @@ class Element:
 
 
 _NUMPY_FLOATS = {"f16": np.float16, "f32": np.float32, "f64": np.float64}
+_PACKED_FLOATS = {"f4E2M1FN": "float4_e2m1fn"}
+_PACKED_BITS = (2, 4)
+"""Widths of integers that IREE packs; others take as many bytes as they need, rounded up to a power of two."""
 
 
 @lru_cache(maxsize=64)
 def element_of(name: str) -> Element:
     """Return the element type of this name. Raises `Unsupported`."""
-    if name in _NUMPY_FLOATS or name in ML_FLOATS:
+    if name in _NUMPY_FLOATS or name in ML_FLOATS or name in _PACKED_FLOATS:
         return _float(name)
+    if name in ("complex<f32>", "complex<f64>"):
+        part = _float(name.removeprefix("complex<").removesuffix(">"))
+        both = np.dtype(f"complex{part.bits * 2}")
+        return Element(
+            name=name,
+            kind="complex",
+            bits=part.bits * 2,
+            compute=np.dtype(np.complex128),
+            storage=both,
+            part=part.name,
+        )
     if name == "i1":
         return Element(name=name, kind="boolean", bits=1, compute=np.dtype(bool), storage=np.dtype(np.int8))
     if name == "index":
@@ -64,19 +83,22 @@ def element_of(name: str) -> Element:
         bits = int(digits)
         width = next(w for w in (8, 16, 32, 64) if w >= bits)
         dtype = np.dtype(f"int{width}")
-        return Element(name=name, kind="integer", bits=bits, compute=dtype, storage=dtype)
+        return Element(name=name, kind="integer", bits=bits, compute=dtype, storage=dtype, packed=bits in _PACKED_BITS)
     raise Unsupported(f"element type {name}")
 
 
 def _float(name: str) -> Element:
     import ml_dtypes
 
-    storage = np.dtype(_NUMPY_FLOATS[name] if name in _NUMPY_FLOATS else getattr(ml_dtypes, ML_FLOATS[name]))
+    packed = name in _PACKED_FLOATS
+    theirs = {**ML_FLOATS, **_PACKED_FLOATS}
+    storage = np.dtype(_NUMPY_FLOATS[name] if name in _NUMPY_FLOATS else getattr(ml_dtypes, theirs[name]))
     info: Any = ml_dtypes.finfo(storage)  # type: ignore[no-untyped-call]
     return Element(
         name=name,
         kind="float",
-        bits=storage.itemsize * 8,
+        bits=int(info.bits),
+        packed=packed,
         compute=np.dtype(np.float64),
         storage=storage,
         unit=float(info.eps) / 2,

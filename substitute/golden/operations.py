@@ -269,6 +269,7 @@ RETURNS = frozenset({"func.return", "util.return", "scf.yield"})
 
 REGISTRY: tuple[tuple[str, Handler], ...] = (
     ("arith.constant", walk.constant),
+    ("complex.constant", walk.constant),
     ("hal.interface.constant.load", walk.push_constant),
     ("hal.interface.binding.subspan", walk.subspan),
     ("util.assume.int", walk.same),

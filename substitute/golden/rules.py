@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from . import floats, integers
-from .numbers import Arithmetic, Array, Element, Num, from_storage, wrap
+from .complex_numbers import COMPLEX, ComplexRule
+from .numbers import Arithmetic, Array, Element, Num, element_of, from_storage, wrap
 
 Attributes = Mapping[str, Any]
 
@@ -160,7 +161,8 @@ def _select(how: Arithmetic, scalar: Scalar, operands: list[Num]) -> Num:
     error = np.where(condition.value, a.errors(), b.errors())
     if condition.error is not None:
         with np.errstate(invalid="ignore"):
-            apart = np.abs(a.value.astype(np.float64) - b.value.astype(np.float64))
+            wide = scalar.result.compute if scalar.result.part else np.float64
+            apart = np.abs(a.value.astype(wide) - b.value.astype(wide))
         apart = np.where(np.isnan(apart), np.inf, apart) + np.maximum(a.errors(), b.errors())
         error = np.where(condition.error > 0, np.maximum(error, apart), error)
     return Num(value, error, _depth(operands))
@@ -253,6 +255,14 @@ def _classify(function: Callable[[Array], Array]) -> Rule:
     return rule
 
 
+def _complex_rule(rule: ComplexRule) -> Rule:
+    def apply(how: Arithmetic, scalar: Scalar, operands: list[Num]) -> Num:
+        part = next(element.part for element in (*scalar.operands, scalar.result) if element.part)
+        return rule(how, element_of(part), operands)
+
+    return apply
+
+
 CASTS: tuple[tuple[str, Rule], ...] = (
     ("arith.cmpf", _compare),
     ("arith.cmpi", _compare),
@@ -325,6 +335,7 @@ REGISTRY: tuple[tuple[str, Rule], ...] = (
     *((name, _binary(name, function)) for name, function in integers.BINARY),
     *((name, _unary(name, function)) for name, function in integers.UNARY),
     *((name, _flushing(name, rule)) for name, rule in CASTS),
+    *((name, _complex_rule(rule)) for name, rule in COMPLEX),
 )
 """All scalar operations, in order."""
 

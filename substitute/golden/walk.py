@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .affine import index_function, read_map
 from .body import Body, BodyCompiler, scalar_of
-from .constants import constant_num
+from .constants import complex_num, constant_num
 from .memory import Subspan, check_plain, dispatch_tensor
 from .numbers import Arithmetic, Array, Element, Num, element_of, from_storage
 from .rules import RULES
@@ -164,14 +164,14 @@ def integers(attribute: ir.Attribute) -> list[int]:
 
 
 def constant(walker: Walker, op: ir.Operation) -> None:
-    """`arith.constant`."""
+    """`arith.constant` and `complex.constant`."""
     from iree.compiler import ir
 
     result = op.results[0]
     if isinstance(result.type, ir.RankedTensorType):
         shape = walker.shape(result.type, ())
         element = element_of(str(ir.RankedTensorType(result.type).element_type))
-        num = constant_num(op.attributes["value"], shape, element)
+        num = complex_num(op, shape, element) if element.part else constant_num(op.attributes["value"], shape, element)
         walker.values[result] = Filled(shape, element, num) if num.value.ndim == 0 else Known(num, element)
     else:
         walker.values[result] = constant_num(op.attributes["value"], (), element_of(str(result.type)))
@@ -296,7 +296,7 @@ def region(walker: Walker, block: ir.Block) -> Body:
     """Return a scalar region that may use values from outside."""
 
     def outer(value: ir.Value) -> Value:
-        if value not in walker.values and value.owner.name == "arith.constant":
+        if value not in walker.values and value.owner.name in ("arith.constant", "complex.constant"):
             constant(walker, value.owner.operation if hasattr(value.owner, "operation") else value.owner)
         return walker.value(value)
 
