@@ -198,3 +198,17 @@ def test_what_mlir_leaves_open_is_unknown(op: str) -> None:
         text = text.replace("%x0, %x1 : i32", f"%x0, %x1 {flags} : i32")
     (found,) = evaluate(text, a, b)
     assert found.error.tolist() == [0.0, np.inf, np.inf]
+
+
+@pytest.mark.parametrize("count", [4, 400])
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 7, 12, 24, 48])
+def test_constants_of_any_width(bits: int, count: int) -> None:
+    """Few elements print as numbers, many as bytes."""
+    ends = [-(1 << (bits - 1)), (1 << (bits - 1)) - 1, 0, -1] * (count // 4)
+    found = value(f"""
+func.func @f() -> tensor<{count}xi64> {{
+  %c = arith.constant dense<{ends}> : tensor<{count}xi{bits}>
+  %r = arith.extsi %c : tensor<{count}xi{bits}> to tensor<{count}xi64>
+  return %r : tensor<{count}xi64>
+}}""")
+    assert found.tolist() == ends

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .numbers import Element, Num, element_of, from_storage, wrap
+from .numbers import Array, Element, Num, element_of, from_storage, wrap
 from .unsupported import Unsupported
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ def constant_num(attribute: ir.Attribute, shape: tuple[int, ...], element: Eleme
     from ..model.dispatch import TensorType
     from ..read.constants import constant_bytes
 
-    if element.packed:
-        return Num(_listed(attribute, shape, element))
     data = constant_bytes(attribute, TensorType(shape=shape, element=element.name))
     raw = np.frombuffer(data, element.storage)
     if raw.size != int(np.prod(shape)):
@@ -34,32 +33,37 @@ def constant_num(attribute: ir.Attribute, shape: tuple[int, ...], element: Eleme
     return Num(from_storage(raw.reshape(shape), element))
 
 
-def complex_num(op: ir.Operation, shape: tuple[int, ...], element: Element) -> Num:
-    """A tensor of complex constants out of its text: the bindings raise for its attribute. Raises `Unsupported`."""
+def printed_num(op: ir.Operation, shape: tuple[int, ...], element: Element) -> Num:
+    """A dense constant out of its text, for types of which the bindings give no elements. Raises `Unsupported`."""
     found = re.search(r"dense<(.*)>\s*:", op.get_asm(), re.DOTALL)
-    text, part = found[1] if found else "", element_of(element.part).storage
+    text = found[1] if found else ""
     if text.startswith('"0x'):
-        raw = np.frombuffer(bytes.fromhex(text.strip('"')[2:]), element.storage)
-        return Num(raw.astype(element.compute).reshape(shape))
-    bits = np.dtype(f"u{part.itemsize}")
-    numbers = [
-        np.array(int(word, 16), bits).view(part) if word.startswith("0x") else float(word)
-        for word in re.findall(r"0x[0-9A-Fa-f]+|-?\d+\.?\d*(?:[eE][-+]?\d+)?", text)
-    ]
-    values = np.array(numbers, np.float64).view(np.complex128)
+        values = _of_bytes(bytes.fromhex(text.strip('"')[2:]), element)
+    else:
+        values = _of_words(re.findall(r"0x[0-9A-Fa-f]+|-?\d+\.?\d*(?:[eE][-+]?\d+)?", text), element)
     if values.size not in (1, int(np.prod(shape))):
         raise Unsupported(f"a constant of {values.size} elements for {shape}")
     return Num(np.broadcast_to(values.reshape(() if values.size == 1 else shape), shape))
 
 
-def _listed(attribute: Any, shape: tuple[int, ...], element: Element) -> Any:
-    """Return packed elements, of which the bindings give one after the other. Raises `Unsupported`."""
-    from iree.compiler import ir
+def _of_bytes(data: bytes, element: Element) -> Array:
+    """Elements that take whole bytes each."""
+    if element.kind != "integer":
+        return np.frombuffer(data, element.storage).astype(element.compute)
+    width = -(-element.bits // 8)
+    padded = np.zeros((len(data) // width, element.storage.itemsize), np.uint8)
+    padded[:, :width] = np.frombuffer(data, np.uint8).reshape(-1, width)
+    return wrap(padded.view(element.storage).reshape(-1), element)
 
-    if not isinstance(attribute, ir.DenseIntElementsAttr):
-        raise Unsupported(f"a constant with elements of type {element.name}")
-    words = np.array([int(word) for word in attribute], np.int64)
-    return wrap(words.astype(element.compute), element).reshape(shape)
+
+def _of_words(words: Sequence[str], element: Element) -> Array:
+    """Elements as numbers; an infinity prints as its bits."""
+    if element.kind == "integer":
+        return wrap(np.array([int(word) for word in words], np.int64).astype(element.compute), element)
+    part = element_of(element.part or element.name).storage
+    bits = np.dtype(f"u{part.itemsize}")
+    numbers = [np.array(int(w, 16), bits).view(part) if w.startswith("0x") else float(w) for w in words]
+    return np.array(numbers, np.float64).view(element.compute)
 
 
 def _number(attribute: Any, element: Element) -> Any:

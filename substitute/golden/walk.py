@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..model.elements import ELEMENT
 from .affine import index_function, read_map
 from .body import Body, BodyCompiler, scalar_of
-from .constants import complex_num, constant_num
+from .constants import constant_num, printed_num
 from .memory import Subspan, check_plain, dispatch_tensor
 from .numbers import Arithmetic, Array, Element, Num, element_of, from_storage
 from .rules import RULES
@@ -171,7 +172,10 @@ def constant(walker: Walker, op: ir.Operation) -> None:
     if isinstance(result.type, ir.RankedTensorType):
         shape = walker.shape(result.type, ())
         element = element_of(str(ir.RankedTensorType(result.type).element_type))
-        num = complex_num(op, shape, element) if element.part else constant_num(op.attributes["value"], shape, element)
+        if element.kind == "complex" or element.packed or element.name not in ELEMENT:
+            num = printed_num(op, shape, element)
+        else:
+            num = constant_num(op.attributes["value"], shape, element)
         walker.values[result] = Filled(shape, element, num) if num.value.ndim == 0 else Known(num, element)
     else:
         walker.values[result] = constant_num(op.attributes["value"], (), element_of(str(result.type)))
