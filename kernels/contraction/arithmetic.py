@@ -28,7 +28,7 @@ from substitute.codegen.llvm.integers import resize
 from substitute.model.dispatch import Target
 
 PAIR_PRODUCTS = {4: "llvm.x86.sse2.pmadd.wd", 8: "llvm.x86.avx2.pmadd.wd", 16: "llvm.x86.avx512.pmaddw.d.512"}
-"""The instruction for so many lanes of i32."""
+"""Instruction that multiplies and adds pairs, by the number of i32 lanes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Arithmetic:
     """Neighbouring depths in one lane of a panel: 2 if products are added in pairs."""
 
     guarded: bool = False
-    """Pairs may not fit i16: packing has to look."""
+    """True if factors may not fit i16, so that packing has to check them."""
 
     @property
     def is_integer(self) -> bool:
@@ -50,23 +50,25 @@ class Arithmetic:
 
     @property
     def type(self) -> ir.Type:
-        """A sum's register type."""
+        """The register type of a sum."""
         return REGISTER_TYPES[self.element]
 
     def constant(self, number: float | int, lanes: int | None) -> ir.Value:
-        """The number in every lane."""
+        """Return the number in every lane."""
         return constant(vector(self.type, lanes), number)
 
     def convert(self, builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-        """A factor as it is multiplied: of an integer the lower 32 bits, which decide those of the product."""
+        """Return a factor in the type of multiplication: of an integer the lower 32 bits, which decide those of the
+        product.
+        """
         return resize(builder, value, vector(I32, lanes_of(value)), unsigned=False) if self.is_integer else value
 
     def add(self, builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
-        """The sum a + b."""
+        """Return a + b."""
         return builder.add(a, b) if self.is_integer else builder.fadd(a, b)
 
     def multiply_add(self, builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
-        """The sum a · b + c, one product per lane; of f32 vectors in one instruction where the target has it."""
+        """Return a · b + c, one product per lane; of f32 vectors in one instruction if the target has it."""
         if self.is_integer:
             return builder.add(builder.mul(a, b), c)
         lanes = lanes_of(c)
@@ -75,7 +77,7 @@ class Arithmetic:
         return intrinsic(builder, f"llvm.fmuladd.v{lanes}f32", c.type, [a, b, c])
 
     def multiply_add_words(self, builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
-        """Adds all products of two vectors of words to c."""
+        """Return c plus all products of two vectors of words."""
         if self.depths == 1:
             return self.multiply_add(builder, a, b, c)
         lanes = c.type.count
@@ -84,14 +86,14 @@ class Arithmetic:
         return builder.add(intrinsic(builder, PAIR_PRODUCTS[lanes], c.type, halves), c)
 
     def word(self, builder: ir.IRBuilder, values: list[ir.Value]) -> ir.Value:
-        """Factors of neighbouring depths as words; one that is missing is zero."""
+        """Return factors of neighbouring depths as words; a missing one is zero."""
         if self.depths == 1:
             return values[0]
         low = builder.and_(values[0], constant(values[0].type, 0xFFFF))
         return builder.or_(low, builder.shl(values[1], constant(low.type, 16))) if len(values) > 1 else low
 
     def words(self, builder: ir.IRBuilder, values: ir.Value) -> ir.Value:
-        """Factors along the depth, as many as a vector of words holds."""
+        """Return factors along the depth, as many as a vector of words holds."""
         if self.depths == 1:
             return values
         count = values.type.count

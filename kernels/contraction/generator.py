@@ -87,7 +87,7 @@ from .views import read
 
 
 def can_generate(program: Program) -> str:
-    """Why this program is no contraction that `generate` can do; empty if it is one."""
+    """Return why `generate` cannot make code for a program as a contraction; empty if it can."""
     contraction = read(program)
     if isinstance(contraction, str):
         return contraction
@@ -99,7 +99,7 @@ def can_generate(program: Program) -> str:
 
 
 def generate(request: Request) -> Generated:
-    """The contraction's code. Raises `PayloadError` where `can_generate` gives a reason."""
+    """Return the contraction's code. Raises `PayloadError` where `can_generate` gives a reason."""
     reason = can_generate(request.program)
     contraction = read(request.program)
     if reason or isinstance(contraction, str):
@@ -119,7 +119,7 @@ def generate(request: Request) -> Generated:
 
 
 def _count(tiling: Tiling) -> tuple[Index, Index, Index]:
-    """Workgroups along columns, rows and batch."""
+    """Return the number of workgroups along columns, rows and batch."""
     tiles = apply("ceildiv", apply("ceildiv", tiling.slots, tiling.vectors), tiling.tiles)
     rows = apply("ceildiv", count_of(tiling.rows), tiling.row_block)
     return tiles, rows, apply("ceildiv", count_of(tiling.batch), tiling.batch_block)
@@ -127,7 +127,7 @@ def _count(tiling: Tiling) -> tuple[Index, Index, Index]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buffers:
-    """Room on the stack for one tile of columns."""
+    """Stack buffers for one tile of columns."""
 
     panel: ir.Value
     sums: ir.Value
@@ -136,7 +136,7 @@ class Buffers:
 
 
 def _workgroup(space: Space) -> None:
-    """All tiles of one workgroup."""
+    """Emit all tiles of one workgroup."""
     tiling, builder, function = space.tiling, space.builder, space.function
     x, y, z = function.workgroup
     block = ir.Constant(I64, tiling.row_block)
@@ -157,7 +157,7 @@ def _workgroup(space: Space) -> None:
 
 
 def _slots(space: Space, tile: ir.Value) -> list[Slot]:
-    """A tile's vectors of columns; those beyond the last one stand for the last one."""
+    """Return a tile's vectors of columns; those beyond the last one are the last one again."""
     tiling, builder = space.tiling, space.builder
     last = builder.sub(space.function.index(tiling.slots), ir.Constant(I64, 1))
     spare = not isinstance(tiling.slots, int) or tiling.slots % tiling.vectors != 0
@@ -169,7 +169,7 @@ def _slots(space: Space, tile: ir.Value) -> list[Slot]:
 
 
 def _row(space: Space, first: ir.Value, number: int) -> Position:
-    """A row's indices; rows beyond the last one stand for the last one."""
+    """Return a row's indices; rows beyond the last one are the last one again."""
     size = count_of(space.tiling.rows)
     row = space.builder.add(first, ir.Constant(I64, number))
     if not isinstance(size, int) or size % space.tiling.row_tile:
@@ -178,7 +178,7 @@ def _row(space: Space, first: ir.Value, number: int) -> Position:
 
 
 def _packed(space: Space, base: Position, tile: ir.Value, first: ir.Value, rows: ir.Value) -> None:
-    """One tile of columns for all rows of the workgroup, panel by panel."""
+    """Emit one tile of columns for all rows of the workgroup, panel by panel."""
     tiling, arithmetic = space.tiling, space.arithmetic
     width = tiling.vectors * tiling.lanes
     panel = _buffer(space, "panel", width * tiling.panel_words)
@@ -198,7 +198,7 @@ def _packed(space: Space, base: Position, tile: ir.Value, first: ir.Value, rows:
 def _panels(
     space: Space, base: Position, slots: Sequence[Slot], buffers: Buffers, first: ir.Value, rows: ir.Value
 ) -> None:
-    """Fills the buffer of sums."""
+    """Emit the loop over panels, which fills the buffer of sums."""
     tiling, function, builder = space.tiling, space.function, space.builder
     depth, step = space.size(tiling.depth), ir.Constant(I64, tiling.depth_panel)
     once = count_of(tiling.depth) == tiling.depth_panel
@@ -225,7 +225,7 @@ def _panel(
     rows: ir.Value,
     once: bool,
 ) -> None:
-    """Adds one panel's part to the sums of all rows."""
+    """Emit the addition of one panel's products to the sums of all rows."""
     tiling, function, builder = space.tiling, space.function, space.builder
     panel, sums = buffers.panel, buffers.sums
     pack(space, panel, slots, base, start, count)
@@ -248,7 +248,7 @@ def _panel(
 
 
 def _depth_table(space: Space, start: ir.Value, count: ir.Value) -> list[ir.Value]:
-    """For each read of the broadcast factor, how far each depth of the panel moves it."""
+    """Return, for each read of the broadcast factor, the address distance of each depth of the panel."""
     tiling, builder = space.tiling, space.builder
     factor = space.contraction.factors[1 - tiling.vector]
     tables = [_buffer(space, f"table{at}", tiling.depth_panel, I64) for at in range(len(factor.reads))]
@@ -260,7 +260,7 @@ def _depth_table(space: Space, start: ir.Value, count: ir.Value) -> list[ir.Valu
 
 
 def _in_place(space: Space, base: Position, tile: ir.Value, first: ir.Value, rows: ir.Value) -> None:
-    """One tile of columns for all rows of the workgroup, without a panel."""
+    """Emit one tile of columns for all rows of the workgroup, without a panel."""
     tiling, function, builder = space.tiling, space.function, space.builder
     sums = _buffer(space, "sums", tiling.row_tile * tiling.vectors * tiling.lanes)
     zero = ir.Constant(I64, 0)
@@ -290,7 +290,7 @@ def _in_place(space: Space, base: Position, tile: ir.Value, first: ir.Value, row
 
 
 def _buffer(space: Space, name: str, count: int, element: ir.Type | None = None) -> ir.Value:
-    """A buffer on the stack for the whole function, of sums unless said otherwise."""
+    """Return a buffer on the stack for the whole function, with elements of the sums' type by default."""
     room = space.function.stack(element or space.arithmetic.type, count)
     room.name = name
     return room

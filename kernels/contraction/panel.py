@@ -1,4 +1,4 @@
-"""Copying a tile's columns to a panel on the stack: `panel[depth][column]`, rows of whole vectors.
+"""Packing of a tile's columns into a panel on the stack: `panel[depth][column]`, rows of whole vectors.
 
 Rows of integers are packed too, for each tile of rows: `rows[row][depth]`. Both hold words (see `arithmetic.py`).
 """
@@ -19,7 +19,7 @@ from .views import Address, Axis
 def pack(
     space: Space, panel: ir.Value, slots: Sequence[Slot], batch: Position, start: ir.Value, count: ir.Value
 ) -> None:
-    """Fills the panel with `count` depths from `start` of the vector factor."""
+    """Fill the panel with `count` depths from `start` of the vector factor."""
     done = ir.Constant(I64, 0)
     if _lies_along_depth(space):
         done = _whole_blocks(space, count)
@@ -42,7 +42,7 @@ def pack(
 def pack_rows(
     space: Space, rows: ir.Value, pointers: Sequence[Sequence[ir.Value]], start: ir.Value, count: ir.Value
 ) -> None:
-    """Fills the buffer with `count` depths from `start` of the broadcast factor; one list of pointers per row."""
+    """Fill the buffer with `count` depths from `start` of the broadcast factor; one list of pointers per row."""
     tiling, which, builder = space.tiling, 1 - space.tiling.vector, space.builder
     factor, depths = space.contraction.factors[which], space.arithmetic.depths
     done = ir.Constant(I64, 0)
@@ -66,14 +66,14 @@ def pack_rows(
 
 
 def place(space: Space, panel: ir.Value, word: ir.Value, slot: int) -> ir.Value:
-    """Where a vector of the panel, or of the sums, is: row `word`, vector `slot`."""
+    """Return the address of vector `slot` in row `word` of the panel, or of the sums."""
     tiling, element = space.tiling, space.arithmetic.element
     row = space.builder.mul(word, ir.Constant(I64, tiling.vectors * tiling.lanes), flags=("nsw",))
     return space.move(panel, space.builder.add(row, ir.Constant(I64, slot * tiling.lanes), flags=("nsw",)), element)
 
 
 def row_place(space: Space, rows: ir.Value, row: int, word: ir.Value) -> ir.Value:
-    """Where a word of a packed row is."""
+    """Return the address of a word of a packed row."""
     first = ir.Constant(I64, row * space.tiling.panel_words)
     return space.move(rows, space.builder.add(first, word, flags=("nsw",)), space.arithmetic.element)
 
@@ -90,7 +90,7 @@ def _word_of(space: Space, depth: ir.Value) -> ir.Value:
 
 
 def _whole_blocks(space: Space, count: ir.Value) -> ir.Value:
-    """The depths that make whole vectors of words."""
+    """Return the number of depths that make whole vectors of words."""
     block = ir.Constant(I64, space.tiling.lanes * space.arithmetic.depths)
     return space.builder.mul(space.builder.udiv(count, block), block)
 
@@ -102,7 +102,7 @@ def _each_word(
     count: ir.Value,
     store: Callable[[ir.Value, Sequence[Position]], None],
 ) -> None:
-    """Calls `store` in a loop over the words from depth `done` on: with a word's number and its depths' positions."""
+    """Call `store` in a loop over the words from depth `done` on, with a word's number and its depths' positions."""
     builder, depths = space.builder, space.arithmetic.depths
 
     def positions(first: ir.Value, number: int) -> list[Position]:
@@ -130,7 +130,7 @@ def _lies_along_depth(space: Space) -> bool:
 
 
 def _vectors_of_rows(space: Space) -> Axis | None:
-    """The axis of the depth along which rows are packed by vectors: no vector reaches over its end."""
+    """Return the axis of the depth along which rows are packed by vectors, none of which crosses its end."""
     tiling, block = space.tiling, space.tiling.lanes * space.arithmetic.depths
     if not tiling.depth:
         return None
@@ -164,7 +164,7 @@ def _pack_transposed(
 
 
 def transpose(builder: ir.IRBuilder, block: Sequence[ir.Value]) -> list[ir.Value]:
-    """A square block of vectors with rows and columns exchanged, in log2(lanes) rounds of shuffles."""
+    """Return a square block of vectors with rows and columns exchanged, in log2(lanes) rounds of shuffles."""
     rows, lanes = list(block), len(block)
     assert rows[0].type.count == lanes
     distance = 1

@@ -1,4 +1,4 @@
-"""Integers that a scalar graph can yield: intervals, from the widths of what is read and the operations on it."""
+"""Intervals of the integers that a scalar graph can yield, from the widths of the inputs and the operations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ I16 = (-(1 << 15), (1 << 15) - 1)
 
 
 def value_range(graph: ScalarGraph, root: int) -> Range | None:
-    """Return what bounds an integer node; None for a node that is no integer."""
+    """Return the interval of an integer node; None for a node that is no integer."""
     found: list[Range | None] = []
     for at, node in enumerate(graph.nodes):
         found.append(_range_of(graph, node, [found[o] for o in node.operands]))
@@ -57,7 +57,7 @@ def _range_of(graph: ScalarGraph, node: Scalar, operands: list[Range | None]) ->
         assert source is not None
         return known[0] if known[0][0] >= 0 else (0, source[1] - source[0])
     rule = _RULES.get(node.op)
-    # what leaves the type wraps around, and may then be anything
+    # a result that leaves the type wraps around, and may then have any value
     bounds = rule(known) if rule else every
     return bounds if _is_within(bounds, every) else every
 

@@ -1,4 +1,4 @@
-"""What becomes of the sums: the element-wise work that IREE fused, and the stores."""
+"""The epilogue of a tile of sums: the element-wise work that IREE fused, and the stores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .views import Result
 def store_results(
     space: Space, sums: ir.Value, base: Position, tile: ir.Value, first: ir.Value, rows: ir.Value
 ) -> None:
-    """Stores one tile of columns: `rows` rows of the output from row `first`, which is row 0 of `sums`."""
+    """Store one tile of columns: `rows` rows of the output from row `first`, which is row 0 of `sums`."""
     tiling, builder, function = space.tiling, space.builder, space.function
     vectors = ir.Constant(I64, tiling.vectors)
     number = builder.mul(tile, vectors)
@@ -41,7 +41,7 @@ def store_results(
 
 
 def _can_mask(space: Space) -> bool:
-    """Whether a part of a vector can be stored at once; lanes beyond it must not decide where memory is read."""
+    """Return whether vectors can be stored partially; gathers cannot, as masked lanes must not decide an address."""
     axis, results = space.tiling.vector_axis, space.contraction.results
     return space.masks and all(
         all(axis.stride(a) == 1 for a in r.writes) and all(n.op != "gather" for n in r.nest.expr.nodes) for r in results
@@ -59,7 +59,7 @@ def _rows(
     lanes: int | None = -1,
     valid: ir.Value | None = None,
 ) -> None:
-    """All rows of one vector of columns, or, with `lanes` None, of one column; `valid`: lanes if not all."""
+    """Emit all rows of one vector of columns, or, with `lanes` None, of one column; `valid`: lanes if not all."""
     lanes = space.tiling.lanes if lanes == -1 else lanes
     with space.function.loop(0, rows) as loop:
         row = space.split(space.builder.add(first, loop.index), space.tiling.rows)
@@ -73,7 +73,7 @@ def _rows(
 def _store(
     space: Space, result: Result, value: ir.Value, position: Position, lanes: int | None, valid: ir.Value | None
 ) -> None:
-    """One result at one place."""
+    """Emit the store of one result at one place."""
     axis = space.tiling.vector_axis
 
     def leaf(node: Scalar, operands: tuple[ir.Value, ...]) -> ir.Value:
@@ -101,7 +101,7 @@ def _store(
 
 
 def _index(space: Space, result: Result, loop: int, position: Position, lanes: int | None) -> ir.Value:
-    """The index of a loop of the nest."""
+    """Return the index of a loop of the nest."""
     axis = next(axis for axis in space.contraction.axes if axis.loops == (result.loops[loop],))
     index = position[axis]
     if not lanes or axis is not space.tiling.vector_axis:
@@ -111,7 +111,7 @@ def _index(space: Space, result: Result, loop: int, position: Position, lanes: i
 
 
 def _gather(space: Space, result: Result, at: int, operands: tuple[ir.Value, ...], lanes: int | None) -> ir.Value:
-    """Elements of a read at computed coordinates."""
+    """Return elements of a read at computed coordinates."""
     source, builder = result.nest.reads[at].source, space.builder
     if isinstance(source, int):
         raise AssertionError("can_generate lets no gather from the sums pass")

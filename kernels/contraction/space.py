@@ -1,4 +1,4 @@
-"""Where the generated code is: loop indices, addresses, and vectors of elements."""
+"""The generated function's state: loop indices, addresses, and vectors of elements."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from .tiling import Tiling, count_of
 from .views import Address, Axis, Contraction, Factor
 
 Position = Mapping[Axis, ir.Value]
-"""Indices of some axes; an address moves by those it knows."""
+"""Indices of some axes; only these move an address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """One vector of the output's row: where it begins, and how many of its lanes exist."""
+    """One vector of the output's row: its start, and the number of its valid lanes."""
 
     position: Position
     valid: ir.Value | None
@@ -59,11 +59,11 @@ class Space:
         )
 
     def size(self, axes: Sequence[Axis]) -> ir.Value:
-        """Number of positions of these axes together."""
+        """Return the number of positions of these axes together."""
         return self.function.index(count_of(axes))
 
     def split(self, flat: ir.Value, axes: Sequence[Axis]) -> dict[Axis, ir.Value]:
-        """The indices of `axes` at position `flat`; the last axis runs fastest."""
+        """Return the indices of `axes` at position `flat`; the last axis runs fastest."""
         position: dict[Axis, ir.Value] = {}
         for axis in reversed(axes[1:]):
             size = self.function.index(axis.size)
@@ -74,15 +74,15 @@ class Space:
         return position
 
     def least(self, a: ir.Value, b: ir.Value) -> ir.Value:
-        """The smaller one, signed."""
+        """Return the smaller one, signed."""
         return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
 
     def scaled(self, value: ir.Value, factor: Index) -> ir.Value:
-        """The product of both."""
+        """Return the product of a value and an index."""
         return value if factor == 1 else self.builder.mul(value, self.function.index(factor), flags=("nsw",))
 
     def offset(self, address: Address, position: Position) -> ir.Value:
-        """How far `position` moves the address, in elements, without its constant part."""
+        """Return the distance by which `position` moves the address, in elements, without its constant part."""
         total = ir.Constant(I64, 0)
         for axis, index in position.items():
             stride = axis.stride(address)
@@ -91,17 +91,17 @@ class Space:
         return total
 
     def pointer(self, address: Address, position: Position) -> ir.Value:
-        """The address at this position."""
+        """Return the address at this position."""
         base = self.function.pointers[self.request.parameter_of(address.view)]
         offset = self.builder.add(self.offset(address, position), self.function.index(address.constant))
         return self.move(base, offset, address.view.type.element)
 
     def move(self, pointer: ir.Value, offset: ir.Value, element: str) -> ir.Value:
-        """`offset` elements further."""
+        """Return the pointer moved by `offset` elements."""
         return self.function.element(pointer, offset, memory_type(element))
 
     def slot(self, number: ir.Value) -> Slot:
-        """Vector `number` of a row of the output."""
+        """Return vector `number` of a row of the output."""
         axis, lanes = self.tiling.vector_axis, self.tiling.lanes
         size = self.function.index(axis.size)
         width = ir.Constant(I64, lanes)
@@ -129,7 +129,9 @@ class Space:
         valid: ir.Value | None = None,
         vectors: int = 1,
     ) -> ir.Value:
-        """A factor's values at `pointers` (one per read): `vectors` vectors along `axis`, or one value without it."""
+        """Return a factor's values at `pointers` (one per read): `vectors` vectors along `axis`, or one value without
+        it.
+        """
         factor, graph = self.contraction.factors[which], self.graphs[which]
         lanes = self.tiling.lanes * vectors if axis else None
 
@@ -144,25 +146,25 @@ class Space:
         return self.arithmetic.convert(self.builder, self.evaluate(graph, leaf, lanes)[0])
 
     def sum_as(self, value: ir.Value, element: str) -> ir.Value:
-        """A sum as the results read it: one of i64 is only asked for its lower half."""
+        """Return a sum in the type that the results read: of an i64, results use only the lower half."""
         if element == self.arithmetic.element:
             return value
         return resize(self.builder, value, vector(REGISTER_TYPES[element], lanes_of(value)), unsigned=False)
 
     def words(self, which: int, pointers: Sequence[ir.Value], axis: Axis) -> ir.Value:
-        """A vector of words of a factor that lies contiguous along `axis`, a part of the depth."""
+        """Return a vector of words of a factor that is contiguous along `axis`, a part of the depth."""
         values = self.factor(which, pointers, axis, vectors=self.arithmetic.depths)
         self._look_at(values)
         return self.arithmetic.words(self.builder, values)
 
     def word(self, values: list[ir.Value]) -> ir.Value:
-        """A factor at neighbouring depths as words."""
+        """Return a factor at neighbouring depths as words."""
         for value in values:
             self._look_at(value)
         return self.arithmetic.word(self.builder, values)
 
     def _look_at(self, value: ir.Value) -> None:
-        """Remembers bits of what does not fit i16, where pairs are guarded."""
+        """Collect the bits of values that do not fit i16, if pairs are guarded."""
         if not self.arithmetic.guarded:
             return
         room = self._outside[lanes_of(value)]
@@ -171,12 +173,12 @@ class Space:
         builder.store(builder.or_(builder.load(room, typ=value.type, align=64), above), room, align=64)
 
     def begin_to_look(self) -> None:
-        """Forgets what was outside of i16."""
+        """Clear the bits collected of values outside of i16."""
         for lanes, room in self._outside.items():
             self.builder.store(constant(vector(I32, lanes), 0), room, align=64)
 
     def has_outside(self) -> ir.Value:
-        """The condition that something packed since does not fit i16."""
+        """Return the condition that a value packed since then does not fit i16."""
         builder, found = self.builder, ir.Constant(ir.IntType(1), 0)
         for lanes, room in self._outside.items():
             bits = ir.IntType(32 * (lanes or 1))
@@ -185,26 +187,26 @@ class Space:
         return found
 
     def one_by_one(self) -> Space:
-        """The same function, with products added without pairs."""
+        """Return the same function, with products added without pairs."""
         other = copy.copy(self)
         other.tiling = self.tiling.one_by_one()
         other.arithmetic = other.tiling.arithmetic
         return other
 
     def evaluate(self, graph: ScalarGraph, leaf: Leaf, lanes: int | None) -> tuple[ir.Value, ...]:
-        """A scalar graph's results."""
+        """Return a scalar graph's results."""
         emitter = ScalarEmitter(self.function.module, self.builder, lanes, hardware=self.function.hardware)
         return emitter.emit(graph, leaf)
 
     def integer(self, node: Scalar) -> ir.Value:
-        """A `size` leaf."""
+        """Return a `size` leaf."""
         assert not isinstance(node.attribute, (float, str))
         value = self.function.index(node.attribute)  # type: ignore[arg-type]
         type_ = REGISTER_TYPES[node.type]
         return value if type_ == I64 else self.builder.trunc(value, type_)
 
     def lane(self, number: int, valid: ir.Value | None) -> ir.Value:
-        """A lane's number; lanes that do not exist stand for the last one that does."""
+        """Return a lane's number; invalid lanes get that of the last valid one."""
         value = ir.Constant(I64, number)
         if valid is None or number == 0:
             return value
@@ -213,7 +215,9 @@ class Space:
     def load(
         self, pointer: ir.Value, element: str, stride: Index, valid: ir.Value | None, lanes: int | None = None
     ) -> ir.Value:
-        """Elements `stride` apart as register values; a scalar for stride 0. Never reads beyond the last valid lane."""
+        """Return elements `stride` apart as register values; a scalar for stride 0. Never reads beyond the last valid
+        lane.
+        """
         lanes, builder = lanes or self.tiling.lanes, self.builder
         if stride == 0:
             return load(builder, pointer, element)
@@ -232,12 +236,14 @@ class Space:
 
     @property
     def _fills_a_vector(self) -> bool:
-        """True if the vector axis has at least a whole vector."""
+        """Return True if the vector axis has at least a whole vector."""
         size = self.tiling.vector_axis.size
         return isinstance(size, int) and size >= self.tiling.lanes
 
     def _load_last(self, pointer: ir.Value, valid: ir.Value) -> ir.Value:
-        """Bytes up to the last valid lane's; zeros beyond. The row's last whole vector is loaded and shifted."""
+        """Return the bytes up to the last valid lane's; zeros beyond. The row's last whole vector is loaded and
+        shifted.
+        """
         lanes, builder = self.tiling.lanes, self.builder
         missing = builder.sub(ir.Constant(I64, lanes), valid)
         bits = ir.IntType(8 * lanes)
@@ -249,7 +255,9 @@ class Space:
         return builder.bitcast(builder.lshr(whole, distance), vector(REGISTER_TYPES["i8"], lanes))
 
     def _load_spread(self, pointer: ir.Value, element: str, stride: int, valid: ir.Value | None) -> ir.Value:
-        """Elements 1 or 2 apart, by loads that stay between the first and the last valid one; f32 if not all are."""
+        """Return elements 1 or 2 apart, by loads between the first and the last valid one; only f32 if not all are
+        valid.
+        """
         lanes, builder = self.tiling.lanes, self.builder
         low = self._load_masked(pointer, element, 0, stride, valid)
         if stride == 1:
@@ -264,7 +272,7 @@ class Space:
     def _load_masked(
         self, pointer: ir.Value, element: str, first: int, stride: int, valid: ir.Value | None
     ) -> ir.Value:
-        """Elements `first, first + 1, …` of those up to the last valid lane's; zeros beyond, where they are f32."""
+        """Return elements `first, first + 1, …` up to the last valid lane's, masked; zeros beyond. f32 only."""
         lanes, builder = self.tiling.lanes, self.builder
         if valid is None:
             return load(builder, pointer, element, lanes)
@@ -275,18 +283,20 @@ class Space:
         return intrinsic(builder, name, type_, [pointer, ir.Constant(I32, 4), mask, typed])
 
     def _mask(self, first: int, last: ir.Value) -> ir.Value:
-        """Which of the numbers `first, first + 1, …` are at most `last`."""
+        """Return a mask of the numbers `first, first + 1, …` that are at most `last`."""
         lanes, builder = self.tiling.lanes, self.builder
         numbers = ir.Constant(ir.VectorType(I32, lanes), [ir.Constant(I32, first + n) for n in range(lanes)])
         return builder.icmp_signed("<=", numbers, splat(builder, builder.trunc(last, I32), lanes))
 
     @property
     def masks(self) -> bool:
-        """Whether the target loads and stores some lanes of a vector in one instruction."""
+        """Return whether the target loads and stores some lanes of a vector in one instruction."""
         return self.function.hardware.vector_bytes >= 32
 
     def store_masked(self, value: ir.Value, pointer: ir.Value, element: str, valid: ir.Value) -> None:
-        """The first `valid` lanes of a vector to neighbouring elements; LLVM makes branches where no instruction is."""
+        """Store the first `valid` lanes of a vector contiguously; LLVM emits branches on targets without the
+        instruction.
+        """
         mask = self._mask(0, self.builder.sub(valid, ir.Constant(I64, 1)))
         if element == "i1":
             value = self.builder.zext(value, vector(memory_type(element), self.tiling.lanes))
@@ -294,7 +304,7 @@ class Space:
         intrinsic(self.builder, name, ir.VoidType(), [value, pointer, ir.Constant(I32, size_of(element)), mask])
 
     def store(self, value: ir.Value, pointer: ir.Value, element: str, stride: Index) -> None:
-        """A vector to elements `stride` apart."""
+        """Store a vector to elements `stride` apart."""
         if stride == 1:
             store(self.builder, value, pointer, element)
             return
@@ -304,24 +314,24 @@ class Space:
             store(self.builder, one, self.move(pointer, offset, element), element)
 
     def multiply_add(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
-        """The sum a · b + c, lane by lane."""
+        """Return a · b + c, lane by lane."""
         return self.arithmetic.multiply_add(self.builder, a, b, c)
 
     def initial(self) -> ir.Value:
-        """What every lane's sum starts from."""
+        """Return the initial value of the sums in every lane."""
         return self.arithmetic.constant(self.contraction.init, self.tiling.lanes)
 
     @property
     def vector(self) -> ir.Type:
-        """A vector of sums, or of a panel's words."""
+        """The type of a vector of sums, or of a panel's words."""
         return vector(self.arithmetic.type, self.tiling.lanes)
 
     def pointers(self, factor: Factor, position: Position) -> list[ir.Value]:
-        """Where each read of a factor is at this position."""
+        """Return the pointer of each read of a factor at this position."""
         return [self.pointer(address, position) for address in factor.addresses]
 
     def advance(self, factor: Factor, pointers: Sequence[ir.Value], position: Position) -> list[ir.Value]:
-        """The same pointers, moved by further axes."""
+        """Return the pointers moved by further axes."""
         return [
             self.move(p, self.offset(a, position), a.view.type.element)
             for p, a in zip(pointers, factor.addresses, strict=True)

@@ -15,7 +15,7 @@ from .tiling import MOST_UNROLLED, count_of, runs_along
 from .views import Axis
 
 STREAMED_DEPTHS = 8
-"""Depths that `stream` adds at once: so many rows of the vector factor are read side by side."""
+"""Depths that `stream` adds at once: the number of rows of the vector factor that are read side by side."""
 Sums = list[ir.Value]
 """Vectors of a tile, row by row."""
 
@@ -28,7 +28,7 @@ def packed_tile(
     count: ir.Value,
     sums: Sums,
 ) -> Sums:
-    """Adds `count` depths of a panel: one load per vector of columns, one broadcast per row.
+    """Return the sums plus `count` depths of a panel: one load per vector of columns, one broadcast per row.
 
     `rows`: pointers of the broadcast factor; `table`: see `depth_offset`.
     """
@@ -53,7 +53,7 @@ def packed_tile(
 
 
 def words_tile(space: Space, panel: ir.Value, rows: ir.Value, count: ir.Value, sums: Sums) -> Sums:
-    """Adds `count` words of a panel, whose tile of rows is packed as well: one load and broadcast per row."""
+    """Return the sums plus `count` words of a panel, with packed rows: one load and broadcast per row."""
     tiling, arithmetic = space.tiling, space.arithmetic
     with space.function.loop(0, count, carried=sums) as loop:
         current = list(loop.carried)
@@ -70,7 +70,9 @@ def words_tile(space: Space, panel: ir.Value, rows: ir.Value, count: ir.Value, s
 
 
 def depth_offset(space: Space, read: int, table: Sequence[ir.Value], depth: ir.Value) -> ir.Value:
-    """How far a depth within the panel moves a read of the broadcast factor: by a stride, or as its table says."""
+    """Return the distance of a depth within the panel for a read of the broadcast factor: by a stride, or from its
+    table.
+    """
     address = space.contraction.factors[1 - space.tiling.vector].addresses[read]
     if not table:
         return space.offset(address, {space.tiling.depth[0]: depth} if space.tiling.depth else {})
@@ -78,7 +80,7 @@ def depth_offset(space: Space, read: int, table: Sequence[ir.Value], depth: ir.V
 
 
 def direct_tile(space: Space, rows: Sequence[Position], slots: Sequence[Slot], base: Position) -> Sums:
-    """The sums of a tile over the whole depth, with the columns read in place."""
+    """Return the sums of a tile over the whole depth, with the columns read in place."""
     tiling, wide, narrow = space.tiling, space.tiling.vector, 1 - space.tiling.vector
     factors = space.contraction.factors
     spread = space.contraction.moves(tiling.vector_axis, narrow)
@@ -118,7 +120,7 @@ def direct_tile(space: Space, rows: Sequence[Position], slots: Sequence[Slot], b
 def _over_depth(
     space: Space, axes: Sequence[Axis], position: Position, sums: Sums, step: Callable[[Position, Sums], Sums]
 ) -> Sums:
-    """Runs `step` at every position of `axes`, the last fastest; short loops are unrolled."""
+    """Run `step` at every position of `axes`, the last fastest; short loops are unrolled."""
     if not axes:
         return step(position, sums)
     axis, rest = axes[0], axes[1:]
@@ -133,7 +135,7 @@ def _over_depth(
 
 
 def stream(space: Space, row: Position, tile: ir.Value, base: Position, sums: ir.Value) -> None:
-    """Stores the sums of one row: the vector factor is read along its columns, a few depths at a time.
+    """Store the sums of one row: the vector factor is read along its columns, a few depths at a time.
 
     A register tile would read narrow strips of every depth, which caches and prefetchers are bad at.
     """
@@ -181,7 +183,7 @@ def stream(space: Space, row: Position, tile: ir.Value, base: Position, sums: ir
 
 
 def dot_tile(space: Space, rows: Sequence[Position], slot: Slot, base: Position, sums: ir.Value, at: ir.Value) -> None:
-    """Stores the sums of one slot's columns (vector `at` of each row), a few columns at a time."""
+    """Store the sums of one slot's columns (vector `at` of each row), a few columns at a time."""
     tiling, builder, factors = space.tiling, space.builder, space.contraction.factors
     wide, narrow, lanes = tiling.vector, 1 - tiling.vector, tiling.lanes
     width = max(1, min(lanes, 8 // len(rows)))
@@ -235,12 +237,12 @@ def dot_tile(space: Space, rows: Sequence[Position], slot: Slot, base: Position,
 
 
 def _contiguous(space: Space) -> Axis:
-    """The axis of the depth along which every read is contiguous."""
+    """Return the axis of the depth along which every read is contiguous."""
     return next(axis for axis in space.tiling.depth if runs_along(axis, space.contraction.factors))
 
 
 def add_lanes(space: Space, value: ir.Value) -> ir.Value:
-    """The sum of a vector's lanes, by halves."""
+    """Return the sum of a vector's lanes, by halves."""
     builder, lanes = space.builder, value.type.count
     while lanes > 1:
         lanes //= 2
@@ -254,7 +256,7 @@ def add_lanes(space: Space, value: ir.Value) -> ir.Value:
 
 
 def load_sums(space: Space, sums: ir.Value, row: ir.Value) -> Sums:
-    """A tile's vectors from the buffer of sums, its first row being `row`."""
+    """Return a tile's vectors from the buffer of sums; `row` is its first row."""
     tiling, builder = space.tiling, space.builder
     rows = [builder.add(row, ir.Constant(I64, r)) for r in range(tiling.row_tile)]
     places = [place(space, sums, r, j) for r in rows for j in range(tiling.vectors)]
@@ -262,7 +264,7 @@ def load_sums(space: Space, sums: ir.Value, row: ir.Value) -> Sums:
 
 
 def store_sums(space: Space, sums: ir.Value, row: ir.Value, values: Sums) -> None:
-    """A tile's vectors to the buffer of sums."""
+    """Store a tile's vectors to the buffer of sums."""
     for at, value in enumerate(values):
         r, j = divmod(at, space.tiling.vectors)
         where = place(space, sums, space.builder.add(row, ir.Constant(I64, r)), j)

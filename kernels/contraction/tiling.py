@@ -1,4 +1,4 @@
-"""Which loop is vectorised, and how large tiles, panels and workgroups are: a pure function of sizes and strides."""
+"""Choice of the vectorised loop and of the sizes of tiles, panels and workgroups, from sizes and strides alone."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .views import Address, Axis, Contraction, Factor
 
 Mode = Literal["packed", "direct", "dot", "stream"]
 UNKNOWN_SIZE = 256
-"""What a size that is only known at launch is taken for in estimates."""
+"""Estimate of a size that is only known at launch."""
 PANEL_BYTES = 16 * 1024
 """A packed panel: half of a 32 KB first-level cache. IREE's workers have little stack: all buffers stay below 28 KB."""
 INTEGER_PANEL_BYTES = 12 * 1024
-"""A panel of integers, beside which lies a tile's packed rows."""
+"""A panel of integers, next to which a tile's packed rows are stored."""
 SUMS_BYTES = 8 * 1024
-"""The sums of one block of rows under one tile of columns."""
+"""Sums of one block of rows under one tile of columns."""
 WORKGROUP_MACS = 4_000_000
-"""About 100 µs at 40 multiply-adds per ns."""
+"""Work of a workgroup: about 100 µs at 40 multiply-adds per ns."""
 FEWEST_MACS = 200_000
 """Work that is not worth dividing further."""
 WORKGROUP_ELEMENTS = 400_000
@@ -32,11 +32,11 @@ WORKGROUP_ELEMENTS = 400_000
 MOST_ROWS = 8
 """Rows of a tile: each is a stream of its own, and first-level caches have eight ways."""
 FEW_ROWS = 8
-"""Up to so many rows, a panel costs more than it saves."""
+"""Up to this many rows, a panel costs more than it saves."""
 USUAL_BLOCK = 128
-"""Rows of a workgroup, before they are known."""
+"""Rows of a workgroup while their number is unknown."""
 STREAM_BYTES = 256 * 1024
-"""What stays in half of a second-level cache."""
+"""Half of a second-level cache."""
 MOST_UNROLLED = 32
 """Depths up to this are unrolled where tiles read their operands in place."""
 MOST_MULTIPLIES = 72
@@ -45,7 +45,7 @@ MOST_MULTIPLIES = 72
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
-    """Which part each loop plays."""
+    """Role of each loop."""
 
     mode: Mode
     """`packed`: columns are copied to a panel on the stack, which all rows use. `direct`: columns are read in place.
@@ -81,7 +81,7 @@ class Tiling(Roles):
     """Positions of the batch per workgroup."""
     arithmetic: Arithmetic
     stacked: bool
-    """The vectors of a tile lie side by side along `columns[-2]`, not along the vector axis."""
+    """True if the vectors of a tile are side by side along `columns[-2]`, not along the vector axis."""
 
     @property
     def vector_axis(self) -> Axis:
@@ -94,7 +94,7 @@ class Tiling(Roles):
         return product((count_of(self.columns[:-1]), apply("ceildiv", self.vector_axis.size, self.lanes)))
 
     def one_by_one(self) -> Tiling:
-        """The same tiles without pairs, in buffers of the same size."""
+        """Return the same tiles without pairs, in buffers of the same size."""
         single = Arithmetic(element=self.arithmetic.element)
         return dataclasses.replace(self, arithmetic=single, depth_panel=self.panel_words)
 
@@ -118,18 +118,18 @@ class Tiling(Roles):
 
 
 def guess(size: Index) -> int:
-    """A size, or what stands for an unknown one."""
+    """Return a size, or an estimate of an unknown one."""
     return size if isinstance(size, int) else UNKNOWN_SIZE
 
 
 def registers(target: Target) -> int:
-    """Vector registers of the target."""
+    """Return the number of vector registers of the target."""
     architecture = target.get("target_triple").split("-")[0]
     return 16 if architecture.startswith(("x86", "i")) and "avx512f" not in target.features else 32
 
 
 def choose(contraction: Contraction, target: Target) -> Tiling:
-    """The tiling for this target: the candidate vector axis of least estimated cost."""
+    """Return the tiling for this target: that of the candidate vector axis with the least estimated cost."""
     candidates = []
     lanes = Hardware.of(target).lanes(32)
     for axis in (a for a in contraction.axes if contraction.is_parallel(a)):
@@ -142,19 +142,19 @@ def choose(contraction: Contraction, target: Target) -> Tiling:
 
 
 def _arithmetic(c: Contraction, roles: Roles, target: Target) -> Arithmetic:
-    """Return the way in which products are added; only panels can be guarded."""
+    """Return how products are added; only panels can be guarded."""
     if c.element == "i32" and multiplies_pairs(target) and (c.fits_pairs or roles.mode == "packed"):
         return Arithmetic(element="i32", depths=2, guarded=not c.fits_pairs)
     return Arithmetic(element=c.element)
 
 
 def count_of(axes: Iterable[Axis]) -> Index:
-    """Positions of these axes together."""
+    """Return the number of positions of these axes together."""
     return product(tuple(axis.size for axis in axes))
 
 
 def _roles(c: Contraction, axis: Axis, vector: int) -> Roles:
-    """The parts of all loops if vectors of this factor run along this axis."""
+    """Return the roles of all loops if vectors of this factor run along this axis."""
     parallel = [a for a in c.axes if c.is_parallel(a) and a is not axis]
     rows = [a for a in parallel if not c.moves(a, vector) and c.moves(a, 1 - vector)]
     batch = [a for a in parallel if c.moves(a, vector) and c.moves(a, 1 - vector)]
@@ -174,7 +174,7 @@ def _roles(c: Contraction, axis: Axis, vector: int) -> Roles:
 
 
 def _cost(c: Contraction, roles: Roles, lanes: int, count: int) -> float:
-    """Time per multiply-add, in units of what peak speed takes: loads are shared by rows, stores by the depth."""
+    """Return the time per multiply-add relative to peak speed: loads are shared by rows, stores by the depth."""
     if roles.mode == "dot":
         return 1.2
     axis, vector = roles.columns[-1], roles.vector
@@ -191,7 +191,7 @@ def _cost(c: Contraction, roles: Roles, lanes: int, count: int) -> float:
 
 
 def _element_cost(stride: Index) -> float:
-    """What it takes to load or store one element of a vector whose lanes are `stride` apart.
+    """Return the cost of a load or store of one element of a vector whose lanes are `stride` apart.
 
     In units of a multiply-add at peak speed, of which there are some sixteen in a cycle.
     """
@@ -199,7 +199,7 @@ def _element_cost(stride: Index) -> float:
 
 
 def _load_cost(roles: Roles, address: Address) -> float:
-    """What it takes to load one element of the vector factor, and to pack it where it is packed."""
+    """Return the cost of loading one element of the vector factor, and of packing it where it is packed."""
     axis = roles.columns[-1]
     if axis.stride(address) in (0, 1) and roles.mode != "packed":
         return 0.0
@@ -207,7 +207,7 @@ def _load_cost(roles: Roles, address: Address) -> float:
 
 
 def is_contiguous(axes: tuple[Axis, ...], address: Address) -> bool:
-    """Whether the axes, the last running fastest, move the address by one element at a time."""
+    """Return whether the axes, the last running fastest, move the address by one element at a time."""
     distance: Index = 1
     for axis in reversed(axes):
         if axis.stride(address) != distance:
@@ -217,7 +217,9 @@ def is_contiguous(axes: tuple[Axis, ...], address: Address) -> bool:
 
 
 def _streamed_bytes(c: Contraction, roles: Roles) -> float:
-    """About what a workgroup reads of the broadcast factor, again for each tile of columns; windows overlap."""
+    """Estimate the bytes that a workgroup reads of the broadcast factor, again for each tile of columns; windows
+    overlap.
+    """
     rows, depth = guess(count_of(roles.rows)), guess(count_of(roles.depth))
     type_ = c.factors[1 - roles.vector].addresses[0].view.type
     overlap = max(1.0, rows * depth / max(1, guess(type_.count)))
@@ -225,7 +227,7 @@ def _streamed_bytes(c: Contraction, roles: Roles) -> float:
 
 
 def _outermost_first(axes: list[Axis], address: Address) -> tuple[Axis, ...]:
-    """Axes by decreasing stride; those of unknown stride first, as they stand."""
+    """Return axes by decreasing stride; those of unknown stride first, in their given order."""
     return tuple(sorted(axes, key=lambda a: -_distance(a.stride(address))))
 
 
@@ -234,7 +236,7 @@ def _distance(stride: Index) -> int:
 
 
 def _mode(c: Contraction, axis: Axis, vector: int, rows: list[Axis], depth: list[Axis]) -> Mode:
-    """How tiles get at their operands."""
+    """Return the mode in which tiles read their operands."""
     if c.moves(axis, 1 - vector):
         return "direct"
     row_count = count_of(rows)
@@ -248,22 +250,22 @@ def _mode(c: Contraction, axis: Axis, vector: int, rows: list[Axis], depth: list
 
 
 def _both_along_depth(c: Contraction, depth: list[Axis]) -> bool:
-    """Whether both factors lie contiguous along one loop of the depth that is long enough for vectors."""
+    """Return whether both factors are contiguous along one loop of the depth that is long enough for vectors."""
     return any(runs_along(axis, c.factors) and guess(axis.size) >= 32 for axis in depth)
 
 
 def runs_along(axis: Axis, factors: Iterable[Factor]) -> bool:
-    """Return True if each of these factors lies contiguous along the axis, but for reads that it does not move."""
+    """Return True if each of these factors is contiguous along the axis, except for reads that it does not move."""
     strides = [[axis.stride(address) for address in factor.addresses] for factor in factors]
     return all(1 in along and all(s in (0, 1) for s in along) for along in strides)
 
 
 def _shape(roles: Roles, lanes: int, count: int, arithmetic: Arithmetic) -> Tiling:
-    """Tile, block and panel sizes for `count` vector registers."""
+    """Return tile, block and panel sizes for `count` vector registers."""
     row_count, depth, batch = count_of(roles.rows), count_of(roles.depth), max(1, guess(count_of(roles.batch)))
     slots = guess(count_of(roles.columns[:-1])) * -(-guess(roles.columns[-1].size) // lanes)
     unrolled = depth if isinstance(depth, int) and depth <= MOST_UNROLLED and roles.mode == "direct" else 0
-    # a product of integers waits in a register of its own before it is added
+    # a product of integers needs its own register before it is added
     free = count - 1 if arithmetic.is_integer else count
     row_tile, vectors, _ = _register_tile(roles.mode, guess(row_count), slots, free, unrolled)
     height = _stack(roles.columns, row_tile, unrolled)
@@ -302,7 +304,9 @@ def _shape(roles: Roles, lanes: int, count: int, arithmetic: Arithmetic) -> Tili
 
 
 def _stack(columns: tuple[Axis, ...], row_tile: int, unrolled: int) -> int:
-    """How many neighbours along `columns[-2]` share a tile, so that common elements are loaded once; 0 for none."""
+    """Return the number of neighbours along `columns[-2]` that share a tile, so that common elements are loaded once;
+    or 0.
+    """
     if not unrolled or len(columns) < 2:
         return 0
     size = columns[-2].size
@@ -311,7 +315,7 @@ def _stack(columns: tuple[Axis, ...], row_tile: int, unrolled: int) -> int:
 
 
 def _tiles_per_group(rows: int, row_block: int, depth: int, width: int, tiles: int, batch: int) -> int:
-    """Tiles along the columns per workgroup: enough work for each, and some workgroups if there is work for them."""
+    """Return the tiles along the columns per workgroup: enough work for each, and several workgroups where possible."""
     macs = max(1, min(rows, row_block) * width * depth)
     blocks = -(-rows // row_block) * batch
     most = min(WORKGROUP_MACS // macs, WORKGROUP_ELEMENTS // max(1, width * depth), -(-tiles * blocks // 4))
@@ -320,7 +324,9 @@ def _tiles_per_group(rows: int, row_block: int, depth: int, width: int, tiles: i
 
 
 def _register_tile(mode: Mode, rows: int, slots: int, count: int, unrolled: int) -> tuple[int, int, float]:
-    """(rows, vectors) of the tile that covers `rows × slots` in the fewest cycles per depth, and these."""
+    """Return (rows, vectors) of the tile that covers `rows × slots` in the fewest cycles per depth, and these
+    cycles.
+    """
     if mode in ("dot", "stream"):
         return (rows if mode == "dot" else 1), 1, rows * slots / 2
     best, best_cost = (1, 1), float("inf")
@@ -340,7 +346,7 @@ def _register_tile(mode: Mode, rows: int, slots: int, count: int, unrolled: int)
 
 
 def _row_block(rows: Index, row_tile: int, width: int) -> int:
-    """Rows per workgroup: as many as the buffer of sums holds, blocks of nearly equal size."""
+    """Return the rows per workgroup: as many as the buffer of sums holds, in blocks of nearly equal size."""
     most = max(row_tile, SUMS_BYTES // (4 * width) // row_tile * row_tile)
     if not isinstance(rows, int):
         return most

@@ -1,4 +1,4 @@
-"""What a contraction's loops do: which operands each moves, by what stride, and which of them are really one loop."""
+"""A contraction's loops: the operands that each moves, by what stride, and the loops that can be merged."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from substitute.model.scalar import Scalar
 from .ranges import fits_i16
 
 FACTOR_OPS = frozenset(("read", "constant", "index", "size", *(n for n, o in OPERATIONS.items() if o.is_repeatable)))
-"""What a factor may be computed with: cheap operations, for a factor is computed again for every tile that uses it."""
+"""Operations of a factor: cheap ones, as a factor is computed again for every tile that uses it."""
 READABLE = frozenset(("f32", "f16", "bf16", "f64", "i1", "i8", "i16", "i32", "i64"))
-"""Elements that are addressed one by one."""
+"""Element types that are addressed individually."""
 SUMS = {"f32": ("arith.addf", "arith.mulf"), "i32": ("arith.addi", "arith.muli"), "i64": ("arith.addi", "arith.muli")}
-"""For each type of a sum its combiner and its product."""
+"""Combiner and product of each type of sum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """An element's place: `constant + Σ stride · loop`, in elements from where the view's pointer points."""
+    """An element's place: `constant + Σ stride · loop`, in elements from the view's pointer."""
 
     view: View
     constant: Index
@@ -30,7 +30,7 @@ class Address:
     """(loop of the core, stride), ordered by loop; no stride is zero."""
 
     def stride(self, loop: int) -> Index:
-        """Distance between two neighbours along this loop; 0 where it does not move the address."""
+        """Return the distance between two neighbours along this loop; 0 if it does not move the address."""
         return dict(self.strides).get(loop, 0)
 
 
@@ -43,7 +43,7 @@ class Axis:
     size: Index
 
     def stride(self, address: Address) -> Index:
-        """Distance between two neighbours along this axis."""
+        """Return the distance between two neighbours along this axis."""
         return address.stride(self.loops[-1])
 
 
@@ -52,13 +52,13 @@ class Factor:
     """One side of the product."""
 
     root: int
-    """Its value's position in the core's graph."""
+    """Position of the factor's value in the core's graph."""
     reads: tuple[tuple[int, Address], ...]
     """(position in the core's reads, its address)."""
 
     @property
     def addresses(self) -> tuple[Address, ...]:
-        """The addresses alone."""
+        """Addresses of the reads."""
         return tuple(address for _, address in self.reads)
 
 
@@ -84,16 +84,16 @@ class Contraction:
     results: tuple[Result, ...]
 
     def moves(self, axis: Axis, factor: int) -> bool:
-        """Whether this factor's element changes along the axis."""
+        """Return whether this factor's element changes along the axis."""
         return any(axis.stride(address) != 0 for address in self.factors[factor].addresses)
 
     def is_parallel(self, axis: Axis) -> bool:
-        """Whether the axis is one of the output's."""
+        """Return whether the axis is one of the output's."""
         return self.core.kinds[axis.loops[0]] == "parallel"
 
     @property
     def element(self) -> str:
-        """The type in which sums are added: `f32`, or `i32` for all integers."""
+        """Type in which sums are added: `f32`, or `i32` for all integers."""
         return "f32" if self.core.combiner == "arith.addf" else "i32"
 
     @property
@@ -103,14 +103,14 @@ class Contraction:
 
     @property
     def init(self) -> float | int:
-        """What every sum starts from."""
+        """Initial value of every sum."""
         if self.element == "f32":
             return float(self.core.init or 0)
         return (int(self.core.init or 0) + (1 << 31)) % (1 << 32) - (1 << 31)
 
 
 def read(program: Program) -> Contraction | str:
-    """The contraction that a program is, or the reason why it is none that this generator can do."""
+    """Return the contraction of a program, or the reason why this generator does not handle it."""
     if len(program.cores) != 1 or not isinstance(program.cores[0], Nest):
         return "the dispatch is not one reduction"
     core = program.cores[0]
@@ -140,7 +140,7 @@ def read(program: Program) -> Contraction | str:
 
 
 def linearize(view: View, access: tuple[Linear, ...], loops: Mapping[int, int] | None = None) -> Address:
-    """The address of an access; `loops` renames its loops."""
+    """Return the address of an access; `loops` renames its loops."""
     constant: Index = 0
     strides: dict[int, Index] = {}
     for coordinate, stride in zip(access, view.strides, strict=True):
@@ -152,7 +152,7 @@ def linearize(view: View, access: tuple[Linear, ...], loops: Mapping[int, int] |
 
 
 def _factors(core: Nest, element: str) -> tuple[Factor, Factor] | str:
-    """Both sides of the product, or why there is no product."""
+    """Return both sides of the product, or why there is no product."""
     nodes = core.expr.nodes
     root = nodes[core.expr.results[0]]
     if root.op != SUMS[element][1] or root.type != element:
@@ -184,7 +184,7 @@ def _factors(core: Nest, element: str) -> tuple[Factor, Factor] | str:
 
 
 def _result(core: Nest, nest: Nest) -> Result | str:
-    """A store nest in terms of the core's loops, or why it does not fit over them."""
+    """Return a store nest in terms of the core's loops, or why it does not fit over them."""
     sums = [r for r in nest.reads if isinstance(r.source, int)]
     if not sums or nest.combiner:
         return "a result does not come from the sum"
@@ -233,7 +233,7 @@ def _uses_lower_half(result: Result) -> bool:
 
 
 def _axes(core: Nest, factors: Iterable[Factor], results: tuple[Result, ...]) -> tuple[Axis, ...]:
-    """The core's loops, with those merged that every address sees as one."""
+    """Return the core's loops, merged where every address moves as along one loop."""
     addresses = [a for f in factors for a in f.addresses]
     addresses += [a for r in results for a in (*r.reads, *r.writes) if a is not None]
     alone = {r.loops[int(str(n.attribute))] for r in results for n in r.nest.expr.nodes if _is_index(n)}

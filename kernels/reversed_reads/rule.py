@@ -1,8 +1,8 @@
-"""A `linalg.generic` that reads an input backwards reads it with `tensor.extract` instead.
+"""Replace backward reads of a `linalg.generic` by `tensor.extract`.
 
-IREE's code generation asks the shape of every input from its indexing map, takes a map such as `(d0) -> (-d0 + 127)`
+IREE's code generation infers the shape of every input from its indexing map, takes a map such as `(d0) -> (-d0 + 127)`
 for one that reads beyond its input once the loops are tiled, and stops with "inferred input/output operand #0 has
-shape's dimension #0 to be greater than or equal to …". Reflect padding is made of such copies.
+shape's dimension #0 to be greater than or equal to …". Reflect padding consists of such copies.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _MINUS = re.compile(r"-(?!>)")
 
 
 def applies(site: Site) -> str:
-    """Empty where some operation reads an input backwards."""
+    """Return an empty text if some operation reads an input backwards, else why the rule does not apply."""
     return "" if any(backward_inputs(op) for op in generics(site)) else "no read runs backwards"
 
 
 def rewrite(site: Site) -> None:
-    """Changes every such operation of the body."""
+    """Change every such operation of the body."""
     for op in generics(site):
         inputs = backward_inputs(op)
         if inputs:
@@ -33,7 +33,7 @@ def rewrite(site: Site) -> None:
 
 
 def generics(site: Site) -> list[ir.Operation]:
-    """The body's `linalg.generic` operations, wherever they stand."""
+    """Return the body's `linalg.generic` operations, at any depth."""
     found: list[ir.Operation] = []
 
     def look(op: ir.Operation) -> None:
@@ -51,24 +51,24 @@ def generics(site: Site) -> list[ir.Operation]:
 
 
 def backward_inputs(op: ir.Operation) -> list[int]:
-    """The inputs that a generic reads with a negative step along some loop."""
+    """Return the inputs that a generic reads with a negative step along some loop."""
     from iree.compiler import ir
 
     if not _MINUS.search(str(op.attributes["indexing_maps"])):
-        return []  # nearly all of them, told quickly
+        return []  # a quick test that most generics fail
     maps = [ir.AffineMapAttr(a).value for a in ir.ArrayAttr(op.attributes["indexing_maps"])]
     inputs = ir.DenseI32ArrayAttr(op.attributes["operandSegmentSizes"])[0]
     return [at for at, map_ in enumerate(maps[:inputs]) if any(steps_back(e, map_.n_dims) for e in map_.results)]
 
 
 def steps_back(expression: ir.AffineExpr, loops: int) -> bool:
-    """Whether a coordinate becomes smaller when some loop goes on."""
+    """Return whether a coordinate decreases when some loop advances."""
     start = evaluate(expression, [0] * loops)
     return any(evaluate(expression, [int(at == loop) for at in range(loops)]) < start for loop in range(loops))
 
 
 def evaluate(expression: ir.AffineExpr, loops: list[int]) -> int:
-    """The coordinate for these values of the loops."""
+    """Return the coordinate for these values of the loops."""
     from iree.compiler import ir
 
     if isinstance(expression, ir.AffineDimExpr):
@@ -87,7 +87,7 @@ def evaluate(expression: ir.AffineExpr, loops: list[int]) -> int:
 
 
 def gather(op: ir.Operation, inputs: list[int]) -> None:
-    """Replaces a generic by one that computes these inputs' coordinates from its loops and extracts the elements."""
+    """Replace a generic by one that computes these inputs' coordinates from its loops and extracts the elements."""
     from iree.compiler import ir
 
     maps = list(ir.ArrayAttr(op.attributes["indexing_maps"]))
@@ -118,7 +118,7 @@ def gather(op: ir.Operation, inputs: list[int]) -> None:
 
 
 def extract(tensor: ir.Value, map_: ir.AffineMap) -> ir.Value:
-    """The element of `tensor` that the loops stand at, by this map."""
+    """Create the element of `tensor` at the current point of the loops, by this map."""
     from iree.compiler import ir
 
     index, i64 = ir.IndexType.get(), ir.IntegerType.get_signless(64)

@@ -45,7 +45,7 @@ from .weaknesses import weakness_of
 
 
 def can_generate(program: Program) -> str:
-    """Empty, or why `generate` cannot make code for this program, or should not."""
+    """Return why `generate` cannot or should not make code for this program; empty if it should."""
     try:
         groups = group_nests(without_softmax(program))
     except Unsupported as why:
@@ -54,7 +54,7 @@ def can_generate(program: Program) -> str:
 
 
 def generate(request: Request) -> Generated:
-    """LLVM IR for a program of loop nests. Raises `PayloadError` where `can_generate` gives a reason."""
+    """Return LLVM IR for a program of loop nests. Raises `PayloadError` where `can_generate` gives a reason."""
     try:
         groups = group_nests(without_softmax(request.program))
     except Unsupported as why:
@@ -73,7 +73,7 @@ def generate(request: Request) -> Generated:
 
 
 def emit_group(kernel: KernelFunction, group: Group, schedule: Schedule, workgroups: Index) -> None:
-    """A workgroup's share of a group's tasks, in order."""
+    """Emit a workgroup's share of a group's tasks, in order."""
     total = task_count(group, schedule)
     share = apply("ceildiv", total, workgroups)
     builder = kernel.builder

@@ -1,4 +1,4 @@
-"""Whether rows may run in any order: what one nest stores must not be what another still has to read."""
+"""Check that rows may run in any order: no nest may store what another still has to read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from substitute.model.dispatch import Linear, Nest, Program, View
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """A nest with what is known of its loops."""
+    """A nest with its group, the axis of each loop, and the axes of the rows."""
 
     nest: Nest
     axes: tuple[int, ...]
@@ -21,7 +21,7 @@ class Placed:
 
 
 def check_memory(program: Program, nests: Sequence[Placed]) -> None:
-    """Refuses programs in which a store may change what is still to be read: rows run in any order."""
+    """Raise for programs in which a store may change values that are read later, as rows run in any order."""
     for at, writer in enumerate(nests):
         for number, write in enumerate(writer.nest.writes):
             for other, reader in enumerate(nests):
@@ -45,7 +45,7 @@ def check_memory(program: Program, nests: Sequence[Placed]) -> None:
 
 
 def _read_in_time(reader: Placed, read: tuple[Linear, ...], writer: Placed, write: tuple[Linear, ...]) -> bool:
-    """Whether a row reads nothing that another row stores: both have the row's axes alone, in the same dimensions."""
+    """Return whether a row reads nothing that another row stores: both accesses use all row axes, in the same way."""
     if reader.group != writer.group:
         return False
     own: set[int] = set()
@@ -70,7 +70,9 @@ def _same_window(a: View, b: View) -> bool:
 
 
 def _apart(a: View, b: View) -> bool:
-    """Whether two windows of one operand surely share no element: boxes of one tensor, apart along one dimension."""
+    """Return whether two windows of one operand certainly share no element: boxes of one tensor, apart in one
+    dimension.
+    """
     if a.operand != b.operand or a.strides != b.strides:
         return False
     numbers = (a.offset, b.offset, *a.strides, *a.type.shape, *b.type.shape)

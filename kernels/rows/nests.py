@@ -1,4 +1,4 @@
-"""Loop nests as strides over pointers, grouped by the temporaries that tie them together, loops named by axes."""
+"""Loop nests as strides over pointers, grouped by the temporaries that connect them, with loops numbered as axes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from substitute.model.scalar import ScalarGraph
 from .hazards import Placed, check_memory
 
 LOCAL_BYTES = 16 << 10
-"""What the temporaries of one row may take on the stack (a worker's is 128 KB, and IREE asks for 32 KB at most)."""
+"""Limit of one row's temporaries on the stack (a worker's is 128 KB, and IREE asks for 32 KB at most)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Access:
     """One per loop, in elements; for a temporary as if it were row-major over its local dimensions."""
     element: str
     gathered: bool = False
-    """The coordinates are operands of a `gather`."""
+    """True if the coordinates are operands of a `gather`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +49,12 @@ class FlatNest:
     init: float | int | None = None
     temporary: int = -1
     element: str = ""
-    """Of the temporary."""
+    """Element type of the temporary."""
     local: tuple[int, ...] = ()
     """Loops that index the temporary and are no row axes: the temporary has a local buffer with these dimensions."""
 
     def loop_of(self, axis: int) -> int | None:
-        """The loop on this axis."""
+        """Return the loop on this axis."""
         return self.axes.index(axis) if axis in self.axes else None
 
 
@@ -71,12 +71,12 @@ class Group:
 
     @property
     def nests(self) -> tuple[FlatNest, ...]:
-        """All nests, in the order in which a row runs them."""
+        """Return all nests, in the order in which a row runs them."""
         return (*self.cores, *self.stores)
 
 
 def group_nests(program: Program) -> tuple[Group, ...]:
-    """The program as independent groups. Raises `Unsupported`."""
+    """Return the program as independent groups. Raises `Unsupported`."""
     nests = [*program.cores, *program.stores]
     for nest in nests:
         if not isinstance(nest, Nest):
@@ -122,7 +122,9 @@ def _check(nest: Nest) -> None:
 
 
 def _unify(nests: Sequence[Nest], producers: dict[int, int]) -> tuple[list[tuple[int, ...]], list[int]]:
-    """The axis of every loop of every nest, equal where a temporary ties loops together; and each nest's component."""
+    """Return the axis of every loop of every nest, equal where a temporary connects loops, and each nest's
+    component.
+    """
     start = [sum(len(n.sizes) for n in nests[:at]) for at in range(len(nests))]
     axis = list(range(sum(len(n.sizes) for n in nests)))
     component = list(range(len(nests)))
@@ -160,7 +162,7 @@ def _tie(axis: list[int], root: object, here: Linear, there: Linear, at: int, ma
 
 
 def _shared_rows(members: Sequence[tuple[Nest, tuple[int, ...]]]) -> tuple[int, ...]:
-    """Axes that are parallel in every nest of a group, in the order of its first store."""
+    """Return the axes that are parallel in every nest of a group, in the order of its first store."""
     parallel = [{a for a, kind in zip(axes, nest.kinds, strict=True) if kind == "parallel"} for nest, axes in members]
     shared = set.intersection(*parallel)
     return tuple(a for a in next(axes for nest, axes in members if not nest.combiner) if a in shared)
@@ -182,7 +184,9 @@ def _group(members: Sequence[tuple[Nest, tuple[int, ...]]], rows: tuple[int, ...
 
 
 def local_bytes(group: Group) -> int:
-    """Bytes that the temporaries with local dimensions take for one row. Raises `Unsupported` if too many."""
+    """Return the bytes that the temporaries with local dimensions take for one row. Raises `Unsupported` if too
+    many.
+    """
     total = 0
     for core in group.cores:
         count = 1
@@ -258,7 +262,7 @@ def _memory(view: View, access: tuple[Linear, ...], loops: int, element: str) ->
 
 
 def merge_loops(group: Group) -> Group:
-    """Makes one loop of two wherever every access runs through both as through one."""
+    """Merge two loops wherever every access moves along both as along one."""
     if group.cores or len(group.stores) != 1:
         kept = set(group.rows)
         cores = tuple(_merge(c, kept, lambda c, k: c.reduced[k] and k not in c.local) for c in group.cores)

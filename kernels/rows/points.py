@@ -1,4 +1,4 @@
-"""Reads, computes and writes at one point of a nest: one element, or the lanes of a vector."""
+"""Emission of reads, computation and writes at one point of a nest: one element, or the lanes of a vector."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .nests import Access, FlatNest
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Where in a nest code is being emitted."""
+    """Position in a nest at which code is emitted."""
 
     nest: FlatNest
     at: Mapping[int, ir.Value]
-    """The index of each open loop; of the lane loop, that of its first lane."""
+    """Index of each open loop; for the lane loop, that of its first lane."""
     lane: int | None
     """The loop that has the lanes."""
     lanes: int | None
 
 
 class RowMemory:
-    """Where a row's values come from and go to: parameters, temporaries in registers, temporaries on the stack."""
+    """Memory of a row's values: parameters, temporaries in registers, temporaries on the stack."""
 
     def __init__(self, kernel: KernelFunction, *, across: bool) -> None:
         self.kernel, self.builder, self.across = kernel, kernel.builder, across
@@ -37,7 +37,7 @@ class RowMemory:
         self.buffers: dict[int, ir.Value] = {}
 
     def evaluate(self, point: Point) -> tuple[ir.Value, ...]:
-        """The results of the nest's expression at this point."""
+        """Return the results of the nest's expression at this point."""
         emitter = ScalarEmitter(self.kernel.module, self.builder, point.lanes, hardware=self.kernel.hardware)
         loaded: dict[int, ir.Value] = {}
 
@@ -79,7 +79,7 @@ class RowMemory:
         return self.kernel.pointers[self.kernel.request.parameter_of(access.view)]
 
     def _read(self, point: Point, access: Access) -> ir.Value:
-        """The element (or the lanes) of an access; a scalar where every lane reads the same."""
+        """Return the element (or the lanes) of an access; a scalar if every lane reads the same."""
         if access.temporary in self.registers and access.view is None:
             return self.registers[access.temporary]
         offset = self._offset(point, access)
@@ -100,7 +100,7 @@ class RowMemory:
         return self._collect(pointer, places, access.element)
 
     def _collect(self, pointer: ir.Value, places: Sequence[ir.Value], element: str) -> ir.Value:
-        """A vector of the elements at these offsets."""
+        """Return a vector of the elements at these offsets."""
         result: ir.Value = ir.Constant(ir.VectorType(REGISTER_TYPES[element], len(places)), ir.Undefined)
         for lane, place in enumerate(places):
             one = load(self.builder, self.kernel.element(pointer, place, memory_type(element)), element)
@@ -127,7 +127,7 @@ class RowMemory:
         return self._collect(self._pointer(access), places, access.element)
 
     def write(self, point: Point, access: Access, value: ir.Value) -> None:
-        """Stores a value, or its lanes one by one where they are not neighbours in memory."""
+        """Store a value, or its lanes one by one if they are not contiguous in memory."""
         builder, pointer, offset = self.builder, self._pointer(access), self._offset(point, access)
         type_ = memory_type(access.element)
         step = 0 if point.lane is None else access.strides[point.lane]

@@ -18,21 +18,21 @@ from .schedule import Schedule, best_lane, is_light, stages, vector_lanes
 
 
 class RowEmitter:
-    """Emits tasks of a group: decoding the task's number, the loops over its rows, and each row's nests."""
+    """Emitter of a group's tasks: decodes the task's number, loops over its rows, and runs each row's nests."""
 
     def __init__(self, kernel: KernelFunction, group: Group, schedule: Schedule) -> None:
         self.kernel, self.group, self.schedule = kernel, group, schedule
         self.builder = kernel.builder
         self.wide = vector_lanes(group.nests, kernel.hardware)
         self.light = all(is_light(nest) for nest in group.nests)
-        # several rows side by side make up for a long way from one element of a column to the next
+        # several rows side by side amortise the distance between the elements of a column
         simple = all(len(nest.expr.nodes) <= 3 for nest in group.nests)
         columns = bool(group.cores) and schedule.lane_row is not None and simple
         self.unroll = 8 if columns else 4 if self.light else 1
         self.memory = RowMemory(kernel, across=schedule.lane_row is not None)
 
     def task(self, number: ir.Value) -> None:
-        """Everything that one task does."""
+        """Emit one task."""
         builder, group, schedule = self.builder, self.group, self.schedule
         rows: dict[int, ir.Value] = {}
         start = stop = ir.Constant(I64, 0)
@@ -51,7 +51,7 @@ class RowEmitter:
         self._inner_rows(schedule.inner, rows, start, stop)
 
     def _split(self, number: ir.Value, size: Index) -> tuple[ir.Value, ir.Value]:
-        """Quotient and rest; sizes are positive wherever a task runs."""
+        """Return quotient and remainder, unsigned; sizes are positive wherever a task runs."""
         if size == 1:
             return number, ir.Constant(I64, 0)
         by = self.kernel.index(size)
@@ -74,7 +74,7 @@ class RowEmitter:
         self._staged(start, stop, self._lane_widths(), one, {})
 
     def _lane_widths(self) -> tuple[int, ...]:
-        """Lane counts that the blocks of the lane axis need: for whole blocks and for the last one."""
+        """Return the lane counts that the blocks of the lane axis need: for whole blocks and for the last one."""
         lane = self.schedule.lane_row
         assert lane is not None
         size, block = self.group.sizes[lane], self.schedule.block
@@ -91,7 +91,7 @@ class RowEmitter:
         body: Callable[[int, ir.Value, tuple[ir.Value, ...]], tuple[ir.Value, ...]],
         carried: dict[int, tuple[ir.Value, ...]],
     ) -> dict[int, tuple[ir.Value, ...]]:
-        """A loop from start to stop by the widest lane count, its rest by the next, and so on; values per width."""
+        """Emit a loop by the widest lane count, its remainder by the next, and so on; return the values per width."""
         builder, results, current = self.builder, dict(carried), start
         for position, width in enumerate(widths):
             end = stop
@@ -105,7 +105,7 @@ class RowEmitter:
         return results
 
     def _row(self, rows: Mapping[int, ir.Value], lanes: int | None) -> None:
-        """All nests of one row, or of `lanes` rows side by side."""
+        """Emit all nests of one row, or of `lanes` rows side by side."""
         lanes = None if lanes == 1 else lanes
         for core in self.group.cores:
             self._reduce(self._point(core, rows, lanes))
@@ -119,7 +119,7 @@ class RowEmitter:
         return Point(nest, at, lane, lanes)
 
     def _open(self, point: Point, loops: Sequence[int], body: Callable[[Point], None]) -> None:
-        """Plain loops around `body`."""
+        """Emit plain loops around `body`."""
         if not loops:
             body(point)
             return
@@ -143,7 +143,7 @@ class RowEmitter:
         self._open(point, nest.local, one)
 
     def _fill(self, point: Point, lane: int) -> None:
-        """Computes a temporary that is no reduction but a row of values kept for several uses."""
+        """Emit a temporary that is not a reduction but a row of values with several uses."""
         nest = point.nest
         widths = stages(nest.sizes[lane], self.wide, light=self.light, unroll=self.unroll)
 
@@ -158,7 +158,7 @@ class RowEmitter:
         self._open(point, [k for k in nest.local if k != lane], in_lanes)
 
     def _keep(self, point: Point, value: ir.Value) -> None:
-        """Stores a value, or lanes of rows or of the last local dimension, of a temporary in its buffer."""
+        """Store a value, or lanes of rows or of the last local dimension, in the buffer of a temporary."""
         nest, builder = point.nest, self.builder
         count, offset = 1, ir.Constant(I64, 0)
         for loop in reversed(nest.local):
@@ -175,7 +175,7 @@ class RowEmitter:
         store(builder, value, address, nest.element)
 
     def _total(self, point: Point) -> ir.Value:
-        """The reduction's value at one point of its parallel loops."""
+        """Return the reduction's value at one point of its parallel loops."""
         nest = point.nest
         combiner = Combiner(self.builder, nest.combiner, nest.element, self.kernel.hardware)
         assert nest.init is not None

@@ -1,4 +1,4 @@
-"""How a group of nests is run: which loop gets the vector lanes, and how rows are dealt out to workgroups."""
+"""Schedule of a group of nests: the loop with the vector lanes, and the distribution of rows to workgroups."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ WORK_PER_GROUP = 200_000
 """Light element operations in one workgroup: roughly 50 µs."""
 MOST_GROUPS = 256
 ENOUGH_TASKS = 128
-"""Rows are cut no finer than this needs."""
+"""Number of tasks that is enough; rows are not divided further."""
 BLOCK = 4096
 """Elements of the lane axis in one task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """Decisions for one group."""
+    """Schedule of one group."""
 
     lane_row: int | None
-    """The row axis that has the lanes; None: every nest has lanes on a loop of its own."""
+    """Row axis that has the lanes; None: every nest has lanes on its own loop."""
     tasks: tuple[int, ...]
-    """Row axes that are dealt out, by position in `rows`; the others are loops inside a task."""
+    """Row axes that are distributed, by position in `rows`; the others are loops inside a task."""
     inner: tuple[int, ...]
-    """Row axes that a task runs through, outermost first; without the lane axis."""
+    """Row axes that a task loops over, outermost first; without the lane axis."""
     block: Index
-    """How much of the lane axis is one task; its size if it is not cut."""
+    """Part of the lane axis in one task; its whole size if it is not cut."""
     work: Index
     """Weighted element operations of the whole group."""
 
 
 def plan(group: Group, hardware: Hardware) -> Schedule:
-    """Chooses the lane axis and the tasks of a group."""
+    """Choose the lane axis and the tasks of a group."""
     lane = _lane_row(group, hardware)
     others = tuple(at for at in range(len(group.rows)) if at != lane)
     across = _crossing(group, lane)
@@ -66,7 +66,9 @@ def plan(group: Group, hardware: Hardware) -> Schedule:
 
 
 def _tiled(group: Group, lane: int, across: int) -> Schedule:
-    """A transposition: a task has one cache line of the lane axis, and runs along the other side."""
+    """Return the schedule of a transposition: a task has one cache line of the lane axis, and runs along the other
+    side.
+    """
     others = tuple(at for at in range(len(group.rows)) if at not in (lane, across))
     tile = max(1, 64 // max(size_of(a.element) for n in group.stores for a in n.writes))
     size = group.sizes[lane]
@@ -80,7 +82,9 @@ def _tiled(group: Group, lane: int, across: int) -> Schedule:
 
 
 def _crossing(group: Group, lane: int | None) -> int | None:
-    """A row axis along which something is contiguous that is not along the lanes: a transposition's other side."""
+    """Return a row axis of contiguous accesses that are not contiguous along the lanes: a transposition's other
+    side.
+    """
     if lane is None or group.cores:
         return None
     store = group.stores[0]
@@ -100,7 +104,7 @@ def _crossing(group: Group, lane: int | None) -> int | None:
 
 
 def count_of_groups(schedules: tuple[Schedule, ...]) -> Index:
-    """How many workgroups share the work."""
+    """Return the number of workgroups that share the work."""
     total: Index = 0
     for schedule in schedules:
         total = apply("add", total, schedule.work)
@@ -108,7 +112,7 @@ def count_of_groups(schedules: tuple[Schedule, ...]) -> Index:
 
 
 def task_count(group: Group, schedule: Schedule) -> Index:
-    """Tasks of a group: rows that are dealt out, times blocks of the lane axis."""
+    """Return the number of a group's tasks: distributed rows, times blocks of the lane axis."""
     total = product(tuple(group.sizes[at] for at in schedule.tasks))
     if schedule.lane_row is not None:
         total = mul(total, apply("ceildiv", group.sizes[schedule.lane_row], schedule.block))
@@ -116,13 +120,13 @@ def task_count(group: Group, schedule: Schedule) -> Index:
 
 
 def cost(nest: FlatNest) -> int:
-    """Weight of one element of a nest, in light operations."""
+    """Return the weight of one element of a nest, in light operations."""
     heavy = sum(is_heavy(n.op) for n in nest.expr.nodes)
     return 1 + len(nest.reads) + len(nest.expr.nodes) // 8 + 6 * heavy + 2 * sum(r.gathered for r in nest.reads)
 
 
 def stages(size: Index, widest: int, *, light: bool, unroll: int) -> tuple[int, ...]:
-    """Lane counts to run through a loop with, widest first; 1 is last where a rest may remain."""
+    """Return the lane counts to run a loop with, widest first; 1 is last where a remainder is possible."""
     first = widest * unroll
     if not isinstance(size, int):
         return tuple(dict.fromkeys((first, widest, 1)))
@@ -140,12 +144,12 @@ def stages(size: Index, widest: int, *, light: bool, unroll: int) -> tuple[int, 
 
 
 def is_light(nest: FlatNest) -> bool:
-    """Whether copies of the body for several lane counts are cheap."""
+    """Return whether the body is small enough to be emitted for several lane counts."""
     return len(nest.expr.nodes) <= 12 and cost(nest) < 8
 
 
 def vector_lanes(nests: tuple[FlatNest, ...], hardware: Hardware) -> int:
-    """Lanes for the widest element that these nests touch in memory."""
+    """Return the number of lanes for the widest element that these nests access in memory."""
     elements = [a.element for n in nests for a in (*n.reads, *n.writes)] + [n.element for n in nests if n.element]
     return max(2, hardware.lanes(8 * max((size_of(e) for e in elements), default=4)))
 
@@ -159,13 +163,13 @@ def _per_row(group: Group) -> Index:
 
 
 def best_lane(nest: FlatNest, candidates: tuple[int, ...]) -> int | None:
-    """The loop along which most accesses are contiguous; the last one where that does not decide."""
+    """Return the loop along which most accesses are contiguous; the last one of equals."""
     scored = [(score(nest, loop), loop) for loop in candidates]
     return max(scored)[1] if scored else None
 
 
 def score(nest: FlatNest, loop: int) -> int:
-    """How well lanes along this loop fit the nest's accesses."""
+    """Return a score for lanes along this loop: higher where the nest's accesses are contiguous."""
     points = 0
     for access in (*nest.writes, *nest.reads):
         if access.gathered:
@@ -182,7 +186,7 @@ def _fit(access: Access, loop: int) -> int:
 
 
 def _lane_row(group: Group, hardware: Hardware) -> int | None:
-    """Element-wise groups have lanes on a row; others only where the reduction's own loops are not contiguous."""
+    """Return the row axis for the lanes: for element-wise groups, or where the reduction's loops are not contiguous."""
     if not group.rows:
         return None
     if not group.cores:
@@ -203,7 +207,7 @@ def _lane_row(group: Group, hardware: Hardware) -> int | None:
 
 
 def _contiguous(nest: FlatNest, loops: list[int], least: int) -> int | None:
-    """A loop of at least this size along which a read of memory is contiguous."""
+    """Return a loop of at least this size along which a read of memory is contiguous."""
     found = [
         k
         for k in loops

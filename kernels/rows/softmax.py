@@ -1,4 +1,4 @@
-"""`linalg.softmax` as the two reductions and the quotient that it means."""
+"""Expansion of `linalg.softmax` into two reductions and a quotient."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from substitute.model.scalar import GraphBuilder, Scalar, ScalarGraph
 from .nests import LOCAL_BYTES
 
 EXP_OF_NEGATIVE = "substitute.exp_of_negative"
-"""e^x for x <= 0: an operation of ours, cheaper than `math.exp`."""
+"""e^x for x <= 0: an operation of this package, cheaper than `math.exp`."""
 
 
 def without_softmax(program: Program) -> Program:
-    """The program with every softmax spelled out: maximum, sum of exponentials, quotient where it is read."""
+    """Return the program with every softmax expanded: maximum, sum of exponentials, quotient where it is read."""
     cores: list[Stage] = []
     quotients: dict[int, Quotient] = {}
     fresh = 1 + max((t for c in program.cores for t in _temporaries(c)), default=0)
@@ -46,22 +46,24 @@ def _temporaries(core: Stage) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quotient:
-    """What a softmax is where it is read: reads over the softmax's dimensions, and the numerator's expression."""
+    """Expression of a softmax at its uses: reads over the softmax's dimensions, and the numerator."""
 
     reads: tuple[Read, ...]
-    """What the numerator reads, then the sum."""
+    """Reads of the numerator, then the sum."""
     numerator: ScalarGraph
     wide: str
-    """The type that it is computed in."""
+    """Type that it is computed in."""
 
 
 def _statistics(core: Named, fresh: int) -> tuple[list[Nest], Quotient]:
-    """Nests that compute a softmax's maximum, its exponentials (where a row of them fits the stack) and their sum."""
+    """Return nests that compute a softmax's maximum, its exponentials (if a row of them fits the stack) and their
+    sum.
+    """
     shape = core.types[0].shape
     # read whole: its own coordinates leave unit dimensions out
     source = replace(core.reads[0], access=tuple(Linear(terms=((d, 1),)) for d in range(len(shape))))
     dimension = int(dict(core.attributes)["dimension"].split(":")[0])
-    # unit dimensions are no loops in the nests that read the softmax, so they are none here
+    # unit dimensions are no loops in the nests that read the softmax, so they are omitted here
     loops = [d for d in range(len(shape)) if shape[d] != 1 or d == dimension]
     rows = [d for d in loops if d != dimension]
     element, wide = source.type.element, "f64" if source.type.element == "f64" else "f32"
@@ -106,7 +108,7 @@ def _statistics(core: Named, fresh: int) -> tuple[list[Nest], Quotient]:
 
 
 def _row_fits(source: Read, dimension: int, size: Index) -> bool:
-    """Whether a row is contiguous, and short enough that its exponentials can wait on the stack for their sum."""
+    """Return whether a row is contiguous, and short enough to keep its exponentials on the stack."""
     width = 8 if source.type.element == "f64" else 4
     if not isinstance(source.source, View) or not isinstance(size, int) or size * width > LOCAL_BYTES:
         return False
@@ -119,7 +121,7 @@ def _widened(graph: GraphBuilder, value: int, element: str, wide: str) -> int:
 
 
 def _exponential(element: str, wide: str) -> ScalarGraph:
-    """exp(read 0 - read 1)."""
+    """Return the graph of exp(read 0 - read 1)."""
     graph = GraphBuilder()
     value = _widened(graph, graph.add("read", element, (), 0), element, wide)
     below = graph.add("arith.subf", wide, (value, graph.add("read", wide, (), 1)))
@@ -150,17 +152,17 @@ def _inline_quotients(store: Nest, quotients: dict[int, Quotient]) -> Nest:
 
 
 def _shifted(graph: GraphBuilder, by: int) -> Callable[[Scalar], int]:
-    """Renumbers the reads of a graph that is inlined into a nest with reads of its own."""
+    """Return a function that renumbers the reads of a graph inlined into a nest with its own reads."""
     return lambda leaf: graph.add("read", leaf.type, (), by + int(str(leaf.attribute)))
 
 
 def _moved(read: Read, access: tuple[Linear, ...]) -> Read:
-    """A read over the softmax's dimensions, at the coordinates at which the store nest reads the softmax."""
+    """Return a read over the softmax's dimensions, at the coordinates at which the store nest reads the softmax."""
     return replace(read, access=tuple(access[int(str(c.loop))] for c in read.access))
 
 
 def _drop_unused(store: Nest) -> Nest:
-    """A nest without the reads that its expression no longer uses."""
+    """Return a nest without the reads that its expression no longer uses."""
     used = sorted({int(str(n.attribute)) for n in store.expr.nodes if n.op in ("read", "gather")})
     place = {old: new for new, old in enumerate(used)}
     nodes = tuple(

@@ -1,4 +1,4 @@
-"""Programs that plain loops compute right but, as measured beside IREE's own code, several times slower."""
+"""Programs for which plain loops are correct but, as measured, several times slower than IREE's own code."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .nests import FlatNest, Group
 SLOW_FUNCTIONS = frozenset(
     f"math.{name}" for name in ("sin", "cos", "tan", "sinh", "cbrt", "log2", "log1p", "atan", "atan2", "asin", "powf")
 )
-"""Two to eleven times IREE's time: they are right for every argument, in float64."""
+"""Functions that take two to eleven times IREE's time: they are accurate for every argument, in float64."""
 
 
 def weakness_of(program: Program, groups: tuple[Group, ...]) -> str:
-    """Return why IREE's own code is faster by far; empty where nothing says so."""
+    """Return why IREE's own code is much faster; empty if no reason is known."""
     for group in groups:
         for core in group.cores:
             if _reuses_operands(core):
@@ -36,7 +36,7 @@ def _is_slow(nest: Nest, node: Scalar) -> bool:
 
 
 def _reuses_operands(core: FlatNest) -> bool:
-    """True for rows times columns, in whatever semiring, unless both run along the reduction and cost little."""
+    """Return True for rows times columns, in any semiring, unless both run along the reduction and cost little."""
     parallel = [k for k, reduced in enumerate(core.reduced) if not reduced]
     reduced = [k for k, is_reduced in enumerate(core.reduced) if is_reduced]
     in_memory = [r for r in core.reads if isinstance(r.view, View) and not r.gathered]
@@ -49,7 +49,7 @@ def _reuses_operands(core: FlatNest) -> bool:
 
 
 def _is_short_window(core: FlatNest) -> bool:
-    """True where lanes have nowhere to run: no loop of the result is contiguous, and the window's own is short."""
+    """Return True if no loop is suitable for lanes: no loop of the result is contiguous, and the window's is short."""
     if core.combiner not in ("arith.maximumf", "arith.minimumf"):
         return False
     reads = [r for r in core.reads if isinstance(r.view, View) and not r.gathered]

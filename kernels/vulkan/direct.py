@@ -63,7 +63,7 @@ def generate(request: Request) -> Generated:
 
 
 def write_direct(shader: Shader, program: Program) -> Generated:
-    """A shader whose invocations compute a few neighbours each, where that saves loads. Raises `Unsupported`."""
+    """Write a shader whose invocations compute a few neighbours each, where that saves loads. Raises `Unsupported`."""
     along = _reuse_loop(only_core(program))
     width = RESULTS if along is not None else 1
     body, total = _main(shader, program, along, width)
@@ -76,7 +76,7 @@ def write_direct(shader: Shader, program: Program) -> Generated:
 
 
 def _main(shader: Shader, program: Program, along: int | None, width: int) -> tuple[str, Index]:
-    """The text of `main`, and how many invocations it takes."""
+    """Return the text of `main`, and the number of invocations."""
     core = only_core(program)
     type_ = core_type(core)
     parallel = parallel_loops(core)
@@ -128,7 +128,7 @@ def _step(
 
 
 def _nodes_along(core: Nest, loop: int | None) -> frozenset[int]:
-    """Nodes of the expression whose value changes with this loop."""
+    """Return the nodes of the expression whose value changes with this loop."""
     moving: set[int] = set()
     for at, node in enumerate(core.expr.nodes):
         changes = any(o in moving for o in node.operands)
@@ -169,7 +169,7 @@ def _finish(shader: Shader, program: Program, core: Nest, along: int | None, wid
 
 
 def _reuse_loop(core: Nest) -> int | None:
-    """The parallel loop along which most reads stay where they are, the innermost of equals; None if there is none."""
+    """Return the parallel loop that moves the fewest reads, the innermost of equals; None if every loop moves all."""
     best: tuple[int, int] | None = None
     for loop in parallel_loops(core):
         size = core.sizes[loop]

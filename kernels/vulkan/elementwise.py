@@ -39,7 +39,7 @@ def generate(request: Request) -> Generated:
 
 
 def write_elementwise(shader: Shader, program: Program) -> Generated:
-    """A shader whose invocations share the points of each nest. Raises `Unsupported`."""
+    """Write a shader whose invocations share the points of each nest. Raises `Unsupported`."""
     if program.cores:
         raise Unsupported("a reduction, where element-wise work is needed")
     if not program.stores:

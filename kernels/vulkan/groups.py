@@ -26,7 +26,7 @@ from substitute.model.index import Index
 
 
 def reduce_function(name: str, value: str, threads: int, combine: Callable[[str, str], str]) -> list[str]:
-    """A function that combines one value of each invocation and returns the result to all of them.
+    """Return a function that combines one value of each invocation and returns the result to all of them.
 
     It holds barriers: every invocation of the workgroup has to call it.
     """
@@ -56,7 +56,7 @@ def shared_stores(
     temporaries: Temporaries,
     threads: int,
 ) -> list[str]:
-    """Statements that run placed nests, with the loops that no coordinate pins shared by the workgroup."""
+    """Return statements that run placed nests, with the loops that no coordinate pins shared by the workgroup."""
     lines: list[str] = []
     for placement in placements:
         loops, conditions = pin_loops(placement, coordinates, sizes)

@@ -57,7 +57,7 @@ class RowCore:
     core: Nest
     type: str
     places: tuple[int | None, ...]
-    """For each dimension of its temporary: the number of the row's coordinate; None where it has one place."""
+    """For each dimension of its temporary: the number of the row's coordinate; None if it has a single place."""
     loops: tuple[str, ...]
     """The text of each loop's index."""
 
@@ -73,7 +73,9 @@ def generate(request: Request) -> Generated:
 
 
 def write_rows(shader: Shader, program: Program) -> Generated:
-    """A shader with one workgroup per row; a single reduction of short rows goes without. Raises `Unsupported`."""
+    """Write a shader with one workgroup per row; `direct.py` handles single reductions of short rows. Raises
+    `Unsupported`.
+    """
     if not program.cores:
         raise Unsupported("a dispatch without a reduction")
     chain, sizes = row_chain(program)
@@ -109,7 +111,7 @@ def write_rows(shader: Shader, program: Program) -> Generated:
 
 
 def row_chain(program: Program) -> tuple[list[RowCore], tuple[Index, ...]]:
-    """All cores over one space of rows, and its sizes. Raises `Unsupported` where they differ."""
+    """Return all cores over one space of rows, and its sizes. Raises `Unsupported` if their rows differ."""
     chain: list[RowCore] = []
     sizes: tuple[Index, ...] | None = None
     for core in program.cores:
@@ -131,7 +133,7 @@ def row_chain(program: Program) -> tuple[list[RowCore], tuple[Index, ...]]:
 
 
 def _check_reads(core: Nest, order: list[int], before: dict[int, RowCore]) -> None:
-    """A reduction may use an earlier one's result, but only that of its own row."""
+    """Check that a reduction uses an earlier one's result only of its own row."""
     for read in core.reads:
         if not isinstance(read.source, int):
             continue

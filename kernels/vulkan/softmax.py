@@ -48,7 +48,7 @@ def generate(request: Request) -> Generated:
 
 
 def write_softmax(shader: Shader, program: Program) -> Generated:
-    """A shader of three passes over a row: maximum, sum of exponentials, results. Raises `Unsupported`."""
+    """Write a shader of three passes over a row: maximum, sum of exponentials, results. Raises `Unsupported`."""
     core = program.cores[0] if len(program.cores) == 1 else None
     if not isinstance(core, Named) or core.op != "linalg.softmax":
         raise Unsupported("a dispatch that is no softmax")
@@ -103,7 +103,7 @@ def write_softmax(shader: Shader, program: Program) -> Generated:
 
 
 def _dimension(core: Named) -> int:
-    """The dimension that softmax normalises. Raises `Unsupported` where the operation does not say."""
+    """Return the dimension that softmax normalises. Raises `Unsupported` if the operation does not name one."""
     word = dict(core.attributes).get("dimension", "").partition(":")[0].strip()
     if not word.isdigit() or int(word) >= len(core.types[0].shape):
         raise Unsupported(f"softmax along dimension {word!r}")

@@ -79,7 +79,7 @@ class Factor:
     """One side of the product."""
 
     node: int
-    """Its root in the core's expression."""
+    """Root of the factor in the core's expression."""
     loops: tuple[int, ...]
     """Parallel loops that only this factor depends on: rows of the left one, columns of the right one."""
     name: str
@@ -88,13 +88,13 @@ class Factor:
 
     @property
     def extent(self) -> int:
-        """Rows or columns of one tile."""
+        """Return the rows or columns of one tile."""
         return SIDE * self.per_invocation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """A core taken apart: `sum over k of left(batch, row, k) · right(batch, column, k)`."""
+    """The parts of a core: `sum over k of left(batch, row, k) · right(batch, column, k)`."""
 
     core: Nest
     type: str
@@ -103,7 +103,7 @@ class Split:
     batch: tuple[int, ...]
 
     def size(self, loops: tuple[int, ...]) -> Index:
-        """The number of points of these loops."""
+        """Return the number of points of these loops."""
         return product(tuple(self.core.sizes[loop] for loop in loops))
 
 
@@ -126,7 +126,7 @@ def write_contraction(shader: Shader, program: Program) -> Generated:
 
 
 def write_tiles(shader: Shader, program: Program) -> Generated:
-    """A shader in which 64 invocations share tiles of both factors. Raises `Unsupported`."""
+    """Write a shader in which 64 invocations share tiles of both factors. Raises `Unsupported`."""
     split = split_core(only_core(program))
     left, right = split.left, split.right
     row_tiles = apply("ceildiv", split.size(left.loops), left.extent)
@@ -153,7 +153,7 @@ def write_tiles(shader: Shader, program: Program) -> Generated:
 
 
 def split_core(core: Nest) -> Split:
-    """Finds the two factors and whose loops are whose. Raises `Unsupported` where it is no such sum."""
+    """Return the two factors and the loops of each. Raises `Unsupported` for other expressions."""
     type_ = core_type(core)
     root = core.expr.nodes[core.expr.results[0]]
     if (core.combiner, root.op) not in (("arith.addf", "arith.mulf"), ("arith.addi", "arith.muli")):
@@ -221,7 +221,9 @@ def _tile(shader: Shader, split: Split, row_tiles: Index, column_tiles: Index) -
 
 
 def _accumulators(split: Split) -> list[tuple[int, int, str]]:
-    """(row, column, name) of the results of one invocation: scalars, since drivers keep indexed arrays in memory."""
+    """Return (row, column, name) of the results of one invocation: scalars, since drivers keep indexed arrays in
+    memory.
+    """
     rows, columns = range(split.left.per_invocation), range(split.right.per_invocation)
     return [(i, j, f"acc{i}{j}") for i in rows for j in columns]
 
@@ -245,7 +247,7 @@ def _product(split: Split, a: str, b: str) -> str:
 
 
 def _fill(shader: Shader, split: Split, factor: Factor, side: str) -> list[str]:
-    """Invocations that are neighbours read neighbours in memory: along the sum, or along the rows or columns."""
+    """Return the loads of a tile: neighbouring invocations read neighbours, along the sum, or along rows or columns."""
     core, name, extent = split.core, factor.name, factor.extent
     loops = [f"p{i}" if kind == "parallel" else f"r{i}" for i, kind in enumerate(core.kinds)]
     reductions = reduction_loops(core)
@@ -276,7 +278,7 @@ def _fill(shader: Shader, split: Split, factor: Factor, side: str) -> list[str]:
 
 
 def _adjacent(core: Nest, root: int, loops: tuple[int, ...]) -> bool:
-    """True if the innermost of these loops walks a read of `root` along its last dimension."""
+    """Return True if the innermost of these loops moves a read of `root` along its last dimension."""
     for at in core.expr.depends_on(root):
         node = core.expr.nodes[at]
         if node.op == "read" and isinstance(node.attribute, int) and loops:
@@ -306,7 +308,7 @@ def _results(split: Split) -> list[str]:
 
 
 def _finish(shader: Shader, program: Program, split: Split) -> list[str]:
-    """The function that takes one result and does all fused work with it."""
+    """Return the function that applies all fused work to one result."""
     core = split.core
     placements = place_stores(program, {core.temporary: target_coordinates(core)})
 

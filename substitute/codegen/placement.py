@@ -1,4 +1,4 @@
-"""Where results go, for any target: store nests over the coordinates that a kernel holds, and addresses in views."""
+"""Placement of results for any target: store nests over the coordinates that a kernel holds, and addresses in views."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .unsupported import Unsupported
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedNest:
-    """How a store nest's loops follow from coordinates that a kernel holds."""
+    """A store nest whose loops are determined by coordinates that a kernel holds."""
 
     nest: Nest
     pinned: tuple[tuple[int, int, Index], ...]
     """(loop, coordinate, shift): loop = coordinate - shift."""
     guards: tuple[tuple[int, Index], ...]
-    """(coordinate, value): only where the coordinate has this value."""
+    """(coordinate, value): the nest runs only where the coordinate has this value."""
     free: tuple[int, ...]
     """Loops that no coordinate determines."""
 
@@ -30,7 +30,7 @@ def reads_temporary(nest: Nest) -> bool:
 
 
 def place_stores(program: Program, coordinates: Mapping[int, Sequence[int | None]]) -> list[PlacedNest]:
-    """Places every store nest that reads temporaries.
+    """Place every store nest that reads temporaries.
 
     `coordinates` says for each temporary which of the kernel's coordinates each of its dimensions is; None for a
     dimension that the kernel iterates itself, whose loop stays free. Raises `Unsupported`.
@@ -48,7 +48,7 @@ def place_stores(program: Program, coordinates: Mapping[int, Sequence[int | None
 
 
 def split_results(nest: Nest) -> list[Nest]:
-    """One nest per result. Nests over equal loops may read a temporary in different ways."""
+    """Return one nest per result. Nests over equal loops may read a temporary in different ways."""
     parts: list[Nest] = []
     for result, write in zip(nest.expr.results, nest.writes, strict=True):
         builder = GraphBuilder(nodes=list(nest.expr.nodes))
@@ -89,7 +89,7 @@ def _pin(coordinate: int, access: Linear, pinned: dict[int, tuple[int, Index]], 
 
 
 def target_coordinates(core: Nest) -> tuple[int | None, ...]:
-    """For each dimension of the core's temporary, the parallel loop that is its index; None where it has one place."""
+    """Return, for each dimension of the core's temporary, the parallel loop that indexes it; None for a size of one."""
     result: list[int | None] = []
     for coordinate in core.target:
         if coordinate.terms and coordinate.loop is None:
@@ -99,7 +99,7 @@ def target_coordinates(core: Nest) -> tuple[int | None, ...]:
 
 
 def view_address(view: View, access: tuple[Linear, ...]) -> Linear:
-    """The element that `access` of a view touches, in elements from the operand's start, over the loops."""
+    """Return the element that `access` of a view addresses, in elements from the operand's start, over the loops."""
     if len(access) != len(view.strides):
         raise Unsupported(f"an access of {len(access)} coordinates to a view of {len(view.strides)} dimensions")
     constant: Index = view.offset

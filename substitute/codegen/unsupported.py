@@ -1,7 +1,7 @@
-"""What code generation cannot do."""
+"""The error of code generation for a part that it does not support."""
 
 from __future__ import annotations
 
 
 class Unsupported(Exception):
-    """No code can be made for a part of a program; the text names the part. Generators turn it into a refusal."""
+    """A part of a program is not supported; the text names it. Generators turn the error into a refusal."""

@@ -1,4 +1,4 @@
-"""What a Vulkan variant's target allows a shader to use."""
+"""Features that a Vulkan variant's target allows a shader to use."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ class Features:
     int64: bool = False
     float64: bool = False
     storage8: bool = False
-    """8-bit elements can be read and written in buffers; else they are packed into words with atomics."""
+    """True if 8-bit elements can be accessed in buffers; else they are packed into words with atomics."""
     storage16: bool = False
-    """The same for 16-bit elements."""
+    """True if 16-bit elements can be accessed in buffers."""
     max_threads: int = 128
     max_shared_bytes: int = 16384
     spirv_version: tuple[int, int] = (1, 3)
 
     @property
     def vulkan(self) -> str:
-        """The environment to compile GLSL for: the newest whose SPIR-V version the target takes."""
+        """Vulkan environment for the GLSL compiler: the newest whose SPIR-V version the target accepts."""
         if self.spirv_version >= (1, 6):
             return "vulkan1.3"
         return "vulkan1.2" if self.spirv_version >= (1, 5) else "vulkan1.1"
 
 
 def features_of(target: Target) -> Features:
-    """Reads `iree_codegen.target_info = #iree_gpu.target<…>`.
+    """Return the features of `iree_codegen.target_info = #iree_gpu.target<…>`.
 
     Source: `addComputeFeatures` and `addStorageFeatures` in IREE's
     `compiler/src/iree/compiler/Codegen/SPIRV/SPIRVConvertGPUTarget.cpp`.

@@ -1,4 +1,4 @@
-"""From a function that writes shaders to the `can_generate` and `generate` of a kernel's generator."""
+"""`can_generate` and `generate` of a kernel's generator, from a function that writes shaders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .features import Features, features_of
 from .shader import Shader
 
 Writer = Callable[[Shader, Program], Generated]
-"""Writes the shader of a program. Raises `Unsupported`."""
+"""Function that writes the shader of a program. Raises `Unsupported`."""
 MANY_CONSTANTS = 64
 """More push constants than any layout has, for a trial."""
 
@@ -40,7 +40,7 @@ def generate_shader(write: Writer, request: Request) -> Generated:
 
 @contextmanager
 def refusals(request: Request, what: str) -> Iterator[None]:
-    """Turn `Unsupported` into a `PayloadError` that begins with `what`, names the dispatch and says what to do."""
+    """Turn `Unsupported` into a `PayloadError` that begins with `what`, names the dispatch and gives a next step."""
     try:
         yield
     except Unsupported as problem:
@@ -67,7 +67,9 @@ def trial_shader(program: Program, features: Features | None = None) -> Shader:
 
 
 def refuse_hazards(program: Program) -> None:
-    """Raise `Unsupported` where an operand is read at other places than it is written: the order would matter."""
+    """Raise `Unsupported` where an operand is read at other places than it is written, so that the order would
+    matter.
+    """
     written = {w.view.operand: (w.view, w.access) for nest in program.stores for w in nest.writes}
     stages: list[Nest | Named] = [*program.cores, *program.stores]
     for stage in stages:

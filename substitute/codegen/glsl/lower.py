@@ -12,7 +12,7 @@ from ..unsupported import Unsupported
 from .operations import GLSL_TYPE, INT64, int_literal, lower_constant, lower_operation
 
 Leaf = Callable[[Scalar, tuple[str, ...]], str]
-"""Says what a `read`, `gather` or `index` leaf is; a gather gets its coordinates as texts of type int."""
+"""Function that returns the text of a `read`, `gather` or `index` leaf; a gather gets its coordinates as int texts."""
 
 _INDEX_32 = {
     "add": "({0} + {1})",
@@ -50,7 +50,7 @@ _INDEX_64 = {
 
 
 def lower_index(value: Index) -> str:
-    """An int expression. 64-bit values are taken modulo 2^32: sizes and coordinates must stay below 2^31."""
+    """Return an int expression. 64-bit values are taken modulo 2^32: sizes and coordinates must stay below 2^31."""
     if isinstance(value, int):
         return int_literal(((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000)
     if value.op == "push":
@@ -64,7 +64,7 @@ def lower_index(value: Index) -> str:
 
 
 def lower_index_64(value: Index) -> str:
-    """The same, as an `i64`."""
+    """Return an `i64` expression."""
     if isinstance(value, int):
         return lower_constant(value, "i64")
     if value.op == "push":
@@ -83,7 +83,7 @@ def lower_index_64(value: Index) -> str:
 
 
 def lower_linear(value: Linear, loops: Sequence[str]) -> str:
-    """An int expression of a coordinate or an address, given the text of each loop's index."""
+    """Return an int expression of a coordinate or an address, given the text of each loop's index."""
     words = [
         loops[loop] if coefficient == 1 else f"{loops[loop]} * {lower_index(coefficient)}"
         for loop, coefficient in value.terms
@@ -95,18 +95,18 @@ def lower_linear(value: Linear, loops: Sequence[str]) -> str:
 
 @dataclass(slots=True)
 class Names:
-    """Hands out local names that are new in the whole shader."""
+    """Source of local names that are new in the whole shader."""
 
     count: int = 0
 
     def new(self, prefix: str) -> str:
-        """`prefix` and a number."""
+        """Return `prefix` and a number."""
         self.count += 1
         return f"{prefix}{self.count}"
 
 
 class GraphLowering:
-    """Lowers a graph, node by node, each at most once; statements pile up in `statements`."""
+    """Lowering of a graph, node by node, each at most once; `statements` collects the statements."""
 
     def __init__(self, graph: ScalarGraph, leaf: Leaf, names: Names) -> None:
         self._graph, self._leaf, self._names = graph, leaf, names
@@ -114,14 +114,14 @@ class GraphLowering:
         self.values: dict[int, str] = {}
 
     def value(self, root: int) -> str:
-        """The text of one node's value: a local name or a literal. Raises `Unsupported`."""
-        for at in sorted(self._graph.depends_on(root)):  # operands stand before what uses them
+        """Return the text of one node's value: a local name or a literal. Raises `Unsupported`."""
+        for at in sorted(self._graph.depends_on(root)):  # operands precede their uses
             if at not in self.values:
                 self.values[at] = self._node(self._graph.nodes[at])
         return self.values[root]
 
     def results(self) -> list[str]:
-        """The texts of all results."""
+        """Return the texts of all results."""
         return [self.value(r) for r in self._graph.results]
 
     def _node(self, node: Scalar) -> str:

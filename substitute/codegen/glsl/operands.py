@@ -1,4 +1,4 @@
-"""A kernel's arguments in GLSL: their elements by the coordinates of the kernel's definition, wherever they lie."""
+"""A kernel's arguments in GLSL: their elements by the coordinates of the kernel's definition, in any placement."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def load_function(shader: Shader, request: Request, name: str) -> list[str]:
 
 
 def operand_spec(request: Request, name: str) -> OperandSpec:
-    """Return what kernel.toml says of an operand. Raises `Unsupported` for other names."""
+    """Return kernel.toml's specification of an operand. Raises `Unsupported` for other names."""
     for spec in request.substitution.kernel.operands:
         if spec.name == name:
             return spec
@@ -49,7 +49,7 @@ def operand_spec(request: Request, name: str) -> OperandSpec:
 
 
 def placement_of(request: Request, name: str) -> Placement | None:
-    """Return where the dispatch keeps an operand; None where it is computed inside, or has fused work."""
+    """Return the placement of an operand in the dispatch; None if it is computed inside, or has fused work."""
     return next((placement for placement in request.match.placements if placement.name == name), None)
 
 

@@ -33,7 +33,7 @@ INT_BITS = {"i8": 8, "i16": 16, "i32": 32, "index": 32}
 
 
 def lower_operation(node: Scalar, operand_types: tuple[str, ...], args: tuple[str, ...]) -> str:
-    """The GLSL expression of one operation on already lowered operands. Raises `Unsupported`."""
+    """Return the GLSL expression of one operation on already lowered operands. Raises `Unsupported`."""
     dialect, _, name = node.op.partition(".")
     types = (node.type, *operand_types)
     if dialect not in ("arith", "math") or any(t not in GLSL_TYPE for t in types):
@@ -59,7 +59,7 @@ def lower_operation(node: Scalar, operand_types: tuple[str, ...], args: tuple[st
 
 
 def lower_constant(value: object, type_: str) -> str:
-    """A literal of the type's GLSL form. Raises `Unsupported` for other types."""
+    """Return a literal of the type's GLSL form. Raises `Unsupported` for other types."""
     if type_ in ("f32", *SMALL_FLOATS):
         return _float_literal(float(value))  # type: ignore[arg-type]
     if type_ == "f64":
@@ -79,14 +79,14 @@ def lower_constant(value: object, type_: str) -> str:
 
 
 def int_literal(value: int) -> str:
-    """A 32-bit literal; GLSL has no literal for the smallest int."""
+    """Return a 32-bit literal; GLSL has no literal for the smallest int."""
     if value == -(1 << 31):
         return "int(0x80000000u)"
     return str(value) if value >= 0 else f"({value})"
 
 
 def round_to(text: str, type_: str) -> str:
-    """Rounds an f32 expression to the small float that it stands for."""
+    """Round an f32 expression to the small float that it represents."""
     return f"{type_}_rounded({text})" if type_ in SMALL_FLOATS else text
 
 
@@ -161,7 +161,7 @@ _ORDERED = {
 
 
 def _cmpf(predicate: str, domain: str, args: tuple[str, ...]) -> str:
-    # NaN is asked for by its bits: a driver may fold `!(a >= b)` into `a < b`
+    # NaN is tested by its bits: a driver may fold `!(a >= b)` into `a < b`
     a, b = args
     if predicate in ("true", "false"):
         return predicate

@@ -1,4 +1,4 @@
-"""Reductions in GLSL: their loops, how two values are combined, and what a sum starts from."""
+"""Reductions in GLSL: their loops, the combination of two values, and initial values."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def combine(core: Nest, type_: str, a: str, b: str) -> str:
 
 
 def initial_value(core: Nest, type_: str) -> str:
-    """Return the constant that the reduction starts from. Raises `Unsupported` where it is none."""
+    """Return the initial value of the reduction, a constant. Raises `Unsupported` if it is not constant."""
     if core.init is None:
         raise Unsupported("a reduction that starts from a value in memory")
     return lower_constant(core.init, type_)
 
 
 def neutral_value(core: Nest, type_: str) -> str:
-    """Return the constant that changes nothing: partial results start from it. Raises `Unsupported`."""
+    """Return the neutral element, the initial value of partial results. Raises `Unsupported`."""
     if core.combiner not in COMBINERS:
         raise Unsupported(f"a reduction by {core.combiner} of {type_}")
     held = f"i{INT_BITS[type_]}" if type_ in INT_BITS else type_  # an index has 32 bits here

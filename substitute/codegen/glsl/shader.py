@@ -1,4 +1,4 @@
-"""A compute shader while it is written: buffers, constants, library functions, geometry."""
+"""A compute shader during its construction: buffers, constants, library functions, geometry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .lower import GraphLowering, Names, lower_index, lower_index_64, lower_line
 from .operations import GLSL_TYPE, lower_constant
 
 MAX_CONSTANT_ELEMENTS = 4096
-"""A constant operand that is longer would make the shader slow to compile on many drivers."""
+"""Limit of a constant operand: longer ones would make the shader slow to compile on many drivers."""
 
 STORED_BITS = {"i1": 8, "i8": 8, "i16": 16, "f16": 16, "bf16": 16}
 DIRECT = {"f32": "float", "i32": "int", "f64": "double", "i64": "i64"}
@@ -40,7 +40,7 @@ class _Buffer:
 
 
 class Shader:
-    """Collects what a shader needs; `text()` puts it together.
+    """The parts of a shader; `text()` assembles them.
 
     Element numbers given to `load` and `store` count from the operand's first element.
     """
@@ -56,7 +56,7 @@ class Shader:
     # --- memory ---
 
     def load(self, operand: int, element: str) -> str:
-        """The value of one element of an operand."""
+        """Return the value of one element of an operand."""
         source = self.operands[operand]
         if source.kind == "constant":
             return self._constant(operand, source, element)
@@ -66,7 +66,7 @@ class Shader:
         return f"load_{buffer.name}({self._absolute(source, element)})"
 
     def store(self, operand: int, element: str, value: str) -> str:
-        """The statement that stores one element of an operand."""
+        """Return the statement that stores one element of an operand."""
         target = self.operands[operand]
         buffer = self._buffer(target)
         self._check_last_word(target)
@@ -74,15 +74,15 @@ class Shader:
         return f"store_{buffer.name}({self._absolute(target, element)}, {value});"
 
     def load_view(self, view: View, access: tuple[Linear, ...], loops: Sequence[str]) -> str:
-        """The value of a view's element at `access`."""
+        """Return the value of a view's element at `access`."""
         return self.load(view.operand, lower_linear(view_address(view, access), loops))
 
     def store_view(self, view: View, access: tuple[Linear, ...], loops: Sequence[str], value: str) -> str:
-        """The statement that stores a view's element at `access`."""
+        """Return the statement that stores a view's element at `access`."""
         return self.store(view.operand, lower_linear(view_address(view, access), loops), value)
 
     def parameter(self, bound: BoundParameter) -> str:
-        """The value of a parameter of the definition, in the GLSL type of its own type. Raises `Unsupported`."""
+        """Return the value of a parameter of the definition, in the GLSL type of its own type. Raises `Unsupported`."""
         value = bound.value
         if value.view is not None:
             text = self.load(value.view.operand, lower_index(add(value.view.offset, value.element)))
@@ -106,7 +106,7 @@ class Shader:
         return f"int_wrap{value.type[1:]}({word})" if value.type[0] == "i" else f"{value.type}_from_bits(uint({word}))"
 
     def gather(self, read: Read, coordinates: tuple[str, ...]) -> str:
-        """The value of a view's element at computed coordinates."""
+        """Return the value of a view's element at computed coordinates."""
         if not isinstance(read.source, View):
             raise Unsupported("a gather from a value that the dispatch computes")
         identity = tuple(Linear(terms=((d, 1),)) for d in range(len(coordinates)))
@@ -130,7 +130,9 @@ class Shader:
         return _Buffer(operand.binding, element)
 
     def _check_last_word(self, operand: Operand) -> None:
-        """Elements packed into words need whole words: a driver drops accesses to a word that leaves the buffer."""
+        """Check that elements packed into words have whole words: a driver drops accesses to a word that leaves the
+        buffer.
+        """
         bits = STORED_BITS.get(operand.type.element)
         if bits is None or (self.features.storage8 if bits == 8 else self.features.storage16):
             return
@@ -159,7 +161,7 @@ class Shader:
     def nest(
         self, nest: Nest, loops: Sequence[str], temporaries: Temporaries | None = None, *, known: Known | None = None
     ) -> GraphLowering:
-        """The lowering of a nest's expression at the given loop indices."""
+        """Return the lowering of a nest's expression at the given loop indices."""
 
         def leaf(node: Scalar, args: tuple[str, ...]) -> str:
             assert isinstance(node.attribute, int)
@@ -180,28 +182,28 @@ class Shader:
         return lowering
 
     def store_results(self, nest: Nest, loops: Sequence[str], temporaries: Temporaries | None = None) -> list[str]:
-        """The statements that evaluate an element-wise nest at one point and store its results."""
+        """Return the statements that evaluate an element-wise nest at one point and store its results."""
         lowering = self.nest(nest, loops, temporaries)
-        values = lowering.results()  # all loads come before the first store: results may lie on their own operands
+        values = lowering.results()  # all loads precede the first store: results may overlap their own operands
         writes = zip(nest.writes, values, strict=True)
         return lowering.statements + [self.store_view(w.view, w.access, loops, value) for w, value in writes]
 
     # --- text ---
 
     def define(self, name: str, lines: Callable[[], Sequence[str]]) -> None:
-        """Put a function into the shader, before its body; once for each name."""
+        """Add a function to the shader, before its body; once for each name."""
         if name not in self._functions:
             self._functions[name] = lines()
 
     def text(self, body: str, workgroup_size: tuple[int, int, int]) -> str:
-        """The whole shader; `body` holds shared variables, functions and `main`."""
+        """Return the whole shader; `body` holds shared variables, functions and `main`."""
         x, y, z = workgroup_size
         body = "\n".join([*(line for lines in self._functions.values() for line in lines), body])
         geometry = f"layout(local_size_x = {x}, local_size_y = {y}, local_size_z = {z}) in;"
         return f"{self.head(body)}\n{geometry}\n\n{body.strip()}\n"
 
     def head(self, body: str) -> str:
-        """Version, extensions, push constants, buffers and library functions, as far as `body` needs them."""
+        """Return version, extensions, push constants, buffers and library functions, as far as `body` needs them."""
         declarations = self._declarations()
         lines = ["#version 450"]
         if self.features.int64:
@@ -267,7 +269,7 @@ class Shader:
 
 
 Known = Mapping[int, str]
-"""Nodes of a graph whose values are already in local names."""
+"""Local names of nodes of a graph that have been computed."""
 
 
 def _from_bits(element: str) -> str:
@@ -283,7 +285,7 @@ def _to_bits(element: str) -> str:
 
 
 def constant_texts(operand: Operand) -> list[str]:
-    """The literals of a constant operand's elements."""
+    """Return the literals of a constant operand's elements."""
     element = operand.type.element
     code = CODES[element]
     count = len(operand.data) // struct.calcsize("=" + code)
@@ -300,7 +302,9 @@ MAX_GROUPS = 32768
 
 
 def flat_grid(groups: Index) -> tuple[Index, Index, Index]:
-    """A workgroup count of at least `groups`, whose flat number is `workgroup()`; the rest has to leave early."""
+    """Return a count of at least `groups` workgroups, whose flat number is `workgroup()`; surplus ones must return
+    early.
+    """
     return (apply("min", groups, MAX_GROUPS), apply("ceildiv", groups, MAX_GROUPS), 1)
 
 
@@ -309,7 +313,7 @@ FLAT_GROUP = "int(gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x)"
 
 
 def delinearize(number: str, sizes: Sequence[Index], names: Sequence[str]) -> list[str]:
-    """Statements that split a flat number into row-major coordinates; declares `names`."""
+    """Return statements that split a flat number into row-major coordinates; they declare `names`."""
     statements: list[str] = []
     rest = number
     for at in range(len(sizes) - 1, -1, -1):
@@ -323,5 +327,5 @@ def delinearize(number: str, sizes: Sequence[Index], names: Sequence[str]) -> li
 
 
 def indent(lines: Sequence[str], depth: int = 1) -> str:
-    """The lines, each moved in by two spaces per level."""
+    """Return the lines, indented by two spaces per level."""
     return "\n".join("  " * depth + line for line in "\n".join(lines).splitlines())

@@ -18,7 +18,7 @@ def emit_stores(
     sizes: Sequence[Index],
     temporaries: Temporaries,
 ) -> list[str]:
-    """The statements that run placed nests at one point; `sizes` are the extents of the coordinates."""
+    """Return the statements that run placed nests at one point; `sizes` are the extents of the coordinates."""
     lines: list[str] = []
     for placement in placements:
         loops, conditions = pin_loops(placement, coordinates, sizes)
@@ -31,7 +31,7 @@ def emit_stores(
 
 
 def pin_loops(placement: PlacedNest, coordinates: Sequence[str], sizes: Sequence[Index]) -> tuple[list[str], list[str]]:
-    """The text of each loop's index (a free loop gets a name), and the conditions under which the nest runs."""
+    """Return the text of each loop's index (a free loop gets a name), and the conditions under which the nest runs."""
     loops = [f"l{loop}" for loop in range(len(placement.nest.sizes))]
     conditions = [f"{coordinates[c]} == {lower_index(value)}" for c, value in placement.guards]
     for loop, coordinate, shift in placement.pinned:
@@ -50,7 +50,7 @@ def _for(name: str, size: Index) -> str:
 
 
 def emit_independent_stores(shader: Shader, program: Program, threads: int) -> list[str]:
-    """Statements that run, over the whole grid, the nests that read no temporary."""
+    """Return statements that run, over the whole grid, the nests that read no temporary."""
     lines: list[str] = []
     for nest in program.stores:
         if not reads_temporary(nest):
@@ -59,7 +59,7 @@ def emit_independent_stores(shader: Shader, program: Program, threads: int) -> l
 
 
 def emit_flat_nest(shader: Shader, nest: Nest, threads: int) -> list[str]:
-    """A loop over all points of an element-wise nest, shared by all invocations of a `flat_grid`."""
+    """Return a loop over all points of an element-wise nest, shared by all invocations of a `flat_grid`."""
     names = [f"l{loop}" for loop in range(len(nest.sizes))]
     total = " * ".join(lower_index(s) for s in nest.sizes) or "1"
     first = f"{FLAT_GROUP} * {threads} + int(gl_LocalInvocationIndex)"

@@ -14,7 +14,7 @@ from .function import I32, I64, Hardware
 
 @dataclass(frozen=True, slots=True)
 class FloatMath(FloatOps[ir.Value]):
-    """Emits operations of one type: `f32` or `f64`, scalar (`lanes` None) or vector."""
+    """Emitter of operations of one type: `f32` or `f64`, scalar (`lanes` None) or vector."""
 
     builder: ir.IRBuilder
     element: str
@@ -125,7 +125,7 @@ class FloatMath(FloatOps[ir.Value]):
         return self.builder.fcmp_ordered(predicate, a, b)
 
     def is_nan(self, a: ir.Value) -> ir.Value:
-        """Whether a is NaN."""
+        """Return the condition that a is NaN."""
         return self.builder.fcmp_unordered("uno", a, a)
 
     def select(self, condition: ir.Value, yes: ir.Value, no: ir.Value) -> ir.Value:
@@ -216,7 +216,7 @@ class FloatMath(FloatOps[ir.Value]):
     def rarely(
         self, condition: ir.Value, otherwise: tuple[ir.Value, ...], compute: Callable[[], tuple[ir.Value, ...]]
     ) -> tuple[ir.Value, ...]:
-        """The values of `compute` where a condition holds; code that runs only if it holds for a lane."""
+        """Return the values of `compute` where a condition holds, in code that runs only if it holds for some lane."""
         builder = self.builder
         some = condition
         if self.lanes is not None:
@@ -235,13 +235,13 @@ class FloatMath(FloatOps[ir.Value]):
         return tuple(results)
 
     def product_error(self, a: ir.Value, b: ir.Value, product: ir.Value) -> ir.Value:
-        """A product less the rounded one."""
+        """Return a product less the rounded one."""
         if self.hardware.fma:
             return self.call("fma", a, b, self.neg(product))
         return FloatOps.product_error(self, a, b, product)  # `super()` knows no class with slots
 
     def wide(self) -> FloatMath:
-        """The same in f64."""
+        """Return the same operations in f64."""
         return FloatMath(self.builder, "f64", self.lanes, self.hardware)
 
     def widen(self, a: ir.Value) -> ir.Value:

@@ -23,7 +23,7 @@ from .lower import ScalarEmitter
 
 
 class Combiner:
-    """One reduction's combiner on values of the type that it accumulates in: at least f32 for floats."""
+    """Combiner of one reduction on values of the type that it accumulates in: at least f32 for floats."""
 
     def __init__(self, builder: ir.IRBuilder, name: str, element: str, hardware: Hardware) -> None:
         self.builder, self.name, self.hardware = builder, name, hardware
@@ -36,28 +36,28 @@ class Combiner:
         self._neutral = neutral(name, self.accumulated_in)
 
     def neutral(self, lanes: int | None) -> ir.Value:
-        """What changes nothing."""
+        """Return the neutral element."""
         return constant(vector(REGISTER_TYPES[self.accumulated_in], lanes), self._neutral)
 
     def start(self, init: float | int, lanes: int | None) -> ir.Value:
-        """The constant that a reduction starts from."""
+        """Return the constant that a reduction starts from."""
         node = Scalar("constant", self.accumulated_in, (), init)
         return ScalarEmitter(self.builder.module, self.builder, lanes, hardware=self.hardware).constant(node)
 
     def accept(self, value: ir.Value) -> ir.Value:
-        """A value of the reduction's element type, in the type that is accumulated in."""
+        """Convert a value of the reduction's element type to the accumulator's type."""
         if not is_float(self.element):
             return value
         return convert_float(self.builder, value, self.element, self.accumulated_in, self.hardware)
 
     def deliver(self, value: ir.Value) -> ir.Value:
-        """The accumulated value as the reduction's element type."""
+        """Convert the accumulated value to the reduction's element type."""
         if not is_float(self.element):
             return value
         return convert_float(self.builder, value, self.accumulated_in, self.element, self.hardware)
 
     def step(self, total: ir.Value, value: ir.Value) -> ir.Value:
-        """`total` combined with one more value."""
+        """Return `total` combined with one more value."""
         if self.name in ("arith.maximumf", "arith.minimumf"):
             # the sign of a zero is left open here: exact `maximum` takes twice the instructions
             m = FloatMath(self.builder, self.accumulated_in, lanes_of(value), self.hardware)
@@ -68,7 +68,7 @@ class Combiner:
         return emitter.emit(self._graph, lambda node, _: values[int(str(node.attribute))])[0]
 
     def fold(self, value: ir.Value, lanes: int | None) -> ir.Value:
-        """Halves a vector by combining its halves until `lanes` (a power of two, or None for a scalar) are left."""
+        """Combine the halves of a vector until `lanes` (a power of two, or None for a scalar) are left."""
         count = lanes_of(value)
         while count is not None and count > (lanes or 1):
             count //= 2
@@ -83,5 +83,5 @@ class Combiner:
         return self.builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask)
 
     def spread(self, value: ir.Value, lanes: int | None) -> ir.Value:
-        """A scalar in every lane."""
+        """Return a scalar in every lane."""
         return value if lanes is None or lanes_of(value) is not None else splat(self.builder, value, lanes)

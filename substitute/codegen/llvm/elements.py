@@ -29,7 +29,7 @@ REGISTER_TYPES: dict[str, ir.Type] = {
     "i1": I1,
     "index": I64,
 }
-"""What holds one element in a register; types that are missing here are not supported."""
+"""Register type of each element type; types that are missing here are not supported."""
 
 
 SMALL_FLOATS: dict[str, FloatFormat] = {
@@ -39,32 +39,32 @@ SMALL_FLOATS: dict[str, FloatFormat] = {
 
 
 def is_float(element: str) -> bool:
-    """Whether this is a floating-point type."""
+    """Return whether this is a floating-point type."""
     return element.startswith(("f", "bf"))
 
 
 def computed_in(element: str) -> str:
-    """The floating-point type in which arithmetic on `element` is done."""
+    """Return the floating-point type in which arithmetic on `element` is done."""
     return "f64" if element == "f64" else "f32"
 
 
 def memory_type(element: str) -> ir.Type:
-    """What holds one element in memory; i1 takes a byte."""
+    """Return the type of an element in memory; i1 takes a byte."""
     return I8 if element == "i1" else REGISTER_TYPES[element]
 
 
 def vector(scalar: ir.Type, lanes: int | None) -> ir.Type:
-    """`<lanes x scalar>`, or the scalar itself."""
+    """Return `<lanes x scalar>`, or the scalar itself."""
     return scalar if lanes is None else ir.VectorType(scalar, lanes)
 
 
 def lanes_of(value: ir.Value) -> int | None:
-    """How many lanes a value has; None for a scalar."""
+    """Return the number of lanes of a value; None for a scalar."""
     return value.type.count if isinstance(value.type, ir.VectorType) else None
 
 
 def constant(type_: ir.Type, number: float | int) -> ir.Constant:
-    """`number` in every lane."""
+    """Return `number` in every lane."""
     if isinstance(type_, ir.VectorType):
         return ir.Constant(type_, [constant(type_.element, number)] * type_.count)
     if isinstance(type_, ir.FloatType) and abs(number) > 3.4028235677973366e38 and number == number:
@@ -73,7 +73,7 @@ def constant(type_: ir.Type, number: float | int) -> ir.Constant:
 
 
 def splat(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
-    """A scalar in every lane."""
+    """Return a scalar in every lane."""
     if isinstance(value, ir.Constant) and not isinstance(value.constant, str):
         return ir.Constant(ir.VectorType(value.type, lanes), [value] * lanes)
     type_ = ir.VectorType(value.type, lanes)
@@ -83,7 +83,7 @@ def splat(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
 
 
 def intrinsic(builder: ir.IRBuilder, name: str, result: ir.Type, args: Sequence[ir.Value]) -> ir.Value:
-    """Calls the LLVM intrinsic of this full name, declaring it where it is new."""
+    """Call the LLVM intrinsic of this full name; it is declared on first use."""
     known = builder.module.globals.get(name)
     if known is None:
         known = ir.Function(builder.module, ir.FunctionType(result, [a.type for a in args]), name=name)
@@ -91,28 +91,28 @@ def intrinsic(builder: ir.IRBuilder, name: str, result: ir.Type, args: Sequence[
 
 
 def suffix(type_: ir.Type) -> str:
-    """How an intrinsic's name spells a type: `f32`, `v8f32`, `v4i64`."""
+    """Return the spelling of a type in an intrinsic's name: `f32`, `v8f32`, `v4i64`."""
     if isinstance(type_, ir.VectorType):
         return f"v{type_.count}{suffix(type_.element)}"
     return f"i{type_.width}" if isinstance(type_, ir.IntType) else str(type_.intrinsic_name)
 
 
 def load(builder: ir.IRBuilder, pointer: ir.Value, element: str, lanes: int | None = None) -> ir.Value:
-    """One element, or `lanes` neighbours, as register values."""
+    """Load one element, or `lanes` neighbours, as register values."""
     stored = memory_type(element)
     value = builder.load(pointer, align=size_of(element), typ=vector(stored, lanes))
     return builder.trunc(value, vector(I1, lanes)) if element == "i1" else value
 
 
 def store(builder: ir.IRBuilder, value: ir.Value, pointer: ir.Value, element: str) -> None:
-    """Writes a register value; a vector goes to neighbouring elements."""
+    """Store a register value; a vector goes to neighbouring elements."""
     if element == "i1":
         value = builder.zext(value, vector(I8, lanes_of(value)))
     builder.store(value, pointer, align=size_of(element))
 
 
 def size_of(element: str) -> int:
-    """Bytes of one element in memory."""
+    """Return the bytes of one element in memory."""
     type_ = memory_type(element)
     if isinstance(type_, ir.IntType):
         return int(type_.width) // 8
@@ -120,7 +120,7 @@ def size_of(element: str) -> int:
 
 
 def to_f32(builder: ir.IRBuilder, value: ir.Value, element: str, hardware: Hardware) -> ir.Value:
-    """A register value of any floating-point type as f32 (f64 is rounded)."""
+    """Convert a register value of any floating-point type to f32 (f64 is rounded)."""
     lanes = lanes_of(value)
     single = vector(REGISTER_TYPES["f32"], lanes)
     if element == "f32":
@@ -136,7 +136,7 @@ def to_f32(builder: ir.IRBuilder, value: ir.Value, element: str, hardware: Hardw
 
 
 def from_f32(builder: ir.IRBuilder, value: ir.Value, element: str, hardware: Hardware) -> ir.Value:
-    """An f32 as a register value of any floating-point type, rounded to nearest even."""
+    """Convert an f32 to a register value of any floating-point type, rounded to nearest even."""
     lanes = lanes_of(value)
     if element == "f32":
         return value
@@ -150,7 +150,7 @@ def from_f32(builder: ir.IRBuilder, value: ir.Value, element: str, hardware: Har
 
 
 def convert_float(builder: ir.IRBuilder, value: ir.Value, source: str, target: str, hardware: Hardware) -> ir.Value:
-    """Between any two floating-point types, rounded once."""
+    """Convert between any two floating-point types, rounded once."""
     if source == target:
         return value
     if source == "f64" and target != "f32":
@@ -159,7 +159,9 @@ def convert_float(builder: ir.IRBuilder, value: ir.Value, source: str, target: s
 
 
 def _round_to_odd(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-    """f64 → f32 so that rounding the result once more is as good as rounding once (Boldo and Melquiond, 2005)."""
+    """Convert f64 to f32, rounded to odd, so that a second rounding gives the correct result (Boldo and Melquiond,
+    2005).
+    """
     lanes = lanes_of(value)
     single, bits = vector(REGISTER_TYPES["f32"], lanes), vector(I32, lanes)
     near = builder.fptrunc(value, single)
@@ -187,7 +189,7 @@ def _narrow_bf16(builder: ir.IRBuilder, value: ir.Value, lanes: int | None) -> i
 
 
 def _widen_small(builder: ir.IRBuilder, value: ir.Value, format_: FloatFormat, lanes: int | None) -> ir.Value:
-    """Integer arithmetic only: a flush-to-zero mode, which IREE's workers turn on, must not eat subnormals."""
+    """Widen with integer arithmetic only: IREE's workers turn on a flush-to-zero mode, which would lose subnormals."""
     word, single = vector(I32, lanes), vector(REGISTER_TYPES["f32"], lanes)
     narrow = vector(ir.IntType(format_.bits), lanes)
     bits = builder.zext(builder.bitcast(value, narrow) if value.type != narrow else value, word)
@@ -234,7 +236,7 @@ def _narrow_small(builder: ir.IRBuilder, value: ir.Value, format_: FloatFormat, 
     nan = builder.icmp_unsigned(">", magnitude, constant(word, 0x7F800000))
     huge = builder.icmp_unsigned(">", magnitude, constant(word, 0x7F7FFFFF))
     if not format_.infinities:
-        nan = huge  # infinity has no image but NaN
+        nan = huge  # infinity becomes NaN, as the format has none
     result = builder.select(builder.or_(huge, nan), constant(word, beyond), result)
     result = builder.select(nan, constant(word, format_.nan), result)
     if format_.unsigned_zero:

@@ -61,11 +61,11 @@ def _same_memory(program: Program, a: View, b: View) -> bool:
 
 
 def store_result(kernel: KernelFunction, position: Mapping[str, ir.Value], value: ir.Value) -> None:
-    """Apply what IREE fused after the operation to one element of its result, and store what comes of it.
+    """Apply the operations that IREE fused after the kernel's to one element of its result, and store the results.
 
-    `position` has the index (i64) of each axis that the result has, by the axis's name in `kernel.toml`; `value` is
-    the element as the operation gives it. Call it once for each element. Without fused work, it stores the value.
-    Raises `PayloadError` for a dispatch that `refuse_epilogue` refuses.
+    `position` has the index (i64) of each axis that the result has, by the axis's name in `kernel.toml`; `value` is the
+    element as the operation gives it. Call it once for each element. Without fused work, it stores the value. Raises
+    `PayloadError` for a dispatch that `refuse_epilogue` refuses.
     """
     program, match = kernel.request.program, kernel.request.match
     reason = refuse_epilogue(program)

@@ -1,4 +1,4 @@
-"""The function that a kernel generator fills: pointers, sizes as IREE's shim passes them, index arithmetic, loops."""
+"""The function that a kernel generator fills: pointers, sizes, index arithmetic, loops."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PASSED: dict[str, ir.Type] = {"f32": ir.FloatType(), "f64": ir.DoubleType(), "i3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """What the target has as instructions, where doing without would be a call that nobody can link."""
+    """Instructions of the target whose absence would become a call that cannot be linked."""
 
     fma: bool = False
     rounding: bool = False
@@ -32,7 +32,7 @@ class Hardware:
 
     @classmethod
     def of(cls, target: Target) -> Hardware:
-        """What the variant's triple and CPU features promise."""
+        """Return the instructions of a variant's triple and CPU features."""
         features, architecture = target.features, target.get("target_triple").split("-")[0]
         if architecture in ("aarch64", "arm64"):
             return cls(fma=True, rounding=True, half=True)
@@ -44,23 +44,23 @@ class Hardware:
         return cls(fma="fma" in features, rounding="sse4.1" in features, half="f16c" in features, vector_bytes=wide)
 
     def lanes(self, element_bits: int) -> int:
-        """Elements of a full vector register."""
+        """Return the elements of a full vector register."""
         return max(1, self.vector_bytes * 8 // element_bits)
 
 
 @dataclass(slots=True)
 class Loop:
-    """An open counted loop: its index, the carried values, and what they become."""
+    """An open counted loop: its index, the carried values, and their next values."""
 
     index: ir.Value
     carried: tuple[ir.Value, ...]
-    """The values at the start of this round."""
+    """The values at the start of this iteration."""
     following: tuple[ir.Value, ...] | None = None
     results: tuple[ir.Value, ...] = field(default=())
-    """The values after the last round; there once the loop is closed."""
+    """The values after the last iteration; set once the loop is closed."""
 
     def carry(self, *values: ir.Value) -> None:
-        """Says what the carried values are in the next round."""
+        """Set the carried values of the next iteration."""
         self.following = values
 
 
@@ -99,10 +99,10 @@ class KernelFunction:
         self._indices: dict[Index, ir.Value] = dict(zip(request.scalars, self.scalars, strict=True))
 
     def index(self, value: Index) -> ir.Value:
-        """`value` as i64: a constant, the scalar argument that equals it, or computed from those.
+        """Return `value` as i64: a constant, the scalar argument that equals it, or computed from those.
 
-        Computed values stand in the entry block, so they may be used anywhere. Raises `PayloadError` for a push
-        constant or axis that no scalar gives.
+        Computed values are in the entry block, so they may be used anywhere. Raises `PayloadError` for a push constant
+        or axis that no scalar gives.
         """
         if isinstance(value, int):
             return ir.Constant(I64, value)
@@ -111,7 +111,8 @@ class KernelFunction:
         return self._indices[value]
 
     def parameter(self, name: str) -> ir.Value:
-        """A parameter of the definition: a constant, or an argument; `f16` and `bf16` as f32, short integers as i32.
+        """Return a parameter of the definition: a constant, or an argument; `f16` and `bf16` as f32, short integers as
+        i32.
 
         Raises `KeyError`.
         """
@@ -136,9 +137,9 @@ class KernelFunction:
     def loop(
         self, start: ir.Value | int, stop: ir.Value | int, step: ir.Value | int = 1, carried: Sequence[ir.Value] = ()
     ) -> Iterator[Loop]:
-        """A loop over `start, start + step, … < stop` (signed, step positive).
+        """Open a loop over `start, start + step, … < stop` (signed, step positive).
 
-        Inside, say `loop.carry(...)` if there are carried values; after it, `loop.results` holds their last values.
+        Inside, call `loop.carry(...)` if there are carried values; after it, `loop.results` holds their last values.
         """
         first, last, by = (ir.Constant(I64, v) if isinstance(v, int) else v for v in (start, stop, step))
         builder, before = self.builder, self.builder.block
@@ -168,7 +169,7 @@ class KernelFunction:
 
     @contextmanager
     def when(self, condition: ir.Value) -> Iterator[None]:
-        """Runs what is emitted inside only if the i1 `condition` holds."""
+        """Emit a branch around the code emitted inside: it runs only if the i1 `condition` holds."""
         inside = self.function.append_basic_block("then")
         after = self.function.append_basic_block("after")
         self.builder.cbranch(condition, inside, after)
@@ -178,25 +179,25 @@ class KernelFunction:
         self.builder.position_at_end(after)
 
     def element(self, pointer: ir.Value, offset: ir.Value, element_type: ir.Type) -> ir.Value:
-        """The address `offset` elements behind `pointer`."""
+        """Return the address `offset` elements after `pointer`."""
         return self.builder.gep(pointer, [offset], inbounds=True, source_etype=element_type)
 
     def stack(self, element_type: ir.Type, count: int, align: int = 64) -> ir.Value:
-        """Room for `count` elements on the stack, for the whole function."""
+        """Return stack memory for `count` elements, allocated for the whole function."""
         room = self._entry_builder.alloca(ir.ArrayType(element_type, count))
         room.align = align
         room.type = PTR  # llvmlite still types an alloca's pointer, which then fits no other element type
         return room
 
     def finish(self) -> str:
-        """Closes the function; the module's text."""
+        """Close the function and return the module's text."""
         self._entry_builder.branch(self._body)
         self.builder.ret_void()
         return str(self.module)
 
 
 def emit_index_op(builder: ir.IRBuilder, op: str, args: Sequence[ir.Value]) -> ir.Value:
-    """One function of `substitute.model.index.FUNCTIONS` on i64 values."""
+    """Emit one function of `substitute.model.index.FUNCTIONS` on i64 values."""
     simple = {
         "add": builder.add,
         "sub": builder.sub,
@@ -223,10 +224,10 @@ def emit_index_op(builder: ir.IRBuilder, op: str, args: Sequence[ir.Value]) -> i
 
 
 def _divide(builder: ir.IRBuilder, op: str, a: ir.Value, b: ir.Value) -> ir.Value:
-    """Python's `//` and `%`, and `-(-a // b)`."""
+    """Emit Python's `//` and `%`, and `-(-a // b)`."""
     zero, one = ir.Constant(I64, 0), ir.Constant(I64, 1)
     if not isinstance(b, ir.Constant):
-        # a size of 0 that the kernel never divides by in earnest must not trap at its start
+        # a size of 0 whose quotient is never used must not trap at the kernel's start
         b = builder.select(builder.icmp_signed("==", b, zero), one, b)
     quotient, rest = builder.sdiv(a, b), builder.srem(a, b)
     inexact = builder.icmp_signed("!=", rest, zero)
@@ -241,7 +242,7 @@ def _divide(builder: ir.IRBuilder, op: str, a: ir.Value, b: ir.Value) -> ir.Valu
 
 
 def may_overlap(parameter: Parameter, at: int, parameters: Sequence[Parameter]) -> bool:
-    """Whether a store through one pointer may be seen through another one (or through this one, read and written)."""
+    """Return whether a store through one pointer may be visible through another one (or this one, read and written)."""
     if parameter.read and parameter.written:
         return True
     return any(
@@ -253,7 +254,7 @@ def may_overlap(parameter: Parameter, at: int, parameters: Sequence[Parameter]) 
 
 
 def share_memory(a: Operand, b: Operand) -> bool:
-    """Whether two operands at different positions lie in the same memory.
+    """Return whether two operands at different positions share memory.
 
     IREE hands out disjoint ranges of one buffer as several operands; equal or meeting ranges are the same tensor.
     """

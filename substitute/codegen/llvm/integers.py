@@ -14,7 +14,7 @@ IntegerFunction = Callable[..., ir.Value]
 
 
 def resize(builder: ir.IRBuilder, value: ir.Value, target: ir.Type, *, unsigned: bool) -> ir.Value:
-    """Truncates or extends integers to the width of `target`."""
+    """Truncate or extend integers to the width of `target`."""
     source = value.type.element if isinstance(value.type, ir.VectorType) else value.type
     wanted = target.element if isinstance(target, ir.VectorType) else target
     if source.width == wanted.width:
@@ -69,7 +69,7 @@ def _ones(builder: ir.IRBuilder, a: ir.Value) -> ir.Value:
 
 
 def _integer_power(builder: ir.IRBuilder, base: ir.Value, power: ir.Value) -> ir.Value:
-    """`math.ipowi`: by squaring; a negative power of anything but 1 and -1 is 0."""
+    """Emit `math.ipowi` by squaring; a negative power of anything but 1 and -1 is 0."""
     type_ = base.type
     width = (type_.element if isinstance(type_, ir.VectorType) else type_).width
     one, zero = constant(type_, 1), constant(type_, 0)
@@ -89,7 +89,7 @@ def _integer_power(builder: ir.IRBuilder, base: ir.Value, power: ir.Value) -> ir
 
 
 def constant_power(m: FloatMath, base: ir.Value, power: int) -> ir.Value:
-    """`base^power` for a constant power, with as few products as squaring needs."""
+    """Return `base^power` for a constant power, with as few products as squaring needs."""
     result: ir.Value | None = None
     square, left = base, abs(power)
     while left:
@@ -103,7 +103,7 @@ def constant_power(m: FloatMath, base: ir.Value, power: int) -> ir.Value:
 
 
 def float_power(m: FloatMath, base: ir.Value, power: ir.Value) -> ir.Value:
-    """`base^power` for an integer power that is only known at run time, by squaring."""
+    """Return `base^power` for an integer power that is only known at run time, by squaring."""
     width = (power.type.element if isinstance(power.type, ir.VectorType) else power.type).width
     builder = m.builder
     zero, one = constant(power.type, 0), constant(power.type, 1)

@@ -49,7 +49,7 @@ _FLOAT_PREDICATES = {
 
 
 def supported(graph: ScalarGraph) -> str:
-    """The first operation or type of `graph` that cannot be emitted; empty if all can."""
+    """Return the first operation or type of `graph` that cannot be emitted; empty if all can."""
     for node in graph.nodes:
         if node.type not in REGISTER_TYPES:
             return f"{node.op} on {node.type}"
@@ -59,7 +59,7 @@ def supported(graph: ScalarGraph) -> str:
 
 
 class ScalarEmitter:
-    """Emits graphs for one element (`lanes` None), or for `lanes` elements at once."""
+    """Emitter of graphs for one element (`lanes` None), or for `lanes` elements at once."""
 
     def __init__(
         self, module: ir.Module, builder: ir.IRBuilder, lanes: int | None, *, hardware: Hardware | None = None
@@ -68,10 +68,10 @@ class ScalarEmitter:
         self.hardware = hardware or Hardware()
 
     def emit(self, graph: ScalarGraph, leaf: Leaf) -> tuple[ir.Value, ...]:
-        """The results' register values.
+        """Return the register values of the results.
 
         `leaf` yields `read`, `index`, `size` and `gather` nodes (a gather with its coordinates, as i64); a scalar that
-        it returns where lanes are wanted goes to every lane. Raises `PayloadError` for an unsupported operation.
+        it returns where lanes are needed is used in every lane. Raises `PayloadError` for an unsupported operation.
         """
         problem = supported(graph)
         if problem:
@@ -89,17 +89,17 @@ class ScalarEmitter:
         return tuple(values[r] for r in graph.results)
 
     def widen(self, value: ir.Value) -> ir.Value:
-        """A scalar in every lane, where lanes are wanted."""
+        """Return a scalar in every lane, where lanes are needed."""
         if self.lanes is not None and lanes_of(value) is None:
             return splat(self.builder, value, self.lanes)
         return value
 
     def type(self, element: str) -> ir.Type:
-        """The register type of an element, with lanes."""
+        """Return the register type of an element, with lanes."""
         return vector(REGISTER_TYPES[element], self.lanes)
 
     def constant(self, node: Scalar) -> ir.Value:
-        """A `constant` leaf."""
+        """Return a `constant` leaf."""
         number = node.attribute
         assert isinstance(number, (int, float)), number
         if not is_float(node.type):
@@ -112,15 +112,15 @@ class ScalarEmitter:
         return self.round(constant(self.type("f64"), float(number)), node.type, "f64")
 
     def float_math(self, element: str) -> FloatMath:
-        """Arithmetic in the type that `element` is computed in."""
+        """Return arithmetic in the type that `element` is computed in."""
         return FloatMath(self.builder, computed_in(element), self.lanes, self.hardware)
 
     def compute(self, value: ir.Value, element: str) -> ir.Value:
-        """A register value in the type it is computed in."""
+        """Convert a register value to the type that it is computed in."""
         return value if element == "f64" else to_f32(self.builder, value, element, self.hardware)
 
     def round(self, value: ir.Value, element: str, source: str = "") -> ir.Value:
-        """A computed value as a register value of `element`."""
+        """Convert a computed value to a register value of `element`."""
         source = source or computed_in(element)
         if source == "f32":
             return from_f32(self.builder, value, element, self.hardware)
@@ -204,7 +204,7 @@ def _bitcast(e: ScalarEmitter, node: Scalar, types: tuple[str, ...], operands: t
 
 
 def _constant_of(value: ir.Value) -> float | int | None:
-    """The number that a constant, or a vector of equal constants, holds."""
+    """Return the number that a constant, or a vector of equal constants, holds."""
     number = value.constant if isinstance(value, ir.Constant) else None
     if isinstance(number, (list, tuple)):
         number = number[0].constant

@@ -1,10 +1,10 @@
-"""Computes the polynomials of the math functions, and writes them to `tables.py`.
+"""Computation of the polynomials of the math functions, which are written to `tables.py`.
 
     python -m substitute.codegen.mathematics.coefficients > tables.py
 
 Each polynomial is the best one of its degree for its interval in the maximum norm, found by Remez' exchange with 60
-digits (`mpmath`), and rounded to the type. `weight` is by how much an error of the polynomial is felt in the function's
-relative error.
+digits (`mpmath`), and rounded to the type. `weight` is the factor by which an error of the polynomial enters the
+function's relative error.
 """
 
 from __future__ import annotations

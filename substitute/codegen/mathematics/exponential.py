@@ -45,7 +45,7 @@ def exp(m: FloatOps[V], x: V, low: V | None = None) -> V:
 
 
 def exp_of_negative(m: FloatOps[V], x: V) -> V:
-    """Return the exponential of x <= 0, where results below the smallest normal number are 0: what softmax needs."""
+    """Return the exponential of x <= 0, with 0 below the smallest normal number, as softmax needs it."""
     least = m.const(-87.33 if m.element == "f32" else -708.39)
     above, _, whole = exp_reduced(m, m.larger(least, x))
     result = m.mul(m.add(above, m.const(1.0)), m.power_of_two(whole))
@@ -97,7 +97,7 @@ def log_tail(m: FloatOps[V], f: V) -> tuple[V, V]:
 
 
 def log_limits(m: FloatOps[V], x: V, result: V) -> V:
-    """Return what every logarithm gives for 0, negative numbers, infinity and NaN; else `result`."""
+    """Return the logarithm's value for 0, negative numbers, infinity and NaN; else `result`."""
     result = m.select(m.compare("==", x, m.const(0.0)), m.const(-math.inf), result)
     result = m.select(m.compare("<", x, m.const(math.inf)), result, x)
     return m.select(m.compare("<", x, m.const(0.0)), m.const(math.nan), result)
@@ -145,7 +145,7 @@ def log1p(m: FloatOps[V], x: V) -> V:
     above = m.sub(m.const(1.0), m.sub(u, x))
     below = m.sub(x, m.sub(u, m.const(1.0)))
     lost = m.div(m.select(m.compare(">=", u, m.const(2.0)), above, below), u)
-    # at the ends (-1, infinity) what was lost is NaN, and log_limits has the last word
+    # at the ends (-1, infinity) the rounding error is NaN, and log_limits overrides the result
     result = log(m, u, lost)
     tiny = m.compare("<", m.abs(x), m.const(2.0 ** -(m.fraction_bits + 2)))
     return m.select(tiny, x, result)

@@ -158,7 +158,7 @@ class FloatOps(ABC, Generic[V]):
     def int_compare(self, predicate: str, a: V, b: V) -> V:
         """Return the condition `a <predicate> b`; predicates are `==`, `<`, and `u<` on unsigned integers."""
 
-    # --- what follows from these, and what a target may do better
+    # --- derived operations, which a target may override
 
     @property
     def fraction_bits(self) -> int:

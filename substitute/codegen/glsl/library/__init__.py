@@ -1,4 +1,4 @@
-"""GLSL functions that kernels may call; a shader gets those that it uses, and what they use."""
+"""GLSL functions that kernels may call; a shader includes those that it uses, directly or indirectly."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def definitions(native_int64: bool) -> tuple[Definition, ...]:
 
 
 def library_for(text: str, *, native_int64: bool) -> str:
-    """The definitions that `text` needs, directly or through others."""
+    """Return the definitions that `text` needs, directly or through others."""
     everything = definitions(native_int64)
     by_name: dict[str, frozenset[str]] = {}
     for definition in everything:  # overloads share a name: take all of them
@@ -51,7 +51,7 @@ def library_for(text: str, *, native_int64: bool) -> str:
 
 
 def _split(text: str) -> list[Definition]:
-    """The library's files keep each definition's first line at column 0, and the `}` that ends it."""
+    """Split a file of the library into definitions: their first line is at column 0, as is the `}` that ends them."""
     result: list[Definition] = []
     lines: list[str] = []
     for line in text.splitlines():

@@ -14,7 +14,7 @@ from ...mathematics.operations import FloatOps, Text
 
 
 class GlslOps(FloatOps[Text]):
-    """Writes one statement for each operation; integers are `uint`, conditions `bool`."""
+    """Writer of one statement for each operation; integers are `uint`, conditions `bool`."""
 
     def __init__(self) -> None:
         self.element = "f32"
@@ -131,7 +131,7 @@ class GlslOps(FloatOps[Text]):
         return self._new("bool", f"{a.text} {predicate.removeprefix('u')} {b.text}")
 
     def nearest(self, a: Text) -> tuple[Text, Text]:
-        """Does not rely on how additions are rounded, which Vulkan leaves open."""
+        """Round without relying on the rounding of additions, which Vulkan leaves open."""
         whole = self.round_even(a)
         return whole, self._new("uint", f"uint(int({whole.text}))")
 
@@ -166,5 +166,5 @@ def write_function(name: str) -> str:
 
 
 def write_functions() -> str:
-    """Return all of them."""
+    """Return all functions of the library."""
     return "\n\n".join(write_function(name) for name in FUNCTIONS)
