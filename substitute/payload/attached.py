@@ -1,4 +1,4 @@
-"""What is linked or loaded beside a payload: object files, and constants that the device fills in."""
+"""Parts that a payload needs besides its code: linked object files, and constants that the device fills in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from ..model.plan import Payload, Request
 
 
 def check_objects(kernel: Kernel, target: Target) -> frozenset[str]:
-    """The functions that the kernel's linked objects define. Raises `PayloadError` for a file that cannot be linked."""
+    """Return the functions that the kernel's linked objects define. Raises `PayloadError` for a file that cannot be
+    linked.
+    """
     from ..match.target import architecture
     from .sniff import RESOLVED, read_object, verify_object
 
@@ -40,7 +42,7 @@ def check_objects(kernel: Kernel, target: Target) -> frozenset[str]:
 
 
 def read_file(path: Path, kernel: Kernel) -> bytes:
-    """A file of the kernel. Raises `PayloadError`."""
+    """Return the contents of a file of the kernel. Raises `PayloadError`."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -75,7 +77,9 @@ def _defined_in_bitcode(data: bytes, path: Path) -> set[str]:
 
 
 def archive_members(data: bytes, path: Path) -> list[tuple[str, bytes]]:
-    """The objects of a Unix archive, without its symbol table. Raises `PayloadError` for a damaged or thin one."""
+    """Return the objects of a Unix archive, without its symbol table. Raises `PayloadError` for a damaged or thin
+    one.
+    """
     if data[:8] != b"!<arch>\n":
         raise _damaged(path, "a thin archive, whose members are other files")
     members: list[tuple[str, bytes]] = []
@@ -88,7 +92,7 @@ def archive_members(data: bytes, path: Path) -> list[tuple[str, bytes]]:
         name, body = header[:16].decode("latin-1").strip(), data[at + 60 : at + 60 + int(size)]
         if name not in ("/", "//", "/SYM64/") and body[:4] == b"\x7fELF":
             members.append((name.rstrip("/"), body))
-        at += 60 + int(size) + int(size) % 2  # members start at even places
+        at += 60 + int(size) + int(size) % 2  # members are aligned to even positions
     return members
 
 
@@ -103,7 +107,7 @@ def _damaged(path: Path, found: str) -> PayloadError:
 
 
 def resolve_constants(request: Request) -> tuple[ExecutableConstant, ...]:
-    """The kernel's constants, those that are expressions as numbers; the match has made sure that they are."""
+    """Return the kernel's constants, with expressions as numbers; the match has made sure that they are known."""
     resolved = []
     for constant, value in constant_values(request.substitution.kernel, request.match):
         assert isinstance(value, int | None), constant.name
@@ -112,11 +116,11 @@ def resolve_constants(request: Request) -> tuple[ExecutableConstant, ...]:
 
 
 def check_spec_ids(payload: Payload, where: str) -> None:
-    """Every constant needs a specialization constant that reads it. Raises `PayloadError`."""
+    """Check that every constant has a specialization constant that reads it. Raises `PayloadError`."""
     from .spirv.module import read_module
 
     if payload.format is not PayloadFormat.SPIRV:
-        return  # the dialect's are checked with its text
+        return  # those of the dialect are checked with its text
     found = {constant.spec_id for constant in read_module(payload.data).spec_constants}
     missing = [(at, c.name) for at, c in enumerate(payload.constants) if at not in found]
     if missing:

@@ -1,4 +1,4 @@
-"""Runs Python code of a kernel's author: what it prints is told apart, its errors name its lines, and it has to end."""
+"""Execution of a kernel author's Python code: its output goes to stderr, errors name its lines, its time is limited."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from ..isolate import give_up, notify, running
 
 T = TypeVar("T")
 LIMIT = "IREE_SUBSTITUTE_GENERATOR_SECONDS"
-"""The environment variable with the processor time that one call may take."""
+"""Environment variable with the limit of processor time, in seconds, of one call."""
 LIMIT_S = 60.0
 WALL_PER_PROCESSOR_SECOND = 30.0
-"""How much longer a call may take than it may compute: it may wait, and the machine may be busy."""
+"""Ratio of the limits of wall time and processor time: a call may wait, and the machine may be busy."""
 GRACE_S = 5.0
-"""How long code may go on that was told to end."""
+"""Time for a call to end after it was interrupted."""
 LOOK_S = 0.2
 one_at_a_time = threading.RLock()
-"""Held while code runs that is not trusted, and while any is loaded."""
+"""Lock held while untrusted code runs, and while any is loaded."""
 
 
 class OutOfTime(BaseException):
-    """Raised inside of code that takes too long; no `except Exception` keeps it."""
+    """Raised inside of code that takes too long; no `except Exception` catches it."""
 
 
 def call_author(what: str, path: Path, function: Callable[[], T], *, owner: str, trusted: bool = False) -> T:
-    """The result of `function`, which is code of the file `path`; `owner` is what the file is for people.
+    """Return the result of `function`, which is code of the file `path`; messages call the file's purpose `owner`.
 
-    Raises `PayloadError` with `what` and the line for whatever it raises, `SystemExit` too, and if it does not end.
-    What is `trusted` is neither timed nor listened to, which would cost more than many a call.
+    Raises `PayloadError` with `what` and the line for any exception, `SystemExit` included, and if the call does not
+    end. `trusted` code is neither timed nor its output captured, which would take longer than many a call.
     """
     if trusted:
         return _named(what, path, function, owner=owner)
@@ -64,7 +64,7 @@ def _named(what: str, path: Path, function: Callable[[], T], *, owner: str) -> T
 
 
 def limit_s() -> float:
-    """The processor time that one call may take."""
+    """Return the limit of one call's processor time."""
     text = os.environ.get(LIMIT, "")
     try:
         return float(text) if text else LIMIT_S
@@ -92,7 +92,7 @@ def _place(path: Path, error: BaseException) -> str:
 
 
 def _in_time(function: Callable[[], T], late: Callable[[], PayloadError]) -> T:
-    """Calls it in this thread, as MLIR's contexts belong to threads, while another one watches the time."""
+    """Call it in this thread, as MLIR's contexts belong to threads, while another one watches the time."""
     thread = threading.get_ident()
     done, guard = threading.Event(), threading.Lock()
     watcher = threading.Thread(target=_watch, args=(thread, done, guard, late), daemon=True)
@@ -117,12 +117,12 @@ def _watch(thread: int, done: threading.Event, guard: threading.Lock, late: Call
             return
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(OutOfTime))
     if not done.wait(GRACE_S):
-        give_up(late())  # it waits outside of Python, or keeps every exception
+        give_up(late())  # it waits outside of Python, or catches every exception
 
 
 @contextlib.contextmanager
 def _captured(name: str) -> Iterator[None]:
-    """Passes what is written to stdout within the block, by whatever means, on to the person's stderr."""
+    """Redirect stdout within the block, at the level of the file descriptor, to stderr."""
     sys.stdout.flush()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as file:
         kept = None

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What a payload is made for."""
+    """A request for a payload."""
 
     request: Request
     key: str
-    """Orders with the same key get the same payload; empty: this one gets its own."""
+    """Orders with the same key share a payload; empty: not shared."""
 
 
 def build(substitution: Substitution) -> tuple[Request, Payload]:
@@ -101,7 +101,7 @@ def _make(request: Request) -> Payload:
 
 
 def for_its_device(substitution: Substitution) -> Substitution:
-    """Return it with the target that the code may count on: what the device is asked is known to be there."""
+    """Return the substitution with the features of its device: those that the device is asked for are present."""
     if substitution.rule is None:
         return substitution
     dispatch = substitution.dispatch

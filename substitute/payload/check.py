@@ -1,4 +1,4 @@
-"""Checks the code of the kernels of a plan as far as it can be checked without compiling the model."""
+"""Check of the code of a plan's kernels, as far as possible without compiling the model."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .build import build, for_its_device
 from .launch import launch_count
 
 BROKEN = "payload.code"
-"""The rule that fails for a kernel that fits, and whose code cannot be put in the place of the dispatch."""
+"""Rule that fails for a kernel that matches but whose code cannot be embedded."""
 
 Check = Callable[[Substitution], object]
-"""Raises `SubstituteError` for a substitution that cannot be made."""
+"""Function that raises `SubstituteError` for a substitution that cannot be made."""
 
 
 def reject_broken(plan: Plan, *, also: Check = lambda _substitution: None) -> Plan:
-    """Return the plan with a failed rule for each kernel that fits and whose code cannot be built.
+    """Return the plan with a failed rule for each kernel that matches and whose code cannot be built.
 
     A dispatch that such a kernel would take has no substitution then: compiling the model ends in that error.
     Generators make code for one dispatch at a time, which takes too long here; files are checked for each target and
@@ -41,7 +41,7 @@ class _Checker:
     built: dict[Hashable, SubstituteError | None] = field(default_factory=dict)
 
     def checked(self, decision: Decision) -> Decision:
-        """The decision, or the same as a rejection."""
+        """Return the decision, or its rejection."""
         match, kernel, dispatch = decision.match, decision.kernel, decision.dispatch
         if match is None or kernel.payload.kind.launch != "manifest":
             return decision

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @cache
 def _context() -> ir.Context:
-    """One context for all payloads: making one takes longer than reading a payload."""
+    """Return a context that all payloads share: creating one takes longer than parsing a payload."""
     from iree.compiler import ir
 
     return ir.Context()
 
 
 def check_dialect(text: str, request: Request, where: str, format_: PayloadFormat) -> None:
-    """Checks MLIR text in the LLVM or the SPIR-V dialect against the dispatch. Raises `PayloadError`."""
+    """Check MLIR text in the LLVM or the SPIR-V dialect against the dispatch. Raises `PayloadError`."""
     from iree.compiler import ir
 
     with _context(), ir.Location.unknown():
@@ -34,7 +34,7 @@ def check_dialect(text: str, request: Request, where: str, format_: PayloadForma
 
 
 def parse_mlir(text: str, where: str) -> ir.Module:
-    """A module in the current context. Raises `PayloadError` with the line."""
+    """Return the module, in the current context. Raises `PayloadError` with the line."""
     from iree.compiler import ir
 
     try:
@@ -52,19 +52,19 @@ def parse_mlir(text: str, where: str) -> ir.Module:
 
 
 def operations(module: ir.Operation) -> list[ir.Operation]:
-    """The operations directly inside."""
+    """Return the operations directly inside."""
     return [op.operation for region in module.regions for block in region.blocks for op in block.operations]
 
 
 def name_of(op: ir.Operation) -> str:
-    """The symbol that an operation defines, or empty."""
+    """Return the symbol that an operation defines, or an empty text."""
     from iree.compiler import ir
 
     return str(ir.StringAttr(op.attributes["sym_name"]).value) if "sym_name" in op.attributes else ""
 
 
 def spirv_operations(module: ir.Operation) -> list[ir.Operation]:
-    """What stands in the text, without a `spirv.module` around it."""
+    """Return the operations of the text, without a `spirv.module` around them."""
     found = operations(module)
     if len(found) == 1 and found[0].name == "spirv.module":
         return operations(found[0])
@@ -93,7 +93,7 @@ def _check_llvm(module: ir.Operation, request: Request, where: str) -> None:
 
 
 def llvm_signature(request: Request) -> tuple[str, ...]:
-    """The types that the entry point may have."""
+    """Return the types of the entry point's parameters."""
     kernel, dispatch = request.substitution.kernel, request.substitution.dispatch
     if dispatch.target.backend != "llvm-cpu":
         layout = dispatch.layout
@@ -175,7 +175,7 @@ def _check_spirv(found: list[ir.Operation], request: Request, where: str) -> Non
 
 
 def spirv_binding(op: ir.Operation) -> tuple[int, int] | None:
-    """Descriptor set and binding of a `spirv.GlobalVariable`."""
+    """Return descriptor set and binding of a `spirv.GlobalVariable`."""
     from iree.compiler import ir
 
     if op.name != "spirv.GlobalVariable" or "binding" not in op.attributes:
@@ -185,7 +185,7 @@ def spirv_binding(op: ir.Operation) -> tuple[int, int] | None:
 
 
 def spec_id(op: ir.Operation) -> int | None:
-    """The SpecId of a `spirv.SpecConstant`."""
+    """Return the SpecId of a `spirv.SpecConstant`."""
     from iree.compiler import ir
 
     if op.name != "spirv.SpecConstant" or "spec_id" not in op.attributes:
@@ -194,7 +194,7 @@ def spec_id(op: ir.Operation) -> int | None:
 
 
 def local_size(found: list[ir.Operation]) -> tuple[int, int, int] | None:
-    """The workgroup size that a `spirv.ExecutionMode` states."""
+    """Return the workgroup size of a `spirv.ExecutionMode`."""
     from iree.compiler import ir
 
     for op in found:

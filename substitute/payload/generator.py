@@ -17,7 +17,7 @@ OWNER = "the generator"
 
 
 def refuse_dispatch(kernel: Kernel, dispatch: Dispatch) -> str:
-    """Return why a generator cannot make code for a dispatch: what its `can_generate(program)` says, if it has one."""
+    """Return why a generator cannot make code for a dispatch, from its `can_generate(program)`, if it has one."""
     if dispatch.program is None:
         return ""
     function = getattr(load_generator(kernel), "can_generate", None)
@@ -29,7 +29,7 @@ def refuse_dispatch(kernel: Kernel, dispatch: Dispatch) -> str:
 
 
 def load_generator(kernel: Kernel) -> ModuleType:
-    """Return the module of a generator kernel. Raises `PayloadError` with the place of what is wrong in it."""
+    """Return the module of a generator kernel. Raises `PayloadError` with the place of the error."""
     path = kernel.payload.path.resolve()
     module = load_module(path, what="the generator cannot be loaded", owner=OWNER, trusted=kernel.builtin)
     if not callable(getattr(module, "generate", None)):

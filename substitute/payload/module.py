@@ -1,4 +1,4 @@
-"""Python files of kernels, loaded by path, each with the files that lie beside it."""
+"""Python files of kernels, loaded by path, each with the other files of its folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..errors import PayloadError
 from .author import call_author, one_at_a_time
 
 MOST_FILES = 200
-"""In a folder with more files than this only the file itself is looked at for changes."""
+"""Limit of a folder's files: in a larger one, only the file itself is checked for changes."""
 
 Key = tuple[Path, tuple[FileState, ...]]
 _loaded: dict[Key, ModuleType] = {}
@@ -30,7 +30,7 @@ def load_module(path: Path, *, what: str, owner: str, trusted: bool = False) -> 
     path = path.resolve()
     key = path, _states(path)
     if key not in _loaded:
-        with one_at_a_time:  # two threads that load one file would see each other's half of it
+        with one_at_a_time:  # two threads that load one file would see a partly executed module
             if key not in _loaded:
                 if path.suffix != ".py":
                     raise PayloadError(
@@ -52,17 +52,17 @@ def _states(path: Path) -> tuple[FileState, ...]:
 
 def _load(path: Path, states: tuple[FileState, ...]) -> ModuleType:
     name = ".".join((_open_package(path.parent, states), re.sub(r"\W", "_", path.stem)))
-    if name in sys.modules:  # a file beside it has imported it
+    if name in sys.modules:  # a neighbouring file has imported it
         return sys.modules[name]
     return _execute(importlib.util.spec_from_file_location(name, path))
 
 
 def _open_package(folder: Path, states: tuple[FileState, ...]) -> str:
-    """Return the name of the package that a folder is in this state."""
+    """Return the name of the package for a folder in this state."""
     digest = hashlib.sha256(repr((str(folder), states)).encode()).hexdigest()
     name = f"substitute_kernel_{digest[:16]}"
     if name not in sys.modules:
-        sys.path_importer_cache.pop(str(folder), None)  # it would not see a file that has just been written
+        sys.path_importer_cache.pop(str(folder), None)  # the import system would not see a file that was just written
         init = folder / "__init__.py"
         if init.is_file():
             _execute(importlib.util.spec_from_file_location(name, init, submodule_search_locations=[str(folder)]))

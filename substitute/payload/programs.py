@@ -1,4 +1,4 @@
-"""Finds and runs the programs that build and check payloads: glslangValidator, spirv-val, ptxas."""
+"""Programs that build and check payloads: glslangValidator, spirv-val, ptxas."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LIMIT_SECONDS = 120
-"""A shader or a PTX file that takes longer is taken for a hang."""
+"""Limit after which a shader or a PTX file counts as hanging the program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramResult:
-    """How a program ended."""
+    """Exit status and output of a program."""
 
     argv: tuple[str, ...]
     status: int
-    """Exit status; negative: killed by this signal; 124: ran past the limit."""
+    """Exit status; negative: killed by this signal; 124: exceeded the limit."""
     output: str
     """Standard output and standard error."""
 
 
 def find_program(name: str) -> Path | None:
-    """The program of this name: of this interpreter's environment first, then of PATH. None if there is none."""
+    """Return the program of this name: of this interpreter's environment first, then of PATH; None if there is none."""
     library = Path(sysconfig.get_path("purelib"))
     folders = (
-        library / "cmeel.prefix" / "bin",  # what cmeel puts beside the interpreter is a Python script that runs these
+        library / "cmeel.prefix" / "bin",  # cmeel's scripts beside the interpreter are Python and only start these
         Path(sys.executable).parent,
         Path(sysconfig.get_path("scripts")),
         library / "nvidia" / "cu13" / "bin",
@@ -43,7 +43,7 @@ def find_program(name: str) -> Path | None:
 
 
 def _surroundings(program: Path) -> dict[str, str] | None:
-    """Programs of cmeel find their libraries only if they are told where; None: as they are."""
+    """Return an environment in which cmeel's programs find their libraries; None for other programs."""
     if program.parent.parent.name != "cmeel.prefix":
         return None
     library = str(program.parent.parent / "lib")
@@ -52,7 +52,7 @@ def _surroundings(program: Path) -> dict[str, str] | None:
 
 
 def run_program(program: Path, arguments: tuple[str, ...], *, cwd: Path | None = None) -> ProgramResult:
-    """Runs a program to its end; its failure is for the caller to judge."""
+    """Run a program to its end; the caller has to check its status."""
     argv = (str(program), *arguments)
     try:
         done = subprocess.run(

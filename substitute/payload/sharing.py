@@ -1,7 +1,7 @@
-"""Dispatches that are given the same code: a substitution without what the code cannot depend on.
+"""Sharing of code between dispatches: a substitution without the properties that its code cannot depend on.
 
-The code of a shared payload is made from the substitution that `without_place` returns, not from the dispatch that
-happened to come first, so it depends on nothing else.
+The code of a shared payload is made from the substitution that `without_place` returns, not from the first dispatch
+that uses it, so it depends on nothing else.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from .store import kernel_state, program_state
 from .symbols import sanitize
 
 CALLED_WITH_POINTERS = frozenset({"llvm-cpu"})
-"""Backends on which code gets pointers to the first elements of windows, and any name that is its own."""
+"""Backends on which code gets pointers to the first elements of windows, and any unique name."""
 
 
 def shared_key(substitution: Substitution) -> str:
     """Return the key of the code of `without_place(substitution)`; empty if it depends on more than can be known."""
     kernel, dispatch = substitution.kernel, substitution.dispatch
     kind = kernel.payload.kind
-    # the code of another package's kind is none of the files that are looked at
+    # the code of another package's kind is not among the files whose state is part of the key
     if kind not in KINDS or not kind.depends_on_program(kernel):
         return ""
     if kernel.payload.objects or kernel.executable_constants:
@@ -54,7 +54,7 @@ def shared_entry(substitution: Substitution, key: str) -> str:
 
 
 def without_place(substitution: Substitution) -> Substitution:
-    """Return it without names, and where code is called with pointers, without where the operands lie in buffers."""
+    """Return the substitution without names and, where code is called with pointers, without the operands' offsets."""
     old = substitution.dispatch
     dispatch = Dispatch(
         executable="",

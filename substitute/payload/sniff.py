@@ -1,4 +1,4 @@
-"""What a file really is, whatever its name says; and ELF objects against what a dispatch needs."""
+"""Detection of a file's format by its content, and checks of ELF objects against a dispatch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ LLVM_WORDS = ("; ModuleID", "target triple", "target datalayout", "define ", "de
 
 
 def sniff(data: bytes) -> str:
-    """`SPIR-V`, `LLVM bitcode`, `ELF object (x86-64)`, `PTX`, `LLVM IR text`, `GLSL`, `archive`, `text` or `binary`."""
+    """Return `SPIR-V`, `LLVM bitcode`, `ELF object (x86-64)`, `PTX`, `LLVM IR text`, `GLSL`, `archive`, `text` or
+    `binary`.
+    """
     if not data:
         return "nothing (an empty file)"
     if data[:4] in (b"\x03\x02\x23\x07", b"\x07\x23\x02\x03"):
@@ -93,7 +95,7 @@ def _damaged(error: Exception, name: str) -> PayloadError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectFacts:
-    """What an object file defines and needs."""
+    """Symbols of an object file."""
 
     machine: str
     """`x86-64`, …"""
@@ -106,7 +108,7 @@ class ObjectFacts:
 
 
 def read_object(data: bytes, *, name: str = "object file") -> ObjectFacts:
-    """Reads an ELF object's symbols. Raises `PayloadError` where it is no relocatable object."""
+    """Read an ELF object's symbols. Raises `PayloadError` if it is no relocatable object."""
     found = sniff(data)
     if not found.startswith("ELF object"):
         raise PayloadError(
@@ -137,7 +139,7 @@ def read_object(data: bytes, *, name: str = "object file") -> ObjectFacts:
 
 
 def _symbols(data: bytes, name: str) -> tuple[str, list[tuple[str, str, str, object]]]:
-    """The machine, and (name, type, binding, section) of each symbol."""
+    """Return the machine, and (name, type, binding, section) of each symbol."""
     from elftools.common.exceptions import ELFError
     from elftools.construct import ConstructError
 
@@ -152,10 +154,11 @@ def _symbols(data: bytes, name: str) -> tuple[str, list[tuple[str, str, str, obj
 
 
 RESOLVED = frozenset({"_GLOBAL_OFFSET_TABLE_"})
-"""What IREE's embedded linker finds for an object: its mathematics and memcpy are bitcode, linked before that."""
+"""Symbols that IREE's embedded linker provides for an object: its mathematics and memcpy are bitcode, linked
+earlier."""
 
 _ABSOLUTE = {
-    # in sections that are read only, nothing may hold an address; 32-bit addresses cannot be had at all
+    # read-only sections may not hold addresses; 32-bit addresses are never possible
     "x64": {1: "R_X86_64_64", 10: "R_X86_64_32", 11: "R_X86_64_32S"},
     "AArch64": {257: "R_AARCH64_ABS64", 258: "R_AARCH64_ABS32"},
 }
@@ -164,7 +167,7 @@ _WRITABLE, _LOADED = 1, 2
 
 
 def _absolute_relocations(data: bytes) -> tuple[str, ...]:
-    """Relocations that a linker cannot do for code that may lie anywhere."""
+    """Return the relocations that a linker cannot resolve for position-independent code."""
     from elftools.elf.relocation import RelocationSection
 
     elf = _open(data)
@@ -186,7 +189,7 @@ def _absolute_relocations(data: bytes) -> tuple[str, ...]:
 def verify_object(
     data: bytes, *, entry: str, machine: str, name: str = "object file", resolved: frozenset[str] = RESOLVED
 ) -> ObjectFacts:
-    """Checks that an object defines `entry` for `machine` (`x86_64`, …) and needs nothing that the link lacks.
+    """Check that an object defines `entry` for `machine` (`x86_64`, …) and needs no symbol that the link lacks.
 
     Raises `PayloadError`.
     """

@@ -1,6 +1,6 @@
-"""Payloads kept from run to run, by content, in the user's cache: equal code is not generated again.
+"""Cache of payloads in the user's cache folder, by content: equal code is generated once.
 
-One file each. A cache that cannot be read or written, or holds what is damaged, costs time only.
+One file each. A cache that cannot be read or written, or is damaged, only costs time.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from ..model.kernel import Kernel
 from ..model.plan import Payload
 
 VARIABLE = "IREE_SUBSTITUTE_CACHE"
-"""`0` in the environment: payloads are neither kept nor taken from the cache."""
+"""Environment variable; `0` turns the cache of payloads off."""
 MOST_FILES = 200
-"""The code of a kernel with more files than this is not kept."""
+"""The code of a kernel with more files than this is not cached."""
 MOST_BYTES = 64 << 20
 _STARTED_NS = time.time_ns()
 
 
 def payload_folder() -> Path | None:
-    """Return the folder of kept payloads; None if there is none, or a person turned it off."""
+    """Return the folder of the cache; None if there is none, or it is turned off."""
     return None if os.environ.get(VARIABLE, "") == "0" else find_cache_folder("payloads")
 
 
 def kernel_state(kernel: Kernel) -> tuple[FileState, ...]:
-    """Return the state of a kernel's folder, and of its code with what lies beside it; nothing if that is too much."""
+    """Return the state of a kernel's folder and of its code with the files beside it; empty if those are too many."""
     found = list_tree(kernel.folder, most=MOST_FILES)
     code = kernel.payload.path.resolve().parent
     if code != kernel.folder.resolve():
@@ -50,11 +50,11 @@ def program_state() -> tuple[tuple[FileState, ...], str]:
 
 
 def look_up(key: str) -> Payload | None:
-    """Return the payload that was kept under a key, unless it is damaged or could be another user's."""
+    """Return the cached payload of a key, unless it is damaged or may be another user's."""
     folder = payload_folder()
     if folder is None:
         return None
-    found = read_checked(folder / key)  # a pickle may do anything: one that another user could have written is not read
+    found = read_checked(folder / key)  # unpickling can run code: other users' files are not read
     if found is None:
         return None
     content, used = found
@@ -66,7 +66,7 @@ def look_up(key: str) -> Payload | None:
 
 
 def keep(key: str, payload: Payload, sources: Sequence[FileState]) -> None:
-    """Keep a payload that was made of `sources`, unless one of them may have changed since this process read it."""
+    """Cache a payload made from `sources`, unless one of them may have changed since this process read it."""
     folder = payload_folder()
     program = program_state()[0]
     if folder is None or not sources or not is_settled((*sources, *program)):
@@ -85,7 +85,7 @@ def _prune_once() -> None:
 
 
 def prune() -> None:
-    """Remove what has not been used for long, and the oldest of what is too much."""
+    """Remove files that were not used for long, and the oldest ones above the limit."""
     folder = payload_folder()
     found: list[tuple[float, int, Path]] = []
     with contextlib.suppress(OSError):

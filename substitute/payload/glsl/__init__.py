@@ -1,4 +1,4 @@
-"""GLSL kernels: the head of a user's shader, and compiling it to SPIR-V."""
+"""GLSL kernels: the prelude of a user's shader, and compilation to SPIR-V."""
 
 from ...codegen.glsl.features import Features, features_of
 from ...codegen.unsupported import Unsupported

@@ -1,4 +1,4 @@
-"""GLSL to SPIR-V with glslang: as a library where it is there, and glslangValidator, whose messages are better."""
+"""GLSL to SPIR-V with glslang: as a library if available, else and for error messages with glslangValidator."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ..programs import ProgramResult, find_program, run_program
 from .in_process import compile_in_process
 
 BODY_MARK = "\n#line 1 1\n"
-"""Stands between a head that the toolkit wrote and a kernel's own text, which it numbers from 1 as source string 1."""
+"""Separates the prelude from a kernel's own text, whose lines it numbers from 1 as source string 1."""
 
 
 def compile_glsl(source: str, *, name: str, vulkan: str = "vulkan1.1") -> bytes:
-    """The SPIR-V binary of a compute shader whose entry point is `main`.
+    """Return the SPIR-V binary of a compute shader whose entry point is `main`.
 
-    `name` is what messages call the source, normally its path; if it holds `BODY_MARK`, the part behind it. `vulkan` is
-    the target environment. Raises `PayloadError` for wrong GLSL, with its line.
+    `name` is the source's name in messages, normally its path; if the source has `BODY_MARK`, that of the part after
+    it. `vulkan` is the target environment. Raises `PayloadError` for wrong GLSL, with its line.
     """
     program = find_program("glslangValidator")
     if program is None:
@@ -70,12 +70,16 @@ def _error(result: ProgramResult, *, name: str, source: str) -> PayloadError:
 
 
 def _message(text: str) -> str:
-    """`'foo' : undeclared identifier ` → `'foo': undeclared identifier`."""
+    """Return a message without superfluous spaces: `'foo' : undeclared identifier ` → `'foo': undeclared
+    identifier`.
+    """
     return re.sub(r"\s+:\s+", ": ", text, count=1).strip()
 
 
 def _column(line: str, message: str) -> int:
-    """GlslangValidator gives no column: point at the token that it quotes, else at the first character."""
+    """Return the column of the token that the message quotes, else of the first character; glslangValidator names
+    none.
+    """
     quoted = re.match(r"'([^']+)'", message)
     if quoted:
         found = re.search(rf"(?<!\w){re.escape(quoted[1])}(?!\w)", line)

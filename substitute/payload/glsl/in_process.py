@@ -1,4 +1,4 @@
-"""glslang as a library in this process, where the program beside it would start anew for every shader.
+"""glslang as a library in this process, since the program would start anew for every shader.
 
 Starting, glslang builds tables of everything that GLSL predefines, which takes many times longer than a shader. The
 functions are those of glslang's C interface (glslang/Include/glslang_c_interface.h, version 13).
@@ -13,18 +13,19 @@ from pathlib import Path
 from threading import Lock
 
 VERSION = 13
-"""Of the library: the layout of `_Input` belongs to it."""
+"""Version of the library that the layout of `_Input` belongs to."""
 _LIBRARIES = ("glslang", "glslang-default-resource-limits", "SPIRV")
-"""In the order in which they are loaded: the last one looks for functions of the first."""
+"""Libraries in the order of loading: the last one needs functions of the first."""
 
 _GLSL, _COMPUTE, _VULKAN, _SPIRV, _NO_PROFILE, _NO_VERSION = 1, 5, 1, 1, 1, 110
 _MESSAGES = 1 << 3 | 1 << 4  # the rules of SPIR-V, and those of Vulkan
 _ENVIRONMENTS = {
     f"vulkan1.{minor}": (1 << 22 | minor << 12, 1 << 16 | spirv << 8) for minor, spirv in enumerate((0, 3, 5, 6))
 }
-"""Vulkan's version, and the newest SPIR-V that it has to take."""
+"""Codes of Vulkan's version, and of the newest SPIR-V that it must accept."""
 _PLAIN = re.compile(r"#version 4[3-6]0( core)?\n")
-"""Of other versions the library cannot read its own tables with these settings, and prints them all."""
+"""Versions of GLSL that work with these settings; for others, the library fails on its own built-ins and prints
+them."""
 _first_use = Lock()
 
 
@@ -51,7 +52,7 @@ class _Input(ctypes.Structure):
 
 
 def compile_in_process(source: str, *, program: Path, vulkan: str) -> bytes | None:
-    """What `program` would make of a compute shader; None where only the program can say (errors, no library)."""
+    """Return the binary of a compute shader; None if only `program` can report the error, or there is no library."""
     with _first_use:
         library = _load(program.parent.parent / "lib")
     if library is None or vulkan not in _ENVIRONMENTS or not _PLAIN.match(source) or "\0" in source:
@@ -115,7 +116,7 @@ class _Library:
 
 @lru_cache(maxsize=4)
 def _load(folder: Path) -> _Library | None:
-    """None if there is none of this version."""
+    """Return the library in a folder; None if there is none of this version."""
     try:
         parts = tuple(ctypes.CDLL(str(folder / f"lib{n}.so.{VERSION}"), ctypes.RTLD_GLOBAL) for n in _LIBRARIES)
         return _Library(parts)

@@ -43,7 +43,7 @@ LIBRARY_PREFIXES = ("f32_", "f16_", "bf16_", "int_", "i64")
 
 
 def canonical_source(request: Request, body: str) -> str:
-    """The whole shader: the head for this request, then the kernel's own text. Raises `PayloadError`."""
+    """Return the whole shader: the prelude for this request, then the kernel's own text. Raises `PayloadError`."""
     where = str(request.substitution.kernel.payload.path)
     lines = body.splitlines()
     extensions: list[str] = []
@@ -68,7 +68,8 @@ def canonical_source(request: Request, body: str) -> str:
 
 
 def prelude(request: Request, *, body: str = "") -> str:
-    """The head of a canonical GLSL kernel for this request; `body` says which library functions it uses.
+    """Return the prelude of a canonical GLSL kernel for this request; `body` decides which library functions it
+    includes.
 
     Raises `PayloadError` for a dispatch whose operands GLSL cannot reach.
     """
@@ -111,7 +112,7 @@ def _require_use(bound: BoundParameter, body: str, *, where: str) -> None:
 
 
 def _define_parameter(bound: BoundParameter, text: str) -> str:
-    """Return the definition of a constant, or of a name for what loads the value."""
+    """Return the definition of a constant, or of a macro that loads the value."""
     if bound.value.constant is not None and bound.value.type != "i64":
         return f"const {GLSL_TYPE[bound.value.type]} {bound.name} = {text};"
     return f"#define {bound.name} ({text})"

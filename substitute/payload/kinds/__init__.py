@@ -37,7 +37,7 @@ KINDS: tuple[PayloadKind, ...] = (
     OwnCode(),
 )
 GROUP = "substitute.payload_kinds"
-"""The entry-point group of kinds that other packages bring."""
+"""Entry-point group for the kinds of other packages."""
 
 _BUILT_IN = {kind.name: kind for kind in KINDS}
 
@@ -48,7 +48,7 @@ def find_kind(name: str) -> PayloadKind:
 
 
 def list_kinds() -> tuple[PayloadKind, ...]:
-    """Return all kinds: the toolkit's own, then those that installed packages bring, by name."""
+    """Return all kinds: the toolkit's own, then those of installed packages, by name."""
     return (*KINDS, *_installed_kinds().values())
 
 

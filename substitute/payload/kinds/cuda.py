@@ -18,7 +18,7 @@ class _CudaCode(CodeKind):
 
     @abstractmethod
     def read_ptx(self, kernel: Kernel, arch: str) -> tuple[str, str]:
-        """Return the PTX text, and what messages call it."""
+        """Return the PTX text, and its name in messages."""
 
     def build(self, request: Request, linked: frozenset[str]) -> Payload:
         from ...match.target import architecture
@@ -41,7 +41,7 @@ class _CudaCode(CodeKind):
 
 
 class PtxText(_CudaCode):
-    """PTX; its slots are marked in the text."""
+    """PTX, whose slots are marked in the text."""
 
     name = "ptx"
     slots = ("prologue", "epilogue")

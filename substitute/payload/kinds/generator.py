@@ -1,4 +1,4 @@
-"""What generators have in common, whatever language they write."""
+"""The common part of generator kinds, for any language."""
 
 from __future__ import annotations
 

@@ -49,12 +49,12 @@ class LlvmGenerator(GeneratorKind):
 
 
 class _LlvmFile(CodeKind):
-    """One function, compiled elsewhere or written by hand."""
+    """Name of the file's content in messages."""
 
     parameters = "passed"
     backends = BACKENDS
     content = ""
-    """What the file's content is called."""
+    """Name of the file's content in messages."""
 
     def depends_on_program(self, kernel: Kernel) -> bool:
         return True
@@ -134,7 +134,7 @@ def embed_module(module: Any, request: Request, linked: frozenset[str]) -> Paylo
 
 
 def with_asked_features(bitcode: bytes, request: Request) -> bytes:
-    """Let the payload use the features that the device is asked for; the rest of the executable may not."""
+    """Allow the payload the features that the device is asked for; the rest of the executable may not use them."""
     from ...match.devices import find_tested_features
     from ..llvm.attributes import with_features
 

@@ -1,4 +1,4 @@
-"""Object files: one serves all dispatches of its kernel."""
+"""Object files, one of which serves all dispatches of its kernel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ObjectFile(CodeKind):
     parameters = "passed"
     name = "object"
     backends = ("llvm-cpu",)
-    linked_suffixes = (".o", ".a")  # IREE links bitcode first, and then only what is needed by that time
+    linked_suffixes = (".o", ".a")  # IREE links bitcode first, and then only what is still undefined
     needs_object_file = True
 
     def entry_name(self, kernel: Kernel, dispatch: Dispatch) -> str:

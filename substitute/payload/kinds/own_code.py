@@ -1,4 +1,4 @@
-"""IREE's own code, with what the kernel sets."""
+"""IREE's own code, with settings of the kernel."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class BodyRewriter(PayloadKind):
 
 
 class MlirBody(BodyRewriter):
-    """A function on tensors that IREE compiles instead of what the definition describes."""
+    """A function on tensors that IREE compiles instead of the dispatch's body."""
 
     name = "mlir"
     strides = "none"

@@ -57,7 +57,7 @@ class SpirvBinary(CodeKind):
 def verify_shader(
     data: bytes, request: Request, entry: str, bindings: int, workgroup_size: tuple[int, int, int] | None
 ) -> None:
-    """Check a SPIR-V binary against the dispatch and what its target promises. Raises `PayloadError`."""
+    """Check a SPIR-V binary against the dispatch and the features of its target. Raises `PayloadError`."""
     from ..spirv import capabilities_of, limits_of, verify
 
     dispatch = request.substitution.dispatch

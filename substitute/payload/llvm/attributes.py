@@ -9,10 +9,10 @@ from .optimize import parse_bitcode, parse_ir
 
 
 def with_features(bitcode: bytes, features: Sequence[str], where: str) -> bytes:
-    """The same with `"target-features"` on every function that is defined, so that LLVM uses them there and only there.
+    """Return bitcode with `"target-features"` on every function that it defines; LLVM uses the features only there.
 
-    llvmlite can set no attribute with a value, so the text is changed. Code that says its features itself stays as it
-    is. Source: LLVM's language reference, "Function Attributes" and the order of a definition's parts.
+    llvmlite cannot set attributes with values, so the text is changed. Code that has the attribute already is
+    unchanged. Source: LLVM's language reference, "Function Attributes" and the order of a definition's parts.
     """
     if not features:
         return bitcode

@@ -1,6 +1,6 @@
-"""Functions of C's library that IREE's embedded linker does not find, for payloads that call them.
+"""Functions of the C library that IREE's embedded linker does not provide, for payloads that call them.
 
-memset, memcpy and memmove it finds in 3.13, and in no version before; fmod and ldexp of doubles in none.
+It provides memset, memcpy and memmove in 3.13, but in no earlier version; fmod and ldexp of doubles in none.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ end:
 
 attributes #0 = { noinline nounwind "no-builtins" }
 """
-# "no-builtins": else LLVM sees that these loops are memset and memcpy, and makes each call itself
+# "no-builtins": else LLVM turns these loops into calls of memset and memcpy themselves
 MEMORY_FUNCTIONS = ("memset", "memcpy", "memmove")
 
 

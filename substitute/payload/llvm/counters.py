@@ -1,7 +1,7 @@
-"""Counters in LLVM IR: a byte for each block and for each way of each branch, set where the code comes by.
+"""Counters in LLVM IR: a byte for each block and for each edge of each branch, set when the code is executed.
 
-The bytes lie at a fixed address, which the process that runs the code has to map (`device.counted`). So nothing is
-added to the code's arguments, and nothing is looked up in the library that IREE makes of it.
+The bytes are at a fixed address, which the process that runs the code has to map (`device.counted`). So the code's
+arguments do not change, and no symbol has to be looked up in the library that IREE builds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ...model.coverage import Code, Way
 
 ADDRESS = 0x2A00_0000_0000
-"""Far from where Linux puts programs, heaps, libraries and stacks, on x86-64 and AArch64."""
+"""An address far from where Linux maps programs, heaps, libraries and stacks, on x86-64 and AArch64."""
 SIZE = 1 << 22
 _LABEL = re.compile(r'^("[^"]*"|[\w.$-]+):')
 _BRANCH = re.compile(r"^\s+br i1 (.+), label (%\"[^\"]*\"|%[\w.$-]+), label (%\"[^\"]*\"|%[\w.$-]+)")
@@ -25,7 +25,7 @@ _LOCATION = re.compile(r"^!(\d+) = (?:distinct )?!DILocation\(line: (\d+)", re.M
 
 @dataclass(slots=True)
 class Counters:
-    """Counters of several pieces of code; the same text gets the same ones. A class, because it gives them out."""
+    """Counters of several pieces of code; the same text gets the same ones. A class, because it allocates them."""
 
     codes: dict[str, Code] = field(default_factory=dict)
     _texts: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Counters:
 
     @property
     def used(self) -> int:
-        """Number of bytes given out."""
+        """Number of allocated bytes."""
         return self._next
 
     def put_into(self, text: str, name: str) -> tuple[str, str]:
@@ -113,7 +113,7 @@ class Counters:
 
 
 def _ends(lines: list[str]) -> set[tuple[int, str]]:
-    """Return the blocks that end in `unreachable`: traps, of which nobody expects that they are entered."""
+    """Return the blocks that end in `unreachable`: traps, which need not be entered."""
     found: set[tuple[int, str]] = set()
     function, name = 0, ""
     for line in lines:
@@ -128,7 +128,7 @@ def _ends(lines: list[str]) -> set[tuple[int, str]]:
 
 
 def _without_effects(line: str) -> str:
-    """Return a definition's line without what says that the function writes no memory."""
+    """Return a definition's line without the attributes that exclude writes to memory."""
     head, bracket, tail = line.rpartition(")")
     while bracket and "memory(" in head[-24:]:  # the last bracket is that of an attribute
         line = _MEMORY.sub("", line)

@@ -13,7 +13,7 @@ def with_attribute(text: str, attribute: str) -> str:
 
 
 def _on_line(line: str, attribute: str) -> str:
-    """A line `define … @name(…) … {` with an attribute behind the parameters."""
+    """Return a line `define … @name(…) … {` with an attribute after the parameters."""
     end = _end_of_parameters(line)
     for word in _BEFORE_ATTRIBUTES:
         if line.startswith(word, end):
@@ -22,7 +22,7 @@ def _on_line(line: str, attribute: str) -> str:
 
 
 def _end_of_parameters(line: str) -> int:
-    """Behind the `)` that closes the `(` that follows the function's name."""
+    """Return the position after the `)` that closes the parameters of the function's name."""
     name = next(at for at, character in _outside_of_strings(line) if character == "@")
     depth = 0
     for at, character in _outside_of_strings(line):
@@ -34,7 +34,9 @@ def _end_of_parameters(line: str) -> int:
 
 
 def _outside_of_strings(line: str) -> Iterator[tuple[int, str]]:
-    r"""Every character with its place; LLVM writes a quotation mark inside of a string as `\22`."""
+    r"""Return the characters outside of strings with their positions; inside, LLVM writes a quotation mark as
+    `\\22`.
+    """
     inside = False
     for at, character in enumerate(line):
         inside ^= character == '"'

@@ -1,4 +1,4 @@
-"""LLVM IR → optimised bitcode for the variant's CPU: IREE links it, and does not vectorise loops any more."""
+"""LLVM IR → optimised bitcode for the variant's CPU; IREE links it without vectorising its loops."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ RESOLVED = frozenset(
         "memmove",
     )
 )
-"""Functions that IREE's linker finds, LLVM has instructions for, or `c_functions` defines; a test links each."""
+"""Functions that IREE's linker provides, LLVM has instructions for, or `c_functions` defines; a test links each."""
 
-# IREE also lists what the CPU lacks, down to features that llvmlite's LLVM has never heard of and warns about
+# IREE also lists features that the CPU lacks, some of which llvmlite's LLVM does not know and warns about
 _MATTERS_WHEN_OFF = frozenset(
     (
         "sse4.1",
@@ -69,14 +69,14 @@ _MATTERS_WHEN_OFF = frozenset(
     )
 )
 KEEPS_LOOPS = " ".join(f'"no-builtin-{name}"' for name in MEMORY_FUNCTIONS)
-"""Attributes of a function whose loops LLVM, also inside of IREE, leaves as they are."""
+"""Attributes of a function that keep LLVM, also inside of IREE, from turning its loops into calls."""
 DEBUG_INFO = "!llvm.dbg.cu"
-"""In the text of every module with debug information."""
+"""Appears in the text of every module with debug information."""
 _LOCATION = re.compile(r"<string>:(\d+):(\d+): error: (.*)")
 
 
 def parse_ir(text: str, where: str) -> Any:
-    """A verified module of llvmlite.binding. Raises `PayloadError` that points at the faulty line."""
+    """Return a verified module of llvmlite.binding. Raises `PayloadError` with the position of the error."""
     initialize()
     try:
         # llvmlite's own context: with one per module, a garbage collector may free it before its module
@@ -88,7 +88,7 @@ def parse_ir(text: str, where: str) -> Any:
 
 
 def parse_bitcode(data: bytes, where: str) -> Any:
-    """A verified module of llvmlite.binding, from bitcode. Raises `PayloadError`."""
+    """Return a verified module of llvmlite.binding, from bitcode. Raises `PayloadError`."""
     initialize()
     try:
         module = llvm.parse_bitcode(data)
@@ -112,11 +112,11 @@ def to_bitcode(
     finished: bool = False,
     linked: frozenset[str] = frozenset(),
 ) -> bytes:
-    """Optimises a module (text, bitcode, or llvmlite.ir or binding module) and returns bitcode for IREE to link.
+    """Optimise a module (text, bitcode, or llvmlite.ir or binding module) and return bitcode for IREE to link.
 
-    `linked` functions are defined in objects beside this one.
-    `finished` code is only resolved and checked: IREE's own passes clean it up, though they vectorise no loops.
-    Raises `PayloadError` for IR that does not parse or verify, a missing entry, and symbols nobody can resolve.
+    `linked` functions are defined in objects that are linked with it. `finished` code is only resolved and checked:
+    IREE's own passes clean it up, though they vectorise no loops. Raises `PayloadError` for IR that does not parse or
+    verify, a missing entry, and undefined symbols.
     """
     module = _parse(source, entry)
     _check_entry(module, entry)
@@ -143,20 +143,20 @@ def to_bitcode(
 
 
 def _strip_debug_info(module: Any, machine: Any) -> None:
-    """Removes what says where in its source the code stands.
+    """Remove debug information.
 
     IREE inlines the code into functions with debug information of their own, where LLVM's verifier refuses calls
     without a position, which a compiler leaves on calls that it makes itself.
     """
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=0))
     passes = llvm.create_new_module_pass_manager()
-    passes.add_strip_symbols_pass()  # names of values and private functions go as well
+    passes.add_strip_symbols_pass()  # names of values and private functions are removed as well
     passes.run(module, builder)
     builder.close()
 
 
 def undefined_symbols(module: Any) -> tuple[str, ...]:
-    """Functions and globals that the module uses, does not define, and IREE's linker could not find."""
+    """Return functions and globals that the module uses but that neither it nor IREE's linker provides."""
     unknown = [
         item.name
         for item in (*module.functions, *module.global_variables)
@@ -166,7 +166,7 @@ def undefined_symbols(module: Any) -> tuple[str, ...]:
 
 
 def _is_instruction(name: str) -> bool:
-    """Whether LLVM has code for this intrinsic; the others become calls of libm."""
+    """Return whether LLVM has code for this intrinsic; the others become calls of libm."""
     return name.startswith("llvm.") and name.split(".")[1] not in INTRINSICS
 
 
@@ -191,17 +191,17 @@ def _check_entry(module: Any, entry: str) -> None:
 
 
 def _hide_all_but(module: Any, entry: str) -> None:
-    """Two payloads in one executable must not clash, and what is inlined everywhere should vanish."""
+    """Make all symbols but the entry private, so that payloads do not clash and fully inlined functions are removed."""
     for item in (*module.functions, *module.global_variables):
         if not item.is_declaration and item.name != entry and not item.name.startswith("llvm."):
             item.linkage = llvm.Linkage.internal
 
 
 def _optimised(module: Any, machine: Any, where: str) -> Any:
-    """Return the module after LLVM's passes, without calls of memory functions that LLVM made of its loops.
+    """Return the module after LLVM's passes, without calls of memory functions that LLVM would make of its loops.
 
-    IREE's linker has a `memcpy` and a `memset` of its own for them, which move byte after byte: a copy of rows takes
-    four times as long as with the loops that the module came with.
+    IREE's linker provides a `memcpy` and a `memset` for these, which copy byte by byte: a copy of rows takes four times
+    as long as with the module's own loops.
     """
     before = None if calls_memory(module) else module.as_bitcode()
     _run_passes(module, machine)
@@ -225,7 +225,7 @@ def _run_passes(module: Any, machine: Any) -> None:
 
 @lru_cache(maxsize=1)
 def initialize() -> None:
-    """Registers LLVM's code generators, once: passes ask them what instructions cost."""
+    """Register LLVM's code generators, once: passes query them for the cost of instructions."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     # a pass makes this kind of metadata known when it first runs, and bitcode lists every kind that is known: without

@@ -1,4 +1,4 @@
-"""Replaces calls of libm, and of LLVM's math intrinsics, by definitions of ours that inline and vectorise."""
+"""Replacement of calls of libm and of LLVM's math intrinsics by definitions that inline and vectorise."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ _INTRINSIC_NAME = re.compile(r"llvm\.([a-z0-9]+)\.(?:v(\d+))?f(32|64)$")
 
 
 def resolve_math(module: Any, hardware: Hardware) -> tuple[str, ...]:
-    """Defines, inside the module, every math function that it only declares; the names that were replaced.
+    """Define, inside the module, every math function that it only declares; return the names that were replaced.
 
-    Functions of vectors are defined on vectors. What a module defines itself stays as it is.
+    Functions of vectors are defined on vectors. Functions that the module defines are unchanged.
     """
     wanted = [(f, _meaning(f.name, hardware)) for f in module.functions if f.is_declaration]
     found = [(f, meaning) for f, meaning in wanted if meaning and _fits(f, *meaning)]
@@ -100,7 +100,7 @@ def resolve_math(module: Any, hardware: Hardware) -> tuple[str, ...]:
 def define(
     module: ir.Module, symbol: str, name: str, element: str, lanes: int | None, hardware: Hardware
 ) -> ir.Function:
-    """An always-inline function `symbol` that computes MLIR's `name` on one value or on a vector."""
+    """Define an always-inline function `symbol` that computes MLIR's `name` on one value or on a vector."""
     type_ = vector(REGISTER_TYPES[element], lanes)
     function = ir.Function(module, ir.FunctionType(type_, [type_] * _arity(name)), name=symbol)
     for attribute in ("alwaysinline", "nounwind"):
@@ -112,7 +112,7 @@ def define(
 
 
 def _fits(declaration: Any, name: str, element: str, lanes: int | None) -> bool:
-    """Whether the declared type is the function's own: a user's `expf` may be something else."""
+    """Return whether the declared type is the function's own: a user's `expf` may be another function."""
     type_ = str(vector(REGISTER_TYPES[element], lanes))
     return str(declaration.global_value_type) == f"{type_} ({', '.join([type_] * _arity(name))})"
 
@@ -122,7 +122,7 @@ def _arity(name: str) -> int:
 
 
 def _meaning(name: str, hardware: Hardware) -> tuple[str, str, int | None] | None:
-    """(MLIR's function, element type, lanes) of a libm function or an intrinsic; None for anything else."""
+    """Return (MLIR's function, element type, lanes) of a libm function or an intrinsic; None for any other."""
     intrinsic = _INTRINSIC_NAME.match(name)
     if intrinsic:
         known = INTRINSICS + (() if hardware.rounding else _WITHOUT_ROUNDING) + (() if hardware.fma else ("fma",))

@@ -1,4 +1,4 @@
-"""Checks the parameters of a hand-written LLVM function against what the shim will pass."""
+"""Check of the parameters of a hand-written LLVM function against those that the shim passes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ LLVM_TYPE = {"f32": "float", "f64": "double", "i32": "i32", "i64": "i64"}
 
 
 def check_signature(module: Any, request: Request, entry: str, where: str) -> None:
-    """`void entry(ptr …, i64 …, i64, i64, i64)`: pointers, integers, then the workgroup ids. Raises `PayloadError`."""
+    """Check `void entry(ptr …, i64 …, i64, i64, i64)`: pointers, integers, then the workgroup ids. Raises
+    `PayloadError`.
+    """
     defined = [f.name for f in module.functions if not f.is_declaration]
     if entry not in defined:
         raise PayloadError(

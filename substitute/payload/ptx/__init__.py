@@ -1,4 +1,4 @@
-"""PTX: reading it, verifying it against a dispatch, binding it to the dispatch's layout."""
+"""PTX: parsing, verification against a dispatch, binding to the dispatch's layout."""
 
 from .binding import bind_ptx
 from .cuda_c import cuda_to_ptx

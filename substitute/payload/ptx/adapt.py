@@ -1,7 +1,7 @@
-"""Binds a canonical-ABI entry to a dispatch: its parameters become IREE's, its parameter loads become moves.
+"""Binding of a canonical-ABI entry to a dispatch: IREE's parameters replace its own, and moves its parameter loads.
 
-The values (a binding's pointer plus offsets, sizes from push constants) are computed once at the entry's beginning;
-ptxas propagates the moves, so that nothing of the canonical ABI is left in the machine code.
+The values (a binding's pointer plus offsets, sizes from push constants) are computed once at the start of the entry;
+ptxas propagates the moves, so that no trace of the canonical ABI is left in the machine code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .syntax import TYPE_BITS, Address, Function, Instruction, Module, Operand, 
 from .unreachable import debug_edits
 
 MAX_DATA_BYTES = 64 * 1024
-"""Constants of a dispatch's body that are written into the PTX."""
+"""Limit of the constants of a dispatch's body that are written into the PTX."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """A parameter of the definition: a number, bits that a launch gives, or one element in memory."""
+    """A parameter of the definition: a number, a push constant's bits, or one element in memory."""
 
     name: str
     type: str
@@ -66,10 +66,10 @@ Argument = Pointer | Data | Scalar | Value
 def adapt(
     module: Module, entry: Function, arguments: tuple[Argument, ...], *, bindings: int, constants: int, export_name: str
 ) -> str:
-    """The module's text with the entry called `export_name` and taking `bindings` pointers and `constants` words.
+    """Return the module's text with the entry renamed and taking `bindings` pointers and `constants` words.
 
-    `arguments` are what the entry's first parameters stand for; further ones (Triton's scratch pointers) may not be
-    used. Raises `PayloadError` for a use of a parameter that is no plain load.
+    `arguments` are the values of the entry's first parameters; further ones (Triton's scratch pointers) may not be
+    used. Raises `PayloadError` for a use of a parameter that is not a plain load.
     """
     prefix = _fresh(module)
     prologue = Prologue(prefix)
@@ -98,7 +98,7 @@ def adapt(
 
 
 def _merged(edits: list[Edit]) -> list[Edit]:
-    """Insertions at one place become one, in their order (`.visible` behind data)."""
+    """Merge insertions at one place, in their order (`.visible` after data)."""
     result: dict[tuple[int, int], str] = {}
     for span, text in sorted(edits, key=lambda e: (e[0].start, e[0].end, e[1].startswith(".visible"))):
         result[span.start, span.end] = result.get((span.start, span.end), "") + text
@@ -119,7 +119,7 @@ def _signature(prologue: Prologue, bindings: int, constants: int) -> str:
 
 
 def _value(module: Module, prologue: Prologue, parameter: Parameter, argument: Argument, data: list[str]) -> str:
-    """A register of the parameter's width, or a literal."""
+    """Return a register of the parameter's width, or a literal."""
     if isinstance(argument, Pointer):
         _check_alignment(module, parameter, argument.byte_offset)
         return prologue.pointer(argument.binding, argument.byte_offset)
@@ -144,7 +144,7 @@ def _value(module: Module, prologue: Prologue, parameter: Parameter, argument: A
 
 
 def _parameter_value(prologue: Prologue, argument: Value) -> str:
-    """A register that holds a parameter of the definition in the type in which it is passed, or a literal."""
+    """Return a register that holds a parameter of the definition in the type in which it is passed, or a literal."""
     passed = passed_type(argument.type)
     if argument.pointer is not None:
         address = prologue.pointer(argument.pointer.binding, argument.pointer.byte_offset)
@@ -158,7 +158,7 @@ def _parameter_value(prologue: Prologue, argument: Value) -> str:
 
 
 def _check_alignment(module: Module, parameter: Parameter, offset: Index) -> None:
-    """`.ptr .align 16` is a promise that a constant offset can break."""
+    """Check that a constant offset does not break the promise of `.ptr .align 16`."""
     if isinstance(offset, int) and offset % parameter.pointer_alignment:
         raise fault(
             module,
@@ -205,7 +205,7 @@ def _scratch_used(module: Module, instruction: Instruction, name: str) -> Payloa
 
 
 def _check_load(module: Module, instruction: Instruction) -> None:
-    """Only `ld.param.TYPE d, [parameter + offset]` can be rewritten."""
+    """Check that a load is `ld.param.TYPE d, [parameter + offset]`, the only form that can be rewritten."""
     opcode, operands = instruction.opcode, instruction.operands
     plain = opcode[:1] == ("ld",) and len(opcode) > 2 and opcode[1] in ("param", "param::entry")
     rest = opcode[2:-1]
@@ -225,7 +225,7 @@ def _check_load(module: Module, instruction: Instruction) -> None:
 def _moves(
     module: Module, prologue: Prologue, instruction: Instruction, parameter: Parameter, value: str
 ) -> Iterator[str]:
-    """What stands for one load."""
+    """Yield the instructions that replace one load."""
     operands, address = instruction.operands, instruction.operands[1]
     assert isinstance(address, Address)
     type_ = instruction.opcode[-1]
@@ -256,7 +256,9 @@ def _move(
     value: str,
     part: tuple[int, int, str],
 ) -> Iterator[str]:
-    """One destination: `part` is the parameter's size, the offset in it, and the type of the load."""
+    """Return the move to one destination: `part` is the parameter's size, the offset in it, and the type of the
+    load.
+    """
     whole, offset, type_ = part
     bits = TYPE_BITS[type_]
     if isinstance(target, Sink):
@@ -288,7 +290,7 @@ def _move(
 
 
 def _piece(prologue: Prologue, value: str, whole: int, offset: int, bits: int) -> Generator[str, None, str]:
-    """The `bits` at `offset` of a value of `whole` bytes; below 32 bits in a wider register."""
+    """Return the `bits` at `offset` of a value of `whole` bytes; below 32 bits in a wider register."""
     if _is_literal(value):
         return literal(int(value) >> 8 * offset & ((1 << bits) - 1))
     if offset:
@@ -303,7 +305,7 @@ def _piece(prologue: Prologue, value: str, whole: int, offset: int, bits: int) -
 
 
 def _spelled(name: str) -> str:
-    """The name as the text has it: it stands in the same scope as before."""
+    """Return the name as in the text, whose scope is the same as before."""
     return name.partition("#")[0]
 
 
@@ -312,7 +314,7 @@ def _is_literal(value: str) -> bool:
 
 
 def _debug_edits(module: Module, entry: Function) -> list[Edit]:
-    """Drops debug data that names a parameter which is no longer there."""
+    """Return edits that remove debug data about removed parameters."""
     names = {p.name for p in entry.parameters}
     words = set()
     for span in module.sections:

@@ -1,4 +1,4 @@
-"""`ptxas`: does the PTX assemble, and what does it take on the device?"""
+"""`ptxas`: check that PTX assembles, and the resources that it needs on the device."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _SHARED = re.compile(r"(\d+) bytes smem")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What an entry takes on a device, by ptxas."""
+    """Resources of an entry on a device, as ptxas reports them."""
 
     gpu: str
     registers: int
-    """32-bit registers of a thread."""
+    """Number of 32-bit registers of a thread."""
     stack_bytes: int
     spill_bytes: int
-    """Stored and loaded by a thread because registers did not suffice."""
+    """Bytes stored and loaded by a thread for want of registers."""
     shared_bytes: int
-    """Static."""
+    """Static shared memory."""
 
     def __str__(self) -> str:
         spills = f"{self.spill_bytes:,} B spilled" if self.spill_bytes else "no spills"
@@ -38,20 +38,20 @@ class Resources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """How ptxas ended."""
+    """Outcome of ptxas."""
 
     resources: Resources | None = None
     left_out: str = ""
-    """Why it did not run; empty if it did."""
+    """Reason why it did not run; empty if it did."""
     error: str = ""
-    """Its first complaint."""
+    """Its first error message."""
     line: int = 0
-    """The line it names, from 1; 0: none."""
+    """Line of the error, from 1; 0 if it names none."""
     output: str = ""
 
 
 def assemble(text: str, *, entry: str, target: str, arch: str = "") -> Assembly:
-    """Runs ptxas over PTX for `target`, for a device `arch` (empty: the target itself)."""
+    """Run ptxas over PTX for `target`, for a device `arch` (empty: the target itself)."""
     program = find_program("ptxas")
     if program is None:
         return Assembly(left_out="ptxas: not installed (pip install 'iree-substitute[cuda]')")
@@ -59,7 +59,7 @@ def assemble(text: str, *, entry: str, target: str, arch: str = "") -> Assembly:
 
 
 def _device(target: str, arch: str) -> str:
-    """The device to assemble for: the dispatch's, but for targets with a suffix, which only assemble for themselves."""
+    """Return the device to assemble for: the dispatch's, or a target with a suffix itself, which runs on no other."""
     wanted, own = architecture(arch), architecture(target)
     if wanted is None or own is None or own[1]:
         return target
@@ -86,7 +86,7 @@ def _assemble(program: Path, text: str, entry: str, gpu: str) -> Assembly:
 
 
 def _resources(output: str, entry: str, gpu: str) -> Resources | None:
-    """The part of `--verbose` that speaks of this entry."""
+    """Return the resources that `--verbose` reports for this entry."""
     part = output.partition(f"Compiling entry function '{entry}'")[2]
     part = part.partition("Compiling entry function")[0]
     used, spills, shared = _USED.search(part), _SPILLS.search(part), _SHARED.search(part)

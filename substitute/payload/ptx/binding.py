@@ -1,4 +1,4 @@
-"""From a bound kernel to PTX that stands in a dispatch: verified, adapted, assembled."""
+"""Steps from a bound kernel to the PTX of a dispatch: verification, adaptation, assembly."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from .verification import PtxFacts, check, find_entry, with_assembly
 
 
 def bind_ptx(request: Request, text: str, *, arch: str, name: str) -> tuple[str, PtxFacts]:
-    """PTX for one dispatch, and what was found in it.
+    """Return PTX for one dispatch, and the facts about it.
 
     The entry is renamed to `request.entry`; that of a canonical kernel is adapted to the dispatch's layout. `arch` is
-    what the code will run on (`sm_80`), `name` what messages call the text. Raises `PayloadError`.
+    the device's architecture (`sm_80`), `name` the text's name in messages. Raises `PayloadError`.
     """
     kernel, layout = request.substitution.kernel, request.substitution.dispatch.layout
     module = parse(text, name=name)
@@ -81,7 +81,7 @@ def _adapted(request: Request, module: Module, facts: PtxFacts, arch: str) -> tu
         shared_memory_bytes=request.substitution.kernel.launch.shared_memory_bytes,
     )
     assembly = assemble(text, entry=request.entry, target=module.target, arch=arch)
-    if assembly.error:  # where the author's own text is at fault, the error should point into that
+    if assembly.error:  # where the author's own text is wrong, the error should point to it
         with_assembly(module, facts, assemble(module.text, entry=facts.entry, target=module.target, arch=arch))
     size = request.substitution.kernel.launch.workgroup_size
     facts = with_assembly(adapted, replace(facts, entry=request.entry), assembly, size)
@@ -89,7 +89,7 @@ def _adapted(request: Request, module: Module, facts: PtxFacts, arch: str) -> tu
 
 
 def arguments(request: Request) -> tuple[Argument, ...]:
-    """What the canonical entry's parameters stand for in this dispatch. Raises `PayloadError`."""
+    """Return the values of the canonical entry's parameters in this dispatch. Raises `PayloadError`."""
     pointers = [_pointer(request, parameter) for parameter in request.parameters]
     scalars = [Scalar(name=n, value=v) for n, v in zip(request.scalar_names, request.scalars, strict=True)]
     return (*pointers, *scalars, *(_value(request, bound) for bound in request.values))
@@ -132,7 +132,7 @@ def _pointer(request: Request, parameter: Parameter) -> Argument:
 
 
 def _check_cached_loads(request: Request, module: Module, entry: Function) -> None:
-    """`ld.global.nc` is for memory that nobody writes while the kernel runs (PTX ISA 9.7.9.9)."""
+    """Check `ld.global.nc`, which is for memory that is not written while the kernel runs (PTX ISA 9.7.9.9)."""
     written = {p.operand for p in request.parameters if p.written}
     updated = [p.name for p in request.parameters if p.read and p.operand in written]
     if not updated:
@@ -151,7 +151,7 @@ def _check_cached_loads(request: Request, module: Module, entry: Function) -> No
 
 
 def _alignment_notes(request: Request, entry: Function) -> tuple[str, ...]:
-    """Promises of `.ptr .align` that nothing here can prove."""
+    """Return the promises of `.ptr .align` that cannot be proved here."""
     notes = []
     for declared, parameter in zip(entry.parameters, request.parameters, strict=False):
         dynamic = isinstance(add(parameter.operand.byte_offset, parameter.view.offset), Expr)

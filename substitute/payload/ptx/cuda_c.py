@@ -1,4 +1,4 @@
-"""CUDA C to PTX: by NVRTC where its library is there, else by nvcc. Neither needs a GPU."""
+"""CUDA C to PTX: by NVRTC if its library is installed, else by nvcc. Neither needs a GPU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO_ARCHITECTURE = re.compile(r"invalid value for --gpu-architecture|Unsupported
 
 
 def cuda_to_ptx(source: str, *, arch: str, name: str) -> str:
-    """PTX for `arch` (`sm_80`); `name` is what messages call the source. Raises `PayloadError`."""
+    """Return PTX for `arch` (`sm_80`); `name` is the source's name in messages. Raises `PayloadError`."""
     target = arch.replace("sm_", "compute_")
     library = find_nvrtc()
     if library is not None:
@@ -40,13 +40,13 @@ def cuda_to_ptx(source: str, *, arch: str, name: str) -> str:
 
 
 def can_compile() -> bool:
-    """True if NVRTC or nvcc is there."""
+    """Return True if NVRTC or nvcc is installed."""
     return find_nvrtc() is not None or find_program("nvcc") is not None
 
 
 @lru_cache(maxsize=1)
 def find_nvrtc() -> Path | None:
-    """NVRTC's library: of this interpreter's packages first, then of the system."""
+    """Return NVRTC's library: of this interpreter's packages first, then of the system."""
     library = Path(sysconfig.get_path("purelib")) / "nvidia"
     for folder in ("cu13/lib", "cuda_nvrtc/lib"):
         found = sorted((library / folder).glob("libnvrtc.so.*"))
@@ -57,7 +57,7 @@ def find_nvrtc() -> Path | None:
 
 
 def _includes() -> list[str]:
-    """Folders with CUDA's own headers (`cuda_fp16.h`, `mma.h`), where they are installed."""
+    """Return the folders with CUDA's own headers (`cuda_fp16.h`, `mma.h`), if they are installed."""
     folders = [Path(sysconfig.get_path("purelib")) / "nvidia" / part / "include" for part in ("cu13", "cuda_runtime")]
     program = find_program("nvcc")
     if program is not None:
@@ -67,12 +67,12 @@ def _includes() -> list[str]:
 
 
 def _with_nvrtc(library: Path, source: str, target: str) -> tuple[int, str, str]:
-    """(status, PTX, log). Source: NVRTC 13.0, "Basic Usage"."""
+    """Return (status, PTX, log). Source: NVRTC 13.0, "Basic Usage"."""
     for builtins in sorted(library.parent.glob("libnvrtc-builtins.so.*")):
-        ctypes.CDLL(str(builtins))  # it is looked for by name, and these packages are on no search path
+        ctypes.CDLL(str(builtins))  # NVRTC loads it by name, and these packages are on no search path
     nvrtc = ctypes.CDLL(str(library))
     program = ctypes.c_void_p()
-    # no headers are handed over; the options name where they are
+    # no headers are passed; the options name their folders
     status = nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None)
     if status:
         return status, "", "nvrtcCreateProgram failed"
@@ -97,7 +97,7 @@ def _text(size_of: ctypes._NamedFuncPointer, copy: ctypes._NamedFuncPointer, pro
 
 
 def _with_nvcc(program: Path, source: str, target: str) -> tuple[int, str, str]:
-    """(status, PTX, log)."""
+    """Return (status, PTX, log)."""
     with tempfile.TemporaryDirectory(prefix="substitute-cuda-") as folder:
         file, out = Path(folder) / "kernel.cu", Path(folder) / "kernel.ptx"
         file.write_text(source, encoding="utf-8")

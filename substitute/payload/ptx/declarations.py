@@ -40,7 +40,7 @@ MAX_ELEMENTS = 1 << 40
 
 
 def read_registers(tokens: Tokens, at: int, scope: Scope, unique: UniqueNames, out: list[RegisterDeclaration]) -> int:
-    """`.reg .v2 .f32 a, %r<4>;`; the token behind the semicolon."""
+    """Read `.reg .v2 .f32 a, %r<4>;`. Return the token after the semicolon."""
     texts, start = tokens.texts, at
     at += 1
     vector, type_ = 1, ""
@@ -87,7 +87,7 @@ def read_registers(tokens: Tokens, at: int, scope: Scope, unique: UniqueNames, o
 
 
 def read_variables(tokens: Tokens, at: int, scope: Scope, unique: UniqueNames, out: list[Variable]) -> int:
-    """`.visible .global .align 4 .v2 .b8 x[16] = {…}, y;` from its linkage or space; the token behind the semicolon."""
+    """Read `.visible .global .align 4 .v2 .b8 x[16] = {…}, y;` from its linkage or space. Return the token after it."""
     texts, start = tokens.texts, at
     words, at = _qualifiers(tokens, at)
     alignment = words.alignment or TYPE_BITS.get(words.type, 64) // 8 * words.vector
@@ -128,14 +128,14 @@ def read_variables(tokens: Tokens, at: int, scope: Scope, unique: UniqueNames, o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Qualifiers:
-    """What stands before a variable's name."""
+    """Qualifiers before a variable's name."""
 
     linkage: Linkage
     space: Space
     type: str
     vector: Literal[1, 2, 4]
     alignment: int
-    """0: none is said."""
+    """0 if none is given."""
 
 
 def _qualifiers(tokens: Tokens, at: int) -> tuple[_Qualifiers, int]:
@@ -203,7 +203,7 @@ def _refuse_second(tokens: Tokens, at: int, name: str, scope: Scope) -> None:
 
 
 def _dimensions(tokens: Tokens, at: int) -> tuple[int | None, int, bool]:
-    """`[8][4]`: the product, the token behind, and whether there was any; None for `[]`."""
+    """Read `[8][4]`. Return the product (None for `[]`), the token after it, and whether there was any."""
     texts = tokens.texts
     count: int | None = 1
     is_array = False
@@ -222,7 +222,7 @@ def _dimensions(tokens: Tokens, at: int) -> tuple[int | None, int, bool]:
 
 
 def read_parameters(tokens: Tokens, at: int, scope: Scope, out: list[Parameter]) -> int:
-    """`(.param .u64 .ptr .global .align 16 a, …)` from its opening parenthesis; the token behind the closing one."""
+    """Read `(.param .u64 .ptr .global .align 16 a, …)` from its opening parenthesis. Return the token after it."""
     texts = tokens.texts
     at = expect(tokens, at, "(", "a list of parameters cannot be read")
     while texts[at] != ")":
@@ -286,7 +286,7 @@ def _parameter(tokens: Tokens, at: int, scope: Scope, out: list[Parameter]) -> i
 
 
 def read_directive(tokens: Tokens, at: int) -> tuple[Directive, int]:
-    """`.maxntid 128, 1, 1` behind a function's parameters, or a `.pragma`; the token behind it."""
+    """Read `.maxntid 128, 1, 1` after a function's parameters, or a `.pragma`. Return the token after it as well."""
     texts, start = tokens.texts, at
     name = texts[at][1:]
     at += 1
@@ -304,7 +304,7 @@ def read_directive(tokens: Tokens, at: int) -> tuple[Directive, int]:
 
 
 def _skip_brackets(tokens: Tokens, at: int) -> int:
-    """Behind the closing parenthesis of the one at `at`."""
+    """Return the token after the closing parenthesis of the one at `at`."""
     depth = 0
     while True:
         text = tokens.texts[at]

@@ -11,7 +11,7 @@ from .syntax import Instruction, Module
 def fault(
     module: Module, at: int, what: str, *, expected: str, found: str, next_step: str, details: str = ""
 ) -> PayloadError:
-    """An error that points at a position of the module's text."""
+    """Return an error that points at a position of the module's text."""
     source = module.place(at)
     return PayloadError(
         what,
@@ -25,7 +25,7 @@ def fault(
 
 
 def place_of(module: Module, instruction: Instruction, name: str) -> int:
-    """Where an instruction names something last (what is written stands first); its beginning where it does not."""
+    """Return the position of an instruction's last use of a name (results come first), or its start."""
     spelled = name.partition("#")[0]
     span = instruction.span
     pattern = re.compile(rf"(?<![\w$%]){re.escape(spelled)}(?![\w$])")
@@ -34,5 +34,5 @@ def place_of(module: Module, instruction: Instruction, name: str) -> int:
 
 
 def source_of(module: Module, instruction: Instruction) -> str:
-    """An instruction as it stands, on one line."""
+    """Return an instruction's text, on one line."""
     return " ".join(module.text[instruction.span.start : instruction.span.end].split())

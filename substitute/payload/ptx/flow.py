@@ -1,6 +1,6 @@
-"""Control flow of a PTX function, and registers that some path reads before it wrote them.
+"""Control flow of a PTX function, and registers that some path reads before it writes them.
 
-`ptxas` does not report such reads: it takes any value.
+`ptxas` does not report such reads: the value is undefined.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ Condition = tuple[str, bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Instructions that always run one behind the other."""
+    """Consecutive instructions without a branch between them."""
 
     instructions: tuple[Instruction, ...]
     successors: tuple[tuple[int, Condition | None], ...]
-    """Blocks that may come next, and what is known of a predicate on the way there."""
+    """Possible next blocks, and the condition that holds on the way there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnwrittenRead:
-    """A register that is read where no write has to have happened."""
+    """Read of a register that is not written on every path to it."""
 
     register: str
     instruction: Instruction
     never_written: bool
-    """True where no instruction of the function writes it at all."""
+    """True if no instruction of the function writes it at all."""
 
 
 def blocks(function: Function) -> tuple[Block, ...]:
-    """The basic blocks in the text's order; the first one is the entry."""
+    """Return the basic blocks in the text's order; the first one is the entry."""
     parts: list[list[Instruction]] = [[]]
     starts: dict[str, int] = {}
     for statement in function.body or ():
@@ -76,9 +76,9 @@ def _successors(
 
 
 def unwritten_reads(module: Module, function: Function) -> tuple[UnwrittenRead, ...]:
-    """Registers that some path from the entry reads before it writes them, with the first such instruction.
+    """Return registers that some path from the entry reads before it writes them, with the first such instruction.
 
-    A write under `@p` counts for reads under `@p`, and behind branches that imply it. A register that the compiler
+    A write under `@p` counts for reads under `@p`, and after branches that imply it. A register that the compiler
     marked as `// implicit-def` counts as written.
     """
     graph = blocks(function)
@@ -102,7 +102,7 @@ def unwritten_reads(module: Module, function: Function) -> tuple[UnwrittenRead, 
 
 
 def _effect(instruction: Instruction, number: dict[str, int]) -> tuple[int, int, int]:
-    """(reads, writes that always happen, writes under a guard) as sets of bits."""
+    """Return (reads, unconditional writes, writes under a guard) as sets of bits."""
     uses = kills = 0
     for name in read(instruction):
         uses |= 1 << number.setdefault(name, len(number))
@@ -112,7 +112,7 @@ def _effect(instruction: Instruction, number: dict[str, int]) -> tuple[int, int,
 
 
 def _live_at_entry(graph: tuple[Block, ...], effects: list[list[tuple[int, int, int]]]) -> int:
-    """Bits of the registers that are live at the entry, where a write under a guard is taken for none."""
+    """Return the bits of the registers that are live at the entry, where a write under a guard does not count."""
     use, kill = [0] * len(graph), [0] * len(graph)
     for at, block_effects in enumerate(effects):
         for uses, kills, _ in block_effects:
@@ -138,20 +138,20 @@ def _live_at_entry(graph: tuple[Block, ...], effects: list[list[tuple[int, int, 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What is known at one place about one register."""
+    """Facts about one register at one place."""
 
     written: bool
     under: frozenset[Condition] = frozenset()
     """Conditions under each of which it is written."""
     facts: frozenset[Condition] = frozenset()
-    """What is known of predicates."""
+    """Known values of predicates."""
 
     def holds(self, condition: Condition) -> bool:
-        """True if the register is written wherever the condition holds."""
+        """Return True if the register is written wherever the condition holds."""
         return self.written or condition in self.under or (condition[0], not condition[1]) in self.facts
 
     def settled(self) -> _State:
-        """The state with what follows from its parts."""
+        """Return the state with the consequences of its facts."""
         both = any((p, not v) in self.under for p, v in self.under)
         if not self.written and (both or self.under & self.facts):
             return _State(True, frozenset(), self.facts)
@@ -159,7 +159,7 @@ class _State:
 
 
 def _first_read(graph: tuple[Block, ...], name: str) -> Instruction | None:
-    """The first read of a register that nothing needs to have written before; None if guards rule all of them out."""
+    """Return the first read of a register that may be unwritten; None if guards rule all of them out."""
     states: dict[int, _State] = {0: _State(False)}
     work = [0]
     found: dict[int, Instruction] = {}
@@ -176,12 +176,12 @@ def _first_read(graph: tuple[Block, ...], name: str) -> Instruction | None:
             if merged != states.get(to):
                 states[to] = merged
                 work.append(to)
-    # a state only ever loses knowledge, so a block that reads too early once does so in the end
+    # states only lose facts, so a block that reads too early once still does so at the end
     return min(found.values(), key=lambda i: i.span.start) if found else None
 
 
 def _assume(state: _State, fact: Condition) -> _State | None:
-    """The state where a branch depends on a predicate; None where it cannot go that way."""
+    """Return the state after a branch on a predicate; None if the branch cannot be taken."""
     if (fact[0], not fact[1]) in state.facts:
         return None
     return _State(state.written, state.under, state.facts | {fact}).settled()
@@ -196,7 +196,7 @@ def _merge(a: _State, b: _State) -> _State:
 
 
 def _through(block: Block, state: _State, name: str) -> tuple[_State, Instruction | None]:
-    """The state behind a block, and its first read that comes too early."""
+    """Return the state after a block, and its first read that comes too early."""
     first = None
     for instruction in block.instructions:
         guard = instruction.guard
@@ -216,7 +216,7 @@ def _through(block: Block, state: _State, name: str) -> tuple[_State, Instructio
 
 
 def _forget(state: _State, targets: tuple[str, ...]) -> _State:
-    """A predicate that is written anew says nothing about earlier writes."""
+    """Return the state without conditions on predicates that are written again."""
     if not any(p in targets for p, _ in state.under | state.facts):
         return state
     keep = frozenset(c for c in state.under if c[0] not in targets)

@@ -1,4 +1,4 @@
-"""Reads one PTX function: its header, and its body statement by statement.
+"""Parser of a PTX function: its header, and its body statement by statement.
 
 Source: PTX ISA 9.0, 4.3 "Statements", 11.2 "Kernel Entry and Function Directives".
 """
@@ -32,7 +32,7 @@ from .tokens import Tokens
 
 _TABLES = {".branchtargets": "branchtargets", ".calltargets": "calltargets", ".callprototype": "callprototype"}
 MAX_DEPTH = 64
-"""Braces inside of braces."""
+"""Limit of nested braces."""
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class _Pending:
 
 
 class FunctionParser:
-    """One function with its body."""
+    """Parser of one function with its body."""
 
     def __init__(self, tokens: Tokens, module_scope: Scope) -> None:
         self._tokens = tokens
@@ -60,7 +60,9 @@ class FunctionParser:
         self._pending = [_Pending()]
 
     def read(self, start: int, at: int) -> tuple[Function, int]:
-        """`start`: the linkage or the directive; `at`: `.entry` or `.func`. The function, and the token behind it."""
+        """Read a function and return it with the token after it. `start`: linkage or directive; `at`: `.entry` or
+        `.func`.
+        """
         tokens, texts = self._tokens, self._tokens.texts
         is_entry = texts[at] == ".entry"
         linkage = next((t[1:] for t in texts[start:at] if t in LINKAGES), "")
@@ -74,7 +76,7 @@ class FunctionParser:
         name_at = at
         if not texts[at] or not (texts[at][0].isalpha() or texts[at][0] in "_$%"):
             raise tokens.error("a function has no name", at, ".entry NAME (…)")
-        if self._scope.parent is not None:  # known in its own body: it may call itself
+        if self._scope.parent is not None:  # known in its own body, which may call it
             self._scope.parent.add(texts[name_at], Symbol(texts[name_at], "function"))
         at += 1
         opened = closed = tokens.end(name_at)
@@ -108,7 +110,7 @@ class FunctionParser:
         return function, at
 
     def _read_body(self, at: int, name: str) -> tuple[int, int, int]:
-        """Where the braces are in the text, and the token behind."""
+        """Return the positions of the braces in the text, and the token after them."""
         tokens, texts = self._tokens, self._tokens.texts
         if texts[at] == ";":
             return tokens.starts[at], tokens.starts[at], at + 1
@@ -142,7 +144,7 @@ class FunctionParser:
         self._pending.append(_Pending())
 
     def _pop(self) -> None:
-        """Closes a scope: names that are its labels are known now, the rest may be labels further out."""
+        """Close a scope: names that are its labels are resolved, the rest may be labels of an outer scope."""
         assert self._scope.parent is not None
         pending, labels = self._pending.pop(), self._scope.labels
         outer = self._pending[-1]
@@ -192,7 +194,9 @@ class FunctionParser:
         return at + 1
 
     def _operand_list(self, at: int) -> tuple[tuple[Operand, ...], int, bool]:
-        """Up to the semicolon: the operands, its token, and whether a name in them is not declared so far."""
+        """Read up to the semicolon. Return the operands, its token, and whether a name in them is not declared so
+        far.
+        """
         tokens, texts, parser = self._tokens, self._tokens.texts, self._operands
         operands: list[Operand] = []
         known = self._scope.known
@@ -228,7 +232,7 @@ class FunctionParser:
         return at + 2
 
     def _table(self, at: int) -> int:
-        """`name: .branchtargets a, b;` and its like."""
+        """Read `name: .branchtargets a, b;` and its relatives."""
         tokens, texts, start = self._tokens, self._tokens.texts, at
         kind = _TABLES[texts[at + 2]]
         at += 3
@@ -269,7 +273,7 @@ class FunctionParser:
 
 
 def _resolve(operand: Operand, labels: dict[str, str]) -> Operand:
-    """The operand with names that are labels known as such."""
+    """Return the operand with the names of labels resolved."""
     if isinstance(operand, Symbol) and operand.kind == "unknown" and operand.name in labels:
         return Symbol(labels[operand.name], "label", operand.offset)
     if isinstance(operand, Arguments):
@@ -284,7 +288,7 @@ def _is_open(operand: Operand) -> bool:
 
 
 def skip_line(tokens: Tokens, at: int) -> int:
-    """Behind the last token of the line: `.loc` and `.file` have no semicolon."""
+    """Return the token after the last one of the line: `.loc` and `.file` have no semicolon."""
     end = tokens.text.find("\n", tokens.starts[at])
     end = len(tokens.text) if end < 0 else end
     at += 1

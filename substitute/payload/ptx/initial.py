@@ -1,4 +1,4 @@
-"""Initialisers of variables, and small steps that all declarations share.
+"""Initialisers of variables, and parsing steps that all declarations share.
 
 Source: PTX ISA 9.0, 5.4.4 "Initializers".
 """
@@ -11,7 +11,7 @@ from .tokens import Tokens
 
 
 def read_initial(tokens: Tokens, at: int, out: list[int | Float | Initial], depth: int = 0) -> int:
-    """An initialiser, nested braces flattened; the token behind it."""
+    """Read an initialiser, nested braces flattened. Return the token after it."""
     texts = tokens.texts
     if texts[at] != "{":
         return _initial_value(tokens, at, out)
@@ -64,7 +64,7 @@ def _initial_symbol(tokens: Tokens, at: int) -> tuple[str, int]:
 
 
 def _tail(tokens: Tokens, at: int) -> tuple[int, int]:
-    """`+ 8` behind a symbol."""
+    """Read `+ 8` after a symbol."""
     text = tokens.texts[at]
     if text not in ("+", "-"):
         return 0, at
@@ -73,7 +73,7 @@ def _tail(tokens: Tokens, at: int) -> tuple[int, int]:
 
 
 def name_at(tokens: Tokens, at: int) -> str:
-    """The name at a token. Raises `PayloadError` where there is none."""
+    """Return the name at a token. Raises `PayloadError` if it is none."""
     text = tokens.texts[at]
     if not text or not (text[0].isalpha() or text[0] in "_$%"):
         raise tokens.error("a name is missing", at, "a name")
@@ -81,7 +81,7 @@ def name_at(tokens: Tokens, at: int) -> str:
 
 
 def expect(tokens: Tokens, at: int, text: str, what: str) -> int:
-    """Behind this token. Raises `PayloadError` where another one stands."""
+    """Return the token after this text. Raises `PayloadError` for another text."""
     if tokens.texts[at] != text:
         raise tokens.error(what, at, f"'{text}'")
     return at + 1

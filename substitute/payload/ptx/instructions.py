@@ -1,4 +1,4 @@
-"""The instructions of PTX: which exist, from which target on, and which operands they write.
+"""The instructions of PTX, the targets that have them, and the operands that they write.
 
 Source: PTX ISA 9.0, chapter 9 "Instruction Set", "PTX ISA Notes" and "Target ISA Notes" of each instruction.
 """
@@ -52,7 +52,7 @@ FIRST_TARGET: dict[str, tuple[int, str]] = {
     "clusterlaunchcontrol": (100, ""),
     "tcgen05": (100, "a"),
 }
-"""Instruction → the first architecture that has it, and `a` where only targets with a suffix do."""
+"""Instruction → the first architecture that has it, and `a` if only targets with a suffix do."""
 
 _NO_RESULT = frozenset(
     {
@@ -89,7 +89,7 @@ ENDS = frozenset({"ret", "exit", "trap"})
 
 
 def results(instruction: Instruction) -> int:
-    """How many of the first operands are written; for a `call` the lists are not counted here."""
+    """Return the number of the first operands that are written; for a `call` the lists are not counted here."""
     name, *rest = instruction.opcode
     second = rest[0] if rest else ""
     if name in _NO_RESULT or not instruction.operands or isinstance(instruction.operands[0], Address):
@@ -110,7 +110,7 @@ def results(instruction: Instruction) -> int:
 
 
 def registers_of(operand: Operand) -> Iterator[Register]:
-    """The registers that an operand names."""
+    """Return the registers that an operand names."""
     if isinstance(operand, Register):
         yield operand
     elif isinstance(operand, (Vector, Arguments)):
@@ -131,7 +131,7 @@ def registers_of(operand: Operand) -> Iterator[Register]:
 
 
 def written(instruction: Instruction) -> tuple[str, ...]:
-    """Names of the registers that an instruction writes."""
+    """Return the names of the registers that an instruction writes."""
     operands = instruction.operands
     if instruction.opcode[0] == "call":
         before = operands[0] if operands and isinstance(operands[0], Arguments) else None
@@ -140,7 +140,7 @@ def written(instruction: Instruction) -> tuple[str, ...]:
 
 
 def read(instruction: Instruction) -> tuple[str, ...]:
-    """Names of the registers that an instruction reads, its guard's included."""
+    """Return the names of the registers that an instruction reads, its guard's included."""
     operands = instruction.operands
     names = [instruction.guard.register.name] if instruction.guard is not None else []
     if instruction.opcode[0] == "call":
@@ -154,13 +154,13 @@ def read(instruction: Instruction) -> tuple[str, ...]:
 
 
 def _accumulates(instruction: Instruction) -> bool:
-    """True if a wgmma surely reads its accumulators: scale-d, the fourth operand, is a constant other than zero."""
+    """Return True if a wgmma certainly reads its accumulators: scale-d, the fourth operand, is a nonzero constant."""
     scale = instruction.operands[3] if len(instruction.operands) > 3 else None
     return isinstance(scale, Integer) and scale.value != 0
 
 
 def symbols_of(operand: Operand) -> Iterator[Symbol]:
-    """The variables, functions and labels that an operand names."""
+    """Return the variables, functions and labels that an operand names."""
     if isinstance(operand, Symbol):
         yield operand
     elif isinstance(operand, (Vector, Arguments)):

@@ -1,6 +1,6 @@
-"""Shared memory that an entry takes: all of its own and of functions it calls, and what they name of the module's.
+"""Shared memory of an entry: that of its own body, of functions it calls, and of the module as far as they name it.
 
-This is how ptxas counts.
+ptxas counts in the same way.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .syntax import Function, Instruction, Module, Variable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedMemory:
-    """What an entry can reach."""
+    """Shared variables that an entry can reach."""
 
     static: tuple[Variable, ...]
     dynamic: tuple[Variable, ...]
@@ -21,7 +21,7 @@ class SharedMemory:
 
     @property
     def static_bytes(self) -> int:
-        """Laid out one behind the other, each aligned."""
+        """Size of the static variables laid out in order, each aligned."""
         end = 0
         for variable in self.static:
             end = -(-end // variable.alignment) * variable.alignment + variable.size_bytes
@@ -29,7 +29,7 @@ class SharedMemory:
 
 
 def reachable(module: Module, entry: Function) -> tuple[Function, ...]:
-    """The entry and every function with a body that it may call, taken by name wherever one names it."""
+    """Return the entry and every function with a body that it may call or names."""
     found: dict[str, Function] = {entry.name: entry}
     work = [entry]
     while work:
@@ -42,7 +42,7 @@ def reachable(module: Module, entry: Function) -> tuple[Function, ...]:
 
 
 def shared_memory(module: Module, functions: tuple[Function, ...]) -> SharedMemory:
-    """What these functions declare or name."""
+    """Return the shared variables that these functions declare or name."""
     named = {symbol for function in functions for symbol in _symbols(function)}
     variables = [v for v in module.variables if v.space == "shared" and v.name in named]
     variables += [v for f in functions for v in f.variables if v.space == "shared"]

@@ -27,7 +27,7 @@ from .tokens import Tokens
 
 
 def _divide(a: int, b: int) -> int:
-    """Towards zero; 0 for a division by zero."""
+    """Divide towards zero; a division by zero gives 0."""
     if not b:
         return 0
     return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
@@ -50,17 +50,17 @@ _BINARY: tuple[dict[str, Callable[[int, int], int]], ...] = (
     {"+": lambda a, b: a + b, "-": lambda a, b: a - b},
     {"*": lambda a, b: a * b, "/": _divide, "%": lambda a, b: a - _divide(a, b) * b},
 )
-"""From what binds loosest to what binds tightest."""
+"""Binary operators by increasing precedence."""
 _SUM = len(_BINARY) - 2
 """The level of sums."""
 _LONG = frozenset({"||", "&&", "==", "!=", "<=", ">=", "<<", ">>"})
 _CASTS = (".s64", ".u64")
 MAX_NESTING = 32
-"""Brackets inside of brackets; real PTX has two levels."""
+"""Limit of nested brackets; real PTX has two levels."""
 
 
 def number(text: str) -> Integer | Float | None:
-    """A literal; None if the text is none."""
+    """Return a literal; None if the text is none."""
     prefix = text[:2].lower()
     try:
         if prefix in ("0x", "0b"):
@@ -80,18 +80,18 @@ def number(text: str) -> Integer | Float | None:
 
 
 def decimal(value: float) -> Float:
-    """A constant in double precision."""
+    """Return a constant in double precision."""
     return Float(value, int.from_bytes(struct.pack(">d", value), "big"), 64)
 
 
 def wrapped(value: int, type_: str) -> int:
-    """An integer as one of 64 bits holds it."""
+    """Return an integer wrapped to 64 bits."""
     value &= (1 << 64) - 1
     return value - (1 << 64) if type_ == "s64" and value >> 63 else value
 
 
 class OperandParser:
-    """Reads one operand at a time; `at` is the next token."""
+    """Parser of one operand at a time; `at` is the next token."""
 
     __slots__ = ("_depth", "at", "calls", "scope", "tokens", "unresolved")
 
@@ -99,13 +99,13 @@ class OperandParser:
         self.tokens, self.scope = tokens, scope
         self.at = 0
         self.unresolved = False
-        """Set where a name was met that is not declared so far."""
+        """True if an undeclared name was met."""
         self._depth = 0
         self.calls = False
-        """Parentheses are lists of arguments rather than constants."""
+        """True if parentheses are lists of arguments rather than constants."""
 
     def operand(self) -> Operand:
-        """The operand at `at`, which moves behind it."""
+        """Return the operand at `at`, which moves past it."""
         texts, at = self.tokens.texts, self.at
         text = texts[at]
         if text == "[":
@@ -126,7 +126,7 @@ class OperandParser:
         return first
 
     def _simple(self) -> Operand:
-        """A register, a symbol or a constant."""
+        """Return a register, a symbol or a constant."""
         text = self.tokens.texts[self.at]
         if text and (text[0].isdigit() or text in ("-", "~", "+", "(")):
             return self._constant()
@@ -143,7 +143,7 @@ class OperandParser:
         return found
 
     def _constant(self) -> Operand:
-        """A literal, with a sign, or an expression of integers."""
+        """Return a literal, with a sign, or an expression of integers."""
         texts, start = self.tokens.texts, self.at
         sign = -1 if texts[start] == "-" else 1
         at = start + (texts[start] in ("-", "+"))
@@ -158,7 +158,7 @@ class OperandParser:
         return Integer(self.expression())
 
     def expression(self, level: int = 0) -> int:
-        """A constant expression of integers."""
+        """Return the value of a constant expression of integers."""
         if level == len(_BINARY):
             return self._unary()
         value = self.expression(level + 1)
@@ -167,7 +167,7 @@ class OperandParser:
         return self._chain(level, value)
 
     def _chain(self, level: int, value: int) -> int:
-        """Further operands of operators that bind equally."""
+        """Apply further operands of operators of equal precedence."""
         while True:
             operator = self._operator(level)
             if not operator:
@@ -175,7 +175,7 @@ class OperandParser:
             value = _BINARY[level][operator](value, self.expression(level + 1))
 
     def _choice(self, value: int) -> int:
-        """`a ? b : c` behind `a`."""
+        """Read `? b : c` after a condition."""
         value = self._chain(0, value)
         if self.tokens.texts[self.at] != "?":
             return value
@@ -240,7 +240,9 @@ class OperandParser:
         return Address(base, offset, coordinates)
 
     def _element(self, base: Symbol) -> Element:
-        """`table[2]`, `table[%r]`, `table[%r + 1]`: elements of the variable's scalar type, as ptxas counts them."""
+        """Read `table[2]`, `table[%r]`, `table[%r + 1]`: elements of the variable's scalar type, as ptxas counts
+        them.
+        """
         size = self.scope.element_bytes(base.name)
         if not size:
             raise self.tokens.error(f"{base.name} has no elements", self.at, "the name of a variable")
@@ -260,7 +262,7 @@ class OperandParser:
         return Element(base, index if isinstance(index, Register) else None, offset * size, size)
 
     def _offset(self) -> int:
-        """`+ 4`, `- 4`, `+ -4`."""
+        """Read `+ 4`, `- 4`, `+ -4`."""
         sign = -1 if self.tokens.texts[self.at] == "-" else 1
         self.at += 1
         return sign * self.expression()
@@ -306,7 +308,9 @@ class OperandParser:
 
 
 def integer(tokens: Tokens, at: int, *, in_angles: bool = False) -> tuple[int, int]:
-    """A constant expression at token `at`, and the token behind it; in angles `>` ends it. Raises `PayloadError`."""
+    """Return a constant expression at token `at`, and the token after it; in angles `>` ends it. Raises
+    `PayloadError`.
+    """
     parser = OperandParser(tokens, Scope())
     parser.at = at
     try:

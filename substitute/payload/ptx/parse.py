@@ -1,4 +1,4 @@
-"""Reads a PTX file: tokens → `syntax.Module`.
+"""Parser of a PTX file: tokens → `syntax.Module`.
 
 Source: PTX ISA 9.0, chapters 4 "Syntax" and 11 "Directives".
 """
@@ -14,12 +14,12 @@ from .tokens import Tokens
 
 
 def parse(text: str, *, name: str = "PTX") -> Module:
-    """Reads a PTX file; `name` is what messages call it. Raises `PayloadError` that points at what cannot be read."""
+    """Parse a PTX file; `name` is its name in messages. Raises `PayloadError` with the position of an error."""
     return _ModuleParser(Tokens(text, name)).read()
 
 
 class _ModuleParser:
-    """The directives outside of functions."""
+    """Parser of the directives outside of functions."""
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
@@ -116,7 +116,7 @@ class _ModuleParser:
 
 
 def _skip_braces(tokens: Tokens, at: int) -> int:
-    """Behind a `.section name { … }`: DWARF data."""
+    """Return the token after a `.section name { … }`, which holds DWARF data."""
     start = at
     while tokens.texts[at] and tokens.texts[at] != "}":
         at += 1

@@ -24,7 +24,7 @@ _MEMORY_BITS = {"f16": 16, "bf16": 16, "i16": 16, "i8": 8, "i1": 8}
 
 
 class Prologue:
-    """Lines of PTX at the beginning of an entry; every value is computed once.
+    """Lines of PTX at the start of an entry; every value is computed once.
 
     `prefix` begins every name that it makes, and may occur nowhere else in the module.
     """
@@ -37,26 +37,26 @@ class Prologue:
         self._words: dict[Index, str] = {}
 
     def binding(self, number: int) -> str:
-        """The parameter that holds a binding's pointer."""
+        """Return the parameter that holds a binding's pointer."""
         return f"{self.prefix}_binding_{number}"
 
     def constant(self, number: int) -> str:
-        """The parameter that holds a push constant."""
+        """Return the parameter that holds a push constant."""
         return f"{self.prefix}_constant_{number}"
 
     def new(self, kind: str) -> str:
-        """A new register: `d` 64 bits, `w` 32 bits, `h` 16 bits, `p` predicate."""
+        """Return a new register: `d` 64 bits, `w` 32 bits, `h` 16 bits, `p` predicate."""
         number = self._counts[kind]
         self._counts[kind] = number + 1
         return f"%{self.prefix}_{kind}{number}"
 
     def declarations(self) -> list[str]:
-        """Declares the registers that were made."""
+        """Return declarations of all registers."""
         types = {"d": "b64", "w": "b32", "h": "b16", "p": "pred"}
         return [f".reg .{types[k]} %{self.prefix}_{k}<{n}>;" for k, n in self._counts.items() if n]
 
     def pointer(self, binding: int, byte_offset: Index) -> str:
-        """A 64-bit register with the address of a binding plus an offset."""
+        """Return a 64-bit register with the address of a binding plus an offset."""
         base = self.new("d")
         self.lines.append(f"ld.param.u64 {base}, [{self.binding(binding)}];")
         if byte_offset == 0:
@@ -64,7 +64,7 @@ class Prologue:
         return self._emit("add.s64", base, self.wide(byte_offset))
 
     def wide(self, value: Index) -> str:
-        """A 64-bit register, or a literal."""
+        """Return a 64-bit register, or a literal."""
         if isinstance(value, int):
             return literal(value)
         if value not in self._wide:
@@ -72,7 +72,7 @@ class Prologue:
         return self._wide[value]
 
     def word(self, value: Index) -> str:
-        """A 32-bit register with the low half, or a literal."""
+        """Return a 32-bit register with the low half, or a literal."""
         if isinstance(value, int):
             return literal(value & 0xFFFFFFFF)
         if value not in self._words:
@@ -85,7 +85,7 @@ class Prologue:
         return self._words[value]
 
     def loaded(self, type_: str, address: str) -> str:
-        """A register with one element of memory: of 64 bits, or of 32 whose upper ones do not count."""
+        """Return a register with one element of memory: of 64 bits, or of 32 with undefined upper bits."""
         wide = type_ in ("f64", "i64", "index")
         register = self.new("d" if wide else "w")
         bits = 64 if wide else _MEMORY_BITS.get(type_, 32)
@@ -93,7 +93,7 @@ class Prologue:
         return register
 
     def widened(self, type_: str, register: str) -> str:
-        """A register with the value that the low bits of `register` are in a type, as f32 or a 32-bit integer."""
+        """Return the value that the low bits of `register` have in a type, as f32 or a 32-bit integer."""
         if type_ not in _MEMORY_BITS:
             return register
         result = self.new("w")
@@ -145,7 +145,7 @@ class Prologue:
         return self._emit("or.b64", self.wide(low), self._emit("shl.b64", self.wide(high), "32"))
 
     def _division(self, op: str, a: Index, b: Index) -> str:
-        """Python's `//`, its `%`, and division towards plus infinity; PTX rounds towards zero."""
+        """Emit Python's `//`, its `%`, or division towards plus infinity; PTX rounds towards zero."""
         power = b.bit_length() - 1 if isinstance(b, int) and b > 0 and b & (b - 1) == 0 else None
         if op == "rem" and power is not None:
             return self._emit("and.b64", self.wide(a), literal((1 << power) - 1))
@@ -172,6 +172,6 @@ class Prologue:
 
 
 def literal(value: int) -> str:
-    """A 64-bit constant, as a signed number."""
+    """Return a 64-bit constant, as a signed number."""
     value &= (1 << 64) - 1
     return str(value - (1 << 64) if value >> 63 else value)

@@ -1,4 +1,4 @@
-"""Changes a text at places that the parser found, and gives an entry another name."""
+"""Edits of a text at places that the parser found, and renaming of an entry."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Edit = tuple[Span, str]
 def edited(text: str, edits: Iterable[Edit]) -> str:
     """Return the text with each span replaced; no two spans may overlap.
 
-    Every line of the text keeps its number, so that what the driver or the simulated device says of a line is right of
-    the author's file: what is inserted stands on one line.
+    Every line of the text keeps its number, as insertions are put on one line, so that lines that the driver or the
+    simulated device reports are those of the author's file.
     """
     parts: list[str] = []
     last = 0
@@ -36,13 +36,13 @@ def _on_one_line(text: str) -> str:
 
 
 def rename(text: str, entry: str, export_name: str, *, name: str = "PTX") -> str:
-    """The text with `entry` called `export_name` and visible to the driver. Raises `PayloadError`."""
+    """Return the text with `entry` renamed to `export_name` and visible to the driver. Raises `PayloadError`."""
     module = parse(text, name=name)
     return edited(text, renaming(module, find_entry(module, entry), export_name))
 
 
 def renaming(module: Module, entry: Function, export_name: str) -> list[Edit]:
-    """Edits that rename an entry, wherever its name stands as a word. Raises `PayloadError` if the name is taken."""
+    """Return edits that rename an entry, wherever its name is a word. Raises `PayloadError` if the name is taken."""
     tokens = Tokens(module.text, module.name)
     edits = [] if entry.linkage else [(Span(entry.span.start, entry.span.start), ".visible ")]
     for at, word in enumerate(tokens.texts):

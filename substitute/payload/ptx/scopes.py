@@ -1,4 +1,4 @@
-"""What a name means at one place of a function: registers, variables, labels, inner scopes.
+"""Resolution of names inside of a function: registers, variables, labels, inner scopes.
 
 Source: PTX ISA 9.0, 4.4 "Identifiers", 5.4.4 "Parameterized Variable Names", 6.4.2 "Vectors as Operands".
 """
@@ -34,10 +34,10 @@ class Scope:
     sizes: dict[str, int] = field(default_factory=dict)
     """Unique names of variables → bytes of an element of their scalar type."""
     known: dict[str, Operand] = field(default_factory=dict)
-    """Names that were looked up before."""
+    """Names that were resolved before."""
 
     def find(self, name: str) -> Operand | None:
-        """What a name is; None if it is declared nowhere so far (it may be a label)."""
+        """Return the operand of a name; None if it is not declared so far (it may be a label)."""
         found = self.known.get(name)
         if found is None:
             found = self._find(name)
@@ -59,7 +59,7 @@ class Scope:
         return self._component(name)
 
     def member(self, name: str) -> Operand | None:
-        """`%r7` of a family `%r<8>` that this scope declares. A family's own name may end in a digit."""
+        """Return `%r7` of a family `%r<8>` that this scope declares. A family's own name may end in a digit."""
         for cut in range(len(name) - 1, 0, -1):
             if not name[cut].isdigit():
                 return None
@@ -70,7 +70,7 @@ class Scope:
         return None
 
     def _component(self, name: str) -> Operand | None:
-        """`v.x` of a vector register."""
+        """Return `v.x` of a vector register."""
         whole, dot, part = name.rpartition(".")
         if not dot:
             return None
@@ -83,7 +83,7 @@ class Scope:
         return None
 
     def element_bytes(self, name: str) -> int:
-        """Bytes of an element of a variable, by its unique name; 0 for another name."""
+        """Return the bytes of an element of a variable, by its unique name; 0 for another name."""
         scope: Scope | None = self
         while scope is not None:
             if name in scope.sizes:
@@ -92,31 +92,31 @@ class Scope:
         return 0
 
     def add(self, name: str, operand: Operand) -> None:
-        """Declares a name."""
+        """Declare a name."""
         self.names[name] = operand
         self.known.pop(name, None)
 
 
 @dataclass(slots=True)
 class UniqueNames:
-    """Makes names of inner scopes unique in their function, and different from those of the module."""
+    """Source of names for inner scopes, unique in their function and different from those of the module."""
 
     used: dict[str, int] = field(default_factory=dict)
 
     def take(self, name: str) -> str:
-        """`name`, or `name#2`, `name#3`, … where it is taken."""
+        """Return `name`, or `name#2`, `name#3`, … if it is taken."""
         count = self.used.get(name, 0) + 1
         self.used[name] = count
         return name if count == 1 else f"{name}#{count}"
 
 
 def registers(name: str, type_: str, vector: int) -> Register | Vector:
-    """The operand that a register's name stands for."""
+    """Return the operand of a register's name."""
     if vector == 1:
         return Register(name, type_)
     return Vector(tuple(Register(f"{name}.{COMPONENTS[n][0]}", type_) for n in range(vector)))
 
 
 def symbol(name: str, kind: SymbolKind) -> Symbol:
-    """The operand that a variable's or function's name stands for."""
+    """Return the operand of a variable's or function's name."""
     return Symbol(name, kind)

@@ -1,4 +1,4 @@
-"""Which parameters an entry has to declare: IREE's own, or those of the canonical ABI."""
+"""Parameters that an entry has to declare: IREE's own, or those of the canonical ABI."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from .faults import fault
 from .syntax import TYPE_BITS, Function, Module, Parameter
 
 MAX_BINDINGS, MAX_CONSTANTS = 16, 64
-"""What IREE's CUDA driver passes (`IREE_HAL_CUDA_MAX_DESCRIPTOR_SET_BINDING_COUNT` and its neighbour)."""
+"""Limits of IREE's CUDA driver (`IREE_HAL_CUDA_MAX_DESCRIPTOR_SET_BINDING_COUNT` and its neighbour)."""
 SCRATCH_POINTERS = 2
 """Triton appends `global_scratch` and `profile_scratch`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """One parameter of the list."""
+    """One expected parameter."""
 
     what: str
     """`binding 0`, `operand a`, `axis M`."""
@@ -23,10 +23,10 @@ class Expected:
     """Widths that fit."""
     pointer: bool
     is_float: bool = False
-    """A parameter of the definition that is a floating-point number."""
+    """True for a floating-point parameter of the definition."""
 
     def fits(self, parameter: Parameter) -> bool:
-        """True if a parameter can hold it."""
+        """Return True if a parameter can hold the value."""
         if parameter.array or TYPE_BITS.get(parameter.type, 0) not in self.bits:
             return False
         if self.is_float:
@@ -35,7 +35,7 @@ class Expected:
 
     @property
     def types(self) -> str:
-        """For people: the types that fit."""
+        """The types that fit, for messages."""
         if self.is_float:
             return f".f{self.bits[0]} or .b{self.bits[0]}"
         if self.pointer:
@@ -46,7 +46,7 @@ class Expected:
 
 
 def raw_signature(bindings: int, constants: int) -> tuple[Expected, ...]:
-    """IREE's layout: one pointer per binding, then one 32-bit value per push constant."""
+    """Return IREE's layout: one pointer per binding, then one 32-bit value per push constant."""
     return tuple(
         [Expected(what=f"binding {i}", bits=(64,), pointer=True) for i in range(bindings)]
         + [Expected(what=f"push constant {i}", bits=(32,), pointer=False) for i in range(constants)]
@@ -56,7 +56,7 @@ def raw_signature(bindings: int, constants: int) -> tuple[Expected, ...]:
 def canonical_signature(
     operands: tuple[str, ...], scalars: tuple[str, ...], values: tuple[tuple[str, str], ...] = ()
 ) -> tuple[Expected, ...]:
-    """The canonical ABI: one pointer per operand of the definition, then its axes, strides, and parameters.
+    """Return the canonical ABI: one pointer per operand of the definition, then its axes, strides, and parameters.
 
     `values` are the parameters' names, and the types in which they are passed.
     """
@@ -76,9 +76,9 @@ def canonical_signature(
 def check_parameters(
     module: Module, entry: Function, expected: tuple[Expected, ...], *, passer: str, scratch: int = 0
 ) -> None:
-    """Compares an entry's parameters with what it gets. `scratch`: pointers that may follow. Raises `PayloadError`.
+    """Compare an entry's parameters with the expected ones. `scratch`: pointers that may follow. Raises `PayloadError`.
 
-    `passer` is who passes them: `the dispatch` or `the canonical ABI`.
+    `passer` is the origin of the values: `the dispatch` or `the canonical ABI`.
     """
     words = _describe(expected)
     for number, (parameter, wanted) in enumerate(zip(entry.parameters, expected, strict=False)):

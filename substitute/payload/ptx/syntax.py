@@ -1,4 +1,4 @@
-"""A PTX module as data: what `parse` makes of the text, with names resolved and places kept.
+"""A PTX module as data: the parsed text, with names resolved and places kept.
 
 Source: PTX ISA 9.0, chapters 4 "Syntax", 5 "State Spaces, Types, and Variables", 6 "Instruction Operands", 11
 "Directives".
@@ -46,7 +46,7 @@ class Register:
     """A scalar register. A `.v2`/`.v4` register is a `Vector` of its components `v.x`, `v.y`, …"""
 
     name: str
-    """Unique in its function: a name that an inner scope declares again has `#2`, `#3`, … behind it."""
+    """Unique in its function: a name that an inner scope declares again has the suffix `#2`, `#3`, …."""
     type: str
     """`b32`, `f64`, `pred`, … without the dot."""
 
@@ -70,7 +70,7 @@ class Float:
     """`0f3F800000`, `0d…` or `1.5`."""
 
     value: float
-    """The number; of a decimal constant and of `0d…` in double precision."""
+    """The number; decimal constants and `0d…` are in double precision."""
     bits: int
     """Its bit pattern in `width` bits."""
     width: Literal[32, 64]
@@ -83,7 +83,7 @@ class Symbol:
     name: str
     """Unique in its function, like a register's."""
     kind: SymbolKind
-    """`unknown`: declared nowhere."""
+    """`unknown` if it is not declared."""
     offset: int = 0
     """Bytes: `tile + 16`."""
 
@@ -94,9 +94,9 @@ class Address:
 
     base: Register | Symbol | Integer
     offset: int = 0
-    """Bytes; what stands behind a symbol is here as well, so that the base's own offset is 0."""
+    """Bytes, including those after a symbol, so that the base's own offset is 0."""
     coordinates: Vector | None = None
-    """Of a tensor map or a texture."""
+    """Coordinates of a tensor map or a texture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """`_`: a destination that is thrown away."""
+    """`_`: a destination that is discarded."""
 
 
 Operand = (
@@ -175,7 +175,7 @@ class Guard:
     """`@p` or `@!p`."""
 
     register: Register | Symbol
-    """A symbol of kind `unknown` where the register is not declared."""
+    """A symbol of kind `unknown` if the register is not declared."""
     negated: bool
 
 
@@ -208,7 +208,7 @@ class RegisterDeclaration:
     """`.reg .b32 %r<100>` or `.reg .v4 .f32 v`."""
 
     name: str
-    """Unique in its function; of a family the text before the number."""
+    """Unique in its function; for a family the text before the number."""
     type: str
     vector: Literal[1, 2, 4]
     count: int | None
@@ -236,12 +236,12 @@ class Variable:
     type: str
     vector: Literal[1, 2, 4] = 1
     count: int | None
-    """Elements over all dimensions, 1 for a scalar; None for `[]`, whose size another place decides."""
+    """Elements over all dimensions, 1 for a scalar; None for `[]`, whose size is given elsewhere."""
     alignment: int
-    """Bytes; the natural one where the text has none."""
+    """Bytes; the natural one if the text has none."""
     linkage: Linkage = ""
     initial: tuple[int | Float | Initial, ...] | None = None
-    """In memory order; what it leaves out is zero."""
+    """Values in memory order; the rest is zero."""
     span: Span
 
     @property
@@ -272,7 +272,7 @@ class Parameter:
     pointer: Space | Literal["generic"] | None = None
     """The space that `.ptr` names; None without `.ptr`."""
     pointer_alignment: int = 1
-    """Bytes: what `.ptr .align` promises of the address that is passed."""
+    """Bytes: the alignment of the passed address that `.ptr .align` promises."""
     span: Span
 
     @property
@@ -300,7 +300,7 @@ class Table:
     name: str
     kind: Literal["branchtargets", "calltargets", "callprototype"]
     targets: tuple[str, ...]
-    """Labels or functions; none of a prototype."""
+    """Labels or functions; empty for a prototype."""
     span: Span
 
 
@@ -317,20 +317,20 @@ class Function:
     directives: tuple[Directive, ...]
     registers: tuple[RegisterDeclaration, ...]
     variables: tuple[Variable, ...]
-    """Those of its body; `param` ones belong to calls."""
+    """Variables of its body; `param` ones belong to calls."""
     tables: tuple[Table, ...]
     body: tuple[Statement, ...] | None
-    """In order, inner scopes flattened; None for a declaration without a body."""
+    """Statements in order, inner scopes flattened; None for a declaration without a body."""
     span: Span
     """From the linkage or `.entry` to the closing brace."""
     name_span: Span
     parameters_span: Span
-    """The parenthesised list, both parentheses included; empty behind the name where there is none."""
+    """The parenthesised list, both parentheses included; empty after the name if there is none."""
     body_span: Span
     """The braces, both included; empty where there is no body."""
 
     def directive(self, name: str) -> Directive | None:
-        """The first directive of this name."""
+        """Return the first directive of this name."""
         return next((d for d in self.directives if d.name == name), None)
 
 
@@ -339,7 +339,7 @@ class Module:
     """A PTX file."""
 
     name: str
-    """What messages call it."""
+    """The file's name in messages."""
     text: str
     version: tuple[int, int]
     version_span: Span
@@ -347,15 +347,15 @@ class Module:
     """`sm_80`, and options such as `debug` or `texmode_independent`."""
     target_span: Span
     address_size: int
-    """32 where the text does not say (PTX ISA 11.1.3)."""
+    """32 if the text does not name one (PTX ISA 11.1.3)."""
     functions: tuple[Function, ...]
     """In the text's order; a prototype and its definition are two."""
     variables: tuple[Variable, ...]
-    """Those of the module."""
+    """Variables of the module."""
     aliases: tuple[tuple[str, str], ...]
     """`.alias name, aliasee`."""
     sections: tuple[Span, ...]
-    """`.section name { … }`: debug data, which nothing here reads."""
+    """`.section name { … }`: debug data, which is not read."""
 
     @property
     def target(self) -> str:
@@ -368,7 +368,7 @@ class Module:
         return tuple(f for f in self.functions if f.is_entry)
 
     def entry(self, name: str) -> Function | None:
-        """The entry of this name."""
+        """Return the entry of this name."""
         return next((f for f in self.functions if f.is_entry and f.name == name), None)
 
     def function(self, name: str) -> Function | None:
@@ -378,12 +378,12 @@ class Module:
         return next((f for f in found if f.body is not None), found[0] if found else None)
 
     def place(self, at: int) -> SourceText:
-        """Line, column and the line's text for a position in the text."""
+        """Return line, column and the line's text for a position in the text."""
         return place(self.text, at)
 
 
 def place(text: str, at: int) -> SourceText:
-    """The line that holds position `at`."""
+    """Return the line that holds position `at`."""
     start = text.rfind("\n", 0, at) + 1
     end = text.find("\n", at)
     line = text[start : end if end >= 0 else len(text)].rstrip("\r")

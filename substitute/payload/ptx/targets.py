@@ -1,4 +1,4 @@
-"""Architectures and PTX ISA versions: which belong together, and what an architecture offers.
+"""Architectures and PTX ISA versions: their compatibility, and limits of architectures.
 
 Source: PTX ISA 9.0, "Release Notes" (table "PTX Release History") and 11.1.2 ".target"; shared memory: CUDA C++
 Programming Guide 13.0, table "Technical Specifications per Compute Capability".
@@ -49,9 +49,9 @@ FIRST_VERSION: dict[str, tuple[int, int]] = {
     "121a": (8, 8),
     "121f": (8, 8),
 }
-"""Architecture, without `sm_` → the PTX ISA version that brought it."""
+"""Architecture, without `sm_` → the PTX ISA version that introduced it."""
 STATIC_SHARED_BYTES = 48 * 1024
-"""Static shared memory ends here on every architecture; more has to be dynamic."""
+"""Limit of static shared memory on every architecture; more has to be dynamic."""
 _SHARED_KIBIBYTES = {
     "60": 48,
     "61": 48,
@@ -75,7 +75,7 @@ _SHARED_KIBIBYTES = {
 
 
 def architecture(text: str) -> tuple[int, str] | None:
-    """`sm_90a` → `(90, "a")`; None for anything else."""
+    """Parse `sm_90a` to `(90, "a")`; None for anything else."""
     digits = text.removeprefix("sm_")
     suffix = digits[-1:] if digits[-1:] in ("a", "f") else ""
     digits = digits.removesuffix(suffix) if suffix else digits
@@ -83,7 +83,7 @@ def architecture(text: str) -> tuple[int, str] | None:
 
 
 def compatible(ptx_target: str, arch: str) -> bool:
-    """True if PTX for `ptx_target` runs on `arch`.
+    """Return True if PTX for `ptx_target` runs on `arch`.
 
     Targets with suffix `a` run on their own architecture only, `sm_100f` on later members of its family as well (PTX
     ISA 11.1.2).
@@ -99,11 +99,11 @@ def compatible(ptx_target: str, arch: str) -> bool:
 
 
 def first_version(target: str) -> tuple[int, int] | None:
-    """The PTX ISA version that brought a target; None for one that is not known."""
+    """Return the PTX ISA version that introduced a target; None for an unknown one."""
     return FIRST_VERSION.get(target.removeprefix("sm_"))
 
 
 def shared_bytes_limit(arch: str) -> int:
-    """Shared memory that one block can have, static and dynamic together; the least of all for an unknown one."""
+    """Return the limit of a block's shared memory, static and dynamic together; the least of all for an unknown one."""
     found = architecture(arch)
     return _SHARED_KIBIBYTES.get(str(found[0]) if found else "", 48) * 1024

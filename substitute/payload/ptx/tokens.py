@@ -25,9 +25,9 @@ _TOKEN = re.compile(
 
 
 class Tokens:
-    """All tokens of a text: `texts[i]` begins at `starts[i]`. The last ones are empty and stand for the end.
+    """All tokens of a text: `texts[i]` begins at `starts[i]`. The last ones are empty and mark the end.
 
-    Raises `PayloadError` for what no PTX holds.
+    Raises `PayloadError` for text that is not PTX.
     """
 
     __slots__ = ("name", "starts", "text", "texts")
@@ -48,19 +48,19 @@ class Tokens:
             end = match.end()
         if not self.texts or self.texts[-1]:
             raise self._strange(end)
-        self.texts += [""] * 4  # so that looking a few tokens ahead needs no care
+        self.texts += [""] * 4  # so that looking ahead by a few tokens needs no check
         self.starts += [len(text)] * 4
 
     def end(self, at: int) -> int:
-        """Where token `at` ends."""
+        """Return the end of token `at`."""
         return self.starts[at] + len(self.texts[at])
 
     def span(self, first: int, last: int) -> Span:
-        """From the beginning of token `first` to the end of token `last`."""
+        """Return the span from the beginning of token `first` to the end of token `last`."""
         return Span(self.starts[first], self.end(last))
 
     def error(self, what: str, at: int, expected: str, found: str = "", next_step: str = "") -> PayloadError:
-        """An error that points at token `at`; without `found` it says the token."""
+        """Return an error that points at token `at`, which is `found` by default."""
         at = min(at, len(self.texts) - 1)
         here = self.texts[at]
         position = self.starts[at] if here else max(0, len(self.text.rstrip()) - 1)
@@ -76,7 +76,7 @@ class Tokens:
         )
 
     def _not_ascii(self) -> PayloadError:
-        """As ptxas refuses them, in comments too."""
+        """Return the error for characters that are not ASCII, which ptxas refuses in comments too."""
         at = next(n for n, character in enumerate(self.text) if ord(character) > 127)
         return PayloadError(
             "the PTX holds a character that is not ASCII",
@@ -88,7 +88,7 @@ class Tokens:
         )
 
     def _strange(self, at: int) -> PayloadError:
-        """What stands at `at` is no token."""
+        """Return the error for text at `at` that is no token."""
         skipped = re.compile(r"(?:\s++|//[^\n]*+|/\*(?s:.*?)\*/)*+").match(self.text, at)
         at = skipped.end() if skipped else at
         character = self.text[at]

@@ -1,4 +1,4 @@
-"""Leaves out of a module what the bound entry cannot reach, so that nothing there can refuse the kernel."""
+"""Removal of code that the bound entry cannot reach, so that no error in it refuses the kernel."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def drop_unreachable(module: Module, entry: str) -> str:
         for name in named:
             del spans[name]
     dropped = [span for each in spans.values() for span in each]
-    # debug data names labels of what is gone
+    # debug data names labels of removed functions
     return edited(module.text, [*((span, "") for span in dropped), *(debug_edits(module) if dropped else ())])
 
 
@@ -49,7 +49,7 @@ def _words_outside(tokens: Tokens, spans: list[Span], sections: tuple[Span, ...]
 
 
 def debug_edits(module: Module) -> list[Edit]:
-    """Edits that leave out the debug data (lines keep theirs: `.loc` stays)."""
+    """Return edits that remove the debug data (lines keep their numbers: `.loc` stays)."""
     edits: list[Edit] = [(span, "") for span in module.sections]
     options = [target for target in module.targets if target != "debug"]
     if edits and len(options) < len(module.targets):

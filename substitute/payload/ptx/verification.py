@@ -1,7 +1,7 @@
-"""Does PTX fit the dispatch it is to stand in? IREE checks none of this, and the driver says little.
+"""Verification of PTX against its dispatch. IREE checks none of this, and the driver reports little.
 
 Rules: entry, ISA version, target, parameters, block size, clusters, textures, shared memory, names, instructions,
-calls, registers that are read too early, and that ptxas takes it.
+calls, registers that are read before they are written, and assembly by ptxas.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ _CLUSTERS = ("reqnctapercluster", "explicitcluster", "blocksareclusters")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PtxFacts:
-    """What was found in PTX that passed."""
+    """Facts about PTX that passed."""
 
     entry: str
     version: tuple[int, int]
     target: str
     workgroup_size: tuple[int, int, int] | None
-    """`.reqntid`, which a launch has to match; None where the entry takes any."""
+    """`.reqntid`, which a launch has to match; None if the entry accepts any."""
     shared_bytes: int
-    """Static."""
+    """Static shared memory."""
     resources: Resources | None
-    """What ptxas says; None where it did not run."""
+    """Resources by ptxas; None if it did not run."""
     checked_by: tuple[str, ...]
-    """What ran: `structure`, `ptxas`."""
+    """Checks that ran: `structure`, `ptxas`."""
     left_out: tuple[str, ...] = ()
-    """What did not run, and why."""
+    """Checks that did not run, with the reasons."""
     notes: tuple[str, ...] = ()
-    """What a person should know."""
+    """Notes for the user."""
 
     @property
     def summary(self) -> str:
-        """One line for people: what the entry takes on the device, what did not run, what to know."""
+        """One line for messages: the entry's resources, checks that did not run, notes."""
         taken = str(self.resources) if self.resources else f"{self.shared_bytes:,} B shared"
         return "; ".join((taken, *self.left_out, *self.notes))
 
@@ -71,7 +71,7 @@ def verify(
     shared_memory_bytes: int = 0,
     name: str = "PTX",
 ) -> PtxFacts:
-    """Checks PTX against a dispatch with `bindings` pointers and `push_constants` 32-bit words.
+    """Check PTX against a dispatch with `bindings` pointers and `push_constants` 32-bit words.
 
     `target_arch` is the variant's (`sm_80`; empty: any); `workgroup_size` and `shared_memory_bytes` (dynamic) are the
     manifest's. Raises `PayloadError`.
@@ -100,7 +100,7 @@ def check(
     passer: str = "the dispatch",
     scratch: int = 0,
 ) -> PtxFacts:
-    """All rules but ptxas. `passer` and `scratch` are those of `check_parameters`. Raises `PayloadError`."""
+    """Check all rules but ptxas. `passer` and `scratch` are those of `check_parameters`. Raises `PayloadError`."""
     found = find_entry(module, entry)
     _check_header(module, target_arch)
     _check_limits(module, found, expected)
@@ -130,7 +130,7 @@ def check(
 def with_assembly(
     module: Module, facts: PtxFacts, assembly: Assembly, size: tuple[int, int, int] | None = None
 ) -> PtxFacts:
-    """The facts with what ptxas said; `size` is the workgroup's, by default the entry's own.
+    """Return the facts with the results of ptxas; `size` is the workgroup's, by default the entry's own.
 
     Raises `PayloadError` where ptxas refused, at the line that it names, and where a block does not fit the device.
     """
@@ -156,7 +156,7 @@ def with_assembly(
 
 
 def _check_registers(module: Module, facts: PtxFacts, assembly: Assembly, size: tuple[int, int, int] | None) -> None:
-    """Registers are given to warps, in units of 8 for each thread; a launch that asks for more fails."""
+    """Check the registers of a block: they are allocated to warps in units of 8 per thread; a larger launch fails."""
     entry = module.entry(facts.entry)
     if assembly.resources is None or size is None or entry is None:
         return
@@ -191,7 +191,7 @@ def _replace(
 
 
 def find_entry(module: Module, entry: str) -> Function:
-    """The entry of this name. Raises `PayloadError`."""
+    """Return the entry of this name. Raises `PayloadError`."""
     found = module.entry(entry)
     if found is None:
         raise PayloadError(
@@ -330,7 +330,7 @@ def _at(entry: Function, directive: Directive | None) -> int:
 
 
 def _check_features(module: Module, entry: Function, functions: tuple[Function, ...]) -> None:
-    """Refuse what IREE's launches do not have (clusters, textures), and aliases of nothing."""
+    """Refuse features that IREE's launches do not have (clusters, textures), and aliases without a target."""
     for name in _CLUSTERS:
         directive = entry.directive(name)
         if directive is not None:

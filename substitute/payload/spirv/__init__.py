@@ -1,4 +1,4 @@
-"""SPIR-V binaries: reading, verifying against a dispatch, adapting to it."""
+"""SPIR-V binaries: reading, verification against a dispatch, adaptation to it."""
 
 from .adapt import adapt
 from .module import SpirvModule, read_module, write_module

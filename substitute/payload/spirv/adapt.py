@@ -1,4 +1,4 @@
-"""Changes a SPIR-V binary, instruction by instruction, to what a dispatch needs."""
+"""Adaptation of a SPIR-V binary, instruction by instruction, to a dispatch."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def adapt(
     spec_constants: Mapping[int, int | float] | None = None,
     name: str = "SPIR-V binary",
 ) -> bytes:
-    """The binary with its entry point renamed, its buffers bound elsewhere, and new defaults of its constants.
+    """Return the binary with its entry point renamed, its buffers rebound, and new defaults of its constants.
 
-    `bindings`: kernel's binding → dispatch's binding; what it leaves out stays. `spec_constants`: SpecId → value; a
-    number for integers and bools, for floats its value. Every buffer becomes `Aliased`, since IREE binds one buffer as
-    input and as output. Raises `PayloadError` for an entry point, a binding or a SpecId that the binary does not have.
+    `bindings`: kernel's binding → dispatch's binding; others are unchanged. `spec_constants`: SpecId → value; a number
+    for integers and bools, for floats its value. Every buffer becomes `Aliased`, since IREE binds one buffer as input
+    and as output. Raises `PayloadError` for an entry point, a binding or a SpecId that the binary does not have.
     """
     module = read_module(binary, name=name)
     if not any(e.name == entry for e in module.entry_points):
@@ -86,7 +86,7 @@ def _change(
 
 
 def _words(module: SpirvModule, identifier: int, value: int | float) -> Instruction:
-    """The opcode and the literal words of a constant's new default."""
+    """Return the opcode and the literal words of a constant's new default."""
     at = next(
         i
         for i in module.instructions
@@ -129,10 +129,10 @@ def _check_known(
 
 
 def _alias(module: SpirvModule, instructions: list[Instruction]) -> list[Instruction]:
-    """Adds `Aliased` to every storage buffer that does not say `Restrict`.
+    """Return the instructions with `Aliased` added to every storage buffer that is not `Restrict`.
 
     "The client API and compiler may assume that memory object declarations do not alias unless they are decorated with
-    Aliased" (SPIR-V specification, 2.18.2 "Aliasing"); GLSL has no word for it.
+    Aliased" (SPIR-V specification, 2.18.2 "Aliasing"); GLSL cannot express it.
     """
     decorated = {
         i.words[0]

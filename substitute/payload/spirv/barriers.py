@@ -12,13 +12,13 @@ from .module import STORAGE_WORKGROUP, Declarations, Instruction, SpirvModule
 OP_CONTROL_BARRIER, OP_MEMORY_BARRIER = 224, 225
 SCOPE_WORKGROUP, SCOPE_SUBGROUP = 2, 3
 ORDERS, WORKGROUP_MEMORY = 0x2 | 0x4 | 0x8 | 0x10, 0x100
-"""Acquire, Release, AcquireRelease, SequentiallyConsistent; and the memory they speak of."""
+"""Acquire, Release, AcquireRelease, SequentiallyConsistent; and the memory that they apply to."""
 
 
 def check_barriers(module: SpirvModule, name: str) -> None:
-    """Where workgroup memory is used, a barrier of the workgroup has to order it. Raises `PayloadError`.
+    """Check that a workgroup's barriers order workgroup memory, if it is used. Raises `PayloadError`.
 
-    LLVM's SPIR-V backend makes barriers without semantics: on some drivers the result is wrong now and then.
+    LLVM's SPIR-V backend emits barriers without semantics: on some drivers results are then wrong intermittently.
     """
     declarations = Declarations(module.instructions)
     if not any(storage == STORAGE_WORKGROUP for _, _, storage in declarations.variables):
@@ -49,14 +49,14 @@ def _value(declarations: Declarations, word: int) -> int | None:
 
 
 def _fenced(instructions: tuple[Instruction, ...], at: int, declarations: Declarations) -> bool:
-    """True if memory barriers before and behind do what the control barrier does not."""
+    """Return True if memory barriers before and after the control barrier order the memory."""
     sides = [instructions[n] for n in (at - 1, at + 1) if 0 <= n < len(instructions)]
     fences = [i for i in sides if i.op == OP_MEMORY_BARRIER]
     return len(fences) == 2 and all((_value(declarations, i.words[1]) or 0) & WORKGROUP_MEMORY for i in fences)
 
 
 def workgroup_bytes(module: SpirvModule) -> int | None:
-    """Bytes of workgroup memory that the module declares; None where a size is not known."""
+    """Return the bytes of workgroup memory that the module declares; None if a size is not known."""
     declarations = Declarations(module.instructions)
     total = 0
     for type_, _, storage in declarations.variables:

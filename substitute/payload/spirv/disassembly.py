@@ -1,4 +1,4 @@
-"""One instruction as `spirv-dis --raw-id --no-header` writes it, so that a message can show what it speaks of.
+"""Disassembly of one instruction in the form of `spirv-dis --raw-id --no-header`, for messages.
 
 Source: SPIR-V Specification 1.6, section 3 "Binary Form". Only instructions that messages point at are spelled out.
 """
@@ -62,7 +62,7 @@ _ENUMERANTS: dict[str, dict[int, str]] = {
     "memory": _MEMORY,
 }
 
-# opcode → name, then what its words are; `=` marks the result, `*` repeats to the end
+# opcode → name, then the meaning of its words; `=` marks the result, `*` repeats to the end
 _FORMATS: dict[int, tuple[str, tuple[str, ...]]] = {
     14: ("OpMemoryModel", ("addressing", "memory")),
     15: ("OpEntryPoint", ("model", "id", "string", "id*")),
@@ -81,7 +81,7 @@ _FORMATS: dict[int, tuple[str, tuple[str, ...]]] = {
 
 
 def disassemble(instruction: Instruction) -> str:
-    """`OpDecorate %12 Binding 3`; an instruction that is not spelled out as its opcode's number and its words."""
+    """Return `OpDecorate %12 Binding 3`; an instruction without a name here as its opcode's number and its words."""
     name, kinds = _FORMATS.get(instruction.op, (f"Op{instruction.op}", ("number*",)))
     words, result, parts, at = instruction.words, "", [], 0
     for kind in kinds:
@@ -113,7 +113,7 @@ def _operand(kind: str, word: int) -> str:
 def fault(
     module: SpirvModule, at: int | None, what: str, *, name: str, expected: str, found: str, next_step: str
 ) -> PayloadError:
-    """An error about instruction `at` of a module; None: about none of them."""
+    """Return an error about instruction `at` of a module, or (None) about the module."""
     source = None
     if at is not None:
         source = SourceText(line=at + 1, column=1, text=disassemble(module.instructions[at]))
@@ -128,7 +128,7 @@ def fault(
 
 
 def index_of(module: SpirvModule, op: int, *words: int | None) -> int | None:
-    """The first instruction with this opcode and these first words (None: any). None if there is none."""
+    """Return the first instruction with this opcode and these first words (None: any). None if there is none."""
     for at, instruction in enumerate(module.instructions):
         have = instruction.words[: len(words)]
         same = len(have) == len(words) and all(w is None or w == h for w, h in zip(words, have, strict=True))

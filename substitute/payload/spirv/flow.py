@@ -1,6 +1,6 @@
-"""Control flow of a SPIR-V function, and variables that are loaded before anything stored to them.
+"""Control flow of a SPIR-V function, and variables that are loaded before anything is stored to them.
 
-No driver reports such a load: one starts the variable at zero, another at what its register holds.
+No driver reports such a load: one initialises the variable to zero, another leaves its register undefined.
 
 Source: SPIR-V Specification 1.6, "OpVariable" and section 2.11 "Structured Control Flow".
 """
@@ -31,7 +31,8 @@ OP_FUNCTION_END, OP_LOAD, OP_STORE, OP_LABEL = 56, 61, 62, 248
 OP_BRANCH, OP_BRANCH_CONDITIONAL, OP_SWITCH = 249, 250, 251
 BRANCHES = frozenset({OP_BRANCH, OP_BRANCH_CONDITIONAL, OP_SWITCH})
 WITHOUT_POINTERS = BRANCHES | {8, 246, 247, OP_LABEL, 317}
-"""OpLine, OpLoopMerge, OpSelectionMerge and OpNoLine too: a number among their words may look like a variable's."""
+"""Opcodes without pointers, with OpLine, OpLoopMerge, OpSelectionMerge and OpNoLine: a number among their words may
+equal a variable's id."""
 POINTER_WORDS = {
     12: slice(4, None),
     OP_LOAD: slice(0, 2),
@@ -40,10 +41,10 @@ POINTER_WORDS = {
     81: slice(2, 3),
     82: slice(2, 4),
 }
-"""Where a pointer would be passed on; OpExtInst, OpVectorShuffle, OpCompositeExtract and OpCompositeInsert have numbers
-elsewhere."""
+"""Words in which a pointer would be passed on; OpExtInst, OpVectorShuffle, OpCompositeExtract and OpCompositeInsert
+have numbers in the other words."""
 PARTS = frozenset({78, 79, 82})
-"""OpVectorInsertDynamic, OpVectorShuffle, OpCompositeInsert: what they are given may be undefined in part."""
+"""OpVectorInsertDynamic, OpVectorShuffle, OpCompositeInsert: their operands may be partly undefined."""
 PLAIN_TYPES = frozenset({OP_TYPE_BOOL, OP_TYPE_INT, OP_TYPE_FLOAT, OP_TYPE_VECTOR})
 Use = tuple[int, bool]
 """Position of a load or a store; True for a store."""
@@ -51,29 +52,29 @@ Use = tuple[int, bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Instructions that always run one behind the other."""
+    """Consecutive instructions without a branch between them."""
 
     start: int
     """Position of its label among the module's instructions."""
     stop: int
-    """Position behind its last instruction."""
+    """Position after its last instruction."""
     successors: tuple[int, ...]
-    """Positions, among the function's blocks, of those that may come next."""
+    """Positions, among the function's blocks, of the possible next ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnwrittenLoad:
-    """A load of a variable that nothing has stored to when it first happens."""
+    """Load of a variable that may precede all stores to it."""
 
     variable: int
     at: int
     """Position of the load among the module's instructions."""
     never_written: bool
-    """True where nothing stores to it at all."""
+    """True if nothing stores to it at all."""
 
 
 def check_loads(module: SpirvModule, name: str) -> None:
-    """Every variable is stored to before it is loaded. Raises `PayloadError`."""
+    """Check that every variable is stored to before it is loaded. Raises `PayloadError`."""
     for start, stop in _functions(module.instructions):
         for load in unwritten_loads(module.instructions, start, stop):
             names = {i.words[0]: read_string(i.words[1:])[0] for i in module.instructions if i.op == OP_NAME}
@@ -99,24 +100,24 @@ def _functions(instructions: Sequence[Instruction]) -> Iterator[tuple[int, int]]
 
 
 def blocks(instructions: Sequence[Instruction], start: int, stop: int) -> tuple[Block, ...]:
-    """The basic blocks of the function at these positions, in order; the first one is the entry."""
+    """Return the basic blocks of the function at these positions, in order; the first one is the entry."""
     labels = [at for at in range(start, stop) if instructions[at].op == OP_LABEL and instructions[at].words]
     number = {instructions[at].words[0]: n for n, at in enumerate(labels)}
     found = []
     for at, end in pairwise([*labels, stop]):
         last = instructions[end - 1]
-        # (a switch's numbers may look like labels: a path too many makes no load unwritten)
+        # (a switch's numbers may look like labels: an additional path makes no load unwritten)
         targets = last.words if last.op in BRANCHES else ()
         found.append(Block(start=at, stop=end, successors=tuple({number[w] for w in targets if w in number})))
     return tuple(found)
 
 
 def unwritten_loads(instructions: Sequence[Instruction], start: int, stop: int) -> list[UnwrittenLoad]:
-    """Loads of whole scalars and vectors that no path from the entry stores to before, the first of each variable.
+    """Return loads of whole scalars and vectors that no path from the entry stores to before, the first of each
+    variable.
 
     Where only some paths store (`if (inside) x = a[i];`, and `if (inside)` again where it is used) the shader may be
-    right, and what is loaded otherwise of no use. Variables of which a part is accessed, or that are passed on, are
-    left out.
+    right, as the other loads may be unused. Variables of which a part is accessed, or that are passed on, are left out.
     """
     candidates = _candidates(instructions, start, stop)
     graph = blocks(instructions, start, stop)
@@ -143,7 +144,7 @@ def unwritten_loads(instructions: Sequence[Instruction], start: int, stop: int) 
 
 
 def _candidates(instructions: Sequence[Instruction], start: int, stop: int) -> list[int]:
-    """Scalars and vectors without an initializer that are only loaded and stored to as a whole."""
+    """Return scalars and vectors without an initializer that are only loaded and stored to as a whole."""
     plain = {i.words[0] for i in instructions[:start] if i.op in PLAIN_TYPES and i.words}
     pointers = {
         i.words[0]
@@ -163,7 +164,7 @@ def _candidates(instructions: Sequence[Instruction], start: int, stop: int) -> l
 
 
 def _may_be_unwritten(graph: Sequence[Block], uses: Mapping[int, Sequence[Use]]) -> list[int]:
-    """Positions of loads that some path from the entry reaches without a store."""
+    """Return the positions of loads that some path from the entry reaches without a store."""
     found: list[int] = []
     seen, work = {0}, [0] if graph else []
     while work:
@@ -180,7 +181,7 @@ def _may_be_unwritten(graph: Sequence[Block], uses: Mapping[int, Sequence[Use]])
 
 
 def _may_be_written(graph: Sequence[Block], uses: Mapping[int, Sequence[Use]], load: int) -> bool:
-    """True if some path from the entry stores before it comes to this load for the first time."""
+    """Return True if some path from the entry stores before it first reaches this load."""
     seen, work = {(0, False)}, [(0, False)]
     while work:
         number, written = work.pop()

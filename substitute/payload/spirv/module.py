@@ -1,7 +1,7 @@
-"""SPIR-V binaries as instructions, and what a compute shader's module says.
+"""SPIR-V binaries as instructions, and the declarations of a compute shader's module.
 
-Source: SPIR-V Specification 1.6, section 2.3 "Physical Layout of a SPIR-V Module and Instruction" and section 3
-"Binary Form"; enumerant values are those of the unified `spirv.core.grammar.json`.
+Source: SPIR-V Specification 1.6, section 2.3 "Physical Layout of a SPIR-V Module and Instruction" and section 3 "Binary
+Form"; enumerant values are those of the unified `spirv.core.grammar.json`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ...errors import PayloadError
 MAGIC = 0x07230203
 HEADER_WORDS = 5
 MAX_DEPTH = 32
-"""Types inside of types; a damaged module may name itself."""
+"""Limit of nested types; a damaged module may refer to itself."""
 
 OP_NAME, OP_ENTRY_POINT, OP_EXECUTION_MODE, OP_CAPABILITY = 5, 15, 16, 17
 OP_MEMORY_MODEL = 14
@@ -100,7 +100,7 @@ class EntryPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """A variable that a descriptor or the push constants stand behind."""
+    """A variable of a descriptor or of the push constants."""
 
     id: int
     name: str
@@ -109,7 +109,7 @@ class Resource:
     descriptor_set: int | None
     binding: int | None
     size_bytes: int | None
-    """Of a push-constant block: up to where its members reach. None: not known, or without end."""
+    """Size of a push-constant block, up to the end of its members. None: not known, or unbounded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,7 @@ class SpecConstant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpirvModule:
-    """A module in its order, and what its declarations say."""
+    """A module's instructions in order, and its declarations."""
 
     version: tuple[int, int]
     header: tuple[int, ...]
@@ -138,12 +138,12 @@ class SpirvModule:
     spec_constants: tuple[SpecConstant, ...]
 
     def entry(self, name: str) -> EntryPoint | None:
-        """The compute entry point of this name, else any entry point of this name."""
+        """Return the compute entry point of this name, else any entry point of this name."""
         named = [e for e in self.entry_points if e.name == name]
         return next((e for e in named if e.model == "GLCompute"), named[0] if named else None)
 
     def workgroup_size(self, entry: EntryPoint) -> tuple[int, int, int] | None:
-        """What a constant decorated with WorkgroupSize says, else LocalSize or LocalSizeId.
+        """Return the constant decorated with WorkgroupSize, else LocalSize or LocalSizeId.
 
         "If an object is decorated with the WorkgroupSize decoration, this takes precedence over any LocalSize
         execution mode" (Vulkan specification, "Compute Shaders"). Specialization constants count with their defaults.
@@ -196,18 +196,18 @@ class Declarations:
             self.variables.append((words[0], words[1], words[2]))
 
     def decoration(self, target: int, decoration: int) -> int | None:
-        """The first operand of a decoration."""
+        """Return the first operand of a decoration."""
         return next((o[0] for t, d, o in self.decorations if t == target and d == decoration and o), None)
 
     def triple(self, ids: tuple[int, ...]) -> tuple[int, int, int] | None:
-        """Three constants' values."""
+        """Return three constants' values."""
         if len(ids) != 3 or any(i not in self.constants for i in ids):
             return None
         x, y, z = (self.constants[i][0] for i in ids)
         return (x, y, z)
 
     def size(self, type_: int, depth: int = 0) -> int | None:
-        """Bytes that a type takes; None where that is not known or has no end."""
+        """Return the bytes of a type; None if its size is not known or unbounded."""
         known = self.types.get(type_)
         if known is None or depth > MAX_DEPTH:
             return None
@@ -236,7 +236,7 @@ class Declarations:
 
 
 def read_module(data: bytes, *, name: str = "module") -> SpirvModule:
-    """Reads a little-endian SPIR-V binary. Raises `PayloadError` where it is none, or is cut off."""
+    """Read a little-endian SPIR-V binary. Raises `PayloadError` if it is none, or is cut off."""
     words = _words(data, name)
     instructions: list[Instruction] = []
     at = HEADER_WORDS
@@ -265,7 +265,7 @@ def read_module(data: bytes, *, name: str = "module") -> SpirvModule:
 
 
 def write_module(module: SpirvModule) -> bytes:
-    """The binary of a module: its header and its instructions."""
+    """Return the binary of a module: its header and its instructions."""
     words = list(module.header)
     for instruction in module.instructions:
         words += [(len(instruction.words) + 1) << 16 | instruction.op, *instruction.words]
@@ -361,14 +361,14 @@ def _spec_constants(instructions: tuple[Instruction, ...], declarations: Declara
 
 
 def read_string(words: tuple[int, ...]) -> tuple[str, int]:
-    """A nul-terminated string at the start of `words`, and how many words it takes. Raises `ValueError`."""
+    """Return a nul-terminated string at the start of `words`, and its number of words. Raises `ValueError`."""
     data = struct.pack(f"<{len(words)}I", *words)
     end = data.index(b"\0")
     return data[:end].decode("utf-8", errors="replace"), end // 4 + 1
 
 
 def string_words(text: str) -> tuple[int, ...]:
-    """A nul-terminated string, padded with zeros to whole words."""
+    """Return a nul-terminated string, padded with zeros to whole words."""
     data = text.encode() + b"\0"
     data += b"\0" * (-len(data) % 4)
     return struct.unpack(f"<{len(data) // 4}I", data)

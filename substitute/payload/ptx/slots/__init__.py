@@ -1,4 +1,4 @@
-"""Slots of PTX: marked places of a kernel's text where the toolkit puts what a dispatch computes besides."""
+"""Slots of PTX: marked places of a kernel's text for the work that a dispatch fuses with it."""
 
 from .fill import fill, refusal
 from .marks import NAME_OF_MARKS, marks_of

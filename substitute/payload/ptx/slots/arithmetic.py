@@ -1,4 +1,4 @@
-"""The operations that math functions are made of, as PTX on f32.
+"""Basic operations of the math functions, as PTX on f32.
 
 Every rounding is spelled, so that ptxas contracts nothing.
 """
@@ -14,7 +14,7 @@ _PREDICATES = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq"}
 
 
 class PtxOps(FloatOps[Text]):
-    """Writes into a block; numbers are f32, integers b32, conditions predicates."""
+    """Emitter into a block; numbers are f32, integers b32, conditions predicates."""
 
     def __init__(self, block: Block) -> None:
         self.element = "f32"
@@ -58,7 +58,7 @@ class PtxOps(FloatOps[Text]):
         return self._float("abs", a)
 
     def copysign(self, size: Text, sign: Text) -> Text:
-        return self._float("copysign", sign, size)  # PTX: the sign's source stands first
+        return self._float("copysign", sign, size)  # PTX: the sign's source is the first operand
 
     def sqrt(self, a: Text) -> Text:
         return self._float("sqrt.rn", a)

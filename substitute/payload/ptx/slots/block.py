@@ -1,4 +1,4 @@
-"""Instructions of one slot while they are written: a scope of PTX with registers of its own."""
+"""Instructions of one slot during their construction: a scope of PTX with its own registers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _TYPES = {"f": "f32", "w": "b32", "d": "b64", "h": "b16", "p": "pred"}
 
 
 class Block:
-    """Lines of a scope `{ … }`, and how many registers of each kind they need.
+    """Lines of a scope `{ … }`, and the number of registers of each kind that they need.
 
     `prefix` begins every register's name, and may occur nowhere else in the module.
     """
@@ -21,54 +21,54 @@ class Block:
         self._labels = 0
 
     def new(self, kind: str) -> str:
-        """A new register."""
+        """Return a new register."""
         number = self._counts[kind]
         self._counts[kind] = number + 1
         return f"%{self.prefix}_{kind}{number}"
 
     def label(self) -> str:
-        """A new label."""
+        """Return a new label."""
         self._labels += 1
         return f"${self.prefix}_{self._labels}"
 
     def emit(self, kind: str, opcode: str, *operands: str) -> str:
-        """Adds an instruction with a new destination, and gives that."""
+        """Add an instruction with a new destination, and return that."""
         register = self.new(kind)
         self.line(f"{opcode} {register}, {', '.join(operands)};")
         return register
 
     def single(self, opcode: str, *operands: str) -> str:
-        """An f32 from `opcode` (without its type)."""
+        """Return an f32 from `opcode` (without its type)."""
         return self.emit("f", f"{opcode}.f32", *operands)
 
     def word(self, opcode: str, *operands: str) -> str:
-        """32 bits from `opcode`."""
+        """Return 32 bits from `opcode`."""
         return self.emit("w", opcode, *operands)
 
     def wide(self, opcode: str, *operands: str) -> str:
-        """64 bits from `opcode`."""
+        """Return 64 bits from `opcode`."""
         return self.emit("d", opcode, *operands)
 
     def test(self, opcode: str, *operands: str) -> str:
-        """A predicate from `opcode`."""
+        """Return a predicate from `opcode`."""
         return self.emit("p", opcode, *operands)
 
     def select(self, test: str, yes: str, no: str) -> str:
-        """An f32: `yes` where `test` holds."""
+        """Return an f32: `yes` where `test` holds."""
         return self.single("selp", yes, no, test)
 
     def line(self, text: str) -> None:
-        """Adds a line as it is."""
+        """Add a line unchanged."""
         self.lines.append(text)
 
     def text(self, remark: str) -> list[str]:
-        """The scope, with a comment in front."""
+        """Return the scope, preceded by a comment."""
         declared = [f".reg .{_TYPES[k]} %{self.prefix}_{k}<{n}>;" for k, n in self._counts.items() if n]
         return [f"{{ // {remark}", *("  " + line for line in (*declared, *self.lines)), "}"]
 
 
 def float_literal(value: float) -> str:
-    """PTX's spelling of an f32, bit by bit; too large ones are infinite."""
+    """Return PTX's spelling of an f32, bit by bit; too large ones are infinite."""
     try:
         data = struct.pack(">f", value)
     except OverflowError:
@@ -77,5 +77,5 @@ def float_literal(value: float) -> str:
 
 
 def is_literal(value: str) -> bool:
-    """False for a register."""
+    """Return False for a register."""
     return value[0] in "0123456789-"

@@ -1,4 +1,4 @@
-"""Fills the slots of a kernel's text with what a dispatch computes there."""
+"""Filling of the slots of a kernel's text with the work that a dispatch fuses there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .writer import Writer, result_of
 
 
 def refusal(kernel: Kernel, text: str, program: Program) -> str:
-    """Why the slots of a kernel's text cannot be filled with what a dispatch computes; empty if they can.
+    """Return why the slots of a kernel's text cannot be filled with a dispatch's work; empty if they can.
 
     Raises `PayloadError` for a text that is no PTX, and for slots that cannot be read.
     """
@@ -46,7 +46,7 @@ def _parsed(text: str, name: str) -> Module:
 
 
 def _check_program(kernel: Kernel, program: Program) -> None:
-    """What the marks can express. Raises `Unsupported`."""
+    """Check that the marks can express the program. Raises `Unsupported`."""
     if program.cores:
         result_of(program)
         (core,) = program.cores
@@ -67,7 +67,7 @@ def _loop_count(program: Program) -> int:
 
 
 def fill(request: Request, module: Module) -> tuple[str, Request]:
-    """The text with the dispatch's own work in its slots, and the request with what that takes besides.
+    """Return the text with the dispatch's work in its slots, and the request with the additional parameters.
 
     More parameters follow the kernel's own: a pointer for each operand, behind the pointers; what is known at launch,
     behind the axes and strides. Raises `PayloadError`.
@@ -101,7 +101,7 @@ def fill(request: Request, module: Module) -> tuple[str, Request]:
 
 
 def _check_marks(module: Module, entry: Function, kernel: Kernel, marks: tuple[Mark, ...]) -> None:
-    """Each operand that has no fixed place any more needs a slot."""
+    """Check that each operand without a fixed place in memory has a slot."""
     wanted = []
     for spec, operand in zip(kernel.operands, kernel.forms[0].program.operands, strict=False):
         if operand.kind == "result":
@@ -122,7 +122,7 @@ def _check_marks(module: Module, entry: Function, kernel: Kernel, marks: tuple[M
 
 
 def _replacement(module: Module, writer: Writer, kernel: Kernel, mark: Mark, axes: Mapping[str, Axis]) -> str:
-    """The instructions that stand for a marked access, element by element."""
+    """Return the instructions that replace a marked access, element by element."""
     spec = next(o for o in kernel.operands if o.name == mark.operand)
     lines: list[str] = []
     for number, value in enumerate(mark.values):
@@ -150,7 +150,7 @@ def _replacement(module: Module, writer: Writer, kernel: Kernel, mark: Mark, axe
 
 
 def _filled(writer: Writer, block: Block, mark: Mark, value: str, loops: Mapping[int, str]) -> None:
-    """One element of a mark: `value` is its register."""
+    """Emit one element of a mark: `value` is its register."""
     if not mark.is_store:
         block.line(f"mov.b32 {value}, {writer.computed(block, loops)};")
     elif writer.program.cores:
@@ -160,7 +160,7 @@ def _filled(writer: Writer, block: Block, mark: Mark, value: str, loops: Mapping
 
 
 def _head(entry: Function, writer: Writer, operands: int, parameters: int) -> list[Edit]:
-    """The parameters that the slots need, and their loads at the beginning.
+    """Return the parameters that the slots need, and their loads at the start.
 
     Pointers follow those of the operands; integers stand before the parameters of the definition.
     """
@@ -183,7 +183,7 @@ def _head(entry: Function, writer: Writer, operands: int, parameters: int) -> li
 
 
 def _extended(request: Request, writer: Writer) -> Request:
-    """The request with a parameter for each operand that the slots touch, and their launch values."""
+    """Return the request with a parameter for each operand that the slots access, and their launch values."""
     program = request.program
     stages = (*program.cores, *program.stores)
     read = {r.source.operand for s in stages for r in s.reads if isinstance(r.source, View)}

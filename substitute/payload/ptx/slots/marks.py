@@ -1,9 +1,9 @@
-"""Where a kernel's text has slots: `.pragma "slot store c[batch, row, column]";` in front of such a store.
+"""Slots of a kernel's text: each is marked by `.pragma "slot store c[batch, row, column]";` before its access.
 
-    slot load x[row, c]                       the ld behind it reads the operand x at these coordinates
-    slot store c[batch, row, column]          the st behind it writes the result c; a vector goes on along the last one
-    slot store y[row] by thread of 128        all threads of the block come there with the same value; what has loops
-                                              of its own is shared by the 128 of them, numbered by the register
+    slot load x[row, c]                       the ld after it reads the operand x at these coordinates
+    slot store c[batch, row, column]          the st after it writes the result c; a vector continues along the last one
+    slot store y[row] by thread of 128        all threads of the block execute it with the same value; nests with more
+                                              loops are shared by the 128 of them, numbered by the register
 
 Coordinates are registers of 32 or 64 bits, one for each axis of the operand in `kernel.toml`, in its order.
 """
@@ -24,7 +24,7 @@ NAME_OF_MARKS = "slot "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """Threads that share what fused work does beyond one element."""
+    """Threads that share fused work beyond one element."""
 
     register: str
     threads: int
@@ -32,7 +32,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """One slot."""
+    """A marked slot."""
 
     is_store: bool
     operand: str
@@ -44,13 +44,13 @@ class Mark:
 
     @property
     def values(self) -> tuple[Operand, ...]:
-        """What is loaded or stored, element by element."""
+        """The operands that are loaded or stored, element by element."""
         value = self.instruction.operands[1 if self.is_store else 0]
         return value.elements if isinstance(value, Vector) else (value,)
 
 
 def marks_of(module: Module, entry: Function, kernel: Kernel) -> tuple[Mark, ...]:
-    """All slots of an entry, in order. Raises `PayloadError` for one that cannot be read."""
+    """Return all slots of an entry, in order. Raises `PayloadError` for one that cannot be read."""
     found = []
     for directive in entry.directives:
         if directive.name == "pragma" and directive.text.startswith(NAME_OF_MARKS):
@@ -99,12 +99,12 @@ def _mark(module: Module, entry: Function, kernel: Kernel, directive: Directive)
 
 
 def _behind(module: Module, directive: Directive) -> int:
-    """Behind the pragma's semicolon."""
+    """Return the position after the pragma's semicolon."""
     return module.text.index(";", directive.span.end - 1) + 1
 
 
 def _next(module: Module, entry: Function, directive: Directive, opcode: str) -> Instruction:
-    """The instruction behind the pragma: a plain access to global memory, of registers."""
+    """Return the instruction after the pragma: a plain access to global memory, of registers."""
     behind = [i for i in instructions_of(entry) if i.span.start > directive.span.start]
     instruction = min(behind, key=lambda i: i.span.start, default=None)
     if instruction is not None and instruction.opcode[0] == opcode and len(instruction.operands) == 2:

@@ -1,4 +1,4 @@
-"""Math functions of f32 as PTX: those of `codegen.mathematics`, or the hardware's where these are good enough."""
+"""Math functions of f32 as PTX: those of `codegen.mathematics`, or the hardware's where these are accurate enough."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _LN2, _LOG2E = math.log(2.0), 1.0 / math.log(2.0)
 
 
 def exp(b: Block, x: str) -> str:
-    """e^x = 2^z with z = x log2 e; what rounding z lost is put back: 2^(z + low) = 2^z (1 + low ln 2)."""
+    """Return e^x = 2^z with z = x log2 e, corrected for the rounding of z: 2^(z + low) = 2^z (1 + low ln 2)."""
     high = float_literal(_LOG2E)
     z = b.single("mul.rn", x, high)
     low = b.single("fma.rn", x, high, b.single("neg", z))
     low = b.single("fma.rn", x, float_literal(_LOG2E - _single(_LOG2E)), low)
     power = b.single("ex2.approx", z)
     mended = b.single("fma.rn", b.single("mul.rn", low, float_literal(_LN2)), power, power)
-    # beyond, low may be no number, and 2^z is infinite or next to 0
+    # beyond, low may be NaN, and 2^z is infinite or next to 0
     near = b.test("setp.lt.f32", b.single("abs", z), float_literal(128.0))
     return b.select(near, mended, power)
 
 
 def integer_power(b: Block, x: str, exponent: int) -> str:
-    """x^exponent by squaring."""
+    """Return x^exponent by squaring."""
     count, result, square = abs(exponent), "", x
     while count:
         if count & 1:

@@ -1,4 +1,4 @@
-"""A dispatch that does nothing with a kernel's result but store it: the text's own stores stay, vectors and all."""
+"""Dispatches that only store a kernel's result: the text's own stores are kept, vectors included."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .writer import result_of
 
 
 def with_plain_result(request: Request) -> Request | None:
-    """The request with the result's own pointer and strides; None where the slots have to be filled."""
+    """Return the request with the result's own pointer and strides; None if the slots have to be filled."""
     kernel, program = request.substitution.kernel, request.program
     if "prologue" in kernel.slots or len(program.stores) != 1 or len(program.stores[0].writes) != 1:
         return None
@@ -36,7 +36,7 @@ def with_plain_result(request: Request) -> Request | None:
 
 
 def _placed(request: Request, nest: Nest, wanted: Write) -> Placement | None:
-    """Where the result lies, in the definition's coordinates."""
+    """Return the result's placement, in the definition's coordinates."""
     kernel, result = request.substitution.kernel, result_of(request.program)
     root = nest.expr.nodes[nest.expr.results[0]]
     if root.op != "read" or not isinstance(root.attribute, int):

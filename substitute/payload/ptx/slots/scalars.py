@@ -25,7 +25,7 @@ KIND = {
     "i64": "d",
     "index": "d",
 }
-"""The kind of register that holds a value of each type."""
+"""Kind of register that holds a value of each type."""
 SMALL_FLOATS = ("f16", "bf16")
 INT_BITS = {"i8": 8, "i16": 16, "i32": 32, "i64": 64, "index": 64}
 MAX_POWER = 64
@@ -78,7 +78,7 @@ _UNORDERED = {"ueq": "equ", "une": "neu", "ult": "ltu", "ule": "leu", "ugt": "gt
 
 
 def constant(b: Block, value: object, type_: str) -> str:
-    """A literal; a predicate has none, and gets a register."""
+    """Return a literal; a predicate has none, and gets a register."""
     if type_ in ("f32", *SMALL_FLOATS):
         return float_literal(float(value))  # type: ignore[arg-type]
     if type_ == "i1":
@@ -91,7 +91,7 @@ def constant(b: Block, value: object, type_: str) -> str:
 
 
 def operation(b: Block, node: Scalar, operand_nodes: tuple[Scalar, ...], args: tuple[str, ...]) -> str:
-    """The register with an operation's value. Raises `Unsupported`."""
+    """Return the register with an operation's value. Raises `Unsupported`."""
     dialect, _, name = node.op.partition(".")
     types = tuple(o.type for o in operand_nodes)
     if dialect not in ("arith", "math") or any(t not in KIND for t in (node.type, *types)):
@@ -119,7 +119,7 @@ def _float(b: Block, node: Scalar, name: str, args: tuple[str, ...]) -> str:
     elif name in _ROUNDING:
         value = b.emit("f", f"cvt.{_ROUNDING[name]}.f32.f32", args[0])
     elif name == "copysign":
-        value = b.single("copysign", args[1], args[0])  # PTX: the sign's source stands first
+        value = b.single("copysign", args[1], args[0])  # PTX: the sign's source is the first operand
     elif name in FUNCTIONS:
         b.line(f"// {name}")
         value = FUNCTIONS[name](b, *args)
@@ -129,7 +129,7 @@ def _float(b: Block, node: Scalar, name: str, args: tuple[str, ...]) -> str:
 
 
 def rounded(b: Block, value: str, type_: str) -> str:
-    """An f32 rounded to the small float that it stands for."""
+    """Return an f32 rounded to the small float that it represents."""
     if type_ == "f16":
         return b.emit("f", "cvt.f32.f16", b.emit("h", "cvt.rn.f16.f32", value))
     if type_ == "bf16":
@@ -138,7 +138,7 @@ def rounded(b: Block, value: str, type_: str) -> str:
 
 
 def widened(b: Block, half: str) -> str:
-    """The f32 that a bf16 is: its upper half."""
+    """Return the f32 of a bf16: its upper half."""
     zero = b.emit("h", "mov.b16", "0")
     return b.emit("f", "mov.b32", f"{{{zero}, {half}}}")
 
@@ -175,7 +175,7 @@ def _integer(b: Block, node: Scalar, name: str, args: tuple[str, ...]) -> str:
 
 
 def wrapped(b: Block, value: str, type_: str) -> str:
-    """32 bits of which those of a smaller integer count, sign-extended from there."""
+    """Return 32 bits sign-extended from the width of a smaller integer."""
     bits = INT_BITS.get(type_, 32)
     return b.word(f"cvt.s32.s{bits}", value) if bits < 32 else value
 

@@ -1,4 +1,4 @@
-"""What a dispatch computes around a kernel's own work, as PTX at one element: loads, scalars, stores."""
+"""Fused work of a dispatch as PTX, at one element: loads, scalars, stores."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from .scalars import KIND, constant, operation, widened
 
 _LOADS = {"f32": "f32", "i32": "b32", "i64": "b64", "i8": "s8", "i16": "s16", "f16": "b16", "bf16": "b16"}
 Loops = Mapping[int, str]
-"""The 64-bit register (or the literal) of each loop's index."""
+"""64-bit register (or literal) of each loop's index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a core leaves behind, element by element."""
+    """Result of a core, element by element."""
 
     temporary: int
     coordinates: tuple[int | None, ...]
-    """For each dimension of the temporary, the core's loop that is its index; None where it has one place."""
+    """For each dimension of the temporary, the core's loop that indexes it; None for a size of one."""
     sizes: tuple[Index, ...]
-    """Of each of these dimensions."""
+    """Sizes of these dimensions."""
 
 
 class Writer:
-    """Writes scopes, and keeps which operands and launch values they need.
+    """Writer of scopes, which records the operands and launch values that they need.
 
     The function's first lines have to load `pointers` into `base(n)` and `values` into `value(n)`.
     """
@@ -45,22 +45,24 @@ class Writer:
         self._labels = 0
 
     def base(self, number: int) -> str:
-        """The register of a pointer."""
+        """Return the register of a pointer."""
         return f"%{self.prefix}_base{number}"
 
     def value(self, number: int) -> str:
-        """The register of a launch value."""
+        """Return the register of a launch value."""
         return f"%{self.prefix}_value{number}"
 
     def label(self) -> str:
-        """A new label."""
+        """Return a new label."""
         self._labels += 1
         return f"{self.prefix}_{self._labels}"
 
     # --- a core's inputs and results ---
 
     def computed(self, block: Block, loops: Loops) -> str:
-        """32 bits with what the only reduction runs over; without a reduction, with what the dispatch stores."""
+        """Return 32 bits with the input of the only reduction, or without a reduction, with the dispatch's stored
+        value.
+        """
         nest = self.program.cores[0] if self.program.cores else self.program.stores[0]
         assert isinstance(nest, Nest)
         root = nest.expr.results[0]
@@ -71,14 +73,14 @@ class Writer:
         return block.word("selp.b32", "1", "0", value) if kind == "p" else value
 
     def store_computed(self, block: Block, value: str, loops: Loops) -> None:
-        """Stores what `computed` gave, in a dispatch without a reduction."""
+        """Store the value of `computed`, in a dispatch without a reduction."""
         (nest,) = self.program.stores
         if nest.expr.nodes[nest.expr.results[0]].type == "i1":
             value = block.test("setp.ne.u32", value, "0")
         self._store(block, nest.writes[0], loops, value)
 
     def store_result(self, block: Block, value: str, loops: Loops, spread: Spread | None) -> None:
-        """Everything that the dispatch does with one element of its core's result. Raises `Unsupported`."""
+        """Emit all work of the dispatch on one element of its core's result. Raises `Unsupported`."""
         result = result_of(self.program)
         placements = place_stores(self.program, {result.temporary: range(len(result.coordinates))})
         texts = [loops[loop] if loop is not None else "0" for loop in result.coordinates]
@@ -112,7 +114,7 @@ class Writer:
             block.line(f"{end}:")
 
     def _shared(self, block: Block, placement: PlacedNest, loops: dict[int, str], value: str, spread: Spread) -> None:
-        """The loops that are left, as one, of which each thread has every so many-th step."""
+        """Emit the remaining loops as one, of which each thread takes every `threads`-th step."""
         sizes = [placement.nest.sizes[loop] for loop in placement.free]
         again, done = self.label(), self.label()
         at = block.wide("cvt.u64.u32", spread.register)
@@ -128,7 +130,7 @@ class Writer:
     def _pinned(
         self, block: Block, placement: PlacedNest, texts: Sequence[str], sizes: Sequence[Index]
     ) -> tuple[dict[int, str], list[str]]:
-        """The loops that follow from the result's coordinates, and when the nest runs there at all."""
+        """Return the loops that follow from the result's coordinates, and the condition under which the nest runs."""
         tests = [block.test("setp.eq.s64", texts[c], self.launch(value)) for c, value in placement.guards]
         loops: dict[int, str] = {}
         for loop, coordinate, shift in placement.pinned:
@@ -142,7 +144,7 @@ class Writer:
         return loops, tests
 
     def _evaluate(self, block: Block, nest: Nest, loops: Loops, value: str) -> None:
-        """All values first, then the stores: results may lie on their own operands."""
+        """Emit all values first, then the stores: results may overlap their own operands."""
         result = result_of(self.program)
         values = self._graph(block, nest, loops, {result.temporary: value})
         for write, root in zip(nest.writes, nest.expr.results, strict=True):
@@ -151,7 +153,7 @@ class Writer:
     # --- graphs ---
 
     def _graph(self, block: Block, nest: Nest, loops: Loops, temporaries: Mapping[int, str]) -> dict[int, str]:
-        """The register of every node that a result needs."""
+        """Return the register of every node that a result needs."""
         needed = frozenset[int]().union(*(nest.expr.depends_on(root) for root in nest.expr.results))
         values: dict[int, str] = {}
         for at in sorted(needed):
@@ -246,7 +248,7 @@ class Writer:
         return f"[{block.wide('mad.lo.s64', at, str(size), self.base(number))}]"
 
     def _check_operand(self, number: int) -> None:
-        """Constants of the body become data of the module, which has to be small."""
+        """Check constants of the body, which become data of the module and have to be small."""
         operand = self.program.operands[number]
         count = operand.type.count
         if operand.kind == "constant" and isinstance(count, int) and isinstance(operand.byte_offset, int):
@@ -258,13 +260,13 @@ class Writer:
     # --- integers ---
 
     def launch(self, value: Index) -> str:
-        """A literal, or the register of what is known at launch."""
+        """Return a literal, or the register of a value known at launch."""
         if isinstance(value, int):
             return str(value)
         return self.value(self.values.setdefault(value, len(self.values)))
 
     def linear(self, block: Block, value: Linear, loops: Loops) -> str:
-        """A coordinate or an element's number: a 64-bit register or a literal."""
+        """Return a coordinate or an element's number: a 64-bit register or a literal."""
         constant: Index = value.constant
         terms: list[tuple[str, Index]] = []
         for loop, coefficient in value.terms:
@@ -282,7 +284,7 @@ class Writer:
         return total
 
     def split(self, block: Block, number: str, bits: int, sizes: Sequence[Index]) -> list[str]:
-        """The row-major coordinates, in 64 bits, of a flat number of 32 or 64."""
+        """Return the row-major coordinates, in 64 bits, of a flat number of 32 or 64."""
         narrow = bits == 32 and all(isinstance(size, int) for size in sizes)
         if bits == 32 and not narrow:
             number = block.wide("cvt.u64.u32", number)
@@ -300,7 +302,7 @@ def _address_of(view: View, access: tuple[Linear, ...]) -> Linear:
 
 
 def result_of(program: Program) -> Result:
-    """The only core's result. Raises `Unsupported`."""
+    """Return the only core's result. Raises `Unsupported`."""
     if len(program.cores) != 1:
         raise Unsupported(f"{len(program.cores)} operations that are more than element-wise")
     (core,) = program.cores
@@ -323,7 +325,7 @@ def result_of(program: Program) -> Result:
 
 
 def kept_dimensions(core: Named) -> list[int]:
-    """The dimensions that are loops to the matcher: unit ones are dropped, but for that of a softmax."""
+    """Return the dimensions that are loops to the matcher: unit ones are dropped, except that of a softmax."""
     shape = core.types[0].shape
     own = dict(core.attributes).get("dimension", "-1").partition(":")[0]
     return [d for d, size in enumerate(shape) if size != 1 or d == int(own)]
