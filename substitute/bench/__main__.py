@@ -1,4 +1,4 @@
-"""`python -m substitute.bench`: the project's figures, measured on this machine."""
+"""`python -m substitute.bench`: benchmarks of this machine."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ def command(
     report_file: Path | None,
     json_file: Path | None,
 ) -> int:
-    """Measure coverage, results, run time and compile time, how compile time grows, what the filter and validating
-    cost, and how fast the simulated CUDA device is.
+    """Measure coverage, results, run time, compile time and its growth, the filter, validation, and the simulated
+    device.
 
-    Exits with 1 if a result is wrong or something could not be measured; missed goals of speed and coverage are shown.
+    Exits with 1 if a result is wrong or a measurement failed; missed goals of speed and coverage are only shown.
     """
     check_writable(json_file, "--json")
     check_writable(report_file, "--report")
@@ -109,7 +109,7 @@ class Shown:
         self.tables: list[Table] = []
 
     def add(self, found: Sequence[Table]) -> None:
-        """Print tables and keep them."""
+        """Print tables and collect them."""
         for table in found:
             show(table)
             click.echo()

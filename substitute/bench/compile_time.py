@@ -61,7 +61,7 @@ def measure_compile(
 def interleaved(
     cases: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int, progress: Progress
 ) -> dict[str, tuple[float, ...]]:
-    """Seconds of each case, once per round, each round starting with another one; `warmup` rounds do not count."""
+    """Return the seconds of each case, once per round, each round starting with another one; after `warmup` rounds."""
     names = list(cases)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(warmup + rounds):
@@ -87,7 +87,7 @@ def _convert(model: Path, target: Path, progress: Progress) -> None:
 
 
 def command_path(name: str) -> str:
-    """Return a command of this Python's environment. Raises `UsageError`."""
+    """Return the path of a command in this Python's environment. Raises `UsageError`."""
     path = Path(sys.executable).with_name(name)
     if not path.is_file():
         raise UsageError(
@@ -137,7 +137,7 @@ def _command(argv: Sequence[str]) -> Callable[[], None]:
 def _in_process(
     source: Path, kernels: Sequence[Path], rounds: int, progress: Progress
 ) -> tuple[dict[str, tuple[float, ...]], dict[str, dict[str, tuple[float, ...]]]]:
-    """Case → seconds per call, and case → phase → seconds per call."""
+    """Return case → seconds per call, and case → phase → seconds per call."""
     steps: dict[str, list[Mapping[str, float]]] = {STOCK: [], SUBSTITUTED: []}
 
     def case(name: str) -> Callable[[], CompileResult]:

@@ -32,12 +32,12 @@ class Verdict:
 
 
 def allowed_error(output: OutputSample) -> float:
-    """Twice stock IREE's own distance, and at least a few units in the last place of the largest magnitude."""
+    """Return twice stock IREE's own error, but at least a few units in the last place of the largest magnitude."""
     return max(ERROR_FACTOR * output.stock_error, FLOOR_ULPS * output.epsilon * output.magnitude)
 
 
 def worst_output(outputs: Sequence[OutputSample]) -> OutputSample:
-    """Return the result that is furthest beyond, or nearest to, what is allowed."""
+    """Return the result whose error is the largest multiple of the allowed one."""
     return max(outputs, key=_use)
 
 
@@ -65,7 +65,7 @@ def judge_coverage(samples: Sequence[CoverageSample]) -> list[Verdict]:
 
 
 def judge_results(samples: Sequence[ResultSample]) -> list[Verdict]:
-    """Return every model's result that is furthest off."""
+    """Return the verdict on every model's worst result."""
     verdicts = []
     for sample in samples:
         worst = worst_output(sample.outputs)
@@ -74,7 +74,7 @@ def judge_results(samples: Sequence[ResultSample]) -> list[Verdict]:
             Verdict(
                 criterion="results",
                 model=sample.model,
-                # not `<`: infinite errors on both sides are no success
+                # not `<`: infinite errors on both sides do not pass
                 passed=worst.substituted_error <= allowed < float("inf"),
                 found=f"{worst.substituted_error:.2e} from {sample.expected_from} in result {worst.number}",
                 allowed=f"at most {allowed:.2e} (stock {worst.stock_error:.2e})",
@@ -84,7 +84,7 @@ def judge_results(samples: Sequence[ResultSample]) -> list[Verdict]:
 
 
 def judge_compile(samples: Sequence[CompileSample]) -> list[Verdict]:
-    """Judge the goal for the model that it is set for."""
+    """Return the verdict on the compile time of the model that the goal is set for."""
     verdicts = []
     for sample in samples:
         if sample.model.rpartition("/")[2] == COMPILE_GOAL_MODEL:

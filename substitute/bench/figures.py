@@ -20,7 +20,7 @@ from .samples import (
 GOAL_KINDS = ("contraction", "convolution", "softmax", "normalization")
 """The kinds of dispatch that a goal is set for."""
 SLOWER_SHARE = 0.01
-"""A dispatch that lost less than this part of the model's time is not worth a line."""
+"""Smallest loss, as a share of the model's time, that is listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,23 +33,23 @@ class Share:
     total_ns: float
     """Time of stock IREE in all of them."""
     taken_ns: float
-    """Time of stock IREE in those that were substituted."""
+    """Time of stock IREE in the substituted ones."""
     substituted_ns: float
-    """Time with kernels in those that were substituted."""
+    """Time with kernels in the substituted ones."""
 
     @property
     def by_count(self) -> float:
-        """Part that was substituted, 0 to 1; 1 where there is nothing to substitute."""
+        """Substituted part by number, 0 to 1; 1 if there are no dispatches."""
         return self.taken / self.total if self.total else 1.0
 
     @property
     def by_time(self) -> float:
-        """Part of stock IREE's time that was substituted; not a number where it took none."""
+        """Substituted part of stock IREE's time; NaN if that is zero."""
         return self.taken_ns / self.total_ns if self.total_ns else math.nan
 
 
 def share_of(kind: str, dispatches: Iterable[DispatchSample]) -> Share:
-    """Sums up dispatches."""
+    """Return the share of substituted ones in dispatches."""
     every = list(dispatches)
     taken = [d for d in every if d.kernel]
     return Share(
@@ -63,7 +63,7 @@ def share_of(kind: str, dispatches: Iterable[DispatchSample]) -> Share:
 
 
 def shares_by_kind(sample: CoverageSample) -> list[Share]:
-    """One share per kind, the goal's kinds first, then by what stock IREE spends in them."""
+    """Return one share per kind, the goal's kinds first, then by stock IREE's time."""
     kinds = {d.kind for d in sample.dispatches}
     shares = [share_of(kind, (d for d in sample.dispatches if d.kind == kind)) for kind in kinds]
 
@@ -99,7 +99,9 @@ class Slower:
 
 
 def slower_dispatches(samples: Sequence[CoverageSample]) -> list[Slower]:
-    """Substituted dispatches that are slower than stock IREE's by at least 1 % of their model's time, worst first."""
+    """Return substituted dispatches that are slower than stock IREE's by 1 % of their model's time or more, worst
+    first.
+    """
     found = []
     for sample in samples:
         total = whole_share(sample).total_ns
@@ -122,12 +124,12 @@ def slower_dispatches(samples: Sequence[CoverageSample]) -> list[Slower]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
-    """Medians of interleaved times, and how they compare."""
+    """Medians of interleaved times, and their ratios."""
 
     model: str
     median_s: Mapping[str, float]
     ratios: Mapping[str, float]
-    """Case → its median ÷ that of the case that all are compared with."""
+    """Ratio of each case's median to that of the base case."""
 
 
 def ratios_to(sample: TimeSample, base: str) -> Ratio:
@@ -138,7 +140,7 @@ def ratios_to(sample: TimeSample, base: str) -> Ratio:
 
 
 def geometric_mean(values: Iterable[float]) -> float:
-    """Return the mean of ratios; not a number where there are none."""
+    """Return the geometric mean of ratios; NaN if there are none."""
     every = list(values)
     return math.exp(sum(map(math.log, every)) / len(every)) if every else math.nan
 
@@ -181,12 +183,12 @@ class CatalogFigure:
 
     @property
     def total_ms(self) -> float:
-        """Loading and matching."""
+        """Sum of loading and matching."""
         return self.load_ms + self.match_ms
 
 
 def catalog_of(sample: CatalogGrowth) -> CatalogFigure:
-    """Medians over the repetitions."""
+    """Return the medians over the repetitions."""
     return CatalogFigure(
         kernels=sample.kernels,
         dispatches=sample.dispatches,
@@ -196,5 +198,5 @@ def catalog_of(sample: CatalogGrowth) -> CatalogFigure:
 
 
 def median_phases(phases: Mapping[str, tuple[float, ...]]) -> dict[str, float]:
-    """Phase → median seconds."""
+    """Return phase → median seconds."""
     return {phase: statistics.median(times) for phase, times in phases.items()}

@@ -1,4 +1,6 @@
-"""Cost of the stdin/stdout filter: each executable compared with a bare interpreter and `cat`, and a whole model."""
+"""Cost of the stdin/stdout filter: per executable, compared with a bare interpreter and `cat`, and for a whole
+model.
+"""
 
 from __future__ import annotations
 
@@ -56,11 +58,13 @@ for file in files:
         sys.exit(os.waitstatus_to_exitcode(status))
 print(json.dumps(times))
 """
-"""Stands for the compiler: starts one process per executable, one after the other, and is their parent."""
+"""Program that plays the compiler's part: starts one process per executable, one after the other."""
 
 
 def measure_filter(counts: Sequence[int], folder: Path, progress: Progress) -> list[FilterSample]:
-    """Executables that a kernel takes, and executables that none takes, from 1 to many. Raises `SubstituteError`."""
+    """Measure executables that a kernel takes, and executables that none takes, for each count. Raises
+    `SubstituteError`.
+    """
     _have_bytecode()
     text = _executable(folder)
     other = next(place / "softmax" for place in builtin_folders() if (place / "softmax").is_dir())
@@ -121,14 +125,14 @@ def _have_bytecode() -> None:
 
 @contextmanager
 def _surroundings() -> Iterator[Mapping[str, str]]:
-    """Variables with a cache of their own, empty at first."""
+    """Return an environment with a new, empty cache."""
     with tempfile.TemporaryDirectory(prefix="iree-substitute-cache-") as cache:
         path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
         yield {**os.environ, "XDG_CACHE_HOME": cache, "PATH": path}
 
 
 def _executable(folder: Path) -> bytes:
-    """Return a dispatch as IREE's hook gives it to a tool."""
+    """Return a dispatch in the form that IREE's hook passes to a tool."""
     source, kept = folder / "filter.mlir", folder / "filter.text"
     source.write_text(MODEL)
     tool = folder / "keep-executable"

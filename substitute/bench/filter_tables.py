@@ -12,25 +12,25 @@ from .filter import AGAIN, FIRST, MATCHING, NEW, WARM
 from .samples import CAT, INTERPRETER, FilterSample, HookSample
 
 GOALS = {MATCHING: 5.0}
-"""The most that an executable may cost, in starts of the bare interpreter, where a kernel takes it."""
+"""Limits of an executable's cost where a kernel takes it, in starts of the bare interpreter."""
 GOAL = 2.0
-"""The same where none does."""
+"""Limit where none does."""
 HOOK_GOAL = 1.10
-"""A compilation through the filter as a multiple of one through `cat`."""
+"""Limit of a compilation through the filter, as a multiple of one through `cat`."""
 
 
 def ratio(sample: FilterSample, way: str, to: str) -> float:
-    """Mean time of an executable, as a multiple of the median of another way."""
+    """Return the mean time of an executable, as a multiple of the median of another way."""
     return statistics.mean(sample.seconds[way]) / statistics.median(sample.seconds[to])
 
 
 def hook_ratio(sample: HookSample, way: str) -> float:
-    """Median time as a multiple of `cat`'s."""
+    """Return the median time as a multiple of `cat`'s."""
     return statistics.median(sample.seconds[way]) / statistics.median(sample.seconds[CAT])
 
 
 def filter_tables(samples: Sequence[FilterSample], hooks: Sequence[HookSample]) -> list[Table]:
-    """Per executable, and per compilation."""
+    """Return tables per executable, and per compilation."""
     table = Table(
         title="The filter, per executable",
         box=box.SIMPLE,

@@ -1,4 +1,4 @@
-"""ONNX graphs, written node by node."""
+"""Builder of ONNX graphs, node by node."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SEED = 20240531
 
 
 class Graph:
-    """A graph under construction; its methods return the name of what they add.
+    """A graph under construction; its methods return the name of the added value.
 
-    Weights are drawn from a seed, or taken from `weights` where they have a name there.
+    Weights are drawn from a seed, or taken from `weights` if they have a name there.
     """
 
     def __init__(self, *, seed: int = SEED, weights: Mapping[str, Array] | None = None) -> None:
@@ -33,7 +33,7 @@ class Graph:
         self._values: list[Array] = []
 
     def input(self, name: str, value: Array) -> str:
-        """Return an input of the shape and type of `value`, which `finish` gives back."""
+        """Return an input of the shape and type of `value`, which `finish` returns."""
         import onnx
 
         self._inputs.append(onnx.helper.make_tensor_value_info(name, _element(value), value.shape))
@@ -41,7 +41,7 @@ class Graph:
         return name
 
     def normal(self, *shape: int) -> Array:
-        """Normal numbers in f32."""
+        """Return normal numbers in f32."""
         return self.random.standard_normal(shape).astype(np.float32)
 
     def output(self, name: str, shape: Sequence[int]) -> None:
@@ -51,11 +51,11 @@ class Graph:
         self._outputs.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(shape)))
 
     def add(self, op: str, *inputs: str, **attributes: Any) -> str:
-        """One node with one result."""
+        """Add one node with one result."""
         return self.add_many(op, 1, *inputs, **attributes)[0]
 
     def add_many(self, op: str, results: int, *inputs: str, **attributes: Any) -> list[str]:
-        """One node with several results."""
+        """Add one node with several results."""
         import onnx
 
         names = [f"v{len(self._nodes)}_{at}" for at in range(results)]
@@ -103,7 +103,7 @@ class Graph:
         return made
 
     def dense(self, x: str, inputs: int, outputs: int, *, name: str = "", bias: bool = True) -> str:
-        """`x · W + b`; given weights are `[outputs, inputs]`, as torch has them."""
+        """Return `x · W + b`; given weights are `[outputs, inputs]`, as in torch."""
         if self.weights is None:
             weight = self.weight(f"{name}.weight" if name else "", inputs, outputs, reduced=inputs)
         else:
@@ -143,22 +143,22 @@ class Graph:
         )
 
     def clip(self, x: str, low: float = 0.0, high: float = 6.0) -> str:
-        """`min(max(x, low), high)`."""
+        """Return `min(max(x, low), high)`."""
         return self.add("Clip", x, self.scalar(low), self.scalar(high))
 
     def layer_norm(self, x: str, width: int, *, name: str = "", epsilon: float = 1e-5) -> str:
-        """Over the last axis, with scale and bias."""
+        """Return layer normalization over the last axis, with scale and bias."""
         scale = self.weight(f"{name}.weight" if name else "", width, reduced=100, around=1.0)
         bias = self.weight(f"{name}.bias" if name else "", width, reduced=4)
         return self.add("LayerNormalization", x, scale, bias, axis=-1, epsilon=epsilon)
 
     def gelu(self, x: str) -> str:
-        """`x / 2 · (1 + erf(x / √2))`."""
+        """Return `x / 2 · (1 + erf(x / √2))`."""
         erf = self.add("Erf", self.add("Mul", x, self.scalar(2**-0.5)))
         return self.add("Mul", self.add("Mul", x, self.scalar(0.5)), self.add("Add", erf, self.scalar(1.0)))
 
     def finish(self, name: str, path: Path) -> tuple[Array, ...]:
-        """Check the graph and writes it; the values of its inputs."""
+        """Check the graph and write it; return the values of its inputs."""
         import onnx
 
         graph = onnx.helper.make_graph(self._nodes, name, self._inputs, self._outputs, self._initializers)

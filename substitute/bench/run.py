@@ -1,4 +1,4 @@
-"""Measures one model: what was substituted, how far its results are from what they should be, how fast it is."""
+"""Measurement of one model: substituted dispatches, errors of its results, speed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def build(subject: Subject, kernels: Sequence[Path], progress: Progress) -> Buil
 
 
 def measure_coverage(made: Build, call_s: float) -> CoverageSample:
-    """Return every dispatch with its time, without and with kernels. `call_s`: about how long one call takes."""
+    """Return every dispatch with its time, without and with kernels. `call_s`: estimate of one call's time."""
     from ..device import dispatch_times
 
     calls = max(2, min(50, round(PROFILE_SECONDS / max(call_s, 1e-3))))
@@ -98,7 +98,7 @@ def measure_results(made: Build) -> tuple[ResultSample, float]:
 
 
 def measure_runtime(made: Build, *, seconds: float) -> tuple[TimeSample, ResultSample]:
-    """Interleaved calls for about `seconds`, and the results once more, from the very sessions that were timed."""
+    """Time interleaved calls for about `seconds`; return also the results of the sessions that were timed."""
     from ..device import Session, measure_interleaved
 
     inputs = made.subject.inputs
@@ -141,7 +141,7 @@ def _beside(subject: Subject, stock: Sequence[Array], substituted: Sequence[Arra
 
 
 def output_sample(number: int, expected: Array, stock: Array, substituted: Array) -> OutputSample:
-    """One result of both builds beside the expected one."""
+    """Return the errors of one result of both builds."""
     floating = expected.dtype.kind == "f"
     finite = expected[np.isfinite(expected)].astype(np.float64) if floating else expected.astype(np.float64)
     return OutputSample(
@@ -155,7 +155,7 @@ def output_sample(number: int, expected: Array, stock: Array, substituted: Array
 
 
 def largest_error(expected: Array, found: Array) -> float:
-    """Largest |found - expected|; infinite for other shapes, and for NaN or infinity in other places."""
+    """Return the largest |found - expected|; infinite for other shapes, and for NaN or infinity at other positions."""
     if found.shape != expected.shape:
         return float("inf")
     a, b = expected.astype(np.float64), found.astype(np.float64)

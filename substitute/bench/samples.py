@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from .subject import LeftOut
 
 STOCK, SUBSTITUTED, ONNXRUNTIME = "stock", "substituted", "onnxruntime"
-"""The cases that are compared, by the names that tables show."""
+"""Names of the compared cases, as in tables."""
 CAT, INTERPRETER = "cat", "bare interpreter"
 """Commands that the filter is compared with."""
 
@@ -20,13 +20,13 @@ class DispatchSample:
     name: str
     kind: str
     kernel: str
-    """The kernel that took it; empty if none did."""
+    """Kernel that took it; empty if none did."""
     calls: int = 0
     """Number of runs per call of the model; 0 if it runs only when the model is loaded, or was not timed."""
     stock_ns: float = 0.0
-    """Nanoseconds of one call of the model that stock IREE spends in it."""
+    """Time that stock IREE spends in it per call of the model, in nanoseconds."""
     substituted_ns: float = 0.0
-    """The same with the kernel."""
+    """Time with the kernel, in nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class CoverageSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputSample:
-    """One result of a model, beside what its framework gives."""
+    """One result of a model, compared with that of its framework."""
 
     number: int
     type: str
@@ -79,7 +79,7 @@ class CompileSample:
 
     model: str
     commands: TimeSample
-    """Whole processes, as a person would start them."""
+    """Whole processes, started as by a user."""
     in_process: TimeSample
     """Calls in one process that has compiled before."""
     phases: Mapping[str, Mapping[str, tuple[float, ...]]]
@@ -110,18 +110,20 @@ class CatalogGrowth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterSample:
-    """A number of executables, each different, through the filter and through what it is compared with."""
+    """Times of a number of different executables, through the filter and through the commands that it is compared
+    with.
+    """
 
     case: str
     """`matching` or `not matching`."""
     executables: int
     seconds: Mapping[str, tuple[float, ...]]
-    """Way → wall-clock time of each executable, in order; the first pays for what it starts."""
+    """Way → wall-clock time of each executable, in order; the first one includes the server's start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookSample:
-    """A whole compilation with a tool that sees every executable."""
+    """A whole compilation with a tool that is run for every executable."""
 
     model: str
     seconds: Mapping[str, tuple[float, ...]]
@@ -152,23 +154,23 @@ class LoadSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedModelSample:
-    """A whole model, from its file to a verdict on the simulated CUDA device."""
+    """A whole model, from its file to the verdict on the simulated CUDA device."""
 
     model: str
     build: str
     """`STOCK` or `SUBSTITUTED`."""
     substituted: int
-    """Dispatches that a PTX kernel took."""
+    """Number of dispatches that a PTX kernel took."""
     compile_s: tuple[float, ...]
     verdict_s: tuple[float, ...]
-    """Loaded, run with all checks, and compared."""
+    """Time of loading, running with all checks, and comparing."""
     largest_error: float
     """Largest |error| beside the expected results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationSample:
-    """A kernel that was validated."""
+    """The validation of a kernel."""
 
     kernel: str
     device: str
@@ -182,7 +184,7 @@ class ValidationSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldenSample:
-    """All dispatches of a model: what their golden takes, beside what IREE takes to compile them."""
+    """Times of all dispatches of a model: of their golden, and of IREE's compilation."""
 
     model: str
     dispatches: int
@@ -209,10 +211,10 @@ class Samples:
     validations: tuple[ValidationSample, ...] = ()
     goldens: tuple[GoldenSample, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
-    """Model → where its weights come from."""
+    """Model → source of its weights."""
     left_out: tuple[LeftOut, ...] = ()
     failures: tuple[LeftOut, ...] = ()
-    """Measurements that should have been made and could not be."""
+    """Measurements that failed."""
 
 
 def merge(first: Samples, second: Samples) -> Samples:

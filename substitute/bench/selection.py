@@ -16,12 +16,12 @@ from .models import BUILDERS
 from .subject import Array, LeftOut, Subject, onnxruntime_session, run_onnxruntime
 
 DYNAMIC_SIZE = 4
-"""Size that replaces a dynamic one where no inputs are given."""
+"""Size that replaces a dynamic one if no inputs are given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The models to measure, and those that could not be had."""
+    """The models to measure, and those that are missing."""
 
     subjects: tuple[Subject, ...]
     left_out: tuple[LeftOut, ...]
@@ -30,7 +30,7 @@ class Selection:
 def select_models(
     patterns: Sequence[str], sets: Sequence[Path], files: Mapping[str, Path], folder: Path, progress: Progress
 ) -> Selection:
-    """Return all models whose names fit one of `patterns` (none: all). Those that come along are written to `folder`.
+    """Return all models whose names fit one of `patterns` (none: all). Built-in ones are written to `folder`.
 
     `files` replaces the files of models by name; under a new name it adds an ONNX file, with inputs drawn from a seed.
     Raises `UsageError` for a pattern that fits nothing.
@@ -101,7 +101,7 @@ def _check_onnx(name: str, path: Path) -> None:
 
 
 def _draw(shape: Sequence[object], kind: str, random: np.random.Generator) -> Array:
-    """Normal numbers for `tensor(float)`; 0 or 1 for integers, which may be indices into something small."""
+    """Return normal numbers for `tensor(float)`; 0 or 1 for integers, which may be indices into small tables."""
     sizes = tuple(size if isinstance(size, int) else DYNAMIC_SIZE for size in shape)
     types = {"float": np.float32, "float16": np.float16, "double": np.float64, "bool": np.bool_}
     element = kind.removeprefix("tensor(").removesuffix(")")

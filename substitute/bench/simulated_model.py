@@ -39,7 +39,7 @@ def measure_magika(*, quick: bool, repeat: int, progress: Progress) -> list[Simu
 def measure_model(
     subject: Subject, build: str, *, repeat: int, kernels: Sequence[Path] = KERNELS, progress: Progress
 ) -> SimulatedModelSample:
-    """One build of a model. Raises `ValidationError` for a result that is wrong, which has no time."""
+    """Measure one build of a model. Raises `ValidationError` for a wrong result, which has no time."""
     from ..device import Session
 
     compiled, judged = [], []

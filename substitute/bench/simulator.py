@@ -1,4 +1,4 @@
-"""Speed at which the simulated CUDA device executes PTX: six kernels, each checked before its time counts."""
+"""Speed of the simulated CUDA device: six kernels, each checked before its time counts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SEED = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """A kernel with its arguments, and what it should give."""
+    """A kernel with its arguments and expected result."""
 
     name: str
     file: str
@@ -37,7 +37,7 @@ class Workload:
 
 OUTPUT = "output"
 SHRINK = {True: 4, False: 1}
-"""Quick runs have edges this much shorter."""
+"""Factor by which edges are shorter, in quick runs and in others."""
 
 
 def workloads(*, quick: bool) -> list[Workload]:
@@ -125,7 +125,7 @@ def _steps(value: int) -> int:
 
 
 def read_ptx(name: str) -> str:
-    """One of the PTX files that come along."""
+    """Return one of the shipped PTX files."""
     return files(__package__).joinpath("ptx", f"{name}.ptx").read_text(encoding="utf-8")
 
 
@@ -155,7 +155,7 @@ def measure_simulator(
 
 
 def run_once(workload: Workload, *, races: bool) -> tuple[int, float]:
-    """Lane instructions and seconds of one launch, once its result has been found right."""
+    """Return lane instructions and seconds of one launch. Raises `ValidationError` for a wrong result."""
     from ..device.cuda_sim.launch import Limits, launch
     from ..device.cuda_sim.memory import Memory
     from ..device.cuda_sim.program import load
@@ -202,7 +202,7 @@ def _check(workload: Workload, result: NDArray[Any], findings: Sequence[str]) ->
 
 
 def _measure_load(repeat: int) -> LoadSample:
-    """Return copies of a kernel under new names, until the file is large."""
+    """Measure the loading of a large file: copies of a kernel under new names."""
     from ..device.cuda_sim.program import load
     from ..payload.ptx.parse import parse
 
@@ -213,7 +213,7 @@ def _measure_load(repeat: int) -> LoadSample:
         parts.append(body.replace("matmul_", f"copy{len(parts)}_"))
     large = "".join(parts)
     parse_s = tuple(_timed(lambda: parse(large)) for _ in range(repeat))
-    # a comment keeps the cache from answering
+    # a comment that differs avoids the cache
     load_s = tuple(_timed(lambda n=n: load(f"{large}\n// {n}\n", ARCHITECTURE)) for n in range(repeat))  # type: ignore[misc]
     return LoadSample(ptx_bytes=len(large), parse_s=parse_s, load_s=load_s)
 

@@ -1,4 +1,4 @@
-"""The simulated CUDA device as tables."""
+"""Tables of the simulated CUDA device."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """A model file, one set of inputs and the results that its framework gives for them."""
+    """A model file, one set of inputs and the results of its framework for them."""
 
     name: str
     path: Path
@@ -30,7 +30,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """Something that was not measured, and why."""
+    """Something that was not measured, and the reason."""
 
     name: str
     reason: str

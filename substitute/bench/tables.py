@@ -62,7 +62,7 @@ def model_table(notes: Mapping[str, str]) -> Table:
 
 
 def coverage_tables(samples: Sequence[CoverageSample]) -> list[Table]:
-    """Per model and backend, the goal and the whole; then per kind."""
+    """Return tables per model and backend, for the goal's kinds and all; then per kind."""
     goal = f"goal for llvm-cpu: at least {COVERAGE_GOAL:.0%} of the {', '.join(GOAL_KINDS)} dispatches"
     summary = new_table(
         "Substituted dispatches",
@@ -107,7 +107,7 @@ def _time_part(share: Share) -> str:
 
 
 def slower_table(samples: Sequence[CoverageSample]) -> list[Table]:
-    """Dispatches that kernels made slower; nothing where there are none."""
+    """Return the table of dispatches that kernels made slower; none if there are none."""
     slower = slower_dispatches(samples)
     if not slower:
         return []
@@ -126,7 +126,7 @@ def slower_table(samples: Sequence[CoverageSample]) -> list[Table]:
 
 
 def result_table(samples: Sequence[ResultSample], verdicts: Sequence[Verdict]) -> Table:
-    """Largest errors; the result that is furthest off stands for a model."""
+    """Return the table of largest errors; a model's worst result represents it."""
     table = new_table(
         "Results",
         ["model", "expected from", "result"],
@@ -150,7 +150,7 @@ def result_table(samples: Sequence[ResultSample], verdicts: Sequence[Verdict]) -
 
 
 def runtime_table(samples: Sequence[TimeSample], wrong: frozenset[str]) -> Table:
-    """Medians and ratios. Models whose results are `wrong` get no figures."""
+    """Return the table of medians and ratios. Models whose results are `wrong` get no figures."""
     rounds = sorted({len(times) for sample in samples for times in sample.seconds.values()})
     counts = f"{rounds[0]} to {rounds[-1]}" if len(rounds) > 1 else str(rounds[0]) if rounds else "no"
     table = new_table(
@@ -189,7 +189,7 @@ def runtime_table(samples: Sequence[TimeSample], wrong: frozenset[str]) -> Table
 
 
 def compile_tables(samples: Sequence[CompileSample]) -> list[Table]:
-    """Commands and calls, then the phases of a call with kernels."""
+    """Return tables of commands and calls, then of the phases of a call with kernels."""
     table = new_table(
         "Compile time",
         ["model"],
@@ -288,7 +288,7 @@ def _mark(passed: bool) -> Text:
 
 
 def new_table(title: str, texts: Sequence[str], numbers: Sequence[str], *, caption: str = "") -> Table:
-    """Return a table without rows: columns of words, then columns of numbers."""
+    """Return a table without rows: columns of text, then columns of numbers."""
     table = Table(
         title=title,
         title_justify="left",

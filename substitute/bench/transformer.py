@@ -26,7 +26,7 @@ class Transformer:
     batch: int
     length: int
     key_heads: int = 0
-    """Heads of keys and values, where several heads of queries share one."""
+    """Number of heads of keys and values, if several heads of queries share one."""
 
     @property
     def head(self) -> int:
@@ -41,7 +41,7 @@ def token_ids(graph: Graph, size: Transformer) -> str:
 
 
 def bert_encoder(graph: Graph, size: Transformer, ids: str, mask: str) -> None:
-    """BERT's encoder, with the names of its weights. `mask`: what is added to the scores; empty: nothing."""
+    """Return BERT's encoder, with the names of its weights. `mask` is added to the scores; empty: none."""
     embedded = graph.weight("embeddings.word_embeddings.weight", size.vocabulary, size.width, reduced=size.width)
     types = graph.weight("embeddings.token_type_embeddings.weight", 2, size.width, reduced=size.width)
     positions = graph.weight("embeddings.position_embeddings.weight", size.positions, size.width, reduced=size.width)
@@ -68,9 +68,9 @@ def bert_encoder(graph: Graph, size: Transformer, ids: str, mask: str) -> None:
 
 
 def attention(graph: Graph, size: Transformer, query: str, key: str, value: str, mask: str) -> str:
-    """Scaled dot-product attention as torch exports it; operands are [batch, heads, length, head].
+    """Return scaled dot-product attention as torch exports it; operands are [batch, heads, length, head].
 
-    The scale's root goes to both sides, and a row without any token gives zeros.
+    Both sides are multiplied by the scale's root, and a row without any token gives zeros.
     """
     root = graph.scalar(size.head**-0.25)
     turned = graph.add("Transpose", key, perm=[0, 1, 3, 2])
@@ -84,7 +84,7 @@ def attention(graph: Graph, size: Transformer, query: str, key: str, value: str,
 
 
 def split_heads(graph: Graph, x: str, size: Transformer, heads: int) -> str:
-    """[batch, length, heads · head] → [batch, heads, length, head]."""
+    """Convert [batch, length, heads · head] to [batch, heads, length, head]."""
     split = graph.add("Reshape", x, graph.ints(size.batch, size.length, heads, size.head))
     return graph.add("Transpose", split, perm=[0, 2, 1, 3])
 
@@ -97,18 +97,18 @@ def repeat_heads(graph: Graph, x: str, size: Transformer) -> str:
 
 
 def causal_mask(graph: Graph, length: int) -> str:
-    """[1, 1, length, length]: what is added to the score of a query and a key that comes after it."""
+    """Return [1, 1, length, length], added to the scores: the lowest number where the key comes after the query."""
     mask = np.triu(np.full((length, length), MASKED, np.float32), 1)
     return graph.constant(mask[None, None])
 
 
 def first_rows(graph: Graph, table: str, rows: int) -> str:
-    """[1, rows, width] of a table [more, width]."""
+    """Return [1, rows, width] of a table [more, width]."""
     return graph.add("Gather", table, graph.constant(np.arange(rows, dtype=np.int64)[None]))
 
 
 def tanh_gelu(graph: Graph, x: str) -> str:
-    """GPT-2's approximation: `x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`."""
+    """Return GPT-2's approximation: `x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))`."""
     cube = graph.add("Mul", graph.add("Pow", x, graph.scalar(3.0)), graph.scalar(0.044715))
     inner = graph.add("Mul", graph.add("Add", x, cube), graph.scalar(float(np.sqrt(2 / np.pi))))
     factor = graph.add("Add", graph.add("Tanh", inner), graph.scalar(1.0))
@@ -116,7 +116,7 @@ def tanh_gelu(graph: Graph, x: str) -> str:
 
 
 def rms_norm(graph: Graph, x: str, width: int) -> str:
-    """`weight · x / √(mean of squares)` over the last axis."""
+    """Return `weight · x / √(mean of squares)` over the last axis."""
     mean = graph.add("ReduceMean", graph.add("Pow", x, graph.scalar(2.0)), axes=[-1], keepdims=1)
     root = graph.add("Sqrt", graph.add("Add", mean, graph.scalar(1e-6)))
     scale = graph.weight("", width, reduced=100, around=1.0)
@@ -124,7 +124,7 @@ def rms_norm(graph: Graph, x: str, width: int) -> str:
 
 
 def rotation(graph: Graph, positions: str, head: int) -> tuple[str, str]:
-    """Cosine and sine [1, 1, length, head] of rotary embeddings. `positions`: [1, length] i64."""
+    """Return cosine and sine [1, 1, length, head] of rotary embeddings. `positions`: [1, length] i64."""
     frequencies = graph.constant((10000.0 ** -(np.arange(0, head, 2) / head)).astype(np.float32))
     angles = graph.add("Unsqueeze", graph.add("Cast", positions, to=1), graph.ints(2))
     half = graph.add("Mul", angles, frequencies)
@@ -133,7 +133,7 @@ def rotation(graph: Graph, positions: str, head: int) -> tuple[str, str]:
 
 
 def rotate(graph: Graph, x: str, rotation: tuple[str, str], head: int) -> str:
-    """`x · cos + (−second half, first half) · sin` along the last axis."""
+    """Return `x · cos + (−second half, first half) · sin` along the last axis."""
     cosine, sine = rotation
     first = graph.add("Slice", x, graph.ints(0), graph.ints(head // 2), graph.ints(3))
     second = graph.add("Slice", x, graph.ints(head // 2), graph.ints(head), graph.ints(3))

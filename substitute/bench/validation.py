@@ -12,13 +12,13 @@ from ..progress import Progress
 from .samples import GoldenSample, ValidationSample
 
 DEVICES = {"llvm-cpu": "local-task", "vulkan-spirv": "vulkan"}
-"""Device on which each backend's kernels are validated: a simulated device says nothing about time."""
+"""Device on which each backend's kernels are validated; a simulated device has no meaningful times."""
 
 
 def measure_validations(*, thorough: bool, progress: Progress) -> list[ValidationSample]:
     """Validate every built-in kernel with a device here, quickly, and if `thorough` with all cases as well.
 
-    Each runs in processes of its own, as on the command line. Raises `ValidationError` for a kernel that is wrong.
+    Each runs in separate processes, as on the command line. Raises `ValidationError` for a kernel that is wrong.
     """
     samples = []
     chosen = _kernels()
@@ -54,7 +54,7 @@ def measure_golden(name: str, model: Path, flags: Sequence[str], progress: Progr
 
 
 def _kernels() -> list[tuple[Kernel, str]]:
-    """Built-in kernels that can be tried by themselves, with the device for each."""
+    """Return built-in kernels that can be validated alone, with the device for each."""
     from ..catalog.catalog import load_catalog
     from ..device import available_devices
 
@@ -69,7 +69,7 @@ def _kernels() -> list[tuple[Kernel, str]]:
 
 
 def _validated(kernel: Kernel, device: str, *, quick: bool) -> tuple[float | None, int]:
-    """Seconds, and how many cases that was."""
+    """Return the seconds and the number of cases of a validation."""
     from ..validate.kernel import validate_kernel
 
     start = time.perf_counter()

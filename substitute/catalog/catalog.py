@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 ReadForms = Callable[[Path, str, tuple[OperandSpec, ...]], tuple[Form, ...]]
-"""The forms of a definition: (its path, its text, the operands of the manifest). Raises `ManifestError`."""
+"""Reader of a definition's forms: (its path, its text, the operands of the manifest). Raises `ManifestError`."""
 
 PACK_GROUP = "iree_substitute.kernels"
 """Entry points of this group name a package whose folder holds kernels: `my_pack = "my_pack.kernels"`."""
@@ -34,7 +34,7 @@ MAX_DEPTH = 3
 _BUILTIN = {"_kernels": "kernels"}
 """Folders inside the installed package, and their names in a checkout."""
 _SHIPPED = {"builtin:ptx_blobs": ("_ptx_blobs", "ptx_blobs")}
-"""Folders that are shipped as well, and used only where they are named: no GPU has timed what is in them yet."""
+"""Folders that are shipped but only used where they are named: no GPU has timed their kernels yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class Catalog:
         )
 
     def family(self, name: str) -> tuple[Kernel, ...]:
-        """Return the kernel of this name, or those that `[types]` makes of it. Raises `UsageError`."""
+        """Return the kernel of this name, or those that its `[types]` define. Raises `UsageError`."""
         found = tuple(kernel for kernel in self.kernels if kernel.family == name)
         return found or (self.kernel(name),)
 
@@ -84,14 +84,14 @@ def load_catalog(
     """Return the kernels of `folders`, and with `builtin` also the built-in ones and those of installed packs.
 
     With `backends`, kernels that are for none of them are left out and their definitions are not read. `read_forms` is
-    the compiler's parser if it is left out; if it is, what was read in an earlier run may be taken where it is `kept`.
-    Raises `ManifestError`, and `UsageError` for a folder without kernels.
+    the compiler's parser by default; with it, results of an earlier run may be used if `kept`. Raises `ManifestError`,
+    and `UsageError` for a folder without kernels.
     """
     return open_library(folders, builtin=builtin, kept=kept and read_forms is None).catalog(backends, read_forms)
 
 
 def load_manifests(folders: Sequence[Path], *, builtin: bool = True, kept: bool = False) -> list[Manifest]:
-    """Return every manifest, each checked, names unique. With `kept`, what was read in an earlier run may be taken."""
+    """Return every manifest, each checked, names unique. With `kept`, results of an earlier run may be used."""
     library = open_library(folders, builtin=builtin, kept=kept)
     library.manifest_cache.save()
     return list(library.manifests)
@@ -99,7 +99,7 @@ def load_manifests(folders: Sequence[Path], *, builtin: bool = True, kept: bool 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """Folders of kernels whose manifests have been read, and whose definitions are read as they are needed."""
+    """Folders of kernels whose manifests have been read; definitions are read when needed."""
 
     manifests: tuple[Manifest, ...]
     manifest_cache: ManifestCache
@@ -134,7 +134,7 @@ def open_library(folders: Sequence[Path], *, builtin: bool = True, kept: bool = 
 
 def list_manifests(folders: Sequence[Path], *, builtin: bool = True) -> list[Path]:
     """Return the manifest files of folders, and with `builtin` of built-in kernels and installed packs, each once."""
-    files: dict[Path, None] = {}  # an ordered set: a folder may be given twice, or lie in another
+    files: dict[Path, None] = {}  # an ordered set: a folder may be given twice, or be inside another
     for folder in folders:
         files |= dict.fromkeys(find_manifests(folder))
     if builtin:
@@ -145,7 +145,7 @@ def list_manifests(folders: Sequence[Path], *, builtin: bool = True) -> list[Pat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelCheck:
-    """Outcome of reading one manifest and all that it names."""
+    """Outcome of reading one manifest and all files that it names."""
 
     file: Path
     names: tuple[str, ...] = ()
@@ -185,7 +185,7 @@ def _two_of_a_name(name: str, file: Path, other: Path) -> ManifestError:
 
 
 def _read_manifests(file: Path) -> tuple[Manifest, ...]:
-    from .manifest import read_manifests  # checking takes pydantic, which takes longer to load than all the rest
+    from .manifest import read_manifests  # checking imports pydantic, which takes longer than all the rest
 
     return read_manifests(file)
 
@@ -227,7 +227,7 @@ def _places(installed: str, checkout: str) -> list[Path]:
 
 
 def _shipped(folder: Path) -> Path:
-    """Return the place of a folder that is shipped; any other folder as it is."""
+    """Return the place of a shipped folder; any other folder unchanged."""
     if folder.name not in _SHIPPED or folder.exists():
         return folder
     return next(iter(_places(*_SHIPPED[folder.name])), folder)
@@ -252,7 +252,7 @@ def pack_folders() -> list[Path]:
 
 @lru_cache(maxsize=4)
 def _packs(path: tuple[str, ...]) -> Sequence[EntryPoint]:
-    """Looked up once per process: that reads a file of every installed package."""
+    """Return the entry points of packs, cached: finding them reads a file of every installed package."""
     if not _may_have_packs(path):
         return ()
     from importlib.metadata import entry_points
@@ -261,7 +261,7 @@ def _packs(path: tuple[str, ...]) -> Sequence[EntryPoint]:
 
 
 def _may_have_packs(path: tuple[str, ...]) -> bool:
-    """Return False if no installed package mentions the group; a tenth of the time of `importlib.metadata`."""
+    """Return False if no installed package mentions the group; in a tenth of the time of `importlib.metadata`."""
     if any(hasattr(finder, "find_distributions") and finder is not PathFinder for finder in sys.meta_path):
         return True
     for place in path:

@@ -1,4 +1,4 @@
-"""`config` of a `[[target]]`: what a variant's target configuration has to say."""
+"""`config` of a `[[target]]`: tests of a variant's target configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .diagnostics import Diagnostic, describe
 from .positions import Path as KeyPath
 
 PREDICATES = ("any_of", "regex", "min", "max")
-"""The keys of a table that tests one value; a table with other keys looks inside of it."""
+"""Keys of a table that tests one value; a table with other keys descends into the value."""
 _EXPECTED = (
     "a string (`*` and `?` stand for any characters), an integer, true or false; an array of these, of which one has "
     'to be there; { min = 64 }, { max = 128 } or { regex = "…" }; or a table of keys inside of the value'
@@ -25,7 +25,9 @@ def config_problems(path: KeyPath, config: Mapping[str, Any]) -> Iterator[Diagno
 
 
 def parse_config(config: Mapping[str, Any]) -> tuple[tuple[tuple[str, str], ...], tuple[ConfigTest, ...]]:
-    """Keys with one plain value, and the other tests, of a table that `config_problems` found nothing in."""
+    """Return the keys with one plain value, and the other tests, of a table without diagnostics of
+    `config_problems`.
+    """
     plain = {key: value for key, value in config.items() if _is_plain(value)}
     tests = [test for key, value in config.items() if key not in plain for test in _tests((key,), value)]
     return tuple((key, _text(value)) for key, value in plain.items()), tuple(tests)

@@ -1,4 +1,4 @@
-"""Checks that what a manifest says of axes can be true of its definition."""
+"""Checks that a manifest's axes, conditions and parameters are consistent with its definition."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ _REPEATING = (
 
 
 def check_axes(manifest: Manifest, forms: Sequence[Form]) -> None:
-    """Raise `ManifestError` for an axis that is the size of a loop and of a window over several loops, and for a loop
-    that is two axes.
+    """Raise `ManifestError` for an inconsistent axis.
+
+    That is one of the size of a loop and of a window over several loops, or a loop of two axes.
     """
     operands = manifest.kernel.operands
     for form in forms:
@@ -72,9 +73,9 @@ def check_constraints(manifest: Manifest) -> None:
 
 
 def check_parameters(manifest: Manifest, forms: Sequence[Form]) -> None:
-    """Raise `ManifestError` for a parameter of the manifest that the definition has not, and the reverse of it.
+    """Raise `ManifestError` for a parameter that only the manifest or only the definition has.
 
-    Code that is told nothing of a parameter would compute with a value of its own.
+    Code that does not get a parameter would compute with a value of its own.
     """
     kernel = manifest.kernel
     found = [parameter.name for parameter in forms[0].parameters] if forms else []
@@ -139,7 +140,9 @@ def _repeats(constraint: Constraint) -> bool:
 
 
 def _candidates(constraints: Sequence[Constraint]) -> Sequence[int]:
-    """One period of all remainders beyond the last bound, and what is before it; empty where that is too much."""
+    """Return one period of all remainders after the last bound, and the sizes before it; empty if there are too
+    many.
+    """
     numbers = {
         node.value
         for constraint in constraints

@@ -1,4 +1,6 @@
-"""`device` of a `[[target]]`: what a device is asked when the module is loaded, before it gets the kernel."""
+"""`device` of a `[[target]]`: queries of a device when the module is loaded, which decide whether it gets the
+kernel.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +116,7 @@ _TEST = re.compile(rf"\s*({'|'.join(map(re.escape, RELATIONS))})\s*(-?\d{{1,18}}
 
 
 def parse_device(device: Mapping[str, str | bool | int]) -> tuple[DeviceTest, ...]:
-    """Return the tests of a table that `device_problems` found nothing in."""
+    """Return the tests of a table without diagnostics of `device_problems`."""
     tests = []
     for name, value in device.items():
         category, _, key = name.partition("::")
@@ -194,7 +196,7 @@ def variant_problems(path: tuple[str | int, ...], target: TargetTable) -> Iterat
 
 
 def _relation(value: str | bool | int) -> tuple[Relation, int] | None:
-    """`true` is `!= 0`, `false` is `== 0`, 8 is `== 8`."""
+    """Return the relation of a test: `true` is `!= 0`, `false` is `== 0`, 8 is `== 8`."""
     if isinstance(value, bool):
         return ("!=" if value else "=="), 0
     if isinstance(value, int):

@@ -37,12 +37,12 @@ _EXPECTED = {
     "launch.workgroup_size": "three integers of at least 1, such as [64, 1, 1]",
     "launch.workgroup_count": 'three expressions over axes, such as ["ceildiv(N, 64)", "M", "1"]',
 }
-"""Expected values of keys whose type alone does not say it."""
+"""Expected values of keys whose type alone does not describe them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostic:
-    """One thing that is wrong."""
+    """An error in a manifest."""
 
     path: KeyPath
     """The key; the table that lacks it, for a missing one."""
@@ -51,11 +51,11 @@ class Diagnostic:
     found: str = ""
     next_step: str = ""
     missing: str = ""
-    """The key that is missing."""
+    """The missing key."""
     at_key: bool = False
-    """The key is wrong, not its value."""
+    """True if the key is wrong, not its value."""
     column: int | None = None
-    """Characters into the string at `path` where the diagnostic is."""
+    """Offset of the error in the string at `path`."""
 
 
 def key_path(path: KeyPath) -> str:
@@ -70,7 +70,7 @@ def key_path(path: KeyPath) -> str:
 
 
 def manifest_error(file: Path, text: str, diagnostics: Sequence[Diagnostic]) -> ManifestError:
-    """One error that shows the first diagnostic in full and names the others."""
+    """Return one error that shows the first diagnostic in full and names the others."""
     known = positions(text)
     first, *others = (
         locate_diagnostic(file, text, known, p) for p in sorted(diagnostics, key=lambda p: _order(known, p))
@@ -81,7 +81,7 @@ def manifest_error(file: Path, text: str, diagnostics: Sequence[Diagnostic]) -> 
 
 
 def locate_diagnostic(file: Path, text: str, known: Mapping[KeyPath, Any], diagnostic: Diagnostic) -> ManifestError:
-    """One diagnostic with its line and caret."""
+    """Return one diagnostic with its line and caret."""
     path = diagnostic.path
     while path and path not in known:
         path = path[:-1]
@@ -114,7 +114,7 @@ def schema_diagnostics(error: ValidationError, data: Mapping[str, Any], schema: 
     for detail in error.errors(include_url=False, include_context=True):
         diagnostic = _problem(dict(detail), data, schema)
         found.setdefault((diagnostic.path, diagnostic.what), diagnostic)
-    # a misspelt key is also a missing one: say it once
+    # a misspelt key is also a missing one: report it once
     meant = {(p.path[:-1], p.next_step) for p in found.values() if p.at_key}
     return [p for p in found.values() if (p.path, f"did you mean `{p.missing}`?") not in meant]
 
@@ -154,7 +154,7 @@ def _problem(detail: dict[str, Any], data: Mapping[str, Any], schema: type[BaseM
 
 
 def _as_written(location: Sequence[str | int], data: Mapping[str, Any]) -> KeyPath:
-    """Return the library's location without what is not in the file."""
+    """Return the library's location without parts that are not in the file."""
     path = [part for part in location if part != "[key]"]
     if path[:1] == ["version"]:
         path[0] = "schema"
@@ -216,7 +216,7 @@ def _keys_of(schema: type[BaseModel], path: KeyPath) -> list[str]:
 
 
 def did_you_mean(name: object, known: Sequence[str]) -> str:
-    """`did you mean …?` where a known name is close, else empty."""
+    """Return `did you mean …?` if a known name is close, else an empty text."""
     close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
     return f"did you mean `{close[0]}`?" if close else ""
 

@@ -1,4 +1,4 @@
-"""A kernel as its `kernel.toml` alone describes it: what is read from it, without what reads it."""
+"""Data of a `kernel.toml`, separate from its readers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Cache of parsed manifests and definitions: reading 20 kernels takes longer than starting Python.
 
-One file per set of folders and state of this program, in the user's cache; each kernel in it goes with the time stamps
-of its files. Without a place to write, or with one that others can write to, everything is read anew.
+One file per set of folders and state of this program, in the user's cache; each kernel in it is valid for the time
+stamps of its files. Without a place to write, or with one that others can write to, nothing is cached.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..model.kernel import Form
 from .entry import Manifest
 
 MOST_FILES = 200
-"""A kernel's folder with more files than this is read anew each time."""
+"""A kernel's folder with more files than this is not cached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,14 @@ class CachedManifest:
 
     files: tuple[FileState, ...]
     manifests: tuple[Manifest, ...]
-    """One for each way to choose the kernel's element types."""
+    """One for each choice of the kernel's element types."""
     forms: Mapping[str, tuple[Form, ...]] = field(default_factory=dict)
     """Forms of the definition by the kernel's name, as far as they were needed."""
 
 
 @dataclass(slots=True)
 class ManifestCache:
-    """The kernels of some folders, as they were read."""
+    """Cached kernels of some folders."""
 
     path: Path | None
     """File of this cache; None if it is not stored."""
@@ -59,7 +59,7 @@ class ManifestCache:
         """Return the manifests of this file, read if they are not here or have changed. Raises what `read` raises."""
         entry = self.entries.get(file)
         if entry is None or not is_current(entry.files):
-            # looked at before it is read: a change in between is noticed the next time
+            # stamped before it is read: a change in between is noticed the next time
             below = _states(file.parent) if self.path else ()
             manifests = read(file)
             entry = CachedManifest(_with_others(below, manifests), manifests)
@@ -68,7 +68,7 @@ class ManifestCache:
         return entry.manifests
 
     def forms(self, manifest: Manifest, read: Callable[[], tuple[Form, ...]]) -> tuple[Form, ...]:
-        """Return the forms of a kernel whose manifest came from here. Raises what `read` raises."""
+        """Return the forms of a kernel whose manifest this cache returned. Raises what `read` raises."""
         entry, name = self.entries[manifest.file], manifest.kernel.name
         if name not in entry.forms:
             entry = replace(entry, forms={**entry.forms, name: read()})
@@ -77,7 +77,7 @@ class ManifestCache:
         return entry.forms[name]
 
     def save(self) -> None:
-        """Write what is new. A cache that cannot be written only costs speed."""
+        """Write new entries. A cache that cannot be written only costs speed."""
         if not self.changed or self.path is None:
             return
         self.changed = False
@@ -98,12 +98,14 @@ def open_manifest_cache(files: Iterable[Path]) -> ManifestCache:
     if folder is None:
         return ManifestCache(None)
     path = folder / digest_parts([*_program(), *(os.fsencode(file) for file in files)]).hex()
-    found = read_checked(path)  # a pickle may do anything: one that another user could have written is not read
+    found = read_checked(path)  # unpickling can run any code: a file that another user could have written is not read
     return ManifestCache(path, pickle.loads(found[0])) if found else ManifestCache(path)
 
 
 def _program() -> list[bytes]:
-    """Return what results depend on besides their inputs: this program, Python, and all installed packages."""
+    """Return the state that results depend on besides their inputs: this program, Python, and all installed
+    packages.
+    """
     compiler = [os.path.join(path, "iree", "compiler", "version.py") for path in sys.path if path]
     states = [read_state(path) for path in (*program_files(), *compiler)]
     return [repr((sys.version, states)).encode(), *map(os.fsencode, list_installed())]
@@ -116,7 +118,7 @@ def _states(folder: Path) -> tuple[FileState, ...]:
 
 
 def _with_others(below: tuple[FileState, ...], manifests: tuple[Manifest, ...]) -> tuple[FileState, ...]:
-    """Add what manifests name outside of their folder, and what lies beside their code."""
+    """Add the files that manifests name outside of their folder, and those beside their code."""
     folder = manifests[0].file.parent.resolve()
     for place in dict.fromkeys(manifest.kernel.payload.path.resolve().parent for manifest in manifests):
         if place != folder:

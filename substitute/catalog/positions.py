@@ -1,4 +1,4 @@
-"""Positions of the keys in a TOML file. `tomllib` gives values only, and messages need lines and columns."""
+"""Positions of the keys in a TOML file. `tomllib` only gives values, and messages need lines and columns."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Position:
     """Offsets into the text."""
 
     key: int
-    """Offset at which the key (of an array's element: the value) starts."""
+    """Offset of the key (for an array's element: of the value)."""
     value: int
-    """Offset at which the value starts; of a table with a header, the header."""
+    """Offset of the value; for a table with a header, of the header."""
 
 
 def positions(text: str) -> Mapping[Path, Position]:
@@ -48,7 +48,7 @@ def source_at(text: str, offset: int) -> SourceText:
 
 
 def string_offset(text: str, start: int) -> int | None:
-    """Offset of a one-line string's first character if its characters stand for themselves, else None."""
+    """Return the offset of a one-line string's first character, or None if the string has escapes."""
     match = _STRING.match(text, start)
     if match is None or match[0].startswith(('"""', "'''")) or (match[0][0] == '"' and "\\" in match[0]):
         return None
@@ -133,7 +133,7 @@ class _Reader:
             self._skip(_SCALAR)
 
     def _items(self, path: Path, close: str) -> None:
-        """An array or an inline table."""
+        """Read an array or an inline table."""
         self.at += 1
         count = 0
         self._skip(_BLANK)

@@ -1,4 +1,4 @@
-"""The schema of `kernel.toml`, version 1: types and shapes of single values. What spans several is in `manifest`."""
+"""The schema of `kernel.toml`, version 1: types and shapes of single values. Checks across values are in `manifest`."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class ManifestTable(_Table):
     license: Text | None = None
     """Terms under which the kernel may be used, as an SPDX expression: `"Apache-2.0 WITH LLVM-exception"`."""
     authors: list[Text] = []
-    """Who wrote it: names, or `"Name <address>"`."""
+    """Authors: names, or `"Name <address>"`."""
     abi: Abi = "canonical"
     """`"canonical"`: one pointer per operand, then sizes. `"raw"`: IREE's own layout, the start of each binding, then
     each push constant."""

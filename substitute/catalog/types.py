@@ -1,4 +1,4 @@
-"""Element types as variables: a manifest with `[types]` is a kernel for each way to choose them."""
+"""Element types as variables: a manifest with `[types]` defines a kernel for each choice of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VARIABLE = re.compile(r"!([A-Za-z_]\w*)")
 
 
 def list_bindings(types: Mapping[str, Sequence[str]]) -> list[Binding]:
-    """Return all ways to choose the types, each once; a variable may name an earlier one."""
+    """Return all choices of the types, each once; a variable may name an earlier one."""
     found: dict[Binding, None] = {}
     for choice in itertools.product(*types.values()):
         known: dict[str, str] = {}

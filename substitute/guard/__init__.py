@@ -1,1 +1,1 @@
-"""`compile` checks itself: each pair of kernel and dispatch is judged once, beside IREE's own code, before it ships."""
+"""`compile`'s own check: each pair of kernel and dispatch is judged once, against IREE's own code, before it ships."""

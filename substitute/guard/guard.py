@@ -1,4 +1,4 @@
-"""The guard of one compilation: looks verdicts up, has the missing ones made meanwhile, and says what is left out."""
+"""The guard of one compilation: looks up verdicts, has missing ones made meanwhile, and reports what is left out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 VARIABLE = "IREE_SUBSTITUTE_CHECK"
 """`0` in the environment turns the check off where the caller does not decide."""
 MOST_DEATHS = 4
-"""Processes that may die of kernels before the rest is left unjudged."""
+"""Number of processes that may crash before the remaining pairs are left unjudged."""
 OUT_OF_MEMORY, ILLEGAL = "SIGKILL", "SIGILL"
 
 
@@ -41,22 +41,22 @@ def default_check() -> Check | None:
 
 @dataclass(slots=True)
 class Guard:
-    """The verdicts on what one compilation substitutes. Its process, if there is one, ends with the `with` block.
+    """Verdicts on the substitutions of one compilation. Its process, if there is one, ends with the `with` block.
 
-    `compare` once plan and payloads are made, `conclude` once the module is compiled: meanwhile the missing verdicts
-    are made in another process. Both say which dispatches are to be left to IREE's own code.
+    Call `compare` once plan and payloads are made, and `conclude` once the module is compiled: the missing verdicts are
+    made in another process meanwhile. Both return the dispatches that are to be left to IREE's own code.
     """
 
     compilation: Compilation
     pristine: ir.Operation
-    """The module as IREE has it, before the plan."""
+    """The module before the plan, as IREE made it."""
     folder: Path
     check: Check
     chosen: bool = False
-    """A person's plan names the kernels."""
+    """True if the user's plan names the kernels."""
     _checked: dict[Key, Checked] = field(default_factory=dict)
     _names: dict[Key, str] = field(default_factory=dict)
-    """The keys under which verdicts are kept."""
+    """Keys under which verdicts are stored."""
     _trial: Trial | None = None
     _child: Child | None = None
 
@@ -74,7 +74,7 @@ class Guard:
         return tuple(self._checked.values())
 
     def compare(self, plan: Plan, built: Sequence[Built]) -> frozenset[Key]:
-        """Look up the verdicts on a plan and begin to make the missing ones; what is to be left out by what is known.
+        """Look up the verdicts on a plan and start making the missing ones; return the dispatches to leave out so far.
 
         Raises `ValidationError` if a person's own kernel is known to be wrong.
         """
@@ -105,7 +105,7 @@ class Guard:
     def _reason_against(self, dispatches: Mapping[Key, Dispatch]) -> str:
         from .trial import (
             reason_against,
-        )  # with all that judging takes, which loads for longer than a small compilation
+        )  # with all that judging imports, which takes longer than a small compilation
 
         return reason_against(self.pristine, tuple(dispatches.values()))
 
@@ -135,7 +135,7 @@ class Guard:
         folder.mkdir()
         try:
             self._trial = prepare_trial(self.pristine, planned, plan, built, missing, self.compilation, folder)
-        except Exception as error:  # a fault of the check stops no compilation, and is said beside each dispatch
+        except Exception as error:  # a fault of the check is reported, and stops no compilation
             why = f"the check failed: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
             for key, checked in self._checked.items():
                 if self._names.get(key) in missing:
@@ -145,7 +145,7 @@ class Guard:
         self._child = _start(self._trial)
 
     def conclude(self, progress: Progress) -> frozenset[Key]:
-        """Wait for the missing verdicts and keep them; the dispatches that are to be left out after all.
+        """Wait for the missing verdicts and store them; return the dispatches to leave out after all.
 
         Raises `ValidationError` if a person's own kernel is wrong.
         """
@@ -163,7 +163,7 @@ class Guard:
         return self._refused() - before
 
     def _refused(self) -> frozenset[Key]:
-        """Marks what is to be left out, all of it."""
+        """Mark the dispatches to leave out and return all of them."""
         refuse_own(self.checked)
         for key, checked in self._checked.items():
             out = leaves_out(self.check, checked.kernels, checked.verdict, chosen=self.chosen)
@@ -171,7 +171,7 @@ class Guard:
         return frozenset(c.key for c in self.checked if c.left_out)
 
     def check_required(self, plan: Plan, require: Sequence[str]) -> None:
-        """Raise `PlanError` if a required kernel has nothing left."""
+        """Raise `PlanError` if a required kernel has no dispatch left."""
         used = {s.kernel.name for s in plan.substitutions}
         for name in require:
             gone = [c for c in self.checked if c.left_out and name in (k.name for k in c.kernels)]
@@ -192,7 +192,7 @@ def _start(trial: Trial) -> Child:
 
 
 def _collect(trial: Trial, child: Child, patience_s: float, progress: Progress) -> dict[str, Verdict]:
-    """The verdicts on all pairs of a trial, with another process for what is left whenever one dies."""
+    """Return the verdicts on all pairs of a trial; a new process takes the remaining pairs whenever one crashes."""
     reason = f"{MOST_DEATHS} processes died of other kernels"
     for _ in range(MOST_DEATHS):
         with child:
@@ -203,7 +203,7 @@ def _collect(trial: Trial, child: Child, patience_s: float, progress: Progress) 
                 trial, reason = _after(crash, trial)
             except SubstituteError as error:
                 reason = str(error).partition("\n")[0]
-            except RuntimeError as error:  # a fault of ours in the check must not stop a compilation
+            except RuntimeError as error:  # an internal error of the check must not stop a compilation
                 reason = f"the check failed: {str(error).partition(chr(10))[0]}"
         if reason:
             break
@@ -213,7 +213,7 @@ def _collect(trial: Trial, child: Child, patience_s: float, progress: Progress) 
 
 
 def _after(crash: CompilerCrash, trial: Trial) -> tuple[Trial, str]:
-    """The trial to go on with after a process has died, or why there is nothing to go on with."""
+    """Return the trial of the pairs that remain after a crash, or why none do."""
     if crash.where.startswith((COMPILE_STOCK, BESIDE)) and trial.with_stock:
         return replace(trial, with_stock=False), ""
     if not crash.where.startswith(RUN):

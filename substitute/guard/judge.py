@@ -1,4 +1,4 @@
-"""Judges the pairs of a trial in a process of its own: first each against its golden, then beside IREE's own code."""
+"""Judgement of a trial's pairs in a separate process: first against the golden, then against IREE's own code."""
 
 from __future__ import annotations
 
@@ -44,25 +44,25 @@ CLASSES = {
     "softmax": ("large", "special"),
     "elementwise": ("special", "edges"),
 }
-"""Classes of inputs by kind of dispatch: those of a quick validation that say most (the special ones are normal numbers
-nearly everywhere)."""
+"""Classes of inputs by kind of dispatch: the most effective ones of a quick validation (special ones are nearly all
+normal numbers)."""
 CLASSES_OTHERWISE = ("exact", "special")
 VARIED, MOST_VARIED = "alike", 4
-"""The class of inputs, and how many draws of it, where the results of the others are the same everywhere."""
+"""Class of inputs, and number of draws, if the other classes give the same results everywhere."""
 MOST_DRAWN = 49_999
-"""Elements drawn of an operand; a prime, so that the repetitions in a larger one do not fall on its rows."""
+"""Limit of elements drawn of an operand; a prime, so that repetitions in a larger one do not coincide with its rows."""
 MOST_BYTES = 256 << 20
-"""Larger launches are not judged: they would take the memory that the compilation needs."""
+"""Limit of a launch's buffers: judging larger ones would take memory that the compilation needs."""
 SAMPLE_S = 3e-4
-"""Shorter launches are repeated in a sample, of which the shortest counts, until they take so long."""
+"""Shorter launches are repeated in a sample until they take this long; the shortest counts."""
 LONGEST_SAMPLE_S = 20e-3
-"""On a busy machine a sample has fewer calls, as long as nothing looks slower."""
+"""Longest time of a sample; longer launches get fewer calls, as long as nothing looks slower."""
 LONGEST_DOUBTED_SAMPLE_S = 0.2
 LONGEST_TIMING_S = 15.0
-"""Rounds of one dispatch end after this; those of one that is not slower end much earlier."""
+"""Limit of the rounds of one dispatch; those of one that is not slower end much earlier."""
 LOCAL = ("local-task", "local-sync")
 INTERRUPTED = "the process that should have done it died"
-"""Why a kernel that is right has no time yet."""
+"""Reason why a correct kernel has no time yet."""
 
 
 def judge_trial(*, trial: Trial, progress: Progress) -> dict[str, Verdict]:
@@ -109,7 +109,7 @@ def judge_trial(*, trial: Trial, progress: Progress) -> dict[str, Verdict]:
 
 
 def _compiled(compilation: Compilation, source: bytes, target: Path) -> bytes:
-    """Compiles one of the trial's modules, unless an earlier process did. Raises `CompilerError`."""
+    """Compile one of the trial's modules, unless an earlier process did. Raises `CompilerError`."""
     if target.is_file():
         return target.read_bytes()
     compilation.parse(source)
@@ -120,7 +120,7 @@ def _compiled(compilation: Compilation, source: bytes, target: Path) -> bytes:
 
 
 def _stock(compilation: Compilation, trial: Trial) -> tuple[bytes | None, str]:
-    """IREE's own code, of what was parsed; where there is none, the reason."""
+    """Return IREE's own code, compiled from the parsed module, or the reason why there is none."""
     target = trial.folder / "stock.vmfb"
     if not trial.timed:
         return None, f"{trial.device} has no speed to speak of"
@@ -175,7 +175,7 @@ class _Bench:
 
     @property
     def device(self) -> str:
-        """The device, and with how many threads."""
+        """Device and its number of threads."""
         if not self.trial.device.startswith("local-task"):
             return self.trial.device
         count = len(os.sched_getaffinity(0))
@@ -184,9 +184,10 @@ class _Bench:
     def judge(
         self, pair: Pair, cases: Sequence[Case], varied: Iterator[Case], reason: str, tell: Callable[[], None]
     ) -> tuple[Verdict, list[Case]]:
-        """The verdict without times, and the first case of each launch; `tell` is called before each that may crash.
+        """Return the verdict without times, and the first case of each launch; `tell` is called before each that may
+        crash.
 
-        `varied` are drawn from where the others prove nothing.
+        `varied` are drawn from if the other cases give the same result everywhere.
         """
         assert self._ours is not None
         judged: list[CaseVerdict] = []
@@ -197,7 +198,7 @@ class _Bench:
             options = Options(in_flight=False, near=True, errors=False)
             verdict = judge_alone(self._ours, case, options=options).verdict
             if not any(area.access != "writeonly" for area in case.areas):
-                verdict = replace(verdict, blind=())  # it reads nothing, so there is one right result
+                verdict = replace(verdict, blind=())  # a dispatch without inputs has one right result
             judged.append(verdict)
             if not verdict.passed:
                 break
@@ -218,7 +219,7 @@ class _Bench:
         return replace(known, outcome="right", message="", untimed=self.missing or INTERRUPTED), first
 
     def _doubt(self, case: Case) -> str:
-        """Why a failure may be the golden's fault: IREE's own code gives what the kernel gives."""
+        """Return why a failure may be the golden's fault: IREE's own code gives the same results as the kernel."""
         if self._stock is None:
             return ""
         assert self._ours is not None
@@ -243,13 +244,13 @@ class _Bench:
 
     @staticmethod
     def _next(judged: Sequence[CaseVerdict], varied: Iterator[Case]) -> Case | None:
-        """Another case, if those so far would let a result pass that is the same everywhere."""
+        """Return another case, if a constant result would pass all cases so far."""
         entered = [verdict for verdict in judged if verdict.entered]
         blind = set.intersection(*(set(verdict.blind) for verdict in entered)) if entered else set()
         return next(varied, None) if blind else None
 
     def varied(self, pair: Pair, function: ir.Operation | None, cases: Sequence[Case]) -> Iterator[Case]:
-        """Cases of inputs for which results vary that compare, count or look for something."""
+        """Yield cases whose results vary for dispatches that compare, count or search."""
         for seed in range(MOST_VARIED if function is not None and cases else 0):
             assert function is not None
             yield self._case(pair, function, cases[0].launch, (cases[0].launch, cases[0].areas), VARIED, seed)
@@ -280,7 +281,7 @@ class _Bench:
         )
 
     def cases(self, pair: Pair, function: ir.Operation | None) -> tuple[list[Case], str]:
-        """All classes of inputs for the first launch, one for the others; without any, the reason."""
+        """Return all classes of inputs for the first launch, one for the others; without any, the reason."""
         if function is None:
             return [], "its body is not there to be evaluated"
         cases: list[Case] = []
@@ -302,7 +303,7 @@ class _Bench:
         return cases, reason
 
     def time(self, pair: Pair, cases: Sequence[Case], before: Verdict) -> Verdict:
-        """The verdict with times: slower where it is slower in every launch that was judged."""
+        """Return the verdict with times: slower if every judged launch is slower."""
         if self._stock is None or self._ours is None:
             return before
         paces: list[tuple[Pace, bool]] = []
@@ -315,7 +316,7 @@ class _Bench:
         except DeviceError as error:
             return replace(before, outcome="right", untimed=words(error))
         slower = all(slow for _, slow in paces)
-        # where it is not slower in all launches, the fastest speaks for it
+        # if some launch is not slower, the fastest represents the kernel
         pace = (max if slower else min)((p for p, _ in paces), key=lambda p: p.ratio)
         ours, theirs = pace.lowest_us
         return replace(
@@ -346,7 +347,7 @@ def measure(ours: Callable[[], None], theirs: Callable[[], None], margin: float)
 
 
 def _shortest(launch: Callable[[], None], calls: int, limit_s: float) -> float:
-    """Seconds of the shortest of some calls: what another process takes from one of them does not count."""
+    """Return the seconds of the shortest of some calls, so that interruptions by other processes do not count."""
     shortest, begin = math.inf, time.perf_counter()
     for _ in range(calls):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The key of a verdict: everything that the judged code is made from, by content, without the names of a model."""
+"""Key of a verdict: the contents of everything that the judged code is made from, without the names of a model."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from ..embed import Built
 
 FORMAT = b"1"
-"""Changes with what a verdict means."""
+"""Version of the meaning of a verdict."""
 TARGETS = frozenset((DEVICE, BACKENDS, LOCAL_BACKENDS, CPU, CPU_FEATURES, TRIPLE, CUDA_TARGET, VULKAN_TARGET))
-"""Flags that stand in a dispatch's target."""
+"""Flags whose values are part of a dispatch's target."""
 SILENT = (
     "iree-hal-dump-",
     "iree-hal-preprocess-",
@@ -49,9 +49,9 @@ SILENT = (
     "iree-scheduling-",
     "iree-consteval-",
 )
-"""Prefixes of flags that change no code, or whose work is done once there are dispatches."""
+"""Prefixes of flags that change no code, or that have taken effect once there are dispatches."""
 SHORT = 16
-"""Constants with more elements are left out of the text; their data goes into the key by itself."""
+"""Constants with more elements are left out of the text; their data is part of the key."""
 
 
 def key_of(
@@ -63,9 +63,9 @@ def key_of(
 ) -> str:
     """Return the key of a dispatch with its kernels.
 
-    `before` and `after` are its function as IREE has it, and as the rules in `applied` left it; `built` are its other
-    kernels' payloads, in the order in which they are asked. Of the compiler's `flags` those count that say more than
-    the target, which the dispatch has: IREE's own code may depend on any of them.
+    `before` and `after` are its function before and after the rules in `applied` changed it; `built` are its other
+    kernels' payloads, in the order of selection. The compiler's `flags` count unless they are part of the target:
+    IREE's own code may depend on any of them.
     """
     dispatch = (applied or [b.substitution for b in built])[0].dispatch
     parts = [FORMAT, *_surroundings(), repr(dispatch.target).encode(), repr(dispatch.layout).encode(), _demands(flags)]
@@ -83,7 +83,7 @@ def _demands(flags: Sequence[str]) -> bytes:
 
 
 def _code(built: Built) -> Iterable[bytes]:
-    """The payload, and all that the code around it is generated from."""
+    """Yield the payload, and all that the code around it is generated from."""
     payload, request, substitution = built.payload, built.request, built.substitution
     name = payload.entry.encode()
     yield payload.data.replace(name, b"*") if name else payload.data
@@ -121,7 +121,7 @@ def _text(function: ir.Operation | None, dispatch: Dispatch) -> bytes:
 
 @lru_cache(maxsize=1)
 def _surroundings() -> tuple[bytes, ...]:
-    """The program with IREE and all packages, and the machine, on whose speed a verdict depends."""
+    """Return this program, IREE and all packages, and the machine, whose speed a verdict depends on."""
     model = ""
     if os.path.exists("/proc/cpuinfo"):
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()

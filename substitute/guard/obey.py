@@ -1,4 +1,4 @@
-"""Verdicts where nothing is judged: the filter does what an earlier compilation found out."""
+"""Verdicts of earlier compilations, which the filter applies without judging itself."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def anything_refused() -> bool:
-    """Return True if there is any kept verdict that leaves something out."""
+    """Return True if any stored verdict leaves a dispatch out."""
     folder = refused_folder()
     try:
         return folder is not None and bool(os.listdir(folder))
@@ -33,7 +33,7 @@ def anything_refused() -> bool:
 
 
 def anything_kept() -> bool:
-    """Return True if there is any kept verdict."""
+    """Return True if any verdict is stored."""
     return any(_holds(folder / place) for folder in (verdict_folder(),) if folder for place in (REFUSED, ACCEPTED))
 
 
@@ -47,10 +47,10 @@ def _holds(folder: Path) -> bool:
 def recall_verdicts(
     plan: Plan, pristine: ir.Operation, sites: Sequence[Site], flags: Sequence[str]
 ) -> tuple[tuple[Key, str], ...]:
-    """Return what earlier compilations found of a plan's dispatches, in few words.
+    """Return a summary of earlier compilations' verdicts on a plan's dispatches.
 
-    `pristine` is the module as IREE has it; the `sites` are in the one that the plan was made for. Payloads are made,
-    most of which the cache has; dispatches for which one cannot be made are left out.
+    `pristine` is the module before the plan; the `sites` are in the one that the plan was made for. Payloads are made,
+    mostly from the cache; dispatches for which one cannot be made are left out.
     """
     from ..embed import AtOnce, make_payloads
     from ..read.module import find_sites
@@ -81,10 +81,10 @@ def kept_verdicts(
     *,
     chosen: bool,
 ) -> tuple[Checked, ...]:
-    """Return what is known of a plan's dispatches; `before` and `after` are their functions around its rules, `flags`
-    the compiler's.
+    """Return the stored verdicts on a plan's dispatches.
 
-    Raises `ValidationError` for a person's own kernel that is known to be wrong.
+    `before` and `after` are their functions before and after the plan's rules, `flags` the compiler's. Raises
+    `ValidationError` for a user's kernel whose verdict is wrong.
     """
     found = []
     for key in dict.fromkeys(dispatch_key(s.dispatch) for s in plan.substitutions):

@@ -1,4 +1,4 @@
-"""Decide from paired times whether a kernel is slower than IREE's own code: pure functions."""
+"""Decision from paired times whether a kernel is slower than IREE's own code: pure functions."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 MARGIN = 1.10
-"""A kernel is slower if it takes more than this share of the other's time."""
+"""A kernel is slower if its time is more than this multiple of the other's."""
 FLOOR_US = 5.0
-"""Differences below this are lost in what a launch costs anyway."""
+"""Smaller differences are below the cost of a launch."""
 FEWEST_ROUNDS = 3
 MOST_ROUNDS = 40
 ENOUGH_ROUNDS = 12
-"""Rounds without which nothing is called slower."""
+"""Least number of rounds for the result `slower`."""
 
 DOUBT = 0.002
-"""How often the interval may miss the median: there are many dispatches, and several looks at each."""
+"""Probability that the interval misses the median: there are many dispatches, each tested several times."""
 
 State = Literal["more", "fine", "slower"]
 
@@ -29,11 +29,11 @@ class Pace:
 
     ours_us: tuple[float, ...]
     theirs_us: tuple[float, ...]
-    """One per round, the same number of both."""
+    """One per round; both have the same number."""
 
     @property
     def ratios(self) -> list[float]:
-        """Round by round, which a machine that is busy for a while does not shift."""
+        """Ratios by round, which a temporary slowdown of the machine does not shift."""
         return [a / max(b, 1e-9) for a, b in zip(self.ours_us, self.theirs_us, strict=True)]
 
     @property
@@ -48,10 +48,11 @@ class Pace:
 
 
 def decide(pace: Pace, *, margin: float = MARGIN, last: bool = False) -> State:
-    """Return whether the rounds so far say that the first is slower; `more` if they do not say.
+    """Return whether the first code is slower; `more` if more rounds are needed.
 
     Slower means all of: the median ratio and the ratio of the shortest times are above the margin, the confidence
-    interval of the median excludes equality, and the difference is above the floor. `last`: no more rounds can be had.
+    interval of the median excludes equality, and the difference is above the floor. `last`: no more rounds are
+    possible.
     """
     rounds = len(pace.ours_us)
     if rounds < FEWEST_ROUNDS:

@@ -1,4 +1,4 @@
-"""What the process that judges leaves behind: the steps that it names, and the verdicts that are finished."""
+"""Files of the judging process: the steps that it starts, and the finished verdicts."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from .verdict import Verdict, from_json
 
 RUN, BESIDE = "check ", "time beside IREE's code "
-"""What the progress says before the key of a pair; a process that dies then died of its kernel, or of IREE's code."""
+"""Progress messages before the key of a pair; a process that crashes then was running its kernel, or IREE's code."""
 COMPILE_STOCK = "compile IREE's own code for the check"
 RESULTS = "verdicts.jsonl"
-"""What is finished, in the trial's folder."""
+"""File of finished verdicts in the trial's folder."""
 
 
 def read_results(folder: Path) -> dict[str, Verdict]:
-    """Return the verdicts that are finished, the last of each key; a line that was cut off is left out."""
+    """Return the finished verdicts, the last of each key; a line that was cut off is ignored."""
     found: dict[str, Verdict] = {}
     path = folder / RESULTS
     for line in path.read_text().splitlines() if path.is_file() else ():
@@ -28,6 +28,6 @@ def read_results(folder: Path) -> dict[str, Verdict]:
 
 
 def note_result(folder: Path, key: str, verdict: Verdict) -> None:
-    """Append a verdict to those that are finished."""
+    """Append a finished verdict."""
     with (folder / RESULTS).open("a") as stream:
         stream.write(json.dumps({"key": key, "verdict": verdict.to_json()}) + "\n")

@@ -1,7 +1,7 @@
-"""Verdicts kept from run to run, by content, in the user's cache: what was judged once is not judged again.
+"""Cache of verdicts in the user's cache folder, by content: each pair is judged once.
 
-One small file each. Refused ones lie in a folder of their own, whose time stamp tells the filter that there is a new
-one. A cache that cannot be written costs time only.
+One small file each. Refused ones have a separate folder, whose time stamp tells the filter that there is a new one. A
+cache that cannot be written only costs time.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .verdict import Verdict, from_json
 
 LONGEST_UNUSED_S = 60 * 86_400.0
 UNJUDGED_S = 86_400.0
-"""What could not be judged is tried again after a day: a driver may have been installed."""
+"""Age after which a dispatch that could not be judged is tried again: a driver may have been installed."""
 REFUSED, ACCEPTED = "refused", "accepted"
 
 
 def verdict_folder() -> Path | None:
-    """Return the folder of kept verdicts; None if there is no place for one."""
+    """Return the folder of verdicts; None if there is no place for one."""
     return find_cache_folder("verdicts")
 
 
@@ -34,7 +34,7 @@ def refused_folder() -> Path | None:
 
 
 def look_up(key: str) -> Verdict | None:
-    """Return the verdict that was kept under a key, unless it is too old, damaged or could be another user's."""
+    """Return the stored verdict of a key, unless it is too old, damaged or may be another user's."""
     folder = verdict_folder()
     if folder is None:
         return None
@@ -62,7 +62,7 @@ def _read(path: Path) -> tuple[Verdict, float] | None:
 
 
 def keep(key: str, verdict: Verdict) -> None:
-    """Keep a verdict, in the place of an earlier one."""
+    """Store a verdict, replacing an earlier one."""
     folder = verdict_folder()
     if folder is None or not verdict.kept:
         return
@@ -74,7 +74,7 @@ def keep(key: str, verdict: Verdict) -> None:
 
 
 def prune() -> None:
-    """Remove what has not been used for long."""
+    """Remove verdicts that were not used for long."""
     folder = verdict_folder()
     for place in (REFUSED, ACCEPTED) if folder else ():
         assert folder is not None

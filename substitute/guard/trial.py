@@ -1,4 +1,4 @@
-"""What is judged: a module with the kernels, one with IREE's own code, and the launches of each dispatch in them."""
+"""A trial: a module with the kernels, one with IREE's own code, and the launches of each dispatch in them."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ if TYPE_CHECKING:
     from ..model.plan import Plan
 
 DRAWN_SIZES = (8, 33)
-"""What every open dimension of the model's arguments is, in one launch after the other."""
+"""Value of every open dimension of the model's arguments, one for each launch."""
 MOST_ARGUMENTS, MOST_RANK = 256, 16
 SIMULATED_WORK = 2e7
-"""Arithmetic operations that the simulated device may be asked for in one launch."""
+"""Limit of arithmetic operations in one launch on the simulated device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """One dispatch with its kernels, to be judged."""
+    """A dispatch with its kernels, to be judged."""
 
     key: str
-    """Of the verdict, see `keys`."""
+    """Key of the verdict, see `keys`."""
     entry: str
-    """The function of both modules that launches it."""
+    """Function of both modules that launches it."""
     dispatch: Dispatch
     launches: tuple[Launch, ...]
     repeatable: bool
-    """Two launches give the same bits."""
+    """True if two launches give the same bits."""
     names: Names = ()
     """Its operands' names."""
     laws: tuple[str, ...] = ()
     """Laws by which any of its kernels was matched."""
     skipped: str = ""
-    """Why it cannot be judged."""
+    """Reason why it cannot be judged; empty if it can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """All that a process needs to judge pairs; it travels there."""
+    """Input of the process that judges pairs."""
 
     flags: tuple[str, ...]
     name: str
@@ -66,11 +66,11 @@ class Trial:
     device: str
     timed: bool
     folder: Path
-    """Where it leaves what it has finished, so that another process can go on after a crash."""
+    """Folder of its finished verdicts, so that another process can go on after a crash."""
     margin: float = MARGIN
-    """A kernel is slower if it takes more than this share of the time of IREE's own code."""
+    """A kernel is slower if its time is more than this multiple of that of IREE's own code."""
     with_stock: bool = True
-    """False once IREE's own code has ended a process."""
+    """False once IREE's own code has crashed a process."""
 
 
 def reason_against(module: ir.Operation, dispatches: Sequence[Dispatch]) -> str:
@@ -84,7 +84,7 @@ def reason_against(module: ir.Operation, dispatches: Sequence[Dispatch]) -> str:
 
 
 def reason_against_target(target: Target) -> str:
-    """Return why code for a target cannot run on this machine; empty if it can, as far as the target says."""
+    """Return why code for a target cannot run on this machine; empty if nothing in the target excludes it."""
     if target.backend == "llvm-cpu":
         return _reason_against_cpu(target)
     if target.backend in ("vulkan-spirv", "cuda"):
@@ -179,7 +179,7 @@ def _reason_against(dispatch: Dispatch, device: str) -> str:
 
 
 def _launches(stock: ir.Operation, taken: Mapping[Key, Dispatch]) -> dict[Key, tuple[tuple[Launch, ...], str]]:
-    """For each dispatch a few launches that differ, and why there is none."""
+    """Return a few different launches of each dispatch, or why there are none."""
     bindings = {key: d.layout.bindings for key, d in taken.items()}
     found: dict[Key, list[CallSite]] = {key: [] for key in taken}
     for size in DRAWN_SIZES:
@@ -196,7 +196,7 @@ def _few(sites: Sequence[CallSite]) -> tuple[tuple[Launch, ...], str]:
         return (), f"its launch is not known: {next(iter(reasons))}" if reasons else "the program never launches it"
     known.sort(key=_size)
     if len({(launch.workload, launch.constants, _lengths(launch)) for launch in known}) == 1:
-        return (known[0],), ""  # the others differ in what lies before the operands, as the arrangements of a case do
+        return (known[0],), ""  # the others differ in the bytes before the operands, as the arrangements of a case do
     return (known[0], known[-1]), ""
 
 

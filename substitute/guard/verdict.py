@@ -1,4 +1,4 @@
-"""Verdicts on a dispatch with a kernel in it, and what follows from them: frozen data and pure functions."""
+"""Verdicts on a dispatch with a kernel in it, and their consequences: frozen data and pure functions."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ class Verdict:
     """The judgement on one pair of dispatch and kernel."""
 
     outcome: Outcome
-    """`slower` is right as well."""
+    """`slower` implies correct results."""
     message: str = ""
-    """What is wrong, or why it was not judged."""
+    """The error, or why it was not judged."""
     device: str = ""
-    """Where it was judged, such as `local-task, 2 threads`."""
+    """Device and threads, such as `local-task, 2 threads`."""
     sizes: tuple[str, ...] = ()
-    """The operands of each launch that was judged."""
+    """Operands of each launch that was judged."""
     ratio: float | None = None
-    """Median of (its time ÷ IREE's own code's), measured in turns; None where no time was measured."""
+    """Median of (its time ÷ IREE's own code's), measured in turns; None if no time was measured."""
     ours_us: float | None = None
     stock_us: float | None = None
-    """The shortest launch of each, in microseconds, the call included."""
+    """Shortest launch of each in microseconds, the call included."""
     untimed: str = ""
-    """Why there is no ratio."""
+    """Reason why there is no ratio."""
     kept: bool = True
-    """False for what another run may decide otherwise, such as a time-out on a busy machine."""
+    """False for results that another run may change, such as a time-out on a busy machine."""
 
     @property
     def text(self) -> str:
-        """The verdict in a few words, for a table."""
+        """Return the verdict for a table."""
         if self.outcome == "unjudged":
             return f"not checked: {self.message}"
         if self.outcome == "wrong":
@@ -51,12 +51,12 @@ class Verdict:
         return f"right, {times:.2f}× {word} than IREE's code" if times >= 1.005 else "right, as fast as IREE's code"
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON has them."""
+        """Return the fields for JSON."""
         return {**asdict(self), "sizes": list(self.sizes)}
 
 
 def from_json(data: Mapping[str, Any]) -> Verdict:
-    """Read back what `to_json` wrote. Raises `ValueError`, `TypeError` or `KeyError` for anything else."""
+    """Return the verdict of `to_json`'s data. Raises `ValueError`, `TypeError` or `KeyError` for other data."""
     if data["outcome"] not in OUTCOMES:
         raise ValueError(f"no outcome of a verdict: {data['outcome']}")
     return Verdict(**{**data, "sizes": tuple(data["sizes"])})
@@ -70,7 +70,7 @@ class Checked:
     kernels: tuple[Kernel, ...]
     verdict: Verdict
     left_out: bool = False
-    """True if IREE's own code stays instead."""
+    """True if IREE's own code is kept instead."""
 
     @property
     def dispatch(self) -> str:
@@ -85,21 +85,21 @@ class Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """How `compile` checks itself."""
+    """Options of `compile`'s check."""
 
     faster_only: bool = False
-    """Also a person's own kernel is left out if it is slower than IREE's code."""
+    """Leave out a user's kernel, too, if it is slower than IREE's code."""
     margin: float = MARGIN
-    """A kernel is slower if it takes more than this share of the time of IREE's own code."""
+    """A kernel is slower if its time is more than this multiple of that of IREE's own code."""
     patience_s: float = 60.0
-    """Seconds without a sign of life after which a kernel counts as endless."""
+    """Seconds without progress after which a kernel counts as endless."""
 
 
 def leaves_out(check: Check, kernels: Sequence[Kernel], verdict: Verdict, *, chosen: bool = False) -> bool:
-    """Return True if IREE's own code takes the dispatch after all.
+    """Return True if IREE's own code is to be used for the dispatch after all.
 
-    What is wrong goes. What is slower goes if all of it is built in; a person who brings a kernel, or names it in a
-    plan (`chosen`), is told, and it stays unless the check is for faster ones only.
+    Wrong kernels are left out. Slower ones are left out if all are built in; a user's kernel, or one that a plan names
+    (`chosen`), is only reported, unless the check is for faster ones only.
     """
     if verdict.outcome == "wrong":
         return True
@@ -109,7 +109,7 @@ def leaves_out(check: Check, kernels: Sequence[Kernel], verdict: Verdict, *, cho
 
 
 def refuse_own(checked: Sequence[Checked]) -> None:
-    """Raise `ValidationError` if a kernel that a person brought is wrong."""
+    """Raise `ValidationError` if a user's kernel is wrong."""
     wrong = [c for c in checked if c.verdict.outcome == "wrong" and not all(k.builtin for k in c.kernels)]
     if not wrong:
         return

@@ -1,4 +1,4 @@
-"""Reads IREE's attributes and types that the bindings only know as text."""
+"""Parsers of IREE's attributes and types that the bindings only have as text."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def read_dispatch_tensor(type_: ir.Type) -> tuple[Access, ir.RankedTensorType]:
 
 
 def integers(attribute: ir.Attribute) -> list[int]:
-    """`array<i64: 1, 2>` or `[1, 2]` as numbers."""
+    """Return the numbers of `array<i64: 1, 2>` or `[1, 2]`."""
     from iree.compiler import ir
 
     if isinstance(attribute, ir.DenseI64ArrayAttr):

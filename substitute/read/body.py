@@ -1,4 +1,4 @@
-"""Reads the body of a dispatch (or of a kernel's definition) into a `Program` of loop nests."""
+"""Translation of the body of a dispatch (or of a kernel's definition) into a `Program` of loop nests."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ class BodyReader:
     def __init__(self, equal: Equalities | None = None) -> None:
         self.indices = IndexReader(equal)
         self.ties: list[tuple[Index, Index]] = []
-        """Sizes that have to be equal for the body to mean anything: those along one loop of an operation."""
+        """Sizes that have to be equal for the body to be valid: those along one loop of an operation."""
         self.operands: list[Operand] = []
         self.operations: list[str] = []
-        """The linalg-level operations met, in order."""
+        """Names of the linalg-level operations, in order."""
         self._tensors: dict[ir.Value, Tensor] = {}
         self._scalars = ScalarReader(self.indices, self._tensor, self._materialised)
         self._subspans: dict[ir.Value, int] = {}
@@ -95,16 +95,16 @@ class BodyReader:
         return Program(operands=tuple(self.operands), cores=tuple(self._cores), stores=merge_stores(self._stores))
 
     def add_operand(self, operand: Operand) -> int:
-        """Its position."""
+        """Add an operand and return its position."""
         self.operands.append(operand)
         return len(self.operands) - 1
 
     def know_tensor(self, value: ir.Value, tensor: Tensor) -> None:
-        """States what a tensor value is (a definition's arguments)."""
+        """Define the tensor of a value (a definition's arguments)."""
         self._tensors[value] = tensor
 
     def know_parameter(self, value: ir.Value, number: int) -> None:
-        """State that a value is a parameter (a scalar argument of a definition)."""
+        """Define a value as a parameter (a scalar argument of a definition)."""
         self._scalars.know_parameter(value, number)
 
     def read_block(self, block: ir.Block) -> None:
@@ -113,7 +113,7 @@ class BodyReader:
             self._operation(op.operation)
 
     def store(self, value: ir.Value, view: View) -> None:
-        """The element-wise nest that stores a value."""
+        """Append the element-wise nest that stores a value."""
         tensor = self._tensor(value)
         self._tie(tensor.type.shape, view.type.shape)
         while isinstance(tensor, Collapsed):
@@ -143,7 +143,7 @@ class BodyReader:
             self.ties += [(x, y) for x, y in zip(a, b, strict=True) if x != y]
 
     def _tie_loops(self, inputs: Sequence[Tensor], accesses: Sequence[Sequence[Linear | None]]) -> None:
-        """Dimensions of the operands of one operation that the same loop runs along."""
+        """Record that dimensions of operands are equal which the same loop runs along."""
         first: dict[int, Index] = {}
         for tensor, access in zip(inputs, accesses, strict=True):
             for size, coordinate in zip(tensor.type.shape, access, strict=True):
@@ -249,7 +249,7 @@ class BodyReader:
         return slice_view(whole, type_, offsets, strides, kept)
 
     def _slice(self, op: ir.Operation, first: int) -> tuple[tuple[Index, ...], tuple[Index, ...], tuple[Index, ...]]:
-        """Offsets, sizes and strides, from the static lists and operand segments `first`, +1, +2."""
+        """Return offsets, sizes and strides, from the static lists and operand segments `first`, +1, +2."""
         segments = integers(op.attributes["operandSegmentSizes"])
         operands, at = list(op.operands), sum(segments[:first])
         lists = []
@@ -397,7 +397,7 @@ class BodyReader:
             self._tensors[result] = body_of(number)
 
     def _tensor_arithmetic(self, op: ir.Operation) -> None:
-        """A scalar operation on whole tensors, such as the `arith.trunci` that makes an i1 of a stored byte."""
+        """Read a scalar operation on whole tensors, such as the `arith.trunci` that converts a stored byte to i1."""
         from .scalars import predicate
 
         inputs = [self._tensor(v) for v in op.operands]
@@ -463,7 +463,7 @@ class BodyReader:
         )
 
     def _reduced(self, start: Tensor, kept: tuple[int, ...], combiner: str, nest: Nest) -> Temporary:
-        """Append the core; what it starts from is its `init` if constant, else joined in by whoever reads it."""
+        """Append the core; its initial value is `init` if constant, else combined into the results by their readers."""
         from dataclasses import replace
 
         type_ = start.type
@@ -492,11 +492,11 @@ class BodyReader:
         operands = [self._tensor(v) for v in op.operands if is_tensor(v)]
         self._tie_named(op, operands)
         inputs = [t for t in operands if not isinstance(t, (Empty, Splat))]
-        if op.name == "linalg.softmax":  # (of one number everywhere as well)
+        if op.name == "linalg.softmax":  # (or of one repeated number)
             inputs = operands[:1]
         reads = tuple(self._materialised(t) for t in inputs)
         attributes = tuple((key, str(op.attributes[key])) for key in op.attributes if key != "operandSegmentSizes")
-        if op.name != "linalg.softmax":  # (which starts from what its definition says, whatever its output holds)
+        if op.name != "linalg.softmax":  # (whose initial values are its definition's, whatever its output holds)
             attributes += (("operands", ", ".join(self._operand_text(v) for v in op.operands)),)
         outputs = operands[len(operands) - len(op.results) :]
         types = tuple(t.type for t in outputs)
@@ -517,7 +517,7 @@ class BodyReader:
             self._tensors[result] = Temporary(type_, number, tuple(range(len(type_.shape))))
 
     def _tie_assumed(self, op: ir.Operation) -> None:
-        """Integers that have the same value at each call site: IREE lists what it knows of every one."""
+        """Record integers as equal that have the same value at each call site: IREE lists their possible values."""
         first: dict[tuple[int, ...], ir.Value] = {}
         for number, result in enumerate(op.results):
             values = assumed_values(op, number)
@@ -525,7 +525,7 @@ class BodyReader:
                 self._tie((self.indices.read(known),), (self.indices.read(result),))
 
     def _tie_named(self, op: ir.Operation, operands: Sequence[Tensor]) -> None:
-        """Sizes of a named operation whose operands say by maps which loops they run over, as attention's do."""
+        """Record the sizes of a named operation as equal whose maps run over the same loop, such as attention's."""
         if op.name == "linalg.softmax":
             self._tie(operands[0].type.shape, operands[1].type.shape)
         elif "indexing_maps" in op.attributes:
@@ -535,7 +535,7 @@ class BodyReader:
                 self._tie_loops(operands, of_tensors)
 
     def _operand_text(self, value: ir.Value) -> str:
-        """Return a word for an operand of a named operation, as far as it is no tensor in memory."""
+        """Return a text for an operand of a named operation that is not a tensor in memory."""
         if not is_tensor(value):
             return "scalar"
         tensor = self._tensor(value)
@@ -562,7 +562,7 @@ class BodyReader:
             return UNKNOWN
 
     def _materialised(self, tensor: Tensor) -> Read:
-        """Return a whole tensor as something to read: element-wise results become a temporary of their own."""
+        """Return a whole tensor as a read: element-wise results become temporaries."""
         at = identity(tensor.type.shape)
         if isinstance(tensor, Loaded):
             return Read(source=tensor.view, access=at, type=tensor.type)
@@ -586,5 +586,5 @@ class BodyReader:
             )
         )
         read = Read(source=number, access=at, type=tensor.type)
-        self._whole[id(tensor)] = (tensor, read)  # the tensor is kept, so that its id stays its own
+        self._whole[id(tensor)] = (tensor, read)  # the tensor is kept alive, so that its id is not reused
         return read

@@ -1,4 +1,4 @@
-"""Push constants that the host program passes the same value for, at every place where it dispatches an export."""
+"""Push constants for which the host program passes the same value wherever it dispatches an export."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _entry_points(op: ir.Operation) -> Iterator[Exported]:
 
 
 class ValueNumbers:
-    """Gives equal numbers to values of the host program that are computed alike."""
+    """Value numbering of the host program: values that are computed alike have equal numbers."""
 
     def __init__(self) -> None:
         self._of: dict[ir.Value, int] = {}

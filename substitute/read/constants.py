@@ -15,11 +15,11 @@ NUMPY_NAMES = {e.name: e.numpy for e in ELEMENTS if e.numpy and e.name not in ML
 """The types that NumPy itself has."""
 
 PLAIN = frozenset({"f64", "f32", "f16", "i64", "i32", "i16", "i8"})
-"""The types that the bindings hand over as they lie in memory, unless one element stands for all."""
+"""Types that the bindings return in memory order, unless the constant is a splat."""
 
 
 def splat_value(attribute: ir.Attribute) -> int | float | None:
-    """Return the one value of a splat constant; None for any other."""
+    """Return the value of a splat constant; None for any other."""
     from iree.compiler import ir
 
     if not isinstance(attribute, ir.DenseElementsAttr) or not attribute.is_splat:
@@ -33,7 +33,7 @@ def splat_value(attribute: ir.Attribute) -> int | float | None:
 
 
 def constant_bytes(attribute: ir.Attribute, type_: TensorType) -> bytes:
-    """Row-major, little-endian elements; an `i1` is a byte. Empty where the text was elided."""
+    """Return row-major, little-endian elements; an `i1` is a byte. Empty if the text was elided."""
     from iree.compiler import ir
 
     if isinstance(attribute, ir.DenseElementsAttr) and type_.element in NUMPY_NAMES:
@@ -41,7 +41,7 @@ def constant_bytes(attribute: ir.Attribute, type_: TensorType) -> bytes:
             held = memoryview(attribute)
             if held.c_contiguous and held.itemsize == type_.element_bytes:
                 return held.tobytes()
-        import numpy as np  # loads for longer than a small model's dispatches are read
+        import numpy as np  # importing it takes longer than reading a small model's dispatches
 
         values: Any = np.array(attribute)
         return bytes(np.ascontiguousarray(values.astype(NUMPY_NAMES[type_.element])).tobytes())

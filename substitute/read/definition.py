@@ -1,4 +1,4 @@
-"""Reads a kernel's `definition.mlir`: each function is one form of what the kernel computes."""
+"""Reader of a kernel's `definition.mlir`: each function is one form of the kernel's computation."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def drop_identities(operation: ir.Operation) -> None:
 
 @cache
 def _context() -> ir.Context:
-    """One context for all definitions: making one takes longer than reading a definition."""
+    """Return a context that all definitions share: creating one takes longer than reading a definition."""
     from iree.compiler import ir
 
     context = ir.Context()
@@ -102,7 +102,7 @@ def _syntax_error(path: Path, text: str, error: ir.MLIRError) -> ManifestError:
 
 
 def _check_tensor(where: str, type_: ir.Type, spec: OperandSpec) -> None:
-    """Raises `ManifestError` for an argument or a result that is no ranked tensor."""
+    """Raise `ManifestError` for an argument or a result that is no ranked tensor."""
     from iree.compiler import ir
 
     if isinstance(type_, ir.RankedTensorType):
@@ -127,7 +127,7 @@ def _is_scalar(type_: ir.Type) -> bool:
 def _parameters(
     where: str, text: str, arguments: Sequence[ir.Value], order: tuple[ScalarParameter, ...] | None
 ) -> tuple[ScalarParameter, ...]:
-    """Return the scalar arguments, in the order of the first form's where `order` gives them.
+    """Return the scalar arguments, in the order of the first form's if `order` gives them.
 
     Raises `ManifestError` for a type that no parameter has, and for forms that differ in their parameters.
     """
@@ -160,7 +160,7 @@ def _parameters(
 
 
 def _argument_name(text: str, argument: ir.Value) -> str:
-    """Return the name of an argument in the text; MLIR keeps the place, not the name."""
+    """Return the name of an argument in the text; MLIR keeps the position, not the name."""
     place = re.search(r":(\d+):(\d+)\)$", str(argument.location))
     lines = text.splitlines()
     if place is None or not 0 < int(place[1]) <= len(lines):
@@ -170,7 +170,7 @@ def _argument_name(text: str, argument: ir.Value) -> str:
 
 
 def _check_used(where: str, parameters: tuple[ScalarParameter, ...], program: Program) -> None:
-    """Raise `ManifestError` for a parameter that no result depends on: no dispatch could say its value."""
+    """Raise `ManifestError` for a parameter that no result depends on: its value cannot be found in a dispatch."""
     nests = [stage for stage in (*program.cores, *program.stores) if isinstance(stage, Nest)]
     nests += [scalar for core in program.cores if isinstance(core, Named) for scalar in core.scalars]
     used = {node.attribute for nest in nests for node in nest.expr.nodes if node.op == "parameter"}
@@ -241,7 +241,7 @@ def _read_form(
 
 
 def _name_sizes(program: Program, specs: tuple[OperandSpec, ...]) -> Program:
-    """Loops whose size is computed (a convolution's positions) get the name of the result's axis that they run over."""
+    """Name the sizes of loops that are computed (a convolution's positions) after the result's axis."""
     names: dict[Index, Index] = {}
     for nest in program.stores:
         for write in nest.writes:
@@ -276,12 +276,12 @@ def _type(where: str, tensor: ir.RankedTensorType, spec: OperandSpec) -> TensorT
 
 
 def _stored(type_: TensorType) -> TensorType:
-    """Return the type in memory: IREE keeps an i1 as an i8, and says so in a dispatch."""
+    """Return the type in memory: in a dispatch, IREE stores an i1 as an i8."""
     return replace(type_, element="i8") if type_.element == "i1" else type_
 
 
 def _converted(source: Tensor, op: str, type_: TensorType) -> Tensor:
-    """Return the conversion between an i1 and what is stored, as IREE writes it into a dispatch."""
+    """Return the conversion between an i1 and its stored type, as IREE writes it into a dispatch."""
 
     def body(loops: tuple[Linear, ...], nest: NestBuilder) -> int:
         return nest.graph.add(op, type_.element, (source.element(loops, nest),))

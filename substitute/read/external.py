@@ -1,4 +1,4 @@
-"""Exports whose code the program brings along: there is nothing in them to read or to replace."""
+"""Exports whose code the program provides: they can be neither read nor replaced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PATH = re.compile(r'path = "([^"]*)"')
 
 
 def external_reason(variant: ir.Operation, function: ir.Operation | None) -> str:
-    """Return why this export's code belongs to the program itself, for messages; empty if no sign of that is found."""
+    """Return why this export's code is provided by the program, for messages; empty if there is no sign of that."""
     objects = f"an object that the program brings along ({_names(variant)})" if "objects" in variant.attributes else ""
     if function is not None:
         called = ", ".join(dict.fromkeys(_imported(function)))
@@ -28,7 +28,7 @@ def external_reason(variant: ir.Operation, function: ir.Operation | None) -> str
 
 
 def _names(variant: ir.Operation) -> str:
-    """Return the objects' names without their folders; those that lie in the program itself have none."""
+    """Return the objects' names without their folders; those embedded in the program have none."""
     names = [path.rpartition("/")[2] for path in _PATH.findall(_head(str(variant.attributes["objects"])))]
     return ", ".join(dict.fromkeys(names)) or "embedded"
 
@@ -39,7 +39,7 @@ def _head(text: str) -> str:
 
 
 def _imported(function: ir.Operation) -> Iterator[str]:
-    """Yield the functions that it calls and that a linker has to find."""
+    """Yield the external functions that it calls."""
     from iree.compiler import ir
 
     module = function.parent

@@ -1,4 +1,4 @@
-"""Reads integer arithmetic of a body's head (push constants, sizes, offsets) into `Index` expressions."""
+"""Translation of a body's integer arithmetic (push constants, sizes, offsets) into `Index` expressions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BINARY = {
     "arith.floordivsi": "floordiv", "arith.ceildivui": "ceildiv", "arith.ceildivsi": "ceildiv",
     "arith.remui": "rem", "arith.shli": "shl", "arith.shrui": "shr", "arith.andi": "and",
     "arith.xori": "xor", "arith.minui": "min", "arith.minsi": "min", "arith.maxui": "max", "arith.maxsi": "max",
-    # sizes and offsets are never negative, so that a signed division is the same as one without sign
+    # sizes and offsets are never negative, so that signed and unsigned divisions agree
     "arith.divsi": "floordiv", "arith.remsi": "rem", "arith.shrsi": "shr",
 }
 # fmt: on
@@ -37,20 +37,20 @@ _PASS = {
 
 
 class IndexReader:
-    """Reads integer SSA values of one body. Values already known (a definition's axes) are given by `know`."""
+    """Reader of integer SSA values of one body. `know` defines values from outside (a definition's axes)."""
 
     def __init__(self, equal: Equalities | None = None) -> None:
         self._known: dict[ir.Value, Index] = {}
         self._equal = equal or Equalities()
         self.workload: dict[int, Index] = {}
-        """Workload operand that each `workload.ordinal` of the body names."""
+        """Workload operand of each `workload.ordinal` of the body."""
 
     def know(self, value: ir.Value, index: Index) -> None:
-        """States what a value is."""
+        """Define the index of a value."""
         self._known[value] = index
 
     def read(self, value: ir.Value) -> Index:
-        """Read `value` as an index. Raises `Unread` for anything but integer arithmetic over constants."""
+        """Return the index of a value. Raises `Unread` for anything but integer arithmetic over constants."""
         if value not in self._known:
             self._known[value] = self._equal.settle(self._compute(value))
         return self._known[value]
@@ -89,7 +89,7 @@ class IndexReader:
         raise Unread(f"an integer computed by {name}")
 
     def _linearized(self, op: ir.Operation) -> Index:
-        """The position of coordinates in row-major order; of the outermost dimension the size may be left out."""
+        """Return the row-major position of coordinates; the size of the outermost dimension may be left out."""
         from iree.compiler import ir
 
         static = [int(n) for n in ir.DenseI64ArrayAttr(op.attributes["static_basis"])]
@@ -118,7 +118,7 @@ class IndexReader:
         return inner
 
     def _or(self, a: Index, b: Index) -> Index:
-        """`low | high << 32` is how a 64-bit value arrives in two push constants."""
+        """Join `low | high << 32`, the form of a 64-bit value in two push constants."""
         for low, high in ((a, b), (b, a)):
             if isinstance(high, Expr) and high.op == "shl" and high.args[1] == 32 and isinstance(low, Expr):
                 shifted = high.args[0]
@@ -128,8 +128,9 @@ class IndexReader:
 
 
 def assumed_values(op: ir.Operation, number: int) -> tuple[int, ...]:
-    """Return the value that a `util.assume.int` leaves to an operand at each call site; empty if it leaves several at
-    one.
+    """Return the value that a `util.assume.int` allows for an operand at each call site.
+
+    Empty if it allows several at one of them.
     """
     from iree.compiler import ir
 
@@ -155,7 +156,7 @@ class IntegerRange:
         return IntegerRange(max(self.low, other.low), min(self.high, other.high), math.lcm(self.step, other.step))
 
     def nearest(self, value: int) -> int:
-        """Return the smallest allowed value from this one on, else the largest; itself where none is allowed."""
+        """Return the smallest allowed value from this one on, else the largest; the value itself if none is allowed."""
         above = -(-max(value, self.low) // self.step) * self.step
         below = self.high // self.step * self.step
         found = min(above, below)

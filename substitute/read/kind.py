@@ -6,7 +6,7 @@ from ..model.dispatch import Named, Nest, Program
 
 
 def kind_of(program: Program) -> str:
-    """`contraction`, `convolution`, `normalization`, `reduction`, `softmax`, `scan`, `gather`, `copy`, …"""
+    """Return `contraction`, `convolution`, `normalization`, `reduction`, `softmax`, `scan`, `gather`, `copy`, …."""
     cores = [c for c in program.cores if isinstance(c, Named) or c.combiner]
     for core in cores:
         if isinstance(core, Named):
@@ -55,7 +55,7 @@ def _loops_under(nest: Nest, root: int) -> set[int]:
 
 
 def _reduction_kind(program: Program, cores: list[Nest]) -> str:
-    """Row statistics that are spread back over the rows they came from are a normalisation."""
+    """Return the kind of row statistics: normalization if they are broadcast to the rows that they come from."""
     temporaries = {c.temporary: len(c.target) for c in cores}
     for nest in program.stores:
         for read in nest.reads:

@@ -1,4 +1,4 @@
-"""Reads all executables of a module at the `executable-sources` phase."""
+"""Reader of all executables of a module at the `executable-sources` phase."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A dispatch together with the operations that hold it."""
+    """A dispatch and the operations that hold it."""
 
     dispatch: Dispatch
     executable: ir.Operation
@@ -41,7 +41,7 @@ def read_module(module: ir.Operation) -> list[Site]:
     Raises `ModelError` for a program that is assigned to a device which nothing declares.
     """
     for op in children(module):
-        if op.name == "stream.executable":  # which IREE leaves where it knows no target
+        if op.name == "stream.executable":  # which IREE leaves there if no target is given
             raise _without_device(module, symbol_name(op))
     equal = equal_constants(module)
     return [
@@ -86,7 +86,7 @@ def symbol_name(op: ir.Operation) -> str:
 def read_executable(
     executable: ir.Operation, equal: Mapping[Exported, Equalities] = MappingProxyType({})
 ) -> Iterator[Site]:
-    """Yield every export of every variant of one executable; `equal` says what its call sites show."""
+    """Yield every export of every variant of one executable; `equal` has the equalities at its call sites."""
     for variant in children(executable):
         if variant.name == "hal.executable.variant":
             functions = _functions(variant)
@@ -131,7 +131,7 @@ def read_dispatch(
     function: ir.Operation | None,
     equal: Equalities | None = None,
 ) -> Dispatch:
-    """One export with what its body computes, or the reason why it could not be read."""
+    """Return one export with its computation, or the reason why its body could not be read."""
     program: Program | None = None
     reason = external = external_reason(variant, function)
     reader = BodyReader()
@@ -145,7 +145,7 @@ def read_dispatch(
                 reader = BodyReader(known)
                 reader.read_block(blocks[0])
                 if not any([known.add(a, b) for a, b in reader.ties]):
-                    break  # else it is read again: a size that equals another is written like it, or is known
+                    break  # read again: equal sizes get one expression, and known ones are constants
             program = reader.program()
         except Unread as error:
             reason = f"it has {error}"

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from iree.compiler import ir
 
 UNKNOWN = "<unknown>"
-"""Stands for a value that cannot be named: it is equal to nothing."""
+"""Placeholder for a value that cannot be named: it compares unequal to everything."""
 
 Capture = Callable[["ir.Value"], str]
-"""The text of a value that was computed outside of a region."""
+"""Function that returns the text of a value computed outside of a region."""
 
 
 def region_text(op: ir.Operation, capture: Capture) -> str:
@@ -51,7 +51,7 @@ def _new(value: ir.Value, names: dict[ir.Value, str]) -> str:
 
 
 def scalar_text(nodes: list[Scalar], at: int) -> str:
-    """Return a scalar that needs no element of a tensor, such as `arith.divf(1.0, 8.0)`."""
+    """Return the text of a scalar that needs no element of a tensor, such as `arith.divf(1.0, 8.0)`."""
     node = nodes[at]
     if node.op in ("read", "gather", "index", "parameter"):
         return UNKNOWN

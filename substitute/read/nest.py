@@ -1,4 +1,4 @@
-"""Building loop nests while a body is read: coordinates, reads, and the scalar graph between them."""
+"""Construction of loop nests while a body is read: coordinates, reads, and the scalar graph between them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ ZERO = Linear(terms=())
 
 
 def loop(number: int) -> Linear:
-    """Return the coordinate that is just this loop's index."""
+    """Return the coordinate of a loop's index."""
     return Linear(terms=((number, 1),))
 
 
 def constant(value: Index) -> Linear:
-    """Return a coordinate that does not move."""
+    """Return a constant coordinate."""
     return Linear(terms=(), constant=value)
 
 
@@ -39,7 +39,7 @@ def times(a: Linear, factor: Index) -> Linear:
 
 
 def compose(access: Linear, loops: tuple[Linear, ...]) -> Linear:
-    """`access`, with each of its loops replaced by a coordinate."""
+    """Return `access`, with each of its loops replaced by a coordinate."""
     result = constant(access.constant)
     for number, coefficient in access.terms:
         result = plus(result, times(loops[number], coefficient))
@@ -59,7 +59,7 @@ class NestBuilder:
 
     def gather(self, source: View | int, type: TensorType, coordinates: tuple[int, ...]) -> int:
         """Return the scalar node for the element at computed coordinates (nodes of type `index`)."""
-        if not coordinates:  # rank 0 has one element: nothing is computed
+        if not coordinates:  # rank 0 has one element: no coordinate is needed
             return self.read(source, (), type)
         slot = self._slot(Read(source=source, access=(), type=type))
         return self.graph.add("gather", type.element, coordinates, slot)

@@ -29,7 +29,7 @@ def parallel(count: int) -> tuple[LoopKind, ...]:
 
 
 def linear(expr: ir.AffineExpr) -> Linear | None:
-    """Return an affine expression as a coordinate; None where it divides."""
+    """Return an affine expression as a coordinate; None if it divides."""
     from iree.compiler import ir
 
     from .nest import loop, plus, times
@@ -52,7 +52,7 @@ def linear(expr: ir.AffineExpr) -> Linear | None:
 
 
 def split_accumulation(nest: NestBuilder, root: int, accumulator: int) -> tuple[str, int]:
-    """Return a reduction's combiner, and the node that it takes in."""
+    """Return a reduction's combiner, and the node that it combines."""
     node = nest.graph.nodes[root]
     if node.op not in COMBINERS or accumulator not in node.operands or len(node.operands) != 2:
         raise NotAReduction
@@ -71,14 +71,14 @@ def check_element(element: str) -> None:
 
 
 def coordinates(access: list[Linear | None], loops: tuple[Linear, ...]) -> tuple[Linear, ...]:
-    """Return an access of loops, as one of what these loops are. Raises `Unread` for a map that divides."""
+    """Return an access of loops in terms of their coordinates. Raises `Unread` for a map that divides."""
     if any(a is None for a in access):
         raise Unread("an indexing map that divides")
     return tuple(compose(a, loops) for a in access if a is not None)
 
 
 def loop_sizes(inputs: list[Tensor], accesses: list[list[Linear | None]], count: int) -> list[Index]:
-    """Return the size of each loop, from the tensors that it runs over. Raises `Unread` where no tensor says it."""
+    """Return the size of each loop, from the tensors that it runs over. Raises `Unread` if no tensor determines it."""
     sizes: list[Index | None] = [None] * count
     for tensor, access in zip(inputs, accesses, strict=True):
         for size, expr in zip(tensor.type.shape, access, strict=True):
@@ -91,8 +91,8 @@ def loop_sizes(inputs: list[Tensor], accesses: list[list[Linear | None]], count:
 
 
 def maps_and_kinds(op: ir.Operation) -> tuple[list[ir.AffineMap], list[str]]:
-    """Indexing maps of the operands and kinds of the loops of a linalg operation."""
-    from iree.compiler._mlir_libs._mlirDialectsLinalg import get_indexing_maps  # `linalg` itself loads slowly
+    """Return the operands' indexing maps and the kinds of the loops of a linalg operation."""
+    from iree.compiler._mlir_libs._mlirDialectsLinalg import get_indexing_maps  # importing `linalg` is slow
 
     attribute = op.attributes["indexing_maps"] if "indexing_maps" in op.attributes else get_indexing_maps(op)
     if attribute is None:
@@ -131,7 +131,7 @@ def kept_dimensions(sizes: tuple[Index, ...], result: list[int], type_: ir.Ranke
 
 
 def groups_of(op: ir.Operation) -> tuple[tuple[int, ...], ...]:
-    """Return the dimensions that each group of a reshape holds."""
+    """Return the dimensions of each group of a reshape."""
     from iree.compiler import ir
 
     return tuple(
@@ -148,13 +148,13 @@ def is_tensor(value: ir.Value) -> bool:
 
 
 def is_scalar(op: ir.Operation) -> bool:
-    """Arithmetic outside of any linalg body: read on demand."""
+    """Return True for arithmetic outside of a linalg body, which is read on demand."""
     scalar = op.name.partition(".")[0] in ("arith", "math", "affine") or op.name == "tensor.extract"
     return scalar and not any(is_tensor(r) for r in op.results)
 
 
 def producer_of(value: ir.Value) -> str:
-    """Return the name of the operation that makes a value, for messages."""
+    """Return the name of the operation that defines a value, for messages."""
     from iree.compiler import ir
 
     return "a block argument" if isinstance(value, ir.BlockArgument) else str(value.owner.operation.name)

@@ -1,4 +1,4 @@
-"""Reads the scalar body of a linalg operation into a nest's graph."""
+"""Translation of the scalar body of a linalg operation into a nest's graph."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ScalarMaker = Callable[[NestBuilder, tuple[Linear, ...]], int]
 
 
 class ScalarReader:
-    """Reads scalars: in a region, with its arguments given, or captured from outside of it."""
+    """Reader of scalars: in a region, with its arguments given, or captured from outside of it."""
 
     def __init__(
         self, indices: IndexReader, tensor_of: Callable[[ir.Value], Tensor], whole: Callable[[Tensor], Read]
@@ -42,7 +42,7 @@ class ScalarReader:
         self._parameters: dict[ir.Value, int] = {}
 
     def know_parameter(self, value: ir.Value, number: int) -> None:
-        """State that a value is a parameter of the definition."""
+        """Define a value as a parameter of the definition."""
         self._parameters[value] = number
 
     def body(
@@ -174,7 +174,7 @@ def affine_scalar(expr: ir.AffineExpr, dims: list[int], symbols: list[int], nest
         name = "arith.muli"
     elif isinstance(expr, ir.AffineModExpr):
         if may_be_negative(binary.lhs):
-            # an affine `mod` is never negative, while a remainder has the sign of what is divided
+            # an affine `mod` is never negative, while a remainder has the sign of the dividend
             below = nest.graph.add("arith.remsi", "index", (a, b))
             a = nest.graph.add("arith.addi", "index", (below, b))
         name = "arith.remui"
@@ -201,7 +201,7 @@ def _integer(op: ir.Operation, key: str) -> int:
 
 
 def check_rounding(op: ir.Operation) -> None:
-    """Raise `Unread` for an operation that rounds in another way than to the nearest even number."""
+    """Raise `Unread` for an operation that rounds in another mode than to nearest even."""
     if "roundingmode" in op.attributes and _integer(op, "roundingmode") != NEAREST_EVEN:
         raise Unread(f"{op.name} with a rounding mode of its own")
 

@@ -1,4 +1,4 @@
-"""The types of a model's functions, as its frontend wrote them: a compiled module does not always say."""
+"""Types of a model's functions, as its frontend wrote them; a compiled module may lack them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_signatures(module: ir.Operation) -> dict[str, tuple[str, ...]]:
 
 
 def argument_type(text: str) -> str | None:
-    """`tensor<4x?xf32>` or `!torch.vtensor<[4,?],si64>` as `4x?xf32`; None for anything else."""
+    """Return `tensor<4x?xf32>` or `!torch.vtensor<[4,?],si64>` as `4x?xf32`; None for anything else."""
     tensor = _TENSOR.match(text)
     if tensor:
         return tensor[1] + tensor[2]

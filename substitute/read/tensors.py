@@ -44,13 +44,13 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Splat:
-    """One scalar everywhere: `linalg.fill` and splat constants."""
+    """One repeated scalar: `linalg.fill` and splat constants."""
 
     type: TensorType
     scalar: Callable[[NestBuilder], int]
-    """Makes the scalar's node."""
+    """Function that creates the scalar's node."""
     constant: int | float | None
-    """Its value, where that is known now."""
+    """Its value, if it is known now."""
 
     def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
         """Return the scalar."""
@@ -59,22 +59,22 @@ class Splat:
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """`tensor.empty`: only its type matters."""
+    """`tensor.empty`: only its type is used."""
 
     type: TensorType
 
     def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
-        """Reading it is an error of the program."""
+        """Raise an error: the program reads an undefined element."""
         raise Unread("a read of tensor.empty")
 
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """An element-wise result, inlined into whatever reads it."""
+    """An element-wise result, inlined where it is read."""
 
     type: TensorType
     body: Callable[[tuple[Linear, ...], NestBuilder], int]
-    """Emits the scalar for the loops' coordinates."""
+    """Function that creates the scalar for the loops' coordinates."""
     loop_of_dim: tuple[int | None, ...]
     """Loop that runs along each dimension (None: the dimension has size one)."""
     loops: int
@@ -95,9 +95,9 @@ class Temporary:
     type: TensorType
     number: int
     kept: tuple[int, ...]
-    """The dimensions that the temporary has: those whose size is not one."""
+    """The dimensions of the temporary: those whose size is not one."""
     combine: Callable[[int, tuple[Linear, ...], NestBuilder], int] | None = None
-    """Joins in what the reduction started from, where that was not a constant."""
+    """Combines the reduction's initial value, if that is not a constant."""
 
     def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
         """Return a read of the temporary."""
@@ -115,7 +115,7 @@ class Sliced:
     offsets: tuple[Index, ...]
     strides: tuple[Index, ...]
     kept: tuple[int, ...]
-    """The source dimension of each dimension."""
+    """Source dimension of each dimension."""
 
     def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
         """Return the source's element."""
@@ -147,18 +147,18 @@ class Flattened:
 
 @dataclass(frozen=True, slots=True)
 class Collapsed:
-    """`tensor.collapse_shape` of what is computed: it can be stored, dimension by dimension of its source."""
+    """`tensor.collapse_shape` of a computed tensor, which can be stored dimension by dimension of its source."""
 
     source: Tensor
     type: TensorType
     groups: tuple[tuple[int, ...], ...]
 
     def element(self, at: tuple[Linear, ...], nest: NestBuilder) -> int:
-        """Its source's coordinates would be quotients."""
+        """Raise an error: the coordinates in the source would be quotients."""
         raise Unread("tensor.collapse_shape of a computed tensor")
 
     def expanded(self, view: View) -> View:
-        """Return a window of this tensor's shape, seen in its source's."""
+        """Return a window of this tensor's shape as one of its source's shape."""
         strides: list[Index] = [0] * len(self.source.type.shape)
         for group, stride in zip(self.groups, view.strides, strict=True):
             step = stride
@@ -169,7 +169,7 @@ class Collapsed:
 
 
 def collapse(source: Tensor, type_: TensorType, groups: tuple[tuple[int, ...], ...]) -> Tensor:
-    """`tensor.collapse_shape`. Raises `Unread` for a window with gaps."""
+    """Return a `tensor.collapse_shape`. Raises `Unread` for a window with gaps."""
     if isinstance(source, Splat):
         return Splat(type_, source.scalar, source.constant)
     if isinstance(source, Empty):
@@ -204,7 +204,7 @@ def _collapse_view(view: View, type_: TensorType, groups: tuple[tuple[int, ...],
 def slice_view(
     view: View, type_: TensorType, offsets: tuple[Index, ...], strides: tuple[Index, ...], kept: tuple[int, ...]
 ) -> View:
-    """Return the window that a (rank-reducing) slice of a window is."""
+    """Return the window of a (rank-reducing) slice of a window."""
     start = view.offset
     for offset, stride in zip(offsets, view.strides, strict=True):
         start = add(start, mul(offset, stride))
@@ -217,7 +217,7 @@ def slice_view(
 
 
 def row_major(shape: tuple[Index, ...]) -> tuple[Index, ...]:
-    """Strides of a contiguous tensor, in elements."""
+    """Return the strides of a contiguous tensor, in elements."""
     strides: list[Index] = []
     step: Index = 1
     for size in reversed(shape):
@@ -227,7 +227,7 @@ def row_major(shape: tuple[Index, ...]) -> tuple[Index, ...]:
 
 
 def identity(shape: tuple[Index, ...]) -> tuple[Linear, ...]:
-    """One loop per dimension, none for those of size one."""
+    """Return one loop per dimension, none for those of size one."""
     coordinates: list[Linear] = []
     for size in shape:
         coordinates.append(constant(0) if size == 1 else Linear(terms=((_moving(coordinates), 1),)))

@@ -2,4 +2,4 @@
 
 
 class Unread(Exception):
-    """Something in a body that the model cannot express; the message is the reason a person reads."""
+    """A body that the model cannot express; the message is the reason shown to the user."""

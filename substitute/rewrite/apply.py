@@ -34,8 +34,8 @@ def substitute_dispatch(
 ) -> None:
     """Replace one export's body by verified payloads; the first one that fits device and sizes runs.
 
-    Where none takes everything, IREE's own code stays in as the last. `host` is needed where the choice is not made
-    inside of the variant. Object files are put into `folder`, which has to stay until the module is compiled.
+    IREE's own code stays as the last choice unless one is total. `host` is needed if the choice is not made inside of
+    the variant. Object files are put into `folder`, which has to exist until the module is compiled.
     """
     from iree.compiler import ir
 
@@ -49,7 +49,7 @@ def substitute_dispatch(
 
 
 def join(conditions: list[Condition]) -> Condition:
-    """Return all of them."""
+    """Return the conjunction of the conditions."""
     unknown = [c for c in conditions if c is not True]
     if any(c is False for c in unknown):
         return False

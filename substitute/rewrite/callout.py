@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def replace_body(site: Site, request: Request, payload: Payload) -> None:
-    """Change the export's function in place: all it does now is to call the payload.
+    """Replace the export's body in place by a call of the payload.
 
-    Every operand arrives as a rank-0 memref, which the bare-pointer convention makes a pointer with the byte offset
-    already added; integers arrive as i64; the three workgroup ids come last.
+    Every operand is passed as a rank-0 memref, which the bare-pointer convention makes a pointer with the byte offset
+    already added; integers are passed as i64; the three workgroup ids come last.
     """
     from iree.compiler import ir
 
@@ -42,7 +42,9 @@ def replace_body(site: Site, request: Request, payload: Payload) -> None:
 
 
 def call_with_pointers(site: Site, request: Request, name: str) -> None:
-    """The same for a function `name` of the LLVM dialect in the same module, which takes bare pointers."""
+    """Replace the body by a call of `name`, a function of the LLVM dialect in the same module that takes bare
+    pointers.
+    """
     from iree.compiler import ir
 
     _, terminator = _cleared(site)
@@ -107,7 +109,7 @@ def _parameter(site: Site, bound: BoundParameter, layout: ir.Attribute, values: 
     assert program is not None
     operand = program.operands[value.view.operand]
     view = replace(value.view, offset=add(value.view.offset, value.element))
-    # i1 lies in memory as i8
+    # i1 is stored as i8
     element = scalar_type("i8" if value.type == "i1" else value.type)
     place = Parameter(name=bound.name, operand=operand, view=view, written=False, read=True)
     start = _subspan(site.dispatch.layout, place, layout, values, element)
@@ -115,7 +117,9 @@ def _parameter(site: Site, bound: BoundParameter, layout: ir.Attribute, values: 
 
 
 def _declare(function: ir.Operation, name: str, types: list[ir.Type]) -> None:
-    """`hal.import.static` makes it a call that the linker resolves; `llvm.bareptr` makes a memref a pointer."""
+    """Declare the payload: `hal.import.static` makes it a call that the linker resolves, `llvm.bareptr` passes
+    pointers.
+    """
     from iree.compiler import ir
 
     module = function.parent
@@ -204,5 +208,5 @@ def _constant_pointer(site: Site, parameter: Parameter, number: int, values: Mat
         )
     whole = create("memref.get_global", [], [type_], {"name": ir.FlatSymbolRefAttr.get(name)})
     start = values.value(mul(parameter.view.offset, operand.type.element_bytes))
-    # (a `memref.reinterpret_cast` would have the offset in its type, which the callee's declaration has not)
+    # (a `memref.reinterpret_cast` would put the offset into its type, unlike the callee's declaration)
     return create("memref.view", [whole, start], [ir.MemRefType.get([], byte_type)])

@@ -37,13 +37,13 @@ class Choice:
     payload: Payload
     device: tuple[DeviceTest, ...] = ()
     run_time: Condition = True
-    """Over the push constants of the dispatch."""
+    """Condition over the push constants of the dispatch."""
     variant: str = ""
-    """The architecture that the payload is for, where it is not the module's."""
+    """Architecture that the payload is for, if it is not the module's."""
 
     @property
     def gate(self) -> Gate:
-        """Condition under which it takes the dispatch, once it is reached."""
+        """Condition under which it takes the dispatch if no earlier choice does."""
         return all_of((*self.device, self.run_time))
 
     @property

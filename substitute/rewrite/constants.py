@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def add_constants(variant: ir.Operation, constants: Sequence[ExecutableConstant]) -> None:
-    """One block with all of them, in order: on Vulkan they are SpecId 0, 1, …. Raises `PayloadError` for a second."""
+    """Add one block with all constants, in order: on Vulkan they are SpecId 0, 1, …. Raises `PayloadError` for a
+    second.
+    """
     from iree.compiler import ir
 
     if not constants:

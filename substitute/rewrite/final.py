@@ -1,4 +1,4 @@
-"""Bodies that are no call-out and no external object: code in its final dialect, or IREE's own with settings."""
+"""Bodies that are neither a call-out nor an external object: code in its final dialect, or IREE's own with settings."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _keep_body(site: Site, request: Request, payload: Payload) -> None:
 
 
 def _put_llvm(site: Site, request: Request, payload: Payload) -> None:
-    """Raw: the function itself is what the runtime calls. Canonical: the body calls it with decoded operands."""
+    """Embed a function of the LLVM dialect: raw, as the export itself; canonical, called with decoded operands."""
     kernel, function = request.substitution.kernel, site.function
     assert function is not None
     module = parse_mlir(payload.data.decode(), str(kernel.payload.path)).operation
@@ -54,7 +54,7 @@ def _put_llvm(site: Site, request: Request, payload: Payload) -> None:
     inserted = _insert(operations(module), module, kernel.payload.entry, name, function)
     if not called:
         if payload.workgroup_size is not None:
-            # code generation takes the block from here, and makes it one thread otherwise
+            # code generation takes the workgroup size from here; without it, it is one thread
             size = ", ".join(map(str, payload.workgroup_size))
             inserted.attributes["translation_info"] = parse_settings(
                 f"#iree_codegen.translation_info<pipeline = #iree_gpu.pipeline<BaseLowering> workgroup_size = [{size}]>"
@@ -63,7 +63,7 @@ def _put_llvm(site: Site, request: Request, payload: Payload) -> None:
 
 
 def _put_spirv(site: Site, request: Request, payload: Payload) -> None:
-    """Embed SPIR-V: the inner module gets the operations themselves, from which code generation makes a `spirv.module`.
+    """Embed SPIR-V: the inner module gets the operations, from which code generation makes a `spirv.module`.
 
     It also makes the entry point, from an attribute of the function.
     """
@@ -86,7 +86,8 @@ def _put_spirv(site: Site, request: Request, payload: Payload) -> None:
     )
     function.erase()
     if payload.constants and "objects" not in site.variant.attributes:
-        # an executable with objects, be they none, is not linked with others, whose constants would count as well
+        # an executable with a list of objects, even an empty one, is not linked with others, whose constants would
+        # count too
         site.variant.attributes["objects"] = ir.ArrayAttr.get([])
 
 
@@ -111,7 +112,7 @@ def _bind(op: ir.Operation, request: Request, frozen: dict[int, int | float]) ->
 def _insert(
     found: list[ir.Operation], holder: ir.Operation, entry: str, name: str, before: ir.Operation
 ) -> ir.Operation:
-    """Copy the operations in front of `before`, the entry point as `name`; the others' names become its own."""
+    """Copy the operations before `before`, the entry point as `name`; the others get names derived from it."""
     from iree.compiler import ir
 
     unique = "".join(c if c.isalnum() or c == "_" else "_" for c in name)
@@ -119,7 +120,7 @@ def _insert(
     for op in found:
         old = name_of(op)
         if not old or (op.name == "llvm.func" and not any(len(r.blocks) for r in op.regions)):
-            continue  # a declaration has the name that the linker knows
+            continue  # a declaration keeps its name, which the linker needs
         new = name if old == entry else f"{unique}_{old}"
         ir.SymbolTable.replace_all_symbol_uses(old, new, holder)
         op.attributes["sym_name"] = ir.StringAttr.get(new)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 CUDA = "cuda"
-"""IREE's name of the backend that makes PTX."""
+"""IREE's name of the PTX backend."""
 ANSWERED_LATE = frozenset({"hal.cpu"})
 """Categories that local devices answer with zeros until the first executable of the process is loaded.
 
@@ -31,7 +31,7 @@ Source: `iree_cpu_initialize` is called by `runtime/src/iree/hal/local/executabl
 
 
 def set_workgroup_count(export: ir.Operation, dispatch: Dispatch, count: tuple[Index, Index, Index]) -> None:
-    """Replace what the `count` region computes; it sees the dispatch's workload and nothing else."""
+    """Replace the computation of the `count` region, whose only inputs are the dispatch's workload."""
     from iree.compiler import ir
 
     block = _region_block(export, 0, dispatch)
@@ -63,14 +63,16 @@ def _none_or_all(counts: list[ir.Value], of: tuple[Index, Index, Index], materia
 
 
 def counts_by_code_generation(export: ir.Operation) -> bool:
-    """Return True if IREE decides the workgroup count when it tiles the body; the region only names its operands."""
+    """Return True if code generation decides the workgroup count when it tiles the body; the region only names
+    operands.
+    """
     blocks = list(export.regions[0].blocks)
     names = [op.operation.name for block in blocks for op in block.operations]
     return not blocks or any(name.startswith("iree_tensor_ext.dispatch.workgroup_count") for name in names)
 
 
 def set_workgroup_size(export: ir.Operation, size: tuple[int, int, int], shared_memory_bytes: int) -> None:
-    """Set the block that is launched, and its dynamic shared memory."""
+    """Set the launched block, and its dynamic shared memory."""
     from iree.compiler import ir
 
     index = ir.IndexType.get()
@@ -80,9 +82,9 @@ def set_workgroup_size(export: ir.Operation, size: tuple[int, int, int], shared_
 
 
 def gate_workgroup_count(export: ir.Operation, dispatch: Dispatch, gate: Gate) -> None:
-    """Launches no workgroup at all where the gate is shut; the runtime drops such a dispatch.
+    """Launch no workgroups where the gate is false; the runtime then drops the dispatch.
 
-    What the region computes so far stays, also where only IREE's code generation knows it.
+    The region's own computation is kept, even if only IREE's code generation resolves it.
     """
     from iree.compiler import ir
 
@@ -101,7 +103,7 @@ def gate_workgroup_count(export: ir.Operation, dispatch: Dispatch, gate: Gate) -
 
 
 def add_condition(export: ir.Operation, dispatch: Dispatch, gate: Gate, fallback: str) -> None:
-    """Dispatches `export` only where the gate is open for device and workload, else the export named `fallback`."""
+    """Dispatch `export` only where the gate is true for device and workload, else the export named `fallback`."""
     from iree.compiler import ir
 
     block = _region_block(export, 1, dispatch)
@@ -146,7 +148,7 @@ def emit_gate(gate: Gate, materializer: Materializer, device: ir.Value) -> ir.Va
 
 
 def _ask(test: DeviceTest, device: ir.Value) -> ir.Value:
-    """Query the device; false where it does not know the key."""
+    """Query the device; false if it does not know the key."""
     from iree.compiler import ir
 
     i1, i64 = ir.IntegerType.get_signless(1), ir.IntegerType.get_signless(64)
@@ -188,7 +190,7 @@ def _region_block(export: ir.Operation, number: int, dispatch: Dispatch) -> ir.B
 
 
 def _over_workload(dispatch: Dispatch, block: ir.Block, values: tuple[Index, ...]) -> Materializer:
-    """Expressions over push constants, written over the workload operands that carry the same values."""
+    """Translate expressions over push constants to the workload operands that carry the same values."""
     for value in values:
         unknown = unknown_to_host(dispatch, value)
         if unknown is not None:
@@ -204,7 +206,7 @@ def _over_workload(dispatch: Dispatch, block: ir.Block, values: tuple[Index, ...
 
 
 def known_workload(dispatch: Dispatch, operands: Sequence[ir.Value]) -> Materializer:
-    """Write expressions over the workload's operands, which carry the values of push constants."""
+    """Return expressions over the workload's operands for push constants that carry the same values."""
     pairs = zip(dispatch.workload, operands, strict=True)
     return Materializer(_no_leaf, {value: operand for value, operand in pairs if isinstance(value, Expr)})
 

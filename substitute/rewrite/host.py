@@ -1,4 +1,4 @@
-"""The host program around the executables: where they are dispatched, by whom, and under which names."""
+"""The host program around the executables: its dispatches, and the names that they refer to."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ Reference = tuple[str, str, str]
 
 
 def has_host(module: ir.Operation) -> bool:
-    """Return True if the module holds more than executables; the filter gets one executable alone."""
+    """Return True if the module holds more than executables; the filter gets a single executable."""
     return any(op.name not in _EXECUTABLES for op in children(module))
 
 
 class HostProgram:
-    """A module's dispatches, found once and kept up to date while executables are taken apart and added."""
+    """A module's dispatches, found once and kept up to date while executables are split and added."""
 
     def __init__(self, module: ir.Operation) -> None:
         self.module = module
         self._names = {symbol_name(op) for op in children(module) if op.name in _EXECUTABLES}
         self._dispatches: dict[str, list[ir.Operation]] = {}
         self.moved: dict[tuple[str, str], ir.Operation] = {}
-        """The executables that exports (executable, export) were moved to."""
+        """Executables that exports (executable, export) were moved to."""
         for op in children(module):
             if op.name not in _EXECUTABLES:
                 self._index(op)
@@ -56,7 +56,7 @@ class HostProgram:
         self._dispatches.setdefault(named[0][0], []).append(dispatch)
 
     def copy_before(self, dispatch: ir.Operation, named: Sequence[Reference]) -> None:
-        """A second dispatch in front of one, with the same operands, that tries these exports."""
+        """Insert a copy of a dispatch before it, with the same operands, that tries these exports."""
         from iree.compiler import ir
 
         copy = dispatch.clone(ip=ir.InsertionPoint(dispatch)).operation
@@ -64,12 +64,12 @@ class HostProgram:
         self._dispatches.setdefault(named[0][0], []).append(copy)
 
     def where_now(self, site: Site) -> Site:
-        """Return the site, also where its export was moved to another executable meanwhile."""
+        """Return the site, found again if its export was moved to another executable."""
         moved = self.moved.get((site.dispatch.executable, site.dispatch.name))
         return site if moved is None else site_in(moved, site)
 
     def unique_name(self, name: str) -> str:
-        """Return a name that no executable has, which is taken from now on."""
+        """Return a name that no executable has, and reserve it."""
         unique, number = name, 1
         while unique in self._names:
             unique, number = f"{name}_{number}", number + 1
@@ -102,7 +102,7 @@ def list_references(dispatch: ir.Operation) -> list[Reference]:
 
 
 def set_references(dispatch: ir.Operation, named: Sequence[Reference]) -> None:
-    """The first whose variant the device takes is launched."""
+    """Set the exports that a dispatch tries; the first whose variant the device accepts is launched."""
     from iree.compiler import ir
 
     dispatch.attributes["entry_points"] = ir.ArrayAttr.get([ir.SymbolRefAttr.get(list(path)) for path in named])

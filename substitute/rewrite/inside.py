@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from ..read.module import Site
 
 FALLBACK_SUFFIX = "_iree"
-"""Suffix of the export of IREE's own code where it stays in the variant."""
+"""Suffix of the export of IREE's own code if it stays in the variant."""
 
 
 def put_inside(site: Site, choices: Sequence[Choice], folder: Path | None) -> None:
-    """The export asks the choices in turn when it is launched; IREE's own code is the last, unless one is total.
+    """Make the export try the choices in turn at each launch; IREE's own code is the last, unless one is total.
 
-    All of it happens in the executable, which can therefore be linked with others, and be seen alone.
+    The executable holds all of it, and can therefore be linked with others, and be compiled alone.
     """
     name = site.dispatch.name
     names = [name, *(f"{name}_or_{number}" for number in range(1, len(choices)))]

@@ -1,4 +1,4 @@
-"""Limits of IREE's linker: checks for what it cannot link, and repairs where it does nothing."""
+"""Limits of IREE's linker: checks of modules that it cannot link, and repairs if it is switched off."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NO_LINKING = "--iree-hal-link-executables=false"
 
 
 def check_linking(module: ir.Operation, flags: Sequence[str]) -> None:
-    """Refuse to link where some executables are for the CPU and some variants are not. Raises `UsageError`.
+    """Raise `UsageError` if some executables are for the CPU, some variants are not, and linking is on.
 
-    IREE 3.13 links the CPU's variants of several executables and forgets the others, so that the module loads on the
-    CPU alone; and where the module holds an external object as well, it crashes. Source: `linkExecutablesInto` in
-    `compiler/src/iree/compiler/Codegen/Utils/LinkingUtils.cpp`, and what the LLVMCPU linking pipeline does to every
-    variant afterwards.
+    IREE 3.13 links the CPU's variants of several executables and drops the others, so that the module loads on the CPU
+    only; and if the module holds an external object as well, it crashes. Source: `linkExecutablesInto` in
+    `compiler/src/iree/compiler/Codegen/Utils/LinkingUtils.cpp`, and the treatment of every variant in the LLVMCPU
+    linking pipeline afterwards.
     """
     if read_flags(flags).switched_off("iree-hal-link-executables"):
         return
@@ -43,7 +43,7 @@ def check_linking(module: ir.Operation, flags: Sequence[str]) -> None:
 
 
 def order_all_exports(module: ir.Operation) -> None:
-    """Apply `order_exports` to each executable whose exports are in another order, IREE's own or a person's."""
+    """Apply `order_exports` to each executable whose exports are in another order, IREE's own or the user's."""
     for executable in children(module):
         if executable.name == "hal.executable":
             for variant in _variants(executable):
@@ -51,7 +51,7 @@ def order_all_exports(module: ir.Operation) -> None:
 
 
 def order_exports(variant: ir.Operation) -> None:
-    """Put exports in the order of their ordinals.
+    """Sort exports by their ordinals.
 
     The workaround `ORDER_EXPORTS`; harmless where it is not needed.
     """
@@ -62,7 +62,7 @@ def order_exports(variant: ir.Operation) -> None:
 
 
 def ordinal(export: ir.Operation) -> int:
-    """Its number in the executable."""
+    """Return an export's number in the executable."""
     from iree.compiler import ir
 
     return int(ir.IntegerAttr(export.attributes["ordinal"]).value)

@@ -1,4 +1,4 @@
-"""Writes `Index` expressions as operations."""
+"""Translation of `Index` expressions into operations."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Leaf = Callable[[Expr], "ir.Value"]
 
 
 class Materializer:
-    """Emits expressions at the current insertion point, each once; `leaf` makes push constants."""
+    """Emitter of expressions at the current insertion point, each once; `leaf` creates push constants."""
 
     def __init__(self, leaf: Leaf, known: Mapping[Index, ir.Value] | None = None) -> None:
         self._leaf = leaf
@@ -73,7 +73,7 @@ class Materializer:
 
 
 def never_negative(index: Index) -> bool:
-    """Return True for an index that is surely 0 or more: sizes, push constants, arithmetic on them without `sub`."""
+    """Return True for an index that is certainly 0 or more: sizes, push constants, arithmetic on them without `sub`."""
     if isinstance(index, int):
         return index >= 0
     if index.op in ("sub", "sext32"):
@@ -94,7 +94,7 @@ def create(
 
 
 def compare(relation: str, a: ir.Value, b: ir.Value) -> ir.Value:
-    """Two signed integers, compared: `ge` or `>=`, an SSA value of type `i1`."""
+    """Compare two signed integers (`ge` or `>=`) and return an SSA value of type `i1`."""
     from iree.compiler import ir
 
     predicate = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), _COMPARE[relation])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_object(variant: ir.Operation, payload: Payload, folder: Path | None) -> None:
-    """Add the payload to what is linked into the variant. Object files go to `folder`."""
+    """Add the payload to the variant's linked objects. Object files go to `folder`."""
     add_constants(variant, payload.constants)
     if payload.format not in BODY_FORMATS:
         _add(variant, _own_object(payload, folder))
@@ -25,7 +25,7 @@ def add_object(variant: ir.Operation, payload: Payload, folder: Path | None) -> 
 
 
 def add_files(variant: ir.Operation, files: Sequence[Path]) -> None:
-    """Add files that a person brought; they stay where they are, but for bitcode, which IREE takes from the module."""
+    """Add the user's files; they stay at their paths, except for bitcode, which IREE reads from the module."""
     for file in files:
         fields = f"path = {_quoted(str(file.resolve()))}"
         if file.suffix == ".bc":
@@ -35,7 +35,7 @@ def add_files(variant: ir.Operation, files: Sequence[Path]) -> None:
 
 def _own_object(payload: Payload, folder: Path | None) -> str:
     if payload.format is PayloadFormat.OBJECT:
-        # IREE writes an object that stands in the module to a file that it then forgets to fill
+        # IREE writes an object embedded in the module to a file that it then leaves empty
         assert folder is not None
         file = folder / f"{hashlib.sha256(payload.data).hexdigest()[:16]}.o"
         temporary = file.with_name(f".{file.name}.{os.getpid()}")
@@ -55,7 +55,7 @@ def _add(variant: ir.Operation, fields: str) -> None:
 
 
 def _quoted(text: str) -> str:
-    r"""A string as MLIR reads it: `"`, `\\` and what is not printable as two hexadecimal digits."""
+    r"""Return a string as MLIR reads it: `"`, `\\` and unprintable characters as two hexadecimal digits."""
     plain = (chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:02X}" for b in text.encode())
     return f'"{"".join(plain)}"'
 

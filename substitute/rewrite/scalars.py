@@ -19,7 +19,7 @@ def scalar_type(name: str) -> ir.Type:
 
 
 def parameter_from_bits(value: ParameterValue, values: Materializer) -> ir.Value:
-    """Return a value that is known now or at launch, in its own type."""
+    """Return the value of a parameter known now or at launch, in its own type."""
     from iree.compiler import ir
 
     type_ = scalar_type(value.type)
@@ -38,7 +38,7 @@ def parameter_from_bits(value: ParameterValue, values: Materializer) -> ir.Value
 
 
 def passed_value(value: ir.Value, type_: str, passed: ir.Type) -> ir.Value:
-    """Return a value of the type with this name in the type in which it is passed."""
+    """Return a value of the named type, in the type in which it is passed."""
     from iree.compiler import ir
 
     if value.type == passed:
@@ -49,6 +49,6 @@ def passed_value(value: ir.Value, type_: str, passed: ir.Type) -> ir.Value:
         return create("arith.extf", [value], [passed])
     if type_ != "i1":
         return create("arith.extsi", [value], [passed])
-    if str(value.type) == "i8":  # as it lies in memory
+    if str(value.type) == "i8":  # in its type in memory
         value = create("arith.trunci", [value], [scalar_type("i1")])
     return create("arith.extui", [value], [passed])

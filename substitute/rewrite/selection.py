@@ -1,4 +1,4 @@
-"""A function of the host program that says which kernel a launch would select."""
+"""A function of the host program that returns the kernel that a launch would select."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from iree.compiler import ir
 
 FALLBACK = -1
-"""The function's result where IREE's own code is selected."""
+"""Result of the function if IREE's own code is selected."""
 
 
 def add_selection(module: ir.Operation, name: str, dispatch: Dispatch, choices: Sequence[Choice]) -> None:

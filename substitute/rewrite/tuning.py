@@ -1,4 +1,4 @@
-"""Settings with which IREE compiles its own code."""
+"""Settings for IREE's own code generation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..read.module import Site
 
 ATTRIBUTE = "compilation_info"
-"""Attribute from which IREE's code generation reads a person's choice of tile sizes and pipeline."""
+"""Attribute from which IREE's code generation reads the user's tile sizes and pipeline."""
 
 
 def set_compilation_info(site: Site, text: str, where: str) -> None:
@@ -51,7 +51,7 @@ def _spell_as_word(pipeline: re.Match[str]) -> str:
 
 
 def main_operation(site: Site) -> ir.Operation | None:
-    """Return the last reduction of the body, or its last linalg operation where there is none."""
+    """Return the last reduction of the body, or its last linalg operation if there is none."""
     found: list[ir.Operation] = []
     if site.function is not None:
         for block in site.function.regions[0].blocks:
@@ -66,7 +66,7 @@ _NOT_MAIN = frozenset(("linalg.fill", "linalg.index", "linalg.yield"))
 
 
 def _reduces(op: ir.Operation) -> bool:
-    """Named operations that are not element-wise contract or reduce."""
+    """Return whether an operation contracts or reduces, as named operations do that are not element-wise."""
     if op.name == "linalg.generic":
         return "reduction" in str(op.attributes["iterator_types"])
     return op.name not in ("linalg.elementwise", "linalg.map", "linalg.transpose", "linalg.broadcast", "linalg.copy")

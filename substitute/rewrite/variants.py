@@ -1,7 +1,7 @@
-"""Choices among external objects: variants by what the device answers, separate dispatches by what the sizes are.
+"""Choices among external objects: variants for those that depend on the device, separate dispatches for those on sizes.
 
 A variant is chosen once for each device, by its condition, and an export's `fallback` cannot name another variant. So
-what depends on the sizes of a launch becomes a dispatch of its own, in front of the ordinary one. All of them are
+choices that depend on the sizes of a launch become separate dispatches before the ordinary one. All of them are
 recorded; each but one has no workgroups, and the runtime drops it.
 """
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 def put_outside(site: Site, choices: Sequence[Choice], host: HostProgram | None, folder: Path | None) -> None:
-    """The executable gets a variant for each choice that depends on the device, before IREE's own.
+    """Add a variant to the executable for each choice that depends on the device, before IREE's own.
 
-    Without `host` there can only be one export and one choice, which takes all. Raises `PlanError`.
+    Without `host` there can only be one export and one total choice. Raises `PlanError`.
     """
     exports = sum(op.name == "hal.executable.export" for op in children(site.variant))
     if len(choices) == 1 and choices[0].total and exports == 1:
@@ -54,11 +54,11 @@ def put_outside(site: Site, choices: Sequence[Choice], host: HostProgram | None,
 
 
 def make_external(site: Site, choice: Choice, folder: Path | None) -> None:
-    """An external variant has no inner module: its object is all there is."""
+    """Make a variant external: it has no inner module, only its object."""
     if not put_final_body(site, choice.request, choice.payload):
         _remove_body(site.variant)
     if "objects" in site.variant.attributes:
-        del site.variant.attributes["objects"]  # of a program that brought an external executable along
+        del site.variant.attributes["objects"]  # from a program that provided an external executable
     _set_launch(site.export, site, choice)
     add_object(site.variant, choice.payload, folder)
 
@@ -69,7 +69,7 @@ def _gates(choices: Sequence[Choice]) -> list[Gate]:
 
 
 def _by_device(site: Site, choices: Sequence[Choice], gate: Gate, host: HostProgram, folder: Path | None) -> None:
-    """Variants in the order of the choices, then IREE's own; the last choice takes IREE's place if it is total."""
+    """Insert variants in the order of the choices; the last choice replaces IREE's own if it is total."""
     executable, own = symbol_name(site.executable), symbol_name(site.variant)
     added: list[str] = []
     for choice in choices:
@@ -90,7 +90,7 @@ def _by_device(site: Site, choices: Sequence[Choice], gate: Gate, host: HostProg
 
 
 def _dispatch_before(site: Site, choice: Choice, gate: Gate, host: HostProgram, folder: Path | None) -> None:
-    """A copy of the executable for one choice, dispatched in front of the original wherever that is."""
+    """Copy the executable for one choice, dispatched before the original wherever that is dispatched."""
     from iree.compiler import ir
 
     original = symbol_name(site.executable)
@@ -99,7 +99,7 @@ def _dispatch_before(site: Site, choice: Choice, gate: Gate, host: HostProgram, 
     inner = site_in(copy, site)
     others = [v for v in _variants(copy) if v != inner.variant]
     if choice.device or others:
-        # on any other device something has to load; it is never launched
+        # another device has to load it too, but never launches it
         for variant in (inner.variant, *others):
             for export in children(variant):
                 if export.name == "hal.executable.export":
@@ -142,7 +142,7 @@ def _insert_variant(site: Site, choice: Choice, folder: Path | None) -> ir.Opera
 
 
 def _take_apart(site: Site, host: HostProgram) -> Site:
-    """Move the export to an executable of its own: an external variant is one object with one entry."""
+    """Move the export to its own executable: an external variant is one object with one entry."""
     from iree.compiler import ir
 
     name = site.dispatch.name
