@@ -11,7 +11,7 @@ import numpy as np
 
 def by_libm(function: Callable[[float], float]) -> Callable[[Any], Any]:
     """Apply a function of Python's to each number."""
-    return lambda xs: np.array([function(float(x)) for x in xs], np.longdouble)
+    return lambda xs: np.array(list(map(function, xs.astype(np.float64).tolist())), np.longdouble)
 
 
 REFERENCES: dict[str, Callable[[Any], Any]] = {
@@ -59,3 +59,27 @@ def ulps(found: Any, wanted: Any, type_: Any, *, flushed: bool = False) -> Any:
         size = np.maximum(np.abs(np.nan_to_num(wanted, posinf=float(info.max))), np.longdouble(info.tiny))
         unit = np.exp2(np.floor(np.log2(size)) - info.nmant)
         return np.where(same, 0.0, np.nan_to_num(np.abs(found - wanted) / unit, nan=np.inf, posinf=np.inf))
+
+
+def largest_error(x: Any, found: Any, wanted: Any, least: float = 0.5) -> tuple[float, float] | None:
+    """Return the largest error of f32 results in ULP and its argument; None where none is above `least` (at least 0.5).
+
+    Exact errors take long, so they are computed only where they may be above it. A result that is n steps of f32 from
+    the rounded one is at most 2n + 0.5 ULP from the wanted one: a step is two units of it where the exponent grows.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = wanted.astype(np.float32)
+    (at,) = np.nonzero((found.view(np.int32) != rounded.view(np.int32)) & ~(np.isnan(found) & np.isnan(rounded)))
+    steps = np.abs(_in_order(found[at]) - _in_order(rounded[at]))
+    at = at[2 * steps + 0.5 > least]
+    if not len(at):
+        return None
+    errors = ulps(found[at], wanted[at], np.float32, flushed=True)
+    worst = int(np.argmax(errors))
+    return (float(errors[worst]), float(x[at[worst]])) if errors[worst] > least else None
+
+
+def _in_order(numbers: Any) -> Any:
+    """Return integers that follow each other as the numbers of f32 do."""
+    bits = numbers.view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
