@@ -2,12 +2,20 @@
 layout(local_size_x = 64, local_size_y = 1, local_size_z = 1) in;
 shared float best[64];
 shared uint place[64];
+shared uint end;
 
 void main() {
   uint row = gl_WorkGroupID.x, lane = gl_LocalInvocationID.x;
-  float largest = float(load_x(int(row), int(lane)));
-  uint at = lane;
-  for (uint n = lane + 64; n < uint(N); n += 64) {
+  // the definition compares nothing with success once the largest number is a NaN: a row ends at its first one
+  if (lane == 0) end = uint(N);
+  barrier();
+  for (uint n = lane; n < uint(N); n += 64) {
+    if (isnan(float(load_x(int(row), int(n))))) { atomicMin(end, n); break; }
+  }
+  barrier();
+  float largest = uintBitsToFloat(0xff800000u);
+  uint at = 0;
+  for (uint n = lane; n < end; n += 64) {
     float value = float(load_x(int(row), int(n)));
     if (value > largest) { largest = value; at = n; }
   }
