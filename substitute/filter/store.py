@@ -36,10 +36,10 @@ MOST_BYTES = 512 << 20
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Digest and file states of everything that a result depends on besides its text and the arguments."""
+    """Digest of all that a result depends on besides its text, and the states of the files among it."""
 
     digest: bytes
-    """Digest of the files' contents."""
+    """Of the files' contents, the options that choose kernels, and the compiler's flags."""
     kernels: tuple[FileState, ...]
     """Files and folders of kernels, and the plan."""
     program: tuple[FileState, ...]
@@ -79,7 +79,8 @@ def make_stamp(manifests: Sequence[Manifest], folders: Iterable[Path], options: 
         return None
     kernels = [read_state(path) for path in sorted(paths)]
     program = [read_state(path) for path in program_files()]
-    parts = [repr((options.builtin, options.plan, options.kernels, sys.version, program)).encode()]
+    asked = (options.builtin, options.plan, options.kernels, options.flags)
+    parts = [repr((*asked, sys.version, program)).encode()]
     for path in sorted(paths):
         if os.path.isfile(path):
             parts.append(b"%b %b" % (os.fsencode(path), digest_of(Path(path).read_bytes())))
