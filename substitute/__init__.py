@@ -1,6 +1,6 @@
-"""Hand-tuned kernels in programs compiled by IREE: match, put in place, compile, run, compare.
+"""Hand-tuned kernels in programs compiled by IREE: matching, embedding, compilation, execution, comparison.
 
-The names below are the public surface; each is loaded when it is first used, so that importing the package is cheap.
+The names below are the public surface; each is loaded on first use, so that importing the package is cheap.
 """
 
 from importlib import import_module

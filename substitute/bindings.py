@@ -1,4 +1,4 @@
-"""Differences between versions of IREE's Python bindings, settled before anything else uses the bindings."""
+"""Workarounds for differences between versions of IREE's Python bindings, applied before they are used."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from . import iree_versions
 
 DIALECTS = "substitute.dialects"
-"""Package in which the bindings look up the module of a dialect before their own."""
+"""Package in which the bindings look up a dialect's module before their own."""
 
 
 @lru_cache(maxsize=1)
 def settle_bindings() -> None:
-    """Let every dialect be loaded beside every other, and the bindings and linalg be loaded fast.
+    """Make all dialects loadable together, and speed up the import of the bindings and of linalg.
 
     Called before anything imports the bindings.
     """
@@ -41,7 +41,7 @@ _places: list[str] = []
 
 
 def leave_classes() -> None:
-    """Keep the bindings from loading classes of operations, in a process that runs nobody else's code.
+    """Keep the bindings from loading classes of operations, in a process that runs no user code.
 
     This package reads and makes operations without them, and to load those of an ordinary dispatch takes 40 ms.
     """
@@ -51,7 +51,7 @@ def leave_classes() -> None:
 
 
 def take_classes() -> None:
-    """Let the bindings load classes of operations again: a person's code may use `op.lhs`."""
+    """Let the bindings load classes of operations again: a user's code may use `op.lhs`."""
     if _places:
         from iree.compiler._mlir_libs import _mlir
 
@@ -59,7 +59,7 @@ def take_classes() -> None:
 
 
 class _Later(ModuleType):
-    """Stands for a module in what imported it, and imports it when something of it is used."""
+    """Placeholder of a module, which is imported when an attribute of it is used."""
 
     def __getattr__(self, name: str) -> Any:
         if sys.modules.get(self.__name__) is self:
@@ -68,7 +68,7 @@ class _Later(ModuleType):
 
 
 def _load_without_numpy() -> None:
-    """Load the bindings, which use numpy in builders of a few attributes alone; it takes longer to load than they."""
+    """Load the bindings without numpy, which only builders of a few attributes need, and which takes longer to load."""
     if "numpy" in sys.modules or "iree.compiler.ir" in sys.modules:
         return
     later = sys.modules["numpy"] = _Later("numpy")

@@ -1,4 +1,4 @@
-"""The only user of IREE's compiler: its C API in this process, its importers, and what it says when it fails."""
+"""The only user of IREE's compiler: its C API in this process, its importers, and its error messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from iree.compiler import ir
 
 MINIMUM_OPSET = 17
-"""ONNX models of an older operator set are upgraded to this one, which IREE's importer knows best."""
+"""ONNX models of an older operator set are upgraded to this one, which IREE's importer supports best."""
 
 _process_flags: tuple[str, ...] = ()
 
@@ -96,14 +96,14 @@ def bytecode_of(module: ir.Operation) -> bytes:
 
 
 def _short(words: str, lines: int = 12) -> str:
-    """Return the first lines, each cut, without what a terminal would take for commands."""
+    """Return the first lines, each cut, without control sequences of a terminal."""
     cut = (line[:300].expandtabs() for line in words.strip().splitlines())
     kept = ["".join(c if c.isprintable() else "." for c in line) for line in cut]
     return "\n".join(kept[:lines] + (["…"] if len(kept) > lines else []))
 
 
 class Compilation:
-    """One model on its way through the compiler, in this process.
+    """Compilation of one model in this process.
 
     Use as a context manager: `parse`, `run_to(phase)`, change `module`, `finish()`.
     """
@@ -117,7 +117,7 @@ class Compilation:
         self._dl: Any = ctypes_dl
         self._session = _session(ctypes_dl, self.flags)
         self._context = self._session.context
-        self._context.allow_unregistered_dialects = False  # the compiler crashes on operations that it does not know
+        self._context.allow_unregistered_dialects = False  # the compiler crashes on unregistered operations
         self._invocation: Any = None
         self.module: ir.Operation | None = None
         """The module between phases; may be changed in place."""
@@ -132,9 +132,9 @@ class Compilation:
         self._context.__exit__(None, None, None)
 
     def parse(self, source: bytes | Path) -> None:
-        """Take MLIR text or bytecode, or a file of either (which is mapped, not copied).
+        """Parse MLIR text or bytecode, or a file of either (which is mapped, not copied).
 
-        Raises `ModelError` with the parser's words.
+        Raises `ModelError` with the parser's message.
         """
         self._invocation = self._new_invocation()
         with captured_stderr() as words:
@@ -164,7 +164,7 @@ class Compilation:
             )
 
     def run(self, start: str, stop: str) -> None:
-        """Run from one phase to another. Raises `CompilerError` with the phase and the compiler's words."""
+        """Run from one phase to another. Raises `CompilerError` with the phase and the compiler's message."""
         names: list[str] = []
         if self.module is not None:
             names = _export_names(self.module)
@@ -226,7 +226,7 @@ class Compilation:
         with ir.Location.unknown():
             module = ir.Module.create()
             alone = executable.clone(ip=ir.InsertionPoint(module.body)).operation
-        alone.attributes["sym_visibility"] = ir.StringAttr.get("public")  # nothing else would keep it
+        alone.attributes["sym_visibility"] = ir.StringAttr.get("public")  # nothing else would keep a reference
         invocation = self._new_invocation()
         invocation.import_module(module.operation)
         return bool(invocation.execute(self._dl.PipelineType.IREE_COMPILER_PIPELINE_HAL_EXECUTABLE))
@@ -259,7 +259,7 @@ def _found(words: str, names: Sequence[str]) -> str:
 
 
 def _session(ctypes_dl: Any, flags: Sequence[str]) -> Any:
-    """Return a session with these flags. Those that only the whole process can have are set for it, once."""
+    """Return a session with these flags. Those that only exist per process are set for it, once."""
     session = ctypes_dl.Session()
     own, left = [], []
     for flag in flags:
@@ -277,13 +277,13 @@ def _session(ctypes_dl: Any, flags: Sequence[str]) -> Any:
     if left:
         session.close()
         _set_process_flags(ctypes_dl, tuple(left))
-        session = ctypes_dl.Session()  # what the process's flags change may be read when a session is made
+        session = ctypes_dl.Session()  # a new session may read what the process's flags change
         session.set_flags(*own)
     return session
 
 
 def _set_process_flags(ctypes_dl: Any, flags: tuple[str, ...]) -> None:
-    """IREE's API knows the flags that belong to a session; iree-compile takes those of MLIR, LLVM and passes too."""
+    """Set flags for the whole process: sessions have their own, but MLIR's, LLVM's and passes' flags are global."""
     global _process_flags
     known = _flags_of_the_process()
     unknown = [flag for flag in flags if flag.partition("=")[0].lstrip("-") not in known]
@@ -330,7 +330,7 @@ def _bad_flags(found: Sequence[str], details: str = "") -> UsageError:
 
 
 class _Words:
-    """Output caught so far."""
+    """Output captured so far."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -341,11 +341,11 @@ class _Words:
 
 @contextmanager
 def captured_stderr() -> Iterator[_Words]:
-    """Catches what the compiler writes to the process's stderr; call what it yields, afterwards, for the text."""
+    """Capture the compiler's output to the process's stderr; call the yielded object, afterwards, for the text."""
     sys.stderr.flush()
     words = _Words()
     if isolate.stderr_is_kept:
-        # the parent reads it all if this process dies
+        # the parent reads the file if this process crashes
         start = os.lseek(2, 0, os.SEEK_CUR)
         try:
             yield words

@@ -19,7 +19,7 @@ from .progress import Clock, Progress
 
 STEP = "find the executable that crashes it"
 NO_THREADS = "--mlir-disable-threading"
-"""The search forks a process that holds the compiler, which loses its threads."""
+"""The search forks a process that has the compiler loaded, whose threads are lost."""
 LONGEST_SECONDS = 120.0
 """Time limit for one executable."""
 MOST_EXECUTABLES = 300
@@ -27,7 +27,7 @@ MOST_EXECUTABLES = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Culprit:
-    """The executable that the compiler dies on, alone."""
+    """The executable that the compiler crashes on, alone."""
 
     dispatch: str
     kernel: str
@@ -87,7 +87,7 @@ def find_culprit(
         if substitute:
             with worker_threads() as workers:
                 substitute_dispatches(made, sites, clock, workers, folder)
-            sites = read_module(compilation.module)  # executables may have been added or taken apart
+            sites = read_module(compilation.module)  # executables may have been added or split
             taken = {s.dispatch.name: s.kernel.name for s in made.substitutions}
         order = sorted(sites, key=lambda site: site.dispatch.name not in taken)[:MOST_EXECUTABLES]
         for number, site in enumerate(order):
@@ -100,12 +100,12 @@ def find_culprit(
 
 
 def _alone(compilation: Compilation, executable: Any) -> tuple[str, str] | None:
-    """Return how the compiler died of one executable, and its output; None if it did not die."""
+    """Return how the compiler crashed on one executable, and its output; None if it did not crash."""
     start = os.lseek(2, 0, os.SEEK_CUR)
     child = os.fork()
     if child == 0:
         try:
-            compilation.translate(executable)  # an error is none of our business here
+            compilation.translate(executable)  # errors are reported elsewhere
         finally:
             os._exit(0)
     deadline = time.monotonic() + LONGEST_SECONDS

@@ -1,4 +1,4 @@
-"""From a plan to a module with kernels in it: payloads are made, and put where the dispatches stand."""
+"""Steps from a plan to a module with kernels: payloads are made, and embedded in place of the dispatches' bodies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAYLOADS = "make payloads"
 
 
 class AtOnce(Executor):
-    """Executor that runs each call at once in this thread: a filter's process has one core."""
+    """Executor that runs each call immediately in this thread: a filter's process has one core."""
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Call the function and return its result as a finished future."""
@@ -93,7 +93,7 @@ def put_payloads(
     folder: Path,
     choices_of: dict[Dispatch, list[Choice]] | None = None,
 ) -> None:
-    """Put payloads into the module that the sites are in, which are of no use afterwards.
+    """Embed payloads in the module of the sites, which are invalid afterwards.
 
     `choices_of` is filled with the choices that each dispatch is given.
     """
@@ -108,7 +108,7 @@ def put_payloads(
 
 
 def _host_of(plan: Plan, sites: Sequence[Site]) -> HostProgram | None:
-    """Return the program around the executables, where there is one and a choice has to be written into it."""
+    """Return the program around the executables, if there is one and a choice has to be written into it."""
     if not any(s.conditional or s.dispatch.siblings for s in plan.substitutions):
         return None
     module = sites[0].executable.parent

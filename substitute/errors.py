@@ -1,4 +1,4 @@
-"""Every failure that a person can cause or meet, with what they can do about it."""
+"""Errors that a user can cause or meet, with their remedies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SourceText:
 class SubstituteError(Exception):
     """Error with five fields: what went wrong, where, what was expected, what was found, and the next step.
 
-    `str(error)` is the message a person reads; the command line prints it and exits with `exit_status`.
+    `str(error)` is the user's message; the command line prints it and exits with `exit_status`.
     """
 
     exit_status = 1
@@ -42,7 +42,7 @@ class SubstituteError(Exception):
         self.next_step, self.source, self.details = next_step, source, details
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Errors travel between processes (`isolate`)."""
+        """Keep the arguments when the error is pickled, which passes it between processes (`isolate`)."""
         fields = ("where", "expected", "found", "next_step", "source", "details")
         return _rebuild, (type(self), self.what, {name: getattr(self, name) for name in fields})
 
@@ -72,29 +72,30 @@ class ModelError(SubstituteError):
 
 
 class ManifestError(SubstituteError):
-    """A kernel's folder is not what it should be."""
+    """A kernel's folder has an error."""
 
 
 class PayloadError(SubstituteError):
-    """A payload is not what its manifest says, or does not fit the dispatch."""
+    """A payload contradicts its manifest, or does not fit the dispatch."""
 
 
 class PlanError(SubstituteError):
-    """Error for a plan that cannot be made: a tie, a required kernel without a match, a plan that does not fit the
-    model.
+    """A plan cannot be made.
+
+    Causes: a tie, a required kernel without a match, a plan that does not fit the model.
     """
 
 
 class CompilerError(SubstituteError):
-    """IREE's compiler (or another tool) failed; its own words are in `details`."""
+    """IREE's compiler (or another tool) failed; its output is in `details`."""
 
 
 class CompilerCrash(CompilerError):
-    """The process that ran the compiler died; `where` is the step that it was in, or the executable."""
+    """The process that ran the compiler crashed; `where` is the step that it was in, or the executable."""
 
 
 class TimeOut(CompilerCrash):
-    """A child process gave no sign of life for too long, and was ended."""
+    """A child process sent no message for too long, and was ended."""
 
 
 class DeviceError(SubstituteError):

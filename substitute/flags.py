@@ -1,4 +1,4 @@
-"""Reads the flags of IREE's compiler, and adds the target that they leave open."""
+"""Parsing of the flags of IREE's compiler, and completion of the target."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CUDA_TARGET = "iree-cuda-target"
 VULKAN_TARGET = "iree-vulkan-target"
 
 HOST_FLAGS = (f"--{DEVICE}=local", f"--{LOCAL_BACKENDS}=llvm-cpu", f"--{CPU}=host")
-"""The target of a person who names none: this machine's CPU."""
+"""Default target: this machine's CPU."""
 
 # fmt: off
 _DEVICE_OF_PREFIX = {
@@ -26,7 +26,7 @@ _DEVICE_OF_PREFIX = {
     "iree-llvmcpu-target-": "local", LOCAL_BACKENDS: "local",
 }
 # fmt: on
-"""The device that flags with this prefix are about; other `--iree-llvmcpu-…` flags do not exclude other devices."""
+"""Device that flags with this prefix refer to; other `--iree-llvmcpu-…` flags do not exclude other devices."""
 
 TRUE, FALSE = frozenset(("", "true", "TRUE", "True", "1")), frozenset(("false", "FALSE", "False", "0"))
 """LLVM's spellings of a flag that is on or off. IREE 3.13 refuses some of them itself."""
@@ -56,20 +56,20 @@ _TOOL_FLAGS: dict[str, tuple[str, str]] = {
     "version": ("false", _PRINTS),
     "print-all-options": ("false", _PRINTS),
 }
-"""Flags of the tool `iree-compile` that the compiler's library lacks, or that make no sense here: the value that
-changes nothing, and what to do instead."""
+"""Flags of the tool `iree-compile` that the compiler's library lacks, or that are pointless here: the value without
+effect, and an alternative."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompilerFlags:
-    """Compiler flags of a person, in the spelling `--name=value`."""
+    """The user's compiler flags, in the spelling `--name=value`."""
 
     flags: tuple[str, ...]
     values: dict[str, tuple[str, ...]] = field(hash=False)
     """All values of each flag by its name without dashes, in order. A flag without a value has the empty string."""
 
     def last(self, name: str) -> str | None:
-        """Return the value that counts for a flag that takes one; None where the flag is not there."""
+        """Return the effective value of a flag that takes one; None if the flag is absent."""
         return self.values[name][-1] if name in self.values else None
 
     def listed(self, name: str) -> tuple[str, ...]:
@@ -99,18 +99,18 @@ class TargetedFlags:
     added: tuple[str, ...] = ()
     """Flags that were added, at the end."""
     because: str = ""
-    """The person's flag that left something open; empty where no flag says anything of a target."""
+    """The user's flag that left something open; empty if no flag is about a target."""
 
     @property
     def note(self) -> str:
-        """A sentence about what was added; empty where nothing was, or where nothing was said."""
+        """A sentence about the added flags; empty if none were added, or no flag is about a target."""
         return f"added {' '.join(self.added)}, which {self.because} leaves open" if self.because and self.added else ""
 
 
 def read_flags(flags: Sequence[str]) -> CompilerFlags:
     """Return the flags by name, as LLVM's parser reads them: one dash or two, the value after `=` or as the next word.
 
-    Flags that change nothing here are left out. Raises `UsageError` for flags that only the tool `iree-compile` has.
+    Flags without an effect here are left out. Raises `UsageError` for flags that only the tool `iree-compile` has.
     """
     spelled: list[str] = []
     for word in flags:
@@ -187,7 +187,7 @@ def _local_flags(read: CompilerFlags) -> tuple[str, ...]:
     added = () if backends else (f"--{LOCAL_BACKENDS}=llvm-cpu",)
     if backends and "llvm-cpu" not in backends:
         return added
-    # a CPU's name or features go together with a triple; `host` beside either is a conflict
+    # a CPU's name or features need a triple; `host` beside either is a conflict
     said = any(read.last(name) for name in (CPU, CPU_FEATURES)) or read.last(TRIPLE) not in (None, "", "host")
     return added if said else (*added, f"--{CPU}=host")
 

@@ -1,4 +1,4 @@
-"""From a module at `executable-sources` to a plan: what every command that looks at dispatches begins with."""
+"""Steps from a module at `executable-sources` to a plan, which all commands on dispatches share."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def plan_executables(
     whole: bool = True,
     demands: Sequence[NumericDemand] = (),
 ) -> tuple[Plan, list[Site]]:
-    """Return the same for any module that holds executables; `load` gives the kernels for some backends.
+    """Make the plan of any module that holds executables; `load` returns the kernels for some backends.
 
-    `demands` are what the compiler's flags demand of numbers.
+    `demands` are those of the compiler's flags on numerics.
 
-    Where the module is not the `whole` model, a saved plan may name dispatches that are not in it.
+    If the module is not the `whole` model, a saved plan may name dispatches that are not in it.
     """
     from .read.module import read_module
 
@@ -92,7 +92,7 @@ def worker_threads() -> Iterator[Executor]:
 
 
 def warm_up(flags: Sequence[str]) -> None:
-    """Load what the later steps need, while the compiler is at work and Python would wait for it."""
+    """Load modules that later steps need, while the compiler runs and Python would wait for it."""
     from .catalog import catalog
     from .dialects import linalg
 
@@ -106,7 +106,7 @@ def warm_up(flags: Sequence[str]) -> None:
 
 
 def _load_builtin(backend: str) -> None:
-    """Load the built-in kernels' code. What is wrong with any kernel is told when it is used."""
+    """Load the built-in kernels' code. Errors in kernels are reported when they are used."""
     from .catalog.catalog import open_library
 
     with suppress(SubstituteError):
@@ -118,13 +118,13 @@ def _load_builtin(backend: str) -> None:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Yield a folder for files that the compiler reads, gone afterwards."""
+    """Yield a temporary folder for files that the compiler reads."""
     with tempfile.TemporaryDirectory(prefix="iree-substitute-") as folder:
         yield Path(folder)
 
 
 def list_choices(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """Return the `chosen` with which `make_plan` makes this plan again."""
+    """Return the `chosen` argument with which `make_plan` makes this plan again."""
     chosen: dict[str, tuple[str, ...]] = {}
     for s in plan.substitutions:
         name = f"{s.dispatch.variant}::{s.dispatch.name}"

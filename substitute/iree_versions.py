@@ -1,7 +1,7 @@
 """Differences between the versions of IREE: named workarounds, the versions that need them, and their tests.
 
-`nox -f runtime_tests/noxfile.py -s workarounds` runs the test of each workaround without it, on every version: where
-that passes, the version does not need it any more. `nox -s nightly` runs the suite on IREE's pre-releases.
+`nox -f runtime_tests/noxfile.py -s workarounds` runs the test of each workaround without it, on every version: if it
+passes, the version no longer needs it. `nox -s nightly` runs the suite on IREE's pre-releases.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 SUPPORTED = ("3.11", "3.12", "3.13")
-"""The versions that the project works with, oldest first; `pyproject.toml` has the same bounds."""
+"""Versions that the project supports, oldest first; `pyproject.toml` has the same bounds."""
 DISABLED = "IREE_SUBSTITUTE_WITHOUT"
-"""The environment variable that names workarounds to leave out, separated by commas: for tests of this list."""
+"""Environment variable that names workarounds to disable, separated by commas: for tests of this list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workaround:
-    """One fault or gap of some versions of IREE, and what this project does about it."""
+    """A fault or gap of some versions of IREE, and this project's remedy."""
 
     name: str
     versions: tuple[str, ...]
-    """The versions that need it."""
+    """Versions that need it."""
     reason: str
     """Behaviour of IREE without the workaround."""
     test: str
@@ -92,7 +92,7 @@ def installed_release() -> str:
 
 
 def is_needed(workaround: Workaround) -> bool:
-    """Return True if the installed version needs the workaround, and nobody asked to leave it out."""
+    """Return True if the installed version needs the workaround, and it is not disabled."""
     return installed_version() in workaround.versions and workaround.name not in _disabled()
 
 

@@ -1,4 +1,4 @@
-"""Runs work in a child process, so that a crash of the compiler or of a kernel is a message and nothing more."""
+"""Work in child processes, so that a crash of the compiler or of a kernel becomes an error message."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ stderr_is_kept = False
 _tell: Callable[[str, object], None] | None = None
 """Sends a message to the parent; None in a process that is no child."""
 IDLE_PER_PROCESSOR_SECOND = 8.0
-"""Wall time per second of its processor-time limit for which a child may be idle without a break."""
+"""Wall time, per second of its processor-time limit, for which a child may be idle continuously."""
 LOOK_S = 0.1
 """Interval at which the parent checks a child with a time limit."""
 
 COMPILER = "iree.compiler._mlir_libs._mlir"
-"""The module that loads the compiler's library."""
+"""Module that loads the compiler's library."""
 RUNTIME = "iree._runtime_libs._runtime"
-"""The module that loads the runtime's library, whose worker threads a fork loses as well."""
+"""Module that loads the runtime's library, whose worker threads a fork loses as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that can travel to another process: a function that has a name, and arguments that can be pickled."""
+    """A picklable call: a function that has a name, and arguments that can be pickled."""
 
     function: Callable[..., Any]
     arguments: Mapping[str, Any]
@@ -56,23 +56,23 @@ class Death:
     """The end of a child process that gave no result."""
 
     step: str
-    """The last step that it began."""
+    """Last step that it began."""
     found: str
     """Description of the exit: a signal or a status."""
     stderr: str
-    """The last lines that it wrote there."""
+    """Last lines of its stderr."""
     stopped: bool = False
     """True if it was killed at its time limit."""
     activity: str = ""
-    """The code of a person that it was running, see `running`."""
+    """User code that it was running, see `running`."""
 
 
 def isolated(work: Callable[[Progress], T], progress: Progress, *, fork: bool = True) -> T:
-    """`work(progress)` in a child process; its result, or its exception, comes back.
+    """Run `work(progress)` in a child process and return its result, or raise its exception.
 
-    The child is a fork, which costs nothing, unless the compiler or the runtime is loaded already: a fork loses their
+    The child is a fork, which is cheap, unless the compiler or the runtime is loaded already: a fork loses their
     threads and waits for them forever. Then, and without `fork`, it is a new interpreter, and `work` has to be a
-    `Call`. A child that dies raises `CompilerCrash` with the last step that it began and what it wrote to stderr.
+    `Call`. A child that crashes raises `CompilerCrash` with the last step that it began and its output to stderr.
     """
     with Child(work, fork=fork) as child:
         return child.result(progress)  # type: ignore[no-any-return]
@@ -84,13 +84,13 @@ def threads_are_loaded() -> bool:
 
 
 def send_part(value: object) -> None:
-    """Send a part of the result to the parent of this process, which takes it while the work goes on."""
+    """Send a part of the result to the parent of this process, which receives it while the work goes on."""
     assert _tell is not None
     _tell("part", value)
 
 
 def notify(text: str) -> None:
-    """Print a line to the person's stderr, also from a child process."""
+    """Print a line to the user's stderr, also from a child process."""
     if _tell is not None:
         _tell("notice", text)
     else:
@@ -98,7 +98,7 @@ def notify(text: str) -> None:
 
 
 def give_up(error: SubstituteError) -> None:
-    """End a child process at once with this error; does nothing in a process that is no child."""
+    """End a child process at once with this error; does nothing in other processes."""
     if _tell is not None:
         _tell("error", error)
         os._exit(1)
@@ -106,7 +106,7 @@ def give_up(error: SubstituteError) -> None:
 
 @contextlib.contextmanager
 def running(activity: str) -> Iterator[None]:
-    """Name the code of a person that runs within the block, so that the compiler is not blamed if it ends a child."""
+    """Name the user code that runs within the block, so that the compiler is not blamed if it ends a child."""
     if _tell is None:
         yield
         return
@@ -118,12 +118,12 @@ def running(activity: str) -> Iterator[None]:
 
 
 class Child:
-    """Work in a child process that has begun; see `isolated`. It ends with the `with` block at the latest."""
+    """Work in a started child process; see `isolated`. It ends with the `with` block at the latest."""
 
     def __init__(self, work: Callable[[Progress], Any], *, fork: bool = True) -> None:
         self._stack = contextlib.ExitStack()
         with contextlib.ExitStack() as stack:
-            # whatever the child and the compiler in it put into temporary files goes with this folder, however they end
+            # temporary files of the child and of the compiler in it are removed with this folder, however they end
             self._words = stack.enter_context(tempfile.TemporaryFile())
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="iree-substitute-"))
             receive, send = os.pipe()
@@ -135,7 +135,7 @@ class Child:
                 child = os.fork()
                 if child == 0:
                     os.close(receive)
-                    _work(work, send, self._words.fileno(), scratch)  # never returns
+                    _work(work, send, self._words.fileno(), scratch)  # not reached
             os.close(send)
             self._running: int | None = child
             self._pipe = receive
@@ -154,10 +154,10 @@ class Child:
         self._stack.close()
 
     def result(self, progress: Progress, *, limits: Mapping[str, float] = MappingProxyType({})) -> Any:
-        """Wait for the work and return its result. Raises what it raises, or `CompilerCrash`.
+        """Wait for the work and return its result. Raises the work's exception, or `CompilerCrash`.
 
-        `limits`: in a step whose name begins so, the child is ended after so many seconds of processor time without a
-        message, and that is a `TimeOut`.
+        `limits`: in a step whose name has this prefix, the child is ended after so many seconds of processor time
+        without a message, with a `TimeOut`.
         """
         step = ""
 
@@ -189,10 +189,10 @@ class Child:
         take: Callable[[Any], None] = lambda _part: None,
         limit_s: Callable[[], float] | None = None,
     ) -> Any:
-        """Wait for the work and return its result, or a `Death`. Raises what the work raises.
+        """Wait for the work and return its result, or a `Death`. Raises the work's exception.
 
-        `take` gets what the child sends with `send_part`. `limit_s` is how much processor time it may need from one
-        message to the next: a process that waits for others, on a busy machine, uses none.
+        `take` receives the values that the child sends with `send_part`. `limit_s` is the limit of its processor time
+        from one message to the next: a process that waits for others, on a busy machine, uses none.
         """
         step = activity = ""
         while (message := self._next(limit_s)) is not None:
@@ -225,7 +225,7 @@ class Child:
         return Death(step=step, found=found, stderr=said, stopped=stopped, activity=activity)
 
     def _next(self, limit_s: Callable[[], float] | None) -> tuple[str, Any] | None:
-        """Return the next message; None at the end of the pipe; `stopped` when the time is up."""
+        """Return the next message; None at the end of the pipe; `stopped` at the time limit."""
         assert self._running is not None
         idle_s, looked = 0.0, time.monotonic()
         used = None if limit_s is None else processor_seconds(self._running)
@@ -306,7 +306,7 @@ def _work(work: Callable[[Progress], Any], send: int, words: int, scratch: str) 
     os.dup2(words, 2)
     stderr_is_kept = True
     die_with_parent()
-    faulthandler.disable()  # the compiler's last words are worth more than Python's
+    faulthandler.disable()  # the compiler's error messages are worth more than Python's
     os.environ["TMPDIR"] = scratch  # (also LLVM's)
     tempfile.tempdir = None
     status = 1
@@ -333,12 +333,12 @@ def _work(work: Callable[[Progress], Any], send: int, words: int, scratch: str) 
             except Exception as error:
                 tell("error", RuntimeError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
     finally:
-        # no clean-up of what the parent still owns (its atexit handlers, its terminal)
+        # without the clean-up of objects that the parent still owns (its atexit handlers, its terminal)
         os._exit(status)
 
 
 def die_with_parent() -> None:
-    """Kill this process when its parent dies, so that no compiler goes on and writes its output."""
+    """Make the kernel kill this process when its parent dies, so that no compiler goes on and writes its output."""
     if sys.platform == "linux":
         import ctypes
 
@@ -387,6 +387,6 @@ def _end_of(status: int) -> str:
 
 
 def last_lines(text: str) -> str:
-    """Return the last lines of what a process wrote, with nothing in them that a terminal would obey."""
+    """Return the last lines of a process's output, without control sequences of a terminal."""
     lines = text.strip().splitlines()[-24:]
     return "\n".join("".join(c if c.isprintable() else "." for c in line[:300]) for line in lines)

@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 CHECK = "check"
 TO_A_MODULE = "compile to a module"
-"""The step in which the compiler makes code of every executable."""
+"""Step in which the compiler generates code for every executable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileResult:
-    """A compiled module, and how it came about."""
+    """A compiled module, and the record of its compilation."""
 
     vmfb: bytes
-    """The module; empty where it was written to a file instead."""
+    """The module; empty if it was written to a file instead."""
     plan: Plan
     payloads: Mapping[str, Payload]
     """Payloads by the name of their dispatch; see `substitution_names` for several in one dispatch."""
@@ -47,7 +47,7 @@ class CompileResult:
     checked: tuple[Checked, ...] = ()
     """The verdict on each dispatch with a kernel; those that were left out are not in the plan."""
     signatures: Mapping[str, tuple[str, ...]]
-    """The model's functions and the types of their arguments, such as `4x?xf32`, where its frontend says."""
+    """The model's functions and the types of their arguments, such as `4x?xf32`, if its frontend declares them."""
 
 
 def compile_model(
@@ -67,13 +67,13 @@ def compile_model(
     """Compile a model, replacing the dispatches that kernels match.
 
     `flags` are iree-compile's; without a target among them the target is this machine's CPU. `plan` replays a saved
-    plan. With `output` the module is written there, whole or not at all. `substitute=False` gives what IREE makes by
-    itself. `check`: each kernel is judged once in each dispatch that it takes, see `guard`; None: unless
-    `IREE_SUBSTITUTE_CHECK=0` stands in the environment. With `isolate` all of it happens in a child process, so that a
-    crash of the compiler is a `CompilerError`. Raises `SubstituteError` for everything that a person can mend.
+    plan. With `output` the module is written there, whole or not at all. `substitute=False` gives IREE's own code.
+    `check`: each kernel is judged once in each dispatch that it takes, see `guard`; None: unless the environment has
+    `IREE_SUBSTITUTE_CHECK=0`. With `isolate` it runs in a child process, so that a crash of the compiler is a
+    `CompilerError`. Raises `SubstituteError` for everything that a user can correct.
     """
     if isolate:
-        with_default_target(flags)  # what is wrong with the flags is said before a process is started
+        with_default_target(flags)  # errors in the flags are reported before a process is started
         arguments = {
             "model": model,
             "output": output,
@@ -216,7 +216,7 @@ def _put_in(
             refused = guard.compare(made, built)
         if any(s.kernel.payload.kind.rewrites_body for s in made.substitutions if dispatch_key(s.dispatch) in refused):
             del sites
-            compilation.module = guard.pristine.clone().operation  # a rule has changed what is in there now
+            compilation.module = guard.pristine.clone().operation  # a rule has changed the body in the module
             return _put_in(compilation, clock, selection.without(made, refused), guard, workers, folder)
         made = without_dispatches(made, refused)
         built = [b for b in built if dispatch_key(b.substitution.dispatch) not in refused]
@@ -244,7 +244,7 @@ def inspect_model(
 ) -> Plan:
     """Read all dispatches of a model and decide on each, without compiling further. See `compile_model`.
 
-    A kernel that fits and whose code cannot be built, which ends `compile_model` in an error, is rejected here.
+    A kernel that matches and whose code cannot be built, which is an error in `compile_model`, is rejected here.
     """
     if isolate:
         with_default_target(flags)
@@ -275,8 +275,8 @@ def inspect_model(
 
 
 def _without_kernels(crash: CompilerCrash, model: Path, flags: Sequence[str]) -> SubstituteError:
-    """Report a crash before any kernel was put in."""
-    if crash.where == "parse":  # MLIR's parser does not survive every file that ends too early
+    """Report a crash that occurred before any kernel was embedded."""
+    if crash.where == "parse":  # MLIR's parser crashes on some truncated files
         return ModelError(
             "the model is not valid MLIR",
             where=str(model),

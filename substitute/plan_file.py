@@ -1,4 +1,4 @@
-"""Saved plans: what `--plan-out` wrote, read through a schema."""
+"""Saved plans, as `--plan-out` writes them, read through a schema."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 PLAN_SCHEMA = 1
-"""The version of the format that this program writes and reads."""
+"""Version of the format that this program writes and reads."""
 
 
 def load_plan(path: Path) -> dict[str, tuple[str, ...]]:

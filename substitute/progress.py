@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 Progress = Callable[[str, float | None], None]
-"""Called with the current phase and the finished share of it (0 to 1; None if unknown)."""
+"""Function that is called with the current phase and its completed share (0 to 1; None if unknown)."""
 
 
 def silent(_what: str, _share: float | None) -> None:
@@ -17,7 +17,7 @@ def silent(_what: str, _share: float | None) -> None:
 
 @dataclass(slots=True)
 class Clock:
-    """Times the steps, and tells of them."""
+    """Times the steps and reports them."""
 
     progress: Progress
     seconds: dict[str, float] = field(default_factory=dict)

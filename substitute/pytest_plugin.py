@@ -1,6 +1,6 @@
-"""pytest: every `kernel.toml` is tests, one for each of its targets and each device that can run it.
+"""pytest plugin: every `kernel.toml` becomes tests, one for each of its targets and each device that can run it.
 
-pytest loads this file in every project where the package is installed, so it imports as good as nothing by itself.
+pytest loads this file in every project where the package is installed, so it imports next to nothing itself.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ DRIVERS = {
     "cuda": ("cuda-sim", "cuda"),
     "rocm": ("hip",),
 }
-"""The drivers that run each backend's code."""
+"""Drivers that run each backend's code."""
 
 
 class WrongKernel(Exception):
-    """A kernel that does not compute what it says."""
+    """A kernel whose results are wrong."""
 
     def __init__(self, verdict: KernelVerdict, replay: str) -> None:
         super().__init__(verdict.kernel)
@@ -38,7 +38,7 @@ class WrongKernel(Exception):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options and ini keys; all begin with `iree`."""
+    """Add options and ini keys; all begin with `iree`."""
     group = parser.getgroup("iree-substitute", "kernels for IREE (every kernel.toml is collected)")
     group.addoption(
         "--iree-device",
@@ -112,7 +112,7 @@ class KernelItem(pytest.Item):
         self.error = error
 
     def runtest(self) -> None:
-        """Validate the kernel against its golden; skip, with the reason, where the device is not to be had."""
+        """Validate the kernel against its golden; skip, with the reason, if the device is not available."""
         if self.error is not None:
             raise self.error
         from .catalog.catalog import load_catalog

@@ -1,4 +1,4 @@
-"""Writes every text and the index."""
+"""Write every text and the index."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .index import FOLDER, INDEX, index, texts
 
 
 def main() -> None:
-    """Writes what changed and says so."""
+    """Write every text and the index, and print the number of lines of each."""
     for name, text in texts().items():
         path = FOLDER / name
         path.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Attention in f32 with a mask, as flash attention goes about it: scores never reach memory."""
+"""Attention in f32 with a mask, in the manner of flash attention: scores are never stored in memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ The canonical ABI: pointers q, k, v, mask, o, the axes M, H, D, N, and the strid
 
 
 def _place(pointer: str, name: str, indices: tuple[str, ...], shift: int) -> str:
-    """`pointer` = the operand's address of these indices; its elements have 2^shift bytes."""
+    """Return code for `pointer` = the operand's address at these indices; its elements have 2^shift bytes."""
     lines = [f"ld.param.u64 {pointer}, [{name}_base];"]
     for number, index in enumerate(indices):
         lines += [
@@ -44,7 +44,9 @@ def _place(pointer: str, name: str, indices: tuple[str, ...], shift: int) -> str
 
 
 def _fetch(name: str, at: int, first: str, limit: str, indices: str) -> str:
-    """32 rows of 64 floats into shared memory: thread t has column t % 64 of rows t / 64, t / 64 + 2, ..."""
+    """Return loads of 32 rows of 64 floats into shared memory: thread t has column t % 64 of rows t / 64, t / 64 + 2,
+    ...
+    """
     lines = [
         f"// {name}'s tile; rows outside are zeros",
         f"add.u32 i, {first}, half;",
@@ -116,7 +118,7 @@ def _sums() -> str:
 
 
 def attention() -> str:
-    """The whole text."""
+    """Return the text of the kernel."""
     lowest = float_bits(-1e38)
     body = "\n".join(
         [

@@ -15,7 +15,7 @@ The canonical ABI: pointers x and y, then the axis N."""
 
 
 def elementwise() -> str:
-    """The text."""
+    """Return the text of the kernel."""
     body = "\n".join(
         [
             ".reg .pred beyond;\n.reg .b32 i, count, thread;\n.reg .b64 source, result, offset;\n.reg .f32 x;\n",

@@ -1,4 +1,4 @@
-"""Which texts there are, and `index.json`: entry, target, ISA version and sha256 of each."""
+"""The generated texts, and `index.json`: entry, target, ISA version and sha256 of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INDEX = FOLDER / "index.json"
 
 
 def texts() -> dict[str, str]:
-    """What is generated, by path inside of the folder."""
+    """Return the generated texts, by path inside of the folder."""
     return {
         "softmax/kernel.ptx": rows.softmax(zero_for_nan=False),
         "softmax_or_zero/kernel.ptx": rows.softmax(zero_for_nan=True),
@@ -39,7 +39,7 @@ def texts() -> dict[str, str]:
 
 
 def index() -> str:
-    """The index of what lies in the folders, as it should stand in `index.json`."""
+    """Return `index.json` for the files in the folders."""
     from substitute.payload.ptx.parse import parse
 
     found = {}

@@ -34,7 +34,7 @@ _REGISTERS = """.reg .pred more, inside, in_row<4>, in_column, in_depth;
 
 
 def _loads() -> str:
-    """The next step's floats into registers: 4 of A (rows 16 apart), 4 of B (depths 4 apart)."""
+    """Return loads of the next step's floats into registers: 4 of A (rows 16 apart), 4 of B (depths 4 apart)."""
     lines = [
         "// A: thread has depth k + thread % 16 of rows thread / 16 + 0, 16, 32, 48",
         "add.u32 at_k, k, i;",
@@ -131,7 +131,7 @@ def _write() -> str:
 
 
 def matmul() -> str:
-    """The whole text."""
+    """Return the text of the kernel."""
     body = "\n".join(
         [
             _REGISTERS.format(bytes=2 * B_TILE),

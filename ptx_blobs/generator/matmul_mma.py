@@ -9,7 +9,7 @@ from .text import module, slot
 Half = Literal["f16", "bf16"]
 TILE, DEPTH, THREADS, STAGES = 128, 32, 256, 3
 A_BYTES, STAGE = 2 * TILE * DEPTH, 4 * TILE * DEPTH
-"""Bytes of A's tile, and of both: B's has the same size and lies behind it."""
+"""Bytes of A's tile, and of both: B's has the same size and follows it."""
 
 _COMMENT = """c[b, m, n] = sum over k of a[b, m, k] * b[b, k, n]; a and b {half}, sums f32, c {result}; all row-major
 
@@ -126,7 +126,7 @@ shr.u32 j, thread, 4;
 
 
 def _copy() -> str:
-    """Starts the copies of the next 32 depths into the stage at `put`, as a group."""
+    """Return code that starts the copies of the next 32 depths into the stage at `put`, as a group."""
     lines = ["setp.lt.u32 inside, at_k, depth;", "mov.u64 address, source_a;", "add.u32 to, put, put_a;"]
     for q in range(2):
         lines += [
@@ -156,7 +156,7 @@ def _copy() -> str:
 
 
 def _turn(register: str) -> list[str]:
-    """The next of three stages."""
+    """Return code that advances a register to the next of three stages."""
     last = (STAGES - 1) * STAGE
     return [
         f"add.u32 i, base, {last};",
@@ -167,7 +167,7 @@ def _turn(register: str) -> list[str]:
 
 
 def fragment(name: str, first: int, count: int) -> str:
-    """`{a0, a1, a2, a3}`."""
+    """Return a list of registers: `{a0, a1, a2, a3}`."""
     return "{" + ", ".join(f"{name}{first + n}" for n in range(count)) + "}"
 
 
@@ -194,7 +194,9 @@ def _products(half: Half) -> str:
 
 
 def _write(half: Half, narrow: bool) -> str:
-    """Lane (g, t) = (lane / 4, lane % 4) has columns 2 t, 2 t + 1 of rows g and g + 8 of each 16 x 8."""
+    """Return the stores: lane (g, t) = (lane / 4, lane % 4) has columns 2 t, 2 t + 1 of rows g and g + 8 of each 16 x
+    8.
+    """
     size = 1 if narrow else 2
     lines = [
         "shl.b32 at_m, warp_m, 6;\nadd.u32 at_m, at_m, m0;\nshr.u32 i, lane, 2;\nadd.u32 at_m, at_m, i;",
@@ -223,7 +225,7 @@ def _write(half: Half, narrow: bool) -> str:
 
 
 def matmul(half: Half, *, narrow: bool) -> str:
-    """The text for one type of a and b. `narrow`: c is of that type too, else f32."""
+    """Return the text for one type of a and b. `narrow`: c is of that type too, else f32."""
     body = "\n".join(
         [
             _REGISTERS,

@@ -117,7 +117,9 @@ add.u64 source_b, source_b, address;
 
 
 def _copy() -> str:
-    """Starts the copies of the next 64 depths into the stage at `put`, as a group, and goes to the other stage."""
+    """Return code that starts the copies of the next 64 depths into the stage at `put`, and switches to the other
+    stage.
+    """
     lines = ["setp.lt.u32 inside, at_k, depth;", "mov.u64 address, source_a;", "add.u32 to, put, put_a;"]
     for q in range(4):
         lines += [
@@ -147,7 +149,7 @@ def _copy() -> str:
 
 
 def _other(register: str) -> list[str]:
-    """The stage that the register is not at."""
+    """Return code that switches a register to the other stage."""
     return [
         f"setp.eq.u32 inside, {register}, base;",
         f"mov.u32 {register}, base;",
@@ -175,7 +177,9 @@ def _products(half: Half) -> str:
 
 
 def _write(half: Half, narrow: bool) -> str:
-    """Warp w has rows 16 w to 16 w + 15; lane (g, t) columns 2 t, 2 t + 1 of rows g and g + 8 of each 16 x 8."""
+    """Return the stores: warp w has rows 16 w to 16 w + 15; lane (g, t) columns 2 t, 2 t + 1 of rows g and g + 8 of
+    each 16 x 8.
+    """
     size = 1 if narrow else 2
     lines = [
         "shl.b32 at_m, warp, 4;\nadd.u32 at_m, at_m, m0;\nshr.u32 i, lane, 2;\nadd.u32 at_m, at_m, i;",
@@ -203,7 +207,7 @@ def _write(half: Half, narrow: bool) -> str:
 
 
 def matmul(half: Half, *, narrow: bool) -> str:
-    """The text for one type of a and b. `narrow`: c is of that type too, else f32."""
+    """Return the text for one type of a and b. `narrow`: c is of that type too, else f32."""
     body = "\n".join(
         [
             _REGISTERS.replace(", pair;", ", pair;" if narrow else ";"),

@@ -25,7 +25,7 @@ _REGISTERS = f""".reg .pred inside, more, first;
 
 
 def matvec() -> str:
-    """The text."""
+    """Return the text of the kernel."""
     body = "\n".join(
         [
             _REGISTERS,

@@ -1,6 +1,6 @@
-"""RMS norm and layer norm: PTX for rows of any width, and definitions for the widths that models have.
+"""RMS norm and layer norm: PTX for rows of any width, and definitions for the widths of models.
 
-What a dispatch computes names the width as a constant, so that a definition is needed for each; the code is the same.
+A dispatch has the width as a constant, so that a definition is needed for each; the code is the same.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _body(parameters: str, steps: list[str]) -> str:
 
 
 def rms_norm() -> str:
-    """The text."""
+    """Return the text of the RMS norm kernel."""
     steps = [
         over_row(_LOAD + "fma.rn.f32 sum, x, x, sum;", label="squares"),
         over_block("add", "sum", part=0),
@@ -65,7 +65,7 @@ def rms_norm() -> str:
 
 
 def layer_norm() -> str:
-    """The text."""
+    """Return the text of the layer norm kernel."""
     steps = [
         over_row(_LOAD + "add.f32 sum, sum, x;", label="total"),
         over_block("add", "sum", part=0),
@@ -130,7 +130,7 @@ _SCALED = """    %mean = arith.divf %total, %width : f32
 
 
 def rms_norm_definition() -> str:
-    """A function for each width and each spelling of the square."""
+    """Return a definition with a function for each width and each spelling of the square."""
     parts = ["// RMS normalisation, with the square as a product and as torch's power\n" + _MAPS]
     for width in WIDTHS:
         for spelling, square in (("square", "arith.mulf %in, %in : f32"), ("power", "math.fpowi %in, %two : f32, i64")):
@@ -153,7 +153,7 @@ def rms_norm_definition() -> str:
 
 
 def layer_norm_definition() -> str:
-    """A function for each width."""
+    """Return a definition with a function for each width."""
     parts = ["// Layer normalisation with scale and bias, where IREE fuses all of it into one dispatch\n" + _MAPS]
     for width in WIDTHS:
         row = f"tensor<?x{width}xf32>"

@@ -1,4 +1,4 @@
-"""Reductions over rows, with slots for what is reduced and for what is made of the result."""
+"""Reductions over rows, with slots for their input and for the use of their result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ The canonical ABI: pointers x and y, then the axes R and C."""
 
 
 def reduction(kind: Literal["sum", "max"]) -> str:
-    """The text."""
+    """Return the text of the kernel."""
     operation, start = ("add", "0f00000000") if kind == "sum" else ("max.NaN", "0fFF800000")
     load = f"add.u64 at, source, offset;\n{slot('load x[row, c]')}\nld.global.f32 x, [at];\n"
     body = "\n".join(

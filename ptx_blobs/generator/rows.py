@@ -10,7 +10,7 @@ THREADS = 32 * WARPS
 
 
 def float_bits(value: float) -> str:
-    """PTX's spelling of a float, bit by bit."""
+    """Return PTX's spelling of a float, bit by bit."""
     return f"0f{struct.pack('>f', value).hex().upper()}"
 
 
@@ -27,7 +27,7 @@ setp.lt.f32 finite, z, {float_bits(126.0)};         // beyond, low may be NaN, a
 
 
 def softmax(*, zero_for_nan: bool) -> str:
-    """Softmax of each row. `zero_for_nan`: a row that gives NaN (all of it masked with -inf) gives zeros."""
+    """Return the text of softmax. `zero_for_nan`: a row that gives NaN (all of it masked with -inf) gives zeros."""
     entry = "softmax_or_zero" if zero_for_nan else "softmax"
     last = ",\nand 0 where that is no number, as torch's attention has it" if zero_for_nan else ""
     comment = f"""y[r, c] = exp(x[r, c] - max x[r, :]) / sum over c of exp(x[r, c] - max x[r, :]){last}

@@ -1,4 +1,4 @@
-"""What every text has: header, entry, parameters, and sums over a block of four warps."""
+"""Common parts of the texts: header, entry, parameters, and sums over a block of four warps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def module(
     body: str,
     declarations: str = "",
 ) -> str:
-    """A module with one entry. `comment` and `body` come without an indentation of their own."""
+    """Return a module with one entry. `comment` and `body` are not indented."""
     remarks = "\n".join(f"// {line}".rstrip() for line in comment.strip().splitlines())
     listed = ",\n".join(f"  .param .{parameter}" for parameter in parameters)
     return (
@@ -31,13 +31,15 @@ def module(
 
 
 def indented(body: str) -> str:
-    """Two spaces before instructions, none before labels."""
+    """Indent instructions by two spaces, labels by none."""
     lines = body.strip("\n").splitlines()
     return "\n".join(line if line.endswith(":") or not line else f"  {line}" for line in lines)
 
 
 def address(pointer: str, name: str, indices: Sequence[str]) -> str:
-    """`pointer` = the operand of f32 + 4 * (index * stride, summed): a register of 32 bits for each of its strides."""
+    """Return code for `pointer` = the operand of f32 + 4 * (index * stride, summed): one 32-bit register for each
+    stride.
+    """
     lines = [f"ld.param.u64 {pointer}, [{name}_base];"]
     for number, index in enumerate(indices):
         lines += [
@@ -51,12 +53,12 @@ def address(pointer: str, name: str, indices: Sequence[str]) -> str:
 
 
 def slot(words: str) -> str:
-    """A mark: what stands behind it is a place for the work that a dispatch has around the kernel's own."""
+    """Return a mark: the access after it is a slot for the work that a dispatch fuses with the kernel's own."""
     return f'.pragma "slot {words}";'
 
 
 def over_block(operation: str, register: str, *, part: int) -> str:
-    """All threads get `operation` (`max`, `max.NaN`, `add`) of everyone's `register`.
+    """Return code after which all threads have `operation` (`max`, `max.NaN`, `add`) over everyone's `register`.
 
     `part` numbers the calls of a kernel: each has its own four words of `parts`, so that one barrier is enough.
     """
@@ -80,7 +82,9 @@ def over_block(operation: str, register: str, *, part: int) -> str:
 
 
 def over_row(work: str, *, label: str) -> str:
-    """Runs `work` for each element of the row: thread t has columns t, t + 128, …; `offset` is the element's byte."""
+    """Return code that runs `work` for each element of the row: thread t has columns t, t + 128, …; `offset` is in
+    bytes.
+    """
     step = 32 * WARPS
     return f"""mov.u32 c, thread;
 cvt.u64.u32 offset, thread;

@@ -28,7 +28,7 @@ def main(folder: Path) -> None:
 
 
 def archive(name: str, data: bytes) -> bytes:
-    """What `ar rcS` makes of one file (System V format, without a symbol table)."""
+    """Return an archive of one file, as `ar rcS` writes it (System V format, without a symbol table)."""
     header = f"{name + '/':<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(data):<10}`\n"
     return b"!<arch>\n" + header.encode() + data + b"\n" * (len(data) % 2)
 

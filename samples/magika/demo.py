@@ -1,4 +1,4 @@
-"""A real model with kernels put in: names the types of files on the CPU and on Vulkan, compares and times.
+"""A real model with kernels: classifies files on the CPU and on Vulkan, compares results and measures times.
 
 Run by `make demo`, or `python samples/magika/demo.py [FILE…]`. Exits with 1 if a type or a result is wrong.
 """
@@ -41,16 +41,16 @@ CPU_FLAGS = (
     "--iree-llvmcpu-target-cpu=host",
 )
 LARGEST_VULKAN_ERROR = 1e-4
-"""What IREE's own tool allows for f32; stock IREE on Vulkan is no measure, it is wrong for some operations."""
+"""Tolerance of IREE's own tool for f32; stock IREE on Vulkan is wrong for some operations and no reference."""
 PATIENCE_S = 5.0
 """Stock IREE gets no further batch when one took longer: on a software Vulkan device it needs most of a minute."""
 SMALLEST_MEASURE = 1e-6
-"""Outputs are probabilities: a distance of a few last places is none."""
+"""Outputs are probabilities: smaller differences are rounding errors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One device, built for with and without kernels."""
+    """A device, compiled for with and without kernels."""
 
     name: str
     device: str
@@ -59,13 +59,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a target gave."""
+    """Results and times of a target."""
 
     target: Target
     stock: CompileResult
     substituted: CompileResult
     stock_scores: Array
-    """[files, types] f32; of the first batch alone where stock IREE is slow."""
+    """[files, types] f32; only of the first batch if stock IREE is slow."""
     stock_batch_s: float
     """Wall-clock time of stock IREE's last batch."""
     scores: Array
@@ -73,7 +73,7 @@ class Outcome:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs everything; 1 if a result is wrong."""
+    """Run the demonstration; return 1 if a result is wrong."""
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     detector = load_detector()
     files = [Path(argument) for argument in arguments] or files_at_hand(detector)
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def onnxruntime_call(model: Path) -> Callable[[Array], Array]:
-    """The model in onnxruntime, on one thread."""
+    """Return the model as a function of onnxruntime, on one thread."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -121,7 +121,7 @@ def onnxruntime_call(model: Path) -> Callable[[Array], Array]:
 
 
 def find_targets() -> tuple[list[Target], list[str]]:
-    """The CPU, Vulkan where there is a device, and what is left out for want of one."""
+    """Return the CPU, Vulkan if there is a device, and messages about targets without one."""
     targets = [Target(name="CPU", device="local-sync", flags=CPU_FLAGS)]
     reason = available_devices().get("vulkan", "this runtime has no Vulkan driver")
     if reason:
@@ -131,7 +131,7 @@ def find_targets() -> tuple[list[Target], list[str]]:
 
 
 def run_target(console: Console, target: Target, model: Path, rows: Sequence[Array], files: int) -> Outcome:
-    """Compiles with and without kernels and runs both on all files."""
+    """Compile with and without kernels and run both on all files."""
     with step(console, f"{target.name}: compiling and running stock IREE"):
         stock = compile_model(model, flags=target.flags, substitute=False)
         stock_scores, stock_batch_s = run(stock, target, rows, PATIENCE_S)
@@ -149,7 +149,7 @@ def run_target(console: Console, target: Target, model: Path, rows: Sequence[Arr
 
 
 def step(console: Console, what: str) -> AbstractContextManager[object]:
-    """Says what is being done: while it lasts on a terminal, as a line elsewhere."""
+    """Show a step: as a status on a terminal, as a line elsewhere."""
     if console.is_terminal:
         return console.status(what)
     console.print(f"== {what}")
@@ -159,7 +159,7 @@ def step(console: Console, what: str) -> AbstractContextManager[object]:
 def run(
     result: CompileResult, target: Target, rows: Sequence[Array], patience_s: float = float("inf")
 ) -> tuple[Array, float]:
-    """[files, types] f32, the scores of each batch until one took longer than `patience_s`; the last one's time."""
+    """Return the scores, [files, types] f32, until a batch took longer than `patience_s`, and the last batch's time."""
     scores: list[Array] = []
     with Session(result.vmfb, device=target.device) as session:
         for batch in rows:
@@ -172,14 +172,14 @@ def run(
 
 
 def stock_times(outcome: Outcome, batch: Array) -> dict[str, DispatchTime]:
-    """How long each dispatch takes without kernels; nothing where stock IREE is slow."""
+    """Return the time of each dispatch without kernels; empty if stock IREE is slow."""
     if outcome.stock_batch_s > PATIENCE_S:
         return {}
     return dispatch_times(outcome.stock.vmfb, device=outcome.target.device, inputs=[batch], calls=2)
 
 
 def substitution_table(outcome: Outcome, times: dict[str, DispatchTime]) -> Table:
-    """Which kernel stands in for which dispatch, and what part of stock IREE's time that dispatch took."""
+    """Return a table of the substituted dispatches with their kernels and shares of stock IREE's time."""
     plan, payloads = outcome.substituted.plan, outcome.substituted.payloads
     device = describe_device(outcome.target.device)
     title = outcome.target.name + ("" if device == "default" else escape(f" ({device})")) + ": "
@@ -202,7 +202,7 @@ def substitution_table(outcome: Outcome, times: dict[str, DispatchTime]) -> Tabl
 def label_rows(
     files: Sequence[Path], detector: Detector, outcomes: Sequence[Outcome], reference: Array
 ) -> list[dict[str, str]]:
-    """For each file, the type that each build, onnxruntime and magika itself give."""
+    """Return, for each file, the type by each build, onnxruntime and magika itself."""
     from magika import Magika
 
     columns = {"onnxruntime": reference}
@@ -220,7 +220,7 @@ def label_rows(
 
 
 def type_table(files: Sequence[Path], outcomes: Sequence[Outcome], labels: Sequence[dict[str, str]]) -> Table:
-    """Each file's type by every build."""
+    """Return a table of each file's type by every build."""
     shown = [f"{kind} {outcome.target.name}" for outcome in outcomes for kind in ("stock", "substituted")]
     table = Table(title="what the files are", title_justify="left")
     for name in ("file", *shown, "magika itself"):
@@ -234,7 +234,7 @@ def type_table(files: Sequence[Path], outcomes: Sequence[Outcome], labels: Seque
 
 
 def distance_table(outcomes: Sequence[Outcome], reference: Array) -> Table:
-    """Largest differences between probabilities."""
+    """Return a table of the largest differences between probabilities."""
     table = Table(title="largest distance of any probability", title_justify="left")
     for name in ("target", "stock from onnxruntime", "substituted from onnxruntime", "substituted from stock"):
         table.add_column(name, justify="left" if name == "target" else "right")
@@ -245,14 +245,14 @@ def distance_table(outcomes: Sequence[Outcome], reference: Array) -> Table:
 
 
 def distance(a: Array, b: Array) -> float:
-    """Largest |a − b| over the files that both have; infinite where one is not a number."""
+    """Return the largest |a − b| over the files that both have; infinite if one is NaN."""
     files = min(len(a), len(b))
     largest = float(np.abs(a[:files].astype(np.float64) - b[:files]).max())
     return largest if np.isfinite(largest) else float("inf")
 
 
 def speed_table(console: Console, outcome: Outcome, run_onnx: Callable[[Array], Array], batch: Array) -> Table:
-    """One thread each, interleaved in this process, medians."""
+    """Return a table of median times, one thread each, interleaved in this process."""
     with ExitStack() as stack, step(console, "CPU: timing, one thread each"):
         builds = (("stock IREE", outcome.stock), ("with kernels", outcome.substituted))
         cases: dict[str, Callable[[], object]] = {}
@@ -276,7 +276,7 @@ def speed_table(console: Console, outcome: Outcome, run_onnx: Callable[[Array], 
 def find_problems(
     files: Sequence[Path], outcomes: Sequence[Outcome], labels: Sequence[dict[str, str]], reference: Array
 ) -> list[str]:
-    """What makes this demonstration a failure, in words."""
+    """Return messages about wrong results."""
     problems = []
     for path, row in zip(files, labels, strict=True):
         if len(set(row.values())) != 1:

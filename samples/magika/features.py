@@ -1,4 +1,4 @@
-"""What magika's network is fed: the first and last kilobyte of a file as tokens; and its model, with a fixed batch."""
+"""Inputs of magika's network: the first and last kilobyte of a file as tokens; and its model, with a fixed batch."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class Detector:
     end: int
     """Tokens from its end."""
     block: int
-    """How many bytes are looked at on either side, before white space goes."""
+    """Bytes read at either end, before white space is removed."""
     padding: int
-    """The token in place of bytes that are not there."""
+    """Token for missing bytes."""
     smallest_file: int
     """Shorter files never reach the network."""
 
 
 def load_detector() -> Detector:
-    """Finds the model and reads how it wants to be fed. Raises `FileNotFoundError`."""
+    """Find the model and read its parameters. Raises `FileNotFoundError`."""
     spec = importlib.util.find_spec("magika")
     if spec is None or spec.origin is None:
         raise FileNotFoundError("the package magika is not installed: pip install 'iree-substitute[demo]'")
@@ -57,19 +57,19 @@ def load_detector() -> Detector:
 
 
 def fix_batch(source: Path, target: Path, batch: int) -> Path:
-    """Writes the ONNX model with `batch` rows in place of any number."""
+    """Write the ONNX model with a fixed number of rows, `batch`."""
     import onnx
 
     model = onnx.load(source)
     for value in [*model.graph.input, *model.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_value = batch
-    del model.graph.value_info[:]  # these still speak of any number
+    del model.graph.value_info[:]  # these still have an open batch
     onnx.save(onnx.shape_inference.infer_shapes(model), target)
     return target
 
 
 def tokens(path: Path, detector: Detector) -> NDArray[np.int32]:
-    """[beginning + end] int32: the file's bytes without outer white space, padded towards the middle."""
+    """Return the file's bytes without outer white space, padded towards the middle: [beginning + end] int32."""
     with path.open("rb") as file:
         beginning = file.read(detector.block).lstrip()[: detector.beginning]
         file.seek(max(0, path.stat().st_size - detector.block))
@@ -81,14 +81,14 @@ def tokens(path: Path, detector: Detector) -> NDArray[np.int32]:
 
 
 def batches(files: Sequence[Path], detector: Detector, size: int) -> list[NDArray[np.int32]]:
-    """[size, tokens] int32 for each `size` files, the last one filled up with copies of its last row."""
+    """Yield [size, tokens] int32 for each `size` files, the last one filled up with copies of its last row."""
     rows = [tokens(path, detector) for path in files]
     rows += rows[-1:] * (-len(rows) % size)
     return [np.stack(rows[at : at + size]) for at in range(0, len(rows), size)]
 
 
 def files_at_hand(detector: Detector) -> list[Path]:
-    """Files of many types that are on this machine anyway: the project's own, the interpreter's, the packages'."""
+    """Return files of many types from this machine: the project's own, the interpreter's, the packages'."""
     return [path for path in _candidates(detector) if path.is_file() and path.stat().st_size >= 256]
 
 

@@ -13,7 +13,7 @@ SAMPLE = HERE.parent / "cpu_llvmlite"
 def main() -> None:
     for kernel in load_catalog([SAMPLE / "kernels"], builtin=False).kernels:
         print(f"{kernel.name}: {kernel.summary}")
-    # with the built-in kernels there are two that fit; a person's own go first
+    # with the built-in kernels two match; the user's own come first
     for decision in inspect_model(SAMPLE / "model.mlir", kernels=[SAMPLE / "kernels"]).decisions:
         if decision.accepted:
             print(f"{decision.kernel.name} would fit {decision.dispatch.name}")

@@ -1,4 +1,4 @@
-"""Takes one substitution out of a plan: python edit.py PLAN PART-OF-A-DISPATCH'S-NAME"""
+"""Remove one substitution from a plan: python edit.py PLAN PART-OF-A-DISPATCH'S-NAME"""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Binds a kernel's canonical ABI to a dispatch: its pointers and integers."""
+"""Binding of a kernel's canonical ABI to a dispatch: its pointers and integers."""
 
 from __future__ import annotations
 
@@ -142,8 +142,9 @@ def _parameters(substitution: Substitution, program: Program) -> Iterator[Parame
 
 
 def _dynamic(program: Program) -> Iterator[Expr]:
-    """Return every integer of the program that is only known at launch, except offsets, which are added to the
-    pointers.
+    """Yield every integer of the program that is only known at launch.
+
+    Offsets are left out, as they are added to the pointers.
     """
     for value in _integers(program):
         if isinstance(value, Expr) and leaves(value):

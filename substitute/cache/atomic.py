@@ -34,10 +34,10 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacement(path: Path) -> Iterator[Path]:
-    """Yield a file to write; it replaces `path` if the block ends well, and leaves nothing otherwise.
+    """Yield a file to write; it replaces `path` if the block succeeds, and is removed otherwise.
 
-    Raises `OSError`. Where the file system can, the file has no name until it is whole, so not even a killed process
-    leaves a part.
+    Raises `OSError`. Where the file system allows it, the file has no name until it is complete, so that even a killed
+    process leaves no part.
     """
     with _nameless(path.parent) as nameless:
         temporary = path.parent / f".{path.name}.{os.getpid()}"
@@ -53,10 +53,10 @@ def replacement(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _nameless(folder: Path) -> Iterator[Path | None]:
-    """Yield a file without a name, which vanishes when this process ends; None where the file system has none."""
+    """Yield a file without a name, which is removed when this process ends; None if the file system has none."""
     try:
         descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666)
-    except (OSError, AttributeError):  # not every file system has them, and only Linux
+    except (OSError, AttributeError):  # only some file systems have them, and only Linux
         yield None
         return
     try:

@@ -1,4 +1,4 @@
-"""Files of a cache that are read only if they are whole, and nobody but this user could have written them."""
+"""Cache files that are read only if they are complete and only this user could have written them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DIGEST_BYTES = 32
 
 
 def digest_parts(parts: Iterable[bytes]) -> bytes:
-    """Return the digest of a sequence: it tells `ab`, `c` from `a`, `bc`."""
+    """Return the digest of a sequence, which differs for `ab`, `c` and `a`, `bc`."""
     state = blake2b(digest_size=20)
     for part in parts:
         state.update(b"%d:" % len(part))
@@ -23,7 +23,7 @@ def digest_parts(parts: Iterable[bytes]) -> bytes:
 
 
 def write_checked(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all, in a folder that is made if it is not there. Raises `OSError`."""
+    """Write a file, whole or not at all, in a folder that is created if needed. Raises `OSError`."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with replacement(path) as temporary:
         temporary.write_bytes(_digest(content) + content)

@@ -1,4 +1,4 @@
-"""Digests of frozen data by content: the keys of what is kept from run to run."""
+"""Digests of frozen data by content, used as cache keys."""
 
 from __future__ import annotations
 

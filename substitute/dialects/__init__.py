@@ -1,1 +1,1 @@
-"""Modules of dialects that IREE's bindings find here first: see `bindings.py`."""
+"""Modules of dialects that override those of IREE's bindings: see `bindings.py`."""

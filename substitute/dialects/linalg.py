@@ -1,6 +1,6 @@
-"""Classes of linalg's operations only: IREE's module of this name also builds a language to write them in.
+"""Only the classes of linalg's operations: IREE's module of this name also builds a language to define them.
 
-That takes a tenth of a second, and reading IR needs none of it. `import iree.compiler.dialects.linalg` still gives it.
+That takes a tenth of a second, and reading IR does not need it. `import iree.compiler.dialects.linalg` still loads it.
 """
 
 from iree.compiler.dialects import _linalg_ops_gen

@@ -166,7 +166,9 @@ def cache_folder() -> bytes:
 
 
 def identity(words: list[str]) -> bytes:
-    """Return a digest of what a result depends on besides the text and the files: program, environment, arguments."""
+    """Return a digest of everything that a result depends on besides the text and the files: program, environment,
+    arguments.
+    """
     names = (b"PYTHONPATH", b"XDG_CACHE_HOME", b"HOME", b"PATH")
     program = [PROTOCOL, sys.executable.encode(), sys.version.encode()]
     surroundings = [posix.environ.get(name, b"") for name in names]
@@ -174,7 +176,7 @@ def identity(words: list[str]) -> bytes:
 
 
 RAW = ("utf-8", "surrogateescape")
-"""Encoding in which Python keeps arguments that are not UTF-8."""
+"""Encoding in which Python represents arguments that are not UTF-8."""
 
 
 def stamp_path(cache: bytes, identity: bytes) -> bytes:
@@ -183,11 +185,11 @@ def stamp_path(cache: bytes, identity: bytes) -> bytes:
 
 
 class Catalog:
-    """Facts about the kernels that an earlier worker wrote down."""
+    """Facts about the kernels that an earlier worker stored."""
 
     def __init__(self, digest: bytes, prefilter: "list[list[bytes]] | None") -> None:
         self.digest = digest
-        """Digest of the kernels' contents; empty if nothing is known."""
+        """Digest of the kernels' contents; empty if unknown."""
         self.prefilter = prefilter
         """Alternatives, each a kernel's name and the texts without which it takes no executable; None if unknown."""
 
@@ -213,10 +215,10 @@ def read_catalog(stamp: bytes) -> Catalog:
 
 
 def why_nothing_matches(data: bytes, catalog: Catalog) -> bytes:
-    """Return the report for an executable whose text lacks what every kernel needs; empty where that is not certain.
+    """Return the report for an executable whose text lacks a word of every kernel; empty if that is not certain.
 
-    Words are only looked for in plain text, in which each stands as it is: whole, one executable, without escapes and
-    without what is an error in any case. It may be no valid MLIR all the same, which IREE will say of its own text.
+    Words are only searched in plain text, in which each appears literally: complete, one executable, without escapes
+    and without constructs that are errors in any case. It may still be invalid MLIR, which IREE will report.
     """
     plain = data.isascii() and b"\\" not in data and b"\0" not in data and b"dense_resource<" not in data
     one = data.count(b"hal.executable ") == 1 and b"hal.executable.variant " in data
@@ -263,14 +265,16 @@ def read_entry(path: bytes) -> Entry | None:
             digest, file = line.split(b" ", 1)
             if digest_of(read_file(file)) != digest:
                 return None
-            posix.utime(file)  # it is still in use
+            posix.utime(file)  # keep it from being pruned: it is in use
         return Entry(kind, report_name, rest[: int(length)], rest[int(length) :])
     except (OSError, ValueError):
         return None
 
 
 def started_at(process: int) -> bytes:
-    """Return the start time of a process, which tells it from a later one of the same number. Raises `OSError`."""
+    """Return the start time of a process, which distinguishes it from a later one with the same id. Raises
+    `OSError`.
+    """
     # the program's name stands in parentheses and may hold anything; the 20th field after it is the time
     return read_file(b"/proc/%d/stat" % process).rpartition(b")")[2].split()[19]
 
@@ -307,11 +311,11 @@ class Answer:
 def ask_worker(arguments: Arguments, data: bytes, catalog: bytes) -> Answer | None:
     """Send the executable to the worker of this compiler process; start one if there is none.
 
-    None if there is no worker to be had, or it went away without a word.
+    Return None if no worker can be started, or if it ended without a reply.
     """
     parent = posix.getppid()
     if parent <= 1:
-        return None  # whoever called has gone, or is in another namespace: nobody to watch
+        return None  # the caller has ended, or is in another namespace: there is no process to watch
     try:
         from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
 
@@ -319,7 +323,7 @@ def ask_worker(arguments: Arguments, data: bytes, catalog: bytes) -> Answer | No
         path = _socket_path(parent, start)
         head = b"\0".join([posix.getcwdb(), catalog, *(word.encode(*RAW) for word in arguments.words)])
         request = b"%b%08x%016x%b" % (PROTOCOL, len(head), len(data), head)
-        for _ in range(2):  # a worker that has been idle may leave just when it is asked
+        for _ in range(2):  # an idle worker may end just as it is asked
             line = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
             try:
                 if not _connect(line, path, arguments, parent, start, data):
@@ -355,7 +359,7 @@ def warm_up(arguments: Arguments, data: bytes) -> None:
             except FileNotFoundError:
                 _start_worker(path, arguments, parent, start, data)
     except (OSError, ImportError):
-        pass  # the next executable finds out
+        pass  # the next executable reports it
 
 
 def _receive(line: "_Socket") -> Answer | None:
@@ -391,7 +395,7 @@ def _connect(line: "_Socket", path: bytes, arguments: Arguments, parent: int, st
                     return False
                 worker, started = _start_worker(path, arguments, parent, start, data), started + 1
             elif posix.waitpid(worker, posix.WNOHANG)[0]:
-                worker = 0  # another one was faster, or is just leaving
+                worker = 0  # another worker was faster, or is just ending
                 time.sleep(0.02 * started)
                 continue
         except BlockingIOError:
@@ -401,7 +405,7 @@ def _connect(line: "_Socket", path: bytes, arguments: Arguments, parent: int, st
 
 
 def _start_worker(path: bytes, arguments: Arguments, parent: int, start: bytes, data: bytes) -> int:
-    """Start a worker in a session of its own, with none of this process's files; return its process number."""
+    """Start a worker in its own session, with none of this process's files; return its process id."""
     null = [(posix.POSIX_SPAWN_OPEN, fd, b"/dev/null", posix.O_RDWR, 0) for fd in range(3)]
     backend = data.partition(b'target(<"')[2][:64].partition(b'"')[0]
     words = [sys.executable.encode(), b"-P", b"-m", b"substitute.filter.worker", path, b"%d" % parent, start, backend]
@@ -430,7 +434,7 @@ def executable_name(data: bytes) -> str:
 
 
 def file_name(name: str) -> str:
-    """Return a file name for a symbol; two symbols never get the same."""
+    """Return a file name for a symbol; different symbols have different names."""
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "_-.$") else "_" for c in name)
     if plain == name and 0 < len(plain) <= 120 and plain[0] not in ".-":
         return plain
@@ -438,16 +442,14 @@ def file_name(name: str) -> str:
 
 
 def is_evaluation(name: str) -> bool:
-    """Return True for an executable that IREE compiles for itself, to evaluate constants, and never puts into the
-    module.
-    """
+    """Return True for an executable that IREE compiles to evaluate constants, and never puts into the module."""
     head, _, tail = name.partition("_dispatch_")
     numbered = head == "jit_eval" or (head[:9] == "jit_eval_" and head[9:].isdigit())
     return numbered and tail.isdigit()
 
 
 def fail(arguments: Arguments, message: str, data: bytes = b"", status: int = 1) -> int:
-    """Report an error wherever a person may look, since IREE hides a tool's stderr; return the exit status."""
+    """Report an error at every place a user may look, since IREE hides a tool's stderr; return the exit status."""
     text = (f"{NAME}: error: {message.rstrip()}\n").encode("utf-8", "replace")
     try:
         write_all(2, text)
@@ -465,10 +467,10 @@ def fail(arguments: Arguments, message: str, data: bytes = b"", status: int = 1)
 
 
 def _tell_parent(text: bytes) -> None:
-    """Write to the stderr of the process that called, where that does no harm.
+    """Write to the stderr of the calling process, if that does no damage.
 
-    A terminal and a pipe take it in any case, a file only if it is opened for appending: else its next line would be
-    written over ours.
+    A terminal and a pipe always accept it, a file only if it is open for appending: otherwise its next line would
+    overwrite ours.
     """
     append, kinds = 0o2000, (0o010000, 0o020000, 0o100000)  # a pipe, a character device, a file
     try:
@@ -489,7 +491,7 @@ def _tell_parent(text: bytes) -> None:
         finally:
             posix.close(descriptor)
     except (OSError, ValueError, IndexError):
-        pass  # it is not ours to open, or closed
+        pass  # a file of another user, or closed
 
 
 def write_report(arguments: Arguments, name: bytes, report: bytes) -> None:
@@ -508,7 +510,7 @@ def finish(arguments: Arguments, data: bytes, output: bytes) -> int:
         try:
             posix.ftruncate(1, 0)
         except OSError:
-            pass  # a pipe; the exit status says that what came is not whole
+            pass  # a pipe; the exit status reports that the output is incomplete
         return fail(arguments, f"the result could not be written: {error.strerror}", data)
 
 
@@ -539,7 +541,7 @@ def main() -> int:
     answer = ask_worker(arguments, data, catalog.digest) if arguments.worker else None
     if answer is None:
         run_inline(arguments, data)
-        return 1  # never reached
+        return 1  # not reached
     if answer.kind == FAILED:
         return fail(arguments, answer.body[2:].decode("utf-8", "replace"), data, int(answer.body[:2], 16))
     return finish(arguments, data, data if answer.kind == UNCHANGED else answer.body)

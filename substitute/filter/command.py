@@ -22,8 +22,9 @@ import sys
 
 
 def package_folders() -> list[str]:
-    """Return the folders in which this package may be installed: beside the interpreter, beside this command, and links
-    from there.
+    """Return the folders in which this package may be installed.
+
+    They are beside the interpreter, beside this command, and linked from there.
     """
     found = []
     for program in (sys.executable, __file__):
@@ -51,7 +52,7 @@ def main() -> int:
                 continue
             del sys.path[0]
             return int(client.main())
-    # installed in a way of its own: the slow way finds it
+    # installed in another layout: a full start of Python finds it
     posix.execve(sys.executable, [sys.executable, "-P", "-m", "substitute.filter.client", *sys.argv[1:]], posix.environ)
 
 

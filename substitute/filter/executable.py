@@ -1,4 +1,4 @@
-"""Substitution in one executable given as text: parse it, plan, check, rewrite, print it."""
+"""Substitution in one executable given as text: parsing, planning, checking, rewriting, printing."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class Knowledge:
-    """The kernels and the plan of one set of options, read once."""
+    """Kernels and plan of one set of options, read once."""
 
     options: Options
     library: Library | None = None
@@ -85,7 +85,7 @@ class Knowledge:
         return self._kernels[backends]
 
     def prefilter(self) -> Prefilter | None:
-        """Return the texts that an executable must contain for each kernel; None where a plan decides."""
+        """Return the texts that an executable must contain for each kernel; None if a plan decides."""
         from .prefilter import build_prefilter
 
         if self.options.plan or self.library is None:
@@ -95,17 +95,18 @@ class Knowledge:
                 self.kernels(frozenset(t.backend for m in self.library.manifests for t in m.kernel.targets))
             )
         except SubstituteError:
-            return None  # a kernel for another backend is broken: whoever compiles for that one is told
+            return None  # a kernel for another backend is broken: compiling for that backend reports it
 
     @property
     def digest(self) -> bytes:
-        """Digest of everything a result depends on; empty if it is unknown, so that no result may be kept."""
+        """Digest of everything a result depends on; empty if it is unknown, so that no result may be cached."""
         return self.stamp.digest if self.stamp else b""
 
 
 def new_context() -> ir.Context:
-    """Return a context without threads, which a forked process would wait for. It is the only user of the bindings
-    here.
+    """Return a context without threads, which a forked process would wait for.
+
+    It is the only user of the bindings here.
     """
     settle_bindings()
     leave_classes()
@@ -122,11 +123,11 @@ def rewrite_executable(
     """Plan and rewrite one executable. `objects` returns the folder for object files.
 
     `chosen` is a plan instead of that of `knowledge`. Raises `SubstituteError` for input that is no executable and for
-    everything that a person can mend.
+    everything that a user can correct.
     """
     from iree.compiler import ir
 
-    sys.dont_write_bytecode = True  # what Python keeps beside a generator would change its folder, which is watched
+    sys.dont_write_bytecode = True  # bytecode files beside a generator would change its folder, which is watched
     text = _text(data)
     with context, ir.Location.unknown():
         module = parse(text, where="standard input").operation
@@ -149,7 +150,7 @@ def rewrite_executable(
         refused = frozenset(c.key for c in checked if c.left_out)
         if refused and chosen is None:
             left = without_dispatches(plan, refused)
-            if any(s.kernel.payload.kind.rewrites_body for s in plan.substitutions):  # they have changed the module
+            if any(s.kernel.payload.kind.rewrites_body for s in plan.substitutions):  # rules have changed the module
                 return rewrite_executable(data, knowledge, context, objects, chosen=list_choices(left))
             plan, built = left, [b for b in built if dispatch_key(b.substitution.dispatch) not in refused]
             if not built:
@@ -168,7 +169,7 @@ def rewrite_executable(
 def _checked(
     text: str, plan: Plan, sites: Sequence[Site], built: Sequence[Built], flags: Sequence[str], *, chosen: bool
 ) -> tuple[Checked, ...]:
-    """Return the verdicts that earlier compilations of models kept for these kernels in these dispatches."""
+    """Return the verdicts of earlier compilations of models on these kernels in these dispatches."""
     from ..guard.obey import anything_refused, kept_verdicts
 
     if not anything_refused():

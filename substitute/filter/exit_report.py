@@ -1,4 +1,4 @@
-"""Messages for a process that died while it worked on an executable."""
+"""Messages about a process that crashed while it worked on an executable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..isolate import describe_crash
 
 
 def describe_exit(status: int, words: int) -> str:
-    """Return the message for a fork that died, with the end of its stderr."""
+    """Return the message for a fork that crashed, with the end of its stderr."""
     os.lseek(words, 0, os.SEEK_SET)
     found, details = describe_crash(status, os.read(words, 1 << 20).decode(errors="replace"))
     return exit_message(status, found, details)

@@ -26,7 +26,7 @@ SLOT_S = 0.01
 
 
 def run(arguments: Arguments, options: Options, data: bytes) -> Outcome:
-    """Return the result for one executable and keep it in the cache. Raises `SubstituteError`."""
+    """Return the result for one executable and cache it. Raises `SubstituteError`."""
     folder = os.getcwd()
 
     def work(_report: Progress) -> Outcome:
@@ -56,7 +56,7 @@ def acquire_slot(jobs: int) -> Iterator[None]:
     try:
         folder = os.fsdecode(private_folder())
     except OSError:
-        yield  # no place to meet the others
+        yield  # no folder to coordinate with the others
         return
     files = [os.open(f"{folder}/slot-{n}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) for n in range(jobs)]
     try:

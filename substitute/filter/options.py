@@ -1,4 +1,4 @@
-"""The filter's arguments, read and checked."""
+"""Parsing of the filter's arguments."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Options:
     cache: bool
     worker: bool
     demands: tuple[NumericDemand, ...] = ()
-    """Demands on numerics that the compiler's flags make."""
+    """Demands of the compiler's flags on numerics."""
     flags: tuple[str, ...] = ()
     """The compiler's flags, as far as they are known: those of `iree-compile`, and those of `--compiler-flag`."""
 

@@ -1,7 +1,7 @@
 """Texts that an executable must contain for a kernel to match it; the client tests for them without parsing.
 
-Every word here follows from a rule of the planner: where it is missing, that rule fails. A kernel of which nothing
-can be said needs its backend's name alone.
+Every word here follows from a rule of the planner, which fails without it. If nothing else is known of a kernel, its
+backend's name is the only word.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMPUTED_KINDS = frozenset(
 # fmt: on
 """Kinds of dispatch that are inferred from the loops' computation; other kinds are names of operations."""
 FLOATS = frozenset(("f16", "bf16", "f32", "f64"))
-"""Types that are printed as they are named here (`i1` lies in memory as another type)."""
+"""Types that are printed by these names (`i1` is stored as another type)."""
 LITERAL = re.compile(r"[\w$.\-]+", re.ASCII)
 """Part of a symbol that is printed unescaped."""
 
@@ -83,7 +83,7 @@ def _form(kernel: Kernel, form: Form) -> tuple[str, ...]:
 
 
 def _literal(pattern: str) -> tuple[str, ...]:
-    """Return the longest text that is in every name that the pattern finds; nothing for a pattern hard to read."""
+    """Return the longest text that is in every name that the pattern finds; empty for a pattern that is too complex."""
     runs = _literal_runs(pattern)
     longest = max(LITERAL.findall(" ".join(runs)), key=len, default="")
     return (longest,) if longest else ()

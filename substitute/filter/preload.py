@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def preload(words: Sequence[str], backend: str) -> WorkerState:
-    """Load everything that requests need. Errors in the arguments are reported to each client, not here."""
-    gc.disable()  # nothing that is loaded becomes garbage
+    """Load everything that requests need. Errors in the arguments are reported to each client instead."""
+    gc.disable()  # loaded modules never become garbage
     code: Thread | None = None
     if backend == "llvm-cpu":
         code = Thread(target=_load_llvm)
@@ -38,7 +38,7 @@ def preload(words: Sequence[str], backend: str) -> WorkerState:
     if code is not None:
         code.join()
     gc.enable()
-    gc.freeze()  # forks share these objects as long as nothing touches them
+    gc.freeze()  # forks share these objects until one writes to them
     return state
 
 

@@ -1,4 +1,4 @@
-"""One connection of a worker's process: read the request, find or compute the result, send it, keep it."""
+"""One connection of a worker's process: reads the request, finds or computes the result, sends it, caches it."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from iree.compiler import ir
 
 MOST_BYTES = 64 << 20
-"""A process that has parsed so much is replaced: a context never forgets a constant."""
+"""Limit of parsed bytes, after which a process is replaced: a context never frees a constant."""
 MOST_REQUESTS = 500
 
 
 @dataclass(slots=True)
 class WorkerState:
-    """State that a worker's process keeps between requests."""
+    """State of a worker's process between requests."""
 
     known: dict[tuple[str, ...], Knowledge] = field(default_factory=dict)
     """Kernels and plan, by working directory and arguments."""
@@ -53,7 +53,7 @@ class WorkerState:
 
     @property
     def worn(self) -> bool:
-        """True if a fresh process should take over."""
+        """True if a new process should take over."""
         return self.bytes_seen > MOST_BYTES or self.requests >= MOST_REQUESTS
 
     def knowledge(self, folder: str, words: list[str]) -> Knowledge:
@@ -66,14 +66,14 @@ class WorkerState:
         return self.known[key]
 
     def work(self, data: bytes, knowledge: Knowledge) -> Outcome:
-        """Plan and rewrites. Raises `SubstituteError`."""
+        """Plan and rewrite one executable. Raises `SubstituteError`."""
         if self.context is None:
             self.context = new_context()
         cache = _cache(knowledge.options)
         return rewrite_executable(data, knowledge, self.context, lambda: objects_folder(cache))
 
     def tell_clients(self, cache: bytes, ask: Request, knowledge: Knowledge) -> None:
-        """Write the stamp with which clients find results, and the prefilter, which takes longer."""
+        """Write the stamp with which clients find results, then the prefilter, which takes longer."""
         own = identity(ask.words)
         assert knowledge.stamp is not None
         if knowledge.digest != ask.catalog:
@@ -93,15 +93,15 @@ class Request:
     """A client's request."""
 
     folder: str
-    """Its working directory."""
+    """Working directory of the client."""
     catalog: bytes
-    """Digest of the kernels, where the client knows it."""
+    """Digest of the kernels, if the client knows it."""
     words: list[str]
     data: bytes
 
 
 def read_request(line: socket.socket) -> Request | None:
-    """Read a request; return None if the client went away or is of another release."""
+    """Read a request; return None if the client has ended or is of another release."""
     head = _exactly(line, 25)
     if head is None or head[:1] != PROTOCOL:
         return None
@@ -125,7 +125,7 @@ def _exactly(line: socket.socket, size: int) -> bytes | None:
 
 
 def send(line: socket.socket, kind: bytes, body: bytes = b"") -> None:
-    """Send a reply; ignore a client that has gone away."""
+    """Send a reply; errors of a client that has ended are ignored."""
     try:
         line.sendall(b"%b%016x" % (kind, len(body)))
         line.sendall(body)
@@ -147,7 +147,7 @@ def serve(line: socket.socket, state: WorkerState) -> bool:
     keep: Callable[[], None] | None = None
     try:
         knowledge = state.knowledge(ask.folder, ask.words)
-        # what stops code outside of Python as well; the process dies, and the worker tells the client why
+        # including exceptions that end Python code; the process ends, and the worker tells the client why
         signal.setitimer(signal.ITIMER_REAL, knowledge.options.timeout_s)
         stamp = knowledge.stamp
         if stamp is not None and stamp.digest != ask.catalog and not stamp.current():
@@ -165,11 +165,11 @@ def serve(line: socket.socket, state: WorkerState) -> bool:
 
 
 def _answer(line: socket.socket, ask: Request, state: WorkerState, knowledge: Knowledge) -> Callable[[], None] | None:
-    """Send the answer; return what remains to be done after the client has left."""
+    """Send the answer; return the work that remains after the client has left."""
     options, data = knowledge.options, ask.data
     cache = _cache(options)
     entry = None
-    if cache and knowledge.digest and knowledge.digest != ask.catalog:  # else the client has looked there itself
+    if cache and knowledge.digest and knowledge.digest != ask.catalog:  # else the client has looked in the cache itself
         entry = read_entry(entry_path(cache, knowledge.digest, data))
     if entry is not None:
         _report(ask, entry.report_name, entry.report)

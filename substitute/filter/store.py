@@ -1,4 +1,4 @@
-"""Files that the filter keeps: results by content, stamps of catalogs, and object files that IREE reads later."""
+"""Files of the filter: results by content, stamps of catalogs, and object files that IREE reads later."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..catalog.entry import Manifest
 
 MOST_FILES = 5_000
-"""Folders of kernels with more files than this are not stamped, and their results are not kept."""
+"""Limit of files: larger folders of kernels are not stamped, and their results are not cached."""
 MOST_BYTES = 512 << 20
 
 
@@ -43,7 +43,7 @@ class Stamp:
     kernels: tuple[FileState, ...]
     """Files and folders of kernels, and the plan."""
     program: tuple[FileState, ...]
-    """The program's own: a process that has loaded it is not touched by a change."""
+    """Files of this program; a change does not affect a process that has loaded it."""
 
     def current(self) -> bool:
         """Return True if no kernel has changed."""
@@ -53,15 +53,15 @@ class Stamp:
 def make_stamp(manifests: Sequence[Manifest], folders: Iterable[Path], options: Options) -> Stamp | None:
     """Return the stamp of these kernels and of the program itself; None if there are too many files.
 
-    A generator may import what lies outside of its folder and of the installed packages: nobody can know that, and a
-    change there needs `--no-cache`.
+    A generator may import modules outside of its folder and of the installed packages: these are unknown, and a change
+    of them needs `--no-cache`.
     """
     paths: set[str] = set()
     for folder in folders:
         paths.update(list_tree(folder, most=MOST_FILES - len(paths)))
         if len(paths) > MOST_FILES:
             return None
-    # code may lie in a folder beside the kernel's, with the modules that it imports
+    # code may be in a folder beside the kernel's, with the modules that it imports
     code = {manifest.kernel.payload.path.resolve().parent for manifest in manifests}
     for folder in code - {manifest.file.parent.resolve() for manifest in manifests}:
         paths.update(list_tree(folder, most=MOST_FILES))
@@ -71,7 +71,7 @@ def make_stamp(manifests: Sequence[Manifest], folders: Iterable[Path], options: 
     if options.plan:
         paths.add(os.fspath(options.plan))
     refused = refused_folder()
-    if refused is not None:  # what a compilation has found out since may leave a kernel out
+    if refused is not None:  # later verdicts of a compilation may leave a kernel out
         with contextlib.suppress(OSError):
             refused.mkdir(mode=0o700, parents=True, exist_ok=True)
             paths.update(list_tree(refused, most=MOST_FILES))
@@ -93,11 +93,11 @@ def make_stamp(manifests: Sequence[Manifest], folders: Iterable[Path], options: 
 
 
 Prefilter = Sequence[tuple[str, Sequence[str]]]
-"""Kernels' names, each with words that an executable's text must have for it; see `prefilter.py`."""
+"""Kernels' names, each with words that an executable's text must contain; see `prefilter.py`."""
 
 
 def keep_stamp(cache: bytes, identity: bytes, stamp: Stamp, prefilter: Prefilter | None = None) -> None:
-    """Let clients find results by themselves, and with `prefilter` see that nothing can match.
+    """Store a stamp, so that clients find results themselves, and with `prefilter` know that nothing can match.
 
     A cache that cannot be written only costs speed.
     """
@@ -124,7 +124,7 @@ def keep_result(
     report: bytes,
     objects: Sequence[Path],
 ) -> None:
-    """Keep a result, `output` being None for an unchanged executable."""
+    """Cache a result, `output` being None for an unchanged executable."""
     lines = b"".join(b"%b %b\n" % (digest_of(path.read_bytes()), os.fsencode(path)) for path in objects)
     kind = UNCHANGED if output is None else CHANGED
     rest = b"%b %d %d %b\n%b%b%b" % (kind, len(objects), len(report), report_name, lines, report, output or b"")
@@ -149,7 +149,7 @@ def objects_folder(cache: bytes) -> Path:
 
 
 def prune(cache: bytes) -> None:
-    """Remove what has not been used for long, the oldest of what is too much, and what killed workers left."""
+    """Remove files that were not used for long, the oldest above the limit, and leftovers of killed workers."""
     found: list[tuple[float, int, str]] = []
     now = time.time()
     with contextlib.suppress(OSError):

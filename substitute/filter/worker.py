@@ -1,7 +1,7 @@
-"""The worker of one compiler process: loads everything once, hands each client to a fork of itself, ends with it.
+"""The worker of one compiler process: loads everything once, passes each client to a fork of itself, ends with it.
 
-A fork serves one client at a time. If it dies of its executable, the client is told how, and the next client gets
-another fork. The worker never looks at an executable itself.
+A fork serves one client at a time. If an executable crashes it, the client gets a message, and the next client gets
+another fork. The worker itself never processes an executable.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .request import WorkerState
 
 IDLE_S = 10.0
-"""Time for which a worker stays alive without work, while the compiler does something else."""
+"""Time after which an idle worker ends while the compiler does other work."""
 BREATH_S = 5.0
 """Interval at which waiting clients get a `WAIT`."""
 SLOT_S = 0.004
@@ -37,12 +37,12 @@ SLOT_S = 0.004
 
 @dataclass(slots=True)
 class Child:
-    """A fork, and whom it serves."""
+    """A fork, and its client."""
 
     process: int
     channel: socket.socket
     words: int
-    """The file that its stderr is."""
+    """File that receives its stderr."""
     client: socket.socket | None = None
     slot: int = -1
 
@@ -56,11 +56,11 @@ class Worker:
     listener: socket.socket
     options: Options
     state: WorkerState
-    """State that each fork starts with."""
+    """Initial state of each fork."""
     children: list[Child] = field(default_factory=list)
     waiting: deque[socket.socket] = field(default_factory=deque)
     slots: list[int] = field(default_factory=list)
-    """Files of which each can be locked once, by all of this user's workers."""
+    """Files that can each be locked once, by all of this user's workers."""
     outdated: bool = False
 
     @property
@@ -90,7 +90,7 @@ class Worker:
                 self._reassure()
 
     def _wait(self, parent: int, timeout_s: float) -> bool:
-        """Take what has come; False if the compiler has ended."""
+        """Handle events; return False if the compiler has ended."""
         with selectors.PollSelector() as selector:
             selector.register(parent, selectors.EVENT_READ, "parent")
             selector.register(self.listener, selectors.EVENT_READ, "listener")
@@ -109,7 +109,7 @@ class Worker:
         return True
 
     def _hear(self, child: Child) -> None:
-        """A fork is done, or has died."""
+        """Handle a fork that has finished, or crashed."""
         try:
             word = child.channel.recv(1)
         except OSError:
@@ -143,7 +143,7 @@ class Worker:
         return len(self.children) < self.options.jobs or any(c.client is None for c in self.children)
 
     def _hand_over(self) -> None:
-        """Give waiting clients to forks, as far as there are slots."""
+        """Pass waiting clients to forks, as far as there are slots."""
         while self.waiting:
             child = next((c for c in self.children if c.client is None), None)
             if child is None and len(self.children) >= self.options.jobs:
@@ -153,7 +153,7 @@ class Worker:
                 return
             child = child or self._fork()
             child.client, child.slot = self.waiting.popleft(), slot
-            with contextlib.suppress(OSError):  # dead: the main loop will hear of it
+            with contextlib.suppress(OSError):  # dead: the main loop will be notified
                 socket.send_fds(child.channel, [b"c"], [child.client.fileno()])
 
     def _take_slot(self) -> int:
@@ -226,7 +226,7 @@ class Worker:
         prune(cache_folder() if self.options.cache else b"")
 
     def leave(self) -> None:
-        """Make room for another worker; those who are connected are still served."""
+        """Stop listening, so that another worker can start; connected clients are still served."""
         if not self.outdated:
             self.outdated = True
             for name in (self.path, f"{self.path}.lock"):
@@ -234,7 +234,7 @@ class Worker:
                     os.unlink(name)
 
     def end(self) -> None:
-        """End all forks and what they started."""
+        """End all forks and the processes that they started."""
         for child in self.children:
             for kill in (os.killpg, os.kill):
                 with contextlib.suppress(OSError):
@@ -242,7 +242,7 @@ class Worker:
 
 
 def main(argv: Sequence[str]) -> int:
-    """`PATH PARENT START BACKEND ARGUMENTS…`: serves at the socket PATH while the process PARENT lives."""
+    """Serve at the socket PATH while the process PARENT lives; arguments: `PATH PARENT START BACKEND ARGUMENTS…`."""
     path, parent, start, backend, *words = argv
     os.closerange(3, 1 << 16)
     with contextlib.suppress(OSError):
@@ -253,11 +253,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _only_one(path: str) -> bool:
-    """Return True for the one worker at this path; the lock lasts as long as this process."""
+    """Return True for the one worker at this path; the lock is held until this process ends."""
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # the one before may have removed the file after this process opened it
+        # the previous worker may have removed the file after this process opened it
         return os.stat(f"{path}.lock").st_ino == os.fstat(descriptor).st_ino
     except OSError:
         return False
@@ -295,7 +295,7 @@ def _options(words: Sequence[str]) -> Options:
     try:
         return parse_options(words, Path.cwd())
     except UsageError:
-        return parse_options([], Path.cwd())  # each client is told what is wrong
+        return parse_options([], Path.cwd())  # each client gets the error
 
 
 if __name__ == "__main__":

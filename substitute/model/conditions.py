@@ -23,7 +23,7 @@ FUNCTIONS: dict[str, tuple[int, int, Callable[..., float]]] = {
     "min": (2, 8, min),
     "sqrt": (1, 1, math.sqrt),
 }
-"""Fewest and most arguments of each function, and what it computes."""
+"""Smallest and largest number of arguments of each function, and its implementation."""
 _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -51,7 +51,7 @@ Types = Mapping[str, str]
 
 
 def parse_condition(text: str, names: Iterable[str]) -> Condition:
-    """Read a condition such as `scale == 1 / sqrt(D)`. Raises `ManifestError` that points at the column."""
+    """Parse a condition such as `scale == 1 / sqrt(D)`. Raises `ManifestError` that points at the column."""
     known = frozenset(names)
     if len(text) > MAX_LENGTH:
         _fail(text, f"an expression of {len(text)} characters is too long", 0, f"at most {MAX_LENGTH}")
@@ -78,7 +78,7 @@ def evaluate_condition(condition: Condition, values: Mapping[str, float], types:
 
 
 def evaluate_number(text: str, values: Mapping[str, float]) -> float | None:
-    """Return the value of an expression, or None where it has none."""
+    """Return the value of an expression, or None if it has none."""
     try:
         number = _number(ast.parse(text.strip(), mode="eval").body, values)
     except (ArithmeticError, ValueError, TypeError, KeyError, SyntaxError):

@@ -23,7 +23,7 @@ Predicate = Literal["eq", "ne", "lt", "le", "gt", "ge"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Two signed 64-bit integers, compared."""
+    """Comparison of two signed 64-bit integers."""
 
     predicate: Predicate
     left: Index
@@ -35,7 +35,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logic:
-    """Conditions, joined. All of them may be computed: none can trap (`constraint_to_index`)."""
+    """Combination of conditions. All of them may be evaluated: none can trap (`constraint_to_index`)."""
 
     op: Literal["and", "or", "not"]
     args: tuple[Condition, ...]
@@ -58,7 +58,7 @@ PREDICATES: dict[Predicate, tuple[str, Callable[[int, int], bool]]] = {
     "ge": (">=", lambda a, b: a >= b),
 }
 FUNCTIONS: dict[str, tuple[int, int]] = {"min": (2, 8), "max": (2, 8), "ceildiv": (2, 2)}
-"""Fewest and most arguments of each function."""
+"""Smallest and largest number of arguments of each function."""
 RESERVED = frozenset((*FUNCTIONS, "and", "or", "not", "push", "offset"))
 """Words that cannot be the name of an axis."""
 
@@ -81,10 +81,10 @@ _ALLOWED_CONDITION = f"a condition: comparisons (== != < <= > >=) of {_ALLOWED_S
 
 
 def parse_constraint(text: str, axes: Iterable[str], *, where: str = "") -> Constraint:
-    """Read a condition such as `N % 16 == 0 and K >= 64`. Raises `ManifestError` that points at the column."""
+    """Parse a condition such as `N % 16 == 0 and K >= 64`. Raises `ManifestError` that points at the column."""
     tree = _Reader(text, frozenset(axes), where, _ALLOWED_CONDITION)
     expression = tree.parse()
-    tree.condition(expression)  # (what it folds to may have lost an axis that the text still names)
+    tree.condition(expression)  # (folding may have removed an axis that the text still names)
     names = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)}
     return Constraint(text=text, axes=tree.axes & names)
 
@@ -153,7 +153,7 @@ def _compare(predicate: Predicate, left: Index, right: Index) -> Condition:
 
 
 def _join(op: Literal["and", "or"], args: Iterable[Condition]) -> Condition:
-    """Return the conjunction or disjunction, without what is neutral in it."""
+    """Return the conjunction or disjunction, without neutral parts."""
     neutral, kept = op == "and", list[Condition]()
     for arg in args:
         if isinstance(arg, bool):
@@ -173,7 +173,9 @@ def _read(text: str, axes: frozenset[str]) -> Condition:
 
 
 def _substitute(value: Index, axes: Mapping[str, Index], divisors: list[Index]) -> Index:
-    """`value` with axes replaced and folded; divisors that are no constants are made safe and noted in `divisors`."""
+    """Return `value` with axes replaced and folded; divisors that are not constant are made safe and added to
+    `divisors`.
+    """
     if isinstance(value, int):
         return value
     if value.op == "symbol":
@@ -200,7 +202,7 @@ def _substitute_condition(condition: Condition, axes: Mapping[str, Index], divis
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Python's grammar, of which only a few nodes are let through."""
+    """Reader of a subset of Python's grammar."""
 
     text: str
     axes: frozenset[str]
@@ -219,7 +221,7 @@ class _Reader:
             tree = ast.parse(line.lstrip(), mode="eval").body
         except SyntaxError as error:
             column = start + max((error.offset or 1) - 1, 0)
-            lone = re.search(r"(?<![=!<>])=(?!=)", line)  # Python's words speak of assignments here
+            lone = re.search(r"(?<![=!<>])=(?!=)", line)  # Python's message is about assignments here
             if lone:
                 self._fail("`=` is not a comparison", lone.start(), "`==`")
             self._fail(f"cannot be parsed: {error.msg}", min(column, len(line)))
@@ -299,7 +301,7 @@ class _Reader:
         )
 
     def _column(self, node: ast.expr) -> int:
-        """Position in `text`; `ast` counts bytes of UTF-8."""
+        """Return the position in `text`; `ast` counts bytes of UTF-8."""
         start = len(self.text) - len(self.text.lstrip())
         return start + len(self.text.lstrip().encode()[: node.col_offset].decode(errors="replace"))
 

@@ -1,4 +1,4 @@
-"""Parts of a kernel's code, and which of them ran: frozen data."""
+"""Coverage of a kernel's code, by blocks and branches: frozen data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_NAMED = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """One way of a branch, or a block."""
+    """One edge of a branch, or a block."""
 
     at: int
     """Number of its counter."""
@@ -34,26 +34,26 @@ class Code:
 
     ways: tuple[Way, ...]
     blocks: tuple[Way, ...] = ()
-    """Blocks that a `switch` leads to."""
+    """Targets of `switch` instructions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """The share of a kernel's code that ran in the cases that passed."""
+    """Share of a kernel's code that ran in the cases that passed."""
 
     code: str
-    """The piece of code; dispatches with the same one share what is known of it."""
+    """The piece of code; dispatches with the same one share its coverage."""
     branches: int = 0
     both_ways: int = 0
-    """Branches that went every way that they can go."""
+    """Number of branches of which every possible edge ran."""
     never: tuple[str, ...] = ()
-    """Ways and blocks that never ran."""
+    """Edges and blocks that never ran."""
     unknown: str = ""
-    """Why nothing was measured; empty if it was."""
+    """Reason why nothing was measured; empty if it was."""
 
     @property
     def share(self) -> float | None:
-        """The part of the branches that went both ways; None where nothing was measured."""
+        """Part of the branches of which both edges ran; None if nothing was measured."""
         return None if self.unknown else 1.0 if not self.branches else self.both_ways / self.branches
 
     def __str__(self) -> str:
@@ -81,7 +81,7 @@ def measure(name: str, code: Code, hits: Collection[int]) -> Coverage:
 
 
 def join(found: Iterable[Coverage | None]) -> Coverage | None:
-    """Return the coverage of several pieces of code together; None where there is none."""
+    """Return the coverage of several pieces of code together; None if there is none."""
     pieces = {one.code: one for one in found if one is not None}
     measured = [one for one in pieces.values() if not one.unknown]
     if not measured:

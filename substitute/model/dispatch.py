@@ -51,7 +51,7 @@ class Target:
 
     @property
     def features(self) -> frozenset[str]:
-        """CPU features that are on, as `+avx2` → `avx2`; the last word on a feature counts."""
+        """CPU features that are on, as `+avx2` → `avx2`; the last entry for a feature counts."""
         on: dict[str, bool] = {}
         for word in self.get("cpu_features").split(","):
             if word:
@@ -61,7 +61,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineLayout:
-    """`#hal.pipeline.layout`: how many push constants and which bindings a dispatch gets."""
+    """`#hal.pipeline.layout`: the number of push constants, and the bindings of a dispatch."""
 
     constants: int
     bindings: tuple[str, ...]
@@ -85,7 +85,7 @@ class Operand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A strided window of an operand, as a load or a store of the body sees it."""
+    """A strided window of an operand, as a load or a store of the body accesses it."""
 
     operand: int
     """Position in the dispatch's `operands`."""
@@ -106,7 +106,7 @@ class Linear:
 
     @property
     def loop(self) -> int | None:
-        """The loop, where the coordinate is just one loop's index."""
+        """The loop, if the coordinate is one loop's index."""
         return self.terms[0][0] if len(self.terms) == 1 and self.terms[0][1] == 1 and self.constant == 0 else None
 
 
@@ -139,7 +139,7 @@ class Nest:
     combiner: str = ""
     """`arith.addf`, `arith.maximumf`, …; empty: no reduction."""
     init: float | int | None = None
-    """The constant a reduction starts from."""
+    """Constant that a reduction starts from."""
     target: tuple[Linear, ...] = ()
     """A reduction's coordinates in its temporary, which has one dimension per entry."""
     temporary: int = -1
@@ -152,7 +152,7 @@ class Nest:
     def gathered(self) -> frozenset[int]:
         """Positions of the reads whose coordinates are computed: the sources of `gather`.
 
-        An empty access does not say this: a read of the one element of a tensor of rank 0 has an empty access too.
+        An empty access is not sufficient: a read of the one element of a tensor of rank 0 has an empty access too.
         """
         return frozenset(int(str(node.attribute)) for node in self.expr.nodes if node.op == "gather")
 
@@ -167,7 +167,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """An operation that is more than a loop nest: softmax, attention, scan, sort, top-k."""
+    """An operation that is not a loop nest: softmax, attention, scan, sort, top-k."""
 
     op: str
     """MLIR's name: `linalg.softmax`, `iree_linalg_ext.attention`, …"""
@@ -177,7 +177,7 @@ class Named:
     temporaries: tuple[int, ...]
     types: tuple[TensorType, ...]
     region: str = ""
-    """The text of its region, where it has one."""
+    """Text of its region, if it has one."""
     scalars: tuple[Nest, ...] = ()
     """Operands that are no tensors, in order, such as the scale of attention: each a computation without loops."""
 
@@ -200,7 +200,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
-    """One export of one variant, and what it computes."""
+    """One export of one variant, and its computation."""
 
     executable: str
     variant: str
@@ -209,7 +209,7 @@ class Dispatch:
     target: Target
     layout: PipelineLayout
     workload: tuple[Index | None, ...]
-    """Each workload operand in terms of push constants; None where the body does not say."""
+    """Each workload operand in terms of push constants; None if the body does not determine it."""
     program: Program | None
     """Program of the body; None if it could not be read."""
     reason: str

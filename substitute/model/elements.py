@@ -56,9 +56,9 @@ class ElementType:
     """Name as MLIR prints it."""
     kind: Literal["float", "integer", "boolean", "index"]
     bits: int
-    """Bits that an element takes in memory: an `i1` is stored as a byte."""
+    """Bits of an element in memory: an `i1` is stored as a byte."""
     numpy: str
-    """NumPy's name of what holds one; ml_dtypes' where NumPy has none. Empty: it takes less than a byte."""
+    """NumPy's name of the type that holds an element; ml_dtypes' if NumPy has none. Empty for less than a byte."""
     format: FloatFormat | None = None
     """Float format; None for other types."""
 

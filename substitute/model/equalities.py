@@ -1,4 +1,4 @@
-"""Integers known at launch that are equal whatever the launch: what a body and its call sites show."""
+"""Integers that are equal in every launch, by a body and its call sites."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .index import Expr, Index
 
 
 class Equalities:
-    """Classes of equal expressions, each with one that stands for all: a constant if there is one, or the shortest."""
+    """Classes of equal expressions, each with a representative: a constant if there is one, or the shortest."""
 
     def __init__(self, pairs: Iterable[tuple[Index, Index]] = ()) -> None:
         self._stands: dict[Expr, Index] = {}
@@ -25,7 +25,7 @@ class Equalities:
         return True
 
     def settle(self, value: Index) -> Index:
-        """Return the expression that stands for `value`."""
+        """Return the representative of `value`."""
         while isinstance(value, Expr) and value in self._stands:
             value = self._stands[value]
         return value

@@ -65,14 +65,14 @@ def symbol(name: str) -> Expr:
 
 
 def apply(op: str, *args: Index) -> Index:
-    """`op(*args)`, folded where all arguments are constants and simplified where one is neutral."""
+    """Return `op(*args)`, folded where all arguments are constants and simplified where one is neutral."""
     constants = [a for a in args if isinstance(a, int)]
     if len(constants) == len(args):
         return FUNCTIONS[op](*constants)
     if op in ("add", "mul") and len(args) == 2:
         a, b = args
         if isinstance(a, int):
-            a, b = b, a  # constants stand last, so that equal expressions are equal data
+            a, b = b, a  # constants come last, so that equal expressions are equal data
         if b == (0 if op == "add" else 1):
             return a
         if op == "mul" and b == 0:
@@ -86,12 +86,12 @@ def apply(op: str, *args: Index) -> Index:
 
 
 def add(a: Index, b: Index) -> Index:
-    """`a + b`, simplified."""
+    """Return `a + b`, simplified."""
     return apply("add", a, b)
 
 
 def mul(a: Index, b: Index) -> Index:
-    """`a · b`, simplified."""
+    """Return `a · b`, simplified."""
     return apply("mul", a, b)
 
 
@@ -116,7 +116,7 @@ def evaluate(value: Index, push_constants: tuple[int, ...] = (), symbols: Mappin
 
 
 def substitute(value: Index, symbols: Mapping[str, Index]) -> Index:
-    """`value` with each symbol that the mapping names replaced, and folded again."""
+    """Return `value` with each symbol of the mapping replaced, folded again."""
     if isinstance(value, int) or value.op == "push":
         return value
     if value.op == "symbol":
@@ -134,7 +134,7 @@ def leaves(value: Index) -> frozenset[Expr]:
 
 
 def parse(text: str) -> Index:
-    """Read what `str` of an index printed. Raises `ValueError` for anything else."""
+    """Parse the text of an index. Raises `ValueError` for anything else."""
     try:
         return _from_ast(ast.parse(text, mode="eval").body)
     except SyntaxError as error:

@@ -21,9 +21,9 @@ RELATIONS: tuple[Relation, ...] = ("==", "!=", "<=", ">=", "<", ">")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceTest:
-    """A question to the device when the module is loaded: `cuda.device::compute_capability_major >= 9`.
+    """A test of the device when the module is loaded: `cuda.device::compute_capability_major >= 9`.
 
-    A device that does not know the key answers no, whatever the relation.
+    On a device that does not know the key it is false, whatever the relation.
     """
 
     category: str
@@ -42,7 +42,7 @@ class ConfigTest:
     path: tuple[str, ...]
     """The key, then the keys inside of its value: `("iree_codegen.target_info", "wgp", "max_thread_count…")`."""
     any_of: tuple[str, ...] = ()
-    """Values, of which one has to be there; `*` and `?` stand for any characters."""
+    """Values, one of which must be present; `*` and `?` stand for any characters."""
     regex: str = ""
     """A regular expression that the whole value has to match; empty: none."""
     minimum: int | None = None
@@ -62,7 +62,7 @@ class ExecutableConstant:
 
     name: str
     value: str = ""
-    """A number or an expression over axes; empty where the device is asked."""
+    """A number or an expression over axes; empty if the device is queried."""
     category: str = ""
     key: str = ""
     default: int = 0
@@ -80,13 +80,13 @@ class TargetRule:
     features: tuple[str, ...] = ()
     """All of these CPU features have to be on."""
     config: tuple[tuple[str, str], ...] = ()
-    """Keys of the target's configuration and the value each must have."""
+    """Keys of the target's configuration and their required values."""
     config_tests: tuple[ConfigTest, ...] = ()
-    """Keys of the configuration that are asked for in any other way."""
+    """Other tests of keys of the configuration."""
     device: tuple[DeviceTest, ...] = ()
     """Tests of the device when the module is loaded; on a device that fails, the next kernel or IREE's code runs."""
     variant: str = ""
-    """The architecture that the payload is for, where it is not the module's (`sm_90a` beside IREE's `sm_80`)."""
+    """Architecture that the payload is for, if it is not the module's (`sm_90a` instead of IREE's `sm_80`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +127,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """One function of `definition.mlir`: one computation that the kernel can take."""
+    """One function of `definition.mlir`: a computation that the kernel can take."""
 
     name: str
     program: Program
@@ -157,9 +157,9 @@ class PayloadSpec:
     entry: str
     """The payload's own name for its entry point; the toolkit renames it to what the export needs."""
     spec_constants: tuple[tuple[int, str], ...] = ()
-    """SPIR-V only: SpecId → what to freeze it to: an axis, or `offset.OPERAND` (in elements)."""
+    """SPIR-V only: SpecId → value to freeze it to: an axis, or `offset.OPERAND` (in elements)."""
     objects: tuple[Path, ...] = ()
-    """Files (`.o`, `.a`, `.bc`) that are linked beside the code."""
+    """Files (`.o`, `.a`, `.bc`) that are linked with the code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,28 +190,28 @@ class Kernel:
     launch: Launch
     priority: int = 0
     builtin: bool = False
-    """True for the toolkit's own kernels, which rank after a person's own."""
+    """True for the toolkit's own kernels, which rank after a user's."""
     not_repeatable: str = ""
     """Reason why two launches may give other bits (`atomics add in any order`); empty: they may not."""
     laws: Mode = "all"
-    """Laws by which a dispatch may be what the definition says."""
+    """Laws by which a dispatch may equal the definition."""
     keeps: frozenset[Demand] = frozenset()
     """Demands of the compiler's flags on numerics that this kernel's code meets in any case."""
     alignment: int = 1
     """Bytes of which the address of every operand has to be a multiple, beside its element's own size."""
     bindings: int | None = None
-    """Raw ABI: how many bindings the payload expects."""
+    """Raw ABI: number of bindings that the payload expects."""
     constants: int | None = None
-    """Raw ABI: how many push constants the payload expects."""
+    """Raw ABI: number of push constants that the payload expects."""
     executable_constants: tuple[ExecutableConstant, ...] = ()
     """Constants that the device fills in when the module is loaded."""
 
     license: str = ""
-    """Terms of use, as an SPDX expression; empty: the manifest does not say."""
+    """Terms of use, as an SPDX expression; empty if the manifest has none."""
     authors: tuple[str, ...] = ()
 
     family: str = ""
-    """Name in the manifest, where `[types]` makes several kernels of it; empty: `name`."""
+    """Name in the manifest, if `[types]` defines several kernels; empty: `name`."""
     types: tuple[tuple[str, str], ...] = ()
     """Type of each variable of `[types]`."""
 

@@ -1,4 +1,4 @@
-"""The laws by which a definition and a dispatch are brought to one form before they are compared, one line each.
+"""The laws by which a definition and a dispatch are normalised before they are compared, one line each.
 
 `match/normal_form.py` builds the form; `runtime_tests/match/test_laws.py` evaluates both sides of every law.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Mode = Literal["all", "exact"]
-"""Which laws a kernel accepts: all, or those that change no bit of any result."""
+"""Laws that a kernel accepts: all, or those that change no bit of any result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,10 +20,11 @@ class Law:
     left: str
     right: str
     ulps: float = 0.0
-    """Most units in the last place by which the sides differ, of the largest number on the way; 0: no bit differs."""
+    """Largest difference of the sides, in units in the last place of the largest intermediate number; 0: no bit
+    differs."""
     but: str = ""
-    """Operands for which the sides differ all the same: `-0` (of either sign, or as the result), `∞`, `NaN`, `range`
-    (what becomes too large or too small on the way)."""
+    """Operands for which the sides differ nevertheless: `-0` (of either sign, or as the result), `∞`, `NaN`, `range`
+    (overflow or underflow of an intermediate result)."""
 
     @property
     def concerns_special(self) -> bool:

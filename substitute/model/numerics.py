@@ -15,7 +15,7 @@ class DemandRule:
     name: str
     """Without dashes."""
     values: tuple[str, ...]
-    """The values that demand something; the others permit something, which a kernel need not do."""
+    """Values that demand something; the others permit something, which a kernel need not use."""
     kind: Demand
     backends: tuple[str, ...]
     boolean: bool = False
@@ -47,10 +47,10 @@ DEMANDS = (
     DemandRule(name="nvptx-fma-level", values=("0",), kind="separate-multiply-add", backends=("cuda",)),
 )
 # fmt: on
-"""The flags that forbid something. What changes the program before the dispatches are formed (`--iree-input-demote-…`,
+"""Flags that forbid something. Those that change the program before the dispatches are formed (`--iree-input-demote-…`,
 `--iree-opt-numeric-precision-reduction`, `--iree-global-opt-demote-contraction-inputs-…`, `…-qdq-to-integer-math`,
-`…-split-reduction`) stands in the dispatches, and is obeyed as they are matched. What only permits something
-(`--iree-llvmcpu-use-fast-min-max-ops`, `fastmath` of an operation) asks nothing of a kernel."""
+`…-split-reduction`) take effect in the dispatches, and so in matching. Those that only permit something
+(`--iree-llvmcpu-use-fast-min-max-ops`, `fastmath` of an operation) demand nothing of a kernel."""
 
 MEANINGS: dict[Demand, str] = {
     "order": "float sums and products in the order of the loops",

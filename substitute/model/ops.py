@@ -1,6 +1,6 @@
-"""Facts of MLIR's scalar operations, one row each: what the reader, the matcher and every emitter look up.
+"""Facts of MLIR's scalar operations, one row each, for the reader, the matcher and every emitter.
 
-What an operation computes is not here: the golden has its own semantics, and each backend its own spelling.
+Semantics are not among them: the golden has its own, and each backend its own spelling.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Literal
 Domain = Literal["float", "integer", "any"]
 """Type class of the operands."""
 Neutral = float | Literal["none", "zero", "one", "ones", "lowest", "highest"]
-"""The value that changes nothing: a number for floats, a pattern of the type's bits for integers."""
+"""The neutral element: a number for floats, a pattern of the type's bits for integers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,15 +20,15 @@ class Operation:
     """One scalar operation."""
 
     name: str
-    """MLIR's: `arith.addf`."""
+    """MLIR's name: `arith.addf`."""
     arity: int
     domain: Domain
     commutative: bool = False
     associative: bool = False
-    """True if a reduction may regroup it; floats are rounded in whatever order they come."""
+    """True if a reduction may regroup it; floats are rounded in any order."""
     neutral: Neutral = "none"
     rounds: Literal["never", "correctly", "otherwise"] = "otherwise"
-    """`correctly`: as IEEE 754 says, on every backend."""
+    """`correctly`: as in IEEE 754, on every backend."""
     flops: int = 1
     """Number of arithmetic operations that it counts as."""
     is_heavy: bool = False
@@ -66,7 +66,7 @@ _ALL = (
     _float("mulf", **_JOINS, neutral=1.0, rounds="correctly"),
     _float("maximumf", **_JOINS, neutral=-math.inf, rounds="never"),
     _float("minimumf", **_JOINS, neutral=math.inf, rounds="never"),
-    # NaN and not an infinity: these yield their other operand beside a NaN, and a NaN beside two
+    # NaN and not an infinity: these return the other operand of a NaN, and NaN for two of them
     _float("maxnumf", **_JOINS, neutral=math.nan, rounds="never"),
     _float("minnumf", **_JOINS, neutral=math.nan, rounds="never"),
     _float("subf", rounds="correctly"),
@@ -125,7 +125,7 @@ LEAVES = frozenset(("read", "index", "size", "gather", "constant"))
 
 
 def neutral(combiner: str, element: str) -> float | int:
-    """Return the value of a type that leaves a combiner's other operand as it is, integers with sign."""
+    """Return the value of a type that leaves a combiner's other operand unchanged; integers are signed."""
     value = OPERATIONS[combiner].neutral
     if isinstance(value, float):
         return value
@@ -141,6 +141,8 @@ def is_heavy(name: str) -> bool:
 
 
 def flops(name: str) -> int:
-    """Return how many arithmetic operations on data an operation counts as; unknown functions count as one."""
+    """Return the number of arithmetic operations on data that an operation counts as; unknown functions count as
+    one.
+    """
     known = OPERATIONS.get(name)
     return known.flops if known else int(name.startswith("math."))

@@ -1,4 +1,4 @@
-"""Parameters of a definition: scalars that a dispatch fixes, as a number or as a value that a launch gives."""
+"""Parameters of a definition: scalars that a dispatch fixes, as a number or as a value known at launch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .elements import ELEMENT
 from .index import Expr, Index
 
 PASSED_TYPES = {"f16": "f32", "bf16": "f32", "f32": "f32", "f64": "f64", "i64": "i64", "index": "i64"}
-"""Type in which code gets a parameter of each type; every other one is an integer and arrives as `i32`."""
+"""Type in which code gets a parameter of each type; all others are integers, passed as `i32`."""
 SCALAR_TYPES = frozenset((*PASSED_TYPES, "i1", "i8", "i16", "i32"))
 """Types that a parameter may have."""
 
@@ -37,15 +37,15 @@ class ParameterValue:
 
     type: str
     bits: Index = 0
-    """Bits of the value in its type, as an integer without sign; an expression where a launch gives them."""
+    """Bits of the value in its type, as an unsigned integer; an expression if they are known at launch."""
     view: View | None = None
-    """The window that holds the value; None where `bits` say it."""
+    """Window that holds the value; None if `bits` do."""
     element: Index = 0
     """Element of the window."""
 
     @property
     def constant(self) -> float | int | None:
-        """The value, where it is known now."""
+        """The value, if it is known now."""
         if self.view is not None or isinstance(self.bits, Expr):
             return None
         return decode(self.bits, self.type)
@@ -59,7 +59,7 @@ class ParameterValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundParameter:
-    """A parameter and what it is in a dispatch."""
+    """A parameter and its value in a dispatch."""
 
     name: str
     value: ParameterValue
@@ -79,7 +79,7 @@ def passed_type(type_: str) -> str:
 
 
 def encode(value: float | int, type_: str) -> int:
-    """Return the bits of a number, rounded to a type, as an integer without sign."""
+    """Return the bits of a number, rounded to a type, as an unsigned integer."""
     if type_ == "bf16":
         return _bf16_bits(float(value))
     if type_ in _FORMATS:
@@ -89,8 +89,8 @@ def encode(value: float | int, type_: str) -> int:
 
 
 def decode(bits: int, type_: str) -> float | int:
-    """Return the number that bits are in a type; integers with their sign, `i1` as 0 or 1."""
-    bits &= (1 << _bit_count(type_)) - 1  # (a shorter type arrives in a word of 32 bits)
+    """Return the number of a type with these bits; integers with their sign, `i1` as 0 or 1."""
+    bits &= (1 << _bit_count(type_)) - 1  # (a shorter type is passed in a word of 32 bits)
     if type_ == "bf16":
         return float(struct.unpack("<f", struct.pack("<I", bits << 16))[0])
     if type_ in _FORMATS:
@@ -124,7 +124,7 @@ def _bit_count(type_: str) -> int:
 
 
 def _within(value: float, type_: str) -> float:
-    """Return the value, or an infinity where it is too large for the type (`struct` refuses it)."""
+    """Return the value, or an infinity if it is too large for the type (`struct` refuses it)."""
     largest = {"f16": 65520.0, "f32": 3.4028235677973366e38}.get(type_, math.inf)
     return math.copysign(math.inf, value) if abs(value) >= largest else value
 
@@ -137,7 +137,7 @@ def _bf16_bits(value: float) -> int:
     short = bits >> 16
     rest = bits & 0xFFFF
     exact = decode(bits, "f32")
-    # a double on one side of a tie that f32 rounded to the tie is no tie
+    # a double next to a tie that f32 rounded to the tie is not a tie
     above = rest > 0x8000 or (rest == 0x8000 and abs(value) > abs(float(exact)))
     tie = rest == 0x8000 and abs(value) == abs(float(exact))
     return short + (above or (tie and short & 1 == 1))

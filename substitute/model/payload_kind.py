@@ -1,4 +1,4 @@
-"""Payload kinds: facts that manifest checks and matching look up, and how the code is made."""
+"""Payload kinds: facts for manifest checks and matching, and the construction of the code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PayloadFormat(StrEnum):
 
 
 BODY_FORMATS = frozenset((PayloadFormat.LLVM_DIALECT, PayloadFormat.SPIRV_DIALECT, PayloadFormat.OWN_CODE))
-"""Formats that leave the variant with a body, where the others make it external."""
+"""Formats that leave the variant with a body; the others make it external."""
 
 
 class PayloadKind(ABC):
@@ -37,30 +37,29 @@ class PayloadKind(ABC):
     `substitute.payload.kinds.rewriting.BodyRewriter`s.
 
     The toolkit's own kinds are listed in `substitute.payload.kinds`; a package adds one through the entry-point group
-    `substitute.payload_kinds`, whose entry names an instance. Nothing outside the kind compares its name.
+    `substitute.payload_kinds`, whose entry names an instance. Only the kind itself compares its name.
     """
 
     name: ClassVar[str]
     """The value of `kind` in `[payload]`."""
     backends: ClassVar[tuple[str, ...]]
-    """IREE's names of the backends that can take it."""
+    """IREE's names of the backends that accept it."""
     slots: ClassVar[tuple[Slot, ...]] = ()
-    """The slots that a kernel of this kind may offer."""
+    """Slots that a kernel of this kind may offer."""
     sees_dispatch: ClassVar[bool] = False
-    """True: the code is made for a whole dispatch, fused work included. False: it sees its operands alone."""
+    """True: the code is made for a whole dispatch, fused work included. False: it only gets its operands."""
     arguments: ClassVar[Literal["operands", "views", "none"]] = "operands"
     """Arguments of the code: the definition's operands with axes and strides, every view of the dispatch's program, or
     none.
     """
     strides: ClassVar[Literal["read", "passed", "none"]] = "passed"
-    """Strided operands: the code walks over them by itself, gets one stride for each dimension, or cannot take them."""
+    """Strided operands: the code computes their addresses, gets one stride for each dimension, or cannot use them."""
     parameters: ClassVar[Literal["passed", "constants", "none"]] = "none"
-    """Parameters of a definition: the code is given each of them, those alone whose value is known when it is made, or
-    none."""
+    """Parameters of a definition: the code gets each of them, those only that are known when it is made, or none."""
     needs_program: ClassVar[bool] = True
     """False: it can take a dispatch whose body cannot be read."""
     selects_by_code: ClassVar[bool] = False
-    """True: the code itself says which dispatches it takes; a manifest needs no definition, name or kind."""
+    """True: the code itself decides which dispatches it takes; a manifest needs no definition, name or kind."""
     launch: ClassVar[Literal["manifest", "code", "iree"]] = "manifest"
     """Source of the launch geometry: `[launch]`, the generator, or IREE's code generation."""
     sized_backends: ClassVar[tuple[str, ...]] = ()
@@ -70,7 +69,7 @@ class PayloadKind(ABC):
     keeps_body: ClassVar[bool] = False
     """True: the variant keeps a body, where other kinds make it external."""
     has_file: ClassVar[bool] = True
-    """False: there is no code to read: IREE's own stays."""
+    """False: there is no code to read, as IREE's own is kept."""
     needs_entry: ClassVar[bool] = True
     """True: the manifest has to name a function."""
     has_raw_abi: ClassVar[bool] = True
@@ -82,7 +81,7 @@ class PayloadKind(ABC):
     has_executable_constants: ClassVar[bool] = False
     """True: the code can read constants that are filled in when the module is loaded."""
     linked_suffixes: ClassVar[tuple[str, ...]] = (".o", ".a", ".bc")
-    """Files that can be linked beside the code; empty: the code is a whole."""
+    """Files that can be linked with the code; empty: the code is complete."""
     needs_object_file: ClassVar[bool] = False
     """True: IREE reads the embedded code from a file that has to outlive the tool that made it."""
 
@@ -100,8 +99,8 @@ class PayloadKind(ABC):
     def entry_name(self, kernel: Kernel, dispatch: Dispatch) -> str:
         """Return the name that the entry point gets in the module.
 
-        On Vulkan it is the export's as it stands; on CUDA IREE replaces every character that PTX does not know. On the
-        CPU the code is linked to a shim, possibly with others, so the name has to be unique.
+        On Vulkan it is the export's; on CUDA IREE replaces every character that PTX does not allow. On the CPU the code
+        is linked to a shim, possibly with others, so the name has to be unique.
         """
         from ..payload.symbols import sanitize
 
@@ -114,10 +113,10 @@ class PayloadKind(ABC):
                 return sanitize(dispatch.name)
 
     def depends_on_program(self, kernel: Kernel) -> bool:
-        """Return True if the code is made of the kernel's files and of the program, target and layout alone.
+        """Return True if the code is made of the kernel's files and of the program, target and layout only.
 
-        Dispatches that differ in nothing else then share it, and it is kept from run to run. A person's generator may
-        look at anything.
+        Dispatches with equal ones then share it, and it is cached between runs. A user's generator may depend on
+        anything.
         """
         return False
 
@@ -126,13 +125,13 @@ class PayloadKind(ABC):
         return ""
 
     def describe_call(self, kernel: Kernel) -> str:
-        """Return how the kernel's code is called, as its author writes it: a prototype, helpers, a request."""
+        """Return how the kernel's code is called, in its author's terms: a prototype, helpers, a request."""
         from ..payload.calls import generic_call
 
         return generic_call(kernel)
 
     def load(self, kernel: Kernel) -> None:  # noqa: B027 (most kinds need nothing)
-        """Load what making code for this kernel needs, while there is time; leaving it out costs time later."""
+        """Preload what making code for this kernel needs; otherwise it is loaded when needed."""
 
 
 class CodeKind(PayloadKind):
@@ -140,13 +139,13 @@ class CodeKind(PayloadKind):
 
     @abstractmethod
     def build(self, request: Request, linked: frozenset[str]) -> Payload:
-        """Make the code and verify it against the dispatch; `linked` are functions that objects beside it define.
+        """Make the code and verify it against the dispatch; `linked` are functions that linked objects define.
 
         Raises `PayloadError`.
         """
 
     def read_source(self, request: Request) -> tuple[str, str] | None:
-        """Return the suffix and the text of what the code is compiled from, where it is made for each dispatch.
+        """Return the suffix and the text of the source, if the code is compiled for each dispatch.
 
         Raises `PayloadError`.
         """
@@ -154,7 +153,7 @@ class CodeKind(PayloadKind):
         return None if llvm is None else (".source.ll", llvm[1])
 
     def read_llvm(self, request: Request) -> tuple[str, str, bool] | None:
-        """Return the entry's name, the LLVM IR that the code is made of, and True if it is optimised already.
+        """Return the entry's name, the code's LLVM IR, and True if it is optimised already.
 
         None for code that is not made of LLVM IR. Raises `PayloadError`.
         """

@@ -18,7 +18,7 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule that was checked, with what it wanted and what it saw."""
+    """A checked rule, with its expectation and its finding."""
 
     name: str
     """Dotted, such as `target.backend`, `structure.loops`, `constraint`, `layout.a`."""
@@ -54,7 +54,7 @@ class Placement:
 
     name: str
     view: View
-    """The view of the dispatch's program that it is."""
+    """View of the dispatch's program."""
     start: Index
     """Elements from the operand's start to the one at the definition's coordinates 0, 0, …"""
     dimensions: tuple[Dimension, ...]
@@ -69,21 +69,20 @@ class Match:
     """The function of the definition that matched; empty for a match by name."""
     axes: tuple[Axis, ...]
     program: Program | None
-    """The dispatch's program, its core's inputs reordered as the definition has them."""
+    """The dispatch's program, with its core's inputs in the order of the definition."""
     arguments: tuple[View, ...]
-    """The view of each operand of the definition, in its order, where the kernel takes plain operands (no prologue)."""
+    """View of each operand of the definition, in its order, if the kernel takes plain operands (no prologue)."""
     placements: tuple[Placement, ...] = ()
-    """Places of the definition's operands, in its order: all of them for a kernel without slots, the arguments alone
-    before an epilogue, none after a prologue.
-    """
+    """Places of the definition's operands, in its order: all of them for a kernel without slots, only the arguments
+    before an epilogue, none after a prologue."""
     specificity: int
     """Number of operations of the dispatch that the definition itself names: more specific kernels win."""
     parameters: tuple[BoundParameter, ...] = ()
     """Value of each parameter of the kernel, in the kernel's order."""
     fallback: tuple[str, ...] = ()
-    """Constraints over dynamic axes, to be checked at run time with IREE's own code as the fallback."""
+    """Constraints over dynamic axes, checked at run time with IREE's own code as the fallback."""
     laws: tuple[str, ...] = ()
-    """Names of the laws by which definition and dispatch are one computation; none where they are spelled alike."""
+    """Names of the laws by which definition and dispatch are one computation; empty if they are spelled alike."""
 
     def axis(self, name: str) -> Axis:
         """Return the axis of this name. Raises `KeyError`."""
@@ -112,19 +111,19 @@ class Decision:
 
     @property
     def accepted(self) -> bool:
-        """True if the kernel fits."""
+        """True if the kernel matches."""
         return self.match is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Substitution:
-    """One dispatch and the kernel that takes its place."""
+    """A dispatch and a kernel that replaces it."""
 
     dispatch: Dispatch
     kernel: Kernel
     match: Match
     rule: TargetRule | None = None
-    """The `[[target]]` of the kernel by which it fits; it may ask the device something (`device`)."""
+    """`[[target]]` of the kernel that it matches; it may test the device (`device`)."""
 
     @property
     def conditional(self) -> bool:
@@ -147,26 +146,26 @@ class Plan:
     """Decisions per dispatch: one for each kernel of its backend."""
     dispatches: tuple[Dispatch, ...]
     verdicts: tuple[tuple[Key, str], ...] = ()
-    """Findings of earlier compilations on dispatches with the kernels that the plan gives them; few words each."""
+    """Findings of earlier compilations on dispatches with the kernels of the plan, in a few words each."""
 
     def verdict_on(self, dispatch: Dispatch) -> str:
-        """Return the finding on a dispatch; empty where there is none."""
+        """Return the finding on a dispatch; empty if there is none."""
         return dict(self.verdicts).get(dispatch_key(dispatch), "")
 
 
 def dispatch_key(dispatch: Dispatch) -> Key:
-    """Return what tells a dispatch from all others of its module."""
+    """Return the key that identifies a dispatch in its module."""
     return dispatch.executable, dispatch.variant, dispatch.name
 
 
 def substitution_names(substitutions: Sequence[Substitution]) -> list[str]:
-    """Return a name for each: its dispatch's; where an earlier one has that name, with variant, kernel and
+    """Return a name for each: its dispatch's; if an earlier one has that name, with variant, kernel and
     architecture.
     """
     names: list[str] = []
     for one in substitutions:
         name = one.dispatch.name
-        if one.kernel.payload.kind.rewrites_body:  # what takes the dispatch afterwards has the name itself
+        if one.kernel.payload.kind.rewrites_body:  # the last substitution of the dispatch keeps the plain name
             name += f" ({one.kernel.name})"
         more = (f" on {one.dispatch.variant}", f" ({one.kernel.name})", f" {one.rule.variant if one.rule else ''}")
         for part in more:
@@ -182,7 +181,7 @@ class Parameter:
     """One pointer that a canonical kernel receives."""
 
     name: str
-    """`a` for an operand of the definition, `extra0`, … for what fused work reads besides."""
+    """`a` for an operand of the definition, `extra0`, … for further inputs of fused work."""
     operand: Operand
     view: View
     """The window it points into; the pointer is already at the window's first element."""
@@ -207,7 +206,7 @@ class Request:
     """Names of the scalars for messages, if they have any (axes, strides, push constants)."""
     values: tuple[BoundParameter, ...] = ()
     """Scalar parameters of the definition that are passed as arguments, each in its `passed_type`: all of them to a
-    payload that is not generated, to a generator those that are no numbers."""
+    payload that is not generated; to a generator those that are not constant."""
 
     @property
     def match(self) -> Match:
@@ -241,7 +240,7 @@ class Payload:
     data: bytes
     entry: str
     workgroup_count: tuple[Index, Index, Index] | None
-    """Over the dispatch's push constants; None: what IREE has stays."""
+    """Over the dispatch's push constants; None: IREE's is kept."""
     workgroup_size: tuple[int, int, int] | None = None
     shared_memory_bytes: int = 0
     path: str = ""
@@ -249,11 +248,11 @@ class Payload:
     summary: str = ""
     """Summary for reports, such as `6×16 tiles of 8-lane f32`."""
     objects: tuple[Path, ...] = ()
-    """Files that are linked beside the code."""
+    """Files that are linked with the code."""
     constants: tuple[ExecutableConstant, ...] = ()
     """Constants that the device fills in when the module is loaded; values are numbers."""
     compilation_info: str = ""
-    """Settings with which IREE compiles its own code."""
+    """Settings for IREE's own code."""
     frozen: tuple[tuple[int, int | float], ...] = ()
     """SPIR-V dialect: the value of each specialization constant that is known now."""
 
@@ -267,6 +266,6 @@ class Generated:
     workgroup_count: tuple[Index, Index, Index]
     workgroup_size: tuple[int, int, int] | None = None
     finished: bool = False
-    """LLVM IR only: loops are already vectorised and unrolled as they should be, so LLVM's passes are left out here;
-    IREE runs its own when it links the code in."""
+    """LLVM IR only: loops are already vectorised and unrolled, so LLVM's passes are skipped here; IREE runs its own
+    when it links the code."""
     summary: str = ""

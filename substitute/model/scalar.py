@@ -34,7 +34,7 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class ScalarGraph:
-    """Operations in order, and which of them are the results."""
+    """Operations in order, and the positions of the results."""
 
     nodes: tuple[Scalar, ...]
     results: tuple[int, ...]
@@ -69,7 +69,9 @@ class GraphBuilder:
         return self._known[key]
 
     def inline(self, graph: ScalarGraph, leaf: Callable[[Scalar], int | None]) -> tuple[int, ...]:
-        """Copy `graph` in; `leaf` says what a `read` or `index` becomes (None: stays). New positions of results."""
+        """Copy `graph` in and return the new positions of its results; `leaf` replaces `read` and `index` nodes (None:
+        kept).
+        """
         moved: list[int] = []
         for node in graph.nodes:
             at = leaf(node) if node.op in ("read", "index") else None
@@ -79,7 +81,7 @@ class GraphBuilder:
         return tuple(moved[r] for r in graph.results)
 
     def graph(self, results: tuple[int, ...]) -> ScalarGraph:
-        """Return the graph of what `results` need, and nothing else."""
+        """Return the graph of the nodes that `results` need."""
         needed: set[int] = set()
         everything = ScalarGraph(tuple(self.nodes), results)
         for result in results:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def plan_to_json(
     plan: Plan, payloads: Mapping[str, Payload] | None = None, checked: Sequence[Checked] = ()
 ) -> dict[str, Any]:
-    """Return a plan that can be saved, edited and replayed: `payloads` (by dispatch name) adds what was embedded.
+    """Return a plan that can be saved, edited and replayed: `payloads` (by dispatch name) adds the embedded code.
 
-    `checked` adds the verdicts, and what was left out because of them.
+    `checked` adds the verdicts, and the kernels left out because of them.
     """
     verdicts = {c.key: c.verdict for c in checked}
     rows = dispatch_rows(plan)
@@ -57,7 +57,7 @@ def _left_out(checked: Checked) -> dict[str, Any]:
 
 
 def inspection_to_json(plan: Plan) -> dict[str, Any]:
-    """Return every dispatch with what takes it, or what came nearest."""
+    """Return every dispatch with the kernel that takes it, or the nearest one."""
     return {"dispatches": [_dispatch(row) for row in dispatch_rows(plan)]}
 
 
@@ -112,7 +112,7 @@ def verdict_to_json(verdict: ModelVerdict, *, drawn: bool) -> dict[str, Any]:
 
 
 def _finite(value: float) -> float | str:
-    """JSON has no infinity."""
+    """Return infinities and NaN as strings, as JSON has none."""
     return value if math.isfinite(value) else str(value)
 
 
@@ -156,7 +156,9 @@ def _nearest(row: DispatchRow) -> dict[str, Any] | None:
 
 
 def _substitution(substitution: Substitution, payload: Payload | None, *, several: bool) -> dict[str, Any]:
-    """Omit the variant's name unless `several` have this dispatch, so that a plan fits other targets as well."""
+    """Return a substitution; the variant's name is omitted unless `several` have this dispatch, to fit other
+    targets.
+    """
     kernel, match = substitution.kernel, substitution.match
     return {
         "dispatch": substitution.dispatch.name,
@@ -189,7 +191,7 @@ def _axes(match: Match) -> dict[str, int | str]:
 
 
 def _parameters(match: Match) -> dict[str, int | float | str]:
-    """Return numbers as they are, others in words (as JSON has none for infinities)."""
+    """Return the parameters' values; infinities and NaN as strings."""
     return {p.name: _number(p) for p in match.parameters}
 
 

@@ -18,7 +18,7 @@ COLOURS: dict[Outcome, str] = {"right": "green", "wrong": "red", "not compiled":
 
 
 def audit_table(audit: Audit, *, width: int | None) -> RenderableType:
-    """Return every dispatch with its largest error and what is wrong with it; `width` None: plain lines."""
+    """Return every dispatch with its largest error and its failures; `width` None: plain lines."""
     table = Table(
         box=box.SIMPLE_HEAD if width else None,
         pad_edge=False,
@@ -42,7 +42,7 @@ def audit_table(audit: Audit, *, width: int | None) -> RenderableType:
 
 
 def format_summary(audit: Audit) -> str:
-    """One line: how many became what."""
+    """Return one line with the number of dispatches of each outcome."""
     counts = Counter(audited.outcome for audited in audit.dispatches)
     words = ", ".join(f"{counts[outcome]} {outcome}" for outcome in COLOURS if counts[outcome])
     total = len(audit.dispatches)
@@ -76,7 +76,7 @@ def _why(audited: Audited) -> str:
 
 
 def audit_to_json(audit: Audit) -> dict[str, Any]:
-    """Return the same for programs; infinite figures are null."""
+    """Return the audit as JSON values; infinite figures are null."""
     return {
         "device": audit.device,
         "seed": audit.seed,

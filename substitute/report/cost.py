@@ -10,7 +10,7 @@ from ..model.ops import flops
 from ..model.scalar import ScalarGraph
 
 SOFTMAX_OPERATIONS = 5
-"""Per element: maximum, difference, exponential, sum, quotient."""
+"""Operations per element: maximum, difference, exponential, sum, quotient."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class Cost:
     """Cost of one run of a dispatch. Sizes that are only known at launch make it an expression."""
 
     flops: Index | None
-    """Arithmetic operations on data, integers included, address arithmetic not; None where it cannot be said."""
+    """Arithmetic operations on data, integers included, without address arithmetic; None if they cannot be counted."""
     bytes: Index
     """Bytes read and written, each element of each window once."""
 
@@ -38,7 +38,7 @@ def _nest_flops(nest: Nest) -> Index:
 
 
 def _graph_operations(graph: ScalarGraph) -> int:
-    """Operations on what was read from memory: an index computed from loop numbers is not work."""
+    """Return the operations on values read from memory: computations on loop indices do not count."""
     data = [False] * len(graph.nodes)
     count = 0
     for at, node in enumerate(graph.nodes):
@@ -60,7 +60,7 @@ def _named_flops(stage: Named) -> Index | None:
 
 
 def _attention_flops(stage: Named) -> Index | None:
-    """Two matrix products and a softmax. q: [batch…, M, D], k: [batch…, N, D], result: [batch…, M, …]."""
+    """Count two matrix products and a softmax. q: [batch…, M, D], k: [batch…, N, D], result: [batch…, M, …]."""
     query, key, result = stage.reads[0].type.shape, stage.reads[1].type.shape, stage.types[0].count
     if len(query) < 2 or len(query) != len(key) or query[:-2] != key[:-2] or query[-1] != key[-1]:
         return None

@@ -53,7 +53,7 @@ def _offers(kernel: Kernel) -> list[Text]:
 
 
 def kernel_details(kernel: Kernel, *, width: int | None) -> RenderableType:
-    """Return everything that a manifest says of one kernel, and how its code is called."""
+    """Return everything that a manifest specifies of one kernel, and how its code is called."""
     facts = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     facts.add_column(no_wrap=True, style=DIM if width is not None else "")
     facts.add_column(overflow="fold")
@@ -112,7 +112,7 @@ def _operand(spec: Any, facts: tuple[str, bool]) -> str:
 
 
 def kernel_to_json(kernel: Kernel, *, details: bool = False) -> dict[str, Any]:
-    """Return one kernel; with `details` also how its code is called, and what needs its definition."""
+    """Return one kernel; with `details` also how its code is called, and facts that need its definition."""
     value: dict[str, Any] = {
         "name": kernel.name,
         "summary": kernel.summary,

@@ -1,4 +1,4 @@
-"""Reports of `validate --mutate`: one line per kernel, then each mutant that no case saw."""
+"""Reports of `validate --mutate`: one line per kernel, then each mutant that no case detected."""
 
 from __future__ import annotations
 

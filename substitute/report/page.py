@@ -1,4 +1,4 @@
-"""A validation as one HTML page that needs no other file: tables, and plots drawn into it as SVG."""
+"""A validation as one self-contained HTML page: tables, and plots as inline SVG."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Section:
 
 
 def validation_to_html(validation: Validation) -> str:
-    """Return the page. Raises `UsageError` where matplotlib is not installed."""
+    """Return the page. Raises `UsageError` if matplotlib is not installed."""
     import jinja2
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -72,7 +72,7 @@ def _weight(case: CaseVerdict) -> tuple[bool, float]:
 
 
 def _draw_histogram(picture: Picture, name: str) -> str:
-    """Bars per bin of ULP, candidate beside baseline, as shares of all elements on a logarithmic scale."""
+    """Draw bars per bin of ULP, candidate next to baseline, as shares of all elements on a logarithmic scale."""
     figure, axes = _figure_and_axes(5.6, 2.9)
     labels = bin_labels()
     sets = [("kernel", picture.candidate, CANDIDATE)]
@@ -126,7 +126,7 @@ def _draw_map(picture: Picture, grid: ErrorMap, name: str) -> str:
 
 
 def _ticks(axes: Any, grid: ErrorMap) -> None:
-    """Element numbers, not cell numbers."""
+    """Label the axes with element numbers instead of cell numbers."""
     rows, columns = len(grid.cells), len(grid.cells[0])
     across = grid.shape[-1] if grid.shape else 1
     down = math.prod(grid.shape[:-1])
@@ -152,7 +152,7 @@ def _figure_and_axes(width: float, height: float) -> tuple[Any, Any]:
 
 
 def _svg(figure: Any, title: str, name: str) -> str:
-    """Return the drawing; `name` is its own on the page, where all drawings share one space of ids."""
+    """Return the drawing; `name` makes its ids unique on the page, where all drawings share one space of ids."""
     import matplotlib
 
     buffer = io.StringIO()

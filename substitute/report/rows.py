@@ -18,19 +18,19 @@ class DispatchRow:
 
     dispatch: Dispatch
     cost: Cost | None
-    """Cost of the dispatch; None where it could not be read."""
+    """Cost of the dispatch; None if it could not be read."""
     substitution: Substitution | None
-    """The first that is asked, where several are."""
+    """The first one that is tried, if there are several."""
     others: tuple[Substitution, ...]
     """Substitutions that are tried after it, in order."""
     nearest: Decision | None
-    """The rejected kernel that came nearest; None where a kernel takes the dispatch, or none was looked at."""
+    """Rejected kernel that came nearest; None if a kernel takes the dispatch, or none was tried."""
     verdict: str = ""
     """Finding of an earlier `compile` on the dispatch with its kernels; empty if there is none."""
 
     @property
     def failed_rule(self) -> Rule | None:
-        """The rule that the nearest kernel failed."""
+        """Rule that the nearest kernel failed."""
         return failed_rule(self.nearest) if self.nearest else None
 
 
@@ -68,7 +68,7 @@ def find_verdict(plan: Plan, decision: Decision) -> str:
 
 
 def by_nearness(decisions: list[Decision]) -> list[Decision]:
-    """Return kernels that fit first, by name, then the others, those that came nearest first."""
+    """Return kernels that match first, by name, then the others by nearness."""
     fitting = sorted((d for d in decisions if d.accepted), key=lambda d: d.kernel.name)
     return [*fitting, *sorted((d for d in decisions if not d.accepted), key=nearness, reverse=True)]
 
@@ -84,9 +84,9 @@ def decisions_for(plan: Plan, *, dispatch: Dispatch | None, kernel: str | None) 
 
 
 def find_dispatch(plan: Plan, text: str) -> Dispatch:
-    """Return the dispatch that a person means: its name, its number, the end of its name, or a part that only one has.
+    """Return the dispatch that a user names: by its name, its number, the end of its name, or a part that is unique.
 
-    Raises `UsageError` where none or several fit.
+    Raises `UsageError` if none or several fit.
     """
     tests: Mapping[str, list[Dispatch]] = {
         "name": [d for d in plan.dispatches if d.name == text],

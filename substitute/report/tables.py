@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from ..validate import ModelVerdict
 
 NARROW = 120
-"""Below this many characters, a dispatch's texts stand below each other instead of side by side."""
+"""Width below which a dispatch's texts are placed one below the other instead of side by side."""
 
 GOOD, BAD, DIM, NAME = "green", "red", "dim", "bold"
 
 
 def dispatch_table(plan: Plan, *, width: int | None) -> RenderableType:
-    """Return every dispatch: what it computes, what that costs, and which kernel takes it or came nearest."""
+    """Return every dispatch: its computation and cost, and the kernel that takes it or came nearest."""
     rows = dispatch_rows(plan)
     prefix = "" if width is None else find_common_prefix(plan.dispatches)
     narrow = width is not None and width < NARROW
@@ -102,7 +102,7 @@ def _check(verdict: Verdict | None) -> Text:
 
 
 def _left_out(checked: Checked, prefix: str) -> Text:
-    """Return a line on a dispatch that IREE's own code keeps, and why."""
+    """Return a line on a dispatch that IREE's own code keeps, with the reason."""
     verdict, name = checked.verdict, checked.dispatch.removeprefix(prefix)
     word, style = ("warning", f"{NAME} {BAD}") if verdict.outcome == "wrong" else ("left out", "yellow")
     times = ""
@@ -112,7 +112,7 @@ def _left_out(checked: Checked, prefix: str) -> Text:
 
 
 def explanation_table(decision: Decision, verdict: str = "", *, width: int | None) -> RenderableType:
-    """Return every rule that was checked for one kernel and one dispatch; `verdict`: what compiling it found."""
+    """Return every rule that was checked for one kernel and one dispatch; `verdict`: the finding of a compilation."""
     table = make_table(width)
     table.add_column("rule", overflow="fold")
     table.add_column("expected", overflow="fold")
@@ -126,7 +126,7 @@ def explanation_table(decision: Decision, verdict: str = "", *, width: int | Non
 
 
 def decisions_table(decisions: Sequence[Decision], plan: Plan, *, width: int | None) -> RenderableType:
-    """One line for each decision of a plan, in the order given; a dispatch or a kernel that all share stands above."""
+    """Return one line for each decision of a plan, in the given order; a common dispatch or kernel is named above."""
     dispatches = list(dict.fromkeys(d.dispatch.name for d in decisions))
     kernels = list(dict.fromkeys(d.kernel.name for d in decisions))
     table = make_table(width)
@@ -210,7 +210,7 @@ def _kernel_or_nearest(row: DispatchRow) -> list[Text]:
         return [name, Text(format_axes(match), style=DIM), *checked]
     rule = row.failed_rule
     if row.dispatch.program is None and not (rule and rule.name.partition(".")[0] == "target"):
-        return []  # the reason is that it was not read, which stands beside
+        return []  # the reason is that it was not read, which is in the next column
     if row.nearest is None or rule is None:
         return [Text("no kernel for this target", style=DIM)]
     return [

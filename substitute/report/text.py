@@ -73,7 +73,7 @@ def format_axes(match: Match) -> str:
 
 
 def format_axis_size(axis: Axis) -> str:
-    """Format the sizes of the loops that an axis stands for."""
+    """Format the sizes of the loops of an axis."""
     return "·".join(format_size(s) for s in axis.sizes) or "1"
 
 

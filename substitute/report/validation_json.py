@@ -51,7 +51,7 @@ def kernel_verdict_to_json(verdict: KernelVerdict) -> dict[str, Any]:
 
 
 def coverage_to_json(coverage: Coverage | None) -> dict[str, Any] | None:
-    """Return how much of some code ran as JSON values; None where nobody asked."""
+    """Return the coverage of some code as JSON values; None if it was not measured."""
     if coverage is None:
         return None
     return {

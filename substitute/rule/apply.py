@@ -1,4 +1,4 @@
-"""Applies rules while a plan is made: a dispatch that a rule rewrote is read and matched again."""
+"""Application of rules while a plan is made: a dispatch that a rule rewrote is read and matched again."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def plan_with_rules(
 ) -> tuple[Plan, list[Site]]:
     """Make a plan as `make_plan` does, with rules in the same ranking as kernels.
 
-    Where a rule is chosen it is applied at once, and the dispatch as it is then is decided on anew, by the kernels and
-    by the rules that have not changed it yet. The plan has a substitution for each rule, before those of the kernels
-    that take what it left.
+    A chosen rule is applied at once, and the changed dispatch is decided on again, by the kernels and by the rules that
+    have not changed it yet. The plan has a substitution for each rule, before those of the kernels that take the
+    result.
     """
     if not any(kernel.payload.kind.rewrites_body for kernel in kernels):
         plan = make_plan(
@@ -92,7 +92,7 @@ class _Work:
         self._used: dict[Key, list[str]] = {}
 
     def accepts(self, kernel: Kernel, dispatch: Dispatch) -> str:
-        """Ask a rule about the dispatch in its current state; ask kernels as `make_plan` does."""
+        """Apply a rule's test to the dispatch in its current state; kernels are tested as in `make_plan`."""
         kind = kernel.payload.kind
         if not isinstance(kind, BodyRewriter):
             return self._accepts(kernel, dispatch)

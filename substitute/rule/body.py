@@ -137,7 +137,7 @@ def _call(site: Site, request: Request, shapes: list[tuple[Index, ...]], entry: 
 def _moved_here(entry: ir.Operation, arguments: list[ir.Value]) -> list[ir.Value]:
     """Move the function's operations to the place of its call; return its results.
 
-    MLIR's inliner leaves functions alone that hold certain operations, `iree_codegen.ukernel.generic` for one.
+    MLIR's inliner does not inline functions that hold certain operations, such as `iree_codegen.ukernel.generic`.
     """
     from iree.compiler import ir
 

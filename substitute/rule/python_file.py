@@ -1,4 +1,4 @@
-"""Loads the Python file of a rule and calls its functions."""
+"""Loading of a rule's Python file, and calls of its functions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 RULE = "the rule"
 DEFAULT_ENTRY = "rewrite"
-"""Name of the function that rewrites the body, where `payload.entry` does not name another."""
+"""Name of the function that rewrites the body, if `payload.entry` does not name another."""
 
 
 def applies(kernel: Kernel, site: Site) -> str:
@@ -48,7 +48,7 @@ def _takes_match(function: Callable[..., object]) -> bool:
 
 
 def load_rule(kernel: Kernel) -> ModuleType:
-    """Return the module of a rule. Raises `PayloadError` with the place of what is wrong in it."""
+    """Return the module of a rule. Raises `PayloadError` with the place of the error."""
     if not kernel.builtin:
         take_classes()
     path, entry = kernel.payload.path.resolve(), kernel.payload.entry or DEFAULT_ENTRY

@@ -1,4 +1,4 @@
-"""Loads and stores of whole tensors at the level at which IREE hands out dispatches."""
+"""Loads and stores of whole tensors at the level of IREE's dispatches."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""A rule: two functions that get the dispatch as data (`site.dispatch`) and as live operations (`site.function`)."""
+"""A rule: two functions that get the dispatch as data (`site.dispatch`) and as MLIR operations (`site.function`)."""
 
 from iree.compiler import ir
 
 
 def applies(site):
-    """Empty if the rule has something to do here, else why not: `iree-substitute explain` shows it."""
+    """Return an empty text if the rule applies, else why not: `iree-substitute explain` shows it."""
     return "" if divisions(site) else "no division by a constant"
 
 
 def rewrite(site):
-    """Changes the body. Afterwards the dispatch is read again, and kernels may take what it computes now."""
+    """Change the body. Afterwards the dispatch is read again, and kernels may take its new computation."""
     for operation in divisions(site):
         value, divisor = operation.operands
         reciprocal = 1.0 / number(divisor)
@@ -36,7 +36,7 @@ def divisions(site):
 
 
 def number(value):
-    """The constant that a value is, or None."""
+    """Return the number of a constant value, else None."""
     if isinstance(value, ir.BlockArgument) or value.owner.name != "arith.constant":
         return None
     attribute = value.owner.attributes["value"]
