@@ -46,6 +46,10 @@ func.func @negate(%a: tensor<4xi1>) -> tensor<4xi1> {
 func.func @nothing() {
   return
 }
+func.func @nibbles(%a: tensor<8xi8>) -> tensor<8xi4> {
+  %r = arith.trunci %a : tensor<8xi8> to tensor<8xi4>
+  return %r : tensor<8xi4>
+}
 """
 SINGLE = """
 func.func @twice(%a: tensor<?xf32>) -> tensor<?xf32> {
@@ -89,6 +93,7 @@ def test_signatures_are_read(module: Path) -> None:
             " -> (?xbf16, ?xf16, ?xi1, ?xi8, ?xi64, scalar i32, scalar f32)",
             "negate(4xi1) -> (4xi1)",
             "nothing() -> ()",
+            "nibbles(8xi8) -> (8xi4)",
         ]
 
 
@@ -238,16 +243,22 @@ def test_wrong_inputs(module: Path) -> None:
     )
 
 
+def test_a_result_that_numpy_cannot_hold(module: Path) -> None:
+    with pytest.raises(DeviceError) as raised:
+        run_module(module, device="local-sync", function="nibbles", inputs=[np.zeros(8, np.int8)])
+    assert raised.value.found == "8xi4"
+
+
 def test_missing_function(module: Path) -> None:
     assert message(module, "multipli", A, B) == (
         "M: the module has no function 'multipli'\n"
-        "  expected:  one of multiply, types, negate, nothing\n"
+        "  expected:  one of multiply, types, negate, nothing, nibbles\n"
         "  found:     multipli\n"
         "  next:      did you mean multiply?"
     )
     assert message(module, None, A, B) == (
         "M: the module has several functions\n"
-        "  expected:  the name of one of them: multiply, types, negate, nothing\n"
+        "  expected:  the name of one of them: multiply, types, negate, nothing, nibbles\n"
         "  found:     no name\n"
         "  next:      name the function (--function=NAME)"
     )

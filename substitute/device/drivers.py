@@ -24,6 +24,8 @@ _NEXT_STEPS = (
 )
 _CUDA_IS_SIMULATED = "in this process CUDA is simulated"
 _STATUS = re.compile(r"[A-Z_]{5,}; (.*)", re.DOTALL)
+IREE_ERRORS = (RuntimeError, ValueError, IndexError)
+"""Exceptions that IREE's bindings raise: OUT_OF_RANGE comes as an `IndexError`, INVALID_ARGUMENT as a `ValueError`."""
 _workers: int | None = None
 
 
@@ -45,7 +47,7 @@ def available_devices() -> dict[str, str]:
             continue
         try:
             found = get_driver(name).query_available_devices()
-        except (RuntimeError, ValueError) as error:
+        except IREE_ERRORS as error:
             reasons[name] = reason_of(error)
         else:
             reasons[name] = "" if found else "the driver is there, but it finds no device"
@@ -92,7 +94,7 @@ def open_device(device: str, *, workers: int | None = None, fresh: bool = False)
         # Mesa's software Vulkan polls while IREE's two threads wait for work: an idle device keeps a core busy until it
         # is closed, so each session opens its own (30 to 60 ms)
         return get_device(device, cache=not fresh and driver != "vulkan")
-    except (RuntimeError, ValueError) as error:
+    except IREE_ERRORS as error:
         openable = _openable(driver)
         raise DeviceError(
             f"device {device!r} cannot be opened",
@@ -112,7 +114,7 @@ def _open_simulated(device: str) -> Any:
     cuda_sim.recover()
     try:
         return get_device(name, cache=False)
-    except (RuntimeError, ValueError) as error:
+    except IREE_ERRORS as error:
         raise DeviceError(
             f"device {device!r} cannot be opened",
             expected="a simulated CUDA device, executed by a process of its own",
@@ -198,7 +200,7 @@ def _openable(driver: str) -> list[str]:
 
     try:
         found = get_driver(driver).query_available_devices()
-    except (RuntimeError, ValueError):
+    except IREE_ERRORS:
         return []
     return [f"{driver}://{entry['path']}" if entry["path"] else driver for entry in found]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DeviceError
-from .drivers import launch_error, open_device
+from .drivers import IREE_ERRORS, launch_error, open_device
 from .guarded import Block, Region, Touch, guarded_memory, why_unguarded
 from .transfer import bytes_to_host
 
@@ -81,7 +81,7 @@ class RawModule:
             self._context: Any = VmContext(
                 self._instance, [create_hal_module(self._instance, self._device), self._module]
             )
-        except (RuntimeError, ValueError) as error:
+        except IREE_ERRORS as error:
             raise DeviceError(f"the dispatches cannot be loaded on {self.device}", details=str(error)) from error
 
     def __enter__(self) -> Self:
@@ -183,7 +183,7 @@ class RawModule:
 
         try:
             self._context.invoke(self._module.lookup_function(entry), _pushed(values), VmVariantList(1))
-        except (RuntimeError, ValueError, IndexError) as error:  # (an IndexError is IREE's OUT_OF_RANGE)
+        except IREE_ERRORS as error:
             raise launch_error(entry, error, device=self._device, name=self.device) from error
 
     def bind(self, entry: str, grid: Grid) -> Callable[[], None]:
@@ -199,7 +199,7 @@ class RawModule:
         def launch() -> None:
             try:
                 context.invoke(function, packed, VmVariantList(1))
-            except (RuntimeError, ValueError) as error:
+            except IREE_ERRORS as error:
                 self._failed = True
                 raise launch_error(entry, error, device=self._device, name=self.device) from error
 
@@ -224,7 +224,7 @@ class RawModule:
             for first, last in touched or ((0, contents.size),):
                 mapped[first:last] = contents[first:last]
             return buffer
-        except (RuntimeError, ValueError):
+        except IREE_ERRORS:
             pass  # a device without such memory
         try:
             return allocator.allocate_buffer_copy(
@@ -233,7 +233,7 @@ class RawModule:
                 device=self._device,
                 buffer=np.ascontiguousarray(contents),
             )
-        except (RuntimeError, ValueError) as error:
+        except IREE_ERRORS as error:
             raise DeviceError(
                 f"{contents.size} bytes cannot be allocated on {self.device}", details=str(error)
             ) from error

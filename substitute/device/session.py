@@ -12,8 +12,8 @@ from typing import Any, Self, SupportsFloat, SupportsInt
 import numpy as np
 
 from ..errors import DeviceError
-from .drivers import launch_error, open_device, reason_of
-from .transfer import to_device, to_host
+from .drivers import IREE_ERRORS, launch_error, open_device, reason_of
+from .transfer import is_known, to_device, to_host
 from .value_type import Array, Function, ValueType, element_name, parse_declaration, type_of
 
 Value = Array | SupportsFloat | SupportsInt
@@ -51,7 +51,7 @@ class Session:
                 self._instance,
                 [create_hal_module(self._instance, self._device), *_python_modules(imports), self._module],
             )
-        except (RuntimeError, ValueError) as error:
+        except IREE_ERRORS as error:
             raise _load_error(error, device=device, where=self._where) from error
         self.functions: tuple[Function, ...] = tuple(_functions(self._module))
 
@@ -114,7 +114,7 @@ class Session:
         results = VmVariantList(len(function.results or ()))
         try:
             self._context.invoke(self._module.lookup_function(function.name), packed, results)
-        except (RuntimeError, ValueError, IndexError) as error:  # (an IndexError is IREE's OUT_OF_RANGE)
+        except IREE_ERRORS as error:
             raise launch_error(
                 f"function {function}", error, device=self._device, name=self.device, where=self._where
             ) from error
@@ -148,7 +148,7 @@ class Session:
     def _to_device(self, function: Function, at: int, value: Array) -> Any:
         try:
             return to_device(self._device, value)
-        except (RuntimeError, ValueError) as error:
+        except IREE_ERRORS as error:
             raise DeviceError(
                 f"input {at} of {function.name} cannot be put on {self.device}", where=self._where, details=str(error)
             ) from error
@@ -182,7 +182,20 @@ class Session:
         view = value.deref(HalBufferView, True)
         if view is None:
             raise DeviceError("a result is neither a tensor nor a number", where=self._where, found=str(kind))
-        result = to_host(self._device, view)
+        if not is_known(view):
+            raise DeviceError(
+                "a result has elements that NumPy arrays cannot hold here",
+                where=self._where,
+                expected="elements of whole bytes",
+                found=str(kind) if kind is not None else f"IREE's element type {int(view.element_type):#x}",
+                next_step="run it with iree-run-module, or let the model return another type",
+            )
+        try:
+            result = to_host(self._device, view)
+        except IREE_ERRORS as error:
+            raise DeviceError(
+                f"a result cannot be read from {self.device}", where=self._where, details=str(error)
+            ) from error
         # a device has no i1: it comes as bytes if the program does not declare booleans
         return result.astype(np.bool_) if dtype == np.bool_ else result
 
@@ -221,7 +234,7 @@ def _load(instance: Any, vmfb: bytes | Path) -> Any:
         if isinstance(vmfb, Path):
             return VmModule.mmap(instance, str(vmfb))
         return VmModule.copy_buffer(instance, vmfb)
-    except (RuntimeError, ValueError, OSError) as error:
+    except (*IREE_ERRORS, OSError) as error:
         raise DeviceError(
             "not a compiled IREE module",
             where=str(vmfb) if isinstance(vmfb, Path) else "module",

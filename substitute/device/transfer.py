@@ -58,6 +58,11 @@ def to_device(device: Any, value: Array) -> Any:
     )
 
 
+def is_known(view: Any) -> bool:
+    """Return True if a NumPy array can hold the elements of a buffer view, each in whole bytes."""
+    return int(view.element_type) in _dtypes()
+
+
 def to_host(device: Any, view: Any) -> Array:
     """Return a copy of a buffer view's contents, in memory that NumPy owns."""
     dtype = _dtypes()[int(view.element_type)]
