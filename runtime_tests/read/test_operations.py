@@ -9,6 +9,7 @@ from runtime_tests.read.programs import attention, elementwise, filled, generic,
 from substitute.match.target import architecture
 from substitute.model.dispatch import Linear, Named, Nest
 from substitute.model.index import push
+from substitute.read.body import BodyReader
 
 pytestmark = pytest.mark.compile
 
@@ -427,6 +428,16 @@ def test_what_cannot_be_read_has_a_reason(what: str) -> None:
     body, reason = UNREAD[what]
     dispatch = dispatch_of(body, bindings=2, constants=1)
     assert (dispatch.program, dispatch.reason, dispatch.kind) == (None, reason, "unread")
+
+
+def test_a_fault_of_the_reader_costs_one_dispatch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: BodyReader, block: object) -> None:
+        raise KeyError("f9")
+
+    monkeypatch.setattr(BodyReader, "read_block", fail)
+    dispatch = dispatch_of("%a = input 0 !8xf32\noutput 1 %a !8xf32", bindings=2)
+    assert dispatch.kind == "unread"
+    assert dispatch.reason == "the reader failed, which is a bug in iree-substitute: KeyError: 'f9'"
 
 
 def test_an_export_without_a_body() -> None:

@@ -149,6 +149,8 @@ def read_dispatch(
             program = reader.program()
         except Unread as error:
             reason = f"it has {error}"
+        except Exception as error:  # IREE's own code stays there, and the other dispatches are read
+            reason = f"the reader failed, which is a bug in iree-substitute: {type(error).__name__}: {error}"
     return Dispatch(
         executable=symbol_name(executable),
         variant=symbol_name(variant),
