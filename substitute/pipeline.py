@@ -16,7 +16,7 @@ from .embed import make_payloads, put_payloads, run_time_condition
 from .errors import CompilerCrash, CompilerError, ModelError, SubstituteError, UsageError
 from .flags import add_target, with_default_target
 from .frontend import list_choices, plan_module, scratch_folder, warm_up, without_dispatches, worker_threads
-from .isolate import Call, isolated
+from .isolate import Call, isolated, notify
 from .match.planner import Chosen
 from .model.plan import Key, Payload, Plan, dispatch_key
 from .payload.check import reject_broken
@@ -46,6 +46,8 @@ class CompileResult:
     """Wall-clock time of each step."""
     checked: tuple[Checked, ...] = ()
     """The verdict on each dispatch with a kernel; those that were left out are not in the plan."""
+    warning: str = ""
+    """What is wrong with the model as IREE compiles it, whichever kernels are in it; empty if nothing is known."""
     signatures: Mapping[str, tuple[str, ...]]
     """The model's functions and the types of their arguments, such as `4x?xf32`, if its frontend declares them."""
 
@@ -93,6 +95,7 @@ def compile_model(
             from .crash import locate_crash
 
             raise locate_crash(crash, arguments, progress) from None
+    from .read.interface import misread_types
     from .read.signature import read_signatures
 
     clock = Clock(progress)
@@ -111,12 +114,15 @@ def compile_model(
             assert compilation.module is not None
             signatures = read_signatures(compilation.module)
         del source
-        done = Substituted(plan=Plan(substitutions=(), decisions=(), dispatches=()))
+        done, warning = Substituted(plan=Plan(substitutions=(), decisions=(), dispatches=())), ""
         if substitute:
             with clock.step("compile to dispatches"):
                 warm = workers.submit(warm_up, flags)
                 compilation.run("start", "executable-sources")
                 warm.result()
+            warning = misread_types(compilation.module, compilation.flags)
+            if warning:
+                notify(f"warning: {warning}")
             selection = Selection(kernels=kernels, builtin=builtin, chosen=chosen, require=require)
             done = _substitute(compilation, clock, selection, _checking(check), workers, folder)
         else:
@@ -133,6 +139,7 @@ def compile_model(
         payloads=done.payloads,
         checked=done.checked,
         seconds=clock.seconds,
+        warning=warning,
         signatures=signatures,
     )
 

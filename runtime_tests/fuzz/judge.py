@@ -195,6 +195,8 @@ def _count(plan: Any, report: Report) -> None:
     report.kernels.update(s.kernel.name for s in plan.substitutions)
     for dispatch in plan.dispatches:
         if dispatch.program is None:
+            if "a bug in iree-substitute" in dispatch.reason:
+                raise RuntimeError(dispatch.reason)
             report.unread[dispatch.reason] += 1
         elif dispatch not in taken:
             report.left[dispatch.kind] += 1

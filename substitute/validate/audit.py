@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..device.raw import RawModule
 from ..errors import CompilerCrash, CompilerError, SubstituteError
-from ..isolate import Call, isolated
+from ..isolate import Call, isolated, notify
 from ..match.alignment import OF_BINDINGS
 from ..model.plan import Key, dispatch_key
 from ..progress import Clock, Progress, silent
@@ -236,6 +236,7 @@ def prepare_audit(
     """
     from ..compiler import Compilation, load_model
     from ..flags import with_default_target
+    from ..read.interface import misread_types
     from ..read.module import read_module
     from ..read.signature import read_signatures
     from .recording import known_call_sites
@@ -249,6 +250,8 @@ def prepare_audit(
             signatures = read_signatures(compilation.module)
             compilation.run("start", "executable-sources")
         assert compilation.module is not None
+        if warning := misread_types(compilation.module, compilation.flags):
+            notify(f"warning: {warning}")
         sites = [site for site in read_module(compilation.module) if only in site.dispatch.name]
         others = {dispatch_key(s.dispatch): _not_here(s.dispatch, device) for s in sites}
         mine = [site for site in sites if others[dispatch_key(site.dispatch)] is None]

@@ -183,7 +183,7 @@ def validate_model(
         results=verdicts,
         dispatches=alone,
         seconds=clock.seconds,
-        note=f"the whole model was not compared, only its dispatches: {broken}" if broken else _note(theirs),
+        note="; ".join(filter(None, (result.warning, _note_of(theirs, broken)))),
     )
     if verdict.passed:
         return verdict
@@ -409,6 +409,10 @@ def _reproduced(
         return str(isolated(Call(write_reproducer, arguments), progress))
     except CompilerCrash:  # a kernel that ends its process now and not before
         return str(isolated(Call(write_reproducer, {**arguments, "run": False}), progress))
+
+
+def _note_of(results: Sequence[np.ndarray[Any, Any]], broken: str) -> str:
+    return f"the whole model was not compared, only its dispatches: {broken}" if broken else _note(results)
 
 
 def _note(expected: Sequence[np.ndarray[Any, Any]]) -> str:
