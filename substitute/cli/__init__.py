@@ -1,1 +1,3 @@
-"""The command `iree-substitute`: reads arguments, calls one function below, prints. Nothing else prints or exits."""
+"""The command `iree-substitute`: parses arguments, calls one function of a lower layer, prints. Nothing else prints or
+exits.
+"""

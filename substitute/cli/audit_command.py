@@ -11,7 +11,7 @@ from .options import json_option, model_argument
 from .terminal import progress, show, show_json, terminal_width
 
 NOTHING_JUDGED = 3
-"""The exit status where nothing is wrong because nothing could be judged."""
+"""Exit status if nothing is wrong because nothing could be judged."""
 
 
 @click.command("audit", cls=CompilerCommand)

@@ -76,7 +76,7 @@ def _show(decisions: Sequence[Decision], plan: Plan, *, pair: bool) -> None:
 
 
 def _check_kernel(name: str, folders: Sequence[Path], builtin: bool) -> None:
-    """Find a wrong name before the model is compiled."""
+    """Report a wrong name before the model is compiled."""
     from ..catalog.catalog import Catalog, load_manifests
 
     manifests = load_manifests(folders, builtin=builtin)
@@ -84,7 +84,7 @@ def _check_kernel(name: str, folders: Sequence[Path], builtin: bool) -> None:
 
 
 def _nothing(plan: Plan, dispatch: Dispatch | None, kernel: str | None) -> UsageError:
-    """Report a pair that was never compared: the kernel is for another backend."""
+    """Report a pair that was not compared because the kernel is for another backend."""
     targets = [dispatch.target] if dispatch else [d.target for d in plan.dispatches]
     backends = ", ".join(dict.fromkeys(target.backend for target in targets)) or "no backend"
     what = f"`{kernel}` was not compared" if kernel else f"no kernel was compared with `{dispatch and dispatch.name}`"

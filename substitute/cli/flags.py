@@ -1,4 +1,4 @@
-"""Tells our options from IREE's flags, which pass through unchanged."""
+"""Separation of our options from IREE's flags, which pass through unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..errors import UsageError
 MODEL_SUFFIXES = (".mlir", ".mlirbc", ".onnx")
 
 _COMPILERS = ("--iree", "--mlir", "--llvm", "--debug", "--print", "--verify", "--torch", "--stablehlo", "--tosa")
-"""Usual prefixes of flags of IREE, MLIR and LLVM, which are never taken for a misspelt option of this command."""
+"""Usual prefixes of flags of IREE, MLIR and LLVM, which are never treated as a misspelt option of this command."""
 
 
 _EPILOG = (
@@ -27,19 +27,19 @@ _EPILOG = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitArguments:
-    """A command line, sorted."""
+    """A command line, separated into options and flags."""
 
     ours: tuple[str, ...]
-    """Our options with their values, then what is neither option nor value."""
+    """Our options with their values, then other words."""
     flags: tuple[str, ...]
-    """IREE's flags; `--flag value` has become `--flag=value`."""
+    """IREE's flags; `--flag value` becomes `--flag=value`."""
 
 
 class CompilerCommand(click.Command):
     """A command whose unknown options are flags of IREE's compiler; its function receives them as `flags`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take IREE's flags out before click sees them: click would read `-iree-…` as `-i -r -e -e …`."""
+        """Remove IREE's flags before click parses them: click would read `-iree-…` as `-i -r -e -e …`."""
         options = {
             name: not option.is_flag and not option.count
             for option in self.get_params(ctx)
@@ -52,7 +52,7 @@ class CompilerCommand(click.Command):
         return rest
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Say where the other options go."""
+        """Add a sentence about the flags that pass through."""
         super().format_epilog(ctx, formatter)
         formatter.write_paragraph()
         for line in _EPILOG:  # not write_text, which breaks flags at their hyphens
@@ -62,7 +62,7 @@ class CompilerCommand(click.Command):
 def expand_response_files(args: Sequence[str], options: Mapping[str, bool]) -> list[str]:
     """Replace each `@FILE` by the words of `FILE`, as iree-compile does.
 
-    The value of one of our options is no such file (`--input @x.npy`), nor is what names no file.
+    The value of one of our options is not expanded (`--input @x.npy`), nor is the name of a missing file.
     """
     expanded: list[str] = []
     value = False
@@ -78,10 +78,10 @@ def expand_response_files(args: Sequence[str], options: Mapping[str, bool]) -> l
 
 
 def split_arguments(args: Sequence[str], options: Mapping[str, bool]) -> SplitArguments:
-    """Sort a command line. `options` says of each of our options whether it takes a value.
+    """Separate a command line. `options` maps each of our options to whether it takes a value.
 
-    A word after an unknown option without `=` is that option's value, unless no other word can be the model: the
-    option is then one that takes no value. Raises `UsageError` for what is likely a misspelt option of ours.
+    A word after an unknown option without `=` is that option's value, unless no other word can be the model: then the
+    option takes no value. Raises `UsageError` for a probable misspelling of one of our options.
     """
     ours: list[str] = []
     words: list[str] = []
@@ -115,7 +115,7 @@ def split_arguments(args: Sequence[str], options: Mapping[str, bool]) -> SplitAr
 
 
 def _take_model(flags: list[str | tuple[str, str]]) -> list[str]:
-    """Return the model, where it follows a flag that takes no value; that flag loses it."""
+    """Return the model, if it follows a flag that takes no value; it is removed from that flag."""
     candidates = [at for at, flag in enumerate(flags) if isinstance(flag, tuple) and flag[1].endswith(MODEL_SUFFIXES)]
     if len(candidates) != 1:
         return []

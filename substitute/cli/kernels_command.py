@@ -12,7 +12,7 @@ from .terminal import progress, show, show_json, terminal_width
 
 
 class _ListByDefault(click.Group):
-    """A group that means its command `list` where no command is named."""
+    """A group whose default command is `list`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         helps = [option for parameter in self.get_params(ctx) for option in parameter.opts]

@@ -87,7 +87,7 @@ def cli(debug: bool) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status; what went wrong is on standard error."""
+    """Run a command and return its exit status; errors are printed to standard error."""
     args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     debug = args[:1] == ["--debug"] or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
     try:
@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         click.echo(f"error: {_usage(error)}", err=True)
         return error.exit_code
     except BrokenPipeError:
-        # whoever read the output has seen enough; Python would complain once more when it closes stdout
+        # the reader of the output has closed it; Python would report an error again when it closes stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
@@ -122,7 +122,7 @@ def _trace(debug: bool) -> None:
 
 
 def _usage(error: click.ClickException) -> str:
-    """Convert an error of click."""
+    """Return the text of a click error."""
     message = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else PROGRAM

@@ -11,11 +11,11 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
-"""Existence is checked below the command line, with a better message."""
+"""Existence is checked in a lower layer, with a better message."""
 
 
 def model_argument(function: F) -> F:
-    """Return the model, and what it is."""
+    """Add the argument for the model."""
     return click.argument("model", type=FILE)(function)
 
 
@@ -39,7 +39,7 @@ def catalog_options(function: F) -> F:
 
 
 def json_option(function: F) -> F:
-    """Output for programs."""
+    """Add the option for JSON output."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(function)
 
 

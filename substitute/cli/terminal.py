@@ -1,4 +1,4 @@
-"""Printing: tables and progress where there is a terminal, plain text where there is none."""
+"""Printing: tables and progress on a terminal, plain text elsewhere."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 PLAIN_WIDTH = 100_000
-"""Wide enough that no line of plain text is ever wrapped."""
+"""Width at which no line of plain text is ever wrapped."""
 
 
 def terminal_width() -> int | None:
-    """Characters per line of the terminal that standard output is; None if it is none."""
+    """Return the characters per line of the terminal on standard output; None if it is none."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
@@ -68,7 +68,7 @@ def progress(*, long: bool = False) -> Iterator[Progress]:
     from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
-    # a file of its own: descriptor 2 is bent elsewhere while the compiler's words are caught
+    # a separate file: descriptor 2 is redirected while the compiler's output is captured
     with os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as file:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
         with Bars(*columns, console=Console(file=file), transient=True) as bars:
@@ -81,7 +81,7 @@ def progress(*, long: bool = False) -> Iterator[Progress]:
 
 
 def say_target(flags: Sequence[str]) -> None:
-    """Say on standard error what a flag that leaves the target open makes us add. Raises `UsageError`."""
+    """Report on standard error the target that is added to flags that leave it open. Raises `UsageError`."""
     note = add_target(flags).note
     if note:
         click.echo(f"note: {note}", err=True)
@@ -102,7 +102,7 @@ def _as_lines(stream: TextIO) -> Progress:
 
 
 def check_writable(file: Path | None, option: str) -> None:
-    """Find out before the long work whether its result can be written. Raises `UsageError`."""
+    """Check before the long work that its result can be written. Raises `UsageError`."""
     if file is None:
         return
     if file.is_dir():

@@ -33,12 +33,12 @@ USED = {
     "kernels": _CASES | _REPORTS | {"time_limit", "jobs", "cluster", "min_coverage"},
     "a model": _CASES | _REPORTS | {"time_limit", "plan", "function", "inputs", "expected", "reproducer"},
 }
-"""The parameters that mean something, for each way of using the command."""
+"""Parameters that have an effect, for each way of using the command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Options that kernels and models have in common."""
+    """Options that kernels and models share."""
 
     device: str
     quick: bool
@@ -54,7 +54,7 @@ class Request:
 
 
 class ValidateCommand(CompilerCommand):
-    """Exit status 1 is a verdict here, so that whatever else goes wrong is 2."""
+    """A command with the verdict as exit status 1; other errors have status 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -219,7 +219,7 @@ def command(
 
 
 def _check_use(use: str) -> None:
-    """Raise `UsageError` for what is given on the command line and would be passed over in silence."""
+    """Raise `UsageError` for options on the command line that would be ignored."""
     context = click.get_current_context()
     used = [p for p in context.command.get_params(context) if p.name in USED[use]]
     given = {
@@ -240,7 +240,7 @@ def _check_use(use: str) -> None:
 
 
 def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str, min_coverage: float | None) -> int:
-    """Kernels by name or folder, each on the device."""
+    """Validate kernels by name or folder on the device."""
     from ..report.validation_json import kernel_verdict_to_json
     from ..report.validation_tables import kernel_verdicts
     from ..validate.kernel import find_kernels
@@ -283,7 +283,7 @@ def _is_covered(verdict: KernelVerdict, percent: float) -> bool:
 
 
 def _case_choice(request: Request) -> dict[str, Any]:
-    """Return which cases of a kernel are made, and for which device."""
+    """Return the options that select a kernel's cases and its device."""
     return {
         "device": request.device,
         "quick": request.quick,
@@ -294,7 +294,7 @@ def _case_choice(request: Request) -> dict[str, Any]:
 
 
 def _mutants(what: tuple[str, ...], request: Request, *, count: int) -> int:
-    """Return 0 if the chosen cases see every fault that was planted in the kernels' code, else 1."""
+    """Return 0 if the chosen cases detect every fault that was made in the kernels' code, else 1."""
     from ..report.mutation import mutation_tables, mutation_to_json
     from ..validate.kernel import find_kernels
     from ..validate.mutation.mutate import mutate_kernels
@@ -334,7 +334,7 @@ def _model(
     expected: tuple[str, ...],
     reproducer: Path,
 ) -> int:
-    """Return a model's substituted dispatches, and then the whole of it."""
+    """Validate a model's substituted dispatches, and then the whole of it."""
     from ..device import parse_inputs
     from ..report.as_json import verdict_to_json
     from ..report.tables import verdict_table
@@ -418,7 +418,7 @@ def _bundled(places: Sequence[Path]) -> int:
 
 
 def _repeat(what: str) -> str:
-    """Return the command line for `what` alone, with its seed and without what chooses cases."""
+    """Return the command line for `what` alone, with its seed and without options that select cases."""
     import shlex
     import sys
 

@@ -1,4 +1,4 @@
-"""The alignment of the operands that a kernel gets, where it asks for one."""
+"""Check of the alignment of operands, for kernels that require one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..model.kernel import Kernel
 from ..model.plan import Match, Rule
 
 OF_BINDINGS = 64
-"""Bytes of which IREE makes every binding's address a multiple, on every device."""
+"""Alignment of every binding's address in IREE, in bytes, on every device."""
 
 
 def check_alignment(kernel: Kernel, match: Match) -> Rule | None:
-    """Return the rule on where operands begin; None for a kernel that asks for nothing."""
+    """Return the rule on the operands' alignment; None for a kernel without a requirement."""
     if kernel.alignment == 1 or match.program is None:
         return None
     expected = f"operands at multiples of {kernel.alignment} bytes"
@@ -45,7 +45,7 @@ def divisor(value: Index) -> int:
 
 
 def _starts(match: Match, program: Program) -> list[tuple[int, Index]]:
-    """Operand and first element of everything that a kernel may be given a pointer to."""
+    """Return operand and first element of every pointer that a kernel may get."""
     views = [read.source for core in program.cores for read in core.reads]
     views += [read.source for nest in program.stores for read in nest.reads]
     views += [write.view for nest in program.stores for write in nest.writes]

@@ -1,4 +1,4 @@
-"""Reads an attribute as MLIR prints it: enough of the syntax to look inside of a target's configuration."""
+"""Parser of attributes as MLIR prints them, for the parts of the syntax that target configurations use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PAIRS = {"{": "}", "<": ">", "[": "]", "(": ")"}
 
 
 def parse_attribute(text: str) -> Node:
-    """Return the attribute's parts; the text itself where it is not what is expected here."""
+    """Return the attribute's parts; the text itself if its syntax is not supported."""
     tokens = _TOKEN.findall(text)
     try:
         node, end = _value(tokens, 0)
@@ -23,7 +23,7 @@ def parse_attribute(text: str) -> Node:
 
 
 def find_value(text: str, path: tuple[str, ...]) -> tuple[Node | None, tuple[str, ...]]:
-    """Return the value below these keys, and the keys of the table in which the first missing one was looked up."""
+    """Return the value at these keys, and the keys of the table in which the first missing one was looked up."""
     node = parse_attribute(text)
     for key in path:
         entries = _entries(node)
@@ -75,7 +75,7 @@ def _value(tokens: list[str], at: int) -> tuple[Node, int]:
 
 
 def _list(tokens: list[str], at: int, close: str) -> tuple[dict[str, Node], int]:
-    """Entries and positional values up to the closing bracket."""
+    """Return entries and positional values up to the closing bracket."""
     found: dict[str, Node] = {}
     while tokens[at] != close:
         if tokens[at] == ",":
@@ -89,7 +89,7 @@ def _list(tokens: list[str], at: int, close: str) -> tuple[dict[str, Node], int]
 
 
 def _type(tokens: list[str], at: int) -> int:
-    """Behind a type such as `i64` or `vector<4xf32>`."""
+    """Return the position after a type such as `i64` or `vector<4xf32>`."""
     at += 1
     if tokens[at : at + 1] == ["<"]:
         depth = 0

@@ -42,7 +42,7 @@ def assign(
     axes: tuple[str, ...],
     names: tuple[str, ...],
 ) -> Iterator[tuple[tuple[int, ...], ...]] | Rule:
-    """Yield all ways to give the nest's loops to the pattern's loops, or the rule that says why there is none.
+    """Yield all ways to assign the nest's loops to the pattern's, or the rule that explains why there is none.
 
     A loop fits an axis if both are used alike. An axis that is a group takes any number of loops; any other takes
     one, or none (its size is then one). `axes` are the names of the pattern's loops, `names` those of its reads.
@@ -79,7 +79,7 @@ def assign(
 def _share(
     loops: list[int], takers: list[int], axes: tuple[str, ...], groups: frozenset[str]
 ) -> Iterator[dict[int, tuple[int, ...]]]:
-    """Yield all ways to deal loops out, each taker's in order; first those in which the fewest takers get none."""
+    """Yield all distributions of loops, each taker's in order; first those in which the fewest takers get none."""
     alone = [t for t in takers if axes[t] not in groups]
     if len(loops) > len(takers) and len(alone) == len(takers):
         return

@@ -1,4 +1,4 @@
-"""Tests of the device at load time, and their consequences for a kernel's code."""
+"""Tests of the device at load time, and the features that they imply for a kernel's code."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ _SPIRV_WORDS = {
     "storage_buffer_8bit_access": ("storage", "b8"), "storage_buffer_16bit_access": ("storage", "b16"),
 }
 # fmt: on
-"""The word of a Vulkan target's configuration that each `vulkan.feature` stands for."""
+"""Word of a Vulkan target's configuration for each `vulkan.feature`."""
 
 
 def select_target_rules(rules: Sequence[TargetRule], target: Target) -> tuple[TargetRule, ...]:
-    """Return the target rules by which a kernel gets into a variant: one that asks the device nothing, else all that
-    fit.
+    """Return the target rules by which a kernel is compiled into a variant.
+
+    That is one that does not test the device, else all that fit.
     """
     fitting = [rule for rule in rules if fits(rule, target)]
     certain = [rule for rule in fitting if not rule.device]
@@ -30,7 +31,9 @@ def select_target_rules(rules: Sequence[TargetRule], target: Target) -> tuple[Ta
 
 
 def derive_target(target: Target, rule: TargetRule) -> Target:
-    """Return the target that the kernel's code may count on: the variant's own, and what the device was asked for."""
+    """Return the target that the kernel's code may rely on: the variant's own, and the features that the device is
+    tested for.
+    """
     if not rule.device:
         return target
     config = dict(target.config)
@@ -50,12 +53,12 @@ def derive_target(target: Target, rule: TargetRule) -> Target:
 
 
 def find_tested_features(rule: TargetRule) -> tuple[str, ...]:
-    """CPU features that a device has where the rule's tests hold."""
+    """Return the CPU features that a device has if the rule's tests pass."""
     return tuple(test.key for test in rule.device if test.category == "hal.cpu" and _is_there(test))
 
 
 def _is_there(test: DeviceTest) -> bool:
-    """Return True for a test that 0 fails and 1 passes, which asks for a feature."""
+    """Return True for a test that 0 fails and 1 passes, as tests of features do."""
     return not passes_test(test, 0) and passes_test(test, 1)
 
 
@@ -68,7 +71,7 @@ def _with_word(info: str, key: str, word: str) -> str:
 
 
 def passes_test(test: DeviceTest, answer: int) -> bool:
-    """Return True if a device that gives this answer passes the test."""
+    """Return True if a device with this answer passes the test."""
     match test.relation:
         case "==":
             return answer == test.value
@@ -92,7 +95,7 @@ def exclude_each_other(some: Sequence[TargetRule], others: Sequence[TargetRule])
 def _disjoint(a: TargetRule, b: TargetRule) -> bool:
     for key in {(t.category, t.key) for t in a.device}:
         tests = [t for t in (*a.device, *b.device) if (t.category, t.key) == key]
-        # an answer that passes all of them is one of the compared numbers, or next to one
+        # if an answer passes all of them, so does one of the compared numbers, or a neighbour
         near = {t.value + step for t in tests for step in (-1, 0, 1)}
         if not any(all(passes_test(t, answer) for t in tests) for answer in near):
             return True

@@ -11,9 +11,9 @@ from ..model.ops import COMMUTATIVE
 from ..model.scalar import Scalar
 
 _DEPTH = 2
-"""Number of levels of operations below the differing one that a message shows."""
+"""Levels of operations below the differing one that a message shows."""
 _LONGEST = 100
-"""Characters of an expression that are shown around the place."""
+"""Length of the expression that is shown around the place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,16 +27,16 @@ class Difference:
 
 
 def find_difference(pattern: Nest, nest: Nest, names: Sequence[str], *, prologue: bool, what: str = "") -> Difference:
-    """Return the first difference between a definition's body and a dispatch's, where the two cannot be unified.
+    """Return the first difference between a definition's body and a dispatch's that cannot be unified.
 
-    `names` are those of the definition's reads; `what` says what the bodies are. Operands of commutative operations are
-    compared in the order in which more of them agree.
+    `names` are those of the definition's reads; `what` names the bodies in messages. Operands of commutative operations
+    are compared in the order in which more of them agree.
     """
     return _Comparison(pattern=pattern, nest=nest, names=names, prologue=prologue).difference(what)
 
 
 def count_agreement(pattern: Nest, nest: Nest, *, prologue: bool) -> int:
-    """Return how many nodes of a definition's body have their like in the same place of a dispatch's."""
+    """Return the number of nodes of a definition's body that agree with a dispatch's."""
     comparison = _Comparison(pattern=pattern, nest=nest, names=(), prologue=prologue)
     pairs = zip(pattern.expr.results, nest.expr.results, strict=False)
     return sum(comparison.agreement(p, g) for p, g in pairs)
@@ -63,7 +63,7 @@ def describe_expression(nest: Nest, at: int, names: Sequence[str] = (), depth: i
 
 
 def describe_number(value: object, type_: str) -> str:
-    """Return the shortest decimal that is this number in its type, so that other numbers have other words."""
+    """Return the shortest decimal that is this number in its type, so that different numbers have different texts."""
     if not isinstance(value, float):
         return str(value)
     code = {"f16": "e", "bf16": "f", "f32": "f"}.get(type_, "d")
@@ -98,7 +98,7 @@ class _Comparison:
         return self._conflict(bound)
 
     def agreement(self, p: int, g: int) -> int:
-        """Return the number of nodes at and below `p` that have their like at and below `g`."""
+        """Return the number of nodes at and below `p` that agree with those at and below `g`."""
         if (p, g) not in self._agreement:
             wanted, found = self.pattern.expr.nodes[p], self.nest.expr.nodes[g]
             alike = self._alike(wanted, found)
@@ -127,7 +127,7 @@ class _Comparison:
     def _first(
         self, p: int, g: int, above: tuple[int, int] | None, bound: list[tuple[int, int]]
     ) -> tuple[int, int, tuple[int, int] | None] | None:
-        """Return the first pair of nodes that are not alike, and the pair above them."""
+        """Return the first pair of nodes that differ, and the pair above them."""
         wanted, found = self.pattern.expr.nodes[p], self.nest.expr.nodes[g]
         if not self._alike(wanted, found):
             return p, g, above
@@ -159,7 +159,7 @@ class _Comparison:
         return Difference(expected=_cut(expected), found=_cut(actual), at_root=above is None)
 
     def _conflict(self, bound: list[tuple[int, int]]) -> Difference:
-        """Bodies of one shape, in which one operand stands for two, or two for one."""
+        """Return the difference of bodies of one shape in which one operand corresponds to two, or two to one."""
         first: dict[object, int] = {}
         taken: dict[int, int] = {}
         for p, g in bound:

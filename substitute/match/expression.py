@@ -1,4 +1,4 @@
-"""Unifies the scalar expression of a definition's loop nest with a dispatch's."""
+"""Unification of the scalar expression of a definition's loop nest with a dispatch's."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class Unified:
     parameters: Mapping[int, int]
     """Node of the dispatch for each parameter of the definition."""
     laws: frozenset[str] = frozenset()
-    """Names of the laws that brought both to one form; none where they are spelled alike."""
+    """Names of the laws by which both have one form; empty if they are spelled alike."""
     sizes: tuple[tuple[str, Index], ...] = ()
-    """Axes with whose sizes the definition computes, and what they were taken to be."""
+    """Axes whose sizes the definition computes with, and the assumed sizes."""
 
 
 def unify(pattern: ScalarGraph, graph: ScalarGraph, *, prologue: bool) -> Iterator[Unified]:
-    """Yield every unifier of `graph` with `pattern`, whose reads stand for any subgraph.
+    """Yield every unifier of `graph` with `pattern`, whose reads match any subgraph.
 
-    With `prologue` anything may stand there, without only a read; two reads never share a node (x·x is no a·b).
-    Operands of commutative operations match in either order.
+    With `prologue` reads match anything, without it only reads; two reads never share a node (x·x is not a·b). Operands
+    of commutative operations match in either order.
     """
     if len(pattern.results) != len(graph.results):
         return
@@ -89,7 +89,7 @@ def _unify_all(
 
 
 def with_leaf(bound: _Bound, leaf: tuple[str, object], value: object) -> _Bound | None:
-    """Return `bound` and one more leaf; None where it is something else already, or shares what another one has."""
+    """Return `bound` with one more leaf; None if it is bound differently, or another leaf has the same value."""
     kind, number = leaf
     assert isinstance(number, int)
     assert isinstance(value, int)
@@ -100,7 +100,7 @@ def with_leaf(bound: _Bound, leaf: tuple[str, object], value: object) -> _Bound 
 
 @dataclass(frozen=True, slots=True)
 class LoopUse:
-    """Uses of one loop, which decide the axes of a definition that it can be."""
+    """Uses of one loop, which determine the axes of a definition that it can be."""
 
     kind: str
     reads: frozenset[int]

@@ -1,4 +1,4 @@
-"""Values that are frozen into a finished SPIR-V binary when it is embedded and must be known by then."""
+"""Values that are frozen into a finished SPIR-V binary when it is embedded and must be known then."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_frozen(kernel: Kernel, match: Match) -> Rule | None:
 
 
 def spec_values(kernel: Kernel, match: Match) -> list[tuple[int, str, Index | float | str]]:
-    """(SpecId, name, what it is frozen to) for each specialization constant; words for what has no value."""
+    """Return (SpecId, name, value) of each specialization constant; a text for one without a value."""
     known: dict[str, Index | float | str] = {axis.name: axis.size for axis in match.axes}
     constants = {parameter.name: parameter.value.constant for parameter in match.parameters}
     known |= {name: "is known at launch only" if value is None else value for name, value in constants.items()}
@@ -46,7 +46,7 @@ def spec_values(kernel: Kernel, match: Match) -> list[tuple[int, str, Index | fl
 
 
 def frozen_values(kernel: Kernel, match: Match) -> dict[int, int | float]:
-    """Return what each specialization constant is frozen to; the match has made sure that all are numbers."""
+    """Return the value of each specialization constant; the match has made sure that all are numbers."""
     values: dict[int, int | float] = {}
     for number, name, value in spec_values(kernel, match):
         assert isinstance(value, int | float), name
@@ -55,7 +55,7 @@ def frozen_values(kernel: Kernel, match: Match) -> dict[int, int | float]:
 
 
 def constant_values(kernel: Kernel, match: Match) -> list[tuple[ExecutableConstant, Index | None]]:
-    """Return each executable constant with the value of its expression; None where the device provides it."""
+    """Return each executable constant with the value of its expression; None if the device provides it."""
     sizes = {axis.name: axis.size for axis in match.axes}
     where = str(kernel.folder)
     return [
@@ -83,7 +83,7 @@ def _unnamed_offsets(kernel: Kernel, match: Match) -> Iterator[str]:
 
 
 def _first_element(match: Match, placed: Placement) -> Index | str:
-    """Elements from the start of the binding; words for what has no such place."""
+    """Return the distance from the start of the binding, in elements; a text for operands without a place in one."""
     assert match.program is not None
     operand = match.program.operands[placed.view.operand]
     size = operand.type.element_bytes

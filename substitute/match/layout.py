@@ -12,7 +12,7 @@ from ..model.plan import Axis, Dimension, Placement, Rule
 
 
 def stride_along(view: View, access: tuple[Linear, ...], loop: int) -> Index:
-    """Elements from one iteration of a loop to the next."""
+    """Return the number of elements from one iteration of a loop to the next."""
     total: Index = 0
     for coordinate, stride in zip(access, view.strides, strict=True):
         for number, coefficient in coordinate.terms:
@@ -22,7 +22,7 @@ def stride_along(view: View, access: tuple[Linear, ...], loop: int) -> Index:
 
 
 def start_of(view: View, access: tuple[Linear, ...]) -> Index:
-    """Elements from the operand's start to where all loops are zero."""
+    """Return the number of elements from the operand's start to the one where all loops are zero."""
     total = view.offset
     for coordinate, stride in zip(access, view.strides, strict=True):
         total = add(total, mul(coordinate.constant, stride))
@@ -37,11 +37,10 @@ def place(
     access: tuple[Linear, ...],
     axes: Sequence[Axis],
 ) -> Placement | Rule:
-    """Return the placement of an operand. `wanted` are the definition's coordinates over its own loops, one axis each
-    in `axes`.
+    """Return the placement of an operand.
 
-    The rule that fails says that the dispatch moves over the operand in a way that the definition's coordinates
-    cannot express.
+    `wanted` are the definition's coordinates over its own loops, one axis each in `axes`. The rule that fails says that
+    the dispatch moves over the operand in a way that the definition's coordinates cannot express.
     """
     dimensions: list[Dimension] = []
     start = start_of(view, access)
@@ -60,7 +59,7 @@ def place(
             dimension = ()
         dimensions.append(dimension)
         if coordinate.constant != 0:
-            # the definition skips elements itself: its first element lies before the first one that is read
+            # the definition itself skips elements: its first element precedes the first one that is read
             stride = dimension[-1][1] if dimension else 0
             start = add(start, mul(mul(coordinate.constant, stride), -1))
     return Placement(name=spec.name, view=view, start=start, dimensions=tuple(dimensions))
@@ -96,7 +95,7 @@ def _extent(coordinate: Linear, axes: Sequence[Axis]) -> Index:
 
 
 def check_contiguous(spec: OperandSpec, placement: Placement, shape: tuple[Index, ...], axes: Sequence[Axis]) -> Rule:
-    """Check that a plain operand lies in memory as the definition's tensor does: row-major, without gaps."""
+    """Check that a plain operand has the layout of the definition's tensor: row-major, without gaps."""
     sizes = {axis.name: axis.size for axis in axes}
     step: Index = 1
     for axis_name, size, dimension in zip(

@@ -1,4 +1,4 @@
-"""Does a dispatch read memory that it also writes, where a kernel does not expect that?"""
+"""Check for dispatches that read memory that they also write, for kernels that do not support it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ..model.plan import Rule
 def check_in_place(kernel: Kernel, program: Program) -> Rule | None:
     """Return the rule that fails if a result overwrites data that the kernel still has to read; else None.
 
-    A generator with slots sees the whole dispatch and has to look for itself. Any other kernel may store before it has
-    read everything, unless it is element-wise: then an element may take the place of the one that it was computed from.
-    So may it in the element-wise work that a shader's store function applies.
+    A generator with slots sees the whole dispatch and has to check it itself. Any other kernel may store before it has
+    read everything, unless it is element-wise: then an element may replace the one that it was computed from. The same
+    holds for the element-wise work in a shader's store function.
     """
     if kernel.slots and kernel.payload.kind.sees_dispatch:
         return None

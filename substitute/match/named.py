@@ -1,4 +1,4 @@
-"""Operations that are more than a loop nest (softmax, attention, …) beside those of a definition."""
+"""Match of operations that are not loop nests (softmax, attention, …) with those of a definition."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .temporaries import Produced, check_temporary
 def match_named(
     kernel: Kernel, form: Form, pattern: Named, core: Named, produced: Mapping[int, Produced]
 ) -> NestMatch | Rule:
-    """Softmax is seen as loops over its input; other named operations have to agree dimension by dimension."""
+    """Match a named operation: softmax as loops over its input, others dimension by dimension."""
     if pattern.op == "linalg.softmax":
         wanted, found = _softmax_nest(pattern), _softmax_nest(core)
         axis_names = axis_of_loops(wanted, kernel.operands)
@@ -65,7 +65,7 @@ def match_named(
 
 
 def _match_scalars(kernel: Kernel, pattern: Named, core: Named) -> dict[int, ParameterValue] | Rule:
-    """Return the values of the parameters that are scalar operands; other scalars have to be the same."""
+    """Return the values of the parameters that are scalar operands; other scalars have to be equal."""
     found: dict[int, ParameterValue] = {}
     for wanted, actual in zip(pattern.scalars, core.scalars, strict=True):
         known = not wanted.reads and all(node.op != UNKNOWN for node in wanted.expr.nodes)
@@ -85,7 +85,7 @@ def _match_scalars(kernel: Kernel, pattern: Named, core: Named) -> dict[int, Par
 
 
 def _check_named(pattern: Named, core: Named) -> Rule | None:
-    """Attributes, other operands and region have to be the same."""
+    """Check that attributes, other operands and region are equal."""
     wanted = {**dict(pattern.attributes), "region": pattern.region}
     found = {**dict(core.attributes), "region": core.region}
     for key in dict.fromkeys((*wanted, *found)):

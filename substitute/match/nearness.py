@@ -1,4 +1,4 @@
-"""Measure of how near a kernel comes to a dispatch that it does not match."""
+"""Measure of the distance between a kernel and a dispatch that it does not match."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _STAGES = ("target", "select", "layout.bindings", "layout.constants", "structure
 # fmt: on
 """The rules in the order in which they are checked."""
 _FITS = 2.0
-"""The score of a structure that fits: more than any likeness, which is at most 1."""
+"""Score of a matching structure: more than any likeness, which is at most 1."""
 _NAMED_COUNTS = 8
 _OF_ITS_KIND = 1.5
-"""The score of a dispatch of the right kind, for a kernel without a definition."""
+"""Score of a dispatch of the right kind, for a kernel without a definition."""
 
 
 def nearest_miss(decisions: Sequence[Decision]) -> Decision | None:
-    """Return the rejected decision that came nearest; None where none says anything of its dispatch."""
+    """Return the rejected decision that came nearest; None if none is informative."""
     told = (d for d in decisions if not d.accepted and not (d.kernel.builtin and _asks_everything(d.kernel)))
     return max(told, key=nearness, default=None)
 
 
 def nearness(decision: Decision) -> tuple[float, int, bool, str]:
-    """Return how near a rejected kernel came, greater being nearer.
+    """Return the nearness of a rejected kernel, greater being nearer.
 
-    First the likeness of what it computes to what the dispatch computes, where a structure that fits counts most; then
-    the rule that failed; then a person's own kernels; then, for a fixed order, the name.
+    First the likeness of the two computations, where a matching structure counts most; then the rule that failed; then
+    the user's own kernels; then, for a fixed order, the name.
     """
     kernel, stage = decision.kernel, _stage(decision.rules[-1].name)
     name = "".join(chr(0x10FFFF - ord(c)) for c in kernel.name)  # `max` prefers the first name of the alphabet
@@ -49,10 +49,10 @@ def nearest_form(kernel: Kernel, forms: Iterable[Form], program: Program) -> For
 
 
 def measure_likeness(kernel: Kernel, form: Form, program: Program) -> float:
-    """Return how much of a form and a program agree: twice what both have over what they have together.
+    """Return the likeness of a form and a program: twice their common parts divided by the parts of both.
 
-    What follows the cores does not count for a kernel with an epilogue, which takes anything there, nor do producers
-    for one with a prologue.
+    Work after the cores does not count for a kernel with an epilogue, which accepts any, nor do producers for one with
+    a prologue.
     """
     stores = "epilogue" not in kernel.slots or not form.program.cores
     producers = "prologue" not in kernel.slots
@@ -61,7 +61,7 @@ def measure_likeness(kernel: Kernel, form: Form, program: Program) -> float:
 
 
 def _asks_everything(kernel: Kernel) -> bool:
-    """Return True for a rule that examines every dispatch by itself: its refusal says little about the dispatch."""
+    """Return True for a rule that examines every dispatch itself: its refusal is not informative."""
     selective = kernel.forms or kernel.dispatches or kernel.kinds
     return kernel.payload.kind.selects_by_code and not selective
 
@@ -85,7 +85,7 @@ def _score(decision: Decision, stage: int) -> float:
 
 
 class _ById:
-    """A key that compares by identity: hashing a whole program takes longer than what is kept."""
+    """Key that compares by identity: hashing a whole program takes longer than the cached computation."""
 
     __slots__ = ("program",)
 
@@ -110,7 +110,7 @@ def _features(key: _ById, stores: bool, producers: bool) -> Features:
 def _of_stage(stage: Stage) -> Iterator[Hashable]:
     """Yield each operation twice: once by its kind, whatever its type, and once exactly."""
     if isinstance(stage, Named):
-        # it is several loop nests in one, and nothing else is like it
+        # it is several loop nests in one, and unlike anything else
         yield from (("core", stage.op, number) for number in range(_NAMED_COUNTS))
         yield ("core", stage.op, stage.types[0].element)
         return
@@ -134,6 +134,6 @@ _FAMILIES = ("add", "sub", "mul", "div", "rem", "max", "min", "cmp", "ext", "tru
 
 
 def _family(op: str) -> str:
-    """`add` for `arith.addf` and `arith.addi`."""
+    """Return the family of an operation: `add` for `arith.addf` and `arith.addi`."""
     name = op.partition(".")[2] or op
     return next((family for family in _FAMILIES if op.startswith("arith.") and name.startswith(family)), name)

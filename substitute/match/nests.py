@@ -1,4 +1,4 @@
-"""One loop nest of a definition beside one of a dispatch: body, loops, and where the operands lie."""
+"""Match of one loop nest of a definition with one of a dispatch: body, loops, and placement of the operands."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def _gathered(kernel: Kernel, wanted: View, source: View | int, axes: tuple[Axis
 
 
 def _sizes_of(wanted: View, placed: Placement, axes: tuple[Axis, ...]) -> Iterator[Axis]:
-    """Yield the axes of a gathered operand that no loop runs over."""
+    """Yield the axes of a gathered operand that no loop runs over, with their sizes."""
     for size, actual in zip(wanted.type.shape, placed.view.type.shape, strict=True):
         if isinstance(size, Expr) and size.op == "symbol" and size.args[0] not in {axis.name for axis in axes}:
             yield Axis(name=str(size.args[0]), loops=(), sizes=(actual,))
@@ -161,7 +161,7 @@ def place_operand(
     access: tuple[Linear, ...],
     axes: tuple[Axis, ...],
 ) -> Placement | Rule:
-    """Return the placement of an operand, or the rule that fails if the kernel cannot take it there."""
+    """Return the placement of an operand, or the rule that fails if the kernel cannot accept it."""
     spec, shape = kernel.operands[wanted.operand], wanted.type.shape
     if view.type.element != wanted.type.element:
         return Rule(
@@ -172,7 +172,7 @@ def place_operand(
         return placed
     rule = check_one_stride(spec, placed) if spec.strided else check_contiguous(spec, placed, shape, axes)
     if spec.strided and kernel.payload.kind.strides == "read":
-        return placed  # these walk over several loops by themselves
+        return placed  # these handle several loops themselves
     return placed if rule.passed else rule
 
 

@@ -1,4 +1,4 @@
-"""Does a kernel compute as the compiler's flags demand?"""
+"""Check that a kernel meets the demands of the compiler's flags on numerics."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ ADDS = frozenset(("arith.addf", "arith.subf", "arith.negf"))
 
 
 def check_numerics(kernel: Kernel, dispatch: Dispatch, demands: Sequence[NumericDemand]) -> Rule | None:
-    """Return the rule that fails for the first demand that the dispatch is subject to and the kernel does not meet.
+    """Return the rule that fails for the first demand that concerns the dispatch and that the kernel does not meet.
 
-    None where there is no such demand. Bodies that IREE compiles obey its flags without our help.
+    None if there is no such demand. IREE applies its flags itself to bodies that it compiles.
     """
     if kernel.payload.kind.launch == "iree":  # IREE compiles the body
         return None

@@ -1,4 +1,4 @@
-"""State of a match: the facts that the loop nests matched so far have in common."""
+"""State of a match: the facts that the loop nests matched so far share."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class NestMatch:
     placements: dict[int, Placement]
     operation_count: int
     produced: tuple[tuple[int, Produced], ...] = ()
-    """The definition's temporaries that this core is, each with the dispatch's."""
+    """The definition's temporaries of this core, each with the dispatch's."""
     parameters: tuple[tuple[int, ParameterValue], ...] = ()
     """Values of the definition's parameters, by their numbers."""
     laws: frozenset[str] = frozenset()
-    """Laws that brought the two bodies to one form."""
+    """Laws by which the two bodies have one form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class State:
         return {name: axis.size for name, axis in self.axes.items()}
 
     def copy(self) -> State:
-        """Return a state of its own with the same facts."""
+        """Return a copy of the state."""
         return State(
             dict(self.axes),
             dict(self.sources),
@@ -81,9 +81,9 @@ class State:
         return None
 
     def measure(self, operands: Sequence[OperandSpec]) -> Rule | None:
-        """Add the axes of operands that no loop runs over, such as a window's, as long as what is read along them.
+        """Add the axes of operands that no loop runs over, such as a window's, with the size of the part that is read.
 
-        Returns the rule that fails where an axis has another size elsewhere.
+        Returns the rule that fails if an axis has another size elsewhere.
         """
         for number, placement in sorted(self.placements.items()):
             spec = operands[number]
@@ -111,5 +111,5 @@ def reject_two_tensors(name: str) -> Rule:
 
 
 def is_generated(kernel: Kernel) -> bool:
-    """Return True for payloads that see the whole dispatch (generators, rules, IREE itself), not only operands."""
+    """Return True for payloads that get the whole dispatch (generators, rules, IREE itself), not only operands."""
     return kernel.payload.kind.sees_dispatch

@@ -1,4 +1,4 @@
-"""Does a kernel fit a variant's target?"""
+"""Check of a kernel's target rules against a variant's target."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def fits(rule: TargetRule, target: Target) -> bool:
 
 
 def architecture(target: Target) -> str:
-    """`x86_64` of a CPU's triple, `sm_80` of a GPU's configuration; empty if the target does not say."""
+    """Return `x86_64` of a CPU's triple, `sm_80` of a GPU's configuration; empty if the target has neither."""
     triple = target.get("target_triple")
     if triple:
         return triple.partition("-")[0]
@@ -85,7 +85,7 @@ def _tested_value(test: ConfigTest, target: Target) -> Rule:
     node, known = find_value(text, tuple(below))
     if node is None:
         return _missing(test.path, str(test), known)
-    # what has no single values (a table) is compared as it is printed
+    # a value without single values (a table) is compared as text
     values = (text,) if not below and not isinstance(node, str) else ()
     passed = any(_holds(test, value) for value in (*values, *scalars(node)))
     found = text if not below else format_value(node)

@@ -1,4 +1,4 @@
-"""Does a later loop nest read what an earlier one computed in the way that the definition does?"""
+"""Check that a later loop nest reads an earlier one's result in the same way as in the definition."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Coordinates = tuple[Linear, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Produced:
-    """A result of a definition's core, and the dispatch's result that stands for it."""
+    """A result of a definition's core, and the dispatch's corresponding result."""
 
     number: int
     """Number of the dispatch's temporary."""

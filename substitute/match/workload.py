@@ -7,7 +7,7 @@ from ..model.index import Expr, Index
 
 
 def unknown_to_host(dispatch: Dispatch, value: Index) -> Expr | None:
-    """Return the first part of `value` that does not follow from the workload; None if the host can compute it all."""
+    """Return the first part of `value` that is not a function of the workload; None if the host can compute it all."""
     return _uncovered(value, {w for w in dispatch.workload if isinstance(w, Expr)})
 
 

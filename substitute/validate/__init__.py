@@ -1,4 +1,4 @@
-"""Proving that a kernel computes what it replaced."""
+"""Validation: evidence that a kernel computes what it replaced."""
 
 from .model import ModelVerdict, validate_model
 from .results import ResultVerdict

@@ -1,7 +1,7 @@
-"""IREE's own code for the same cases: run after every candidate, and set beside what they gave.
+"""IREE's own code for the same cases: run after every candidate, and compared with its results.
 
-On CUDA a launch that faults takes the device with it, and IREE's own code does fault. So nothing of it runs before the
-candidates have, and what becomes of it never fails one: only that it keeps subnormal numbers, where one does not, does.
+On CUDA a launch that faults breaks the device, and IREE's own code does fault. So it only runs after all candidates,
+and its failures never fail one. The exception is a number that it keeps and the candidate flushes as subnormal.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from .statistics import Errors, measure, pool
 from .verdict import CaseVerdict
 
 SIMULATED = {"findings": "report", "steps": "60000", "approximations": "nearest"}
-"""How the simulated device runs IREE's own code: what a real device would not notice does not stop it (IREE's masked
-loads leave registers unwritten, and choose other values for them later), and what takes minutes is given up."""
+"""Settings of the simulated device for IREE's own code: findings that a real device would not notice do not stop it
+(IREE's masked loads leave registers unwritten, and select other values later), and long launches are given up."""
 
 TOO_LONG = "step-limit"
-"""What the simulated device says of a launch that it gave up."""
+"""Kind of finding of a launch that the simulated device gave up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Theirs:
-    """What IREE's own code gave for a case."""
+    """Results of IREE's own code for a case."""
 
     values: tuple[NDArray[Any], ...] = ()
     """One array for each result; none if it failed."""
     faults: tuple[str, ...] = ()
-    """Bytes that it changed and should not have."""
+    """Bytes that it changed although they are not results."""
     error: str = ""
-    """Why there are no values."""
+    """Reason why there are no values."""
 
 
 @quiet
 def run_baseline(module: RawModule, case: Case) -> Theirs:
-    """One launch."""
+    """Launch a case once."""
     try:
         (run,) = run_case(module, case, Arrangement(pattern=PATTERNS[0]))
     except DeviceError as error:
@@ -60,7 +60,7 @@ def run_baseline(module: RawModule, case: Case) -> Theirs:
 
 
 class Baselines:
-    """IREE's own code on a device. A dispatch that took too long once is not launched again, and after `until` none is.
+    """IREE's own code on a device. A dispatch that exceeded its time is not launched again, and none after `until`.
 
     `until` is on the clock of `time.monotonic`. Raises `DeviceError` if the module cannot be loaded.
     """
@@ -74,11 +74,11 @@ class Baselines:
         self._slow: dict[str, str] = {}
 
     def close(self) -> None:
-        """Lets go of the module."""
+        """Release the module."""
         self._raw.close()
 
     def run(self, case: Case) -> Theirs:
-        """What it gives for a case. Raises `DeviceError` if a case before it took the device with it for good."""
+        """Run a case. Raises `DeviceError` if an earlier case broke the device for good."""
         if time.monotonic() > self._until:
             return Theirs(error="IREE's own code has had its time")
         if case.entry in self._slow:
@@ -101,11 +101,11 @@ def set_beside(
     zeros: Sequence[NDArray[np.int64]] = (),
     signs: Sequence[NDArray[np.int64]] = (),
 ) -> CaseVerdict:
-    """A verdict on a candidate with what IREE's own code gave.
+    """Return a verdict on a candidate, completed by the results of IREE's own code.
 
-    `at`: the result and the element in it that the verdict's place shows. It passes or fails as before, but that
+    `at`: the result and the element in it that the verdict's place shows. It passes or fails as before, except that
     `zeros`, for each result the positions that a candidate flushed to zero, are wrong where IREE's own code did not,
-    and `signs`, those of zeros with the wrong sign, where its are right.
+    and `signs`, those of zeros with the wrong sign, where its signs are right.
     """
     if not verdict.entered:
         return verdict
@@ -148,14 +148,14 @@ def _signed(verdict: CaseVerdict, case: Case, signs: Sequence[NDArray[np.int64]]
 
 
 def errors_of(case: Case, values: Sequence[NDArray[Any]]) -> Errors:
-    """Of all results together."""
+    """Return the errors of all results together."""
     return pool(
         [measure(found, e.values, e.allowed, e.area.element) for found, e in zip(values, case.expected, strict=True)]
     )
 
 
 def _fault(case: Case, theirs: Theirs) -> str:
-    """What the golden has against it; empty if nothing."""
+    """Return the first error of IREE's own code; empty if it agrees with the golden."""
     for found, e in zip(theirs.values, case.expected, strict=True):
         finding = check_values(found, e.values, e.allowed, e.area.element)
         if finding is not None:
@@ -164,7 +164,7 @@ def _fault(case: Case, theirs: Theirs) -> str:
 
 
 def words(error: DeviceError) -> str:
-    """What failed, and what the device said of it, or else the first line of the runtime's own words."""
+    """Return the failure and the device's message, or else the first line of the runtime's message."""
     if error.found:
         return f"{error.what}: {error.found}"
     details = error.details.strip().partition("\n")[0]

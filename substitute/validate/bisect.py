@@ -1,17 +1,17 @@
-"""Which of many substitutions make a model wrong."""
+"""Search for the substitutions that make a model wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 Fails = Callable[[Sequence[str]], bool]
-"""Is the model wrong with these substitutions and no others?"""
+"""Function that tests whether the model is wrong with these substitutions and no others."""
 
 
 def find_culprits(
     names: Sequence[str], fails: Fails, *, suspects: Sequence[str] = (), most: int = 4
 ) -> tuple[str, ...]:
-    """The substitutions that make a model wrong, up to `most` of them, in the order in which they are found.
+    """Return the substitutions that make a model wrong, at most `most`, in the order in which they are found.
 
     The model fails with all of `names`. `suspects` are tried first: where they alone explain it, that takes one run
     per suspect. Each further culprit is found by halving, in about log2(n) runs, as the last one of the shortest
@@ -35,7 +35,7 @@ def find_culprits(
 
 
 def _last_of_shortest_prefix(names: Sequence[str], fails: Fails) -> str:
-    """With `low` names the model is right, with `high` it is wrong."""
+    """Return the last element of the shortest failing prefix; prefix `low` passes, prefix `high` fails."""
     low, high = 0, len(names)
     while high - low > 1:
         middle = (low + high) // 2

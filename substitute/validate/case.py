@@ -1,4 +1,4 @@
-"""One launch of one dispatch with its inputs and its golden: plain data, to be judged on any machine."""
+"""A launch of a dispatch with its inputs and its golden: plain data, to be judged on any machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class BindingRange:
     """A binding of a launch: a range of a buffer."""
 
     resource: int
-    """Bindings with equal numbers lie in the same buffer, as they do in the host program."""
+    """Number of the buffer; bindings with equal numbers share a buffer, as in the host program."""
     offset: int
     """In bytes, from the buffer's start."""
     length: int
@@ -30,17 +30,17 @@ class BindingRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """What the host program gives a dispatch."""
+    """Arguments of a launch of a dispatch by the host program."""
 
     bindings: tuple[BindingRange, ...]
     constants: tuple[int, ...]
-    """Push constants, as 32-bit words without sign."""
+    """Push constants, as unsigned 32-bit words."""
     workload: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Area:
-    """A tensor in a binding, as the dispatch's body sees it."""
+    """A tensor in a binding, as the dispatch's body accesses it."""
 
     binding: int
     offset: int
@@ -51,7 +51,7 @@ class Area:
     access: str
     """`readonly`, `writeonly` or `readwrite`."""
     index_limit: int | None = None
-    """For integers that are used as indices: valid ones are below this."""
+    """Exclusive limit of integers that are used as indices."""
     name: str = ""
     """Its name in verdicts, such as `x` or `result 0`."""
 
@@ -68,29 +68,29 @@ class Area:
         return f"{name}: {'x'.join(map(str, (*self.shape, self.element)))}"
 
     def view(self, binding: Bytes) -> Array:
-        """The tensor, in the memory of the binding."""
+        """Return the tensor as a view of the binding's memory."""
         return binding[self.offset : self.offset + self.size_bytes].view(storage_type(self.element)).reshape(self.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What a dispatch has to store into one slice of one tensor."""
+    """Expected values of one slice of one tensor."""
 
     area: Area
     offsets: tuple[int, ...]
     sizes: tuple[int, ...]
     strides: tuple[int, ...]
     coordinates: tuple[NDArray[np.int64], ...] | None
-    """Which elements of the slice are known, where it was too large to work out whole; None: all."""
+    """Coordinates of the known elements, if the slice was too large to evaluate whole; None: all."""
     values: Array
     """The golden, float64 (integers as int64): of the slice's sizes, or one per coordinate."""
     allowed: NDArray[np.float64]
-    """How far a result may be from the golden, fixed before any result is seen; infinite: cannot be judged."""
+    """Allowed error of each element, fixed before any result is seen; infinite: cannot be judged."""
     depth: int
     """Length of the last reduction."""
 
     def read(self, binding: Bytes) -> Array:
-        """The same elements out of a binding after a launch, in their own type."""
+        """Return the same elements of a binding after a launch, in their own type."""
         window = tuple(
             slice(o, o + (n - 1) * s + 1 if n else o, s)
             for o, n, s in zip(self.offsets, self.sizes, self.strides, strict=True)
@@ -99,7 +99,7 @@ class Expected:
         return values[self.coordinates] if self.coordinates is not None else values
 
     def position(self, flat: int) -> tuple[int, ...]:
-        """Coordinates, in the tensor, of one of these elements."""
+        """Return the coordinates, in the tensor, of one of these elements."""
         if self.coordinates is not None:
             inside = tuple(int(c[flat]) for c in self.coordinates)
         else:
@@ -109,7 +109,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filled:
-    """Bytes of a buffer that hold something before the launch."""
+    """Initial contents of a range of a buffer."""
 
     resource: int
     start: int
@@ -117,24 +117,24 @@ class Filled:
 
     @property
     def stop(self) -> int:
-        """The first byte behind."""
+        """First byte after the range."""
         return self.start + self.data.size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A launch with inputs, and what has to come out."""
+    """A launch with inputs and expected results."""
 
     label: str
-    """For people: the dispatch, and where it is launched."""
+    """Name in messages: the dispatch, and the place of its launch."""
     entry: str
-    """The harness's function that launches it."""
+    """Function of the harness that launches it."""
     launch: Launch
     areas: tuple[Area, ...]
     sizes: tuple[int, ...]
-    """Of the buffers, in bytes."""
+    """Sizes of the buffers, in bytes."""
     filled: tuple[Filled, ...]
-    """What the dispatch may read; everything else is poison when it is launched."""
+    """Contents that the dispatch may read; all other bytes are poison when it is launched."""
     written: tuple[tuple[int, int, int], ...]
     """(resource, start, stop) of all bytes that it may write."""
     expected: tuple[Expected, ...]
@@ -142,36 +142,36 @@ class Case:
     """The class of inputs, such as `normal` or `exact`."""
     seed: int
     repeatable: bool = True
-    """Two launches give the same bits."""
+    """True if two launches give the same bits."""
     copies: bool = False
-    """Nothing is computed, so that the signs of zeros have to be right as well."""
+    """True if nothing is computed, so that the signs of zeros have to be right as well."""
     signs: bool = False
-    """The signs of zeros have to be right where IREE's own code has them right."""
+    """True if the signs of zeros have to be right where IREE's own code has them right."""
     alignment: int = 1
-    """In bytes: what the addresses of operands are multiples of, beside their elements' sizes."""
+    """Alignment of the operands' addresses in bytes, besides their elements' sizes."""
     refused: str = ""
-    """Why no device has to launch it; empty where every one has to."""
+    """Reason why a device may refuse to launch it; empty if none may."""
     beside: bool = True
-    """IREE's own code is run for it too, and the errors of both are compared."""
+    """True if IREE's own code is run for it too, and the errors of both are compared."""
 
     @property
     def key(self) -> str:
-        """The case as it is named on the command line."""
+        """Name of the case on the command line."""
         return case_key(self.label, self.inputs, self.seed)
 
     def contents(self, fill: int = 0) -> tuple[Bytes, ...]:
-        """The buffers before a launch."""
+        """Return the buffers before a launch."""
         buffers = tuple(np.full(size, fill, np.uint8) if fill else np.zeros(size, np.uint8) for size in self.sizes)
         for part in self.filled:
             buffers[part.resource][part.start : part.stop] = part.data
         return buffers
 
     def binding(self, contents: Sequence[Bytes], number: int) -> Bytes:
-        """The bytes of one binding, out of the buffers' contents."""
+        """Return the bytes of one binding in the buffers' contents."""
         found = self.launch.bindings[number]
         return contents[found.resource][found.offset : found.offset + found.length]
 
 
 def case_key(label: str, inputs: str, seed: int) -> str:
-    """The text of which `--case` names a part."""
+    """Return the text in which `--case` searches."""
     return f"{label} [{inputs}], seed {seed}"

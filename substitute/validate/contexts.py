@@ -1,5 +1,6 @@
-"""Programs in which a definition stands among other work: what frontends fuse before and behind it, operands in other
-orders, and sizes of which some are open and some are not.
+"""Programs that embed a definition in other work.
+
+Frontends fuse work before and after it, pass operands in other orders, and leave some sizes open.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from .shapes import EDGES, allowed, draw_sizes
 
 Sizes = Mapping[str, int]
 NARROWER = {"f32": "f16", "f64": "f32", "i32": "i8", "i64": "i32", "i16": "i8"}
-"""The type from which an operand of a type is often converted."""
+"""Type from which an operand of a type is often converted."""
 WIDER = {"f32": "f64", "f16": "f32", "bf16": "f32", "i8": "i32", "i16": "i32", "i32": "i64"}
 
 MOST_SINGLE = 8
-"""Number of contexts of one thing alone that are tried with a kernel's first form."""
+"""Number of contexts with a single step that are tried with a kernel's first form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +30,9 @@ class Context:
 
     name: str
     arguments: Mapping[int, Sequence[str]]
-    """By number: the steps that make an argument, see `_Writer.argument`."""
+    """Steps that make each argument, by its number, see `_Writer.argument`."""
     results: Sequence[str] = ()
-    """The steps after each result, see `_Writer.result`."""
+    """Steps after each result, see `_Writer.result`."""
     open_axes: Sequence[int] = ()
     """Axes of the definition, in order, whose sizes are open."""
 
@@ -39,10 +40,11 @@ class Context:
 def context_functions(
     kernel: Kernel, form: Form, drawn: Sequence[Sizes], *, first: int, quick: bool, random: np.random.Generator
 ) -> list[Function]:
-    """A function for each context that the kernel's slots and strides allow; `first` numbers them, `drawn` are
-    the sizes of the programs without a context.
+    """Return a function for each context that the kernel's slots and strides allow.
+
+    `first` is the number of the first one; `drawn` are the sizes of the programs without a context.
     """
-    # a dispatch that other programs have as well would get its offsets as constants, and be tried without them no more
+    # a dispatch that other programs share would get its offsets as constants, and not be tried without them
     more = draw_sizes(kernel, form, count=2 * len(drawn) + len(EDGES), random=random, most=2**18 if quick else 2**22)
     known = list(drawn)
     usable: list[Sizes] = [s for s in more if s not in known and all(size > 1 for size in s.values())]
@@ -52,7 +54,7 @@ def context_functions(
     functions: list[Function] = []
     turn = int(random.integers(64))
     contexts = contexts_of(kernel, form, quick=True, turn=turn)
-    if not quick:  # each thing alone takes long: some of them, others with another seed
+    if not quick:  # all single steps take long: some of them, others with another seed
         single = contexts_of(kernel, form, quick=False, turn=turn)[len(contexts) :]
         chosen = random.permutation(len(single))[: MOST_SINGLE if form is kernel.forms[0] else 1]
         contexts += [single[at] for at in sorted(chosen.tolist())]
@@ -66,7 +68,7 @@ def context_functions(
 
 
 def contexts_of(kernel: Kernel, form: Form, *, quick: bool, turn: int = 0) -> list[Context]:
-    """The contexts for a kernel: a few that hold much at once, and if there is time each thing alone.
+    """Return the contexts for a kernel: a few with many steps, and if there is time each step alone.
 
     `turn`, a number that is drawn, decides which axis is open alone.
     """
@@ -137,7 +139,7 @@ def _thorough(kernel: Kernel, arguments: int, strided: Sequence[int]) -> list[Co
 
 
 def _write(kernel: Kernel, form: Form, context: Context, sizes: Sizes, others: Sizes, number: int) -> Function | None:
-    """The function; None where a step makes no sense for the types or ranks."""
+    """Return the function; None if a step does not apply to the types or ranks."""
     arguments, results = operands_of(kernel, form)
     named = list(dict.fromkeys(a for o in (*arguments, *results) for a in o.axes))
     fixed = {a for o in (*arguments, *results) for a, s in zip(o.axes, o.type.shape, strict=True) if isinstance(s, int)}
@@ -145,7 +147,7 @@ def _write(kernel: Kernel, form: Form, context: Context, sizes: Sizes, others: S
     if context.open_axes and not opened:
         return None
     if not context.arguments and not context.results and (opened | fixed) >= set(named):
-        return None  # all sizes are open: there is such a function
+        return None  # all sizes are open: such a function exists already
     writer = _Writer(open_axes=opened)
     passed = []
     for at, argument in enumerate(arguments):
@@ -193,7 +195,7 @@ class _Writer:
         self._count = 0
 
     def argument(self, number: int, operand: Operand, steps: Sequence[str], sizes: Sizes) -> str | None:
-        """The value that is passed; None where a step makes no sense.
+        """Return the value that is passed; None if a step does not apply.
 
         `transposed`: given in the other order; `broadcast`: given without its first axis; `narrow`: of a narrower
         type; `dequantised`: integers with a scale for each column; `scalar` and `last`: times a number of a tensor
@@ -232,7 +234,7 @@ class _Writer:
         return self._line(f"tensor.cast {value} : {type_} to {operand.declared}")
 
     def result(self, number: int, value: str, operand: Operand, steps: Sequence[str], sizes: Sizes) -> bool:
-        """Return what becomes of a result; False where a step makes no sense.
+        """Append the steps after a result; return False if a step does not apply.
 
         `first`, `last`: plus a number for each row, or column; `scalar`: times a number of a tensor; `residual`: plus
         another tensor; `clamp`, `tanh`; `narrow`, `wide`: stored in another type; `transposed`: in the other order;
@@ -299,7 +301,7 @@ class _Writer:
         body: str,
         sizes: Sizes,
     ) -> str:
-        """An elementwise operation over `axes`; an empty body passes `%b0` on."""
+        """Return an element-wise operation over `axes`; an empty body returns `%b0`."""
         extents = []
         for axis in axes:
             if axis in self.open_axes:
@@ -326,7 +328,7 @@ class _Writer:
 
 
 def _converted(value: str, source: str, target: str) -> str:
-    """A conversion between types of one kind."""
+    """Return a conversion between types of one kind."""
     floats = source.startswith(("f", "bf"))
     wider = (
         SIGNIFICANT_BITS[target] > SIGNIFICANT_BITS[source]

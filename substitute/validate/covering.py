@@ -1,4 +1,4 @@
-"""A few sets of sizes that cover what a kernel's code may do: about each number in it, zero, one, equal, and large."""
+"""Sets of sizes that cover the cases of a kernel's code: near each number in it, zero, one, equal, and large."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from .thresholds import Thresholds
 
 Sizes = dict[str, int]
 SMALL = (3, 2, 5, 1, 4, 7)
-"""For the axes beside the one that is looked at, in turn."""
+"""Sizes of the other axes while one is varied, in turn."""
 LONG = (70_000, (1 << 16) + 1)
 """Beyond 16 bits, and beyond the number of workgroups that every device can launch."""
 MOST_WORKGROUPS = 65_535
 """Along one axis of a grid, in Vulkan for every axis and in CUDA for the second and the third."""
 MOST_PRODUCT = 8192
-"""Products of two numbers of the code up to this are tried as well: a limit on a number of blocks."""
+"""Limit of products of two numbers of the code that are tried as well, for limits on a number of blocks."""
 SHARE, DRAWN_SHARE = 0.25, 0.02
-"""The part of the budget that one set of sizes may take, and one of those that combine numbers by chance."""
+"""Parts of the budget that one set of sizes may take, and one of those that combine numbers at random."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +37,12 @@ class Speed:
 
     overhead_s: float
     operation_s: float
-    """For each step of the innermost loop: of all launches of a case, and of its golden."""
+    """Time of each step of the innermost loop: for all launches of a case, and its golden."""
     workgroup_s: float
     byte_s: float = 2.5e-7
-    """For each byte of its operands."""
+    """Time of each byte of its operands."""
     grid: tuple[int, ...] = ()
-    """Workgroups along x, y and z beyond which a launch is refused; none: nothing is."""
+    """Limits of workgroups along x, y and z, above which a launch is refused; empty: no limits."""
 
 
 LOCAL = Speed(overhead_s=0.02, operation_s=2e-8, workgroup_s=2e-6)
@@ -51,7 +51,7 @@ SIMULATED = Speed(overhead_s=0.1, operation_s=1e-5, workgroup_s=1e-5, grid=(2**3
 
 
 def speed_of(device: str) -> Speed:
-    """Return what a case costs on a device, about."""
+    """Return an estimate of the cost of a case on a device."""
     driver = device.partition("://")[0]
     return LOCAL if driver.startswith("local") else SIMULATED if driver == "cuda-sim" else SOFTWARE
 
@@ -67,7 +67,7 @@ class Budget:
     """Of all operands together, in one set."""
 
     def share(self, forms: int) -> Budget:
-        """Return the part of one of several forms, of which each gets a few sets in any case."""
+        """Return the part of one of several forms, each of which gets at least a few sets."""
         return replace(self, seconds=self.seconds / forms, sets=max(self.sets // forms, min(self.sets, 12)))
 
 
@@ -87,7 +87,7 @@ def cover_sizes(
     without: Sequence[Mapping[str, int]] = (),
     empty: bool = True,
 ) -> list[Sizes]:
-    """Return sets of sizes of all axes of a definition that its constraints allow, the most telling first.
+    """Return sets of sizes of all axes of a definition that its constraints allow, the most effective first.
 
     `without`: sets that are tried already; `empty`: also sizes of zero.
     """
@@ -125,7 +125,7 @@ def _chosen(kernel: Kernel, axes: Sequence[str], thresholds: Thresholds) -> Iter
     turn = 0
 
     def around(given: Sizes) -> Sizes:
-        """These sizes, with small ones for all other axes."""
+        """Return these sizes, with small ones for all other axes."""
         nonlocal turn
         turn += 1
         others = [axis for axis in axes if axis not in given]
@@ -136,12 +136,12 @@ def _chosen(kernel: Kernel, axes: Sequence[str], thresholds: Thresholds) -> Iter
 
     numbers = thresholds.ordered
     compared = thresholds.compared
-    # beyond each number, alone; an axis at a time
+    # around each number, one axis at a time
     yield from (around({axis: 0}) for axis in axes)
     yield from (around({axis: n + 1}) for n in compared for axis in axes)
     yield from (long(axis, LONG[0]) for axis in axes)
     yield from (around({a: 6, b: 6}) for a, b in combinations(axes, 2))
-    # the code of one row, one column: the others beyond every number that they can be beyond of
+    # code for a single row or column: the other axes above every number that they can exceed
     for n in compared[:4] or [130]:
         yield from ({**{other: n + 1 for other in axes}, axis: 1} for axis in axes if len(axes) > 1)
     yield from (around({axis: n + 1}) for n in numbers for axis in axes)
@@ -157,7 +157,7 @@ def _chosen(kernel: Kernel, axes: Sequence[str], thresholds: Thresholds) -> Iter
 
 
 def _combined(axes: Sequence[str], thresholds: Thresholds, random: np.random.Generator) -> Iterator[Sizes]:
-    """Yield sets in which each axis is about another number."""
+    """Yield sets in which each axis is near another number."""
     numbers = thresholds.ordered
     pool = sorted({1, 2, 3, 5, 17, 64, *(n + d for n in numbers for d in (-1, 0, 1, n, n + 1))})
     for _ in range(200):
@@ -179,7 +179,7 @@ def _many_workgroups(kernel: Kernel, axes: Sequence[str]) -> Iterator[tuple[str,
 
 
 def _counts(text: str, axis: str, axes: Sequence[str], size: int) -> int:
-    """Return a number of workgroups with one axis of this size, and 1 for the others; 0 where it is not known."""
+    """Return the number of workgroups with one axis of this size, and 1 for the others; 0 if it is not known."""
     return _count(text, {**dict.fromkeys(axes, 1), axis: size})
 
 
@@ -198,7 +198,7 @@ def _read_count(text: str, axes: tuple[str, ...]) -> Index:
 def _cost(kernel: Kernel, form: Form, axes: Sequence[str], sizes: Sizes, speed: Speed) -> float:
     counts = [max(_count(text, sizes), 1) for text in kernel.launch.workgroup_count or ("1",)]
     if any(count > limit for count, limit in zip(counts, speed.grid, strict=False)):
-        return speed.overhead_s  # nothing will run
+        return speed.overhead_s  # nothing would run
     threads = math.prod(counts) * math.prod(kernel.launch.workgroup_size or (1,))
     fixed = math.prod(max(size, 1) for axis, size in fixed_axes(kernel, form).items() if axis not in axes)
     steps = fixed * math.prod(max(sizes[axis], 1) for axis in axes) * max(len(form.program.cores), 1)

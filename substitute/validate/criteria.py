@@ -1,4 +1,4 @@
-"""What makes a result wrong: pure comparisons of arrays and of statistics, in the protocol's order."""
+"""Criteria for wrong results: pure comparisons of arrays and of statistics, in the order of the protocol."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from .elements import is_float, largest, quiet, smallest_normal, ulp
 from .statistics import Errors
 
 STAGES = ("launch", "shape", "type", "guard", "unwritten", "accumulates", "non-finite", "error", "repeat", "baseline")
-"""In the order in which they are checked; a case fails at the first that it does not pass."""
+"""Stages in the order of the checks; a case fails at the first that it does not pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Why a result is wrong."""
+    """The reason why a result is wrong."""
 
     stage: str
     message: str
     wrong: int = 0
-    """How many elements."""
+    """Number of wrong elements."""
     first: int = -1
     """Position of the first wrong element in the flattened result, or of the worst for errors; -1: no single one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineCriteria:
-    """How a candidate's errors may lie beside those of IREE's own code; a share of what is allowed, see `Errors`.
+    """Limits of a candidate's errors relative to those of IREE's own code, as a share of the allowed error, see
+    `Errors`.
 
     |bias| ≤ bias_roundings + bias_spreads · the baseline's spread, and so on: the first term is in roundings (units in
     the last place), so that a candidate need not be exact where the baseline is by chance.
@@ -42,14 +43,14 @@ class BaselineCriteria:
     largest_roundings: float = 8.0
     largest_ratio: float = 16.0
     fewest: int = 64
-    """With fewer errors than this there is no distribution to speak of."""
+    """Number of errors below which there is no meaningful distribution."""
     least_share: float = 0.1
-    """The share of what is allowed below which errors are too small to matter, however they lie: IREE's own code may be
-    exact by chance, and another order of a sum has another bias."""
+    """Share of the allowed error below which errors are too small to matter: IREE's own code may be exact by chance,
+    and another order of a sum has another bias."""
 
 
 def check_form(found: NDArray[Any], shape: tuple[int, ...], type_: np.dtype[Any]) -> Finding | None:
-    """Shape, then type."""
+    """Check the shape, then the type."""
     if found.shape != shape:
         return Finding(stage="shape", message=f"it is {_shape(found.shape)}, not {_shape(shape)}")
     if found.dtype != type_:
@@ -60,7 +61,7 @@ def check_form(found: NDArray[Any], shape: tuple[int, ...], type_: np.dtype[Any]
 def check_written(
     first: NDArray[Any], second: NDArray[Any], patterns: tuple[int, int], poisoned: NDArray[np.bool_]
 ) -> Finding | None:
-    """Elements that hold the poison of either launch, where there was poison to begin with."""
+    """Check for elements that hold the poison of either launch, where there was poison before it."""
     left = poisoned & _holds(first, patterns[0]) & _holds(second, patterns[1])
     if not left.any():
         return None
@@ -73,7 +74,7 @@ def check_written(
 def check_values(
     found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.float64], element: str, *, signs: bool = False
 ) -> Finding | None:
-    """Positions of NaN and infinity, then |found - golden| ≤ allowed; with `signs` also the signs of zeros.
+    """Check positions of NaN and infinity, then |found - golden| ≤ allowed; with `signs` also the signs of zeros.
 
     All arrays have one shape. Elements for which `allowed` is infinite are not judged.
     """
@@ -113,7 +114,7 @@ def check_values(
 
 @quiet
 def flushed(found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.float64], element: str) -> NDArray[np.int64]:
-    """Positions of zeros that are allowed for one reason only: numbers below the smallest normal one may be flushed."""
+    """Return positions of zeros that are only allowed because numbers below the smallest normal one may be flushed."""
     if not is_float(element):
         return np.zeros(0, np.int64)
     found, golden, allowed = (np.asarray(x).reshape(-1) for x in (found, golden, allowed))
@@ -124,7 +125,7 @@ def flushed(found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.float
 
 @quiet
 def check_kept(zeros: NDArray[np.int64], theirs: NDArray[Any]) -> Finding | None:
-    """Numbers that are flushed to zero here (see `flushed`), and that IREE's own code keeps on the same device."""
+    """Check for numbers flushed to zero here (see `flushed`) that IREE's own code keeps on the same device."""
     kept = zeros[theirs.reshape(-1)[zeros].astype(np.float64) != 0]
     if not kept.size:
         return None
@@ -139,7 +140,7 @@ def check_kept(zeros: NDArray[np.int64], theirs: NDArray[Any]) -> Finding | None
 
 @quiet
 def wrong_signs(found: NDArray[Any], golden: NDArray[Any], element: str) -> NDArray[np.int64]:
-    """Positions of zeros, of the golden as well, that have the other sign."""
+    """Return positions of zeros, of the golden as well, that have the wrong sign."""
     if not is_float(element):
         return np.zeros(0, np.int64)
     a, b = (np.asarray(x).reshape(-1).astype(np.float64) for x in (found, golden))
@@ -148,7 +149,9 @@ def wrong_signs(found: NDArray[Any], golden: NDArray[Any], element: str) -> NDAr
 
 @quiet
 def check_signs(wrong: NDArray[np.int64], theirs: NDArray[Any], golden: NDArray[Any]) -> Finding | None:
-    """Zeros with the wrong sign (see `wrong_signs`) where IREE's own code has the right one on the same device."""
+    """Check for zeros with the wrong sign (see `wrong_signs`) where IREE's own code has the right one on the same
+    device.
+    """
     a, b = (np.asarray(x).reshape(-1)[wrong].astype(np.float64) for x in (theirs, golden))
     right = wrong[(a == 0) & (np.signbit(a) == np.signbit(b))]
     if not right.size:
@@ -166,7 +169,7 @@ def check_signs(wrong: NDArray[np.int64], theirs: NDArray[Any], golden: NDArray[
 def excess(
     found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.float64], element: str
 ) -> NDArray[np.float64]:
-    """|found - golden| ÷ allowed per element, flat; zero where it cannot be judged, infinite where zero is allowed."""
+    """Return |found - golden| ÷ allowed, flat; zero where it cannot be judged, infinite where zero is allowed."""
     found, golden, allowed = (np.asarray(x).reshape(-1) for x in (found, golden, allowed))
     if not is_float(element):
         return np.where(_different(found, golden) > allowed, np.inf, 0.0)
@@ -180,7 +183,7 @@ def excess(
 
 @quiet
 def check_repeated(first: NDArray[Any], second: NDArray[Any], how: str) -> Finding | None:
-    """The same bits, wherever both are numbers."""
+    """Check that two results have the same bits, except in NaN."""
     a, b = np.ascontiguousarray(first).reshape(-1), np.ascontiguousarray(second).reshape(-1)
     same = (_words(a) == _words(b)).reshape(a.size, -1).all(axis=1) if a.size else np.ones(0, bool)
     if a.dtype.kind not in "iub":
@@ -196,7 +199,7 @@ def check_repeated(first: NDArray[Any], second: NDArray[Any], how: str) -> Findi
 
 
 def check_beside(candidate: Errors, baseline: Errors, criteria: BaselineCriteria) -> Finding | None:
-    """The candidate's distribution of errors beside that of IREE's own code, with value, threshold and formula."""
+    """Compare the distributions of errors of a candidate and of IREE's own code, with value, threshold and formula."""
     c = criteria
     if min(candidate.count, baseline.count) < c.fewest:
         return None
@@ -220,7 +223,7 @@ def check_beside(candidate: Errors, baseline: Errors, criteria: BaselineCriteria
 def _misplaced(
     a: NDArray[np.float64], b: NDArray[np.float64], allowed: NDArray[np.float64], element: str
 ) -> NDArray[np.bool_]:
-    """Where NaN or infinity stands in one and not in the other, but for what rounds to infinity."""
+    """Return a mask of NaN or infinities in one result only, except where rounding may give an infinity."""
     wrong = np.isnan(a) != np.isnan(b)
     limit = largest(element)
     half = float(ulp(np.array([limit]), element)[0]) / 2
@@ -247,7 +250,7 @@ def _integers(found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.flo
 
 
 def _different(found: NDArray[Any], golden: NDArray[Any]) -> NDArray[np.float64]:
-    """Distances of integers, compared as the storage type's bits (IREE's integers have no sign)."""
+    """Return distances of integers, as the storage type's bits (IREE's integers have no sign)."""
     same = found == golden.astype(found.dtype)
     with np.errstate(over="ignore"):
         distance = np.abs(found.astype(np.float64) - golden.astype(found.dtype).astype(np.float64))

@@ -1,4 +1,4 @@
-"""IREE's element types in memory, and what their rounding is."""
+"""IREE's element types in memory, and their rounding."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ INTEGERS = {"i1": np.int8, "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64
 
 @cache
 def storage_type(element: str) -> np.dtype[Any]:
-    """How an element type lies in memory: an i1 is a byte. Raises `ValidationError` for one that NumPy cannot hold."""
+    """Return the type of an element in memory: an i1 is a byte. Raises `ValidationError` for one that NumPy cannot
+    hold.
+    """
     if element in INTEGERS:
         return np.dtype(INTEGERS[element])
     if element in ("f16", "f32", "f64"):
@@ -35,7 +37,7 @@ def storage_type(element: str) -> np.dtype[Any]:
 
 
 def quiet(function: Callable[P, T]) -> Callable[P, T]:
-    """Let a function convert operands that may hold signalling NaN, of which NumPy would warn."""
+    """Decorate a function that converts operands with signalling NaN, of which NumPy would warn."""
 
     @wraps(function)
     def silent(*arguments: P.args, **named: P.kwargs) -> T:
@@ -46,12 +48,12 @@ def quiet(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def is_float(element: str) -> bool:
-    """True for floating-point types."""
+    """Return True for floating-point types."""
     return element in SIGNIFICANT_BITS
 
 
 def ulp(values: NDArray[Any], element: str) -> NDArray[np.float64]:
-    """The distance between neighbours of the element type around each value; 1 for integers."""
+    """Return the distance between neighbours of the element type around each value; 1 for integers."""
     if not is_float(element):
         return np.ones(np.shape(values))
     bits = SIGNIFICANT_BITS[element]
@@ -62,7 +64,7 @@ def ulp(values: NDArray[Any], element: str) -> NDArray[np.float64]:
 
 
 def smallest_normal(element: str) -> float:
-    """The smallest number with all its significant bits."""
+    """Return the smallest normal number."""
     kind = storage_type(element)
     if element in ("f16", "f32", "f64"):
         return float(np.finfo(kind).tiny)
@@ -72,7 +74,7 @@ def smallest_normal(element: str) -> float:
 
 
 def largest(element: str) -> float:
-    """The largest finite number."""
+    """Return the largest finite number."""
     kind = storage_type(element)
     if element in ("f16", "f32", "f64"):
         return float(np.finfo(kind).max)

@@ -1,4 +1,4 @@
-"""Inputs, drawn by class: what each class is good at finding is in its docstring."""
+"""Inputs, drawn by class; the docstring of each class names the errors that it finds."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ Draw = Callable[[tuple[int, ...], str, np.random.Generator], NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Computation:
-    """The facts of a dispatch that decide which numbers are worth trying."""
+    """Properties of a dispatch that decide which numbers are worth trying."""
 
     kind: str = ""
     operations: frozenset[str] = frozenset()
 
     @property
     def mixes(self) -> bool:
-        """True if every result depends on many elements of an operand, so that few of them may be no numbers."""
+        """True if every result depends on many elements of an operand, so that only few of them may be NaN or
+        infinite.
+        """
         return self.kind in MIXING
 
     @property
@@ -37,12 +39,12 @@ class Computation:
 MIXING = frozenset({"contraction", "convolution"})
 POINTWISE = frozenset({"elementwise", "copy", "gather"})
 NEVER_ZERO = frozenset({"exact", "ones", "alike"})
-"""Classes of which an operand without axes is not zero."""
+"""Classes in which an operand without axes is not zero."""
 DIVISIONS = frozenset(
     f"arith.{name}" for name in ("divsi", "divui", "remsi", "remui", "ceildivsi", "ceildivui", "floordivsi")
 )
 NAN_PATTERNS = frozenset({"f16", "bf16", "f32", "f64"})
-"""The types that have NaN with payloads."""
+"""Types that have NaN with payloads."""
 
 
 @quiet
@@ -55,10 +57,10 @@ def draw(
     most: int | None = None,
     of: Computation = Computation(),
 ) -> Array:
-    """An operand's contents, of a class of `CLASSES`, in its own type.
+    """Return an operand's contents, of a class of `CLASSES`, in its own type.
 
     `narrow`: the floating-point type of fewest bits that the dispatch reads or writes (the operand's, if empty).
-    `most`: so many elements are drawn, and repeated in an operand that has more. `of`: what reads the operand.
+    `most`: number of elements that are drawn, and repeated in a larger operand. `of`: the computation that reads it.
     """
     count = int(np.prod(area.shape, dtype=np.int64))
     if most is not None and count > most:
@@ -69,7 +71,7 @@ def draw(
         return random.integers(0, 2, area.shape).astype(kind)
     if not is_float(area.element):
         return _without_traps(_integers(area, inputs, random, of), of)
-    if area.element == "f8E8M0FNU":  # nothing but powers of two
+    if area.element == "f8E8M0FNU":  # only powers of two
         return (2.0 ** random.integers(-8, 9, area.shape)).astype(kind)
     if inputs == "edges":
         return _edges(area.shape, area.element, random, narrow or area.element).astype(kind)
@@ -77,12 +79,12 @@ def draw(
         if inputs == "special":
             return _with_nan_patterns(_special(area, random, of).astype(kind), area.element, random, of)
         drawn = np.asarray(CLASSES[inputs](area.shape, area.element, random)).astype(kind).reshape(area.shape)
-        # a factor of everything that is zero would hide all the rest
+        # a zero factor of everything would hide all other errors
         return np.ones((), kind) if not area.shape and inputs in NEVER_ZERO and drawn == 0 else drawn
 
 
 def _special(area: Area, random: np.random.Generator, of: Computation) -> NDArray[np.float64]:
-    """The numbers at which the operations turn, or lines of a row's special cases, or a few that are no numbers."""
+    """Return turning points of the operations, or lines of special cases, or a few NaN and infinities."""
     if of.is_pointwise:
         return _points(area.shape, area.element, random, of)
     if of.mixes or not of.kind:
@@ -91,7 +93,7 @@ def _special(area: Area, random: np.random.Generator, of: Computation) -> NDArra
 
 
 def _with_nan_patterns(values: Array, element: str, random: np.random.Generator, of: Computation) -> Array:
-    """The same with other bits in each NaN."""
+    """Return the same values with other bits in each NaN."""
     if element not in NAN_PATTERNS:
         return values
     places = np.isnan(values.astype(np.float64))
@@ -122,18 +124,18 @@ def _integers(area: Area, inputs: str, random: np.random.Generator, of: Computat
 
 
 def _normal(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
-    """What networks hold."""
+    """Return normal numbers, as in networks."""
     return random.standard_normal(shape)
 
 
 def _exact(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
-    """Small integers: every partial sum is representable, so that a contraction has to be right to the last bit."""
+    """Return small integers: every partial sum is exact, so that a contraction has to be right to the last bit."""
     most = 3 if SIGNIFICANT_BITS[element] > 11 else 1
     return random.integers(-most, most + 1, shape)
 
 
 def _ones(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
-    """A block of ones in zeros: faults of indexing, at the block's edges."""
+    """Return a block of ones in zeros: shows indexing errors at the block's edges."""
     values = np.zeros(shape)
     block = []
     for size in shape:
@@ -144,38 +146,38 @@ def _ones(shape: tuple[int, ...], element: str, random: np.random.Generator) -> 
 
 
 def _distinct(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
-    """Every element another number: permutations and copies."""
+    """Return distinct elements: shows errors of permutations and copies."""
     count = int(np.prod(shape))
     order = random.permutation(count)
     return np.asarray(order % (2 ** SIGNIFICANT_BITS[element] - 1) + 1).reshape(shape)
 
 
 def _tiny(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
-    """Far below one: thresholds that should not be there, sums that vanish in narrow types."""
+    """Return numbers far below one: shows wrong thresholds, and sums that vanish in narrow types."""
     lowest = max(-30.0, np.log10(smallest_normal(element)) + 1)
     return random.standard_normal(shape) * 10 ** random.uniform(lowest, lowest / 4, shape)
 
 
 def _large(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
-    """Far above one: exponentials overflow where a maximum was not subtracted."""
+    """Return numbers far above one: exponentials overflow if a maximum was not subtracted."""
     highest = min(5.0, np.log10(largest(element)) / 3)
     return random.standard_normal(shape) * 10 ** random.uniform(highest / 2, highest, shape)
 
 
 def _rows(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
-    """Rows of very different size: what leaks from one row into the next."""
+    """Return rows of very different size: shows leaks from one row into the next."""
     reach = min(6.0, np.log10(largest(element)) / 4)
     scale = 10 ** random.uniform(-reach, reach, (*shape[:-1], 1)) if shape else 1.0
     return random.standard_normal(shape) * scale
 
 
 def _skewed(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
-    """All of one sign, a few far larger: sums that lose small terms, and a bias."""
+    """Return numbers of one sign, a few far larger: shows sums that lose small terms, and a bias."""
     return np.exp(random.standard_normal(shape) * 1.5) + 1
 
 
 def _indices(area: Area, limit: int, inputs: str, random: np.random.Generator) -> NDArray[np.int64]:
-    """Valid indices; where special numbers are asked for, half of them are the first and the last ones."""
+    """Return valid indices; for special numbers, half of them are the first and the last ones."""
     found = random.integers(0, limit, area.shape)
     if inputs != "special":
         return found
@@ -184,14 +186,16 @@ def _indices(area: Area, limit: int, inputs: str, random: np.random.Generator) -
 
 
 def _without_traps(values: Array, of: Computation) -> Array:
-    """Integers by which each of them may be divided: a processor traps at 0, and at the lowest one divided by -1."""
+    """Return integers that are valid divisors of each other: a processor traps at 0, and at the lowest one divided by
+    -1.
+    """
     if not of.operations & DIVISIONS:
         return values
     return np.where(values == 0, 1, np.where(values == -1, -3, values)).astype(values.dtype)
 
 
 def _integer_points(area: Area, random: np.random.Generator, of: Computation) -> Array:
-    """All bits drawn, the ends of types among them; some lines hold one end of the type alone."""
+    """Return random bits, with the ends of types among them; some lines hold one end of the type only."""
     kind = storage_type(area.element)
     info = np.iinfo(kind)
     drawn = random.integers(info.min, info.max, area.shape, dtype=kind, endpoint=True)
@@ -208,7 +212,7 @@ def _integer_points(area: Area, random: np.random.Generator, of: Computation) ->
 
 
 def _points(shape: tuple[int, ...], element: str, random: np.random.Generator, of: Computation) -> NDArray[np.float64]:
-    """The numbers at which the operations turn, numbers of every magnitude, and normal ones."""
+    """Return turning points of the operations, numbers of every magnitude, and normal ones."""
     values = random.standard_normal(shape)
     low, high = np.log2(smallest_normal(element)), np.log2(largest(element))
     signs = random.choice(np.array([-1.0, 1.0]), shape)
@@ -220,7 +224,7 @@ def _points(shape: tuple[int, ...], element: str, random: np.random.Generator, o
 
 
 def _few(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[np.float64]:
-    """NaN, infinities and zeros of both signs, in a few places among normal numbers; some lines of zeros alone."""
+    """Return NaN, infinities and zeros of both signs, in a few places among normal numbers; some lines are all zero."""
     values = random.standard_normal(shape)
     if shape and min(shape) > 3:
         values = np.where(random.random(_line_shape(shape, random)) < 0.2, 0.0, values)
@@ -234,13 +238,13 @@ def _few(shape: tuple[int, ...], element: str, random: np.random.Generator) -> N
 
 
 def _line_shape(shape: tuple[int, ...], random: np.random.Generator) -> tuple[int, ...]:
-    """The shape with one axis of size 1: the last one in most cases."""
+    """Return the shape with one axis of size 1: the last one in most cases."""
     axis = len(shape) - 1 if random.random() < 0.75 else int(random.integers(0, len(shape)))
     return tuple(1 if d == axis else size for d, size in enumerate(shape))
 
 
 def _lines(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[np.float64]:
-    """Lines along an axis, each another special case of what reduces lines: see `_line_kinds`."""
+    """Return lines along an axis, each another special case of reductions: see `_line_kinds`."""
     values = random.standard_normal(shape)
     if values.size < 2:
         return values
@@ -258,7 +262,7 @@ def _lines(shape: tuple[int, ...], element: str, random: np.random.Generator) ->
 def _line_kinds(
     values: NDArray[np.float64], position: NDArray[np.int64], size: int, element: str, random: np.random.Generator
 ) -> list[NDArray[np.float64]]:
-    """Lines of the shape of `values`: first those that no sum of rows survives, then numbers alone."""
+    """Return lines of the shape of `values`: first those that make every sum of a row NaN, then ordinary ones."""
     place = int(random.integers(0, size))
     reach = min(1e7, largest(element) ** 0.25)
     mean = min(2.0**12, 2.0 ** (SIGNIFICANT_BITS[element] // 2))
@@ -291,12 +295,12 @@ def _line_kinds(
 
 
 def _subnormal(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
-    """Zeros of both signs and numbers below the smallest normal one, for what computes nothing."""
+    """Return zeros of both signs and subnormal numbers, for dispatches that compute nothing."""
     return random.choice(np.array([0.0, -0.0, 0.5, -0.25, 0.75]), shape) * smallest_normal(element)
 
 
 def _alike(shape: tuple[int, ...], element: str, random: np.random.Generator) -> NDArray[Any]:
-    """Zeros and ones, with lines of one number each along some axis: what compares, counts, or looks for a number."""
+    """Return zeros and ones, with constant lines along some axis: for comparisons, counts and searches."""
     values = random.integers(0, 2, shape).astype(np.float64)
     if values.size < 2:
         return values
@@ -309,8 +313,10 @@ def _alike(shape: tuple[int, ...], element: str, random: np.random.Generator) ->
 
 
 def _edges(shape: tuple[int, ...], element: str, random: np.random.Generator, narrow: str = "") -> NDArray[Any]:
-    """Where roundings differ: half-way between two numbers of the narrowest type (itself, or in a sum) and beside that,
-    beyond the type's largest number, and below its smallest normal one.
+    """Return numbers at which roundings differ.
+
+    They are half-way between two numbers of the narrowest type (alone, or in a sum) and next to that, above the type's
+    largest number, and below its smallest normal one.
     """
     narrow = narrow or element
     bits, spare = SIGNIFICANT_BITS[narrow], SIGNIFICANT_BITS[element] - SIGNIFICANT_BITS[narrow]
@@ -360,7 +366,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "softmax": ("normal", "large", "special"),
     "elementwise": ("normal", "exact", "special", "edges"),
 }
-"""By kind of dispatch; see `classes_for`."""
+"""Classes by kind of dispatch; see `classes_for`."""
 QUICK_OTHERWISE = ("normal", "exact", "special")
 THOROUGH: dict[str, tuple[str, ...]] = {
     "contraction": ("exact", "normal", "ones", "special", "rows", "tiny", "large", "skewed"),
@@ -373,7 +379,7 @@ THOROUGH_OTHERWISE = ("normal", "exact", "special", "large", "rows", "tiny", "sk
 
 
 def classes_for(kind: str, *, quick: bool) -> tuple[str, ...]:
-    """The classes of inputs for a kind of dispatch, the one that says most first."""
+    """Return the classes of inputs for a kind of dispatch, the most effective one first."""
     if quick:
         return QUICK.get(kind, QUICK_OTHERWISE)
     return THOROUGH.get(kind, THOROUGH_OTHERWISE)

@@ -11,7 +11,7 @@ from .verdict import DispatchVerdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelVerdict:
-    """A kernel on a device."""
+    """Verdict on a kernel on a device."""
 
     kernel: str
     folder: str
@@ -20,15 +20,15 @@ class KernelVerdict:
     quick: bool
     dispatches: tuple[DispatchVerdict, ...]
     message: str = ""
-    """Why nothing could be judged; empty if something was."""
+    """Reason why nothing could be judged; empty if something was."""
     error: str = ""
-    """What is wrong with the kernel's files or the command, so that nothing could be run; empty if nothing is."""
+    """Error in the kernel's files or the command that prevented the run; empty if there was none."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall-clock time of each step."""
 
     @property
     def coverage(self) -> Coverage | None:
-        """The share of the kernel's code that ran, in all dispatches; None where nobody asked."""
+        """Share of the kernel's code that ran, in all dispatches; None if it was not measured."""
         return join(d.coverage for d in self.dispatches)
 
     @property

@@ -29,7 +29,7 @@ Body = tuple[str, Sequence[Tensor], Sequence[str], str, Tensor]
 
 
 def functions_of_kinds(kinds: Sequence[str], *, first: int, quick: bool) -> list[Function]:
-    """All programs of these kinds; `first` numbers their functions."""
+    """Return all programs of these kinds; `first` is the number of the first function."""
     bodies = [body for kind in kinds if kind in PROGRAMS for body in PROGRAMS[kind](quick)]
     return [_function(f"case_{first + i}", *body) for i, body in enumerate(bodies)]
 
@@ -54,7 +54,9 @@ def _generic(
     init: str | None = None,
     name: str = "%r",
 ) -> list[str]:
-    """A `linalg.generic`; `kinds` has p or r per loop (all p if empty), `init` is what reductions start from."""
+    """Return a `linalg.generic`; `kinds` has p or r per loop (all p if empty), `init` is the initial value of
+    reductions.
+    """
     count = len(loops.split(","))
     iterators = ", ".join('"parallel"' if k == "p" else '"reduction"' for k in (kinds or "p" * count))
     affine = ", ".join(f"affine_map<({loops}) -> ({m})>" for m in maps)

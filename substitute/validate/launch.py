@@ -1,4 +1,4 @@
-"""A case on a device: buffers between guard zones, poison in what has to be written, and what changed."""
+"""Launch of a case on a device: buffers between guard zones, poison in results, and detection of changed bytes."""
 
 from __future__ import annotations
 
@@ -14,44 +14,43 @@ from .case import Area, Bytes, Case
 from .elements import storage_type
 
 GUARD_BYTES = 4096
-"""Before and after every buffer; a multiple of every alignment that a device asks of a binding."""
+"""Size of the guards before and after every buffer; a multiple of every alignment that a device requires."""
 PATTERNS = (0xFF, 0x5A)
-"""NaN in every floating-point type, and a large number: what poison and guards are filled with."""
+"""Fill patterns of poison and guards: NaN in every floating-point type, and a large number."""
 WORD = 4
-"""Bytes of the pattern that guards repeat."""
+"""Size of the pattern that guards repeat."""
 IN_FLIGHT = "_twice"
 """Suffix of the harness's function that launches two grids at once (see `harness`)."""
 
 SELECTION = "_selected"
-"""Suffix of the function that says which kernel a launch selects; there is none where it is always the same."""
+"""Suffix of the function that returns the kernel that a launch selects; missing if it is always the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrangement:
-    """How the buffers of one launch lie."""
+    """Arrangement of the buffers of one launch."""
 
     pattern: int = PATTERNS[0]
     shift: int = 0
-    """Bytes by which every binding is moved inside its buffer; a multiple of what the device asks for."""
+    """Bytes by which every binding is moved inside its buffer; a multiple of the device's alignment."""
     behind: int = 0
-    """Bytes of the guard that every binding includes: a device may swallow what is written behind a binding."""
+    """Bytes of the guard that every binding includes: a device may discard writes beyond a binding."""
     near: bool = False
-    """Only what the launch may touch, and the guard around that, is filled and looked at: a weight in a large buffer
-    then costs no more than in a small one."""
+    """True if only the accessible ranges, and the guard around them, are filled and checked, so that the size of the
+    buffer does not matter."""
     beside: str = ""
-    """`end` or `start`: each operand's last byte, or its first, lies beside an inaccessible page, and not between
-    guards."""
+    """`end` or `start`: each operand's last byte, or its first, is next to an inaccessible page instead of a guard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """Bytes that changed and should not have."""
+    """Changed bytes that are not results."""
 
     where: str
     """`before its buffer`, `behind its buffer`, `in what is only read` or `between its results`."""
     resource: int
     offset: int
-    """Of the first such byte, in bytes from the buffer's start."""
+    """Offset of the first such byte from the buffer's start."""
     count: int
 
     operands: str = ""
@@ -64,12 +63,12 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutOfBounds:
-    """An access to memory beside an operand."""
+    """An access to memory next to an operand."""
 
     verb: str
     operand: str
     distance: int
-    """In bytes, from its end; negative: before its start."""
+    """Distance in bytes from its end; negative: before its start."""
 
     def __str__(self) -> str:
         place = (
@@ -80,22 +79,22 @@ class OutOfBounds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """A case after one launch."""
+    """Outcome of one launch of a case."""
 
     arrangement: Arrangement
     contents: tuple[Bytes, ...]
-    """The buffers, without their guards."""
+    """Buffers without their guards."""
     faults: tuple[Fault | OutOfBounds, ...]
 
 
 def selects_fallback(module: RawModule, case: Case) -> bool:
-    """True if the launch runs IREE's own code and no kernel."""
+    """Return True if the launch runs IREE's own code and no kernel."""
     selected = module.call(case.entry + SELECTION, *case.launch.workload)
     return selected is not None and selected < 0
 
 
 def run_case(module: RawModule, case: Case, *arrangements: Arrangement) -> tuple[Ran, ...]:
-    """Launches a case once per arrangement; two arrangements are in flight together. Raises `DeviceError`."""
+    """Launch a case once per arrangement; two arrangements are in flight together. Raises `DeviceError`."""
     if arrangements[0].beside:
         (arrangement,) = arrangements
         return (_run_guarded(module, case, arrangement),)
@@ -110,7 +109,7 @@ def run_case(module: RawModule, case: Case, *arrangements: Arrangement) -> tuple
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Group:
-    """Bytes of one buffer that stay together: those of bindings that share some."""
+    """A range of one buffer that is kept together: bindings that overlap."""
 
     resource: int
     start: int
@@ -119,7 +118,7 @@ class _Group:
 
 
 def _groups(case: Case) -> list[_Group]:
-    """What lies beside inaccessible pages: the bytes from the first tensor of a binding to its last."""
+    """Return the ranges to place next to inaccessible pages: from the first tensor of a binding to its last."""
     spans = []
     for number, binding in enumerate(case.launch.bindings):
         areas = [a for a in case.areas if a.binding == number and a.size_bytes]
@@ -139,7 +138,7 @@ def _groups(case: Case) -> list[_Group]:
 
 
 def granule(case: Case) -> int:
-    """What every address of an operand is a multiple of: its element's size, or what its kernel asks for."""
+    """Return the alignment of the operands' addresses: the largest element's size, or the kernel's requirement."""
     return max([case.alignment, *(storage_type(area.element).itemsize for area in case.areas)])
 
 
@@ -179,7 +178,7 @@ def _run_guarded(module: RawModule, case: Case, arrangement: Arrangement) -> Ran
 
 
 def contents_with_poison(case: Case, pattern: int) -> list[Bytes]:
-    """The buffers before a launch."""
+    """Return the buffers before a launch."""
     buffers = [guard_bytes(pattern, number, size) for number, size in enumerate(case.sizes)]
     for resource, first, last in case.written:
         buffers[resource][first:last] = pattern
@@ -207,7 +206,7 @@ def _out_of_bounds(case: Case, groups: Sequence[_Group], touch: Touch) -> OutOfB
 
 
 def lay_out(case: Case, arrangement: Arrangement) -> Grid:
-    """The buffers of a launch: guard, the buffer's contents with poison, guard."""
+    """Return the buffers of a launch: guard, the buffer's contents with poison, guard."""
     start = GUARD_BYTES + arrangement.shift
     buffers, touched = [], []
     for number, size in enumerate(case.sizes):
@@ -233,7 +232,7 @@ def lay_out(case: Case, arrangement: Arrangement) -> Grid:
 
 
 def looked_at(case: Case, number: int, arrangement: Arrangement) -> tuple[tuple[int, int], ...]:
-    """The bytes of buffer `number`, its guards included, that are filled before a launch and looked at after it."""
+    """Yield the bytes of buffer `number`, its guards included, that are filled before a launch and checked after it."""
     start = GUARD_BYTES + arrangement.shift
     stop = start + case.sizes[number] + GUARD_BYTES
     if not arrangement.near:
@@ -253,8 +252,9 @@ def looked_at(case: Case, number: int, arrangement: Arrangement) -> tuple[tuple[
 
 
 def guard_bytes(pattern: int, number: int, size: int) -> Bytes:
-    """What surrounds the contents of buffer `number`: unlike that of other buffers, so that what is copied out of one
-    guard into another is seen. With the first pattern still NaN in f32 and f64.
+    """Return the guard of buffer `number`, which differs from those of other buffers.
+
+    So a copy from one guard into another is detected. With the first pattern it is still NaN in f32 and f64.
     """
     own = (pattern ^ (0x11 + 0x25 * number)) & 0xFF
     word = np.array([own, own, pattern, pattern], np.uint8).view(np.uint32)[0]
@@ -262,7 +262,7 @@ def guard_bytes(pattern: int, number: int, size: int) -> Bytes:
 
 
 def look_at(case: Case, arrangement: Arrangement, before: Iterable[Bytes], after: Iterable[Bytes]) -> Ran:
-    """What became of the buffers of one launch."""
+    """Return the outcome of one launch from the buffers before and after it."""
     start = GUARD_BYTES + arrangement.shift
     faults: list[Fault | OutOfBounds] = []
     contents = []
@@ -277,7 +277,7 @@ def look_at(case: Case, arrangement: Arrangement, before: Iterable[Bytes], after
 def _faults(
     case: Case, number: int, old: Bytes, new: Bytes, start: int, size: int, window: tuple[int, int]
 ) -> Iterable[Fault]:
-    """What changed in a window of one buffer, whose contents are the `size` bytes from `start`."""
+    """Yield changes in a window of one buffer, whose contents are the `size` bytes from `start`."""
     low, high = window
     changed = old[low:high] != new[low:high]
 

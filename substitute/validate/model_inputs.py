@@ -1,4 +1,4 @@
-"""Inputs for a whole model, drawn from its own signature."""
+"""Inputs for a whole model, drawn from its signature."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from ..device.value_type import Function, ValueType
 
 DYNAMIC_SIZE = 8
-"""What a size that the function leaves open gets, where no inputs are given."""
+"""Size that replaces an open one of the function, if no inputs are given."""
 
 
 def input_types(function: Function, signatures: Mapping[str, tuple[str, ...]]) -> tuple[ValueType, ...] | None:
-    """What the module declares, else what the model's frontend wrote."""
+    """Return the types that the module declares, else those of the model's frontend."""
     from ..device.value_type import ValueType
 
     if function.inputs is not None:
@@ -30,7 +30,7 @@ def input_types(function: Function, signatures: Mapping[str, tuple[str, ...]]) -
 
 
 def draw_inputs(name: str, types: Sequence[ValueType] | None, seed: int) -> list[np.ndarray[Any, Any]]:
-    """Normal numbers for floating-point inputs; 0 or 1 for integers, which may be indices into something small."""
+    """Return normal numbers for floating-point inputs; 0 or 1 for integers, which may be indices into small tables."""
     if types is None:
         raise DeviceError(
             f"the inputs of {name} are not known",

@@ -10,7 +10,7 @@ from ..model.plan import Substitution
 from .case import Area
 
 Names = tuple[tuple[int, int | None, str], ...]
-"""Binding, byte offset in it (None where it is only known at launch), and name."""
+"""Binding, byte offset in it (None if it is only known at launch), and name."""
 
 
 def names_of(substitution: Substitution) -> Names:
@@ -35,7 +35,7 @@ def _named_views(substitution: Substitution) -> Iterator[tuple[str, View]]:
 
 
 def name_areas(areas: Sequence[Area], names: Names) -> tuple[Area, ...]:
-    """Give every tensor of a launch its name."""
+    """Return the tensors of a launch with their names."""
     known = {(binding, offset): name for binding, offset, name in names}
     places: dict[tuple[bool, int, int], str] = {}
     counts = [0, 0]

@@ -1,4 +1,4 @@
-"""IREE's own code for the dispatches that kernels take, compiled beside the kernels."""
+"""IREE's own code for the dispatches that kernels take, compiled concurrently with the kernels."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from iree.compiler import ir
 
 Look = Callable[[Any], None]
-"""Takes a module at `executable-targets`, and changes nothing."""
+"""Function that inspects a module at `executable-targets` without changing it."""
 
 
 def finish(compilation: Compilation, module: ir.Operation, translated: Look | None = None) -> bytes:
-    """Compiles a module from `executable-sources` on, and shows it half-way. Raises `CompilerError`."""
+    """Compile a module from `executable-sources` on, passing it to `translated` half-way. Raises `CompilerError`."""
     compilation.module = module
     if translated is None:
         compilation.run("executable-sources", "end")
@@ -36,10 +36,10 @@ def finish(compilation: Compilation, module: ir.Operation, translated: Look | No
 
 
 class Baseline:
-    """IREE's own code for the dispatches, compiled while the kernels are, where that can be.
+    """IREE's own code for the dispatches, compiled concurrently with the kernels if possible.
 
-    Within its `with` block it is another process's work, a fork made before the compiler is loaded. Where it is loaded
-    already, and outside of the block, the code is compiled here when it is asked for.
+    Within its `with` block another process compiles it, a fork made before the compiler is loaded. If it is loaded
+    already, and outside of the block, the code is compiled here on request.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Baseline:
         self._stack.close()
 
     def _serve(self, order: BinaryIO) -> bytes:
-        """What the other process does."""
+        """Compile the module that is sent, in the other process."""
         self._order.close()
         settle_bindings()
         flags, name, module = pickle.load(order)
@@ -69,21 +69,21 @@ class Baseline:
             return finish(compilation, compilation.module)
 
     def begin(self, compilation: Compilation, stock: ir.Operation, dispatches: Mapping[str, Dispatch]) -> None:
-        """From here on `stock` holds nothing but launches of these dispatches, by the harness's function."""
+        """Start compiling; `stock` must hold only launches of these dispatches, by the harness's function."""
         self._dispatches = dispatches
         if not dispatches:
             return
         isolate_dispatches(stock, dispatches)
         if self._child is not None:
             order = pickle.dumps((compilation.flags, compilation.name, bytecode_of(stock)))
-            with suppress(BrokenPipeError):  # why it died is what its result says
+            with suppress(BrokenPipeError):  # the result says why it crashed
                 self._order.write(order)
                 self._order.close()
 
     def result(
         self, compilation: Compilation, stock: ir.Operation, clock: Clock, translated: Look | None = None
     ) -> tuple[bytes | None, str]:
-        """The module; where there is none, the reason. `translated` sees it only where it is compiled here."""
+        """Return the module, or the reason why there is none. `translated` gets it only if it is compiled here."""
         if not self._dispatches:
             return None, "nothing was substituted"
         try:

@@ -12,7 +12,7 @@ from ..model.parameter import ScalarParameter, decode, encode, is_exact, round_t
 
 FLOATS = (0.5, 1.0e-5, 3.0, -0.75, 0.0, 1.0)
 INTEGERS = (2, 0, -1, 7, 1, -100, 1000)
-"""Values of parameters of which nothing is said; those that IREE folds away most often stand last."""
+"""Values of unconstrained parameters; those that IREE folds away most often come last."""
 
 
 def draw_values(kernel: Kernel, form: Form, sizes: Mapping[str, int], number: int) -> dict[str, float | int]:

@@ -1,4 +1,4 @@
-"""How the errors of one case are spread and where they sit: small enough to be kept with a verdict and drawn later."""
+"""Distribution and map of the errors of one case: small enough to be stored with a verdict and drawn later."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ ULP_EDGES = (-1024.0, -256.0, -64.0, -16.0, -4.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.
 """Bounds of the histogram's bins, in units of the last place of the golden; the outermost bins are open."""
 
 ROWS, COLUMNS = 24, 64
-"""The most cells of a map."""
+"""Largest size of a map."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
-    """Signed errors in units of the last place: how many lie in each bin of `ULP_EDGES`, open bins at both ends."""
+    """Signed errors in units of the last place: number in each bin of `ULP_EDGES`, with open bins at both ends."""
 
     counts: tuple[int, ...]
     not_finite: int
-    """Elements where the result or the golden is infinite or not a number."""
+    """Number of elements at which the result or the golden is infinite or NaN."""
 
     @property
     def total(self) -> int:
-        """Elements counted."""
+        """Number of elements counted."""
         return sum(self.counts) + self.not_finite
 
 
@@ -41,28 +41,28 @@ class ErrorMap:
     """
 
     cells: tuple[tuple[float, ...], ...]
-    """Infinite where one of result and golden is finite and the other is not, or where an exact result differs."""
+    """Infinite where only one of result and golden is finite, or where an exact result differs."""
     shape: tuple[int, ...]
-    """The result's."""
+    """Shape of the result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """What is drawn of one result of one case."""
+    """Errors of one result of one case, to be drawn."""
 
     case: str
     result: str
     candidate: Histogram
     baseline: Histogram | None
     map: ErrorMap | None
-    """None where only some elements were judged."""
+    """None if only some elements were judged."""
     number: int = 0
-    """The result's, among those of its case."""
+    """Number of the result among those of its case."""
 
 
 @quiet
 def histogram(found: NDArray[Any], golden: NDArray[Any], element: str) -> Histogram:
-    """Counts the signed errors of `found` in units of the golden's last place."""
+    """Count the signed errors of `found` in units of the golden's last place."""
     a, b = np.asarray(found).astype(np.float64).reshape(-1), np.asarray(golden).astype(np.float64).reshape(-1)
     finite = np.isfinite(a) & np.isfinite(b)
     errors = (a[finite] - b[finite]) / ulp(b[finite], element)
@@ -73,7 +73,7 @@ def histogram(found: NDArray[Any], golden: NDArray[Any], element: str) -> Histog
 
 @quiet
 def error_map(share: NDArray[np.float64]) -> ErrorMap:
-    """Lays a grid over |error| ÷ allowed, `share` of the result's shape, and keeps each cell's largest value."""
+    """Return the largest value of each cell of a grid over |error| ÷ allowed, `share` of the result's shape."""
     shape = tuple(int(s) for s in share.shape)
     flat = share.reshape(math.prod(shape[:-1]), shape[-1] if shape else 1)
     cells = []
@@ -85,7 +85,7 @@ def error_map(share: NDArray[np.float64]) -> ErrorMap:
 
 @quiet
 def _split(size: int, most: int) -> list[slice]:
-    """Up to `most` neighbouring slices that cover `size` elements."""
+    """Return at most `most` adjacent slices that cover `size` elements."""
     count = min(size, most)
     bounds = [round(i * size / count) for i in range(count + 1)] if count else []
     return [slice(a, b) for a, b in itertools.pairwise(bounds)]

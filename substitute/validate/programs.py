@@ -22,7 +22,7 @@ from .thresholds import Thresholds, read_source
 Sizes = Mapping[str, int]
 PARALLEL = ['"parallel"']
 MANY_FORMS = 8
-"""A kernel with more forms than that has the same one at many sizes."""
+"""Number of forms above which they are taken to be the same one at many sizes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +32,13 @@ class Function:
     name: str
     text: str
     label: str
-    """For people: what it is, and at which sizes."""
+    """Name in messages: the form, and its sizes."""
     shapes: tuple[tuple[tuple[int, ...], ...], ...] = ()
-    """For a function of open sizes: the shapes of its arguments, one set per launch."""
+    """Shapes of the arguments of a function of open sizes, one set per launch."""
     form: Form | None = None
-    """For such a function: the form that it calls."""
+    """Form that a function of open sizes calls."""
     axes: tuple[tuple[str, ...], ...] = ()
-    """The axes of its arguments."""
+    """Axes of its arguments."""
 
     def shapes_at(self, sizes: Sizes) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of the arguments of a function of open sizes."""
@@ -51,11 +51,11 @@ class Operand:
 
     axes: tuple[str, ...]
     type: TensorType
-    """As the definition spells it; some of its sizes may be numbers."""
+    """The definition's type; some of its sizes may be numbers."""
 
     @property
     def rank(self) -> int:
-        """How many axes."""
+        """Number of axes."""
         return len(self.axes)
 
     @property
@@ -69,23 +69,23 @@ class Operand:
         return _type([size if isinstance(size, int) else None for size in self.type.shape], self.element)
 
     def at(self, sizes: Sizes) -> str:
-        """The type at these sizes."""
+        """Return the type at these sizes."""
         return _type([sizes[axis] for axis in self.axes], self.element)
 
 
 def module_text(parts: Sequence[str]) -> bytes:
-    """A module of function texts."""
+    """Return a module of function texts."""
     return ("module {\n" + "\n".join(parts) + "\n}\n").encode()
 
 
 def shape_sets(functions: Sequence[Function]) -> tuple[Shapes, ...]:
-    """What every launch of the functions of open sizes gets: set i of each."""
+    """Return the shapes for every launch of the functions of open sizes: set i of each."""
     most = max((len(f.shapes) for f in functions), default=0)
     return tuple({f.name: f.shapes[i] for f in functions if i < len(f.shapes)} for i in range(most)) or ({},)
 
 
 def definition_parts(kernel: Kernel) -> str:
-    """The definition's functions, private and under names of their own."""
+    """Return the definition's functions, private and renamed."""
     from iree.compiler import ir
 
     from ..read.definition import drop_identities
@@ -107,7 +107,7 @@ def definition_parts(kernel: Kernel) -> str:
 
 
 def definition_file(kernel: Kernel) -> Path:
-    """Where the kernel's definition is. Raises `UsageError` for a kernel without one."""
+    """Return the file of the kernel's definition. Raises `UsageError` for a kernel without one."""
     from ..catalog.manifest import MANIFEST_NAME, read_manifest
 
     found = read_manifest(kernel.folder / MANIFEST_NAME).definition
@@ -117,7 +117,9 @@ def definition_file(kernel: Kernel) -> Path:
 
 
 def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Generator) -> list[Function]:
-    """Every form of a kernel's definition: static sizes, open sizes, and between other work where it has slots."""
+    """Return every form of a kernel's definition: at static sizes, at open ones, and within other work if it has
+    slots.
+    """
     from .contexts import context_functions
 
     check_constraints(kernel)
@@ -161,7 +163,7 @@ def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Gener
 def _sizes_of_code(
     kernel: Kernel, form: Form, drawn: Sequence[Sizes], *, quick: bool, share: int, random: np.random.Generator
 ) -> list[dict[str, int]]:
-    """Return sizes about the numbers of the source, for a kernel whose code depends on sizes that are static.
+    """Return sizes near the numbers of the source, for a kernel whose code depends on static sizes.
 
     Other code is the same at all sizes: it is tried at them as a function of open sizes, which is compiled once.
     """
@@ -172,13 +174,13 @@ def _sizes_of_code(
     else:
         return []
     budget = Budget(seconds=0.4 if quick else 4.0, sets=-(-sets // share), bytes=QUICK.bytes)
-    # whatever number a generator's source holds, it may decide by it
+    # a generator may branch on any number in its source
     numbers = Thresholds(compared=read_source(kernel).ordered)
     return cover_sizes(kernel, form, numbers, budget=budget, speed=LOCAL, random=random, without=drawn, empty=False)
 
 
 def _forms(kernel: Kernel, *, quick: bool, random: np.random.Generator) -> Sequence[Form]:
-    """All forms; where there is little time, some of those that differ in nothing but the sizes that they name."""
+    """Return all forms; if time is short, some of those that only differ in their sizes."""
     if not quick or len(kernel.forms) <= MANY_FORMS:
         return kernel.forms
     alike: dict[str, list[Form]] = {}
@@ -193,7 +195,7 @@ def _forms(kernel: Kernel, *, quick: bool, random: np.random.Generator) -> Seque
 
 
 def _wrappings(kernel: Kernel, *, first: bool, quick: bool) -> list[str]:
-    """What stands around a call of the definition."""
+    """Return the kinds of work around a call of the definition."""
     found = ["shared"] if first or not quick else []
     if "epilogue" in kernel.slots and (first or not quick):
         found += ["epilogue"] if quick else ["epilogue", "residual"]
@@ -205,7 +207,7 @@ def _wrappings(kernel: Kernel, *, first: bool, quick: bool) -> list[str]:
 def _other_sizes(
     kernel: Kernel, form: Form, drawn: Sequence[Sizes], *, random: np.random.Generator, most: int
 ) -> dict[str, int] | None:
-    """Sizes that no other program has; None if there are none.
+    """Return sizes that no other program has; None if there are none.
 
     IREE compiles a dispatch once for all places at which it is the same: offsets in which they differ become constants
     of the launch, and a payload that needs them when it is embedded would not be tried.
@@ -223,14 +225,14 @@ def _type(shape: Sequence[int | None], element: str) -> str:
 
 
 def operands_of(kernel: Kernel, form: Form) -> tuple[list[Operand], list[Operand]]:
-    """Arguments and results."""
+    """Return arguments and results."""
     pairs = list(zip(kernel.operands, form.program.operands, strict=True))
     arguments = [Operand(axes=spec.axes, type=o.type) for spec, o in pairs if o.kind == "argument"]
     return arguments, [Operand(axes=spec.axes, type=o.type) for spec, o in pairs if o.kind != "argument"]
 
 
 def _function(kernel: Kernel, form: Form, sizes: Sizes, number: int, wrapping: str = "") -> Function:
-    """The definition at fixed sizes, as a function of its own."""
+    """Return the definition at fixed sizes, as a function."""
     arguments, results = operands_of(kernel, form)
     name = f"case_{number}"
     lines, names = [], []
@@ -256,7 +258,7 @@ def _function(kernel: Kernel, form: Form, sizes: Sizes, number: int, wrapping: s
         lines += [f"%y{i} = tensor.cast %r{_of(i, results)} : {result.declared} to {fixed}", *more]
         returned.append(value)
         types.append(fixed)
-    if wrapping == "shared" and arguments:  # what lies in front of the others is needed as long as they are
+    if wrapping == "shared" and arguments:  # the operand before the others is live as long as they are
         fixed = arguments[0].at(sizes)
         lines.append(_apart("%behind", ["%front"], fixed, arguments[0].rank, _double(arguments[0].element)))
         returned.append("%behind")
@@ -268,7 +270,7 @@ def _function(kernel: Kernel, form: Form, sizes: Sizes, number: int, wrapping: s
 
 
 def _prepared(number: int, argument: Operand, type_: str, wrapping: str) -> tuple[list[str], str]:
-    """What is done to an argument before the call, and the value that is passed.
+    """Return the work on an argument before the call, and the value that is passed.
 
     "shared": results of other dispatches, which IREE puts into one buffer, behind one that no operand is.
     """
@@ -282,7 +284,7 @@ def _prepared(number: int, argument: Operand, type_: str, wrapping: str) -> tupl
 
 
 def _finished(number: int, result: Operand, type_: str, wrapping: str) -> tuple[list[str], str]:
-    """What is done to a result of the call, and the value that is returned."""
+    """Return the work on a result of the call, and the value that is returned."""
     value, returned = f"%y{number}", f"%e{number}"
     if wrapping == "shared":
         return [_apart(returned, [value], type_, result.rank, _double(result.element))], returned
@@ -295,7 +297,7 @@ def _finished(number: int, result: Operand, type_: str, wrapping: str) -> tuple[
 
 
 def _open_function(kernel: Kernel, form: Form, drawn: Sequence[Sizes], number: int) -> Function:
-    """The definition with its open sizes, launched at several of them, and at none of an axis."""
+    """Return the definition with open sizes, launched at several of them, and with one axis of size 0."""
     arguments, results = operands_of(kernel, form)
     signature = [f"%a{i}: {argument.declared}" for i, argument in enumerate(arguments)]
     values = draw_values(kernel, form, drawn[0], number)
@@ -341,14 +343,14 @@ class _Passed:
     """A parameter of the definition in one function."""
 
     arguments: tuple[str, ...] = ()
-    """The function's arguments that hold it."""
+    """Arguments of the function that hold it."""
     lines: tuple[str, ...] = ()
-    """The lines that make the value of its name."""
+    """Lines that define its value."""
     described: str
 
 
 def parameters_of(kernel: Kernel, form: Form, sizes: Sizes, number: int) -> tuple[list[str], list[str], str]:
-    """The arguments, the lines and the words for the definition's parameters, as a function at these sizes has them."""
+    """Return the arguments, the lines and the label of the definition's parameters in a function at these sizes."""
     values = draw_values(kernel, form, sizes, number)
     passed = [_parameter(p, values[p.name], "constant") for p in form.parameters]
     described = "".join(f", {p.described}" for p in passed)
@@ -356,7 +358,9 @@ def parameters_of(kernel: Kernel, form: Form, sizes: Sizes, number: int) -> tupl
 
 
 def _place_of_parameters(kernel: Kernel, form: Form, number: int) -> str:
-    """Where the values of a function come from: from numbers alone, if the kernel takes or allows nothing else."""
+    """Return the source of a function's parameter values: constants only, if the kernel takes or allows nothing
+    else.
+    """
     named = {name for condition in kernel.conditions for name in condition.names}
     free = kernel.payload.kind.parameters == "passed" and not any(p.name in named for p in form.parameters)
     return ("constant", "constant", "tensor", "argument")[number % 4] if free else "constant"
@@ -401,7 +405,7 @@ def _elementwise(result: str, values: Sequence[str], type_: str, rank: int, body
 
 
 def _apart(result: str, values: Sequence[str], type_: str, rank: int, body: str) -> str:
-    """In a dispatch of its own, which IREE fuses with nothing.
+    """Return an operation in a dispatch of its own, which IREE fuses with nothing.
 
     (An optimization barrier would do as much, but give each tensor a resource of its own.)
     """
@@ -410,7 +414,7 @@ def _apart(result: str, values: Sequence[str], type_: str, rank: int, body: str)
 
 
 def _double(element: str) -> str:
-    """%b0 + %b0, which is exact, or its bits flipped."""
+    """Return `%b0 + %b0`, which is exact, or for Booleans its complement."""
     if element == "i1":
         return "%one = arith.constant true\n%done = arith.xori %b0, %one : i1"
     op = "arith.addf" if element.startswith(("f", "bf")) else "arith.addi"
@@ -418,7 +422,7 @@ def _double(element: str) -> str:
 
 
 def _joined(element: str) -> str:
-    """max(%b0 + %b1, 0)."""
+    """Return `max(%b0 + %b1, 0)`."""
     if element.startswith(("f", "bf")):
         return (
             f"%s = arith.addf %b0, %b1 : {element}\n%zero = arith.constant 0.0 : {element}\n"

@@ -1,4 +1,4 @@
-"""Finds launches by running the host program: a copy of it tells every integer that a launch is made with."""
+"""Discovery of launches by running the host program: a copy of it reports every integer of a launch."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from ..compiler import Compilation
 
 RECORDER = "recorder"
-"""The module that the host program calls."""
+"""Module whose functions the changed host program calls."""
 CALL_LIMIT = 20_000
-"""Launches after which a run ends: a loop of the host program may go on forever with drawn inputs."""
+"""Limit of launches in a run: a loop of the host program may be endless with drawn inputs."""
 SECONDS_LIMIT = 60.0
 INTEGERS = (None, 1, 2, 3)
-"""One run per entry, until every launch was met: integer inputs are drawn from 0 and 1, or all are this number."""
+"""Integer inputs of each run, until every launch was met: drawn from 0 and 1, or all this number."""
 
 
 def known_call_sites(
@@ -78,7 +78,7 @@ def _compiled(compilation: Compilation, module: ir.Operation, wanted: set[int]) 
 
 
 def insert_calls(module: ir.Operation, wanted: set[int]) -> None:
-    """Let the host program call the recorder before it launches: with each value of the launches in `wanted`.
+    """Make the host program call the recorder before it launches, with each value of the launches in `wanted`.
 
     Before every other launch it calls as well, so that a run that never ends is noticed.
     """
@@ -153,20 +153,20 @@ def _call(number: int, position: int, value: ir.Value) -> None:
 
 @dataclass(slots=True)
 class Recorder:
-    """Keeps the values of the first launch at each place that does any work."""
+    """Records the values of the first launch at each place that does any work."""
 
     deadline: float
     calls: int = 0
     rows: dict[int, list[dict[int, int]]] = field(default_factory=dict)
 
     def note(self, number: int, position: int, value: int) -> None:
-        """Take one value. Raises `RuntimeError` to end a run that takes too long."""
+        """Record one value. Raises `RuntimeError` to end a run that takes too long."""
         if position < 0:
             self.calls += 1
             if self.calls > CALL_LIMIT or time.monotonic() > self.deadline:
                 raise RuntimeError("the run takes too long")
             self.rows.setdefault(number, []).append({})
-            del self.rows[number][1:-1]  # the first and the one that is being told
+            del self.rows[number][1:-1]  # the first launch, which is being recorded
         else:
             self.rows[number][-1][position] = value
 
@@ -182,7 +182,7 @@ class Recorder:
 def record_launches(
     *, module: bytes, device: str, signatures: Mapping[str, tuple[str, ...]], progress: Progress = silent
 ) -> dict[int, tuple[int, ...]]:
-    """Run all functions of a module that `insert_calls` changed; the values of each launch that was met.
+    """Run all functions of a module that `insert_calls` changed; return the values of each launch that was met.
 
     Raises `DeviceError` if the module cannot be loaded.
     """
@@ -196,7 +196,7 @@ def record_launches(
                     inputs = draw_inputs(function.name, input_types(function, signatures), seed=0)
                     session.call(function.name, [_with_integers(array, integer) for array in inputs])
                 except (SubstituteError, OverflowError):
-                    continue  # what it launched before it failed is known
+                    continue  # launches before a failure are known
     return recorder.launches()
 
 

@@ -1,4 +1,4 @@
-"""A folder that shows one wrong dispatch, and is judged again by one command."""
+"""Folder that reproduces one wrong dispatch, and is judged again by one command."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ LONGEST_NAME = 80
 
 
 def file_name(dispatch: str) -> str:
-    """A dispatch's name as that of a folder."""
+    """Return a dispatch's name as that of a folder."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", dispatch)[:LONGEST_NAME]
 
 
 def write_reproducer(
     bundle: Bundle, folder: Path, *, model: str, run: bool = False, progress: Progress = silent
 ) -> Path:
-    """Writes a bundle of one dispatch as a folder: its stock IR, modules, inputs, golden, and how to replay it.
+    """Write a bundle of one dispatch as a folder: its stock IR, modules, inputs, golden, and replay instructions.
 
     With `run`, also what kernel and IREE's own code give for the first case on this machine.
     """
@@ -60,7 +60,7 @@ def write_reproducer(
 def replay(
     folder: Path, *, device: str | None, isolate: bool, progress: Progress, case: str = "", options: Options = STANDARD
 ) -> tuple[DispatchVerdict, ...]:
-    """Judges a reproducer, or a bundle's file, again: only cases that hold the text `case`.
+    """Judge a reproducer, or a bundle's file, again: only cases that contain the text `case`.
 
     Raises `UsageError` for a folder that is none.
     """
@@ -96,7 +96,7 @@ def _write_runs(bundle: Bundle, case: Case, folder: Path) -> None:
             with RawModule(vmfb, device=bundle.device) as module:
                 (ran,) = run_case(module, case, Arrangement())
         except DeviceError:
-            continue  # the verdict says so
+            continue  # the verdict reports it
         for number, values in enumerate(_results(case, ran)):
             np.save(folder / f"result{number}_{name}.npy", values)
 

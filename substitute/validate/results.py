@@ -1,4 +1,4 @@
-"""Results of a whole model: substituted beside stock IREE, and beside what the model's own framework gives."""
+"""Results of a whole model, compared with stock IREE's and with those of the model's own framework."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 TOLERANCES = {"f64": 1e-10, "f32": 1e-4, "f16": 2e-2, "bf16": 1e-1}
-"""How far a result may be from stock IREE's, as a share of the largest magnitude in stock's result.
+"""Tolerance of a result's difference from stock IREE's, as a share of the largest magnitude in stock's result.
 
 Both round every operation, in different orders, through all layers of a model; other types have to be equal.
 """
@@ -16,27 +16,27 @@ Both round every operation, in different orders, through all layers of a model; 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultVerdict:
-    """One result of the model, substituted beside stock."""
+    """One result of the model, compared with stock."""
 
     number: int
     type: str
     largest_error: float
     """Largest |substituted - stock|."""
     share: float
-    """That, as a share of the largest magnitude in stock's result."""
+    """The error as a share of the largest magnitude in stock's result."""
     tolerance: float
-    """What the share may be."""
+    """Limit of the share."""
     reason: str
-    """Why it failed; empty if it passed."""
+    """Reason why it failed; empty if it passed."""
 
     @property
     def passed(self) -> bool:
-        """True if the result is near enough."""
+        """True if the result is within the tolerance."""
         return not self.reason
 
 
 def compare(number: int, found: np.ndarray[Any, Any], stock: np.ndarray[Any, Any]) -> ResultVerdict:
-    """One result beside stock's: shape, type, positions of NaN and infinity, then the error."""
+    """Compare one result with stock's: shape, type, positions of NaN and infinity, then the error."""
     from ..device.value_type import type_of
 
     type_ = type_of(stock)
@@ -52,7 +52,7 @@ def compare(number: int, found: np.ndarray[Any, Any], stock: np.ndarray[Any, Any
             tolerance=tolerance,
             reason=f"it is {type_of(found)}",
         )
-    a, b = found.astype(np.float64), stock.astype(np.float64)  # (integers are compared as they are, below)
+    a, b = found.astype(np.float64), stock.astype(np.float64)  # (integers are compared exactly, below)
     if not np.array_equal(_special(a), _special(b)):
         reason = "NaN or infinity stands in other places"
         largest = share = float("inf")
@@ -72,7 +72,7 @@ def compare(number: int, found: np.ndarray[Any, Any], stock: np.ndarray[Any, Any
 
 
 def missing(number: int, stock: np.ndarray[Any, Any], reason: str) -> ResultVerdict:
-    """The verdict on a result that there is not."""
+    """Return the verdict on a missing result."""
     from ..device.value_type import type_of
 
     type_ = type_of(stock)
@@ -87,15 +87,15 @@ def missing(number: int, stock: np.ndarray[Any, Any], reason: str) -> ResultVerd
 
 
 def _special(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """1 for NaN, 2 and -2 for the infinities, 0 for all other numbers."""
+    """Return 1 for NaN, 2 and -2 for the infinities, 0 for all other numbers."""
     return np.where(np.isnan(values), 1, np.where(np.isinf(values), np.sign(values) * 2, 0))
 
 
 def compare_three(number: int, found: Any, stock: Any, expected: Any) -> ResultVerdict:
-    """One result beside stock's and beside what the model's own framework gives.
+    """Compare one result with stock's and with that of the model's own framework.
 
-    It has to be as near to what is expected as the tolerance asks, or as stock IREE is, twice over. Where stock IREE
-    is itself far from it, being unlike stock is no fault.
+    Its error must be within the tolerance, or at most twice stock IREE's. If stock IREE is itself far from the expected
+    result, a difference from stock is no fault.
     """
     wanted = np.asarray(expected)
     ours, theirs = compare(number, found, wanted), compare(number, stock, wanted)

@@ -1,4 +1,4 @@
-"""Runs and judges a bundle: needs iree-base-runtime and NumPy, and no compiler."""
+"""Execution and judgement of a bundle: needs iree-base-runtime and NumPy, and no compiler."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def run_bundle(
     command: str = "",
     progress: Progress = silent,
 ) -> Validation:
-    """Every dispatch of a bundle on `device` (left out: the one that it was made for).
+    """Judge every dispatch of a bundle on `device` (by default the one that it was made for).
 
-    `command` is what the reader can type to get the same again. Raises `UsageError` for a file that is no bundle,
-    `DeviceError` for a device that cannot be had.
+    `command` is the command line that repeats it. Raises `UsageError` for a file that is no bundle, `DeviceError` for a
+    device that is not available.
     """
     bundle = load_bundle(path).only(case)
     started, start = now(), time.perf_counter()
@@ -52,7 +52,7 @@ def run_bundle(
 def write_reports(
     validation: Validation, *, json_file: Path | None = None, junit: Path | None = None, html: Path | None = None
 ) -> None:
-    """Writes those reports that have a place. Raises `SubstituteError`."""
+    """Write the reports that have a path. Raises `SubstituteError`."""
     made: list[tuple[Path, bytes]] = []
     if json_file is not None:
         from ..report.validation_json import validation_to_json
@@ -80,7 +80,7 @@ def write_reports(
 
 
 def main(argv: Sequence[str]) -> int:
-    """What `python FILE` does with a bundle; the exit status is the verdict."""
+    """Run `python FILE` for a bundle; the exit status is the verdict."""
     file, *words = argv
     parser = argparse.ArgumentParser(prog=f"python {file}", description="Runs and judges this bundle of kernels.")
     parser.add_argument("--device", help="as IREE names it; left out, the one that the bundle was made for")
@@ -111,7 +111,7 @@ def _without_case(argv: Sequence[str]) -> str:
 
 
 def lines(validation: Validation) -> list[str]:
-    """The verdicts as plain text."""
+    """Return the verdicts as lines of text."""
     rows = [("dispatch", "kernel", "cases", "error ÷ allowed", "verdict"), *dispatch_rows(validation.dispatches)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     text = ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,4 +1,4 @@
-"""Several kernels, in parallel if that is wanted; and any verdict as the `Validation` that reports are made from."""
+"""Validation of several kernels, in parallel on request; and conversion of verdicts to a `Validation` for reports."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def validate_kernels(
     options: Options = STANDARD,
     progress: Progress = silent,
 ) -> list[KernelVerdict]:
-    """Each kernel on the device, `jobs` at a time, or on the Dask cluster of this address.
+    """Validate each kernel on the device, `jobs` at a time, or on the Dask cluster of this address.
 
-    What one kernel raises becomes its verdict, and costs no other. Raises `SubstituteError` for a device or a cluster
-    that cannot be had.
+    An exception of one kernel becomes its verdict, and does not affect the others. Raises `SubstituteError` for a
+    device or a cluster that is not available.
     """
     common = {
         "device": device,
@@ -95,7 +95,7 @@ def bundle_kernels(
     flags: Sequence[str] = (),
     progress: Progress = silent,
 ) -> list[Path]:
-    """Writes a bundle that runs itself for one kernel to `path`, or for several into the folder `path`."""
+    """Write a self-running bundle for one kernel to `path`, or for several into the folder `path`."""
     places = [path] if len(kernels) == 1 else [path / f"{kernel.name}.bundle" for kernel in kernels]
     for kernel, place in zip(kernels, places, strict=True):
         check_device(kernel, device)
@@ -114,7 +114,7 @@ def bundle_kernels(
 
 
 def write_bundle(bundle: object, path: Path, *, title: str, seed: int) -> None:
-    """Writes a bundle that runs itself. Raises `UsageError` for one without a case, or a place that cannot be used."""
+    """Write a self-running bundle. Raises `UsageError` for one without a case, or a path that cannot be used."""
     from dataclasses import replace
 
     from .bundle import Bundle
@@ -144,7 +144,7 @@ def write_bundle(bundle: object, path: Path, *, title: str, seed: int) -> None:
 
 
 def of_kernels(verdicts: Sequence[KernelVerdict], *, device: str, seed: int, command: str, started: str) -> Validation:
-    """What is reported of kernels."""
+    """Return the validation of kernels, for reports."""
     dispatches: list[DispatchVerdict] = []
     seconds: dict[str, float] = {}
     for verdict in verdicts:
@@ -174,7 +174,7 @@ def of_kernels(verdicts: Sequence[KernelVerdict], *, device: str, seed: int, com
 
 
 def of_model(verdict: ModelVerdict, *, title: str, command: str, started: str) -> Validation:
-    """What is reported of a model."""
+    """Return the validation of a model, for reports."""
     results = tuple(
         ResultLine(
             name=f"result {r.number}: {r.type}",

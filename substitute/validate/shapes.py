@@ -1,4 +1,4 @@
-"""Sizes for the axes of a definition: edges first, then drawn."""
+"""Sizes of the axes of a definition: edge cases first, then random ones."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ EDGES = (
     (127, 1, 129, 1),
     (3, 130, 2, 63),
 )
-"""Each is repeated over the axes in order: ones, primes, about tiles, tall and flat."""
+"""Sizes that are each repeated over the axes in order: ones, primes, near tiles, tall and flat."""
 LONG = 20011
-"""For what has one axis only: a prime that takes many workgroups."""
+"""Size of a single axis: a prime that takes many workgroups."""
 FACTORS = (1, 2, 4, 8, 16, 32, 64)
-"""What sizes are multiplied by where constraints ask for multiples."""
+"""Factors of sizes, for constraints that require multiples."""
 MOST_TRIES = 400
 MOST_STEPS = 257
-"""How far a size is looked for that a constraint allows."""
+"""Search range for a size that a constraint allows."""
 MOST_SIZE = 1 << 31
 FEWEST = 2
-"""How many sets of sizes there are, even if all that the constraints allow are larger than asked for."""
+"""Least number of sets of sizes, even if all that the constraints allow are larger than requested."""
 LARGEST = 1 << 28
-"""The largest product of sizes of which there is more than one set."""
+"""Largest product of sizes of which there is more than one set."""
 INDEXED = 11
-"""Size of an axis that nothing else says the size of."""
+"""Size of an axis whose size is not determined otherwise."""
 
 
 def draw_sizes(
     kernel: Kernel, form: Form, *, count: int, random: np.random.Generator, most: int
 ) -> list[dict[str, int]]:
-    """Up to `count` sets of sizes of all axes of a definition that its constraints allow, the edges first.
+    """Return up to `count` sets of sizes of all axes of a definition that its constraints allow, the edges first.
 
     `most` limits the product of the sizes, those that the definition names among them.
     """
@@ -68,14 +68,14 @@ def draw_sizes(
         found.append(sizes)
         if len(found) == count:
             break
-    if len(found) < FEWEST:  # what the constraints ask for is large
+    if len(found) < FEWEST:  # the constraints require large sizes
         larger.sort(key=lambda pair: pair[0])
         found += [sizes for product, sizes in larger[: FEWEST - len(found)] if product <= LARGEST or not found]
     return found
 
 
 def check_constraints(kernel: Kernel) -> None:
-    """Raises `UsageError` for constraints that no sizes fulfil, with those that contradict each other."""
+    """Raise `UsageError` for constraints that no sizes satisfy, with those that contradict each other."""
     axes = sorted({axis for constraint in kernel.constraints for axis in constraint.axes})
     candidates = list(_candidates(axes, np.random.default_rng(0)))
 
@@ -107,7 +107,7 @@ def _candidates(axes: Sequence[str], random: np.random.Generator) -> Iterator[di
 
 
 def free_axes(form: Form) -> tuple[str, ...]:
-    """The axes that loops run over, in order."""
+    """Return the axes that loops run over, in order."""
     found: dict[str, None] = {}
     for stage in (*form.program.cores, *form.program.stores):
         sizes: Sequence[Index] = stage.sizes if isinstance(stage, Nest) else stage.types[0].shape
@@ -118,8 +118,9 @@ def free_axes(form: Form) -> tuple[str, ...]:
 
 
 def derived_axes(kernel: Kernel, form: Form, sizes: Mapping[str, int]) -> dict[str, int]:
-    """Axes that no loop runs over: fixed in the definition, or as long as what is read of them, such as a
-    convolution's padded input.
+    """Return the axes that no loop runs over, with their sizes.
+
+    They are fixed in the definition, or determined by the elements that are read, such as a convolution's padded input.
     """
     found = fixed_axes(kernel, form)
     sizes = {**found, **sizes}
@@ -135,13 +136,13 @@ def derived_axes(kernel: Kernel, form: Form, sizes: Mapping[str, int]) -> dict[s
                         for loop, c in coordinate.terms
                     )
                     found[axis] = max(found.get(axis, 0), reach + evaluate(coordinate.constant, symbols=sizes) + 1)
-    for spec in kernel.operands:  # what is only indexed into, such as the rows of a table
+    for spec in kernel.operands:  # axes that are only indexed, such as the rows of a table
         found |= {axis: INDEXED for axis in spec.axes if axis not in sizes and axis not in found}
     return found
 
 
 def fixed_axes(kernel: Kernel, form: Form) -> dict[str, int]:
-    """The axes whose sizes the definition names."""
+    """Return the axes whose sizes are fixed in the definition."""
     pairs = zip(kernel.operands, form.program.operands, strict=True)
     return {
         a: size for spec, o in pairs for a, size in zip(spec.axes, o.type.shape, strict=True) if isinstance(size, int)
@@ -149,7 +150,7 @@ def fixed_axes(kernel: Kernel, form: Form) -> dict[str, int]:
 
 
 def repaired(constraints: Sequence[Constraint], sizes: Mapping[str, int]) -> dict[str, int]:
-    """The sizes, each changed as far as the constraints ask (`N % 8 == 0`, `M >= 16`, `K == 2 * N`).
+    """Return the sizes, changed where the constraints require it (`N % 8 == 0`, `M >= 16`, `K == 2 * N`).
 
     The axes are settled in order: a constraint over several counts as soon as the others are settled or do not matter.
     """
@@ -171,7 +172,7 @@ def repaired(constraints: Sequence[Constraint], sizes: Mapping[str, int]) -> dic
 
 
 def _named(constraints: Sequence[Constraint], settled: Mapping[str, Index]) -> list[int]:
-    """Numbers that constraints name, with their neighbours, multiples of each other, and those of settled sizes."""
+    """Yield numbers in constraints, with their neighbours, multiples of each other, and those of settled sizes."""
     numbers = sorted({int(word) for c in constraints for word in re.findall(r"\b\d+\b", c.text)} - {0})
     axes = {axis for c in constraints for axis in c.axes}
     sizes = [size for axis, size in settled.items() if isinstance(size, int) and axis in axes]
@@ -191,7 +192,7 @@ def _quotient(a: int, b: int) -> int:
 
 
 def allowed(constraints: Sequence[Constraint], sizes: Mapping[str, int]) -> bool:
-    """True if all constraints hold, as far as their axes are known."""
+    """Return True if all constraints hold, as far as their axes are known."""
     known: dict[str, Index] = dict(sizes)
     return all(
         constraint_to_index(c, {a: known[a] for a in c.axes}) is True for c in constraints if c.axes <= known.keys()

@@ -1,4 +1,4 @@
-"""Where a host program launches its dispatches: with which ranges of which buffers, constants and workload."""
+"""Launches of dispatches in the host program, with the ranges of their buffers, constants and workload."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 Shapes = Mapping[str, Sequence[Sequence[int]]]
 """The shapes of a function's tensor arguments, in order, by its name; by the empty name for every function."""
 Recorded = Mapping[int, Sequence[int]]
-"""For launches, by their number, the integers of `launch_values` as a run of the program gave them."""
+"""Integers of `launch_values` recorded in a run of the program, by the number of the launch."""
 DYNAMIC_SIZE = 8
-"""What a size that nobody gives is taken to be."""
+"""Size that replaces an unknown one."""
 INTEGER, FLOAT = 3, 0.7109375
-"""What scalar arguments of a function are taken to be."""
+"""Values of scalar arguments of a function."""
 MASK_32, MASK_64 = (1 << 32) - 1, (1 << 64) - 1
 
 
@@ -44,7 +44,7 @@ class CallSite:
     """Position among all launches of the program."""
     launch: Launch | None
     reason: str = ""
-    """Why the launch is not known; empty if it is."""
+    """Reason why the launch is not known; empty if it is."""
 
 
 def find_call_sites(
@@ -55,7 +55,7 @@ def find_call_sites(
     *,
     drawn: bool = False,
 ) -> list[CallSite]:
-    """Every `stream.cmd.dispatch` of a module at `executable-sources`, in order.
+    """Return every `stream.cmd.dispatch` of a module at `executable-sources`, in order.
 
     `bindings` gives the binding flags of each dispatch. Open sizes that `shapes` does not give are `DYNAMIC_SIZE`,
     scalar arguments `INTEGER` or `FLOAT`. Those, and all if the shapes are `drawn`, are moved into the range that the
@@ -81,7 +81,7 @@ def find_call_sites(
 
 
 def _key(attribute: ir.Attribute) -> Key:
-    """The parts of `@executable::@variant::@export`; the launch of a device that is not declared has no variant."""
+    """Return the parts of `@executable::@variant::@export`; the launch on an undeclared device has no variant."""
     from iree.compiler import ir
 
     parts = [str(part) for part in ir.SymbolRefAttr(attribute).value]
@@ -89,7 +89,7 @@ def _key(attribute: ir.Attribute) -> Key:
 
 
 def launch_values(op: ir.Operation) -> list[ir.Value]:
-    """Return every integer that a launch is made with: workload, constants, and where its bindings lie."""
+    """Return every integer of a launch: workload, constants, and the offsets and lengths of its bindings."""
     operands = _segments(op)
     values = [*operands[0], *operands[1], *operands[4], *operands[5]]
     for resource in operands[2]:
@@ -122,7 +122,7 @@ def _launch(op: ir.Operation, flags: tuple[str, ...], values: Evaluator) -> Laun
 
 
 def _segments(op: ir.Operation) -> list[list[ir.Value]]:
-    """Operands of a `stream.cmd.dispatch`: workload, constants, resources, their sizes, offsets, lengths."""
+    """Return the operands of a `stream.cmd.dispatch`: workload, constants, resources, their sizes, offsets, lengths."""
     from iree.compiler import ir
 
     sizes = list(ir.DenseI32ArrayAttr(op.attributes["operandSegmentSizes"]))
@@ -135,7 +135,7 @@ def _segments(op: ir.Operation) -> list[list[ir.Value]]:
 
 
 def _resource(value: ir.Value, integer: Callable[[ir.Value], int]) -> tuple[object, int]:
-    """What a captured resource is outside of the regions that capture it, and at which offset it begins."""
+    """Return the resource that a captured one is outside of the capturing regions, and its offset in it."""
     from iree.compiler import ir
 
     if isinstance(value, ir.BlockArgument):
@@ -144,7 +144,7 @@ def _resource(value: ir.Value, integer: Callable[[ir.Value], int]) -> tuple[obje
         if owner.name == "stream.cmd.execute":
             count = int(next(iter(ir.DenseI32ArrayAttr(owner.attributes["operandSegmentSizes"]))))
             captured = list(owner.operands)
-            # (resources, their sizes, what is waited for; the older order has the timepoint first)
+            # (resources, their sizes, the timepoint to await, which is first in the older order)
             resources = [o for o in captured if str(o.type).startswith("!stream.resource")]
             assert len(resources) == count
             return _resource(resources[argument.arg_number], integer)
@@ -162,23 +162,23 @@ def _resource(value: ir.Value, integer: Callable[[ir.Value], int]) -> tuple[obje
 
 
 class Evaluator:
-    """Integers of the host program, worked out backwards from where they are used.
+    """Evaluator of integers of the host program, backwards from their uses.
 
     The sizes of arguments are those of `shapes`, or `DYNAMIC_SIZE`. `value` raises `Unknown` for what depends on
     anything else that is only known while the program runs.
     """
 
     def __init__(self, shapes: Shapes = MappingProxyType({}), *, within: IntegerRange | None = None) -> None:
-        """`within`: the range that drawn shapes are moved into; None: the shapes are as they have to be."""
+        """With `within`, drawn shapes are moved into this range; None: the shapes are fixed."""
         self._shapes, self._within = shapes, within
         self._known: dict[int, int] = {}
 
     def know(self, values: Sequence[ir.Value], integers: Sequence[int]) -> None:
-        """State what values are."""
+        """Define the integers of values."""
         self._known.update(zip(map(hash, values), integers, strict=True))
 
     def value(self, value: ir.Value) -> int:
-        """The integer; the bits of a floating-point number. Raises `Unknown`."""
+        """Return the integer; the bits of a floating-point number. Raises `Unknown`."""
         from iree.compiler import ir
 
         key = hash(value)
@@ -192,7 +192,7 @@ class Evaluator:
     def _argument(self, argument: ir.BlockArgument) -> int:
         owner = argument.owner.owner
         if owner.name == "scf.for" and argument.arg_number == 0:
-            return self.value(owner.operands[0])  # the first time round stands for all
+            return self.value(owner.operands[0])  # the first iteration represents all
         incoming = _first_incoming(argument)
         if incoming is not None:
             return self.value(incoming)
@@ -248,7 +248,7 @@ class Evaluator:
 
 
 def _range_of_sizes(module: ir.Operation) -> IntegerRange:
-    """Return the range of all sizes of arguments together: those that have to be equal stay equal."""
+    """Return the common range of all sizes of arguments, so that equal ones stay equal."""
     found = IntegerRange()
     for op in walk(module):
         if op.name == "hal.buffer_view.dim":
@@ -257,7 +257,7 @@ def _range_of_sizes(module: ir.Operation) -> IntegerRange:
 
 
 def _range_of(value: ir.Value) -> IntegerRange:
-    """Return the range in which every `util.assume.int` of the host program says that an integer lies."""
+    """Return the range that every `util.assume.int` of the host program allows for an integer."""
     found = IntegerRange()
     for use in value.uses:
         user = use.owner.operation
@@ -269,13 +269,13 @@ def _range_of(value: ir.Value) -> IntegerRange:
 
 
 def _first_incoming(argument: ir.BlockArgument) -> ir.Value | None:
-    """What a block's argument is when the block is entered from an earlier one; None for a function's own arguments."""
+    """Return a block argument's value on entry from an earlier block; None for a function's own arguments."""
     blocks = list(argument.owner.region)
     here = blocks.index(argument.owner)
     for block in blocks[:here]:
         branch = list(block.operations)[-1].operation
         operands = list(branch.operands)
-        at = 0 if branch.name == "cf.br" else 1  # a cf.cond_br's condition comes first
+        at = 0 if branch.name == "cf.br" else 1  # the condition of a cf.cond_br is its first operand
         for successor in branch.successors:
             count = len(list(successor.arguments))
             if branch.name in ("cf.br", "cf.cond_br") and successor == argument.owner:
@@ -285,7 +285,7 @@ def _first_incoming(argument: ir.BlockArgument) -> ir.Value | None:
 
 
 def _plain_name(name: str) -> str:
-    """IREE's frontends put what a function does into one of this name with a suffix."""
+    """Return the name without the suffix that IREE's frontends add to the function with the body."""
     return name.removesuffix("$async")
 
 
@@ -316,14 +316,14 @@ def _aligned(value: int, alignment: int) -> int:
 
 
 def _compare(predicate: int, a: int, b: int) -> int:
-    """MLIR's order: eq, ne, slt, sle, sgt, sge, ult, ule, ugt, uge."""
+    """Compare integers by MLIR's predicates: eq, ne, slt, sle, sgt, sge, ult, ule, ugt, uge."""
     if predicate >= 6:
         a, b, predicate = a & MASK_64, b & MASK_64, predicate - 4
     return int((a == b, a != b, a < b, a <= b, a > b, a >= b)[predicate])
 
 
 def _divided(a: int, b: int) -> int:
-    """Rounded towards zero; nobody reads the result where b is zero."""
+    """Divide, rounding towards zero; the result for b = 0 is not used."""
     return 0 if b == 0 else abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
 
 

@@ -1,4 +1,4 @@
-"""Signed errors of results, as numbers about them."""
+"""Statistics of the signed errors of results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .elements import quiet, ulp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errors:
-    """The signed errors of some results against their golden, over the elements that can be judged.
+    """The signed errors of some results relative to their golden, over the elements that can be judged.
 
     `bias`, `spread` and `largest` are in units of what is allowed for each element.
     """
@@ -26,7 +26,7 @@ class Errors:
     largest: float = 0.0
     """Largest |error| ÷ allowed."""
     rounding: float = 0.0
-    """What one unit in the last place is in these units, on average."""
+    """Average value of one unit in the last place in these units."""
     largest_absolute: float = 0.0
     largest_relative: float = 0.0
     """Largest |error ÷ golden|, where the golden is not zero."""
@@ -36,7 +36,7 @@ class Errors:
 
 @quiet
 def measure(found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.float64], element: str) -> Errors:
-    """Statistics of `found - golden` where both are finite and `allowed` is, and is not zero."""
+    """Return statistics of `found - golden` where both are finite and `allowed` is finite and not zero."""
     a, b = _wide(found), _wide(golden)
     judged = np.isfinite(a) & np.isfinite(b) & np.isfinite(allowed)
     if not judged.any():
@@ -61,7 +61,7 @@ def measure(found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.float
 
 
 def pool(parts: list[Errors]) -> Errors:
-    """The statistics of several sets of errors together."""
+    """Return the statistics of several sets of errors together."""
     parts = [p for p in parts if p.count]
     count = sum(p.count for p in parts)
     if not count:
@@ -81,5 +81,7 @@ def pool(parts: list[Errors]) -> Errors:
 
 
 def _wide(values: NDArray[Any]) -> NDArray[Any]:
-    """Long doubles hold every 64-bit integer, so that those that float64 cannot tell apart still differ."""
+    """Return long doubles, which hold every 64-bit integer, so that those that float64 cannot distinguish still
+    differ.
+    """
     return np.asarray(values).astype(np.longdouble if np.asarray(values).dtype.kind in "iu" else np.float64)

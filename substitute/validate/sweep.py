@@ -1,8 +1,8 @@
 """Many validations at once: through joblib on this machine's cores, or on a Dask cluster.
 
-joblib has a backend for Dask, but a call whose worker is killed never comes back from it (joblib 1.6 calls no callback
-for a future that failed), so the cluster is asked directly. There every task runs in a child of its worker: Dask's
-nannies give up on workers that die while they start, so one deadly task could empty a cluster.
+joblib has a backend for Dask, but a call whose worker is killed never returns from it (joblib 1.6 calls no callback for
+a future that failed), so the cluster is used directly. There every task runs in a child of its worker: Dask's nannies
+give up on workers that crash while they start, so one deadly task could empty a cluster.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from ..isolate import Call, isolated
 from ..progress import Progress, silent
 
 ROUNDS = 3
-"""How often what is left is given out anew after a worker was lost; then every task gets workers of its own. On a
-cluster, how often a task is begun whose process dies."""
+"""Number of rounds in which remaining tasks are distributed after a worker was lost; then every task gets its own
+workers. On a cluster, number of times that a crashing task is started."""
 CONNECT_S = 20.0
 PATIENCE_S = 60.0
-"""For how long a cluster may be without any worker."""
+"""Longest time that a cluster may be without any worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What became of one task."""
+    """Outcome of one task."""
 
     value: Any = None
     error: SubstituteError | None = None
-    """Why it has no value; None if it has."""
+    """Reason why it has no value; None if it has."""
 
 
 Take = Callable[[str, Done], None]
@@ -39,11 +39,11 @@ Take = Callable[[str, Done], None]
 def sweep(
     tasks: Mapping[str, Call], *, jobs: int = 1, cluster: str = "", progress: Progress = silent
 ) -> dict[str, Done]:
-    """Calls every task, `jobs` at a time (-1: one for each core), and gives what became of each, by its name.
+    """Call every task, `jobs` at a time (-1: one for each core), and return their outcomes by name.
 
-    With `cluster`, the address of a Dask scheduler, they are called there. A task's `SubstituteError` is its result. A
-    worker that dies takes nothing with it but the task that it had: all others are given out again. Raises
-    `UsageError` for a cluster that cannot be had, and a number of jobs that means nothing.
+    With `cluster`, the address of a Dask scheduler, they are called there. A task's `SubstituteError` is its result. If
+    a worker crashes, only its current task is lost: all others are distributed again. Raises `UsageError` for a cluster
+    that is not available, and for an invalid number of jobs.
     """
     if jobs == 0 or jobs < -1:
         raise UsageError(
@@ -67,7 +67,7 @@ def sweep(
 
 
 def _here(tasks: Mapping[str, Call], jobs: int, take: Take, done: Mapping[str, Done]) -> None:
-    """All workers of loky end with the first that dies, and nothing says whose fault it was."""
+    """Run tasks with loky, whose workers all end with the first that crashes, without naming the task at fault."""
     for _ in range(ROUNDS):
         if _all({name: call for name, call in tasks.items() if name not in done}, jobs, take):
             return
@@ -78,7 +78,7 @@ def _here(tasks: Mapping[str, Call], jobs: int, take: Take, done: Mapping[str, D
 
 
 def _all(tasks: Mapping[str, Call], jobs: int, take: Take) -> bool:
-    """Calls these at the same time; False if a worker was lost before all of them were done."""
+    """Call these tasks in parallel; return False if a worker was lost before all of them were done."""
     import joblib
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
@@ -102,15 +102,15 @@ def _call(name: str, call: Call, progress: Progress = silent) -> tuple[str, Done
 def _in_a_child(name: str, call: Call) -> tuple[str, Done]:
     for _ in range(ROUNDS):
         try:
-            # no fork: the worker has threads
+            # not a fork: the worker has threads
             return cast(tuple[str, Done], isolated(Call(_call, {"name": name, "call": call}), silent, fork=False))
         except CompilerCrash:
-            continue  # what the call itself raises is part of its result, so this was the child's end
+            continue  # exceptions of the call are part of its result, so the child itself has ended
     return name, Done(error=_lost(name))
 
 
 def _on_cluster(tasks: Mapping[str, Call], address: str, take: Take) -> None:
-    """Dask gives a task whose worker died to another one, a few times."""
+    """Run tasks with Dask, which retries a task whose worker crashed a few times."""
     try:
         from distributed import Client
         from distributed.scheduler import KilledWorker
@@ -134,7 +134,7 @@ def _on_cluster(tasks: Mapping[str, Call], address: str, take: Take) -> None:
     with client:
         futures = {client.submit(_in_a_child, name, call, pure=False): name for name, call in tasks.items()}
         for future in _completed(client, futures):
-            name = futures.pop(future)  # (a result that is held is computed again when its worker dies)
+            name = futures.pop(future)  # (a result that is referenced is computed again when its worker ends)
             try:
                 take(*future.result())
             except KilledWorker:
@@ -144,7 +144,7 @@ def _on_cluster(tasks: Mapping[str, Call], address: str, take: Take) -> None:
 
 
 def _completed(client: Any, futures: Mapping[Any, str]) -> Iterator[Any]:
-    """Each of the futures when it is done. It ends early when the cluster has had no worker for `PATIENCE_S`."""
+    """Yield each future when it is done. Ends early when the cluster has had no worker for `PATIENCE_S`."""
     from distributed import wait
 
     alive = time.monotonic()

@@ -1,4 +1,4 @@
-"""Which backend compiles for a device, and with which flags."""
+"""Backends and compiler flags for devices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..device.cuda_sim.driver import is_simulated, target_flags
 from ..flags import add_target, names_target, read_flags
 
 TARGETS = {"local-task": "local", "local-sync": "local", "vulkan": "vulkan", "cuda": "cuda", "hip": "hip"}
-"""The compiler's name of the device that each driver runs."""
+"""Compiler's name of the device for each driver."""
 BACKENDS = {
     "local-task": "llvm-cpu",
     "local-sync": "llvm-cpu",
@@ -16,11 +16,11 @@ BACKENDS = {
     "cuda": "cuda",
     "hip": "rocm",
 }
-"""By IREE's name of the driver."""
+"""Backends by IREE's name of the driver."""
 
 
 def flags_for(device: str, flags: Sequence[str]) -> tuple[str, ...]:
-    """Return the flags, with the target of the device where they name none."""
+    """Return the flags, with the target of the device if they name none."""
     read = read_flags(flags)
     if names_target(read.flags):
         return add_target(read.flags).flags
@@ -36,16 +36,16 @@ def names_several(flags: Sequence[str]) -> bool:
 
 
 def foreign(backend: str, device: str) -> str:
-    """Return why code of a backend is not judged on a device; empty for the backend that compiles for it."""
+    """Return why code of a backend is not judged on a device; empty if that backend compiles for it."""
     own = backend_of(device)
     return "" if own in (None, backend) else f"it is compiled by {backend} for another device than {device}"
 
 
 def backend_of(device: str) -> str | None:
-    """The backend that compiles for a device; None for a driver that is not known here."""
+    """Return the backend that compiles for a device; None for an unknown driver."""
     return "cuda" if is_simulated(device) else BACKENDS.get(driver_of(device))
 
 
 def driver_of(device: str) -> str:
-    """The driver's name in `driver://path`."""
+    """Return the driver's name in `driver://path`."""
     return device.partition("://")[0]

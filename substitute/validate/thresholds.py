@@ -1,8 +1,7 @@
-"""The numbers in a kernel's code at which it may turn: what it compares with, steps by, masks, divides by.
+"""Numbers in a kernel's code at which its behaviour may change: comparisons, steps, masks, divisors.
 
-A fault that depends on sizes depends on a number that stands in the code, or is a product of two of them, so these are
-the sizes to try. Nothing here is precise about what is compared with what: a number too many costs one small case, a
-number that is missed costs a wrong verdict.
+A fault that depends on sizes depends on a number in the code, or a product of two of them, so these are the sizes to
+try. The analysis is not precise: a superfluous number costs one small case, a missing one a wrong verdict.
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ from ..model.payload_kind import PayloadFormat
 from ..model.plan import Payload
 
 LARGEST = 1 << 24
-"""Larger numbers are no sizes: masks of floating-point bits, and constants of hashes."""
+"""Limit of numbers that can be sizes: larger ones are masks of floating-point bits, and constants of hashes."""
 LIKELY = 1 << 16
 """Larger numbers are mostly bits of floating-point numbers."""
 USUAL = (128, 256, 512, 1024, 2048, 4096)
-"""For code that cannot be read: object files."""
+"""Numbers for code that cannot be analysed: object files."""
 WIDTHS = {8: (128, 256), 16: (32768, 65536)}
-"""By the bits of an integer that a size is narrowed to: where it wraps around."""
+"""By the bits of an integer that a size is narrowed to: numbers near its wrap-around."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """Numbers of some code, without repetition, the most telling first."""
+    """Numbers of some code, without repetition, the most relevant first."""
 
     compared: tuple[int, ...] = ()
-    """Numbers that something is compared with."""
+    """Operands of comparisons."""
     stepped: tuple[int, ...] = ()
     """Strides, steps, divisors, masks, tiles, sizes of buffers."""
 
@@ -41,12 +40,12 @@ class Thresholds:
 
     @property
     def ordered(self) -> tuple[int, ...]:
-        """All of them, those that are compared with first."""
+        """Return all of them, operands of comparisons first."""
         return tuple(dict.fromkeys([*self.compared, *self.stepped]))
 
 
 def join(found: Iterable[Thresholds]) -> Thresholds:
-    """Return the numbers of all of these, those of the first ones first."""
+    """Return the numbers of all of these, in order."""
     found = list(found)
     return Thresholds(
         compared=tuple(dict.fromkeys(n for one in found for n in one.compared)),
@@ -55,7 +54,7 @@ def join(found: Iterable[Thresholds]) -> Thresholds:
 
 
 class _Collector:
-    """Sorts numbers into those that are compared with and the others."""
+    """Collector that separates operands of comparisons from other numbers."""
 
     def __init__(self) -> None:
         self._compared: dict[int, None] = {}
@@ -70,7 +69,7 @@ class _Collector:
             self._stepped[abs(number)] = None
 
     def mask(self, number: int) -> None:
-        """`x & 63` is a remainder by 64, `x & -64` rounds down to one."""
+        """Add a mask: `x & 63` is a remainder by 64, `x & -64` rounds down to one."""
         self.step(number + 1 if number > 0 and number & (number + 1) == 0 else number)
 
     def shift(self, bits: int) -> None:
@@ -86,11 +85,11 @@ class _Collector:
 
 
 def _in_order(numbers: Iterable[int]) -> tuple[int, ...]:
-    """Return the larger numbers first, which few other sizes pass, but first of all those that are likely sizes."""
+    """Return the larger numbers first, which few other sizes exceed, but likely sizes before all others."""
     return tuple(sorted(numbers, key=lambda number: (number > LIKELY, -number)))
 
 
-# --- the code that is launched
+# --- the launched code
 
 
 def read_payload(payload: Payload) -> Thresholds:
@@ -243,11 +242,11 @@ def of_spirv(data: bytes) -> Thresholds:
     return found.done()
 
 
-# --- what it is made from
+# --- its source
 
 
 def read_source(kernel: Kernel) -> Thresholds:
-    """Return the numbers of a kernel's files: its source, before anything is compiled, constraints and launch."""
+    """Return the numbers of a kernel's files: its source, before compilation, constraints and launch."""
     texts = [constraint.text for constraint in kernel.constraints]
     manifest = of_text("\n".join([*texts, *(kernel.launch.workgroup_count or ())]))
     group = tuple(size for size in kernel.launch.workgroup_size or () if size > 1)
@@ -278,7 +277,7 @@ def _of_file(kernel: Kernel) -> Thresholds:
             case _:
                 return of_text(data.decode(errors="replace"))
     except SubstituteError:
-        return Thresholds()  # compiling it says what is wrong
+        return Thresholds()  # the error is reported when it is compiled
 
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -287,7 +286,7 @@ _NUMBER = re.compile(r"(?<![\w.])(\d+)[uUlL]*(?![\w.])")
 
 
 def of_text(text: str) -> Thresholds:
-    """Return the numbers of source code in any language that looks like C."""
+    """Return the numbers of source code in a C-like language."""
     text = _COMMENT.sub("", text)
     found = _Collector()
     for before, after in _COMPARED_TEXT.findall(text):
@@ -315,7 +314,7 @@ def of_python(text: str) -> Thresholds:
 
 
 def _integers(nodes: Iterable[ast.AST]) -> Iterator[int]:
-    """Yield the integers that expressions of numbers alone stand for."""
+    """Yield the values of constant integer expressions."""
     for node in nodes:
         match node:
             case ast.Constant(value=int(number)) if not isinstance(number, bool):

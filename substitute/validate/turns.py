@@ -1,4 +1,4 @@
-"""Numbers at which scalar operations turn: where a wrong implementation of each goes another way than the right one."""
+"""Turning points of scalar operations: numbers at which wrong implementations differ from the right one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LN2 = math.log(2)
 _HALVES = (0.5, 1.5, 2.5, 3.5, 126.5, 127.5, 128.5, 254.5, 255.5, 32767.5, 1023.5, 0.49999997, 0.99999994)
 _WHOLE = tuple(2.0**k + d for k in (7, 8, 15, 16, 22, 23, 24, 31, 32) for d in (-0.5, 0.0, 0.5, 1.0))
 _BEYOND = (2.0**53, 2.0**62, 2.0**63, 2.0**64, 1e30)
-"""Whole numbers that no integer type of some width holds."""
+"""Whole numbers that do not fit an integer type of some width."""
 _NEAR_ZERO = tuple(10.0**-k for k in (1, 2, 3, 4, 5, 6, 8, 12, 20, 30))
 _NEAR_ONE = (1 - 2.0**-24, 1 - 2.0**-12, 1 - 1e-3, 1 + 2.0**-23, 1 + 2.0**-12, 1 + 1e-3)
 _QUARTERS = (1, 2, 3, 4, 100, 1001, 2**17, 10**6)
@@ -57,17 +57,19 @@ _POINTS: dict[str, tuple[float, ...]] = {
 # fmt: on
 
 FLIPPING = frozenset({"arith.maxnumf", "arith.minnumf", "math.powf", "math.fpowi", "math.clampf"})
-"""Operations of which a signalling NaN may make a NaN or not."""
+"""Operations for which a signalling NaN may or may not give NaN."""
 
 
 def has_points(operations: Iterable[str]) -> bool:
-    """Return True if there are numbers at which one of the operations turns."""
+    """Return True if one of the operations has turning points."""
     return any(operation in _POINTS for operation in operations)
 
 
 @lru_cache(maxsize=64)
 def float_points(operations: frozenset[str], element: str) -> NDArray[np.float64]:
-    """The numbers, of both signs, at which operations on a floating-point type turn; those of any operation first."""
+    """Return the turning points, of both signs, of operations on a floating-point type; those of all operations
+    first.
+    """
     most, least = largest(element), smallest_normal(element)
     step = 2.0 ** (1 - SIGNIFICANT_BITS[element])
     found = [0.0, 1.0, 1.0 + step, 1.0 - step / 2, 2.0, math.inf, math.nan, most, most / 2, least, least / 2, 2 * least]
@@ -78,9 +80,9 @@ def float_points(operations: frozenset[str], element: str) -> NDArray[np.float64
 
 @lru_cache(maxsize=64)
 def integer_points(element: str) -> NDArray[np.int64]:
-    """The ends of an integer type and of narrower ones, powers of two with their neighbours, and small numbers.
+    """Return the ends of an integer type and of narrower ones, powers of two with their neighbours, and small numbers.
 
-    Where the type holds more bits than a floating-point type, also what lies half-way between two of its numbers.
+    If the type has more bits than a floating-point type, also the midpoints between two of its numbers.
     """
     info = np.iinfo(storage_type(element))
     found = {info.min, info.min + 1, info.max, info.max - 1, 0, 1, -1, 2, -2}
@@ -97,7 +99,9 @@ def integer_points(element: str) -> NDArray[np.int64]:
 
 
 def nan_patterns(element: str, *, signalling: bool) -> NDArray[np.unsignedinteger]:
-    """Bits of NaN of a type: of both signs, with payloads at either end, and signalling ones if they are allowed."""
+    """Return bits of NaN of a type: of both signs, with the smallest and largest payloads, and signalling ones if
+    allowed.
+    """
     kind = storage_type(element)
     word = np.dtype(f"u{kind.itemsize}")
     infinity = int(np.array([np.inf]).astype(kind).view(word)[0])

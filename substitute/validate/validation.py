@@ -1,4 +1,4 @@
-"""One validation as a whole: what every report of it is made from."""
+"""A whole validation, from which every report is made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = ("iree-substitute", "iree-base-compiler", "iree-base-runtime", "numpy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultLine:
-    """One result of a whole model, in the words of the comparison that was made."""
+    """One result of a whole model, with the comparison as text."""
 
     name: str
     passed: bool
@@ -22,36 +22,36 @@ class ResultLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """What was validated, where, and what came out."""
+    """Subject, circumstances and results of a validation."""
 
     title: str
     """The model, the bundle, or the kernels."""
     device: str
     seed: int
     command: str
-    """What replays it."""
+    """Command line that repeats it."""
     started: str
     """ISO 8601, UTC."""
     versions: Mapping[str, str]
     """Package → version."""
     dispatches: tuple[DispatchVerdict, ...]
     results: tuple[ResultLine, ...] = ()
-    """The whole model's results; empty where single kernels were validated."""
+    """Results of the whole model; empty if single kernels were validated."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall-clock time of each step."""
     unproven: str = ""
-    """Why nothing is known of the kernels; empty if something is."""
+    """Reason why nothing is known of the kernels; empty if something is."""
 
     @property
     def passed(self) -> bool:
-        """True if everything that was judged passed, and something was."""
+        """True if something was judged, and all of it passed."""
         judged = [d for d in self.dispatches if not d.skipped]
         found = bool(judged or self.results) and not self.unproven
         return found and all(d.passed for d in judged) and all(r.passed for r in self.results)
 
 
 def installed_versions() -> dict[str, str]:
-    """Package → version, of what matters to a verdict and is installed."""
+    """Return package → version, of installed packages that matter to a verdict."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
@@ -64,5 +64,5 @@ def installed_versions() -> dict[str, str]:
 
 
 def now() -> str:
-    """ISO 8601, UTC, to the second."""
+    """Return the time as ISO 8601, UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

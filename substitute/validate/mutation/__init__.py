@@ -1,1 +1,1 @@
-"""Small faults planted in a kernel's own code, to measure which of them the chosen cases see."""
+"""Small faults in a kernel's own code, to measure which of them the chosen cases detect."""

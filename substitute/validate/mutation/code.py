@@ -20,16 +20,16 @@ class Code:
     """LLVM IR or PTX."""
     entry: str
     entries: tuple[str, ...] = ()
-    """The functions of the harness that launch it."""
+    """Functions of the harness that launch it."""
     data: bytes = b""
-    """The bytes in the module, for PTX, which is changed there."""
+    """For PTX: its bytes in the module, where it is changed."""
     target: Target | None = None
     """The target of its dispatch, for LLVM."""
     finished: bool = False
-    """The generator optimised it already."""
+    """True if the generator optimised it already."""
     linked: tuple[str, ...] = ()
-    """Functions that the objects beside it define."""
+    """Functions that the linked objects define."""
     objects: tuple[str, ...] = ()
     """Paths of these objects."""
     title: str = ""
-    """The dispatch that it was made for, where other dispatches have other code; empty: it is the same for all."""
+    """The dispatch that it was made for, if others have different code; empty if it is shared."""

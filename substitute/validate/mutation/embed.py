@@ -1,4 +1,4 @@
-"""Takes the code of a kernel out of the payloads that validation embeds, so that mutants of it can stand there."""
+"""Extraction of a kernel's code from the payloads that validation embeds, to be replaced by mutants."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ...embed import Built
 
 ENTRY = "kernel_under_test"
-"""The entry point of generated code, whose name differs from dispatch to dispatch."""
+"""Entry point of generated code, whose name differs from dispatch to dispatch."""
 
 
 class Extraction:
@@ -25,11 +25,11 @@ class Extraction:
         self._dispatches: dict[str, list[int]] = {}
 
     def __call__(self, built: Sequence[Built]) -> list[Built]:
-        """Take the code of these payloads; return what is to be embedded."""
+        """Extract the code of these payloads; return the payloads to embed."""
         return [self._take(one) for one in built]
 
     def codes_of(self, dispatch: str) -> list[int]:
-        """The numbers of the codes that a dispatch may run."""
+        """Return the numbers of the codes that a dispatch may run."""
         return self._dispatches.get(dispatch, [])
 
     def _take(self, built: Built) -> Built:
@@ -41,7 +41,7 @@ class Extraction:
         if number is None:
             number = len(self.codes)
             if code.format == "llvm" and number >= MOST_SLOTS:
-                return built  # the table is full: these stay as they are
+                return built  # the table is full: these are not mutated
             self.codes.append(replace(code, number=number))
         self._dispatches.setdefault(built.substitution.dispatch.name, []).append(number)
         if code.format != "llvm":

@@ -1,4 +1,4 @@
-"""Mutation operators on LLVM IR as text: each changes one instruction in a way in which kernels really go wrong."""
+"""Mutation operators on LLVM IR as text: each changes one instruction in the manner of a realistic fault."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from .mutant import Mutant
 
 Change = tuple[str, str]
-"""The class of the fault, and the new text of the line."""
+"""Class of the fault, and the new text of the line."""
 
 _NAME = r'%(?:[\w.$-]+|"[^"]*")'
 _INSTRUCTION = re.compile(rf"^(?P<indent>\s*)(?:(?P<result>{_NAME}) = )?(?P<code>[a-z_]+)(?P<rest>\b.*)$", re.DOTALL)
@@ -124,7 +124,7 @@ COMMUTES = frozenset({"add", "mul", "and", "or", "xor", "fadd", "fmul"})
 
 
 def mutants_of(text: str, *, code: int = 0, title: str = "") -> list[Mutant]:
-    """All mutants of a module; a change that two operators make is there once."""
+    """Return all mutants of a module; a change that two operators make occurs once."""
     lines = text.split("\n")
     found: list[Mutant] = []
     inside = False
@@ -154,7 +154,7 @@ def mutants_of(text: str, *, code: int = 0, title: str = "") -> list[Mutant]:
 
 
 def apply(text: str, mutant: Mutant) -> str:
-    """The module with the change, and with declarations of intrinsics that it brought in."""
+    """Return the module with the change, and with declarations of the intrinsics that it needs."""
     lines = text.split("\n")
     lines[mutant.place : mutant.place + 1] = mutant.after.split("\n") if mutant.after else []
     new = set(re.findall(r"@llvm\.[\w.]+", mutant.after)) - set(re.findall(r"@llvm\.[\w.]+", text))
@@ -168,7 +168,7 @@ def apply(text: str, mutant: Mutant) -> str:
 
 
 def _bare(line: str) -> str:
-    """The line without a comment and without metadata at its end."""
+    """Return the line without a comment and metadata at its end."""
     bare = line.partition(" ;")[0] if '"' not in line else line
     return re.sub(r"(?:, ![\w.]+ ![\w.]+)+$", "", bare.rstrip())
 
@@ -227,7 +227,7 @@ def _binary(head: str, code: str, rest: str) -> Iterator[Change]:
 
 
 def _narrower(head: str, code: str, rest: str, type_: str) -> Iterator[Change]:
-    """The result rounded to the next narrower type."""
+    """Yield the result rounded to the next narrower type."""
     width = _WIDTH.match(type_)
     if width is None or not _REDUCED[width[1]]:
         return
@@ -242,7 +242,7 @@ def _narrower(head: str, code: str, rest: str, type_: str) -> Iterator[Change]:
 
 
 def _constants(head: str, code: str, rest: str) -> Iterator[Change]:
-    """One more and one less of each whole number that is an operand, and another value of each float."""
+    """Yield one more and one less of each integer operand, and another value of each float."""
     for number in _INTEGER.finditer(rest):
         before = rest[: number.start()]
         if before.rstrip().endswith(("align", "addrspace(", "!")) or re.search(r"<\s*$|x\s*$", before):
@@ -256,7 +256,7 @@ def _constants(head: str, code: str, rest: str) -> Iterator[Change]:
 
 
 def _other_float(text: str) -> Iterator[str]:
-    """0 and 1 for each other; a number off by one part in a thousand; an infinity's largest number."""
+    """Yield 0 and 1 for each other; a number off by one part in a thousand; the largest number for an infinity."""
     import struct
 
     value = struct.unpack("<d", int(text, 16).to_bytes(8, "little"))[0] if text.startswith("0x") else float(text)
@@ -376,7 +376,7 @@ def _conversion(head: str, code: str, rest: str) -> Iterator[Change]:
 
 
 def _truncation(head: str, code: str, rest: str) -> Iterator[Change]:
-    """Rounded towards zero: the bits that do not fit are cleared first."""
+    """Yield rounding towards zero: the bits that do not fit are cleared first."""
     found = re.match(rf"^(?: \w+)* float ({_NAME}) to (half|bfloat)$", rest)
     if found is None:
         return
@@ -427,7 +427,7 @@ def _shuffle(head: str, code: str, rest: str) -> Iterator[Change]:
 
 
 def _split(text: str) -> list[str]:
-    """The operands of an instruction, at the commas outside of brackets."""
+    """Return the operands of an instruction, split at the commas outside of brackets."""
     parts, depth, start = [], 0, 0
     for at, sign in enumerate(text):
         depth += (sign in "(<[{") - (sign in ")>]}")

@@ -1,4 +1,4 @@
-"""`validate --mutate`: plants small faults in a kernel's code, and reports those that the chosen cases do not see."""
+"""`validate --mutate`: makes small faults in a kernel's code, and reports those that the chosen cases do not detect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .llvm_text import mutants_of
 from .mutant import Mutant, MutationReport
 
 COUNT = 100
-"""Number of mutants that are drawn of a kernel by default."""
+"""Default number of mutants that are drawn of a kernel."""
 
 
 def mutate_kernels(
@@ -39,9 +39,9 @@ def mutate_kernels(
     options: Options = STANDARD,
     progress: Progress = silent,
 ) -> list[MutationReport]:
-    """Judge mutants of each kernel. What one kernel raises becomes its report, and costs no other.
+    """Judge mutants of each kernel. An exception of one kernel becomes its report, and does not affect the others.
 
-    Raises `SubstituteError` where every kernel does.
+    Raises `SubstituteError` if every kernel does.
     """
     reports: list[MutationReport] = []
     errors: list[SubstituteError] = []
@@ -131,7 +131,7 @@ def bundle_codes(
     flags: Sequence[str],
     progress: Progress,
 ) -> tuple[Bundle, list[Code]]:
-    """The programs for a kernel with their cases, and the codes that they launch."""
+    """Return the programs for a kernel with their cases, and the codes that they launch."""
     extraction = Extraction()
     bundle = bundle_kernel(
         folder, name, device, quick=quick, seed=seed, case=case, flags=flags, changed=extraction, progress=progress
@@ -144,7 +144,7 @@ def bundle_codes(
 
 
 def join(mutants: Sequence[Mutant], codes: Sequence[Code]) -> list[Mutant]:
-    """The same change in the PTX of several dispatches as one mutant: the kernel has one text, bound to each.
+    """Return mutants in which the same change is made in the PTX of several dispatches: the kernel has one text.
 
     Generated code differs from dispatch to dispatch, and each has mutants of its own.
     """
@@ -161,7 +161,7 @@ def join(mutants: Sequence[Mutant], codes: Sequence[Code]) -> list[Mutant]:
 
 
 def draw(mutants: Sequence[Mutant], count: int, *, seed: int) -> list[Mutant]:
-    """At most `count` of the mutants, in turn one of each operator, so that rare ones are not left out."""
+    """Return at most `count` of the mutants, one of each operator in turn, so that rare ones are included."""
     chance = random.Random(seed)
     groups: dict[str, list[Mutant]] = defaultdict(list)
     for mutant in mutants:

@@ -1,4 +1,4 @@
-"""Mutants of binaries, put in place of the bytes that they change."""
+"""Mutants of binaries, as replacements of bytes."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from .mutant import Mutant
 
 
 def patched(data: bytes, mutant: Mutant) -> bytes:
-    """The bytes with the mutant's patch."""
+    """Return the bytes with the mutant's patch."""
     return data[: mutant.place] + mutant.patch + data[mutant.place + len(mutant.patch) :]

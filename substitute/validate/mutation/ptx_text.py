@@ -1,4 +1,4 @@
-"""Mutation operators on PTX: each keeps the length of its line, so that the module around it stays as it is."""
+"""Mutation operators on PTX: each keeps the length of its line, so that the module around it is unchanged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _GUARD = re.compile(r"^(\s+)@(!?)([\w$%]+)(\s)")
 
 
 def mutants_of(text: str, *, code: int, title: str = "") -> list[Mutant]:
-    """All mutants; `place` is a byte of the text, `patch` what stands there instead."""
+    """Return all mutants; `place` is a byte of the text, `patch` its replacement."""
     found, offset, inside = [], 0, False
     for number, line in enumerate(text.split("\n")):
         inside = (inside or line.strip().startswith("{")) and not line.startswith("}")

@@ -1,7 +1,7 @@
 """Calls of kernels through a table of addresses, so that one module runs every mutant.
 
-IREE embeds, in place of a kernel for the CPU, a function that jumps to an address that it reads from a table. The table
-lies at a fixed address in the process that judges, which compiles each mutant by itself and enters it there.
+Instead of a kernel for the CPU, IREE embeds a function that jumps to an address from a table. The table is at a fixed
+address in the process that judges, which compiles each mutant and stores its address there.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ...errors import DeviceError
 from .code import Code
 
 TABLE = 0x3E5500000000
-"""Where the table lies: far from where Linux puts programs, heaps, libraries and stacks."""
+"""Address of the table: far from where Linux maps programs, heaps, libraries and stacks."""
 SLOT_BYTES = 8
 MOST_SLOTS = mmap.PAGESIZE // SLOT_BYTES
 
 
 def trampoline(entry: str, slot: int, *, pointers: int, integers: int) -> str:
-    """LLVM IR of a function with the canonical signature that calls the one whose address stands in a slot."""
+    """Return LLVM IR of a function with the canonical signature that calls the function whose address is in a slot."""
     types = [*["ptr"] * pointers, *["i64"] * integers]
     parameters = ", ".join(f"{type_} %a{i}" for i, type_ in enumerate(types))
     return (
@@ -50,13 +50,13 @@ class Table:
 
 
 class Linker:
-    """Compiles code for the CPU in this process."""
+    """Compiler of code for the CPU into this process."""
 
     def __init__(self) -> None:
         self._engines: list[Any] = []
 
     def compile(self, code: Code, text: str) -> bytes:
-        """The optimised bitcode that IREE would link. Raises `PayloadError` where the IR does not verify."""
+        """Return the optimised bitcode that IREE would link. Raises `PayloadError` if the IR does not verify."""
         from ...payload.llvm.optimize import to_bitcode
 
         assert code.target is not None
@@ -65,7 +65,7 @@ class Linker:
         )
 
     def address(self, code: Code, data: bytes) -> int:
-        """The address of the entry of bitcode."""
+        """Return the address of the entry of bitcode."""
         import llvmlite.binding as llvm
 
         machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
@@ -80,14 +80,14 @@ class Linker:
         return int(engine.get_function_address(code.entry))
 
     def release(self, *, keep: int) -> None:
-        """Let go of all code but what was loaded first."""
+        """Free all code except the first that was loaded."""
         for engine in self._engines[keep:]:
             engine.close()
         del self._engines[keep:]
 
 
 def add_objects(engine: Any, objects: Sequence[str]) -> None:
-    """Load the objects that a kernel names beside its code."""
+    """Load the objects that a kernel links."""
     import llvmlite.binding as llvm
 
     for path in objects:
