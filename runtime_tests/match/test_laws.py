@@ -11,7 +11,7 @@ import pytest
 
 from runtime_tests.match.scalar_graphs import NAMES, evaluate, graph, nest
 from substitute.match.by_laws import unify_by_laws
-from substitute.match.normal_form import normalise
+from substitute.match.normal.normalise import normalise
 from substitute.model.laws import LAWS, Law
 
 pytestmark = pytest.mark.unit

@@ -14,7 +14,9 @@ from ..model.ops import COMMUTATIVE
 from ..model.scalar import ScalarGraph
 from .coefficient import Coefficient, agree
 from .expression import Unified, unify, with_leaf
-from .normal_form import Node, Normal, normalise, turn_squares
+from .normal.node import Kind, Node
+from .normal.normalise import Normal, normalise
+from .normal.products import turn_squares
 from .parameters import choose_parameters
 
 _MOST_STEPS = 4000
@@ -59,7 +61,7 @@ def unify_by_laws(pattern: Nest, nest: Nest, sizes: Mapping[str, Index], mode: M
         pairs = [
             (wanted.nodes[p], found.nodes[g]) for p, g in zip(pattern.expr.results, nest.expr.results, strict=True)
         ]
-        if any(p.key != g.key for p, g in pairs):
+        if any(p.kind is not g.kind for p, g in pairs):
             continue
         assumed = tuple(pair for pair in chosen if pair[0] not in sizes)
         for bound in _Unifier(exact=wanted.laws == found.laws).unify([_Pair(p, g) for p, g in pairs], {}):
@@ -141,7 +143,7 @@ class _Unifier:
             yield from self._unify_bag(first, rest, bound)
             return
         wanted, found = first.wanted, first.found
-        if wanted.key != found.key or wanted.op != found.op or wanted.type != found.type:
+        if wanted.kind is not found.kind:
             return
         if wanted.op in ("read", "gather", "index"):
             kind, leaf = ("loop", found.attribute) if wanted.op == "index" else ("source", found.at)
@@ -173,12 +175,12 @@ class _Unifier:
             yield from self.unify(rest, bound)
             return
         # what has the fewest likes is decided first
-        likes = Counter(node.key for node, _ in bag.found)
-        at = min(range(len(bag.wanted)), key=lambda i: likes[bag.wanted[i][0].key])
+        likes: Counter[Kind] = Counter(node.kind for node, _ in bag.found)
+        at = min(range(len(bag.wanted)), key=lambda i: likes[bag.wanted[i][0].kind])
         wanted, scale = bag.wanted[at]
         left = bag.wanted[:at] + bag.wanted[at + 1 :]
         for other, (found, factor) in enumerate(bag.found):
-            if found.key != wanted.key:
+            if found.kind is not wanted.kind:
                 continue
             if scale is not None and (factor is None or not self._agree(scale, factor, wanted.type)):
                 continue

@@ -12,7 +12,7 @@ from ..model.dispatch import Linear, LoopKind, Named, Nest, Program, Read, Stage
 from ..model.scalar import Scalar
 from ..read.nest import ZERO, NestBuilder, compose, loop
 from ..read.operation import parallel
-from .normal_form import ByIdentity
+from .identity import ByIdentity
 
 Emit = Callable[[tuple[Linear, ...], NestBuilder], int]
 """Emits the element of a value at some coordinates."""

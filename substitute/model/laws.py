@@ -1,6 +1,6 @@
 """The laws by which a definition and a dispatch are normalised before they are compared, one line each.
 
-`match/normal_form.py` builds the form; `runtime_tests/match/test_laws.py` evaluates both sides of every law.
+`match/normal` builds the form; `runtime_tests/match/test_laws.py` evaluates both sides of every law.
 """
 
 from __future__ import annotations

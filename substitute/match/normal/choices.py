@@ -1,0 +1,149 @@
+"""Laws of choices: maxima, minima, comparisons, and selections that are one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..coefficient import ONE, Coefficient, number
+from .laws import Laws
+from .node import FLOATS, Node
+
+
+class Choices(Laws):
+    """Maxima, minima, comparisons and selections."""
+
+    def extreme(self, op: str, type_: str, a: Node, b: Node) -> Node:
+        """Return the maximum or the minimum of two values."""
+        kind = "maximum" if "max" in op else "minimum"
+        if type_ not in FLOATS:
+            kind = op
+        elif "num" in op:
+            self.applied["ordered-select-is-maximum"] += 1
+        return self._extreme(kind, type_, [a, b])
+
+    def _extreme(self, kind: str, type_: str, operands: Sequence[Node]) -> Node:
+        flat: list[Node] = []
+        for node in operands:
+            if node.op == kind:
+                flat += [*node.parts, *(self.number(c, type_) for c in node.coefficients)]
+            else:
+                flat.append(node)
+        ends = [n.coefficients[0] for n in flat if n.op == "constant"]
+        others = list(dict.fromkeys(n for n in flat if n.op != "constant"))
+        if any(end.factors for end in ends):
+            return self.node(kind, type_, flat, commutative=True)
+        choose = max if "max" in kind else min
+        end = choose(ends, key=lambda c: c.value) if ends else None
+        if not others:
+            assert end is not None
+            return self.number(end, type_)
+        neutral = "-inf" if "max" in kind else "inf"
+        if len(others) > 1 and any(n.op == "special" and n.attribute == neutral for n in others):
+            others = [n for n in others if not (n.op == "special" and n.attribute == neutral)]
+        if end is None:
+            if len(others) == 1:
+                return others[0]
+            if len(others) == 2 and (sloped := self._two_slopes(kind, type_, others)) is not None:
+                return sloped
+            return self.node(kind, type_, others, commutative=True)
+        if len(others) > 1 or type_ not in FLOATS:
+            return self.node(kind, type_, others, coefficients=(end,), commutative=True)
+        return self._bounded(kind, type_, others[0], end)
+
+    def _bounded(self, kind: str, type_: str, a: Node, end: Coefficient) -> Node:
+        """Return a value cut off at a constant."""
+        opposite = "minimum" if kind == "maximum" else "maximum"
+        if a.op == "product":
+            # the scale of what is cut stands before it
+            scale = a.coefficients[0]
+            if scale.value and not scale.is_one and not scale.factors:
+                self.applied["scale-of-clamp"] += 1
+                inner = self.product_of(type_, ONE, a.factors, a.divisors)
+                cut = end.times(scale.inverse())
+                return self.product(
+                    type_, scale, [self._bounded(kind if scale.value > 0 else opposite, type_, inner, cut)], []
+                )
+        if a.op == opposite and len(a.parts) == 1 and len(a.coefficients) == 1:
+            low, high = (a.coefficients[0], end) if kind == "minimum" else (end, a.coefficients[0])
+            if low.value <= high.value:
+                return self.node("clamp", type_, a.parts, coefficients=(low, high))
+        return self.node(kind, type_, (a,), coefficients=(end,))
+
+    def _two_slopes(self, kind: str, type_: str, operands: Sequence[Node]) -> Node | None:
+        (first, a), (second, b) = (self.scaled(n) for n in operands)
+        if a is not b or first.factors or second.factors:
+            return None
+        self.applied["two-slopes"] += 1
+        low, high = sorted((first, second), key=lambda c: c.value)
+        return self.slopes(type_, a, low, high) if kind == "maximum" else self.slopes(type_, a, high, low)
+
+    def slopes(self, type_: str, a: Node, below: Coefficient, above: Coefficient) -> Node:
+        """Return `below · a` where `a` is negative and `above · a` where it is positive."""
+        if below.is_minus_one and above.is_one:
+            self.applied["absolute-by-select"] += 1
+            return self.node("math.absf", type_, (a,))
+        if above.value and not above.is_one and not above.factors:
+            return self.product(type_, above, [self.slopes(type_, a, below.times(above.inverse()), ONE)], [])
+        return self.node("slopes", type_, (a,), coefficients=(below, above))
+
+    def select(self, type_: str, condition: Node, a: Node, b: Node) -> Node:
+        """Return a choice; a maximum, a minimum or two slopes where it is one."""
+        while condition.op == "not":
+            condition, a, b = condition.parts[0], b, a
+        if a is b:
+            self.applied["select-equal-arms"] += 1
+            return a
+        if condition.op == "constant":
+            return a if condition.coefficients[0].value else b
+        if condition.op == "arith.cmpf" and condition.attribute in ("olt", "ole") and type_ in FLOATS:
+            x, y = condition.parts
+            if (a is x and b is y) or (a is y and b is x):
+                return self.chosen_extreme(type_, "minimum" if a is x else "maximum", a, b)
+            if (sloped := self._selected_slopes(type_, x, y, a, b)) is not None:
+                return sloped
+        return self.node("arith.select", type_, (condition, a, b))
+
+    def chosen_extreme(self, type_: str, kind: str, a: Node, b: Node) -> Node:
+        """Return the maximum or minimum that a comparison and a choice between its operands are; NaN gives `b`."""
+        self.applied["unordered-select-is-maximum" if a.op == "constant" else "select-is-maximum"] += 1
+        if b.op == "constant":
+            self.applied["ordered-select-is-maximum"] += 1
+        return self._extreme(kind, type_, [a, b])
+
+    def _selected_slopes(self, type_: str, x: Node, y: Node, a: Node, b: Node) -> Node | None:
+        if "constant" not in (x.op, y.op):
+            return None
+        zero, moving = (x, y) if x.op == "constant" else (y, x)
+        if zero.coefficients[0].value != 0:
+            return None
+        scale, core = self.scaled(moving)
+        (first, one), (second, two) = self.scaled(a), self.scaled(b)
+        if not (one is core and two is core) or scale.value == 0 or first.factors or second.factors:
+            return None
+        below, above = (first, second) if zero is y else (second, first)
+        if scale.value < 0:
+            below, above = above, below
+        self.applied["two-slopes"] += 1
+        return self.slopes(type_, core, below, above)
+
+    def compare(self, op: str, predicate: str, a: Node, b: Node) -> Node:
+        """Return a comparison by `<`, `<=` or `==`, or its negation."""
+        order, relation = (predicate[0], predicate[1:]) if predicate not in ("eq", "ne") else ("", predicate)
+        if op == "arith.cmpf":
+            if predicate in ("false", "true"):
+                return self.number(number(int(predicate == "true")), "i1")
+            if predicate in ("ord", "uno"):
+                found = self.node(op, "i1", (a, b), attribute="ord", commutative=True)
+                return found if predicate == "ord" else self.negation(found)
+            if order == "u":
+                inverse = {"lt": "oge", "le": "ogt", "gt": "ole", "ge": "olt", "eq": "one", "ne": "oeq"}[relation]
+                return self.negation(self.compare(op, inverse, a, b))
+        if relation in ("gt", "ge"):
+            a, b, relation = b, a, {"gt": "lt", "ge": "le"}[relation]
+        if op == "arith.cmpi":
+            if relation == "ne":
+                return self.negation(self.node(op, "i1", (a, b), attribute="eq", commutative=True))
+            if relation == "le":
+                return self.negation(self.node(op, "i1", (b, a), attribute=f"{order}lt"))
+        both = relation in ("eq", "ne")
+        return self.node(op, "i1", (a, b), attribute=order + relation, commutative=both)

@@ -1,0 +1,37 @@
+"""The families of laws ask each other for values through this interface; each family is a file of this folder."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from ...model.index import Index
+from ..coefficient import Coefficient
+from .node import Node, NodeTable
+
+
+class Laws(NodeTable, ABC):
+    """Makes nodes, and counts the laws of `model/laws.py` that it applied."""
+
+    def __init__(self, sizes: Mapping[str, Index]) -> None:
+        super().__init__()
+        self.applied: Counter[str] = Counter()
+        self.sizes = sizes
+        """Sizes of axes, in place of their names."""
+
+    @abstractmethod
+    def terms(self, a: Node, scale: Coefficient) -> list[tuple[Coefficient, Node]]:
+        """Return the summands of a scaled value."""
+
+    @abstractmethod
+    def sum(self, type_: str, terms: Sequence[tuple[Coefficient, Node]]) -> Node:
+        """Return the sum of scaled nodes, none of which is a sum or a scaled one."""
+
+    @abstractmethod
+    def product(self, type_: str, scale: Coefficient, factors: Iterable[Node], divisors: Iterable[Node]) -> Node:
+        """Return the product, flat."""
+
+    @abstractmethod
+    def slopes(self, type_: str, a: Node, below: Coefficient, above: Coefficient) -> Node:
+        """Return `below · a` where `a` is negative and `above · a` where it is positive."""

@@ -1,0 +1,72 @@
+"""Laws of numbers: constants are exact fractions, sizes are numbers, and conversions of either are too."""
+
+from __future__ import annotations
+
+import math
+
+from ...model.index import substitute
+from ..coefficient import ONE, Coefficient, number, round_to
+from .laws import Laws
+from .node import FLOATS, Node
+
+_SIGNED = "signed"
+"""A conversion of an integer with sign to a type that holds all of its values."""
+
+
+class Numbers(Laws):
+    """Constants, sizes, and conversions."""
+
+    def constant(self, value: object, type_: str) -> Node:
+        if isinstance(value, float) and not math.isfinite(value):
+            return self.node("special", type_, attribute=repr(value))
+        assert isinstance(value, int | float)
+        if type_ == "i1":
+            value = int(value != 0)
+        return self.number(number(round_to(value, type_) if isinstance(value, float) else value), type_)
+
+    def size(self, value: object, type_: str) -> Node:
+        size = substitute(value, self.sizes)  # type: ignore[arg-type]
+        if isinstance(size, int):
+            return self.number(number(size), type_)
+        return self.node("size", type_, attribute=size)
+
+    def convert(self, op: str, type_: str, a: Node) -> Node:
+        """Conversions of numbers are numbers; sizes are the same integer in every type."""
+        if a.op == "size":
+            if op in ("arith.sitofp", "arith.uitofp"):
+                return self.number(Coefficient(ONE.value, 0, ((("size", a.attribute), 1),)), type_)
+            return self.node("size", type_, attribute=a.attribute)
+        if a.op == "constant":
+            value = a.coefficients[0]
+            if value.factors:
+                return self.number(value, type_) if op in ("arith.extf", "arith.truncf") else self.node(op, type_, (a,))
+            if op == "arith.extf":
+                return self.number(value, type_)
+            if op in ("arith.truncf", "arith.sitofp"):
+                rounded = round_to(_to_float(value), type_)
+                return (
+                    self.number(number(rounded, value.roundings), type_)
+                    if math.isfinite(rounded)
+                    else (self.node("special", type_, attribute=repr(rounded)))
+                )
+            if op in ("arith.extsi", "arith.index_cast") or value.value >= 0:
+                bits = int(type_[1:]) if type_[1:].isdigit() else 64
+                if -(2 ** (bits - 1)) <= value.value < 2 ** (bits - 1) and a.type != "i1":
+                    own = number(round_to(float(value.value), type_)) if type_ in FLOATS else number(value.value)
+                    return self.number(own, type_)
+        if op == "arith.truncf" and a.op == "arith.extf" and a.parts[0].type == type_:
+            self.applied["extended-and-truncated"] += 1
+            return a.parts[0]
+        if op in ("arith.extsi", "arith.index_cast") and _bits(a.type) <= _bits(type_) and a.type != "i1":
+            op = _SIGNED
+        if op in (_SIGNED, "arith.sitofp") and a.op == _SIGNED:
+            a = a.parts[0]  # the same integer, whatever lies between
+        return a if op == _SIGNED and a.type == type_ else self.node(op, type_, (a,))
+
+
+def _to_float(value: Coefficient) -> float:
+    return value.value.numerator / value.value.denominator
+
+
+def _bits(type_: str) -> int:
+    return int(type_[1:]) if type_[1:].isdigit() else 64

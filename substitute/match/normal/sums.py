@@ -1,0 +1,156 @@
+"""Laws of sums: they are flat, constants are merged, and what all terms have in common stands before the sum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..coefficient import ONE, Coefficient, number
+from .laws import Laws
+from .node import FLOATS, Kind, Node, in_order
+
+
+class Sums(Laws):
+    """Sums and differences."""
+
+    def terms(self, a: Node, scale: Coefficient) -> list[tuple[Coefficient, Node]]:
+        """Return the summands of a value."""
+        if a.op == "sum":
+            self.applied["associate"] += 1
+            return [(c.times(scale), p) for c, p in zip(a.coefficients, a.parts, strict=True)]
+        if a.op == "constant":
+            return [(a.coefficients[0].times(scale), self.unit(a.type))]
+        if a.op == "product" and not a.coefficients[0].is_one:
+            inner = a.coefficients[0].times(scale)
+            if len(a.parts) == 1 and not a.divided:
+                if a.parts[0].op == "sum":
+                    self.applied["scale-of-sum"] += 1
+                    return self.terms(a.parts[0], inner)
+                return [(inner, a.parts[0])]
+            return [(inner, self.product_of(a.type, ONE, a.factors, a.divisors))]
+        return [(scale, a)]
+
+    def sum(self, type_: str, terms: Sequence[tuple[Coefficient, Node]]) -> Node:
+        """Return the sum of scaled nodes, none of which is a sum or a scaled one."""
+        merged = self._merged(terms)
+        if len(merged) > 1:
+            kept = [(c, p) for c, p in merged if not (p.op == "unit" and c.value == 0)]
+            if len(kept) < len(merged):
+                self.applied["plus-zero"] += 1
+            merged = kept
+        if not merged:
+            return self.number(number(0), type_)
+        if len(merged) == 1:
+            (coefficient, part) = merged[0]
+            if part.op == "unit":
+                return self.number(coefficient, type_)
+            return self.product(type_, coefficient, [part], [])
+        if type_ not in FLOATS:
+            return self.sum_of(type_, merged)
+        if (sloped := self._slopes_of_sum(type_, merged)) is not None:
+            return self.sum(type_, sloped)
+        common = self._common(merged)
+        if common:
+            self.applied["common-factor"] += 1
+            rest = [(c, self._without(p, common)) for c, p in merged]
+            inner = self.sum(type_, [t for c, p in rest for t in self.terms(p, c)])
+            return self.product(type_, ONE, [*common, inner], [])
+        scale = _scale(merged)
+        if scale.is_one:
+            return self.sum_of(type_, merged)
+        self.applied["negated-difference" if scale.is_minus_one else "scale-of-sum"] += 1
+        inverse = scale.inverse()
+        exact = [(_sharpened(c.times(inverse), c, scale), p) for c, p in merged]
+        return self.product_of(type_, scale, (self.sum_of(type_, exact),), ())
+
+    def _merged(self, terms: Sequence[tuple[Coefficient, Node]]) -> list[tuple[Coefficient, Node]]:
+        merged: list[tuple[Coefficient, Node]] = []
+        for coefficient, part in terms:
+            for at, (known, other) in enumerate(merged):
+                if other is part and (total := known.plus(coefficient)) is not None:
+                    if total.value == 0 and part.op != "unit":
+                        continue  # a - a is a NaN for what is infinite
+                    self.applied["merge-added-constants" if part.op == "unit" else "common-factor"] += 1
+                    merged[at] = (total, other)
+                    break
+            else:
+                merged.append((coefficient, part))
+        return merged
+
+    def _common(self, terms: Sequence[tuple[Coefficient, Node]]) -> list[Node]:
+        """Return a factor of all terms."""
+        first = _factors_of(terms[0][1])
+        for factor in first:
+            if all(any(f is factor for f in _factors_of(p)) for _, p in terms[1:]):
+                return [factor]
+        return []
+
+    def _slopes_of_sum(
+        self, type_: str, terms: list[tuple[Coefficient, Node]]
+    ) -> list[tuple[Coefficient, Node]] | None:
+        """Return the terms with `a·max(x, 0) + b·min(x, 0)` as one."""
+        for at, (up, above) in enumerate(terms):
+            if above.op != "maximum" or not _is_zero_end(above):
+                continue
+            for other, (down, below) in enumerate(terms):
+                if below.op == "minimum" and _is_zero_end(below) and below.parts[0] is above.parts[0]:
+                    self.applied["slopes-as-sum"] += 1
+                    rest = [t for n, t in enumerate(terms) if n not in (at, other)]
+                    return [*rest, *self.terms(self.slopes(type_, above.parts[0], down, up), ONE)]
+        return None
+
+    def _without(self, a: Node, common: Sequence[Node]) -> Node:
+        """Return a product without these factors."""
+        if a.op != "product":
+            return self.number(ONE, a.type)
+        left = list(a.factors)
+        for factor in common:
+            left.remove(factor)
+        if not left and not a.divided:
+            return self.number(a.coefficients[0], a.type)
+        return self.product_of(a.type, a.coefficients[0], left, a.divisors)
+
+
+def is_balanced(total: Node) -> bool:
+    """Return True for a sum of which neither sign is more natural than the other."""
+    return not any(_count_signs(total.terms).values())
+
+
+def _count_signs(terms: Iterable[tuple[Coefficient, Node]]) -> dict[Kind, int]:
+    """Return by how many the positive terms of each kind outnumber the negative ones."""
+    signs: dict[Kind, int] = {}
+    for c, p in terms:
+        signs[p.kind] = signs.get(p.kind, 0) + (1 if c.value > 0 else -1)
+    return signs
+
+
+def _factors_of(a: Node) -> tuple[Node, ...]:
+    if a.op == "unit":
+        return ()
+    return a.factors if a.op == "product" else (a,)
+
+
+def _scale(terms: Sequence[tuple[Coefficient, Node]]) -> Coefficient:
+    """Return the factor that stands before a sum, so that its smallest term has the coefficient 1."""
+    moving = [c for c, p in terms if p.op != "unit"] or [c for c, _ in terms]
+    if any(c.value == 0 for c in moving):
+        return ONE
+    smallest = min(moving, key=lambda c: (len(c.factors), str(c.factors), abs(c.value)))
+    negative = sum(c.value < 0 for c in moving) * 2 - len(moving)
+    if negative == 0:
+        negative = _leaning(terms)
+    return smallest.size.negated() if negative > 0 else smallest.size
+
+
+def _leaning(terms: Sequence[tuple[Coefficient, Node]]) -> int:
+    """Return 1 if a sum with as many negative terms as others is turned, by the kinds of its terms; 0 if not."""
+    signs = _count_signs(terms)
+    return next((1 if signs[kind] < 0 else 0 for kind in in_order(list(signs)) if signs[kind]), 0)
+
+
+def _is_zero_end(a: Node) -> bool:
+    return len(a.parts) == 1 and len(a.coefficients) == 1 and a.coefficients[0].value == 0
+
+
+def _sharpened(quotient: Coefficient, value: Coefficient, scale: Coefficient) -> Coefficient:
+    """Return a coefficient divided by the scale; by itself, that is exactly 1."""
+    return ONE if value.size == scale.size and value.value == scale.value else quotient
