@@ -21,7 +21,7 @@ NAMES = "abcdp"
 
 
 def graph(formula: str, element: str = "f32") -> ScalarGraph:
-    """The graph of `a * 2.0 + tanh(b)`."""
+    """The graph of `a * 2.0 + tanh(b)`; `wide(a * b)` computes in f32 and rounds the result."""
     builder = GraphBuilder()
     return builder.graph((_add(ast.parse(formula, mode="eval").body, builder, element),))
 
@@ -37,7 +37,10 @@ def nest(formula: str, element: str = "f32") -> Nest:
     return Nest(sizes=(8,), kinds=("parallel",), reads=reads, expr=made)
 
 
-def _add(node: ast.expr, builder: GraphBuilder, type_: str) -> int:
+def _add(node: ast.expr, builder: GraphBuilder, type_: str, memory: str = "") -> int:
+    """Add a formula; `memory` is the type of what it reads, where that is another one."""
+    if memory and isinstance(node, ast.Name) and node.id != "p":
+        return builder.add("arith.extf", type_, (_add(node, builder, memory),))
     match node:
         case ast.Constant(value=float() as value):
             return builder.add("constant", type_, (), value)
@@ -46,20 +49,22 @@ def _add(node: ast.expr, builder: GraphBuilder, type_: str) -> int:
         case ast.Name(id=name):
             return builder.add("read", "i1" if name == "p" else type_, (), NAMES.index(name))
         case ast.BinOp(left=a, op=op, right=b):
-            operands = (_add(a, builder, type_), _add(b, builder, type_))
+            operands = (_add(a, builder, type_, memory), _add(b, builder, type_, memory))
             return builder.add(f"arith.{_BINARY[type(op)]}", type_, operands)
         case ast.UnaryOp(op=ast.Not(), operand=a):
             true = builder.add("constant", "i1", (), 1)
-            return builder.add("arith.xori", "i1", (_add(a, builder, type_), true))
+            return builder.add("arith.xori", "i1", (_add(a, builder, type_, memory), true))
         case ast.UnaryOp(operand=ast.Constant(value=float() as value)):
             return builder.add("constant", type_, (), -value)
         case ast.UnaryOp(operand=a):
-            return builder.add("arith.negf", type_, (_add(a, builder, type_),))
+            return builder.add("arith.negf", type_, (_add(a, builder, type_, memory),))
+        case ast.Call(func=ast.Name(id="wide"), args=[a]):
+            return builder.add("arith.truncf", type_, (_add(a, builder, "f32", type_),))
         case ast.Call(func=ast.Name(id="truncf"), args=[ast.Call(args=[a])]):
-            wide = builder.add("arith.extf", "f64", (_add(a, builder, type_),))
+            wide = builder.add("arith.extf", "f64", (_add(a, builder, type_, memory),))
             return builder.add("arith.truncf", type_, (wide,))
         case ast.Call(func=ast.Name(id=name), args=args):
-            operands = tuple(_add(a, builder, type_) for a in args)
+            operands = tuple(_add(a, builder, type_, memory) for a in args)
             predicate = name if name in CMPF else {"gt": "ogt", "lt": "olt"}.get(name)
             if predicate:
                 return builder.add("arith.cmpf", "i1", operands, predicate)
@@ -70,7 +75,17 @@ def _add(node: ast.expr, builder: GraphBuilder, type_: str) -> int:
 
 def evaluate(made: ScalarGraph, values: dict[int, Any]) -> tuple[np.ndarray, np.ndarray]:
     """The result at each point, every step rounded to its type, and the largest number on the way there."""
-    how = Arithmetic(bounds=False, rounding="as written")
+    result, largest = _evaluate(made, values, Arithmetic(bounds=False, rounding="as written"))
+    return result.value, largest
+
+
+def evaluate_with_bound(made: ScalarGraph, values: dict[int, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The result at each point, nothing rounded, and how far from it the roundings of every step may lead."""
+    result, _ = _evaluate(made, values, Arithmetic())
+    return result.value, result.full_errors()
+
+
+def _evaluate(made: ScalarGraph, values: dict[int, Any], how: Arithmetic) -> tuple[Num, np.ndarray]:
     known: list[Num] = []
     largest = np.zeros(())
     with np.errstate(all="ignore"):
@@ -89,4 +104,4 @@ def evaluate(made: ScalarGraph, values: dict[int, Any]) -> tuple[np.ndarray, np.
             if element.is_float:
                 size = np.abs(value.value)
                 largest = np.fmax(largest, np.where(np.isfinite(size), size, 0))
-    return known[made.results[0]].value, largest
+    return known[made.results[0]], largest

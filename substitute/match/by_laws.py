@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 
 from ..model.dispatch import Nest
 from ..model.index import Index, leaves, product
+from ..model.kernel import Kernel
 from ..model.laws import Mode
 from ..model.ops import COMMUTATIVE
 from ..model.scalar import ScalarGraph
 from .coefficient import Coefficient, agree
 from .expression import Unified, unify, with_leaf
 from .normal.node import Kind, Node
-from .normal.normalise import Normal, normalise
+from .normal.normalise import Normal, normalise, normalise_wide
 from .normal.products import turn_squares
+from .normal.roundings import ROUND_LESS, computes_wide
 from .parameters import choose_parameters
 
 _MOST_STEPS = 4000
@@ -29,47 +31,61 @@ Sizes = tuple[tuple[str, Index], ...]
 _MOST_WAYS = 16
 
 
-def unify_bodies(
-    pattern: Nest, nest: Nest, sizes: Mapping[str, Index], mode: Mode, *, prologue: bool
-) -> Iterator[Unified]:
+def unify_bodies(pattern: Nest, nest: Nest, sizes: Mapping[str, Index], kernel: Kernel) -> Iterator[Unified]:
     """Yield unifiers of two bodies, first those by which they are spelled alike, then those by laws.
 
     Under a prologue there are no laws: code that computes one part of a body needs it as it stands.
     """
+    prologue = "prologue" in kernel.slots
     seen: list[tuple[object, object, object]] = []
     for unified in itertools.islice(unify(pattern.expr, nest.expr, prologue=prologue), _MOST_WAYS):
         seen.append((unified.nodes, unified.loops, unified.parameters))
         yield unified
     for chosen, instance in choose_parameters(pattern, nest) if not prologue else ():
-        for unified in itertools.islice(unify_by_laws(instance, nest, sizes, mode), _MOST_WAYS):
+        ways = unify_by_laws(instance, nest, sizes, kernel.laws)
+        if may_round_less(kernel) and computes_wide(instance.expr):
+            ways = itertools.chain(ways, unify_by_laws(instance, nest, sizes, "all", wide=True))
+        for unified in itertools.islice(ways, _MOST_WAYS):
             found = (unified.nodes, unified.loops, chosen)
             if found not in seen:
                 seen.append(found)
                 yield replace(unified, parameters=chosen)
 
 
-def unify_by_laws(pattern: Nest, nest: Nest, sizes: Mapping[str, Index], mode: Mode) -> Iterator[Unified]:
+def may_round_less(kernel: Kernel) -> bool:
+    """Return True for code that computes what its definition says, and not what the dispatch does."""
+    return kernel.laws == "all" and not kernel.slots and not kernel.payload.kind.sees_dispatch
+
+
+def unify_by_laws(
+    pattern: Nest, nest: Nest, sizes: Mapping[str, Index], mode: Mode, *, wide: bool = False
+) -> Iterator[Unified]:
     """Yield every unifier of two bodies in normal form. `sizes` are those of the axes that are bound already.
 
-    Where a definition computes with the size of another axis, the sizes of the dispatch's loops are tried.
+    Where a definition computes with the size of another axis, the sizes of the dispatch's loops are tried. `wide`
+    compares both without the roundings inside of them.
     """
     if len(pattern.expr.results) != len(nest.expr.results):
         return
     for chosen in _choose_sizes(pattern.expr, nest, sizes):
-        wanted = normalise(pattern.expr.nodes, mode, chosen)
-        found = normalise(nest.expr.nodes, mode)
+        if wide:
+            wanted, found = normalise_wide(pattern.expr.nodes, chosen), normalise_wide(nest.expr.nodes)
+            if wanted is None or found is None or not found.is_steady(nest.expr.results):
+                return
+        else:
+            wanted, found = normalise(pattern.expr.nodes, mode, chosen), normalise(nest.expr.nodes, mode)
         pairs = [
             (wanted.nodes[p], found.nodes[g]) for p, g in zip(pattern.expr.results, nest.expr.results, strict=True)
         ]
         if any(p.kind is not g.kind for p, g in pairs):
             continue
         assumed = tuple(pair for pair in chosen if pair[0] not in sizes)
-        for bound in _Unifier(exact=wanted.laws == found.laws).unify([_Pair(p, g) for p, g in pairs], {}):
+        for bound in _Unifier(exact=not wide and wanted.laws == found.laws).unify([_Pair(p, g) for p, g in pairs], {}):
             yield Unified(
                 {number: at for (kind, number), at in bound.items() if kind == "source"},
                 {number: loop for (kind, number), loop in bound.items() if kind == "loop"},
                 {},
-                laws=_applied(wanted, found),
+                laws=_applied(wanted, found) | _accumulation(pattern, nest),
                 sizes=assumed,
             )
 
@@ -78,6 +94,12 @@ def _applied(wanted: Normal, found: Normal) -> frozenset[str]:
     """Return the laws by which one spelling becomes the other: those that one of them needed more often."""
     every = frozenset((*wanted.laws, *found.laws))
     return frozenset(n for n in every if wanted.laws.get(n, 0) != found.laws.get(n, 0)) or every
+
+
+def _accumulation(pattern: Nest, nest: Nest) -> frozenset[str]:
+    """Return the law by which a sum is rounded less: the definition accumulates in another type."""
+    types = {n.type.element for n in (pattern, nest) if n.type is not None}
+    return frozenset((ROUND_LESS,)) if len(types) > 1 else frozenset()
 
 
 def _choose_sizes(pattern: ScalarGraph, nest: Nest, known: Mapping[str, Index]) -> Iterator[Sizes]:

@@ -21,6 +21,13 @@ class Coefficient:
     roundings: int = 0
     """Number of times that a computation in the number's own type would have rounded on the way to this value."""
     factors: tuple[tuple[Factor, int], ...] = ()
+    narrow: str = ""
+    """The type to which a number of a body in f32 was rounded in the dispatch, if nothing was done with it since."""
+
+    @property
+    def spread(self) -> int:
+        """Return how far the value may be from the one that was meant, in units of its type."""
+        return self.roundings + _HALF_UNITS.get(self.narrow, 0)
 
     def times(self, other: Coefficient) -> Coefficient:
         """Return the product."""
@@ -28,25 +35,28 @@ class Coefficient:
             return self
         if self is ONE:
             return other
+        value, factors = self.value * other.value, _joined(self.factors, other.factors)
+        if _is_power_of_two(self.value) and not self.spread:
+            return Coefficient(value, other.roundings, factors, other.narrow)
+        if _is_power_of_two(other.value) and not other.spread:
+            return Coefficient(value, self.roundings, factors, self.narrow)
         rounds = not (_is_power_of_two(self.value) or _is_power_of_two(other.value))
-        return Coefficient(
-            self.value * other.value, self.roundings + other.roundings + rounds, _joined(self.factors, other.factors)
-        )
+        return Coefficient(value, self.spread + other.spread + rounds, factors)
 
     def inverse(self) -> Coefficient:
         """Return the reciprocal. Raises `ZeroDivisionError`."""
         rounds = not _is_power_of_two(self.value)
-        return Coefficient(1 / self.value, self.roundings + rounds, tuple((f, -e) for f, e in self.factors))
+        return Coefficient(1 / self.value, self.spread + rounds, tuple((f, -e) for f, e in self.factors))
 
     def plus(self, other: Coefficient) -> Coefficient | None:
         """Return the sum, where both have the same factors."""
         if self.factors != other.factors:
             return None
-        return Coefficient(self.value + other.value, self.roundings + other.roundings + 1, self.factors)
+        return Coefficient(self.value + other.value, self.spread + other.spread + 1, self.factors)
 
     def negated(self) -> Coefficient:
         """Return it with the other sign."""
-        return Coefficient(-self.value, self.roundings, self.factors)
+        return Coefficient(-self.value, self.roundings, self.factors, self.narrow)
 
     @property
     def size(self) -> Coefficient:
@@ -65,6 +75,19 @@ class Coefficient:
 
 
 ONE = Coefficient(Fraction(1))
+_HALF_UNITS = {"f16": 2**12, "bf16": 2**15}
+"""Half of a narrow type's unit, in units of f32."""
+_SHORT = 16
+"""Numbers with fewer steps than this in their significand are meant as they are: 0.5, 3.0, 2.5."""
+
+
+def narrow_number(value: float, element: str) -> Coefficient:
+    """Return a constant of a narrow type in a body that is compared in f32."""
+    own = Fraction(value)
+    odd = abs(own.numerator)
+    while odd and not odd % 2:
+        odd //= 2
+    return Coefficient(own, 0, (), "" if odd < _SHORT else element)
 
 
 def number(value: float | int | Fraction, roundings: int = 0) -> Coefficient:
@@ -78,7 +101,10 @@ def agree(wanted: Coefficient, found: Coefficient, element: str) -> bool:
         return False
     if wanted.value == found.value:
         return True
-    roundings = wanted.roundings + found.roundings
+    if found.narrow and not wanted.spread:
+        # neither was merged with another: one is the other, rounded
+        return Fraction(round_to(float(wanted.value), found.narrow)) == found.value
+    roundings = wanted.spread + found.spread
     if not roundings or element not in ELEMENT or (wanted.value > 0) != (found.value > 0):
         return False
     return abs(wanted.value - found.value) <= roundings * unit(element) * min(abs(wanted.value), abs(found.value))

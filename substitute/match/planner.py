@@ -12,6 +12,7 @@ from ..model.constraints import constraint_to_index, describe_sizes
 from ..model.dispatch import Dispatch
 from ..model.index import Index
 from ..model.kernel import Constraint, Form, Kernel, TargetRule
+from ..model.laws import LAWS
 from ..model.numerics import NumericDemand
 from ..model.parameter import format_value
 from ..model.plan import Decision, Match, Plan, Rule, Substitution
@@ -254,7 +255,8 @@ def rank(decision: Decision) -> tuple[int, ...]:
     """Return the order of accepted kernels, best last.
 
     A person's own come before built-in ones; then priority; how much of the dispatch the definition names, numbers
-    before parameters; how closely the kernel names the target; and how many constraints it has.
+    before parameters; as many roundings as the dispatch before fewer; how closely the kernel names the target; and how
+    many constraints it has.
     """
     kernel = decision.kernel
     assert decision.match is not None
@@ -264,6 +266,7 @@ def rank(decision: Decision) -> tuple[int, ...]:
         kernel.priority,
         decision.match.specificity,
         -len(decision.match.parameters),
+        -any(LAWS[law].rounds_less for law in decision.match.laws),
         target,
         len(kernel.constraints) + len(kernel.dispatches),
     )

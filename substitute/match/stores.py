@@ -47,7 +47,7 @@ def _match_store(kernel: Kernel, form: Form, pattern: Nest, nest: Nest, state: S
         return _whole_element(kernel, pattern, nest, state)
     best: Rule | None = None
     for ordered in _orders_of_results(nest):
-        for unified in unify_bodies(pattern, ordered, state.sizes, kernel.laws, prologue=False):
+        for unified in unify_bodies(pattern, ordered, state.sizes, kernel):
             result = bind_nest(kernel, form, pattern, ordered, unified, state.produced)
             if not isinstance(result, Rule):
                 result = _with_writes(kernel, pattern, ordered, result)

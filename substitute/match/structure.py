@@ -10,12 +10,13 @@ from ..model.dispatch import Named, Nest, Program, Stage, View
 from ..model.kernel import Form, Kernel
 from ..model.parameter import BoundParameter
 from ..model.plan import Axis, Placement, Rule
-from .by_laws import unify_bodies
+from .by_laws import may_round_less, unify_bodies
 from .difference import find_difference
 from .expression import unify
 from .memory import check_in_place
 from .named import match_named
 from .nests import bind_nest, operand_name
+from .normal.roundings import NARROW, WIDE
 from .parameters import bind_parameters, find_conflict
 from .spelled_out import spell_out
 from .state import NestMatch, State, is_generated
@@ -140,7 +141,8 @@ def _match_core(kernel: Kernel, form: Form, pattern: Stage, core: Stage, state: 
     if not (isinstance(pattern, Nest) and isinstance(core, Nest)):
         yield Rule(name="structure.cores", passed=False, expected="the same kinds of core", found="others")
         return
-    if pattern.type and core.type and pattern.type.element != core.type.element:
+    if not _may_accumulate(kernel, pattern, core):
+        assert pattern.type and core.type
         expected = f"accumulation in {pattern.type.element}"
         yield Rule(name="structure.type", passed=False, expected=expected, found=core.type.element)
         return
@@ -148,7 +150,7 @@ def _match_core(kernel: Kernel, form: Form, pattern: Stage, core: Stage, state: 
         yield Rule(name="structure.init", passed=False, expected=f"a start from {pattern.init}", found=str(core.init))
         return
     unified_once = False
-    for unified in unify_bodies(pattern, core, state.sizes, kernel.laws, prologue="prologue" in kernel.slots):
+    for unified in unify_bodies(pattern, core, state.sizes, kernel):
         unified_once = True
         result = bind_nest(kernel, form, pattern, core, unified, state.produced)
         if isinstance(result, NestMatch):
@@ -157,6 +159,13 @@ def _match_core(kernel: Kernel, form: Form, pattern: Stage, core: Stage, state: 
             yield result
     if not unified_once:
         yield _reject_body(kernel, form, pattern, core)
+
+
+def _may_accumulate(kernel: Kernel, pattern: Nest, core: Nest) -> bool:
+    """Return True if the definition's nest accumulates in the dispatch's type, or rounds less than that."""
+    if pattern.type is None or core.type is None or pattern.type.element == core.type.element:
+        return True
+    return may_round_less(kernel) and pattern.type.element == WIDE and core.type.element in NARROW
 
 
 def _reject_body(kernel: Kernel, form: Form, pattern: Nest, core: Nest) -> Rule:

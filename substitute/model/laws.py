@@ -26,6 +26,18 @@ class Law:
     """Operands for which the sides differ nevertheless: `-0` (of either sign, or as the result), `∞`, `NaN`, `range`
     (overflow or underflow of an intermediate result)."""
 
+    rounds_less: bool = False
+    """True where the left side is a dispatch of f16 or bf16, and the right side a definition in f32 that rounds at its
+    end alone. The other way round is no law: such a kernel would be less exact than its dispatch."""
+
+    @property
+    def widening(self) -> float:
+        """Units in the last place, for each rounding of the dispatch, by which its bound is widened.
+
+        Roundings that a kernel does not do are in the bound already; a constant that the dispatch rounded is not.
+        """
+        return self.ulps if not self.rounds_less else 0.5 * (self.name == "narrow-constant")
+
     @property
     def concerns_special(self) -> bool:
         """True if the sides differ for some NaN or infinity."""
@@ -43,6 +55,10 @@ def _exact(name: str, left: str, right: str) -> Law:
 
 def _near(name: str, left: str, right: str, ulps: float = 0.0, but: str = "") -> Law:
     return Law(name=name, left=left, right=right, ulps=ulps, but=but)
+
+
+def _rounds_less(name: str, left: str, right: str, ulps: float) -> Law:
+    return Law(name=name, left=left, right=right, ulps=ulps, but="range", rounds_less=True)
 
 
 # fmt: off
@@ -94,6 +110,8 @@ _ALL = (
     _near("slopes-as-sum", "maximumf(a, 0.0) + minimumf(a, 0.0) * 0.1", "select(lt(a, 0.0), a * 0.1, a)", 1, "-0"),
     _near("absolute-by-select", "select(lt(a, 0.0), -a, a)", "absf(a)", but="-0"),
     _near("fused-multiply-add", "fma(a, b, c)", "a * b + c", 1, "range"),
+    _rounds_less("round-less", "a * b + c", "wide(a * b + c)", 1.5),
+    _rounds_less("narrow-constant", "a * 0.1", "wide(a * 0.1)", 2),
 )
 # fmt: on
 

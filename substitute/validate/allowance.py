@@ -108,7 +108,7 @@ def allowance(
     """For a program on a class of inputs; see `Allowance`. `laws`: those by which a kernel was matched."""
     inexact = [LAWS[name] for name in laws if not LAWS[name].is_exact]
     if inexact:
-        return Allowance(flushes=flushes, subnormal=subnormal, ulps=max(law.ulps for law in inexact))
+        return Allowance(flushes=flushes, subnormal=subnormal, ulps=max(law.widening for law in inexact))
     if program is None:
         return Allowance(flushes=flushes)
     return Allowance(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 from ...model.scalar import Scalar
 from ..coefficient import ONE, number, round_to
@@ -10,6 +11,7 @@ from .choices import Choices
 from .node import Node
 from .numbers import Numbers
 from .products import MINUS_ONE, SYMMETRIC, Products
+from .roundings import NARROW_CONSTANT
 from .sums import Sums
 
 
@@ -24,6 +26,9 @@ class Form(Numbers, Sums, Products, Choices):
                 return self.node("read", type_, attribute=node.attribute, at=at)
             case "constant", _:
                 return self.constant(node.attribute, type_)
+            case op, _ if op == NARROW_CONSTANT:
+                rounded, narrow = cast(tuple[float, str], node.attribute)
+                return self.narrow_constant(rounded, narrow, type_)
             case "size", _:
                 return self.size(node.attribute, type_)
             case (("arith.addf" | "arith.addi"), [a, b]) if type_ != "i1":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ...model.index import substitute
-from ..coefficient import ONE, Coefficient, number, round_to
+from ..coefficient import ONE, Coefficient, narrow_number, number, round_to
 from .laws import Laws
 from .node import FLOATS, Node
 
@@ -24,6 +24,14 @@ class Numbers(Laws):
             value = int(value != 0)
         return self.number(number(round_to(value, type_) if isinstance(value, float) else value), type_)
 
+    def narrow_constant(self, value: float, narrow: str, type_: str) -> Node:
+        """Return a constant that was rounded to a narrow type."""
+        if not math.isfinite(value):
+            return self.constant(value, type_)
+        own = narrow_number(value, narrow)
+        self.applied["narrow-constant"] += bool(own.narrow)
+        return self.number(own, type_)
+
     def size(self, value: object, type_: str) -> Node:
         size = substitute(value, self.sizes)  # type: ignore[arg-type]
         if isinstance(size, int):
@@ -32,6 +40,8 @@ class Numbers(Laws):
 
     def convert(self, op: str, type_: str, a: Node) -> Node:
         """Conversions of numbers are numbers; sizes are the same integer in every type."""
+        if a.type == type_ and op in ("arith.extf", "arith.truncf"):
+            return a  # in a body without its roundings
         if a.op == "size":
             if op in ("arith.sitofp", "arith.uitofp"):
                 return self.number(Coefficient(ONE.value, 0, ((("size", a.attribute), 1),)), type_)
