@@ -350,17 +350,32 @@ func.func @scaled(%x: !?xf32, %eps: f32, %scale: f32) -> !?xf32 {
         ("0.125", "%m = arith.mulf %k, %x : f32\n%t = arith.addf %p, %m : f32\n%y = arith.divf %q, %t : f32", False),
     ],
 )
-@pytest.mark.parametrize("eps", ["%p = arith.constant 0.3 : f32", "%w = push 1\n%p = arith.bitcast %w : i32 to f32"])
+@pytest.mark.parametrize(
+    "eps",
+    ["%p = arith.constant 0.3 : f32", "%w = push 1\n%p = arith.bitcast %w : i32 to f32", "%l = input 1 !f32"],
+    ids=["constant", "pushed", "loaded"],
+)
 def test_laws_with_parameters(width: str, body: str, fits: bool, eps: str) -> None:
     made = kernel(LAWS, {"x": "N", "y": "N"})
     text = f"%a = input 0 !8xf32\n%k = arith.constant {width} : f32\n{eps}\n%q = arith.constant 7.0 : f32\n"
     inside = f"\n{body}\n    linalg.yield %y : f32"
     text += "%e = tensor.empty() : !8xf32"
-    nest = generic("%r", "[[i -> i]], [[i -> i]]", "p", "%a", "!8xf32", "%e", "!8xf32", inside, "%x: f32, %o: f32")
-    found = dispatch_of(f"{text}{nest}\noutput 1 %r !8xf32", bindings=2, constants=2)
+    loaded = "%l" in eps
+    maps, ins, types, names = "[[i -> i]], [[i -> i]]", "%a", "!8xf32", "%x: f32, %o: f32"
+    if loaded:
+        maps, ins, types, names = (
+            f"[[i -> i]], [[i -> ]], {maps[:10]}",
+            "%a, %l",
+            "!8xf32, !f32",
+            "%x: f32, %p: f32, %o: f32",
+        )
+    nest = generic("%r", maps, "p", ins, types, "%e", "!8xf32", inside, names)
+    last = 1 + loaded
+    found = dispatch_of(f"{text}{nest}\noutput {last} %r !8xf32", bindings=last + 1, constants=2)
     if not fits:
         assert refused(made, found).name.startswith("structure")
         return
     match = accepted(made, found)
     assert match.parameter("scale").value.constant == 7.0
-    assert (match.parameter("eps").value.constant is None) == ("push" in eps)
+    assert (match.parameter("eps").value.constant is None) == ("constant" not in eps)
+    assert (match.parameter("eps").value.view is not None) == loaded

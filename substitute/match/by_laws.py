@@ -41,15 +41,15 @@ def unify_bodies(pattern: Nest, nest: Nest, sizes: Mapping[str, Index], kernel: 
     for unified in itertools.islice(unify(pattern.expr, nest.expr, prologue=prologue), _MOST_WAYS):
         seen.append((unified.nodes, unified.loops, unified.parameters))
         yield unified
-    for chosen, instance in choose_parameters(pattern, nest) if not prologue else ():
-        ways = unify_by_laws(instance, nest, sizes, kernel.laws)
-        if may_round_less(kernel) and computes_wide(instance.expr):
-            ways = itertools.chain(ways, unify_by_laws(instance, nest, sizes, "all", wide=True))
+    for choice in choose_parameters(pattern, nest) if not prologue else ():
+        ways = unify_by_laws(choice.pattern, choice.nest, sizes, kernel.laws)
+        if may_round_less(kernel) and computes_wide(choice.pattern.expr):
+            ways = itertools.chain(ways, unify_by_laws(choice.pattern, choice.nest, sizes, "all", wide=True))
         for unified in itertools.islice(ways, _MOST_WAYS):
-            found = (unified.nodes, unified.loops, chosen)
+            found = (unified.nodes, unified.loops, choice.nodes)
             if found not in seen:
                 seen.append(found)
-                yield replace(unified, parameters=chosen)
+                yield replace(unified, parameters=choice.nodes)
 
 
 def may_round_less(kernel: Kernel) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, replace
 
 from ..model.dispatch import Nest, Program, View
 from ..model.index import Expr, Index, add, mul
@@ -20,6 +20,8 @@ _WORDS = frozenset(("push", "u64", "sext32", "trunc32"))
 
 _MOST_CHOICES = 24
 """Ways to choose parameters that are compared by laws."""
+LOADED = "loaded"
+"""Operation of a parameter that lies in memory, with the number of the dispatch's read."""
 _CONVERSIONS = frozenset(
     ("arith.extf", "arith.extsi", "arith.extui", "arith.sitofp", "arith.uitofp", "arith.index_cast", "arith.truncf")
 )
@@ -92,21 +94,32 @@ def _moves_bits(value: Index | str) -> bool:
     return value.op in _WORDS and all(_moves_bits(arg) for arg in value.args)
 
 
-def choose_parameters(pattern: Nest, nest: Nest) -> Iterator[tuple[Mapping[int, int], Nest]]:
-    """Yield a definition's nest with values of the dispatch in place of its parameters, in every way.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Values of a definition's parameters, and both bodies with these in the parameters' places."""
 
-    With each way comes the node of the dispatch for each parameter. Laws compare numbers, so they need to know them;
-    values that lie in memory are left to the comparison without laws.
+    nodes: Mapping[int, int]
+    """Node of the dispatch for each parameter."""
+    pattern: Nest
+    nest: Nest
+    """Its nodes have the positions that they had."""
+
+
+def choose_parameters(pattern: Nest, nest: Nest) -> Iterator[Choice]:
+    """Yield every way to give values of the dispatch to a definition's parameters, which laws compare as they are.
+
+    A value that lies in memory is `LOADED` in both bodies.
     """
     types = {int(str(n.attribute)): n.type for n in pattern.expr.nodes if n.op == "parameter"}
     if not types:
-        yield {}, pattern
+        yield Choice({}, pattern, nest)
         return
-    nodes = [at for at, n in enumerate(nest.expr.nodes) if n.op == "constant" or _bits(nest.expr, at) is not None]
+    nodes = [at for at, n in enumerate(nest.expr.nodes) if n.op == "constant" or find_value(nest, at, n.type)]
     ways = [[at for at in nodes if _may_be(nest.expr, at, type_)] for type_ in types.values()]
     for choice in itertools.islice(itertools.product(*ways), _MOST_CHOICES):
         chosen = dict(zip(types, choice, strict=True))
-        yield chosen, replace(pattern, expr=_with_values(pattern.expr, nest.expr, chosen))
+        instance = replace(pattern, expr=_with_values(pattern.expr, nest.expr, chosen))
+        yield Choice(chosen, instance, replace(nest, expr=_with_loads(nest.expr, set(choice))))
 
 
 def _may_be(graph: ScalarGraph, at: int, type_: str) -> bool:
@@ -124,7 +137,8 @@ def _with_values(pattern: ScalarGraph, graph: ScalarGraph, chosen: Mapping[int, 
 
     def copied(at: int) -> int:
         node = graph.nodes[at]
-        return builder.add(node.op, node.type, tuple(copied(o) for o in node.operands), node.attribute)
+        op = LOADED if node.op == "read" else node.op
+        return builder.add(op, node.type, tuple(copied(o) for o in node.operands), node.attribute)
 
     moved: list[int] = []
     for node in pattern.nodes:
@@ -136,6 +150,16 @@ def _with_values(pattern: ScalarGraph, graph: ScalarGraph, chosen: Mapping[int, 
         else:
             moved.append(builder.add(node.op, node.type, tuple(moved[o] for o in node.operands), node.attribute))
     return ScalarGraph(tuple(builder.nodes), tuple(moved[r] for r in pattern.results))
+
+
+def _with_loads(graph: ScalarGraph, chosen: Set[int]) -> ScalarGraph:
+    """Return a dispatch's body with the parameters that it reads marked."""
+    if all(graph.nodes[at].op != "read" for at in chosen):
+        return graph
+    nodes = (
+        replace(node, op=LOADED) if at in chosen and node.op == "read" else node for at, node in enumerate(graph.nodes)
+    )
+    return ScalarGraph(tuple(nodes), graph.results)
 
 
 def find_values(kernel: Kernel, nest: Nest, nodes: Mapping[int, int]) -> dict[int, ParameterValue] | int:
