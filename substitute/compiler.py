@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 MINIMUM_OPSET = 17
 """ONNX models of an older operator set are upgraded to this one, which IREE's importer supports best."""
 
+_CALLS = ("'stablehlo.custom_call'", "'torch.operator'")
+_NAME_A_KERNEL = (
+    "IREE does not know what the model calls; a kernel of that name, given with --kernels, puts its definition there"
+)
+
 _process_flags: tuple[str, ...] = ()
 
 
@@ -183,7 +188,9 @@ class Compilation:
                 where=self.name,
                 expected=f"the phases after {start} up to {stop}" if start != "start" else f"the phases up to {stop}",
                 found=_found(words(), names),
-                next_step="try the same with --no-builtin and without --kernels to see whether IREE alone fails"
+                next_step=_NAME_A_KERNEL
+                if start == "start" and any(call in words() for call in _CALLS)
+                else "try the same with --no-builtin and without --kernels to see whether IREE alone fails"
                 if start != "start"
                 else f"no kernel has been put in yet; compare with `iree-compile {self.name} {' '.join(self.flags)}`",
                 details=_short(words(), 24),

@@ -13,7 +13,7 @@ from .compiler import Compilation, load_model
 from .embed import substitute_dispatches
 from .errors import CompilerCrash, SubstituteError
 from .flags import with_default_target
-from .frontend import plan_module, scratch_folder, worker_threads
+from .frontend import inline_calls, plan_module, scratch_folder, worker_threads
 from .isolate import Call, describe_crash, isolated
 from .progress import Clock, Progress
 
@@ -80,6 +80,7 @@ def find_culprit(
         Compilation((*with_default_target(flags), NO_THREADS), name=str(model)) as compilation,
     ):
         compilation.parse(load_model(model))
+        inline_calls(compilation, kernels)
         compilation.run("start", "executable-sources")
         chosen = load_plan(plan) if plan else None
         made, sites = plan_module(compilation, clock, kernels, builtin=builtin, chosen=chosen, require=require)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -26,6 +26,31 @@ from .rule.apply import plan_with_rules
 
 if TYPE_CHECKING:
     from .read.module import Site
+    from .rewrite.calls import NamedDefinition
+
+
+def inline_calls(compilation: Compilation, kernels: Sequence[Path]) -> None:
+    """Replace each call that names one of these kernels by its definition. Raises `ModelError` where that does not fit.
+
+    The built-in kernels and those of packs are not meant: a model may call something of its own by such a name.
+    """
+    from .rewrite.calls import find_named_calls, inline_named_calls
+
+    assert compilation.module is not None
+    calls = find_named_calls(compilation.module) if kernels else []
+    if calls:
+        inline_named_calls(calls, list(_definitions(kernels, {call.name for call in calls})))
+
+
+def _definitions(kernels: Sequence[Path], wanted: Set[str]) -> Iterator[NamedDefinition]:
+    """Yield the definitions of these folders' kernels that have one of the names."""
+    from .catalog.catalog import open_library, read_definition
+    from .rewrite.calls import NamedDefinition
+
+    for manifest in open_library(kernels, builtin=False, kept=True).manifests:
+        names = frozenset((manifest.kernel.name, manifest.kernel.family))
+        if manifest.definition is not None and names & wanted:
+            yield NamedDefinition(names, manifest.kernel.operands, read_definition(manifest))
 
 
 def plan_module(

@@ -15,7 +15,15 @@ from .compiler import Compilation, load_model
 from .embed import make_payloads, put_payloads, run_time_condition
 from .errors import CompilerCrash, CompilerError, ModelError, SubstituteError, UsageError
 from .flags import add_target, with_default_target
-from .frontend import list_choices, plan_module, scratch_folder, warm_up, without_dispatches, worker_threads
+from .frontend import (
+    inline_calls,
+    list_choices,
+    plan_module,
+    scratch_folder,
+    warm_up,
+    without_dispatches,
+    worker_threads,
+)
 from .isolate import Call, isolated, notify
 from .match.planner import Chosen
 from .model.plan import Key, Payload, Plan, dispatch_key
@@ -112,6 +120,7 @@ def compile_model(
         with clock.step("parse"):
             compilation.parse(source)
             assert compilation.module is not None
+            inline_calls(compilation, kernels)
             signatures = read_signatures(compilation.module)
         del source
         done, warning = Substituted(plan=Plan(substitutions=(), decisions=(), dispatches=())), ""
@@ -266,6 +275,7 @@ def inspect_model(
     with Compilation(with_default_target(flags), name=str(model)) as compilation:
         with clock.step("parse"):
             compilation.parse(source)
+            inline_calls(compilation, kernels)
         with clock.step("compile to dispatches"):
             compilation.run("start", "executable-sources")
         from .guard.obey import anything_kept, recall_verdicts

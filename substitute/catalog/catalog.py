@@ -337,7 +337,8 @@ def _without_parameters(manifest: Manifest, forms: tuple[Form, ...]) -> Manifest
     return replace(manifest, kernel=replace(manifest.kernel, operands=operands))
 
 
-def _read(manifest: Manifest, read_forms: ReadForms) -> tuple[Form, ...]:
+def read_definition(manifest: Manifest) -> str:
+    """Return the text of a kernel's definition, its types filled in. Raises `ManifestError`."""
     assert manifest.definition is not None
     try:
         text = manifest.definition.read_text(encoding="utf-8")
@@ -349,9 +350,15 @@ def _read(manifest: Manifest, read_forms: ReadForms) -> tuple[Form, ...]:
             found=str(error),
             next_step="check the file",
         ) from None
+    types = manifest.kernel.types
+    return instantiate(text, types, str(manifest.definition)) if types else text
+
+
+def _read(manifest: Manifest, read_forms: ReadForms) -> tuple[Form, ...]:
+    text = read_definition(manifest)
+    assert manifest.definition is not None
     path, types = manifest.definition, manifest.kernel.types
     if types:
-        text = instantiate(text, types, str(path))
         path = Path(f"{path} ({describe_binding(types)})")
     forms = read_forms(path, text, manifest.kernel.operands)
     manifest = _without_parameters(manifest, forms)

@@ -135,7 +135,7 @@ def _parameters(
     for position, argument in enumerate(arguments):
         if not _is_scalar(argument.type):
             continue
-        name = _argument_name(text, argument) or f"arg{position}"
+        name = name_argument(text, argument) or f"arg{position}"
         if str(argument.type) not in SCALAR_TYPES:
             raise ManifestError(
                 f"the parameter `{name}` of the definition has a type that no parameter has",
@@ -159,7 +159,7 @@ def _parameters(
     return tuple(by_name[p.name, p.type] for p in order)
 
 
-def _argument_name(text: str, argument: ir.Value) -> str:
+def name_argument(text: str, argument: ir.Value) -> str:
     """Return the name of an argument in the text; MLIR keeps the position, not the name."""
     place = re.search(r":(\d+):(\d+)\)$", str(argument.location))
     lines = text.splitlines()

@@ -13,7 +13,7 @@ from ..compiler import Compilation, load_model
 from ..embed import Built, make_payloads, put_payloads
 from ..errors import SubstituteError
 from ..flags import read_flags, with_default_target
-from ..frontend import plan_executables, plan_module, scratch_folder, worker_threads
+from ..frontend import inline_calls, plan_executables, plan_module, scratch_folder, worker_threads
 from ..guard.obey import anything_kept, recall_verdicts
 from ..match.planner import Chosen
 from ..model.coverage import Code
@@ -81,6 +81,7 @@ def build_bundle(
             source = load_model(model) if isinstance(model, Path) else model
         with clock.step("parse"):
             compilation.parse(source)
+            inline_calls(compilation, kernels)
             assert compilation.module is not None
             signatures = read_signatures(compilation.module)
         with clock.step("compile to dispatches"):

@@ -133,7 +133,12 @@ def validate_model(
     )
     with clock.step("stock"):
         stock = compile_model(
-            model, substitute=False, flags=setting.flags, isolate=isolate, progress=prefixed(progress, "stock: ")
+            model,
+            kernels=kernels,
+            substitute=False,
+            flags=setting.flags,
+            isolate=isolate,
+            progress=prefixed(progress, "stock: "),
         )
     with clock.step("substituted"):
         result = _substituted(setting, plan, prefixed(progress, "substituted: "))
