@@ -9,7 +9,7 @@ import pytest
 
 from runtime_tests.match.scalar_graphs import NAMES, evaluate, evaluate_with_bound, graph
 from runtime_tests.match.test_laws import unified
-from substitute.match.normal.roundings import computes_wide
+from substitute.match.normal.roundings import rounds_results_alone
 from substitute.model.laws import LAWS
 from substitute.validate.allowance import SLACK
 
@@ -42,7 +42,7 @@ OTHER = (
 @pytest.mark.parametrize("element", ["f16", "bf16"])
 @pytest.mark.parametrize(("definition", "dispatch"), SAME)
 def test_a_dispatch_that_rounds_more_often_is_taken(definition: str, dispatch: str, element: str) -> None:
-    assert computes_wide(graph(definition, element))
+    assert rounds_results_alone(graph(definition, element))
     assert unified(definition, dispatch, element=element, wide=True)
     assert not unified(definition, dispatch, element=element)
 
@@ -56,7 +56,7 @@ def test_a_dispatch_that_is_another_is_refused(definition: str, dispatch: str, e
 @pytest.mark.parametrize("dispatch", [dispatch for _, dispatch in SAME])
 def test_a_definition_that_rounds_inside_is_not_compared_so(dispatch: str) -> None:
     """A kernel that rounds more often than its dispatch would be further from the golden than its bound."""
-    assert not computes_wide(graph(dispatch, "f16"))
+    assert not rounds_results_alone(graph(dispatch, "f16"))
 
 
 @pytest.mark.parametrize(("definition", "dispatch"), SAME)

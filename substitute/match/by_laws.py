@@ -43,7 +43,7 @@ def unify_bodies(pattern: Nest, nest: Nest, sizes: Mapping[str, Index], kernel: 
         yield unified
     for choice in choose_parameters(pattern, nest) if not prologue else ():
         ways = unify_by_laws(choice.pattern, choice.nest, sizes, kernel.laws)
-        if may_round_less(kernel) and computes_wide(choice.pattern.expr):
+        if may_round_less(kernel) and computes_wide(choice.pattern):
             ways = itertools.chain(ways, unify_by_laws(choice.pattern, choice.nest, sizes, "all", wide=True))
         for unified in itertools.islice(ways, _MOST_WAYS):
             found = (unified.nodes, unified.loops, choice.nodes)

@@ -16,7 +16,7 @@ from .expression import unify
 from .memory import check_in_place
 from .named import match_named
 from .nests import bind_nest, operand_name
-from .normal.roundings import NARROW, WIDE
+from .normal.roundings import NARROW, WIDE, computes_wide
 from .parameters import bind_parameters, find_conflict
 from .spelled_out import spell_out
 from .state import NestMatch, State, is_generated
@@ -165,7 +165,8 @@ def _may_accumulate(kernel: Kernel, pattern: Nest, core: Nest) -> bool:
     """Return True if the definition's nest accumulates in the dispatch's type, or rounds less than that."""
     if pattern.type is None or core.type is None or pattern.type.element == core.type.element:
         return True
-    return may_round_less(kernel) and pattern.type.element == WIDE and core.type.element in NARROW
+    narrower = pattern.type.element == WIDE and core.type.element in NARROW
+    return narrower and may_round_less(kernel) and computes_wide(pattern)
 
 
 def _reject_body(kernel: Kernel, form: Form, pattern: Nest, core: Nest) -> Rule:

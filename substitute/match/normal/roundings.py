@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ...model.dispatch import Nest
 from ...model.ops import OPERATIONS
 from ...model.scalar import Scalar, ScalarGraph
 from ..coefficient import round_to
@@ -38,8 +39,14 @@ class Wide:
     """Nodes that may jump where an operand of theirs is rounded less. A body whose result needs one is not the same."""
 
 
-def computes_wide(graph: ScalarGraph) -> bool:
+def computes_wide(nest: Nest) -> bool:
     """Return True for a body that computes in f32 what it reads in a narrow type, and rounds its results alone."""
+    narrow = any(node.type in NARROW for node in nest.expr.nodes)
+    return (narrow or any(isinstance(read.source, int) for read in nest.reads)) and rounds_results_alone(nest.expr)
+
+
+def rounds_results_alone(graph: ScalarGraph) -> bool:
+    """Return True for a body that computes nothing in a narrow type."""
     stored = set(graph.results)
     for at, node in enumerate(graph.nodes):
         if node.type in NARROW and not (
