@@ -1,4 +1,4 @@
-"""The arguments of the commands in this folder: a mistake in one ends in words."""
+"""Arguments of the commands in this folder; errors in them are printed without a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests share: models, devices, and stock builds to compare with."""
+"""Fixtures of all tests: models, devices, and stock builds for comparison."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("project")
 
 settle_bindings()
-# the guard has tests of its own; elsewhere a compilation is to cost no more than it has to
+# the guard has separate tests; elsewhere a compilation should be as cheap as possible
 os.environ.setdefault("IREE_SUBSTITUTE_CHECK", "0")
 
 
@@ -80,7 +80,7 @@ def transformer(make_model: Callable[[str], Model]) -> Model:
 
 @pytest.fixture(scope="session")
 def compile_stock(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Compiles MLIR text, or an ONNX or MLIR file, with IREE alone; each pair of source and flags once.
+    """Compile MLIR text, or an ONNX or MLIR file, with IREE alone; each pair of source and flags once.
 
     `compile_stock(source, *flags)` gives the vmfb's path; without flags it is for this machine's CPU.
     """

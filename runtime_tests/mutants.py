@@ -1,7 +1,7 @@
-"""`python -m runtime_tests.mutants`: faults in the code of shipped and sample kernels, and those nobody sees.
+"""`python -m runtime_tests.mutants`: faults in the code of shipped and sample kernels, and those that no case detects.
 
 For each kernel whose code can be changed (LLVM IR in text, bitcode or generated, and PTX) up to `--count` mutants run
-through the cases that validation would choose; the table says how many were killed, and the survivors are listed.
+through the cases that validation would choose; the table has the numbers killed, and the survivors are listed.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 from substitute.iree_versions import DISABLED, SUPPORTED, WORKAROUNDS  # noqa: E402
 
 NIGHTLY_LINKS = "https://iree.dev/pip-release-links.html"
-"""Where IREE publishes its pre-releases."""
+"""Page of IREE's pre-releases."""
 
 nox.options.envdir = str(ROOT / ".venv" / "versions")
 nox.options.reuse_venv = "yes"

@@ -26,7 +26,7 @@ ROOMS = ("read", "golden", "LLVM", "GLSL", "PTX")
 TYPES = ("f32", "f16", "bf16", "f64", "i1", "i8", "i16", "i32", "i64")
 PREDICATES = {"arith.cmpf": "olt", "arith.cmpi": "slt"}
 MIXED = {"math.fpowi": ("", "i32"), "arith.select": ("i1", "", "")}
-"""Operands whose types are not those of the result; an empty text stands for the result's."""
+"""Operands whose types are not those of the result; an empty text is the result's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +35,10 @@ class Cell:
 
     operation: str
     types: tuple[str, ...]
-    """Of the operands."""
+    """Types of the operands."""
     result: str
     rooms: tuple[str, ...]
-    """Those that know it."""
+    """Rooms that know it."""
 
     @property
     def label(self) -> str:

@@ -1,4 +1,4 @@
-"""Which tests time single dispatches: IREE 3.11 cannot."""
+"""Mark of tests that time single dispatches, which IREE 3.11 cannot do."""
 
 from __future__ import annotations
 

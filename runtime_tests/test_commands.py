@@ -1,4 +1,4 @@
-"""The commands in this folder: each is on the page, and a mistake in an argument ends in words."""
+"""The commands in this folder: each is on the page, and prints errors in arguments without a traceback."""
 
 from __future__ import annotations
 

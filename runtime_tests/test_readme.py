@@ -19,7 +19,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 TARGET = (
     "--iree-hal-target-device=local --iree-hal-local-target-device-backends=llvm-cpu --iree-llvmcpu-target-cpu=host"
 )
-"""The flags that `…` stands for in the line for iree-compile."""
+"""Flags that `…` abbreviates in the line for iree-compile."""
 NOT_RUN = (". .venv/bin/activate", "make demo", "make test")
 """The environment is this one; the demo's test is `device/test_magika_demo.py`, and `make test` runs this file."""
 MODEL = """

@@ -1,4 +1,4 @@
-"""What the simulated device is measured by: a whole model to its verdict, and the tables."""
+"""Measurement of the simulated device: a whole model up to its verdict, and the tables."""
 
 from __future__ import annotations
 

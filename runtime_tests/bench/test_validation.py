@@ -1,4 +1,4 @@
-"""What validating costs, as tables, and measured for one kernel."""
+"""Cost of validation, as tables, and measured for one kernel."""
 
 from __future__ import annotations
 

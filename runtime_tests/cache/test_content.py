@@ -1,4 +1,4 @@
-"""Digests of frozen data: equal data has one digest, data that only `==` takes for equal has another."""
+"""Digests of frozen data: equal data has one digest, data that is only equal by `==` has another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where files are kept, for everything and for the filter's client, which cannot ask."""
+"""Cache folders, in general and in the filter's client, which has a copy of the rule."""
 
 from __future__ import annotations
 

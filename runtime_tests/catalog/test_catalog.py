@@ -1,4 +1,4 @@
-"""Which kernels are found, in which folders, and what is read of them."""
+"""Discovery of kernels in folders and packs, and reading of their manifests."""
 
 from pathlib import Path
 
@@ -134,7 +134,7 @@ def test_installed_copy_goes_before_the_checkout(tmp_path: Path, monkeypatch: py
 
 
 def add_pack(monkeypatch: pytest.MonkeyPatch, place: Path, value: str) -> None:
-    """What pip leaves of an installed package with this entry point."""
+    """Write the metadata of an installed package with this entry point, as pip does."""
     package = place / "some_pack-1.0.dist-info"
     package.mkdir(parents=True)
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: some-pack\nVersion: 1.0\n")

@@ -1,4 +1,4 @@
-"""What is kept of kernels from run to run: the same as what is read, and made anew when a file changes."""
+"""Cache of kernels: equal to what is read, and renewed when a file changes."""
 
 from __future__ import annotations
 

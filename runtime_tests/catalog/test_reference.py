@@ -1,4 +1,4 @@
-"""The reference of `kernel.toml` is generated, complete, and the one that stands in docs/."""
+"""The reference of `kernel.toml`: generated, complete, and equal to the page in docs/."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from substitute.payload.kinds import find_kind
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a command ended."""
+    """Exit status and output of a command."""
 
     status: int
     out: str
@@ -88,7 +88,7 @@ def plan() -> Plan:
 
 @dataclass
 class Pretended:
-    """What the commands asked of the steps below them."""
+    """Recorded calls of the layer below the commands."""
 
     calls: list[tuple[str, Path, dict[str, Any]]]
 

@@ -1,4 +1,4 @@
-"""Help, versions, and what becomes of errors."""
+"""Help, versions, and the report of errors."""
 
 import io
 import subprocess

@@ -37,7 +37,7 @@ def test_what_is_written_and_said(run: Run, tmp_path: Path, kind: str) -> None:
     assert (finished.status, finished.err) == (0, "")
     files = ["kernel.toml", "definition.mlir", FILES[kind], "example.mlir"]
     assert sorted(p.name for p in folder.iterdir()) == sorted(files)
-    assert [p.name for p in folder.parent.iterdir()] == ["my-kernel"]  # nothing is left beside it
+    assert [p.name for p in folder.parent.iterdir()] == ["my-kernel"]  # no other file is left
     device, flags = ("vulkan", " --iree-hal-target-device=vulkan") if kind in ON_VULKAN else ("local-task", "")
     assert finished.out.replace(str(folder), "DIR") == (
         f"wrote {', '.join('DIR/' + file for file in files)}\n"

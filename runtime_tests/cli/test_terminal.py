@@ -46,7 +46,7 @@ def test_a_long_command_says_where_it_is(capsys: pytest.CaptureFixture[str], mon
 
 
 def read_until(file: int, wanted: str) -> str:
-    """What a terminal got, up to and with `wanted`, or all that it got."""
+    """Return a terminal's output up to and with `wanted`, or all of it."""
     text = ""
     while wanted not in text and select.select([file], [], [], 10)[0]:
         text += os.read(file, 4096).decode(errors="replace")

@@ -15,7 +15,7 @@ TYPES = {"f32": np.float32, "f64": np.float64}
 UNARY = sorted(set(FUNCTIONS) - {"powf", "atan2"})
 LIMIT_ULP = 2.8
 LIMITS_ULP = {"erfc": 5.1}
-"""Of erfc's far part, exponential, quotient and product are rounded; the reference of f64 is good to one unit."""
+"""In erfc's far part, exponential, quotient and product are rounded; the reference of f64 is accurate to one unit."""
 
 
 def numbers(element: str) -> np.ndarray:

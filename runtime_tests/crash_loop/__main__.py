@@ -1,6 +1,6 @@
 """`python -m runtime_tests.crash_loop MODEL…`: runs each model many times on the simulated CUDA device.
 
-Each run is a process of its own, from its start to its end, as a person starts it.
+Each run is a separate process, as a user starts it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The loop of runs: how a run ended is told from how the process ended."""
+"""The loop of runs: the outcome of a run and the exit of its process are distinguished."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Driver:
         return call
 
     def words(self, name: str) -> str:
-        """What `cuGetErrorString` says of a code."""
+        """Return `cuGetErrorString`'s text for a code."""
         code = next(number for number, code in CODES.items() if code.name == name)
         text = ctypes.c_char_p()
         assert self.cuGetErrorString(code, text) == "CUDA_SUCCESS"
@@ -131,7 +131,7 @@ class Driver:
 
     @contextmanager
     def context(self, device: int = 0) -> Iterator[int]:
-        """A context of its own on a device, current until the end of the block; a fault in it ends with it."""
+        """Create a context on a device, current until the end of the block; a fault in it ends with it."""
         handle = ctypes.c_uint64()
         assert self.cuInit(0) == "CUDA_SUCCESS"
         assert self.cuCtxCreate(handle, 0, device) == "CUDA_SUCCESS"

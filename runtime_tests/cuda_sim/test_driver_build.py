@@ -41,7 +41,7 @@ def test_every_function_has_an_answer() -> None:
 
 
 def build_in(cache: Path) -> subprocess.Popen[str]:
-    """Builds the library in a process of its own, or runs into why it cannot."""
+    """Build the library in a separate process, or print the error."""
     script = "from substitute.device.cuda_sim.driver.build import library_path; print(library_path())"
     return subprocess.Popen(
         [sys.executable, "-c", script],

@@ -112,7 +112,7 @@ HOPPER_PTX = """.version 8.0
   ret;
 }
 """
-"""Writes 42 everywhere, to be told from IREE's own code."""
+"""Writes 42 everywhere, unlike IREE's own code."""
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_a_program_sees_the_compute_capability(cuda_sim: str, program: Path, nam
 
 
 def test_constants_are_copied_while_kernels_run(cuda_sim: str, compile_stock: Callable[..., Path]) -> None:
-    """IREE registers the pages of the module's file, which nobody can write, while the initialisers' kernels run."""
+    """IREE registers the pages of the module's file, which are read-only, while the initialisers' kernels run."""
     flags = ("--iree-input-type=torch", "--iree-opt-const-eval=false")
     module = compile_stock(ASYNCHRONOUS, *FLAGS, *flags)
     a = np.random.default_rng(6).standard_normal((4, 64)).astype(np.float32)
@@ -321,7 +321,7 @@ def test_the_command_runs_modules(cuda_sim: str, program: Path) -> None:
 
 
 def test_devices_that_failed_are_not_closed(cuda_sim: str, program: Path, wild: Path) -> None:
-    """IREE's driver would end the process, not at once but soon: hence several times, in a process of its own."""
+    """IREE's driver would crash the process after a while: hence several times, in a separate process."""
     code = f"""
 import sys
 from pathlib import Path

@@ -201,7 +201,7 @@ def test_registered_host_memory(driver: Driver, context: int) -> None:
 
 
 def test_read_only_host_memory_may_be_registered(driver: Driver, context: int, tmp_path: Path) -> None:
-    """A file that is mapped to be read: nothing is written back into it, and a kernel that writes to it is told so."""
+    """A file that is mapped read-only: nothing is written back to it, and a kernel that writes to it gets an error."""
     path = tmp_path / "weights"
     path.write_bytes(np.arange(2048, dtype=np.uint32).tobytes())
     function = driver.function(SCALE, "scale")

@@ -1,4 +1,4 @@
-"""The process behind the simulated driver: it ends with its client, and its own end harms nobody."""
+"""The process of the simulated driver: it ends with its client, and its own end does no harm."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENDLESS = 'kernel("again:\\n  bra again;")'
 
 
 def client(script: str, **environment: str) -> subprocess.Popen[str]:
-    """A program of its own that uses the driver."""
+    """Start a separate program that uses the driver."""
     return subprocess.Popen(
         [sys.executable, "-c", PRELUDE + script],
         cwd=Path(__file__).parents[2],
@@ -61,7 +61,7 @@ def is_running(process: int) -> bool:
 
 
 def ends(process: int) -> bool:
-    """Whether a process ends in a short time."""
+    """Return whether a process ends within a short time."""
     deadline = time.monotonic() + 10
     while is_running(process) and time.monotonic() < deadline:
         time.sleep(0.05)

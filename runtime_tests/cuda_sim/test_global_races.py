@@ -139,7 +139,7 @@ FAULTS = {
 
 
 def races_of(body: str, *, blocks: int = 3, lanes: int = 8192) -> list[str]:
-    """What is found; nothing but races may be."""
+    """Return the messages of races; other findings are not expected."""
     arguments = [Out((4096,), "u4", fill=0), Out((16,), "u4", fill=0)]
     limits = Limits(steps=300_000, lanes=lanes)
     _, report = run_kernel(
@@ -200,7 +200,7 @@ def test_rows_of_memory_are_checked_as_single_words_are() -> None:
 
 
 def test_lanes_in_several_allocations() -> None:
-    """Of one load: threads below 9 read memory that nobody writes, the others what block 0 writes."""
+    """One load: threads below 9 read memory that is never written, the others read writes of block 0."""
     body = """setp.lt.u32 %p, %t, 9; selp.b64 %m, %s, %m, %p; setp.eq.u32 %q, %b, 0;
 @%q st.global.u32 [%a], %i; @!%q ld.global.u32 %v, [%m]; ret;"""
     (message,) = races_of(body, blocks=2)
@@ -216,7 +216,7 @@ def test_asynchronous_copies_read_device_memory(offset: int, found: bool) -> Non
 
 
 def test_blocks_that_wait_for_each_other_run_together() -> None:
-    """As many as the device holds: a barrier over more than that never ends there either."""
+    """At most as many as the device holds: a barrier over more blocks never ends on a device either."""
     body = barrier(1) + "ret;}\n"
     arguments = [Out((4096,), "u4", fill=0), Out((16,), "u4", fill=0)]
     for multiprocessors, kinds in ((108, set()), (1, {"step-limit"})):

@@ -156,7 +156,7 @@ def test_bit_fields(type_):
     for n in range(N):
         p, count = int(position[n]) & 255, int(length[n]) & 255
         value = int(unsigned[0][n])
-        # PTX ISA 9.7.1.20: bits one by one, with the sign bit of the field (or 0) behind the end
+        # PTX ISA 9.7.1.20: bits one by one, with the sign bit of the field (or 0) after the end
         sign = 0
         if type_[0] == "s" and count:
             sign = value >> min(p + count - 1, bits - 1) & 1
@@ -262,7 +262,7 @@ def test_comparisons(type_):
 
 
 def test_modifiers_may_stand_behind_the_type():
-    """As ptxas takes them; one that the type has not is refused there as well."""
+    """As ptxas accepts them; one that the type does not have is refused there as well."""
     clamp = lambda v: max(-(2**31), min(2**31 - 1, v))  # noqa: E731
     check("add.s32.sat %d0, %a0, %a1;", "s32", 2, lambda a, b: clamp(a + b))
     values = operands("s32", 1)[0]

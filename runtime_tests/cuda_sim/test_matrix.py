@@ -397,7 +397,7 @@ def test_faults_around_wgmma(name):
 
 COPIED = ("ld.global.b32 %v, [%p]; st.shared.b32 [%y], %v;", "cp.async.ca.shared.global [%y], [%p], 4;")
 FENCES = {
-    # behind the wait, before or behind the barrier: by those that copied, or by those that multiply
+    # after the wait, before or after the barrier: by the threads that copied, or by those that multiply
     "by the writers": ("cp.async.wait_all; fence.proxy.async; bar.sync 0;", ""),
     "by the readers": ("cp.async.wait_all; bar.sync 0; fence.proxy.async;", ""),
     "in groups": ("cp.async.commit_group; cp.async.wait_group 0; fence.proxy.async; bar.sync 0;", ""),
@@ -413,7 +413,7 @@ FENCES = {
 
 @pytest.mark.parametrize("name", FENCES)
 def test_proxy_fences_behind_asynchronous_copies(name):
-    """What cp.async wrote is as invisible to wgmma as what st.shared did, though here the numbers are right anyway."""
+    """Writes of cp.async are as invisible to wgmma as those of st.shared, though here the numbers are right anyway."""
     fence, kind = FENCES[name]
     ptx, arguments = wgmma_case()
     assert COPIED[0] in ptx and "bar.sync 0; fence.proxy.async;" in ptx

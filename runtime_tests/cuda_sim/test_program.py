@@ -1,4 +1,4 @@
-"""What is refused, and how: bad PTX, wrong versions and targets, instructions out of scope, launches that cannot be."""
+"""Refusals: invalid PTX, wrong versions and targets, unsupported instructions, invalid launches."""
 
 import numpy as np
 import pytest

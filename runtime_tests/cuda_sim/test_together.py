@@ -1,4 +1,4 @@
-"""What lanes do together and with memory: shuffles, votes, reductions, atomics, barriers, vectors, calls, switches."""
+"""Interaction of lanes and memory: shuffles, votes, reductions, atomics, barriers, vectors, calls, switches."""
 
 import numpy as np
 import pytest
@@ -230,7 +230,7 @@ mul.wide.u32 %w, %x, {4 * len(names)}; add.u64 %out, %gout, %w; {stores} ret;"""
 
 
 def test_divergent_loops_meet_again():
-    """Collatz steps: every lane leaves its loop at another time; behind it a warp-wide sum needs all of them."""
+    """Collatz steps: every lane leaves its loop at another time; a warp-wide sum after it needs all of them."""
     body = """
 mov.u32 %v, %i; add.u32 %v, %v, 1; mov.u32 %x, 0;
 LOOP:

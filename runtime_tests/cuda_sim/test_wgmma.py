@@ -40,7 +40,7 @@ WHOLE = "st.shared.v4.b32 [%a], {0, 0, 0, 0};"
     [("st.shared.u8 [%a+1], 0;", False), ("", True)],
 )
 def test_an_element_of_which_one_byte_was_written(stores, unwritten):
-    """The second byte of an element is written by the twin alone."""
+    """The second byte of an element is only written by the right variant."""
     parts = f"st.shared.u8 [%a], 0; {stores} st.shared.u16 [%a+2], 0; st.shared.u32 [%a+4], 0; st.shared.u64 [%a+8], 0;"
     ptx = KERNEL.format(scale="0", from_thread=0)
     assert WHOLE in ptx

@@ -1,4 +1,4 @@
-"""Comparison with expected values: what passes, what fails, and where it says so."""
+"""Comparison with expected values: what passes, what fails, and the place in the message."""
 
 from __future__ import annotations
 

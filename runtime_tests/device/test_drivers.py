@@ -1,4 +1,4 @@
-"""Which devices there are, and what a person reads where there is none."""
+"""Available devices, and messages about missing ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory beside inaccessible pages: what is touched outside of it is recorded, and nothing else happens."""
+"""Memory beside inaccessible pages: accesses outside of it are recorded, without further effects."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "magika"
 
 @pytest.fixture
 def demo(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The script as a module, on the CPU alone, with few rounds."""
+    """Return the script as a module, restricted to the CPU and few rounds."""
     monkeypatch.syspath_prepend(str(SAMPLE))
     module = importlib.import_module("demo")
     cpu = module.find_targets()[0][:1]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from runtime_tests.faults.kernel import Variant
 
 Change = tuple[str, str]
-"""What stands in the source, and what stands there instead; its first occurrence."""
+"""Text in the source, and its replacement; the first occurrence is changed."""
 
 _KEEP = "@kept = internal global [4096 x float] zeroinitializer\n@seen = internal global i32 0\n"
 

@@ -1,4 +1,4 @@
-"""What the kernels of this suite compute: `definition.mlir`, `[operands]` and one typical shape of each."""
+"""Computations of this suite's kernels: `definition.mlir`, `[operands]` and one typical shape of each."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ RULES: tuple[tuple[str, str, str], ...] = (
 
 
 def reason(variant: Variant) -> str:
-    """Why a variant with a change is as right as the one that it was made from; empty if it is not."""
+    """Return why a changed variant is equivalent to the original; empty if it is not."""
     for names, changes, why in RULES:
         if re.search(names, variant.of) and re.search(changes, variant.change):
             if "workgroup_count" in variant.change and not variant.change.endswith("+ 1"):

@@ -32,7 +32,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What all variants of a group share."""
+    """Data that all variants of a group share."""
 
     bundle: Bundle
     """The cases of the protocol, with IREE's own code and without a candidate."""
@@ -200,7 +200,7 @@ def _build(
 
 
 def _first_line(error: Exception, kernels: Path) -> str:
-    """What was refused, with the kernel's file named from the folder of kernels on: the rest is of one run."""
+    """Return the error's first line, with paths relative to the folder of kernels: the rest depends on the run."""
     return str(error).strip().partition("\n")[0].replace(f"{kernels}/", "")
 
 
@@ -211,7 +211,7 @@ def _save(path: Path, value: object) -> None:
 
 
 def load_built(folder: Path, variants: Sequence[Variant]) -> tuple[Prepared | None, Iterator[Built]]:
-    """What a group's process has written, before it ended or died."""
+    """Return the results that a group's process wrote before it ended."""
     if not (folder / "prepared").exists():
         return None, iter(())
     prepared: Prepared = pickle.loads((folder / "prepared").read_bytes())

@@ -29,7 +29,7 @@ Tell = Callable[["Judged | None"], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What each judge says: empty where it lets a module pass, else why not."""
+    """Finding of each judge: empty if it accepts a module, else the reason."""
 
     ours: str = ""
     loose: str = ""
@@ -39,7 +39,7 @@ class Judged:
 
 
 def judge(prepared: Prepared, module: bytes) -> Judged:
-    """All three, in a child process; one that dies or hangs is found by all that had not judged yet."""
+    """Run all three judges in a child process; a crash or a hang counts as a finding of all that had not finished."""
 
     def work(tell: Tell) -> None:
         try:
@@ -54,7 +54,7 @@ def judge(prepared: Prepared, module: bytes) -> Judged:
 
 
 class _Audible(RawModule):
-    """A module that tells of every launch that ended."""
+    """A module that reports every launch that ended."""
 
     def __init__(self, module: bytes, *, device: str, tell: Tell) -> None:
         super().__init__(module, device=device)
@@ -118,12 +118,12 @@ def _close(found: NDArray[Any], golden: NDArray[Any], element: str, tolerance: t
 
 
 def in_child(work: Callable[[Tell], None], *, limit_s: float = LIMIT_S) -> Judged:
-    """What `work` told last, in a fork of this process, in which neither the compiler nor the runtime is loaded."""
+    """Return the last message of `work`, in a fork of this process, which has loaded neither compiler nor runtime."""
     context = multiprocessing.get_context("fork")
     receive, send = context.Pipe(duplex=False)
 
     def run() -> None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the simulated device speaks of every finding
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the simulated device prints every finding
         try:
             work(send.send)
             send.send("done")

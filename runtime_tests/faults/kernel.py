@@ -23,7 +23,7 @@ FILES = {
     "ptx": "kernel.ptx",
     "llvm-dialect": "kernel.mlir",
 }
-"""What a payload of each kind is called in its folder."""
+"""File name of a payload of each kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Variant:
     name: str
     definition: str
     kind: str
-    """Of the payload; bitcode, objects and SPIR-V are made from their source when the folder is written."""
+    """Kind of the payload; bitcode, objects and SPIR-V are made from their source when the folder is written."""
     source: str
     workgroup_count: tuple[str, str, str]
     workgroup_size: tuple[int, int, int] | None = None
@@ -46,7 +46,7 @@ class Variant:
     change: str = ""
     """File, line, what stood there and what stands there now."""
     equivalent: str = ""
-    """Why this change cannot change a result; empty if it can."""
+    """Reason why this change cannot change a result; empty if it can."""
 
     @property
     def backend(self) -> str:
@@ -58,7 +58,7 @@ class Variant:
 
     @property
     def digest(self) -> str:
-        """Of all that decides what is run."""
+        """Digest of everything that determines the run."""
         parts = (self.name, self.kind, self.manifest(), self.source, DEFINITIONS[self.definition].text)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -86,7 +86,7 @@ class Variant:
 
 
 class Refused(Exception):
-    """The source is not valid: an assembler says so before the toolkit sees it."""
+    """The source is invalid: an assembler refuses it before the toolkit sees it."""
 
 
 def _list(words: Sequence[str]) -> str:

@@ -44,7 +44,7 @@ def as_json(done: Sequence[Done]) -> dict[str, Any]:
 
 
 def read_results() -> dict[str, Any]:
-    """What was written last."""
+    """Return the results that were written last."""
     data: dict[str, Any] = json.loads(RESULTS.read_text())
     return data
 

@@ -18,10 +18,10 @@ class Done:
 
     variant: Variant
     refused: str = ""
-    """Why it was not run: the toolkit's verification, or the compiler, did not take it."""
+    """Reason why it was not run: the toolkit's verification, or the compiler, refused it."""
     judged: Judged = field(default_factory=Judged)
     thorough: bool = False
-    """What the quick protocol missed, the default one has found."""
+    """True if the quick protocol missed it and the default one found it."""
 
 
 Report = Callable[[Sequence[Done]], None]
@@ -100,7 +100,7 @@ def _run(variants: Sequence[Variant], *, quick: bool, seed: int) -> list[Done]:
 
 
 def _compile(variants: Iterable[Variant], folder: Path, *, quick: bool, seed: int) -> str:
-    """In a process of its own; how it ended if not well."""
+    """Build in a separate process; return how it ended if not with success."""
     import pickle
     import subprocess
     import sys

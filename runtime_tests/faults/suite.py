@@ -28,7 +28,7 @@ PER_KIND = {
     "spirv": 10,
     "ptx": 24,
 }
-"""How many of the operators' mutants of each kind of payload are taken."""
+"""Number of mutants of each kind of payload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

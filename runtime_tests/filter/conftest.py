@@ -1,4 +1,4 @@
-"""What the filter's tests share: its command, surroundings of their own, executables as IREE's hook gives them."""
+"""Fixtures of the filter's tests: its command, isolated environments, executables in the form of IREE's hook."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ func.func @rows(%a: tensor<8x64xf32>) -> tensor<8xf32> {
   return %r : tensor<8xf32>
 }
 """
-"""A matrix multiplication with something behind it, element-wise work of a dynamic size, a reduction."""
+"""A matrix multiplication with an epilogue, element-wise work of a dynamic size, a reduction."""
 
 MANIFEST = """
 schema = 1
@@ -204,7 +204,7 @@ def shared() -> Iterator[Surroundings]:
 
 @pytest.fixture(scope="session")
 def executables() -> Callable[[tuple[str, ...]], dict[str, bytes]]:
-    """What the hook gives a tool for `MODEL`, by a word of the name: `executables(CPU)["matmul"]`."""
+    """Return executables that the hook passes for `MODEL`, by a word of the name: `executables(CPU)["matmul"]`."""
     known: dict[tuple[str, ...], dict[str, bytes]] = {}
 
     def get(flags: tuple[str, ...]) -> dict[str, bytes]:

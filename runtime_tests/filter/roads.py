@@ -1,4 +1,4 @@
-"""The in-process road, in a process of its own: a fork of one that has loaded the compiler would hang."""
+"""The in-process way, in a separate process: a fork of one that has loaded the compiler would hang."""
 
 from __future__ import annotations
 

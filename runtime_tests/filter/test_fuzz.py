@@ -24,7 +24,7 @@ SEED = int(os.environ.get("FUZZ_SEED", "1"))
 TOKEN = re.compile(rb'"[^"\n]*"|[%@#!]?[A-Za-z_$][\w$.]*|-?\d+(?:\.\d+)?|\s+|.', re.DOTALL)
 LINE_LIMIT = 16
 EACH = 20
-"""One in so many goes the whole way, through a process of its own; the others are handed to the worker from here."""
+"""One in this many inputs goes through a process of the client; the others are sent to the worker directly."""
 
 
 def mutate(text: bytes, others: list[bytes], rng: random.Random) -> bytes:
@@ -110,7 +110,7 @@ def splice(text: bytes, others: list[bytes], rng: random.Random) -> bytes:
 
 
 def check(output: bytes) -> str:
-    """Why this is not one executable; empty if it is."""
+    """Return why this is not one executable; empty if it is."""
     from iree.compiler import ir
 
     with ir.Context():

@@ -1,4 +1,4 @@
-"""What is no executable: an error in words that reach the person, and nothing on standard output."""
+"""Invalid executables: an error message that reaches the user, and nothing on standard output."""
 
 from __future__ import annotations
 

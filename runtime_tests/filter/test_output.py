@@ -1,4 +1,4 @@
-"""What the filter writes: the same as the in-process road, or its input."""
+"""Output of the filter: the same as in-process, or its input."""
 
 from __future__ import annotations
 

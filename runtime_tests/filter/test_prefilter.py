@@ -1,4 +1,4 @@
-"""What the client decides by itself, on the text: only that nothing can match, and only where that is certain."""
+"""The client's own decision from the text: only that nothing can match, and only if that is certain."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Executables = Callable[[tuple[str, ...]], dict[str, bytes]]
 
 
 def catalog_of(kernels: Sequence[Kernel]) -> Catalog:
-    """What the client knows of these kernels."""
+    """Return the client's facts about these kernels."""
     return Catalog(
         b"digest", [[kernel.encode(), *(w.encode() for w in words)] for kernel, words in build_prefilter(kernels)]
     )
 
 
 def named(**changes: object) -> Kernel:
-    """A kernel that is selected by name alone."""
+    """Return a kernel that is selected by name alone."""
     kernel = Kernel(
         name="mine",
         folder=Path(),

@@ -1,4 +1,4 @@
-"""What a worker has loaded, and what it has not: see `preload.py`."""
+"""Modules that a worker has loaded, and others: see `preload.py`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ print(*sorted(m for m in sys.modules if m.startswith(("iree.compiler.dialects._"
 
 
 def test_the_first_executable_loads_nothing(surroundings: Surroundings, executables: Executables) -> None:
-    """Once definitions are kept: classes of operations, and modules of our own that are missing from what is loaded."""
+    """Once definitions are cached: neither classes of operations nor modules of this package are loaded later."""
     argv = [sys.executable, "-c", WORK]
     for _ in range(2):
         done = subprocess.run(argv, input=executables(CPU)["matmul"], capture_output=True, env=surroundings.environment)

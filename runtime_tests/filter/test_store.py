@@ -27,7 +27,7 @@ entry = "mine"
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> Path:
-    """A kernel whose code lies in a folder beside its own."""
+    """Write a kernel whose code is in a folder beside its own."""
     for name in ("mine", "shared", "other"):
         (tmp_path / name).mkdir()
     (tmp_path / "mine" / "kernel.toml").write_text(MANIFEST)

@@ -27,7 +27,7 @@ AT_ONCE = 40
 GRAPHS = 5
 """One module of so many is made of ONNX graphs."""
 WHOLE = 8
-"""One module of so many is compiled by IREE alone as well, and its functions are called whole."""
+"""One module in this many is compiled by IREE alone as well, and its functions are called whole."""
 PATIENCE_S = 3600.0
 """For one module."""
 MODULES = 12
@@ -54,7 +54,7 @@ class Worker:
         self._left = 0
 
     def judge(self, functions: Sequence[Function], setting: Setting) -> Report:
-        """What became of them; where the child dies, the function that kills it is looked for."""
+        """Return the outcomes of functions; if the child crashes, find the function that crashes it."""
         functions = list(functions)
         if self._pool is None or self._left == 0:
             self.close()
@@ -77,7 +77,7 @@ class Worker:
         return report
 
     def _dead(self, functions: list[Function], setting: Setting, why: str) -> Report:
-        """A function at which the process dies: does it with IREE's own code alone?"""
+        """Return the outcome of a function that crashes the process, and check whether IREE's own code does too."""
         report = Report(functions=1)
         if setting.substitute:
             alone = self.judge(functions, replace(setting, substitute=False, whole=True))

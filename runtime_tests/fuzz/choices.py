@@ -20,7 +20,7 @@ class Choices:
         self._random = random.Random(seed)
         self._record = record
         self.taken: list[int] = []
-        """What was drawn so far."""
+        """Choices drawn so far."""
 
     def below(self, count: int) -> int:
         """A number from 0 to `count` - 1."""

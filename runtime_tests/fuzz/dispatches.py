@@ -1,4 +1,4 @@
-"""Substituted dispatches, each launched alone with inputs whose golden is known."""
+"""Substituted dispatches, each launched separately with inputs whose golden is known."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from runtime_tests.fuzz.choices import Choices
 
 SETS = 2
-"""How many sets of sizes a function of open sizes is launched with."""
+"""Number of sets of sizes with which a function of open sizes is launched."""
 FLOATS = ("f32", "f16", "bf16", "f64")
 INTEGERS = ("i32", "i8", "i64", "i16")
 WIDTHS = {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "f16": 16, "bf16": 16, "f32": 32, "f64": 64, "index": 64}
@@ -20,7 +20,7 @@ MOST = 40_000
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Of one dimension or loop, in each of the sets; `open` where the type says `?`."""
+    """Size of one dimension or loop, in each of the sets; `open` if the type has `?`."""
 
     values: tuple[int, ...]
     open: bool = False
@@ -49,18 +49,18 @@ class Tensor:
 
     @property
     def type(self) -> str:
-        """As MLIR spells it."""
+        """MLIR's spelling of the type."""
         return f"tensor<{''.join(s.text + 'x' for s in self.shape)}{self.element}>"
 
     @property
     def rank(self) -> int:
-        """How many dimensions."""
+        """Number of dimensions."""
         return len(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """Of the function: a tensor, or a scalar (`shape` is None)."""
+    """Argument of the function: a tensor, or a scalar (`shape` is None)."""
 
     shape: tuple[Size, ...] | None
     element: str
@@ -76,10 +76,10 @@ class Function:
     choices: tuple[int, ...]
     arguments: tuple[Argument, ...]
     parts: tuple[str, ...]
-    """What follows `func.func @NAME`."""
+    """Text after `func.func @NAME`."""
     results: int
     kinds: tuple[str, ...]
-    """The operations in it, in words, for statistics."""
+    """Names of the operations in it, for statistics."""
     imported: bool = False
     """It comes from ONNX, and is in the torch dialect."""
 
@@ -123,7 +123,7 @@ class Builder:
         self.lines.append("  " + text)
 
     def size(self, *, most: int = 10**6) -> Size:
-        """Of a new loop."""
+        """Return the size of a new loop."""
         c = self.choices
         sizes = [s for s in SIZES if s <= most] or [1]
         drawn = c.pick(LARGE) if c.chance(5) and most >= max(LARGE) else c.pick(sizes)
@@ -133,7 +133,7 @@ class Builder:
         return Size((drawn, other), open=True)
 
     def sizes(self, count: int, most: int = MOST) -> list[Size]:
-        """Of several loops, so that their product stays small."""
+        """Return sizes of several loops with a small product."""
         found = []
         for _ in range(count):
             found.append(self.size(most=most))

@@ -1,4 +1,4 @@
-"""Random small ONNX graphs, as the functions that IREE's importer makes of them."""
+"""Random small ONNX graphs, as functions imported by IREE's importer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BINARY = ("Add", "Mul", "Sub", "Div", "Max", "Min")
 
 
 class Graph:
-    """A graph while it is being made: a chain of nodes on one value, with earlier values beside it."""
+    """A graph under construction: a chain of nodes on one value, with earlier values as further operands."""
 
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
@@ -306,7 +306,7 @@ def draw_graph(seed: str, record: Sequence[int] | None = None) -> Function:
 
 
 def _imported(g: Graph, result: str) -> str:
-    """The imported function's text, behind its name."""
+    """Return the imported function's text, after its name."""
     from iree.compiler import ir
     from iree.compiler.extras import onnx_importer
     from onnx import TensorProto, checker, helper, numpy_helper, shape_inference

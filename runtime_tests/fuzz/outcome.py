@@ -17,9 +17,9 @@ class Finding:
     """Something that should not be."""
 
     kind: str
-    """One of `OURS`; or `stock wrong` (IREE's own code alone), `both wrong` (or the golden is)."""
+    """One of `OURS`; or `stock wrong` (only IREE's own code), `both wrong` (or the golden is)."""
     number: int
-    """Of the function in the module."""
+    """Number of the function in the module."""
     kernel: str = ""
     dispatch: str = ""
     message: str = ""
@@ -65,9 +65,9 @@ class Setting:
     builtin: bool = True
     flags: tuple[str, ...] = ()
     whole: bool = True
-    """Compile IREE's own code and the host program as well; else only the kernels, launched alone."""
+    """Compile IREE's own code and the host program as well; else only the kernels, launched separately."""
     substitute: bool = True
-    """False: IREE alone, to see whether it dies by itself."""
+    """False: IREE alone, to see whether it crashes without kernels."""
 
 
 def describe_error(error: Exception) -> str:

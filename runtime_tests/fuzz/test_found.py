@@ -1,4 +1,4 @@
-"""What random programs found, each as the smallest function that shows it."""
+"""Failures that random programs found, each as its smallest function."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def along(at: int, tap: int, stride: int, dilation: int) -> str:
 
 
 def maybe_padded(b: Builder, shape: Sequence[Size], element: str, axes: Sequence[int], value: str = "0") -> Tensor:
-    """An operand of this shape, which is a smaller one behind a `tensor.pad` now and then."""
+    """Return an operand of this shape, sometimes a smaller one after a `tensor.pad`."""
     c = b.choices
     if c.chance(65) or any(s.open for s in shape) or any(shape[d].values[0] < 3 for d in axes):
         return b.operand(shape, element)
@@ -69,7 +69,7 @@ def window_extents(
     source: Tensor,
     axes: Sequence[int],
 ) -> list[str | None]:
-    """As `extents`, where an output's size follows from the input's."""
+    """Return `extents`, where an output's size follows from the input's."""
     windowed = dict(zip(outs, zip(windows, strides, dilations, axes, strict=True), strict=True))
     fixed = [replace(s, open=False) if i in windowed else s for i, s in enumerate(loops)]
     found = extents(b, fixed, reads)

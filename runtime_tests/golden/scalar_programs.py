@@ -285,7 +285,7 @@ def operand(element: str, seed: int) -> Array:
 
 
 def difference(found: Array, golden: Any, element: str) -> str:
-    """Where a result is further from the golden than its bound; empty: nowhere."""
+    """Return the first element further from the golden than its bound; empty if there is none."""
     value, error = golden.value.astype(np.float64), golden.error
     if not element_of(element).is_float:
         wrong = np.isfinite(error) & (np.abs(found.astype(np.float64) - value) > error)

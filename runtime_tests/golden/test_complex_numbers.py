@@ -1,4 +1,4 @@
-"""Operations of the dialect `complex`: exact values beside NumPy, and bounds beside what float32 computes."""
+"""Operations of the dialect `complex`: exact values compared with NumPy, and bounds with float32 results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dispatches as IREE makes them: the golden beside stock IREE's results and beside the reader's own interpreter."""
+"""IREE's dispatches: the golden compared with stock IREE's results and with the reader's interpreter."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Compiled:
     compilation: Compilation
     sites: dict[str, Site]
     constants: dict[str, tuple[int, ...]]
-    """What each dispatch is launched with."""
+    """Push constants of each dispatch."""
     session: Session
 
 

@@ -1,4 +1,4 @@
-"""Operations of `iree_linalg_ext` beside NumPy."""
+"""Operations of `iree_linalg_ext` compared with NumPy."""
 
 from __future__ import annotations
 

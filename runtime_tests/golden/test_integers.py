@@ -1,4 +1,4 @@
-"""Integer operations beside Python's unbounded integers."""
+"""Integer operations compared with Python's unbounded integers."""
 
 from __future__ import annotations
 

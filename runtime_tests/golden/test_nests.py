@@ -1,4 +1,4 @@
-"""Contractions, convolutions and reductions beside einsum and loops; whole, in blocks and sampled."""
+"""Contractions, convolutions and reductions compared with einsum and loops; whole, in blocks and sampled."""
 
 from __future__ import annotations
 
@@ -282,7 +282,7 @@ func.func @f(%a: !4x3xi64, %b: !3x5xi64) -> !4x5xi64 {
 
 
 def test_a_region_that_is_no_plain_reduction() -> None:
-    """Where the largest is, and how large: two results that depend on each other."""
+    """Position and value of the maximum: two results that depend on each other."""
     text = """
 func.func @f(%a: !6x9xf32) -> (!6xf32, !6xi32) {
   %low = arith.constant 0xFF800000 : f32

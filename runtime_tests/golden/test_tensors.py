@@ -1,4 +1,4 @@
-"""Operations on tensors beside NumPy statements written by hand."""
+"""Operations on tensors compared with NumPy statements written by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Fourier and Winograd transforms, top-k and mapped copies of `iree_linalg_ext`: beside NumPy, and IREE's own code."""
+"""Fourier and Winograd transforms, top-k and mapped copies of `iree_linalg_ext`, compared with NumPy and IREE's own
+code.
+"""
 
 from __future__ import annotations
 

@@ -18,13 +18,13 @@ from substitute.validate.launch import Arrangement, lay_out
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Where two launches of the same code do not leave the same bytes."""
+    """Difference of the bytes that two launches of the same code wrote."""
 
     buffer: int
     first: int
     """The first such byte."""
     count: int
-    """How many bytes."""
+    """Number of different bytes."""
 
     def __str__(self) -> str:
         return f"{self.count} bytes of buffer {self.buffer} differ, first at byte {self.first}"
@@ -37,10 +37,10 @@ class Compared:
     dispatch: str
     inputs: str
     target: str
-    """Of the PTX that was launched."""
+    """Target of the PTX that was launched."""
     differences: tuple[Difference, ...] = ()
     error: str = ""
-    """Why it could not be launched; empty if it was."""
+    """Reason why it could not be launched; empty if it was."""
 
     @property
     def passed(self) -> bool:
@@ -62,7 +62,9 @@ def compare_bytes(ours: Sequence[Bytes], theirs: Sequence[Bytes]) -> tuple[Diffe
 
 
 def parameters_of(grid: Grid, addresses: Sequence[int]) -> list[Parameter]:
-    """What IREE's CUDA driver passes: the address of each binding with its offset, then the push constants."""
+    """Return the parameters that IREE's CUDA driver passes: each binding's address with its offset, then the push
+    constants.
+    """
     pointers: list[Parameter] = [np.uint64(addresses[buffer] + offset) for buffer, offset, _ in grid.bindings]
     return [*pointers, *(np.uint32(constant) for constant in grid.constants)]
 

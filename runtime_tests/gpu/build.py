@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from substitute.validate.bundle import Bundle
 
 TARGET = ("--iree-hal-target-device=cuda", "--iree-cuda-target=sm_80")
-"""All that IREE 3.13 generates for an A100 and for Hopper; kernels for sm_90a stand beside it."""
+"""Target of all that IREE 3.13 generates for an A100 and for Hopper; kernels for sm_90a are added to it."""
 RUNNER = "run.pyz"
-"""What runs the folder where there is no checkout."""
+"""Program that runs the folder without a checkout."""
 
 
 def build(
@@ -42,9 +42,9 @@ def build(
     problems: Sequence[Problem] = PROBLEMS,
     progress: Progress,
 ) -> Index:
-    """Writes the folder: of everything (None: all there is) what holds `only` in its name.
+    """Write the folder: everything (None: all there is) whose name contains `only`.
 
-    Each program in a process of its own, as a crash of the compiler must not take the others with it. Raises
+    Each program is built in a separate process, so that a crash of the compiler does not affect the others. Raises
     `SubstituteError`.
     """
     from substitute.validate.validation import installed_versions, now
@@ -244,7 +244,7 @@ def write_runner(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("__main__.py", "import sys\n\nfrom runtime_tests.gpu.__main__ import main\n\nsys.exit(main())\n")
         for package in ("runtime_tests", "runtime_tests/gpu"):
-            file.writestr(f"{package}/__init__.py", "")  # in a zip, a folder alone is no package
+            file.writestr(f"{package}/__init__.py", "")  # in a zip, a folder without an `__init__.py` is no package
         for name, source in package_files():
             file.writestr(name, source)
         for source_path in sorted(here.glob("*.py")):

@@ -1,4 +1,4 @@
-"""Who is timed on a problem: our kernel, IREE's own code, and the libraries of the machine, on the same buffers."""
+"""Contenders on a problem: our kernel, IREE's own code, and the libraries of the machine, on the same buffers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Absent:
-    """Who is not there, and why."""
+    """A contender that is not available, and the reason."""
 
     name: str
     reason: str
@@ -42,11 +42,11 @@ class Absent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buffers:
-    """One set: where each operand lies, inputs in order and then the result."""
+    """One set of buffers: addresses of the inputs in order and of the result."""
 
     operands: tuple[int, ...]
     owned: tuple[int, ...]
-    """What has to be given back."""
+    """Allocations to be freed."""
 
 
 def operand_order(launch: Launch, problem: Problem) -> tuple[int, ...]:
@@ -177,7 +177,7 @@ class _Span:
 
 
 def torch_contender(gpu: Gpu, problem: Problem, sets: Sequence[Buffers]) -> Contender | Absent:
-    """PyTorch's own function on the same memory; what it returns in memory of its own is read from there."""
+    """Return PyTorch's own function on the same memory; its result is read from the tensor that it returns."""
     if gpu.facts.simulated:
         return Absent(name=TORCH, reason="PyTorch cannot use a simulated device")
     try:

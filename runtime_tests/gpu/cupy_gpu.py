@@ -23,7 +23,7 @@ _DEFAULT_STREAM = 0
 
 
 def reason_against_cupy() -> str:
-    """Why CuPy cannot be used; empty if it can be imported."""
+    """Return why CuPy cannot be used; empty if it can be imported."""
     try:
         import cupy  # noqa: F401
         from cupy_backends.cuda.api import driver, runtime  # noqa: F401

@@ -1,4 +1,4 @@
-"""What the flow asks of a device that launches PTX: CuPy on a GPU, or libcuda itself, real or simulated."""
+"""Interface of a device that launches PTX: CuPy on a GPU, or libcuda itself, real or simulated."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RELEASE_FILE = Path("/proc/driver/nvidia/version")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a device says of itself."""
+    """Properties that a device reports."""
 
     name: str
     capability: Capability
@@ -37,7 +37,7 @@ class Facts:
     memory_bytes: int
     multiprocessors: int
     launcher: str
-    """What launches: `cupy 14.2.0`, `libcuda`."""
+    """Launching library: `cupy 14.2.0`, `libcuda`."""
     simulated: bool
 
 
@@ -92,7 +92,7 @@ class ParameterBlock:
 
     @property
     def address(self) -> int:
-        """Of the array of addresses."""
+        """Address of the array of addresses."""
         return ctypes.addressof(self._places)
 
 

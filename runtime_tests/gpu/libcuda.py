@@ -40,7 +40,7 @@ def real_driver() -> ctypes.CDLL | None:
 
 
 def reason_against_gpu() -> str:
-    """Why no GPU can be used on this machine; empty if one can."""
+    """Return why no GPU can be used on this machine; empty if one can."""
     from substitute.device.cuda_sim.driver import is_loaded
 
     if is_loaded():

@@ -34,7 +34,7 @@ from substitute.device.timing import Timing
 from substitute.errors import DeviceError, ValidationError
 
 GOAL = 0.9
-"""Of cuBLAS for products, of a copy's bandwidth for what memory bounds."""
+"""Share of cuBLAS's speed for products, and of a copy's bandwidth for memory-bound problems."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,20 +54,20 @@ class Measured:
 
     problem: str
     target: str
-    """Of the PTX of ours that ran."""
+    """Target of our PTX that ran."""
     sets: int
     """Sets of buffers that were used in turn."""
     rows: tuple[Row, ...]
     absent: tuple[Absent, ...]
     moved_bytes: int
-    """What the problem reads and writes at the least."""
+    """Least number of bytes that the problem reads and writes."""
     copied_bytes: int
-    """What a copy reads and writes."""
+    """Bytes that a copy reads and writes."""
     operations: int
     reference: str
     """Whose share is wanted: cuBLAS, or a copy's bandwidth."""
     share: float | None
-    """Of the reference; None where it is absent."""
+    """Share of the reference's speed; None if that is absent."""
 
     def row(self, name: str) -> Row | None:
         """One contender's."""

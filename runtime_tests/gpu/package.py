@@ -1,4 +1,4 @@
-"""What the half with the compiler writes and the half with the device reads: a folder with an index in JSON."""
+"""Folder that the half with the compiler writes and the half with the device reads, with an index in JSON."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Code:
     """The PTX, a file of the folder."""
     entry: str
     target: str
-    """What the PTX says, such as `sm_90a`."""
+    """Target of the PTX, such as `sm_90a`."""
     grid: Triple
     block: Triple
     shared_bytes: int
     """Dynamic shared memory."""
 
     def runs_on(self, capability: Capability) -> bool:
-        """Plain PTX runs on its target and all later devices; that for `sm_90a` on 9.0 alone."""
+        """Return True if the PTX runs: plain PTX on its target and all later devices; that for `sm_90a` only on 9.0."""
         number = int(self.target.removeprefix("sm_").rstrip("af"))
         wanted = (number // 10, number % 10)
         return capability == wanted if self.target[-1].isalpha() else capability >= wanted
@@ -46,12 +46,12 @@ class Started:
     dispatch: str
     """The export's symbol."""
     kernels: tuple[Code, ...]
-    """Of the module with the kernels, in the order in which IREE asks the device."""
+    """Codes of the module with the kernels, in the order in which IREE queries the device."""
     own: Code | None
     """IREE's own, for sm_80; None where it has none."""
     launch: Launch
     case: int = 0
-    """Which of the dispatch's cases in the bundle it belongs to."""
+    """Number of the dispatch's case in the bundle."""
 
     def chosen(self, capability: Capability) -> Code | None:
         """The code that IREE takes on such a device."""
@@ -82,7 +82,7 @@ class WholeModel:
     """Inputs `i0`, …, and expected results `e0`, …, in a file of NumPy's."""
     kernels: tuple[str, ...]
     absolute: float
-    """How far a result may be from the expected one."""
+    """Largest allowed absolute error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,14 +100,14 @@ class Index:
     made: str
     """ISO 8601, UTC."""
     versions: dict[str, str]
-    """Of what built it."""
+    """Versions of the packages that built it."""
     items: tuple[Item, ...]
     models: tuple[WholeModel, ...]
     timed: tuple[Timed, ...]
 
 
 def write_index(index: Index, folder: Path) -> None:
-    """Writes the index beside the files that it names."""
+    """Write the index next to the files that it names."""
     text = json.dumps({"schema": SCHEMA, **asdict(index)}, indent=1)
     (folder / INDEX).write_text(text + "\n", encoding="utf-8")
 

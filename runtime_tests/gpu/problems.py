@@ -1,4 +1,4 @@
-"""Problems that are timed, each with its inputs and with what has to come out: NumPy alone, no compiler.
+"""Timed problems, each with its inputs and expected results: only NumPy, no compiler.
 
 They are large, so that results are compared in some rows only, in float64.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 ROWS = 16
-"""How many rows are compared."""
+"""Number of rows that are compared."""
 _SEED = 0
 
 
@@ -27,7 +27,7 @@ class Problem:
     """`matmul`, `softmax` or `rms_norm`."""
     rows: int
     columns: int
-    """Of the result."""
+    """Columns of the result."""
     kernels: tuple[str, ...]
     """Folders of `ptx_blobs`, the first that the device takes before the next."""
     depth: int = 0
@@ -35,7 +35,7 @@ class Problem:
 
     @property
     def element(self) -> np.dtype[Any]:
-        """Of all operands: bf16 for products, f32 for what memory bounds."""
+        """Type of all operands: bf16 for products, f32 for memory-bound problems."""
         if self.kind != "matmul":
             return np.dtype(np.float32)
         import ml_dtypes
@@ -45,7 +45,7 @@ class Problem:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Of the inputs."""
+        """Shapes of the inputs."""
         whole = (self.rows, self.columns)
         return {
             "matmul": ((self.rows, self.depth), (self.depth, self.columns)),
@@ -55,12 +55,12 @@ class Problem:
 
     @property
     def result_bytes(self) -> int:
-        """Of the result."""
+        """Size of the result."""
         return self.rows * self.columns * self.element.itemsize
 
     @property
     def moved_bytes(self) -> int:
-        """What has to be read and written at the least."""
+        """Least number of bytes that have to be read and written."""
         inputs = sum(int(np.prod(shape)) for shape in self.shapes) * self.element.itemsize
         return inputs + self.result_bytes
 
@@ -77,7 +77,7 @@ PROBLEMS = (
     Problem(name="softmax_f32", kind="softmax", rows=16384, columns=4096, kernels=("softmax",)),
     Problem(name="rms_norm_f32", kind="rms_norm", rows=16384, columns=4096, kernels=("rms_norm",)),
 )
-"""What the goals are stated for: 90 % of cuBLAS, and 90 % of the bandwidth of a copy."""
+"""Problems of the goals: 90 % of cuBLAS, and 90 % of the bandwidth of a copy."""
 
 
 def draw(problem: Problem) -> tuple[Array, ...]:
@@ -95,12 +95,12 @@ def checked_rows(problem: Problem) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Golden:
-    """What has to be in some rows of the result, [len(rows), columns] in float64."""
+    """Expected values of some rows of the result, [len(rows), columns] in float64."""
 
     rows: NDArray[np.int64]
     values: NDArray[np.float64]
     allowed: NDArray[np.float64]
-    """How far each element may be from it."""
+    """Allowed error of each element."""
 
     def worst(self, found: Array) -> float:
         """Largest |error| ÷ allowed of the same rows of a result; infinite where one is not a number."""

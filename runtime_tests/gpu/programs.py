@@ -1,4 +1,4 @@
-"""What is built: programs for each shipped PTX kernel at edge sizes, and whole models."""
+"""Programs to build: for each shipped PTX kernel at edge sizes, and whole models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runtime_tests.ptx_blobs.programs import BLOBS, definition, matmul
 FUSED = ("--iree-opt-level=O2",)
 """With what IREE fuses the two reductions of a layer norm into one dispatch."""
 MATMUL_SIZES = ((1, 128, 96, 128), (2, 65, 40, 72))
-"""(B, M, K, N): whole tiles, and beside them."""
+"""(B, M, K, N): whole tiles, and other sizes."""
 Array = NDArray[Any]
 
 
@@ -168,9 +168,10 @@ def _joined(texts: list[str]) -> str:
 
 
 def model_programs() -> tuple[ModelProgram, ...]:
-    """Attention in f32, all of it PTX; the same with its first product in f16, which has code for two architectures;
-    a softmax of which rows are masked as a whole; and a transformer block out of ONNX, in which IREE's code stands
-    beside ours.
+    """Return models in which IREE's code and ours are combined.
+
+    Attention in f32, all of it PTX; the same with its first product in f16, which has code for two architectures; a
+    softmax with fully masked rows; and a transformer block from ONNX.
     """
     return (
         ModelProgram(name="attention", write=partial(_attention_model, element="f32"), absolute=2e-5),

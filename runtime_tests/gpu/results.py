@@ -1,4 +1,4 @@
-"""What came out, as data and as JSON. Field names are fixed: programs rely on them."""
+"""Results as data and as JSON. Field names are fixed: programs rely on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
-    """One dispatch through IREE's driver, beside the golden."""
+    """One dispatch through IREE's driver, compared with the golden."""
 
     name: str
     kernel: str
@@ -29,7 +29,7 @@ class Dispatch:
     """Largest |error| ÷ allowed."""
     message: str = ""
     skipped: str = ""
-    """Why it was not judged; empty if it was."""
+    """Reason why it was not judged; empty if it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +41,9 @@ class ItemResult:
     dispatches: tuple[Dispatch, ...] = ()
     bits: tuple[Compared, ...] = ()
     skipped: str = ""
-    """Why it is not for this device; empty if it is."""
+    """Reason why it is not for this device; empty if it is."""
     error: str = ""
-    """What ended it; empty if nothing did."""
+    """Error that ended it; empty if there was none."""
 
     @property
     def status(self) -> str:
@@ -84,7 +84,7 @@ class TimingResult:
     problem: str
     measured: Measured | None = None
     error: str = ""
-    """Why there is no time; empty if there is one."""
+    """Reason why there is no time; empty if there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ class Results:
     date: str
     """ISO 8601, UTC."""
     built: str
-    """When the folder was built."""
+    """Time at which the folder was built."""
     device: Facts
     versions: Mapping[str, str]
     items: tuple[ItemResult, ...]
@@ -103,7 +103,7 @@ class Results:
     sanitized: tuple[Sanitized, ...]
     timings: tuple[TimingResult, ...]
     no_timings: str = ""
-    """Why nothing was timed; empty if it was."""
+    """Reason why nothing was timed; empty if it was."""
 
     @property
     def passed(self) -> bool:
@@ -131,7 +131,7 @@ def results_to_json(results: Results) -> dict[str, Any]:
 
 
 def bits_to_json(bits: tuple[Compared, ...]) -> dict[str, Any]:
-    """How many launches were compared, and those that differ."""
+    """Return the number of compared launches, and those that differ."""
     return {
         "launches": len(bits),
         "targets": sorted({c.target for c in bits}),

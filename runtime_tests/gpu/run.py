@@ -43,7 +43,7 @@ def require_device(device: str, folder: Path) -> None:
             found=device,
             next_step="choose the GPU with CUDA_VISIBLE_DEVICES=NUMBER where there are several",
         )
-    # in a process of its own: CUDA that was started before a fork is of no use in the child
+    # in a separate process: CUDA that was initialised before a fork is unusable in the child
     reason: str = isolated(Call(gpu_reason, {}), _silent)
     if reason:
         raise DeviceError(
@@ -61,7 +61,7 @@ def gpu_reason(progress: Progress) -> str:
 
 
 def open_gpu(device: str) -> Gpu:
-    """The device that launches directly, beside IREE's driver. Raises `DeviceError`."""
+    """Open the device that launches directly, besides IREE's driver. Raises `DeviceError`."""
     if is_simulated(device):
         return simulated_gpu(device)
     if not reason_against_cupy():
@@ -83,10 +83,9 @@ def run(
     environment: Mapping[str, str],
     progress: Progress,
 ) -> Results:
-    """Everything of a folder of `--build` whose name holds `only`.
+    """Run everything of a folder of `--build` whose name contains `only`.
 
-    Every step in a process of its own: after a fault a CUDA context is of no more use. Raises `UsageError`,
-    `DeviceError`.
+    Every step runs in a separate process: after a fault a CUDA context is unusable. Raises `UsageError`, `DeviceError`.
     """
     from substitute.validate.validation import now
 
@@ -122,7 +121,7 @@ def run(
 
 
 def chosen(index: Index, only: str) -> Index:
-    """What has `only` in its name. Raises `UsageError` if that is nothing."""
+    """Return the index reduced to names that contain `only`. Raises `UsageError` if none does."""
     found = replace(
         index,
         items=tuple(i for i in index.items if only in i.name),
@@ -145,7 +144,7 @@ def chosen(index: Index, only: str) -> Index:
 
 
 def reason_to_skip(item: Item, capability: Capability) -> str:
-    """Why a bundle's kernel is not the one that such a device takes; empty if it is."""
+    """Return why a bundle's kernel is not the one that such a device takes; empty if it is."""
     codes = [code for started in item.started for code in started.kernels if code.target == item.needs]
     if not item.started:
         return "no dispatch of it has a case"
@@ -170,7 +169,7 @@ def versions(index: Index) -> dict[str, str]:
 
 
 def device_facts(device: str, progress: Progress) -> Facts:
-    """What the device says of itself. Raises `DeviceError`."""
+    """Return the properties that the device reports. Raises `DeviceError`."""
     return open_gpu(device).facts
 
 
@@ -183,7 +182,7 @@ def _item(folder: Path, item: Item, device: str, capability: Capability) -> Item
 
 
 def run_item(folder: Path, item: Item, device: str, progress: Progress) -> ItemResult:
-    """One bundle: judged through IREE's driver beside its golden, then bit for bit beside direct launches."""
+    """Judge one bundle through IREE's driver against its golden, then compare it bit for bit with direct launches."""
     from substitute.device.raw import RawModule
     from substitute.validate.bundle_file import load_bundle
     from substitute.validate.run import judge_bundle
@@ -210,7 +209,7 @@ def run_item(folder: Path, item: Item, device: str, progress: Progress) -> ItemR
 
 
 def launch_only(folder: Path, *, device: str, only: str) -> int:
-    """The direct launches alone, in this process: what is run under a checker of memory; how many there were.
+    """Make only the direct launches, in this process, to be run under a memory checker; return their number.
 
     Raises `DeviceError` if one fails.
     """
@@ -235,7 +234,7 @@ def _model(folder: Path, model: WholeModel, device: str) -> ModelResult:
 
 
 def run_model(folder: Path, model: WholeModel, device: str, progress: Progress) -> ModelResult:
-    """One call of a whole model, beside what has to come out."""
+    """Call a whole model and compare its results with the expected ones."""
     from substitute.device import Session
 
     with np.load(folder / model.arrays, allow_pickle=False) as arrays:
@@ -281,7 +280,7 @@ def _sanitized(folder: Path, only: str, environment: Mapping[str, str], progress
 
 
 def own_command() -> list[str]:
-    """How this program was started, so that it can be started again."""
+    """Return the command that started this program, to start it again."""
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     if spec is not None and spec.parent:
         return [sys.executable, "-m", spec.parent]
@@ -289,7 +288,7 @@ def own_command() -> list[str]:
 
 
 def _step(call: Call, failed: Callable[[str], T]) -> T:
-    """What a call in a process of its own gives, or what `failed` makes of one line on why it gave nothing."""
+    """Return the result of a call in a separate process, or of `failed` with a one-line reason."""
     try:
         return cast(T, isolated(call, _silent))
     except CompilerCrash as crash:
@@ -300,9 +299,9 @@ def _step(call: Call, failed: Callable[[str], T]) -> T:
 
 
 def _silent(_what: str, _share: float | None) -> None:
-    """Progress inside of a step, which nobody looks at."""
+    """Ignore the progress inside of a step."""
 
 
 def shown_command(argv: Sequence[str]) -> str:
-    """What a person types to get the same again."""
+    """Return the command line that repeats the run."""
     return shlex.join(["python", "-m", "runtime_tests.gpu", *argv])

@@ -31,7 +31,7 @@ class Sanitized:
     """`passed`, `found`, or `absent`: it is not there, or does not work here."""
     message: str = ""
     lines: tuple[str, ...] = ()
-    """What it said, where it found something or did not work."""
+    """Its output, if it found something or did not work."""
 
 
 def find_sanitizer(environment: Mapping[str, str], *, roots: Sequence[Path] = (Path("/usr/local"),)) -> Path | None:
@@ -61,7 +61,7 @@ def command(sanitizer: Path, tool: str, argv: Sequence[str]) -> list[str]:
 
 
 def read_outcome(tool: str, status: int, output: str) -> Sanitized:
-    """What an exit status and the words mean.
+    """Return the outcome of an exit status and the output.
 
     The number of errors stands in the last line; a sanitizer that could not start (an unknown driver, a container
     that forbids it, a device that it does not support) is absent, not passed.

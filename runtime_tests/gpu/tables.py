@@ -52,7 +52,7 @@ def heading(results: Results) -> str:
 
 
 def notes(results: Results) -> list[str]:
-    """What the tables do not say: what is wrong, what was left out."""
+    """Return the notes below the tables: failures and omissions."""
     lines = []
     for item in results.items:
         if item.error or item.skipped:

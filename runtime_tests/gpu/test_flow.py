@@ -243,9 +243,9 @@ def test_the_running_half_needs_no_compiler(built: Path, cuda_sim: str, tmp_path
 
 
 def test_the_road_of_a_gpu(built: Path, cuda_sim: str, tmp_path: Path) -> None:
-    """`--device cuda`, with the simulated driver in the place of the machine's: a timed problem, beginning to end.
+    """`--device cuda`, with the simulated driver instead of the machine's: a timed problem, from start to end.
 
-    An sm_86, whose cache is small, so that few sets of buffers are larger.
+    An sm_86, whose cache is small, so that a few sets of buffers exceed it.
     """
     place = tmp_path / "r.json"
     argv = ["-m", "runtime_tests.gpu", "--run", str(built), "--only=tiny", "--rounds=2", f"--json={place}"]

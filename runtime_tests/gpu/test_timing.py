@@ -30,7 +30,7 @@ RMS_NORM = Problem(name="r", kind="rms_norm", rows=40, columns=256, kernels=("rm
 
 
 class Clock:
-    """A device whose launches take what they are told to: the flow of time without a GPU."""
+    """A device whose launches take given times: tests the timing without a GPU."""
 
     def __init__(self) -> None:
         self.now_us = 0.0

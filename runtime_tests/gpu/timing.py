@@ -1,4 +1,4 @@
-"""How long kernels take on a GPU: events around batches of launches, contenders in turns, buffers beyond the cache."""
+"""Timing of kernels on a GPU: events around batches of launches, contenders in turns, buffers larger than the cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from substitute.errors import DeviceError, ValidationError
 CACHES = 3
 """The buffers that are used in turn are together this many times as large as the second-level cache."""
 MEMORY_SHARE = 0.6
-"""How much of the device's memory they may take."""
+"""Share of the device's memory that they may take."""
 SAMPLE_US = 2_000.0
 """A sample is a batch of launches that takes about this long, so that starting the first one does not count."""
 MOST_LAUNCHES = 1_000
@@ -27,7 +27,7 @@ def relative_spread(timing: Timing) -> float:
 
 
 def rotation_size(set_bytes: int, cache_bytes: int, memory_bytes: int) -> int:
-    """How many sets of buffers to use in turn, so that none is in the cache when its turn comes again.
+    """Return the number of sets of buffers to use in turn, so that none is in the cache when its turn comes again.
 
     Two at least. Raises `DeviceError` where not even these fit into `memory_bytes`.
     """
@@ -44,7 +44,7 @@ def rotation_size(set_bytes: int, cache_bytes: int, memory_bytes: int) -> int:
 
 
 def launches_per_sample(launch_us: float) -> int:
-    """How many launches a sample is made of, from what one takes."""
+    """Return the number of launches in a sample, from the time of one."""
     return max(1, min(MOST_LAUNCHES, math.ceil(SAMPLE_US / max(launch_us, 1e-3))))
 
 

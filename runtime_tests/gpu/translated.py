@@ -1,4 +1,4 @@
-"""What IREE hands to the CUDA driver: PTX out of a finished module, launch geometry out of the module before it."""
+"""Code that IREE passes to the CUDA driver: PTX from a finished module, launch geometry from the module before it."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ class Geometry:
     block: Triple
     shared_bytes: int
     ptx: str = ""
-    """What stands in the variant already; empty where IREE generates it."""
+    """PTX that is in the variant already; empty if IREE generates it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """PTX as it lies in a module."""
+    """PTX in a module."""
 
     target: str
     ptx: str
 
 
 def ptx_texts(vmfb: bytes) -> list[Text]:
-    """All PTX in a module. It lies there as FlatBuffers have text: a length, the bytes, and a zero."""
+    """Return all PTX in a module, in the form of FlatBuffers' text: a length, the bytes, and a zero."""
     found = []
     for match in _VERSION.finditer(vmfb):
         end = vmfb.index(b"\0", match.start())
@@ -104,16 +104,16 @@ def _embedded(variant: ir.Operation) -> str:
 
 
 def workgroup_count(export: ir.Operation) -> Triple:
-    """What the `count` region of an export gives. Raises `Unknown` for what depends on its arguments."""
+    """Return the result of an export's `count` region. Raises `Unknown` if it depends on its arguments."""
     end = list(export.regions[0].blocks[0].operations)[-1].operation
     values = Evaluator()
     return _triple([values.value(operand) for operand in end.operands])
 
 
 def matched(vmfb: bytes, found: Sequence[Geometry]) -> list[tuple[Geometry, Text]]:
-    """Each geometry with its PTX, as it lies in the finished module.
+    """Return each geometry with its PTX in the finished module.
 
-    Raises `CompilerError` where what stood in the variant is not in the module, or where IREE's own is not found.
+    Raises `CompilerError` if a variant's own PTX is not in the module, or IREE's is not found.
     """
     texts = ptx_texts(vmfb)
     pairs = []

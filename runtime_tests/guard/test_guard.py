@@ -74,7 +74,7 @@ def write_kernel(folder: Path, name: str, changes: tuple[tuple[str, str, str], .
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of its own for these tests, and kernels."""
+    """Return a separate cache for these tests, and kernels."""
     folder = tmp_path_factory.mktemp("guard")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
@@ -85,7 +85,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 class Judging:
-    """How many processes were started that judge."""
+    """Number of judging processes that were started."""
 
     started = 0
 

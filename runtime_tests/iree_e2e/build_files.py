@@ -14,8 +14,9 @@ SUITES = frozenset({"iree_check_single_backend_test_suite", "iree_check_test_sui
 
 
 def flags_of(path: Path, driver: str) -> tuple[str, ...]:
-    """Return the compiler's flags that the build file beside a test has for it on a driver, without those that name a
-    target.
+    """Return the compiler's flags of a test on a driver, from the build file beside it.
+
+    Those that name a target are left out.
     """
     build = path.parent / "BUILD.bazel"
     if not build.is_file():

@@ -13,23 +13,23 @@ class Checks:
     """The functions that a compiled test imports; one that is not met raises `AssertionError`."""
 
     device: Any = None
-    """What buffers are read from; set before a module is run."""
+    """Device that buffers are read from; set before a module is run."""
     failure = ""
-    """Why the last check failed: the runtime says it in many more words."""
+    """Reason why the last check failed: the runtime's message is longer."""
 
     def __init__(self, _interface: Any) -> None:
         pass
 
     def expect_true(self, value: int) -> None:
-        """Of an integer."""
+        """Check an integer."""
         _demand(bool(value), "it is false")
 
     def expect_false(self, value: int) -> None:
-        """Of an integer."""
+        """Check an integer."""
         _demand(not value, "it is true")
 
     def expect_all_true(self, _device: Any, values: Any) -> None:
-        """Of a tensor."""
+        """Check a tensor."""
         _demand(bool(np.all(_array(values))), "not all is true")
 
     def expect_eq(self, _device: Any, found: Any, expected: Any) -> None:

@@ -23,7 +23,7 @@ BOTH: tuple[Which, ...] = ("stock", "ours")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileResult:
-    """What became of one file on one device."""
+    """Outcome of one file on one device."""
 
     path: str
     refused: dict[str, str] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class FileResult:
 
 
 def run_files(paths: Sequence[Path], device: str, flags: Sequence[str] = ()) -> list[FileResult]:
-    """Compiles and runs files in one child process; those in which it dies by themselves."""
+    """Compile and run files in one child process; those that crash it are repeated in separate ones."""
     arguments = {"paths": tuple(paths), "device": device, "flags": tuple(flags)}
     try:
         found: list[FileResult] = isolated(Call(run_here, {**arguments, "which": BOTH}), silent)

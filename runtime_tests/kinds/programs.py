@@ -32,7 +32,7 @@ LLVM_TYPES: dict[str, ir.Type] = {
     "i32": ir.IntType(32),
     "i64": I64,
 }
-"""As elements lie in memory."""
+"""LLVM types of elements in memory."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def object_file(text: str, *, relocation: str = "pic") -> bytes:
 
 @dataclass
 class KernelFolder:
-    """What a kernel's folder is made of; `write` makes it."""
+    """Contents of a kernel's folder; `write` creates it."""
 
     payload: str | bytes
     kind: str = "llvm-ir"
@@ -247,7 +247,7 @@ def build(
     substituted: int = 1,
     isolate: bool = False,
 ) -> CompileResult:
-    """Compiles a model's text with these kernels alone, and checks how many dispatches they take."""
+    """Compile a model's text with only these kernels, and check the number of substituted dispatches."""
     file = folder / "model.mlir"
     file.write_text(model)
     result = compile_model(file, kernels=kernels, builtin=False, flags=flags, isolate=isolate)

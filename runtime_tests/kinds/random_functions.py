@@ -16,7 +16,7 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 Map = tuple[tuple[str, ...], ...]
-"""One coordinate per dimension: the loops whose sum it is, none for a constant 0; `#n` stands for the constant n."""
+"""One coordinate per dimension: the loops whose sum it is, none for a constant 0; `#n` is the constant n."""
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17)
 BINARY = {
@@ -43,7 +43,7 @@ class Argument:
 
     @property
     def type(self) -> str:
-        """As MLIR prints it."""
+        """MLIR's spelling of the type."""
         shape = ["?" if d else str(e) for e, d in zip(self.extents, self.dynamic, strict=True)]
         return f"tensor<{'x'.join([*shape, self.element])}>"
 
@@ -76,7 +76,7 @@ class Function:
 
     @property
     def inputs(self) -> list[Array]:
-        """What to call it with."""
+        """Arguments of the call."""
         return [a.values for a in self.arguments if not a.constant]
 
     @property
@@ -334,7 +334,7 @@ def module_text(functions: Sequence[Function]) -> str:
 
 
 def difference(function: Function, found: Array) -> str:
-    """How a result differs from the function's value; empty if it does not."""
+    """Return how a result differs from the function's value; empty if it does not."""
     expected = function.expected()
     if found.shape != expected.shape:
         return f"shape {found.shape}, expected {expected.shape}"

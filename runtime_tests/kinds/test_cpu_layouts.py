@@ -1,4 +1,4 @@
-"""Where the operands of CPU kernels lie: offsets, shared bindings, windows, strides; for every kind of file."""
+"""Placement of the operands of CPU kernels: offsets, shared bindings, windows, strides; for every kind of file."""
 
 from __future__ import annotations
 

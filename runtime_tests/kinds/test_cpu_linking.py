@@ -1,4 +1,4 @@
-"""Symbols, linking, names and threads: what becomes of CPU payloads when several stand in one module."""
+"""Symbols, linking, names and threads of CPU payloads, with several in one module."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALL_MARKED = (A @ B + MARK) @ (C @ D + MARK) + MARK
 
 @pytest.mark.parametrize("kind", ["llvm-bitcode", "object"])
 def test_executables_that_are_not_linked_together(tmp_path: Path, kind: str) -> None:
-    """The flag belongs to the process, so that the compiler has to run in one of its own."""
+    """The flag belongs to the process, so that the compiler has to run in a separate one."""
     kernel = matmul_folder(kind).write(tmp_path / "kernel")
     flags = ["--iree-hal-link-executables=false"]
     apart = build(tmp_path, CHAIN, [kernel], flags=flags, substituted=3, isolate=True)

@@ -83,7 +83,7 @@ def raw_folder(text: str, kind: str, bindings: int, constants: int, rows: int, p
 
 @pytest.mark.parametrize("kind", CPU_KINDS)
 def test_two_operands_in_one_binding(tmp_path: Path, kind: str) -> None:
-    """a and b lie in binding 0, b 1536 bytes behind a: the kernel adds that itself."""
+    """a and b are in binding 0, b 1536 bytes after a: the kernel adds that itself."""
     text = raw_matmul(2, 0, ((0, 0), (0, 384), (1, 0)), (16, 8))
     folder = raw_folder(text, kind, 2, 0, 24, "dispatch_2_").write(tmp_path / "kernel")
     (found,) = run(tmp_path, CHAIN, [folder], INPUTS)

@@ -1,4 +1,4 @@
-"""What CPU kernels are called with: windows that they write, constants, element types, several results, open sizes."""
+"""Arguments of CPU kernels: windows that they write, constants, element types, several results, open sizes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ func.func @main(%a: tensor<8x12xf32>, %b: tensor<8x12xf32>) -> tensor<11x17xf32>
 
 
 def dispatch(name_of_result: str) -> str:
-    """A dispatch of our own: `%in - %io`, stored into `name_of_result`, which is %io itself or another buffer."""
+    """Return a hand-written dispatch: `%in - %io`, stored into `name_of_result`, which is %io itself or another
+    buffer.
+    """
     tensor = "!iree_tensor_ext.dispatch.tensor"
     window = "offsets = [0, 0], sizes = [6, 10], strides = [1, 1]"
     in_place = name_of_result == "%io"
@@ -137,7 +139,7 @@ def broadcast_folder(kind: str, element: str = "f32") -> KernelFolder:
 @pytest.mark.parametrize("kind", CPU_KINDS)
 @pytest.mark.parametrize("values", ["1.0, 2.0, 4.0, 8.5", "0.0, 0.0, 0.0, 1.0"])
 def test_a_constant_of_the_body(tmp_path: Path, kind: str, values: str) -> None:
-    """Small constants stand in the dispatch: the toolkit puts them into memory for the kernel."""
+    """Small constants are in the dispatch: the toolkit puts them into memory for the kernel."""
     row = generic(
         ["i, j", "j", "i, j"],
         "%a, %k : tensor<8x4xf32>, tensor<4xf32>",
@@ -273,7 +275,7 @@ def test_sizes_known_at_launch(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", CPU_KINDS)
 def test_a_condition_that_only_the_launch_decides(tmp_path: Path, kind: str) -> None:
-    """Where `N % 16 == 0` the kernel runs, elsewhere IREE's own code: the mark tells them apart."""
+    """If `N % 16 == 0` the kernel runs, else IREE's own code: the mark shows which."""
     kernel = matmul_folder(kind, constraints=["N % 16 == 0", "M >= 4"]).write(tmp_path / "kernel")
     built = build(tmp_path, OPEN, [kernel])
     for m, n, marked in ((4, 32, True), (4, 33, False), (3, 32, False), (9, 160, True)):
@@ -283,7 +285,7 @@ def test_a_condition_that_only_the_launch_decides(tmp_path: Path, kind: str) -> 
 
 
 def test_conditions_of_two_kernels_in_one_module(tmp_path: Path) -> None:
-    """Each export has a fallback of its own, and executables are still linked."""
+    """Each export has its own fallback, and executables are still linked."""
     first, _, second = OPEN.partition("  return")[0].partition("func.func @main")[2].partition("{\n")
     arguments, other = first.partition(")")[0], second.replace("32x", "24x").replace("x32", "x24")
     renamed = re.sub(r"%(\w+)", r"%\g<1>_2", other)

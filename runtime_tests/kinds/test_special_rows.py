@@ -23,7 +23,7 @@ COMBINERS = {
     "minnumf": np.fmin,
 }
 SPECIAL = (math.nan, -0.0, 0.0, -math.inf, math.inf, 2.0)
-"""What each row holds, all over."""
+"""Value of all elements of each row."""
 
 
 def text() -> str:
@@ -63,7 +63,7 @@ def test_special_rows(tmp_path: Path, request: pytest.FixtureRequest, device: st
     assert len(result.plan.substitutions) >= 2 * len(COMBINERS)
     wrong = []
     with Session(result.vmfb, device=device) as session:
-        # IREE's driver for Vulkan refuses an empty buffer, whoever's code is to run
+        # IREE's driver for Vulkan refuses an empty buffer, whichever code runs
         for count in (1, 5, 100) if device == "vulkan" else (0, 1, 5, 100):
             x = np.repeat(np.array(SPECIAL, np.float32)[:, None], count, axis=1)
             for name, combine in COMBINERS.items():
@@ -74,7 +74,7 @@ def test_special_rows(tmp_path: Path, request: pytest.FixtureRequest, device: st
                         for column in x.T:
                             expected = combine(expected, column)
                     (found,) = session.call(f"{name}_{kind}", [x] if kind == "constant" else [x, first])
-                    # the larger of two zeros may be either: sign is asked of sums only
+                    # the larger of two zeros may be either: signs are only checked for sums
                     if not same(found, expected.astype(np.float32), signs=name == "addf"):
                         wrong.append(f"{name}, {kind}, {count} columns: {found}, expected {expected}")
     assert not wrong

@@ -64,7 +64,7 @@ def takes_all(_kernel: Kernel, _dispatch: Dispatch) -> str:
 
 
 def decision(made: Kernel, dispatch: Dispatch) -> Decision:
-    """What becomes of a kernel for a dispatch."""
+    """Return the decision on a kernel and a dispatch."""
     assert dispatch.program is not None or not made.forms, dispatch.reason
     return decide(made, dispatch, takes_all)
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.compile
 
 
 def moved(dispatch: Dispatch, offset: object) -> Dispatch:
-    """The dispatch with its first operand behind an offset in its binding."""
+    """Return the dispatch with its first operand at an offset in its binding."""
     assert dispatch.program is not None
     first, *others = dispatch.program.operands
     operands = (replace(first, byte_offset=offset), *others)  # type: ignore[arg-type]

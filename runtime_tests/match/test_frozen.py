@@ -1,4 +1,4 @@
-"""Finished SPIR-V takes no dispatch whose sizes and offsets it cannot be told; GLSL source and generators do."""
+"""Finished SPIR-V takes no dispatch whose sizes and offsets cannot be passed to it; GLSL source and generators do."""
 
 from __future__ import annotations
 

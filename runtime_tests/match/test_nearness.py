@@ -1,4 +1,4 @@
-"""Which of the kernels that do not fit came nearest."""
+"""The nearest of the kernels that do not match."""
 
 from __future__ import annotations
 

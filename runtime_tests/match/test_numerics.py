@@ -21,7 +21,7 @@ pytestmark = pytest.mark.compile
 ORDER = "--iree-llvmcpu-reassociate-fp-reductions=false"
 ROUNDINGS = "--iree-llvmcpu-skip-intermediate-roundings=0"
 ANY = kernel(kind="llvm-generator")
-"""Takes every dispatch of the CPU, by itself."""
+"""Takes every dispatch of the CPU."""
 
 
 def fits(made: Kernel, dispatch: Dispatch, *flags: str) -> bool:

@@ -51,7 +51,7 @@ def test_what_it_prints_reads_back(index: Index) -> None:
 
 @given(INDICES, WORDS, SIZES)
 def test_folding_keeps_the_value(index: Index, words: tuple[int, ...], sizes: dict[str, int]) -> None:
-    """`substitute` with nothing to replace folds every operation anew."""
+    """`substitute` with nothing to replace folds every operation again."""
     assert evaluate(substitute(index, {}), words, sizes) == evaluate(index, words, sizes)
 
 

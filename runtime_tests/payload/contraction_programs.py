@@ -258,7 +258,7 @@ def build(case: Case) -> Program:
 
 
 def request(program: Program, scalars: tuple[Index, ...] = (), on: Target = HOST) -> Request:
-    """What a generator is told about a program: one parameter per operand, in order."""
+    """Return the generator's request for a program: one parameter per operand, in order."""
     views: dict[int, tuple[View, bool]] = {}
     for nest in (*program.cores, *program.stores):
         assert isinstance(nest, Nest)
@@ -362,7 +362,7 @@ class Memory:
         self._protect = ctypes.CDLL(None, use_errno=True).mprotect
 
     def place(self, array: Any) -> Any:
-        """A copy whose last byte is the last of a page, with an unreadable page behind it."""
+        """Return a copy whose last byte is the last of a page, followed by an unreadable page."""
         page = mmap.PAGESIZE
         size = -(-array.nbytes // page) * page
         room = mmap.mmap(-1, size + page)
@@ -417,7 +417,7 @@ class Compiled:
         return [self._window(*output) for output in outputs]
 
     def _window(self, room: Any, whole: Any, shape: list[int], view: View) -> Any:
-        """What was written, after a look at what must not have been."""
+        """Return the result, after a check that nothing else was written."""
         inner = whole[MARGIN:-MARGIN].reshape(shape)
         pad = self.case.padding
         window = inner[..., pad : shape[-2] - pad, pad : shape[-1] - pad] if pad else inner

@@ -159,7 +159,7 @@ def program(operands: int, cores: Sequence[Nest | Named], stores: Sequence[Nest]
 
 
 def request(prog: Program, scalars: Sequence[Index] = (), target: Target = HOST, entry: str = "kernel") -> Request:
-    """What a generator would be told."""
+    """Return the generator's request for a program."""
     views = [r.source for n in (*prog.cores, *prog.stores) for r in n.reads if isinstance(r.source, View)]
     written = [w.view for n in prog.stores for w in n.writes]
     unique = list(dict.fromkeys([*views, *written]))

@@ -1,4 +1,6 @@
-"""fmod and ldexp of doubles, bit by bit beside Python's; and every name that a payload may leave open is linked."""
+"""fmod and ldexp of doubles, compared bit by bit with Python's; and every name that a payload may leave open is
+linked.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a kernel's code is called: every kind says it, and what it says is what the code is checked against."""
+"""Description of a kernel's call: every kind has one, and the code is checked against it."""
 
 import re
 from dataclasses import replace

@@ -172,7 +172,7 @@ def test_a_kernel_that_would_end_the_compilation_leaves_no_substitution(tmp_path
 
 
 def test_code_with_debug_information(tmp_path: Path) -> None:
-    """IREE calls it from a function with debug information of its own, which LLVM's verifier may refuse."""
+    """IREE calls it from a function with its own debug information, which LLVM's verifier may refuse."""
     from substitute.payload.llvm.optimize import parse_bitcode
 
     code = CODE.replace("%wz) {{", "%wz) !dbg !4 {{").replace("mul i64 %row, %N", "mul i64 %row, %N, !dbg !5")

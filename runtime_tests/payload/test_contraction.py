@@ -375,7 +375,7 @@ GUARDED = [
 
 
 def run_guarded(which: list[int], claimed: dict[str, int] | None = None) -> None:
-    """What the guarded subprocess does: inputs end where readable memory ends."""
+    """Run in the guarded subprocess: inputs end where readable memory ends."""
     for at in which:
         case = dataclasses.replace(GUARDED[at], claimed=claimed or {})
         memory = Memory()
@@ -394,7 +394,7 @@ def test_nothing_is_read_past_the_inputs() -> None:
 
 
 def test_reading_past_the_inputs_ends_the_process() -> None:
-    # the last row of `a` is missing: its 70 elements lie behind the page
+    # the last row of `a` is missing: its 70 elements are beyond the page
     assert guarded("[0], {'m': 2}").returncode < 0
 
 

@@ -1,4 +1,4 @@
-"""Which shape of loops each kind of contraction gets."""
+"""Tiling of each kind of contraction."""
 
 from __future__ import annotations
 

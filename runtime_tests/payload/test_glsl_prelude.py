@@ -68,7 +68,7 @@ GROUPS, ROWS, COLUMNS, DEPTH, SKIPPED = 2, 5, 12, 7, 3
 
 
 def program(depth: Index, b_offset: Index) -> Program:
-    """A product whose M axis is two loops, with a transposed b behind an offset, and fused work."""
+    """Return a product whose M axis is two loops, with a transposed b at an offset, and fused work."""
     shape = (GROUPS, ROWS, COLUMNS)
     first = View(operand=0, type=type_of((GROUPS, ROWS, depth)), offset=0, strides=(ROWS * DEPTH, DEPTH, 1))
     second = View(operand=1, type=type_of((COLUMNS, depth)), offset=SKIPPED, strides=(DEPTH, 1))
@@ -87,7 +87,7 @@ def program(depth: Index, b_offset: Index) -> Program:
 
 
 def request_for(folder: Path, what: Program, constants: int, *, body: str = BODY) -> Request:
-    """What the kernel in `folder` is asked for, when it matches a dispatch that computes `what`."""
+    """Return the request for the kernel in `folder`, when it matches a dispatch that computes `what`."""
     (folder / "kernel.toml").write_text(MANIFEST)
     (folder / "definition.mlir").write_text(DEFINITION)
     (folder / "kernel.comp").write_text(body)

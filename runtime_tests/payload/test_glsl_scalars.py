@@ -246,7 +246,7 @@ def test_f16_rounds_after_each_operation(features: Features | None) -> None:
 
 
 def test_packed_elements_have_to_fill_words() -> None:
-    # a driver drops what lies in a last word that the buffer does not hold whole: refused instead of lost
+    # a driver drops elements in a last word that the buffer does not hold completely: refused instead of lost
     x = np.arange(13, dtype=np.float32)
     with pytest.raises(Unsupported, match=r"^f16 elements of 26 bytes on a target without 16-bit storage$"):
         evaluate_on_device([x], ["f32"], [("arith.truncf", "f16", (0,), None)], "f16")

@@ -46,7 +46,7 @@ def _fresh_registry() -> Iterator[None]:
 
 
 def install(folder: Path, package: str, name: str, attribute: str = "KIND") -> None:
-    """What an installer leaves of a package with one kind."""
+    """Write the files of an installed package with one kind."""
     (folder / f"{package}.py").write_text(MODULE.format(name=name))
     info = folder / f"{package}-1.0.dist-info"
     info.mkdir()

@@ -87,7 +87,7 @@ RANGES = {
 }
 """The numbers that each function is tried with."""
 F64_RANGE = dict.fromkeys(("sin", "cos", "tan"), 1e6)
-"""Where f64 is promised less than everywhere."""
+"""Limits of arguments for which the accuracy of f64 is guaranteed."""
 LIMIT_ULP = 2.6
 LIMITS_ULP = {"erfc": 3.6}
 """The reference is libm's own, good to about one unit."""

@@ -1,4 +1,4 @@
-"""Python files of kernels: the files beside them, changes, and what is told when they fail."""
+"""Python files of kernels: the files beside them, changes, and messages when they fail."""
 
 from __future__ import annotations
 

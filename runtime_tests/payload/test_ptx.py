@@ -24,7 +24,7 @@ HAS_PTXAS = programs.find_program("ptxas") is not None
 
 @pytest.fixture
 def no_ptxas(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What the rules find by themselves."""
+    """Disable ptxas, so that only the rules are tested."""
     monkeypatch.setattr(assembler, "find_program", lambda _name: None)
     yield
 
@@ -315,7 +315,7 @@ def test_architecture_names() -> None:
 
 
 def test_the_rules_read_everything(no_ptxas: None) -> None:
-    """All that the parser knows, but for what no launch of IREE's passes."""
+    """Everything that the parser knows, except features that IREE's launches do not support."""
     text = EVERYTHING.replace(".align 8 .b8 structure[24]", ".u32 structure")
     fits = {"entry": "everything", "bindings": 1, "push_constants": 1, "target_arch": "", "shared_memory_bytes": 64}
     with pytest.raises(PayloadError, match="%p1 is read, but nothing wrote it"):

@@ -30,7 +30,7 @@ def bound(text: str, entry: str, arguments: tuple[Argument, ...], bindings: int,
 
 
 def probe(count: int) -> str:
-    """Stores its integers, one behind the other."""
+    """Return a kernel that stores its integers consecutively."""
     names = ", ".join(f".param .u64 v{i}" for i in range(count))
     stores = "".join(f"ld.param.u64 %rd1, [v{i}]; st.global.u64 [%rd0+{8 * i}], %rd1;\n" for i in range(count))
     return (
@@ -126,7 +126,7 @@ again:
 
 
 def loads(wide: int, word: int, signed: int) -> bytes:
-    """What `LOADS` stores."""
+    """Return the bytes that `LOADS` stores."""
     parts = [
         wide.to_bytes(8, "little"),
         wide.to_bytes(8, "little"),

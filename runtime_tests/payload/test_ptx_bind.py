@@ -29,7 +29,7 @@ ROWS = 5
 
 @pytest.fixture(scope="module")
 def substitutions() -> tuple[Substitution, ...]:
-    """What the sample's kernels take in its model with several layers."""
+    """Return the substitutions of the sample's kernels in its model with several layers."""
     folders = [SAMPLE / "kernels", *([SAMPLE / "cuda_c"] if can_compile() else [])]
     result = compile_model(SAMPLE / "layers.mlir", kernels=folders, builtin=False, flags=FLAGS)
     return result.plan.substitutions
@@ -246,7 +246,7 @@ def test_files_that_are_no_ptx(
 
 
 def test_a_cached_load_of_what_is_updated_in_place(substitutions: tuple[Substitution, ...], tmp_path: Path) -> None:
-    """The match of the sample is taken as one whose result lies where its first operand lies."""
+    """The match of the sample is changed to one whose result overwrites its first operand."""
     substitution = changed(
         of_kernel(substitutions, "sample_matmul")[0], tmp_path, "ld.global.f32 x", "ld.global.nc.f32 x"
     )

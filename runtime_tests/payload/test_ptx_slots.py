@@ -317,7 +317,7 @@ def copy_of(kind: Literal["binding", "constant"], elements: Index) -> Program:
 
 
 def test_addresses_of_loads_and_stores() -> None:
-    """What is only known at launch, here a stride, is asked for as a value of its own."""
+    """A value that is only known at launch, here a stride, becomes an additional parameter."""
     writer, block = Writer(copy_of("binding", 50), "slot"), Block("slot")
     writer.store_computed(block, writer.computed(block, {0: "%i"}), {0: "%i"})
     assert block.lines == [

@@ -77,7 +77,7 @@ TWINS = {
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of its own, that takes the files of this checkout for old enough to be kept."""
+    """Return a separate cache that accepts the files of this checkout as old enough to be cached."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(store, "_STARTED_NS", time.time_ns())
     return tmp_path / "cache" / "iree-substitute" / "payloads"
@@ -218,7 +218,7 @@ def test_what_is_damaged_is_made_anew(damage: str, cache: Path, generated: list[
 
 @pytest.mark.parametrize("changed", ["generator.py", "tiling.py"])
 def test_changed_code_is_seen(tmp_path: Path, cache: Path, changed: str) -> None:
-    """The kernel's code lies in a folder beside its own, in several files."""
+    """The kernel's code is in a folder beside its own, in several files."""
     (substitution,) = plan_of(STATIC).substitutions
     kernel = substitution.kernel
     code = kernel.payload.path.parent

@@ -1,4 +1,4 @@
-"""What a file really is, and ELF objects against what a link needs."""
+"""Detection of a file's format, and checks of ELF objects against the link."""
 
 from __future__ import annotations
 

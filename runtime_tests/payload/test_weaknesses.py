@@ -1,4 +1,4 @@
-"""What generators leave to IREE because they are known to be slow at it, and what is near and not refused."""
+"""Programs that generators leave to IREE because they are known to be slow, and similar ones that are accepted."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ module attributes {{hal.device.targets = [#device]}} {{
 
 @functools.cache
 def why_no_vulkan() -> str:
-    """Why shaders cannot be run here; empty if they can."""
+    """Return why shaders cannot be run here; empty if they can."""
     from substitute.device import available_devices
 
     return available_devices().get("vulkan", "the runtime has no Vulkan driver")
@@ -194,7 +194,7 @@ def pointwise(
 def write_shader(
     kind: str, program: Program, *, bindings: int, constants: int = 0, features: Features | None = None
 ) -> Generated:
-    """What a built-in generator writes for a program."""
+    """Return the shader of a built-in generator for a program."""
     layout = PipelineLayout(constants=constants, bindings=("",) * bindings)
     return WRITERS[kind](Shader(program.operands, layout, features or Features()), program)
 

@@ -194,7 +194,7 @@ def test_what_stock_takes_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "m.mlir").write_text(MODEL)
 
     def stock(flags: list[str] | tuple[str, ...]) -> str:
-        """What stock iree-compile says; empty where it compiles."""
+        """Return stock iree-compile's error; empty if it compiles."""
         command = [str(tool()), "m.mlir", "--compile-to=executable-sources", "-o", "m.out", *flags]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         return done.stderr or "failed" if done.returncode else ""

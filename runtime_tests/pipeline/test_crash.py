@@ -1,4 +1,6 @@
-"""A compiler that dies, and one that fails: the message names the phase, the executable, and the compiler's words."""
+"""A compiler that crashes, and one that fails: the message names the phase, the executable, and the compiler's
+error.
+"""
 
 from __future__ import annotations
 
@@ -167,7 +169,7 @@ def test_a_crash_before_any_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_parser_that_crashes_on_half_a_file(tmp_path: Path) -> None:
-    """MLIR's parser reads on behind the end of a file that ends inside of a resource."""
+    """MLIR's parser reads beyond the end of a file that ends inside of a resource."""
     model = tmp_path / "m.mlir"
     text = "func.func @f() -> tensor<2xf32> {\n  %0 = arith.constant dense_resource<w> : tensor<2xf32>\n"
     text += '  return %0 : tensor<2xf32>\n}\n{-#\n  dialect_resources: {\n    builtin: {\n      w: "0x04000000'

@@ -27,7 +27,7 @@ UNKNOWN_OPERATION = GOOD.replace(
 
 
 def failure(folder: Path, *, flags: tuple[str, ...] = (), model: Path | None = None) -> SubstituteError:
-    """What compiling raises, with `folder` in it called DIR; the folder must hold no output afterwards."""
+    """Return the error of compiling, with `folder` replaced by DIR; the folder must hold no output afterwards."""
     path = model or folder / "m.mlir"
     with pytest.raises(SubstituteError) as caught:
         compile_model(path, output=folder / "o.vmfb", flags=flags, isolate=True)
@@ -153,7 +153,7 @@ def onnx_model(path: Path, nodes: list[Any], shape: list[int], opset: int, const
 
 
 def test_an_old_operator_set_is_upgraded(tmp_path: Path) -> None:
-    """`Upsample` is gone since operator set 10."""
+    """`Upsample` was removed in operator set 10."""
     from onnx import helper
 
     node = helper.make_node("Upsample", ["x", "scales"], ["z"], mode="nearest")

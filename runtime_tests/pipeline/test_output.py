@@ -70,7 +70,7 @@ def test_a_folder_that_takes_no_files(model: Path) -> None:
 
 
 def limited(code: str, size_bytes: int) -> str:
-    """What code prints where files may have at most this size."""
+    """Return the output of code in a process whose files may have at most this size."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, size_bytes))

@@ -1,4 +1,4 @@
-"""The pytest plugin, in a pytest of its own, in projects that hold nothing but kernels."""
+"""The pytest plugin, in a separate pytest, in projects that only hold kernels."""
 
 from __future__ import annotations
 

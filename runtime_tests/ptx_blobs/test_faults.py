@@ -15,7 +15,7 @@ pytestmark = pytest.mark.device
 
 
 def planted(folder: Path, kernel: str, line: str, *others: str) -> tuple[Path, ...]:
-    """A kernel without the last of such lines, beside other kernels as they are."""
+    """Write a kernel without the last of such lines, with other kernels unchanged."""
     target = folder / kernel
     shutil.copytree(BLOBS / kernel, target)
     text = (target / "kernel.ptx").read_text()

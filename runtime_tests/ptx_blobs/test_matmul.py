@@ -1,4 +1,6 @@
-"""Matrix multiplication on the simulated device: sizes at and beside the tiles, every type, both architectures."""
+"""Matrix multiplication on the simulated device: multiples of the tiles and other sizes, every type, both
+architectures.
+"""
 
 from __future__ import annotations
 

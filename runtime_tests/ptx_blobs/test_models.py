@@ -57,7 +57,7 @@ def test_what_is_taken_is_listed(
 
 
 def test_a_transformer(tmp_path: Path, cuda_sim: str, make_model: Callable[[str], Model]) -> None:
-    """An ONNX model beside onnxruntime: what the kernels take, and IREE's code around them."""
+    """An ONNX model compared with onnxruntime: kernels, and IREE's code around them."""
     model = make_model("transformer")
     result = compile_model(model.path, flags=CUDA, kernels=[Path("builtin:ptx_blobs")], builtin=False)
     names = {s.kernel.name for s in result.plan.substitutions}

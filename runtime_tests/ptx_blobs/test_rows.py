@@ -29,7 +29,7 @@ def test_softmax(tmp_path: Path, cuda_sim: str, columns: int) -> None:
     built = Built(tmp_path, text)
     assert built.kernels == ["cuda_softmax"]
     (y,) = built.run(cuda_sim, x)
-    np.testing.assert_allclose(y, softmax(x), rtol=1e-5, atol=1e-38)  # x - max alone is rounded by up to 2^-18
+    np.testing.assert_allclose(y, softmax(x), rtol=1e-5, atol=1e-38)  # the rounding of x - max is up to 2^-18
 
 
 def test_softmax_of_a_row_without_anything(tmp_path: Path, cuda_sim: str) -> None:
@@ -74,7 +74,7 @@ def test_layer_norm(tmp_path: Path, cuda_sim: str, width: int, epsilon: float) -
 
 
 def test_another_end_is_another_computation(tmp_path: Path, cuda_sim: str) -> None:
-    """Which the sum of squares takes, with all that is made of it in its slots."""
+    """The sum of squares takes it, with the rest of the work in its slots."""
     shapes = {"?x256xf32": "3x256xf32", "?xf32": "3xf32"}
     text = definition("rms_norm", "power_256", {"R": 3}, shapes, epsilon=2e-3)
     text = text.replace("%value = arith.mulf %weight, %scaled", "%value = arith.subf %scaled, %weight")

@@ -1,4 +1,4 @@
-"""What IREE fuses around an operation goes into the shipped PTX: epilogues, prologues, element-wise dispatches."""
+"""Work that IREE fuses with an operation in the shipped PTX: epilogues, prologues, element-wise dispatches."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_bias_activation_and_residual(tmp_path: Path, cuda_sim: str, size: tuple
 
 
 def test_an_epilogue_on_the_tensor_cores(tmp_path: Path, cuda_sim: str) -> None:
-    """Behind mma.sync and behind wgmma: the value is rounded to f16 after what was fused, not before."""
+    """After mma.sync and after wgmma: the value is rounded to f16 after the fused work, not before."""
     m, k, n = 33, 72, 40
     built = Built(tmp_path, fused(m, k, n, "f16", "f16", SILU_TO_HALF, "f16"))
     assert built.kernels == ["cuda_matmul_f16_f32_sm90a", "cuda_matmul_f16_f32"]

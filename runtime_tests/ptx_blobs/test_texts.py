@@ -1,4 +1,4 @@
-"""What is shipped is what the generator gives, and the index says what is shipped."""
+"""The shipped texts equal those of the generator, and the index describes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of the kernels of a corpus on the simulated device."""
+"""Outcomes of the kernels of a corpus on the simulated device."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Expected:
     tolerance: float = 0.0
     """Relative, with the same as an absolute bound near zero; 0 compares bits."""
     start: NDArray[Any] | None = None
-    """What it holds before the launch; never written if None."""
+    """Contents before the launch; never written if None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a case."""
+    """Outcome of a case."""
 
     case: str
     kind: str
@@ -63,11 +63,11 @@ class Corpus:
     name: str
     cases: Callable[[], Iterable[Case]]
     missing: str = ""
-    """Why it cannot be made here; empty if it can."""
+    """Reason why it cannot be made here; empty if it can."""
     outcomes: list[Outcome] = field(default_factory=list)
 
     def run(self) -> Corpus:
-        """Runs every case; where the compiler itself fails, what it says stands for them."""
+        """Run every case; if the compiler itself fails, its error is the only outcome."""
         if not self.missing:
             try:
                 cases = list(self.cases())

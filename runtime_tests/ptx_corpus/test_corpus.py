@@ -56,7 +56,7 @@ def test_a_compiler_that_fails_is_said(capsys):
 
 
 def test_suite(tmp_path, capsys):
-    """A suite of our own in the shape of ZLUDA's: one right, one wrong, and lists that are not understood."""
+    """A small suite in the form of ZLUDA's: one right, one wrong, and lists that are not supported."""
     folder = tmp_path / "ptx/src/test/spirv_run"
     folder.mkdir(parents=True)
     (folder / "mod.rs").write_text(

@@ -26,7 +26,7 @@ def every_form() -> list[Form]:
 
 
 def refused_by_ptxas(forms: list[Form]) -> list[str]:
-    """What ptxas says against them; nothing where there is no ptxas."""
+    """Return ptxas's errors; empty if there is no ptxas."""
     program = find_program("ptxas")
     if program is None:
         return []

@@ -52,7 +52,7 @@ def _lift(operation: Operation, type_: str, *, mode: str = "rn", ftz: bool = Fal
         values = [decode(b, format_, ftz=ftz) for b in bits]
         value = operation(*values)
         if ftz and value.is_finite and value.size and format_.tiny * Fraction(999, 1000) < value.size < format_.tiny:
-            return None  # whether tininess is seen before or behind the rounding is not said
+            return None  # the ISA does not define whether tininess is detected before or after the rounding
         if element == "f64" and value.is_nan and any(v.is_nan for v in values):
             return None  # a payload is kept
         return finish(value, element, mode, ftz=ftz, **kind)

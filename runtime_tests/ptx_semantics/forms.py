@@ -40,7 +40,7 @@ def integer_forms() -> Iterator[Form]:
 
 
 _VALUES = {"pred": "u1", "amount": "u32", "lane": "u32", "step": "s32"}
-"""What operands that are drawn in a way of their own are read as."""
+"""Types as which specially drawn operands are read."""
 
 
 def _form(text: str, inputs: str, output: str, function: Reference) -> Form:

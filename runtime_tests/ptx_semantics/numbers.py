@@ -25,7 +25,7 @@ class Format:
 
     @property
     def bias(self) -> int:
-        """Of the exponent."""
+        """Bias of the exponent."""
         return (1 << (self.exponent - 1)) - 1
 
     @property
@@ -78,13 +78,13 @@ class Number:
 
     @property
     def value(self) -> Fraction:
-        """Of a finite one."""
+        """Value of a finite number."""
         assert self.size is not None and self.size >= 0
         return -self.size if self.negative else self.size
 
     @property
     def approximately(self) -> float:
-        """As a Python float."""
+        """The number as a Python float."""
         if self.is_nan:
             return math.nan
         return math.copysign(math.inf if self.is_infinite else float(self.size or 0), -1 if self.negative else 1)

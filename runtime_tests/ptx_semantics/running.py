@@ -31,7 +31,7 @@ _NAMES = "abcf"
 
 
 def bits_of(type_: str) -> int:
-    """How many bits an operand has."""
+    """Return the bits of an operand."""
     return BITS.get(type_) or int(type_[1:])
 
 
@@ -163,7 +163,7 @@ class Difference:
 
 
 def differences(forms: Sequence[Form], seed: int) -> list[Difference]:
-    """What the simulated device computes otherwise than the references; the first of each form."""
+    """Return the differences between the simulated device and the references; the first of each form."""
     source = random.Random(seed)
     operands = [cases(form, source) for form in forms]
     given = np.zeros((len(forms), _INPUTS, LANES), np.uint64)

@@ -124,7 +124,7 @@ def parse(text: str) -> Any:
 
 
 def sites(text: str) -> list[Site]:
-    """What the reader sees in a text."""
+    """Return the dispatches that the reader finds in a text."""
     with context():
         return read_module(parse(text))
 

@@ -1,5 +1,5 @@
-"""A second opinion on what a `Program` means: loop nests in NumPy, floating point in f64, written from the docstrings
-of `model.dispatch` and `model.scalar` alone.
+"""An independent interpreter of `Program`: loop nests in NumPy, floating point in f64, written only from the docstrings
+of `model.dispatch` and `model.scalar`.
 
 Memory is one flat array of elements per operand. Sizes come from push constants.
 """

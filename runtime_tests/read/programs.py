@@ -25,7 +25,7 @@ class Function:
     inputs: tuple[str, ...]
     result: str
     body: str
-    """What computes `%r`."""
+    """Lines that compute `%r`."""
     shapes: tuple[tuple[int, ...], ...] = ()
     """The inputs' shapes, where the types leave sizes open."""
     push: tuple[tuple[int, int], ...] = ()

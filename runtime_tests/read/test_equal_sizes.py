@@ -101,7 +101,9 @@ def test_what_is_assumed_of_each_call_site(first: str, second: str, expected: se
 
 
 def host(*calls: str, body: str) -> str:
-    """A program that calls the export with these constants, computed from `%p`, `%q` and what `body` makes of them."""
+    """Return a program that calls the export with these constants, computed from `%p`, `%q` and the results of
+    `body`.
+    """
     dispatches = "\n".join(
         f"stream.cmd.dispatch @main_dispatch_0::@cpu::@main_dispatch_0_work({constants} : i32, i32, i32, i32) {{\n"
         "  ro %x[%c0 for %c64] : !stream.resource<external>{%c64},\n"

@@ -1,4 +1,6 @@
-"""The reader's program of a dispatch means what the dispatch computes: interpreted beside stock IREE's result."""
+"""The reader's program of a dispatch has the dispatch's semantics: interpreted, and compared with stock IREE's
+result.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ Array = NDArray[Any]
 pytestmark = [pytest.mark.compile, pytest.mark.device]
 
 NAMED = frozenset({"argmax"})
-"""What stays a named operation, which the interpreter does not know."""
+"""Functions that remain a named operation, which the interpreter does not support."""
 BY_NAME = {f.name: f for f in FUNCTIONS}
 READ = [f.name for f in FUNCTIONS if f.name not in NAMED]
 
@@ -39,7 +41,7 @@ class Compiled:
 
 @pytest.fixture(scope="session")
 def compiled() -> Compiled:
-    """The functions' dispatches, and what stock IREE makes of them, from one compilation."""
+    """Return the functions' dispatches, and stock IREE's results, from one compilation."""
     text = "".join(f.text for f in FUNCTIONS)
     with Compilation(CPU_FLAGS, name="functions") as compilation:
         compilation.parse(text.encode())

@@ -1,4 +1,4 @@
-"""How operands lie in memory: bindings, byte offsets, windows, partial stores, constants of the body."""
+"""Operands in memory: bindings, byte offsets, windows, partial stores, constants of the body."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_constant_offset() -> None:
 
 
 def test_offset_from_a_push_constant() -> None:
-    """What `util.assume.int` says of it is a list over call sites, which matching must not depend on."""
+    """The values of `util.assume.int` are a list over call sites, which matching must not depend on."""
     body = """
     %p = push 1
     %i = arith.index_castui %p : i32 to index
@@ -124,7 +124,7 @@ def test_a_rank_reducing_window() -> None:
 
 
 def test_unit_dimensions_that_stay_and_that_go() -> None:
-    """Of the three dimensions of size one in the window, two are dropped: which, makes no difference."""
+    """Two of the three dimensions of size one in the window are dropped; which ones makes no difference."""
     body = """
     %s = subspan 0 : DT<readonly:!2x1x7x4xf32>
     %a = DT.load %s, offsets = [1, 0, 3, 0], sizes = [1, 1, 1, 4], strides = [1, 1, 1, 1]

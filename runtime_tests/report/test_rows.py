@@ -1,4 +1,4 @@
-"""Which kernel takes a dispatch or comes nearest, and which dispatch a person means."""
+"""The kernel that takes a dispatch or comes nearest, and the dispatch that a user names."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Made-up validations: one kernel that passes, one that fails in its second half, one that nobody could judge."""
+"""Invented validations: one kernel that passes, one that fails in its second half, one that could not be judged."""
 
 from __future__ import annotations
 

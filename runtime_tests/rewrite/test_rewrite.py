@@ -1,4 +1,4 @@
-"""What a substitution does to the IR, seen through the bindings."""
+"""Effect of a substitution on the IR, checked through the bindings."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ SIZES = ((4, 5, 16), (20, 3, 17), (13, 3, 32), (7, 100, 31), (1, 1, 1))
     ],
 )
 def test_who_computes(tmp_path: Path, constraint: str) -> None:
-    """The kernel computes -a · b: the sign tells. The constraint means what Python says it does."""
+    """The kernel computes -a · b: the sign shows which code ran. The constraint has Python's semantics."""
     kernel = tmp_path / "kernel"
     kernel.mkdir()
     for name, text in scaffold("llvm-ir", "negative", "negative").items():

@@ -8,7 +8,7 @@ from pathlib import Path
 VULKAN_FLAGS = ("--iree-hal-target-device=vulkan",)
 CUDA_FLAGS = ("--iree-hal-target-device=cuda", "--iree-cuda-target=sm_80")
 FLAGS: dict[str, tuple[str, ...]] = {"local-sync": (), "vulkan": VULKAN_FLAGS}
-"""What a model is compiled with for each device."""
+"""Flags with which a model is compiled for each device."""
 BACKENDS = {"local-sync": "llvm-cpu", "vulkan": "vulkan-spirv"}
 
 

@@ -151,7 +151,7 @@ def test_a_new_workgroup_count_for_the_same_body(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("vulkan_device")
 def test_a_new_workgroup_size_for_the_same_body(tmp_path: Path) -> None:
-    """IREE's shader with 32 invocations in the place of what it chooses: the size stands in its SPIR-V."""
+    """IREE's shader with 32 invocations instead of its default: the size is in its SPIR-V."""
     info = (
         "#iree_codegen.compilation_info<lowering_config = #iree_codegen.lowering_config<tile_sizes = [[32], [1]]>, "
         "translation_info = #iree_codegen.translation_info<pipeline = #iree_gpu.spirv_pipeline<BaseVectorize> "

@@ -70,7 +70,7 @@ def test_llvm_dialect(size: str, tmp_path: Path) -> None:
 
 
 def test_it_is_linked_with_others(tmp_path: Path) -> None:
-    """Two dispatches get the same kernel, with its helper and its global twice, beside one of IREE's."""
+    """Two dispatches get the same kernel, with its helper and its global twice, and one keeps IREE's code."""
     one, two = elementwise(DOUBLE, "24x32", name="one"), elementwise(DOUBLE, "8x4", name="two")
     other = elementwise("%r = arith.addf %x, %two : f32", "6", name="other")
     model = (

@@ -1,4 +1,4 @@
-"""Objects linked beside a kernel's code, or beside IREE's own."""
+"""Objects linked with a kernel's code, or with IREE's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The built-in rule for reads that run backwards: models with reflect padding, which IREE alone cannot compile."""
+"""The built-in rule for reversed reads: models with reflect padding, which IREE alone cannot compile."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ pytestmark = pytest.mark.device
 (BUILTIN,) = [folder for folder in builtin_folders() if (folder / "reversed_reads").is_dir()]
 RULE = BUILTIN / "reversed_reads"
 SHAPES = {"signal": ((1, 1, 256), (0, 0, 128, 0, 0, 128)), "batch": ((4, 256), (0, 100, 0, 90))}
-"""What stands before a spectrogram, and rows of a batch."""
+"""Padding before a spectrogram, and of rows of a batch."""
 
 
 def padded(folder: Path, shape: Sequence[int], pads: Sequence[int], *, open_axis: int | None = None) -> Path:
-    """`Relu(Conv(Pad(x, mode=reflect)))` for a signal, the padding alone for a batch."""
+    """Write `Relu(Conv(Pad(x, mode=reflect)))` for a signal, only the padding for a batch."""
     sizes = ["N" if axis == open_axis else size for axis, size in enumerate(shape)]
     signal = shape[0] == 1
     nodes = [helper.make_node("Pad", ["x", "pads"], ["p"], mode="reflect")]

@@ -1,4 +1,4 @@
-"""`python -m runtime_tests.spellings`: definitions of common operations against what frontends make of these."""
+"""`python -m runtime_tests.spellings`: definitions of common operations matched with the output of frontends."""
 
 from __future__ import annotations
 

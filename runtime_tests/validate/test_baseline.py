@@ -1,4 +1,4 @@
-"""IREE's own code runs after every candidate, and whatever becomes of it fails none."""
+"""IREE's own code runs after every candidate, and none of its failures fails one."""
 
 from __future__ import annotations
 

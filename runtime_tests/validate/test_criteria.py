@@ -1,4 +1,4 @@
-"""Each criterion on made-up numbers: what passes, and beside it what does not."""
+"""Each criterion on invented numbers: what passes, and what does not."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_a_built_in_kernel_passes_and_a_faulty_one_does_not(tmp_path: Path) -> N
     (kernel,) = find_kernels([str(folder)])
     verdict = validate_kernel(kernel, quick=True, isolate=True)
     assert not verdict.passed
-    # (of a case alone, IREE's own code is run too)
+    # (for a single case, IREE's own code is run too)
     case = next(d.failures[0] for d in verdict.dispatches if d.failures[0].baseline is not None)
     again = validate_kernel(kernel, quick=True, isolate=True, case=case.key)
     assert [d.failures for d in again.dispatches] == [(case,)]

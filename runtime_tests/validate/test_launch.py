@@ -1,4 +1,4 @@
-"""Buffers around a launch: what lies where, and which bytes may change."""
+"""Buffers around a launch: their layout, and the bytes that may change."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def f32(*values: float) -> Any:
         (f32(1, 2), f32(1, 2), ""),
         (f32(1, 2.0001), f32(1, 2), ""),
         (f32(1, 2.01), f32(1, 2), "the error is 0.005 of the largest magnitude, more than 0.0001"),
-        # an error counts against the largest value: 0.0001 beside 0 is nothing beside 2
+        # errors are relative to the largest value: 0.0001 at 0 is small if another element is 2
         (f32(0.0001, 2), f32(0, 2), ""),
         (f32(0.01, 2), f32(0, 2), "the error is 0.005 of the largest magnitude, more than 0.0001"),
         (f32(0.0, 0.0), f32(0, 0), ""),

@@ -212,7 +212,7 @@ def test_the_cases_see_the_faults_and_what_they_do_not_see_is_named(tmp_path: Pa
     assert len(report.outcomes) == report.possible
     assert report.count("invalid") == 0
     seen = {(o.mutant.line, o.mutant.operator) for o in report.outcomes if o.status == "killed"}
-    # by results, by what is beside an operand, by an address, by a time limit
+    # by results, by memory next to an operand, by an address, by a time limit
     assert {(9, "wrong function"), (12, "write past the end"), (11, "index"), (13, "wrong operation")} <= seen
     assert "it does not end" in {o.reason.partition(": ")[2].partition(":")[0] for o in report.outcomes}
     assert report.share > 0.85

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.compile, pytest.mark.device]
 
 
 def bundled(folder: Path, dies: bool, progress: Progress) -> tuple[bool, bool, bytes | None, str, list[bool]]:
-    """Whether there was a second process at first and at the end, what it made, and the verdicts."""
+    """Return whether there was a second process at first and at the end, its result, and the verdicts."""
     before = threads_are_loaded()
     children = []
     begin = Baseline.begin

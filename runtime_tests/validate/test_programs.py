@@ -39,7 +39,7 @@ def builtin(name: str) -> Kernel:
 
 
 def kinds_in(functions: list[bytes]) -> set[str]:
-    """What IREE makes of a module: the kinds of its dispatches."""
+    """Return the kinds of the dispatches that IREE makes of a module."""
     with Compilation(with_default_target(()), name="test") as compilation:
         compilation.parse(module_text([f.decode() for f in functions]))
         compilation.run("start", "executable-sources")
@@ -72,7 +72,7 @@ def test_a_definition_at_many_sizes() -> None:
 
 
 def offsets_in(kernel: Kernel, functions: Sequence[Function], device: str) -> dict[str, list[Index]]:
-    """Where the operands of each dispatch of a contraction or a softmax begin in their bindings, by its function."""
+    """Return the offsets of the operands of each contraction or softmax dispatch in their bindings, by its function."""
     parts = [definition_parts(kernel), *(f.text for f in functions)]
     with Compilation(with_default_target(flags_for(device, ())), name="test") as compilation:
         compilation.parse(module_text(parts))

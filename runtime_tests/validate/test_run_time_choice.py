@@ -1,4 +1,4 @@
-"""Kernels that stand in front of IREE's own code, chosen at each launch: what is judged is the choice as a whole."""
+"""Kernels chosen at each launch, before IREE's own code: the choice as a whole is judged."""
 
 from __future__ import annotations
 

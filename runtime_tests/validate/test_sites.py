@@ -1,4 +1,4 @@
-"""Where a host program launches its dispatches, worked out from the IR."""
+"""Launches of dispatches in a host program, evaluated from the IR."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_open_sizes() -> None:
         assert launch is not None and site.reason == ""
         program = dispatches[site.dispatch[2]].program
         assert program is not None
-        # what the dispatch itself makes of its constants are the sizes that the function was called with
+        # the sizes that the dispatch computes from its constants are those of the call
         shapes = {tuple(evaluate(s, launch.constants) for s in o.type.shape) for o in program.operands}
         assert shapes == {(5, 7), (7, 7)}
         for operand in program.operands:

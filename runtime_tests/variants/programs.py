@@ -70,7 +70,7 @@ _LAYOUT = """#hal.pipeline.layout<bindings = [
 
 
 def own_executable() -> str:
-    """The same model with an `hal.executable.source` of its own, whose bodies are written on memory."""
+    """Return the same model with its own `hal.executable.source`, whose bodies are written on memory."""
     exports = "".join(
         f"  hal.executable.export public @{name} ordinal({ordinal}) layout(#layout)"
         " count(%device: !hal.device, %w: index) -> (index, index, index) {\n"

@@ -71,7 +71,7 @@ def rewritten(model: str, kernels: Sequence[Path], flags: Sequence[str]) -> Rewr
 
 
 def look(module: Any) -> Rewritten:
-    """What is in a module."""
+    """Return the contents of a module."""
     ops = list(_walk(module))
     return Rewritten(
         executables=[

@@ -1,4 +1,4 @@
-"""Which kernel runs: each adds another number to its result, and IREE's own code adds nothing."""
+"""Choice of the kernel: each adds another number to its result, and IREE's own code adds nothing."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ pytestmark = [pytest.mark.compile, pytest.mark.device]
 HERE = {"vulkan.device::subgroup_size": ">= 1"}
 NOWHERE = {"vulkan.device::subgroup_size": "> 4096"}
 NOR_THERE = {"vulkan.device::subgroup_size": "> 8192"}
-"""Another question, so that a kernel that asks it could get its turn behind one that asks the first."""
+"""Another test, so that a kernel with it could be tried after one with the first."""
 GENERIC = (*CPU[:2], "--iree-llvmcpu-target-cpu=generic", "--iree-llvmcpu-target-cpu-features=")
 SIZES = ((4, 16), (5, 17), (3, 32), (1, 1))
 
 
 def marks(folder: Path, kernels: list[KernelFolder], flags: tuple[str, ...], device: str) -> dict[tuple[int, int], int]:
-    """What was added to the product, for each of `SIZES`."""
+    """Return the number that was added to the product, for each of `SIZES`."""
     written = [kernel.write(folder / kernel.name) for kernel in kernels]
     built = build(folder, OPEN, written, flags=flags, substituted=len(kernels))
     added = {}
@@ -92,7 +92,7 @@ def test_all_kinds_of_choices_at_once(tmp_path: Path, vulkan_device: str) -> Non
 
 
 def test_several_sizes_on_the_cpu(tmp_path: Path) -> None:
-    """One export behind the other, and IREE's own as the last."""
+    """One export after the other, with IREE's own as the last."""
     from runtime_tests.kinds.programs import matmul_text
 
     kernels = []
@@ -124,7 +124,7 @@ np.save(sys.argv[2], found)
 
 @pytest.mark.parametrize("there", [True, False])
 def test_cpu_features_are_asked_in_a_fresh_process(tmp_path: Path, there: bool) -> None:
-    """Where static sizes let IREE record the commands once, when the module is loaded."""
+    """Static sizes let IREE record the commands once, when the module is loaded."""
     kernel = matmul_folder("llvm-ir")
     kernel.target = {"device": {f"hal.cpu::{cpu_features()[not there]}": True}}
     built = build(tmp_path, CHAIN, [kernel.write(tmp_path / "kernel")], flags=GENERIC, substituted=3)

@@ -1,6 +1,6 @@
-"""Variants for several CUDA architectures: which stand in the module, in which order, behind which conditions.
+"""Variants for several CUDA architectures: their presence, order and conditions in the module.
 
-`module` gives what a run on a device needs as well: the bytes of the module and the names of its variants.
+`module` also returns what a run on a device needs: the bytes of the module and the names of its variants.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def test_several_architectures_beside_irees_code(tmp_path: Path) -> None:
 
 
 def test_a_kernel_that_takes_all_devices_is_the_last(tmp_path: Path) -> None:
-    """IREE's code is gone then, and with it its architecture."""
+    """IREE's code is then left out, and its architecture with it."""
     last = kernel("any", "sm_80", {}, priority=-1)
     made = module(tmp_path, [hopper(), last])
     (executable,) = made.text.executables
@@ -100,7 +100,7 @@ def test_a_kernel_that_takes_all_devices_is_the_last(tmp_path: Path) -> None:
 
 
 def test_an_architecture_for_which_iree_has_no_code(tmp_path: Path) -> None:
-    """With a kernel for every dispatch the module compiles; with IREE's code behind one it cannot."""
+    """With a kernel for every dispatch the module compiles; with IREE's code as the fallback of one it cannot."""
     flags = (CUDA[0], "--iree-cuda-target=sm_90a")
     alone = kernel("alone", "sm_90a", {})
     assert targets(module(tmp_path, [alone], flags=flags).vmfb) == ["sm_90a"]

@@ -1,4 +1,4 @@
-"""What a manifest may ask a device, and what follows from the answers for a kernel's code."""
+"""Device tests of a manifest, and the features that they imply for a kernel's code."""
 
 from __future__ import annotations
 

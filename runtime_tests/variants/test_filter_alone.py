@@ -1,6 +1,6 @@
-"""What becomes of an executable that a stdin/stdout tool gives several variants: measured with stock iree-compile.
+"""Executables to which a stdin/stdout tool adds variants: measured with stock iree-compile.
 
-The tool sees one executable and not the program, whose dispatches name the variants. Each mode of `TOOL` is something
+The tool gets one executable and not the program, whose dispatches name the variants. Each mode of `TOOL` is an approach
 that such a tool could try.
 """
 

@@ -34,7 +34,7 @@ def questions(keys: Sequence[tuple[str, str]]) -> str:
 def answers(
     folder: Path, devices: Sequence[str], keys: Sequence[tuple[str, str]], flags: Sequence[str]
 ) -> list[dict[str, tuple[int, int]]]:
-    """What each device says to each key."""
+    """Return each device's answer for each key."""
     import iree.runtime as runtime
 
     from substitute.compiler import Compilation
@@ -67,7 +67,7 @@ def test_vulkan_devices_answer(tmp_path: Path, vulkan_device: str) -> None:
 
 
 def test_local_devices_answer(tmp_path: Path) -> None:
-    """A CPU knows the features of its own architecture; those of others it does not know."""
+    """A CPU knows the features of its own architecture only."""
     keys = [*known("llvm-cpu"), ("hal.cpu", "no_such_feature")]
     own = {"x86_64": "sse3", "aarch64": "lse", "riscv64": "v"}[platform.machine()]
     other = {"x86_64": "sve", "aarch64": "avx2", "riscv64": "avx2"}[platform.machine()]
@@ -95,7 +95,7 @@ print(before, ask())
 
 
 def test_a_cpu_knows_nothing_before_its_first_executable(tmp_path: Path, compile_stock: object) -> None:
-    """Why a condition on `hal.cpu` is computed when the dispatch is launched."""
+    """The reason why a condition on `hal.cpu` is evaluated when the dispatch is launched."""
     model = "func.func @main(%x: tensor<4xf32>) -> tensor<4xf32> {\n  %y = arith.addf %x, %x : tensor<4xf32>\n"
     vmfb = compile_stock(model + "  return %y : tensor<4xf32>\n}")  # type: ignore[operator]
     feature = {"x86_64": "sse3", "aarch64": "fp-armv8", "riscv64": "v"}[platform.machine()]

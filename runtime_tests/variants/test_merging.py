@@ -34,7 +34,9 @@ X = floats(SIZE)
 
 
 def squares(doubled: float, squared: float) -> np.ndarray:
-    """What `two_exports` and `own_executable` give where the kernels for `double` and `square` add these numbers."""
+    """Return the results of `two_exports` and `own_executable` when the kernels for `double` and `square` add these
+    numbers.
+    """
     x = X.astype(np.float64)
     return (2 * x + doubled) ** 2 + squared + x * x + squared
 
@@ -63,7 +65,7 @@ def test_both_exports_on_the_cpu(tmp_path: Path, kind: str, linking: tuple[str, 
 
 @pytest.mark.parametrize("linking", [(), (NO_LINKING,)], ids=["linked", "apart"])
 def test_no_kernel_for_two_exports_on_the_cpu(tmp_path: Path, linking: tuple[str, ...]) -> None:
-    """IREE 3.11 by itself mixes the two up where they are not linked."""
+    """IREE 3.11 itself confuses the two if they are not linked."""
     check(tmp_path, two_exports(), [], (*CPU, *linking), "local-task", squares(0, 0))
 
 
@@ -74,7 +76,7 @@ def test_one_of_two_exports_on_the_cpu(tmp_path: Path, op: str) -> None:
 
 
 def test_choices_in_one_of_two_exports_on_the_cpu(tmp_path: Path) -> None:
-    """Further exports are added behind both."""
+    """Further exports are added after both."""
     device = {"hal.dispatch::concurrency": ">= 1"}
     nobody = {"hal.dispatch::concurrency": "< 1"}
     kernels = [cpu_pointwise("addf", 3, device=device), cpu_pointwise("mulf", 5, device=nobody)]
@@ -101,7 +103,7 @@ def test_two_exports_share_a_kernel(tmp_path: Path) -> None:
 
 
 def test_one_of_two_exports_on_vulkan(tmp_path: Path, vulkan_device: str) -> None:
-    """An external variant has one entry: the export moves to an executable of its own, and the other stays."""
+    """An external variant has one entry: the export moves to its own executable, and the other stays."""
     kernel = glsl_pointwise("addf", 3)
     check(tmp_path, two_exports(), [kernel], VULKAN, vulkan_device, squares(3, 0))
     after = rewritten(two_exports(), [kernel.write(tmp_path / "kernel")], VULKAN)
@@ -198,7 +200,7 @@ def test_an_executable_source_is_left_alone(
 
 
 def brought_along(folder: Path, mark: float) -> str:
-    """A model with an external executable of its own, which adds a mark to `x + x`."""
+    """Return a model with its own external executable, which adds a mark to `x + x`."""
     from runtime_tests.variants.test_targets import device_target
 
     data = compile_glsl(SHADER.replace("MARK", f"{mark:.1f}"), name="shader")

@@ -1,4 +1,4 @@
-"""Modules for several devices or several targets: each variant gets kernels of its own, and all devices run."""
+"""Modules for several devices or several targets: each variant gets its own kernels, and all devices run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EITHER = ("--iree-hal-target-device=local,vulkan", *CPU[1:])
 
 
 def chain(mark: float) -> np.ndarray:
-    """What `CHAIN` gives where every product has this added."""
+    """Return the result of `CHAIN` with this number added to every product."""
     a, b, c, d = (x.astype(np.float64) for x in INPUTS)
     return (a @ b + mark) @ (c @ d + mark) + mark
 
@@ -91,7 +91,7 @@ def test_what_iree_cannot_link_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_stock_iree_does_with_it(tmp_path: Path, compile_stock: object, vulkan_device: str) -> None:
-    """The reason for the refusal: the module compiles, and loads on the CPU alone."""
+    """The reason for the refusal: the module compiles, but loads on the CPU only."""
     vmfb = compile_stock(CHAIN, *EITHER).read_bytes()  # type: ignore[operator]
     (found,) = run_module(vmfb, device="local-task", inputs=INPUTS)
     np.testing.assert_allclose(found, chain(0), rtol=1e-4, atol=1e-3)
@@ -145,7 +145,7 @@ def test_two_devices_in_one_program(tmp_path: Path, vulkan_device: str) -> None:
     np.save(tmp_path / "a.npy", a)
     both = ["local-task", vulkan_device]
     for name, devices, mark in (("on_cpu", both, MARK), ("on_gpu", both[::-1], 3)):
-        # the devices are told apart by name; inputs are put on the first one
+        # the devices are distinguished by name; inputs are put on the first one
         output = tmp_path / f"{name}.npy"
         words = [f"--module={vmfb}", f"--function={name}", f"--input=@{tmp_path / 'a.npy'}", f"--output=@{output}"]
         done = subprocess.run(
@@ -160,7 +160,7 @@ def test_two_devices_in_one_program(tmp_path: Path, vulkan_device: str) -> None:
 
 
 def device_target(folder: Path, *flags: str) -> str:
-    """What IREE makes of target flags: `#hal.executable.target<…>`."""
+    """Return the `#hal.executable.target<…>` that IREE makes of target flags."""
     from substitute.compiler import Compilation
 
     file = folder / "any.mlir"

@@ -18,4 +18,4 @@ SHAPES = {
     "I": (ROWS,),
 }
 OPEN = ("RC", "NCP", "MK", "I")
-"""Those whose first size is open in the setting `dynamic`."""
+"""Shapes whose first size is open in the setting `dynamic`."""

@@ -1,6 +1,7 @@
-"""Writes operations as PyTorch programs spell them: `torch_models.py FOLDER`.
+"""Write operations as PyTorch programs spell them: `torch_models.py FOLDER`.
 
-As MLIR of iree-turbine, and as ONNX files of torch. Runs by itself, in an environment that has torch and iree-turbine.
+As MLIR of iree-turbine, and as ONNX files of torch. A standalone script, for an environment with torch and
+iree-turbine.
 """
 
 from __future__ import annotations
