@@ -278,10 +278,10 @@ def inspect_model(
             inline_calls(compilation, kernels)
         with clock.step("compile to dispatches"):
             compilation.run("start", "executable-sources")
-        from .guard.obey import anything_kept, recall_verdicts
+        from .guard.recall import has_verdicts, recall_verdicts
 
         assert compilation.module is not None
-        pristine = compilation.module.clone().operation if anything_kept() else None
+        pristine = compilation.module.clone().operation if has_verdicts() else None
         plan, sites = plan_module(compilation, clock, kernels, builtin=builtin, chosen=None, require=())
         with clock.step("check code"):
             sound = reject_broken(plan, also=run_time_condition)

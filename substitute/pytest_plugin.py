@@ -150,7 +150,7 @@ class KernelItem(pytest.Item):
 
 
 def _words(wrong: WrongKernel) -> str:
-    from .validate.words import failure_lines
+    from .validate.verdict_text import failure_lines
 
     verdict = wrong.verdict
     lines = [f"{verdict.kernel} is wrong on {verdict.device}", *filter(None, [verdict.message])]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from substitute.bench.criteria import allowed_error, judge_compile, judge_coverage, judge_results, worst_output
-from substitute.bench.measure import worse
+from substitute.bench.measure import choose_worse
 from substitute.bench.run import largest_error, output_sample
 from substitute.bench.samples import (
     STOCK,
@@ -85,8 +85,8 @@ def test_errors_of_strange_values() -> None:
 
 def test_results_after_timing_count_as_well() -> None:
     good, bad = result(output(1e-3, 1e-3)), result(output(1e-3, 1.0))
-    assert worse(good, bad) is bad
-    assert worse(bad, good) is bad
+    assert choose_worse(good, bad) is bad
+    assert choose_worse(bad, good) is bad
 
 
 @pytest.mark.parametrize(("taken", "passed"), [(4, True), (3, False)])

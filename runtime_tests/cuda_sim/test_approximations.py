@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from substitute.device.cuda_sim.approximations import divide, off_by_most
+from substitute.device.cuda_sim.approximations import add_largest_error, divide
 from substitute.device.cuda_sim.floating import approximate
 
 pytestmark = pytest.mark.unit
@@ -15,17 +15,17 @@ pytestmark = pytest.mark.unit
 def test_errors_are_about_the_bound_and_on_both_sides(name: str, relative: float) -> None:
     x = np.linspace(0.1, 3.0, 500).astype(np.float32)
     nearest = approximate(name, x).astype(np.float64)
-    worst = off_by_most(name, "f32", lambda v: approximate(name, v))(x).astype(np.float64)
+    worst = add_largest_error(name, "f32", lambda v: approximate(name, v))(x).astype(np.float64)
     share = (worst - nearest) / (nearest * relative)
     assert (np.abs(share) > 0.5).mean() > 0.9  # (a rounding takes some away)
     assert np.abs(share).max() < 1.5
     assert (share > 0).any() and (share < 0).any()
-    again = off_by_most(name, "f32", lambda v: approximate(name, v))(x)
+    again = add_largest_error(name, "f32", lambda v: approximate(name, v))(x)
     assert np.array_equal(again, worst.astype(np.float32))
 
 
 def test_a_sine_of_large_arguments_is_useless() -> None:
-    sine = off_by_most("sin", "f32", lambda v: approximate("sin", v))
+    sine = add_largest_error("sin", "f32", lambda v: approximate("sin", v))
     small, large = np.linspace(-3, 3, 99, dtype=np.float32), np.linspace(1e6, 2e6, 99, dtype=np.float32)
     assert np.abs(sine(small) - np.sin(small)).max() < 2.0**-20
     assert np.abs(sine(large) - np.sin(large.astype(np.float64))).max() > 0.5
@@ -34,7 +34,7 @@ def test_a_sine_of_large_arguments_is_useless() -> None:
 
 def test_what_every_device_gives_exactly_is_kept() -> None:
     x = np.array([0.0, 1.0, 3.0, -4.0, np.inf, -np.inf, np.nan], np.float32)
-    worst = off_by_most("ex2", "f32", lambda v: approximate("ex2", v))(x)
+    worst = add_largest_error("ex2", "f32", lambda v: approximate("ex2", v))(x)
     assert np.array_equal(worst, np.exp2(x), equal_nan=True)
 
 

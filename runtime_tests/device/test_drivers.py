@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from substitute.device import available_devices, describe_device
-from substitute.device.drivers import open_device, reason_of
+from substitute.device.drivers import extract_reason, open_device
 from substitute.errors import DeviceError
 
 pytestmark = pytest.mark.device
@@ -83,5 +83,5 @@ def test_without_a_vulkan_driver_the_message_says_how_to_get_one() -> None:
 @pytest.mark.unit
 def test_reason_without_source_positions() -> None:
     error = RuntimeError("Error creating device: c/runtime/src/x.c:441: UNAVAILABLE; [vkCreate] FAILED\nmore")
-    assert reason_of(error) == "[vkCreate] FAILED"
-    assert reason_of(ValueError("as it is")) == "as it is"
+    assert extract_reason(error) == "[vkCreate] FAILED"
+    assert extract_reason(ValueError("as it is")) == "as it is"

@@ -8,9 +8,9 @@ import os
 import numpy as np
 import pytest
 
-from substitute.device.guarded import PAGE, READ, WRITTEN, Block, Touch, guarded_memory, read_crash, why_unguarded
+from substitute.device.guarded import PAGE, READ, WRITTEN, Block, Touch, guarded_memory, read_crash, refuse_guards
 
-pytestmark = [pytest.mark.unit, pytest.mark.skipif(bool(why_unguarded()), reason=why_unguarded() or "guarded")]
+pytestmark = [pytest.mark.unit, pytest.mark.skipif(bool(refuse_guards()), reason=refuse_guards() or "guarded")]
 
 FLOAT = ctypes.c_float
 FILL = np.array([0x5A], np.uint8)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from runtime_tests.filter.conftest import CPU, CUDA, NAME, VULKAN, Surroundings
-from runtime_tests.filter.roads import executables_in_process
+from runtime_tests.filter.in_process import executables_in_process
 
 pytestmark = pytest.mark.compile
 Executables = Callable[[tuple[str, ...]], dict[str, bytes]]

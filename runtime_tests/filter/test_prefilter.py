@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from runtime_tests.filter.conftest import CPU, CUDA, VULKAN, Surroundings
 from substitute.catalog.catalog import load_catalog
-from substitute.filter.client import Catalog, why_nothing_matches
+from substitute.filter.client import Catalog, reject_text
 from substitute.filter.prefilter import _literal, build_prefilter
 from substitute.model.kernel import Kernel, Launch, PayloadSpec, TargetRule
 from substitute.payload.kinds import find_kind
@@ -65,7 +65,7 @@ def test_a_kernel_that_takes_an_executable_is_never_ruled_out(executables: Execu
             del sites
             matching = {decision.kernel.name for decision in plan.decisions if decision.accepted}
             for kernel in kernels:
-                report = why_nothing_matches(text, catalog_of([kernel]))
+                report = reject_text(text, catalog_of([kernel]))
                 taken += kernel.name in matching
                 ruled_out += bool(report)
                 assert not (report and kernel.name in matching), (kernel.name, report)
@@ -75,11 +75,11 @@ def test_a_kernel_that_takes_an_executable_is_never_ruled_out(executables: Execu
 
 def test_a_word_that_is_missing_rules_out(executables: Executables) -> None:
     text = executables(CPU)["matmul"]
-    assert why_nothing_matches(text, Catalog(b"d", [[b"a", b'"llvm-cpu"', b"no such word"], [b"b", b'"cuda"']]))
-    assert not why_nothing_matches(text, Catalog(b"d", [[b"a", b"no such word"], [b"b", b'"llvm-cpu"']]))
-    assert not why_nothing_matches(text, Catalog(b"d", [[b"a", b"no such word"], [b"b"]]))
-    assert why_nothing_matches(text, Catalog(b"d", []))
-    assert not why_nothing_matches(text, Catalog(b"", None))
+    assert reject_text(text, Catalog(b"d", [[b"a", b'"llvm-cpu"', b"no such word"], [b"b", b'"cuda"']]))
+    assert not reject_text(text, Catalog(b"d", [[b"a", b"no such word"], [b"b", b'"llvm-cpu"']]))
+    assert not reject_text(text, Catalog(b"d", [[b"a", b"no such word"], [b"b"]]))
+    assert reject_text(text, Catalog(b"d", []))
+    assert not reject_text(text, Catalog(b"", None))
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,8 @@ def test_a_raw_kernel_can_take_the_place_of_an_external_object_where_nothing_has
 def test_only_one_whole_plain_executable_is_judged(executables: Executables, spoil: Callable[[bytes], bytes]) -> None:
     text = executables(CPU)["matmul"]
     nothing = Catalog(b"d", [])
-    assert why_nothing_matches(text, nothing)
-    assert not why_nothing_matches(spoil(text), nothing)
+    assert reject_text(text, nothing)
+    assert not reject_text(spoil(text), nothing)
 
 
 def test_a_new_executable_needs_no_worker_once_the_kernels_are_known(

@@ -13,12 +13,12 @@ from substitute.device.raw import RawModule
 from substitute.errors import SubstituteError
 from substitute.read.module import read_module
 from substitute.validate.baseline import run_baseline
+from substitute.validate.call_sites import find_call_sites
 from substitute.validate.case import Case
 from substitute.validate.criteria import check_values
 from substitute.validate.inputs import classes_for
 from substitute.validate.judge import Options, judge_alone
 from substitute.validate.prepare import describe_launch, make_case
-from substitute.validate.sites import find_call_sites
 
 
 def make_cases(

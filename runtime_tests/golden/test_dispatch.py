@@ -18,7 +18,7 @@ from substitute.device import Session
 from substitute.errors import UsageError
 from substitute.golden import Budget, Outcome, Unsupported, describe, evaluate
 from substitute.read.module import Site, read_module
-from substitute.validate.sites import find_call_sites
+from substitute.validate.call_sites import find_call_sites
 
 pytestmark = [pytest.mark.compile, pytest.mark.device]
 BY_NAME = {f.name: f for f in FUNCTIONS}

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from runtime_tests.gpu.package import Code, Index, Item, Started, Timed, WholeModel, write_index
-from runtime_tests.gpu.problems import PROBLEMS, Problem
 from runtime_tests.gpu.programs import ModelProgram, Program, kernel_programs, model_programs
 from runtime_tests.gpu.translated import Geometry, Text, geometries, matched
+from runtime_tests.gpu.workloads import PROBLEMS, Problem
 from runtime_tests.ptx_blobs.programs import BLOBS, definition, matmul
 from substitute.errors import CompilerError, UsageError
 from substitute.isolate import Call, isolated
@@ -188,9 +188,9 @@ def build_timed(what: Problem, folder: Path, progress: Progress) -> Timed:
     from substitute.progress import Clock
     from substitute.read.module import read_module
     from substitute.validate.build import isolate_kernels
+    from substitute.validate.call_sites import find_call_sites
     from substitute.validate.harness import isolate_dispatches
     from substitute.validate.own_code import finish
-    from substitute.validate.sites import find_call_sites
 
     modules: list[list[Geometry]] = []
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from runtime_tests.gpu.device import Gpu, Parameter
 from runtime_tests.gpu.package import Code
-from runtime_tests.gpu.problems import Array, Problem
+from runtime_tests.gpu.workloads import Array, Problem
 from substitute.validate.case import Launch
 
 KERNEL, OWN, CUBLAS, TORCH, COPY = "kernel", "IREE's own code", "cuBLAS", "PyTorch", "copy"

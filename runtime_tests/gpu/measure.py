@@ -23,13 +23,13 @@ from runtime_tests.gpu.contenders import (
 )
 from runtime_tests.gpu.device import Gpu
 from runtime_tests.gpu.package import Timed
-from runtime_tests.gpu.problems import Golden, Problem, draw, golden
 from runtime_tests.gpu.timing import (
     ROUNDS,
     require_right,
     rotation_size,
     time_contenders,
 )
+from runtime_tests.gpu.workloads import Golden, Problem, draw, golden
 from substitute.device.timing import Timing
 from substitute.errors import DeviceError, ValidationError
 

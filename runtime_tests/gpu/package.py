@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime_tests.gpu.problems import Problem
+from runtime_tests.gpu.workloads import Problem
 from substitute.errors import UsageError
 from substitute.validate.case import BindingRange, Launch
 

@@ -23,10 +23,10 @@ from runtime_tests.gpu.device import driver_release
 from runtime_tests.gpu.libcuda import LibcudaGpu, simulated_gpu
 from runtime_tests.gpu.measure import measure
 from runtime_tests.gpu.package import Code, Index, Item, read_index
-from runtime_tests.gpu.problems import Problem
 from runtime_tests.gpu.programs import Program, kernel_programs, model_programs
 from runtime_tests.gpu.run import launch_only, run_item, run_model
 from runtime_tests.gpu.translated import ptx_texts
+from runtime_tests.gpu.workloads import Problem
 from runtime_tests.ptx_blobs.programs import matmul
 from substitute.device.cuda_sim.driver import environment
 from substitute.errors import CompilerError, DeviceError, UsageError, ValidationError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runtime_tests.gpu.package import INDEX, Code, Index, Item, Started, Timed, WholeModel, read_index, write_index
-from runtime_tests.gpu.problems import Problem
+from runtime_tests.gpu.workloads import Problem
 from substitute.errors import UsageError
 from substitute.validate.case import BindingRange, Launch
 

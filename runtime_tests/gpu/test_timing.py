@@ -8,7 +8,6 @@ import pytest
 
 from runtime_tests.gpu.contenders import COPY, CUBLAS, KERNEL, operand_order
 from runtime_tests.gpu.measure import Row, share_of
-from runtime_tests.gpu.problems import Array, Problem, checked_rows, draw, golden
 from runtime_tests.gpu.timing import (
     MOST_LAUNCHES,
     in_turn,
@@ -18,6 +17,7 @@ from runtime_tests.gpu.timing import (
     rotation_size,
     time_contenders,
 )
+from runtime_tests.gpu.workloads import Array, Problem, checked_rows, draw, golden
 from substitute.device.timing import Timing
 from substitute.errors import DeviceError, ValidationError
 from substitute.validate.case import BindingRange, Launch
@@ -182,7 +182,7 @@ def test_operands_are_found_by_their_lengths() -> None:
 
 
 def test_the_problems_name_kernels_that_are_there() -> None:
-    from runtime_tests.gpu.problems import PROBLEMS
+    from runtime_tests.gpu.workloads import PROBLEMS
     from runtime_tests.ptx_blobs.programs import BLOBS
 
     folders = {path.parent.name for path in Path(BLOBS).glob("*/kernel.toml")}

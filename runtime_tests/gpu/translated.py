@@ -12,7 +12,7 @@ from runtime_tests.gpu.package import Triple
 from substitute.errors import CompilerError
 from substitute.payload.symbols import sanitize
 from substitute.read.module import children, symbol_name
-from substitute.validate.sites import Evaluator
+from substitute.validate.call_sites import Evaluator
 
 if TYPE_CHECKING:
     from iree.compiler import ir

@@ -7,7 +7,7 @@ import ctypes
 import llvmlite.binding as llvm
 import pytest
 
-from substitute.device.counted import counted_memory, why_not_counted
+from substitute.device.counted import counted_memory, refuse_counters
 from substitute.model.coverage import Coverage, join, measure
 from substitute.payload.llvm.counters import Counters
 from substitute.payload.llvm.optimize import initialize, parse_ir
@@ -47,7 +47,7 @@ def run(text: str, *arguments: int) -> list[int]:
     return [function(a) for a in arguments]
 
 
-@pytest.mark.skipif(bool(why_not_counted()), reason="counters need 64-bit Linux")
+@pytest.mark.skipif(bool(refuse_counters()), reason="counters need 64-bit Linux")
 def test_what_ran_is_counted() -> None:
     counters = Counters()
     text, key = counters.put_into(KERNEL, "f")

@@ -6,7 +6,7 @@ import pytest
 
 from substitute.errors import UsageError
 from substitute.model.plan import Decision, Plan, Rule
-from substitute.report.rows import by_nearness, decisions_for, dispatch_rows, failed_rule, find_dispatch
+from substitute.report.rows import dispatch_rows, failed_rule, find_dispatch, select_decisions, sort_by_nearness
 
 pytestmark = pytest.mark.unit
 
@@ -40,16 +40,16 @@ def test_nearest_failed_latest(plan: Plan, rejected: Decision) -> None:
 
 def test_order_of_decisions(accepted: Decision, rejected: Decision) -> None:
     same, far = fails(rejected, "a", "constraint"), fails(rejected, "b", "target")
-    assert by_nearness([far, rejected, same, accepted]) == [accepted, same, rejected, far]
-    assert by_nearness([]) == []
+    assert sort_by_nearness([far, rejected, same, accepted]) == [accepted, same, rejected, far]
+    assert sort_by_nearness([]) == []
     assert failed_rule(accepted) is None
 
 
 def test_decisions_for(plan: Plan) -> None:
     first = plan.dispatches[0]
-    assert decisions_for(plan, dispatch=first, kernel=None) == [plan.decisions[0]]
-    assert decisions_for(plan, dispatch=None, kernel="matmul_f32") == list(plan.decisions)
-    assert decisions_for(plan, dispatch=first, kernel="other") == []
+    assert select_decisions(plan, dispatch=first, kernel=None) == [plan.decisions[0]]
+    assert select_decisions(plan, dispatch=None, kernel="matmul_f32") == list(plan.decisions)
+    assert select_decisions(plan, dispatch=first, kernel="other") == []
 
 
 @pytest.mark.parametrize(

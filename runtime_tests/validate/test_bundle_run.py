@@ -16,9 +16,9 @@ from substitute.cli.main import main
 from substitute.cli.scaffold import scaffold
 from substitute.errors import UsageError
 from substitute.model.kernel import Kernel
+from substitute.validate.batch import bundle_kernels, validate_kernels
 from substitute.validate.bundle_file import load_bundle
 from substitute.validate.run_bundle import run_bundle
-from substitute.validate.several import bundle_kernels, validate_kernels
 
 pytestmark = [pytest.mark.compile, pytest.mark.device]
 

@@ -19,7 +19,7 @@ from runtime_tests.validate.faulty import (
     matmuls,
     write_variants,
 )
-from substitute.device.guarded import why_unguarded
+from substitute.device.guarded import refuse_guards
 from substitute.isolate import Call, isolated
 from substitute.validate.build import only_bundle
 from substitute.validate.bundle import Bundle
@@ -95,7 +95,7 @@ def test_kernels_that_end_the_process_or_never_end(tmp_path: Path) -> None:
     assert [len(words[name]) for name in words] == [2, 3, 3, 3]
 
 
-@pytest.mark.skipif(bool(why_unguarded()), reason=why_unguarded() or "memory is guarded")
+@pytest.mark.skipif(bool(refuse_guards()), reason=refuse_guards() or "memory is guarded")
 def test_accesses_that_nothing_shows_but_the_page(tmp_path: Path) -> None:
     verdicts = judged(
         tmp_path, "llvm-ir", {**MEMORY_FAULTS, "right_aligned": MATMUL_RIGHT["right_aligned"]}, device="local-task"

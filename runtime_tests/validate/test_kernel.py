@@ -10,9 +10,9 @@ from runtime_tests.validate.faulty import MATMUL_FAULTS, write_variants
 from substitute.errors import UsageError
 from substitute.progress import silent
 from substitute.validate import run
+from substitute.validate.batch import validate_kernels
 from substitute.validate.kernel import bundle_kernel, find_kernels, validate_kernel
 from substitute.validate.run import judge_bundle
-from substitute.validate.several import validate_kernels
 
 pytestmark = [pytest.mark.compile, pytest.mark.device]
 

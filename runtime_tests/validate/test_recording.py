@@ -9,8 +9,8 @@ import pytest
 from substitute.compiler import Compilation
 from substitute.flags import with_default_target
 from substitute.read.module import read_module
+from substitute.validate.call_sites import CallSite, find_call_sites
 from substitute.validate.recording import CALL_LIMIT, Recorder, known_call_sites
-from substitute.validate.sites import CallSite, find_call_sites
 
 pytestmark = [pytest.mark.compile, pytest.mark.device]
 

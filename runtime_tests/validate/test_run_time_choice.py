@@ -11,10 +11,10 @@ from substitute.catalog.catalog import load_catalog
 from substitute.cli.scaffold import scaffold
 from substitute.report.junit import validation_to_junit
 from substitute.report.validation_json import kernel_verdict_to_json
+from substitute.validate.batch import summarize_kernels
 from substitute.validate.kernel import validate_kernel
 from substitute.validate.kernel_verdict import KernelVerdict
-from substitute.validate.several import of_kernels
-from substitute.validate.words import kernel_rows
+from substitute.validate.verdict_text import kernel_rows
 
 pytestmark = [pytest.mark.compile, pytest.mark.device]
 
@@ -66,7 +66,7 @@ def test_a_kernel_that_never_ran_is_not_judged(tmp_path: Path) -> None:
     assert row[-1] == "not judged"
     (dispatch,) = kernel_verdict_to_json(verdict)["dispatches"]
     assert (dispatch["passed"], {c["passed"] for c in dispatch["cases"]}) == (None, {None})
-    validation = of_kernels([verdict], device="local-task", seed=0, command="", started="")
+    validation = summarize_kernels([verdict], device="local-task", seed=0, command="", started="")
     assert not validation.passed
     assert b"<skipped" in validation_to_junit(validation)
 

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from substitute.validate.thresholds import Thresholds, join, of_llvm, of_ptx, of_python, of_spirv, of_text
+from substitute.validate.thresholds import Thresholds, join, scan_llvm, scan_ptx, scan_python, scan_spirv, scan_text
 
 pytestmark = pytest.mark.unit
 
@@ -31,13 +31,13 @@ declare void @other(ptr align 8192)
 
 
 def test_llvm_ir() -> None:
-    found = of_llvm(LLVM)
+    found = scan_llvm(LLVM)
     assert set(found.compared) == {1500, 700, 77, 91, 32768, 65536}
     assert set(found.stepped) == {96, 64, 16, 48, 32, 40}
 
 
 def test_ptx() -> None:
-    found = of_ptx(
+    found = scan_ptx(
         ".shared .align 4 .b8 room[4096];\n"
         "@%p1 bra $L_2;\n"
         "setp.gt.u32 %p1, %r1, 1023;\n"
@@ -61,15 +61,15 @@ def test_spirv() -> None:
     code += words(43, 1, 3, 300) + words(43, 2, 4, 0x447A0000) + words(43, 1, 5, 31) + words(43, 1, 6, 12)
     code += words(176, 7, 8, 9, 3)  # OpULessThan
     code += words(199, 7, 10, 9, 5) + words(132, 7, 11, 9, 6)  # OpBitwiseAnd, OpIMul
-    found = of_spirv(struct.pack(f"<{len(code)}I", *code))
+    found = scan_spirv(struct.pack(f"<{len(code)}I", *code))
     assert (found.compared, found.stepped) == ((300,), (32, 12))
 
 
 def test_sources() -> None:
-    found = of_text("for (uint k = 0u; k < 260u; k += 24u) { /* 777 */ } // 888\nfloat x = 555.0;")
+    found = scan_text("for (uint k = 0u; k < 260u; k += 24u) { /* 777 */ } // 888\nfloat x = 555.0;")
     assert 260 in found.compared
     assert {260, 24} <= set(found.stepped) and not {777, 888, 555} & set(found.stepped)
-    found = of_python("WIDTH = 7 * 32\nif rows > 1 << 9 and flag is True:\n    tile = 20\n")
+    found = scan_python("WIDTH = 7 * 32\nif rows > 1 << 9 and flag is True:\n    tile = 20\n")
     assert set(found.compared) == {512}
     assert {224, 20} <= set(found.stepped)
 
@@ -77,5 +77,5 @@ def test_sources() -> None:
 def test_compared_numbers_come_first() -> None:
     both = join([Thresholds(compared=(9,), stepped=(70,)), Thresholds(compared=(30,), stepped=(70, 9))])
     assert both.ordered == (9, 30, 70)
-    assert of_text("if (n > 40 || n > 900 || n < 8388608)").compared == (900, 40, 8388608)
+    assert scan_text("if (n > 40 || n > 900 || n < 8388608)").compared == (900, 40, 8388608)
     assert not Thresholds() and both

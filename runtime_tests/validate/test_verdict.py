@@ -10,7 +10,7 @@ from runtime_tests.validate.cases import case
 from substitute.validate.judge import blind_spots
 from substitute.validate.kernel_verdict import KernelVerdict
 from substitute.validate.verdict import CaseVerdict, DispatchVerdict, Place, combine
-from substitute.validate.words import (
+from substitute.validate.verdict_text import (
     all_failure_lines,
     case_lines,
     dispatch_rows,

@@ -83,7 +83,7 @@ def measure_models(
                 sample, after = measure_runtime(made, seconds=effort.runtime_s)
                 runtimes.append(sample)
                 # a kernel that is wrong only in some runs is wrong
-                results[subject.name] = worse(results[subject.name], after)
+                results[subject.name] = choose_worse(results[subject.name], after)
             del made
         if "coverage" in sections:
             with _noted(failures, f"{subject.name} for Vulkan"):
@@ -94,7 +94,7 @@ def measure_models(
     )
 
 
-def worse(before: ResultSample, after: ResultSample) -> ResultSample:
+def choose_worse(before: ResultSample, after: ResultSample) -> ResultSample:
     """Return that of a model's two results that fails, or that has the larger error."""
     if not judge_results([before])[0].passed:
         return before

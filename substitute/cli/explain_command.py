@@ -48,13 +48,13 @@ def command(
         _check_kernel(kernel_name, kernels, builtin)
     from ..pipeline import inspect_model
     from ..report.as_json import explanation_to_json
-    from ..report.rows import by_nearness, decisions_for, find_dispatch
+    from ..report.rows import find_dispatch, select_decisions, sort_by_nearness
 
     say_target(flags)
     with progress() as report:
         plan = inspect_model(model, kernels=kernels, builtin=builtin, flags=flags, isolate=True, progress=report)
     dispatch = find_dispatch(plan, dispatch_name) if dispatch_name is not None else None
-    decisions = by_nearness(decisions_for(plan, dispatch=dispatch, kernel=kernel_name))
+    decisions = sort_by_nearness(select_decisions(plan, dispatch=dispatch, kernel=kernel_name))
     if not decisions:
         raise _nothing(plan, dispatch, kernel_name)
     if as_json:

@@ -243,9 +243,9 @@ def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str
     """Validate kernels by name or folder on the device."""
     from ..report.validation_json import kernel_verdict_to_json
     from ..report.validation_tables import kernel_verdicts
+    from ..validate.batch import bundle_kernels, summarize_kernels, validate_kernels
     from ..validate.kernel import find_kernels
     from ..validate.run_bundle import write_reports
-    from ..validate.several import bundle_kernels, of_kernels, validate_kernels
     from ..validate.validation import now
 
     chosen = find_kernels(what, folders=request.kernels, builtin=request.builtin)
@@ -260,7 +260,7 @@ def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str
         )
     command = _repeat(" ".join(what))
     write_reports(
-        of_kernels(verdicts, device=request.device, seed=request.seed, command=command, started=started),
+        summarize_kernels(verdicts, device=request.device, seed=request.seed, command=command, started=started),
         **request.reports,
     )
     if request.as_json:
@@ -340,8 +340,8 @@ def _model(
     from ..report.tables import verdict_table
     from ..report.validation_tables import dispatch_verdicts
     from ..validate import validate_model
+    from ..validate.batch import summarize_model
     from ..validate.run_bundle import write_reports
-    from ..validate.several import of_model
     from ..validate.validation import now
 
     values, started = parse_inputs(inputs), now()
@@ -366,7 +366,9 @@ def _model(
             options=request.options,
             progress=report,
         )
-    write_reports(of_model(verdict, title=str(model), command=_repeat(str(model)), started=started), **request.reports)
+    write_reports(
+        summarize_model(verdict, title=str(model), command=_repeat(str(model)), started=started), **request.reports
+    )
     if request.as_json:
         show_json(verdict_to_json(verdict, drawn=not values))
         return 0 if verdict.passed else 1
@@ -386,8 +388,8 @@ def _model(
 def _bundle_model(model: Path, request: Request, *, plan: Path | None, inputs: Sequence[Any]) -> int:
     """Pack every substituted dispatch of a model, with the launches that it has there."""
     from ..isolate import Call, isolated
+    from ..validate.batch import write_bundle
     from ..validate.build import only_bundle
-    from ..validate.several import write_bundle
     from ..validate.subjects import Wanted
     from ..validate.targets import flags_for
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..payload.llvm.counters import ADDRESS, SIZE
-from .fixed_memory import map_at, why_not_fixed
+from .fixed_memory import map_at, refuse_fixed_memory
 
 
 class CountedMemory:
@@ -29,9 +29,9 @@ class CountedMemory:
         return frozenset(np.flatnonzero(self._bytes).tolist())
 
 
-def why_not_counted() -> str:
+def refuse_counters() -> str:
     """Return why code cannot be counted on this machine; empty: it can."""
-    reason = why_not_fixed()
+    reason = refuse_fixed_memory()
     return f"counters: {reason}" if reason else ""
 
 

@@ -40,7 +40,7 @@ def available_devices() -> dict[str, str]:
     reasons: dict[str, str] = {}
     for name in _driver_names():
         if name == cuda_sim.SIMULATED:
-            reasons[name] = cuda_sim.reason_against()
+            reasons[name] = cuda_sim.refuse_simulator()
             continue
         if name == "cuda" and cuda_sim.is_loaded():
             reasons[name] = _CUDA_IS_SIMULATED
@@ -48,7 +48,7 @@ def available_devices() -> dict[str, str]:
         try:
             found = get_driver(name).query_available_devices()
         except IREE_ERRORS as error:
-            reasons[name] = reason_of(error)
+            reasons[name] = extract_reason(error)
         else:
             reasons[name] = "" if found else "the driver is there, but it finds no device"
     return reasons
@@ -99,7 +99,7 @@ def open_device(device: str, *, workers: int | None = None, fresh: bool = False)
         raise DeviceError(
             f"device {device!r} cannot be opened",
             expected=f"a device that the driver can open: {', '.join(openable) or 'there is none on this machine'}",
-            found=reason_of(error),
+            found=extract_reason(error),
             next_step="" if openable else dict(_NEXT_STEPS).get(driver, ""),
         ) from error
 
@@ -118,7 +118,7 @@ def _open_simulated(device: str) -> Any:
         raise DeviceError(
             f"device {device!r} cannot be opened",
             expected="a simulated CUDA device, executed by a process of its own",
-            found=reason_of(error),
+            found=extract_reason(error),
             next_step="see above for what that process said",
         ) from error
 
@@ -157,7 +157,7 @@ def launch_error(what: str, error: BaseException, *, device: Any, name: str, whe
     return DeviceError(f"{what} failed on {name}", where=where, found=found, next_step=next_step, details=str(error))
 
 
-def reason_of(error: BaseException) -> str:
+def extract_reason(error: BaseException) -> str:
     """Return the sentence inside a status message of IREE, without the source positions around it."""
     text = str(error).strip()
     match = _STATUS.search(text)

@@ -10,7 +10,7 @@ _FIXED = 0x100000
 """`MAP_FIXED_NOREPLACE`: map at the address, or fail."""
 
 
-def why_not_fixed() -> str:
+def refuse_fixed_memory() -> str:
     """Return why memory cannot be mapped at a fixed address on this machine; empty if it can."""
     if sys.platform != "linux" or sys.maxsize < 1 << 32:
         return "64-bit Linux is needed"
@@ -19,7 +19,7 @@ def why_not_fixed() -> str:
 
 def map_at(address: int, size: int) -> bool:
     """Map zeroed memory at an address for the rest of this process; return False if that fails."""
-    if why_not_fixed():
+    if refuse_fixed_memory():
         return False
     library = ctypes.CDLL(None, use_errno=True)
     library.mmap.restype = ctypes.c_void_p

@@ -266,7 +266,7 @@ class GuardedMemory:
         _libc().sigaction(_SIGSEGV, ctypes.byref(self._new), ctypes.byref(self._old))
 
 
-def why_unguarded() -> str:
+def refuse_guards() -> str:
     """Return why this machine cannot guard memory; empty if it can."""
     if sys.platform != "linux" or platform.machine() not in _MACHINES:
         return f"nothing is known of signals on {platform.system()} on {platform.machine()}"

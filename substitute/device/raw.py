@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import DeviceError
 from .drivers import IREE_ERRORS, launch_error, open_device
-from .guarded import Block, Region, Touch, guarded_memory, why_unguarded
+from .guarded import Block, Region, Touch, guarded_memory, refuse_guards
 from .transfer import bytes_to_host
 
 Bytes = NDArray[np.uint8]
@@ -268,7 +268,7 @@ def _pushed(values: Sequence[Any]) -> Any:
 
 def guards_memory(device: str) -> bool:
     """Return True if launches on the device can be made in guarded memory, and prepare this process for them."""
-    if not device.startswith("local") or why_unguarded():
+    if not device.startswith("local") or refuse_guards():
         return False
     guarded_memory()
     return True

@@ -12,7 +12,7 @@ from typing import Any, Self, SupportsFloat, SupportsInt
 import numpy as np
 
 from ..errors import DeviceError
-from .drivers import IREE_ERRORS, launch_error, open_device, reason_of
+from .drivers import IREE_ERRORS, extract_reason, launch_error, open_device
 from .transfer import is_known, to_device, to_host
 from .value_type import Array, Function, ValueType, element_name, parse_declaration, type_of
 
@@ -239,7 +239,7 @@ def _load(instance: Any, vmfb: bytes | Path) -> Any:
             "not a compiled IREE module",
             where=str(vmfb) if isinstance(vmfb, Path) else "module",
             expected="a vmfb, whole, of this version of IREE",
-            found=reason_of(error),
+            found=extract_reason(error),
             next_step="compile the model: iree-substitute compile MODEL -o OUT.vmfb",
         ) from error
 

@@ -214,7 +214,7 @@ def read_catalog(stamp: bytes) -> Catalog:
         return unknown
 
 
-def why_nothing_matches(data: bytes, catalog: Catalog) -> bytes:
+def reject_text(data: bytes, catalog: Catalog) -> bytes:
     """Return the report for an executable whose text lacks a word of every kernel; empty if that is not certain.
 
     Words are only searched in plain text, in which each appears literally: complete, one executable, without escapes
@@ -529,7 +529,7 @@ def main() -> int:
         entry = Entry(UNCHANGED, b"%b.json" % name.encode(), EVALUATION % name.encode(), b"")
     elif catalog.digest:
         entry = read_entry(entry_path(cache, catalog.digest, data))
-        if entry is None and (report := why_nothing_matches(data, catalog)):
+        if entry is None and (report := reject_text(data, catalog)):
             entry = Entry(UNCHANGED, file_name(name).encode() + b".json", report, b"")
     if entry is not None:
         if arguments.report_dir:

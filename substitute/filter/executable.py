@@ -170,9 +170,9 @@ def _checked(
     text: str, plan: Plan, sites: Sequence[Site], built: Sequence[Built], flags: Sequence[str], *, chosen: bool
 ) -> tuple[Checked, ...]:
     """Return the verdicts of earlier compilations of models on these kernels in these dispatches."""
-    from ..guard.obey import anything_refused, kept_verdicts
+    from ..guard.recall import has_refusals, look_up_verdicts
 
-    if not anything_refused():
+    if not has_refusals():
         return ()
     from ..read.module import find_sites
 
@@ -182,7 +182,7 @@ def _checked(
         again = parse(text, where="standard input").operation
         taken = {dispatch_key(s.dispatch): s.dispatch for s in plan.substitutions}
         before = {dispatch_key(site.dispatch): site.function for site in find_sites(again, taken)}
-    return kept_verdicts(plan, built, before, after, flags, chosen=chosen)
+    return look_up_verdicts(plan, built, before, after, flags, chosen=chosen)
 
 
 def parse(text: str, *, where: str) -> ir.Module:

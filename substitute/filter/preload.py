@@ -33,7 +33,7 @@ def preload(words: Sequence[str], backend: str) -> WorkerState:
     with contextlib.suppress(Exception):
         state.context = new_context()
         own = ("payload.glsl", "payload.spirv") if backend == "vulkan-spirv" else ("rewrite.callout", "payload.symbols")
-        for name in ("read.module", "report.as_json", "rule.python_file", "guard.obey", *own):
+        for name in ("read.module", "report.as_json", "rule.python_file", "guard.recall", *own):
             importlib.import_module(f"substitute.{name}")
     if code is not None:
         code.join()

@@ -104,10 +104,10 @@ class Guard:
 
     def _reason_against(self, dispatches: Mapping[Key, Dispatch]) -> str:
         from .trial import (
-            reason_against,
+            refuse_module,
         )  # with all that judging imports, which takes longer than a small compilation
 
-        return reason_against(self.pristine, tuple(dispatches.values()))
+        return refuse_module(self.pristine, tuple(dispatches.values()))
 
     def _keys(
         self, plan: Plan, built: Sequence[Built], taken: dict[Key, Dispatch], planned: ir.Operation

@@ -14,10 +14,10 @@ from ..model.dispatch import Dispatch, Target
 from ..model.plan import Key, dispatch_key
 from ..progress import Clock, silent
 from ..read.module import children, find_sites
+from ..validate.call_sites import CallSite, find_call_sites
 from ..validate.case import Launch
 from ..validate.harness import isolate_dispatches
 from ..validate.operand_names import Names, names_of
-from ..validate.sites import CallSite, find_call_sites
 from .pace import MARGIN
 
 if TYPE_CHECKING:
@@ -73,26 +73,26 @@ class Trial:
     """False once IREE's own code has crashed a process."""
 
 
-def reason_against(module: ir.Operation, dispatches: Sequence[Dispatch]) -> str:
+def refuse_module(module: ir.Operation, dispatches: Sequence[Dispatch]) -> str:
     """Return why nothing of a module can be run here; empty if it can."""
     devices = [
         op for op in children(module) if op.name == "util.global" and "!hal.device" in str(op.attributes["type"])
     ]
     if len(devices) > 1:
         return f"the program is for {len(devices)} devices"
-    return next(filter(None, (reason_against_target(d.target) for d in dispatches)), "")
+    return next(filter(None, (refuse_target(d.target) for d in dispatches)), "")
 
 
-def reason_against_target(target: Target) -> str:
+def refuse_target(target: Target) -> str:
     """Return why code for a target cannot run on this machine; empty if nothing in the target excludes it."""
     if target.backend == "llvm-cpu":
-        return _reason_against_cpu(target)
+        return _refuse_cpu(target)
     if target.backend in ("vulkan-spirv", "cuda"):
         return ""
     return f"there is no device for {target.backend} here, nor a substitute for it"
 
 
-def _reason_against_cpu(target: Target) -> str:
+def _refuse_cpu(target: Target) -> str:
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine())
     wanted = architecture(target)
     if not target.format.startswith(("embedded-elf", "system-elf")) or wanted.replace("arm64", "aarch64") != machine:

@@ -37,7 +37,7 @@ def build(substitution: Substitution) -> tuple[Request, Payload]:
 
 def prepare(substitution: Substitution) -> Order:
     """Bind a substitution to its kernel's arguments and find out which share its code. Raises `PayloadError`."""
-    substitution = for_its_device(substitution)
+    substitution = specialize_for_device(substitution)
     kernel, dispatch = substitution.kernel, substitution.dispatch
     key = shared_key(substitution)
     entry = shared_entry(substitution, key) if key else kernel.payload.kind.entry_name(kernel, dispatch)
@@ -100,7 +100,7 @@ def _make(request: Request) -> Payload:
     return replace(payload, objects=kernel.payload.objects)
 
 
-def for_its_device(substitution: Substitution) -> Substitution:
+def specialize_for_device(substitution: Substitution) -> Substitution:
     """Return the substitution with the features of its device: those that the device is asked for are present."""
     if substitution.rule is None:
         return substitution

@@ -9,7 +9,7 @@ from ..abi.bind import bind
 from ..errors import SubstituteError
 from ..match.devices import select_target_rules
 from ..model.plan import Decision, Plan, Rule, Substitution
-from .build import build, for_its_device
+from .build import build, specialize_for_device
 from .launch import launch_count
 
 BROKEN = "payload.code"
@@ -54,7 +54,7 @@ class _Checker:
         return decision
 
     def _error(self, substitution: Substitution) -> SubstituteError | None:
-        substitution = for_its_device(substitution)
+        substitution = specialize_for_device(substitution)
         kernel, dispatch = substitution.kernel, substitution.dispatch
         try:
             request = bind(substitution, entry=kernel.payload.kind.entry_name(kernel, dispatch))

@@ -67,13 +67,13 @@ def find_verdict(plan: Plan, decision: Decision) -> str:
     return plan.verdict_on(decision.dispatch) if given else ""
 
 
-def by_nearness(decisions: list[Decision]) -> list[Decision]:
+def sort_by_nearness(decisions: list[Decision]) -> list[Decision]:
     """Return kernels that match first, by name, then the others by nearness."""
     fitting = sorted((d for d in decisions if d.accepted), key=lambda d: d.kernel.name)
     return [*fitting, *sorted((d for d in decisions if not d.accepted), key=nearness, reverse=True)]
 
 
-def decisions_for(plan: Plan, *, dispatch: Dispatch | None, kernel: str | None) -> list[Decision]:
+def select_decisions(plan: Plan, *, dispatch: Dispatch | None, kernel: str | None) -> list[Decision]:
     """Return the decisions about one dispatch, one kernel, or one pair."""
     return [
         decision

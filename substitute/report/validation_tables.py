@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..validate.words import all_failure_lines, dispatch_rows, kernel_rows, note_lines
+from ..validate.verdict_text import all_failure_lines, dispatch_rows, kernel_rows, note_lines
 
 if TYPE_CHECKING:
     from ..validate.kernel_verdict import KernelVerdict

@@ -15,10 +15,10 @@ from ..isolate import Call, isolated, notify
 from ..match.alignment import OF_BINDINGS
 from ..model.plan import Key, dispatch_key
 from ..progress import Clock, Progress, silent
+from .call_sites import CallSite
 from .case import Case
 from .judge import Options, judge_case
 from .prepare import make_case
-from .sites import CallSite
 from .targets import flags_for, foreign
 from .verdict import CaseVerdict, Place
 

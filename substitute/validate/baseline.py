@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..device.cuda_sim.driver import SETTINGS, is_simulated
-from ..device.drivers import reason_of
+from ..device.drivers import extract_reason
 from ..device.raw import RawModule
 from ..errors import DeviceError
 from .case import Case
@@ -168,4 +168,4 @@ def words(error: DeviceError) -> str:
     if error.found:
         return f"{error.what}: {error.found}"
     details = error.details.strip().partition("\n")[0]
-    return f"{error.what}: {reason_of(RuntimeError(details))}" if details else error.what
+    return f"{error.what}: {extract_reason(RuntimeError(details))}" if details else error.what

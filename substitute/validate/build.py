@@ -14,7 +14,7 @@ from ..embed import Built, make_payloads, put_payloads
 from ..errors import SubstituteError
 from ..flags import read_flags, with_default_target
 from ..frontend import inline_calls, plan_executables, plan_module, scratch_folder, worker_threads
-from ..guard.obey import anything_kept, recall_verdicts
+from ..guard.recall import has_verdicts, recall_verdicts
 from ..match.planner import Chosen
 from ..model.coverage import Code
 from ..model.dispatch import Dispatch
@@ -25,11 +25,11 @@ from ..read.signature import read_signatures
 from ..rewrite.choice import Choice
 from ..rewrite.selection import add_selection
 from .bundle import Bundle, Subject
+from .call_sites import CallSite, find_call_sites
 from .case import Launch
 from .harness import isolate_dispatches
 from .launch import SELECTION
 from .own_code import Baseline, Look, finish
-from .sites import CallSite, find_call_sites
 from .subjects import EVERYTHING, Wanted, is_formed_in, kernels_of, make_subjects, refuse_grids
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def build_bundle(
         assert stock is not None
         ours = stock.clone().operation
         compilation.module = ours
-        pristine = stock.clone().operation if anything_kept() else None
+        pristine = stock.clone().operation if has_verdicts() else None
         made, sites = _planned(compilation, clock, kernels, builtin=builtin, chosen=chosen, only=only)
         if pristine is not None:
             made = replace(made, verdicts=recall_verdicts(made, pristine, sites, compilation.flags))
@@ -216,7 +216,7 @@ def _counted(
 
     `taken` are their dispatches by the harness's function. A kernel whose code cannot be counted is left out.
     """
-    from ..device.counted import why_not_counted
+    from ..device.counted import refuse_counters
     from ..payload.build import make_counted
     from ..payload.llvm.counters import SIZE, Counters
     from ..read.module import read_module
@@ -228,7 +228,7 @@ def _counted(
         if dispatch not in taken.values():
             continue
         try:
-            made = None if why_not_counted() else make_counted(one.request, one.payload, counters)
+            made = None if refuse_counters() else make_counted(one.request, one.payload, counters)
         except SubstituteError as error:  # the counters are in the way, and the kernel is judged without them
             reasons[dispatch] = str(error).partition("\n")[0]
             continue
@@ -237,7 +237,7 @@ def _counted(
             keys[dispatch] = made[1]
         else:
             kinds = f"code of kind {one.substitution.kernel.payload.kind} on {dispatch.target.backend}"
-            reasons[dispatch] = why_not_counted() or f"{kinds} is not counted"
+            reasons[dispatch] = refuse_counters() or f"{kinds} is not counted"
     dispatches = {entry: d for entry, d in taken.items() if d in keys and d not in reasons}
     if counters.used > SIZE:
         dispatches, reasons = {}, dict.fromkeys(taken.values(), "there are too many branches")

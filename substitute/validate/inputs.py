@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .case import Area, Array
 from .elements import SIGNIFICANT_BITS, is_float, largest, quiet, smallest_normal, storage_type
-from .turns import FLIPPING, float_points, has_points, integer_points, nan_patterns
+from .turning_points import FLIPPING, float_points, has_points, integer_points, nan_patterns
 
 Draw = Callable[[tuple[int, ...], str, np.random.Generator], NDArray[Any]]
 

@@ -64,7 +64,7 @@ def validate_kernel(
         seed=seed,
         quick=quick,
         dispatches=verdicts,
-        message=why_not_judged([bool(v.skipped) for v in verdicts], case),
+        message=explain_unjudged([bool(v.skipped) for v in verdicts], case),
         seconds=seconds,
     )
 
@@ -186,7 +186,7 @@ def _covering(
     return found
 
 
-def why_not_judged(skipped: Sequence[bool], case: str) -> str:
+def explain_unjudged(skipped: Sequence[bool], case: str) -> str:
     """Return why none of the dispatches that a kernel took was judged; empty: one was. `skipped`: of each of them."""
     if not skipped:
         return f"no case holds {case!r}" if case else "it took no dispatch of the programs that were drawn for it"

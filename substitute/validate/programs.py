@@ -13,10 +13,10 @@ from ..errors import UsageError
 from ..model.dispatch import TensorType
 from ..model.kernel import Form, Kernel
 from ..model.parameter import ScalarParameter, format_value
+from .call_sites import Shapes
 from .covering import LOCAL, QUICK, Budget, cover_sizes
 from .parameters import draw_values
 from .shapes import EDGES, check_constraints, draw_sizes
-from .sites import Shapes
 from .thresholds import Thresholds, read_source
 
 Sizes = Mapping[str, int]

@@ -13,9 +13,9 @@ from ..errors import SubstituteError
 from ..isolate import Call, isolated
 from ..model.plan import Key
 from ..progress import Progress, silent
+from .call_sites import CallSite, Recorded, Shapes, find_call_sites, launch_values
 from .harness import walk
 from .model_inputs import draw_inputs, input_types
-from .sites import CallSite, Recorded, Shapes, find_call_sites, launch_values
 
 if TYPE_CHECKING:
     from iree.compiler import ir

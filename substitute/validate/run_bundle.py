@@ -15,7 +15,7 @@ from ..progress import Progress, silent
 from .bundle_file import load_bundle
 from .run import judge_bundle, judge_isolated
 from .validation import Validation, installed_versions, now
-from .words import dispatch_rows, failure_lines, note_lines
+from .verdict_text import dispatch_rows, failure_lines, note_lines
 
 
 def run_bundle(

@@ -16,11 +16,11 @@ from ..model.plan import Key, dispatch_key
 from ..payload.spirv.verification import workgroup_limits
 from ..progress import Clock
 from .bundle import Subject
+from .call_sites import CallSite, Shapes
 from .case import Launch, case_key
 from .inputs import WITH_SPECIAL, classes_for
 from .operand_names import Names, names_of
 from .prepare import describe_launch, make_case, responds
-from .sites import CallSite, Shapes
 from .targets import foreign
 
 if TYPE_CHECKING:

@@ -96,10 +96,10 @@ def read_payload(payload: Payload) -> Thresholds:
     """Return the numbers of a payload's code."""
     readers: Mapping[PayloadFormat, Callable[[bytes], Thresholds]] = {
         PayloadFormat.BITCODE: _of_bitcode,
-        PayloadFormat.LLVM_DIALECT: lambda data: of_text(data.decode(errors="replace")),
-        PayloadFormat.SPIRV_DIALECT: lambda data: of_text(data.decode(errors="replace")),
-        PayloadFormat.SPIRV: of_spirv,
-        PayloadFormat.PTX: lambda data: of_ptx(data.decode(errors="replace")),
+        PayloadFormat.LLVM_DIALECT: lambda data: scan_text(data.decode(errors="replace")),
+        PayloadFormat.SPIRV_DIALECT: lambda data: scan_text(data.decode(errors="replace")),
+        PayloadFormat.SPIRV: scan_spirv,
+        PayloadFormat.PTX: lambda data: scan_ptx(data.decode(errors="replace")),
         PayloadFormat.OBJECT: lambda _: Thresholds(compared=USUAL),
     }
     reader = readers.get(payload.format)
@@ -111,7 +111,7 @@ def read_payload(payload: Payload) -> Thresholds:
 def _of_bitcode(data: bytes) -> Thresholds:
     from ..payload.llvm.optimize import parse_bitcode
 
-    return of_llvm(str(parse_bitcode(data, "payload")))
+    return scan_llvm(str(parse_bitcode(data, "payload")))
 
 
 _LLVM_BINARY = re.compile(
@@ -124,7 +124,7 @@ _LLVM_ARRAY = re.compile(r"\[(\d+) x ")
 _LLVM_NARROWED = re.compile(r"= trunc (?:n[us]w )*(?:i64|i32) .* to i(8|16)\b")
 
 
-def of_llvm(text: str) -> Thresholds:
+def scan_llvm(text: str) -> Thresholds:
     """Return the numbers of LLVM IR."""
     found = _Collector()
     for line in text.splitlines():
@@ -166,7 +166,7 @@ _PTX_ARRAY = re.compile(r"\.(?:shared|local)\b.*\[(\d+)\]")
 _IMMEDIATE = re.compile(r"(?<![%\w.$])-?(?:0x[0-9a-fA-F]+|\d+)(?![\w.])U?")
 
 
-def of_ptx(text: str) -> Thresholds:
+def scan_ptx(text: str) -> Thresholds:
     """Return the numbers of PTX."""
     found = _Collector()
     for line in text.splitlines():
@@ -208,7 +208,7 @@ _SPIRV_AND, _SPIRV_CONSTANT, _SPIRV_ARRAY, _SPIRV_EXTENDED, _SPIRV_SWITCH = 199,
 _SPIRV_LIMITS = {38, 39, 41, 42, 44, 45}  # UMin, SMin, UMax, SMax, UClamp, SClamp
 
 
-def of_spirv(data: bytes) -> Thresholds:
+def scan_spirv(data: bytes) -> Thresholds:
     """Return the numbers of a SPIR-V binary."""
     from ..payload.spirv.module import OP_TYPE_FLOAT, read_module
 
@@ -248,7 +248,7 @@ def of_spirv(data: bytes) -> Thresholds:
 def read_source(kernel: Kernel) -> Thresholds:
     """Return the numbers of a kernel's files: its source, before compilation, constraints and launch."""
     texts = [constraint.text for constraint in kernel.constraints]
-    manifest = of_text("\n".join([*texts, *(kernel.launch.workgroup_count or ())]))
+    manifest = scan_text("\n".join([*texts, *(kernel.launch.workgroup_count or ())]))
     group = tuple(size for size in kernel.launch.workgroup_size or () if size > 1)
     return join([Thresholds(compared=manifest.compared, stepped=(*manifest.stepped, *group)), _of_file(kernel)])
 
@@ -263,19 +263,19 @@ def _of_file(kernel: Kernel) -> Thresholds:
         data = read_code(kernel)
         match path.suffix:
             case ".py":
-                return of_python(data.decode(errors="replace"))
+                return scan_python(data.decode(errors="replace"))
             case ".ll":
-                return of_llvm(data.decode(errors="replace"))
+                return scan_llvm(data.decode(errors="replace"))
             case ".bc":
                 return _of_bitcode(data)
             case ".ptx":
-                return of_ptx(data.decode(errors="replace"))
+                return scan_ptx(data.decode(errors="replace"))
             case ".spv":
-                return of_spirv(data)
+                return scan_spirv(data)
             case ".o" | ".a":
                 return Thresholds(compared=USUAL)
             case _:
-                return of_text(data.decode(errors="replace"))
+                return scan_text(data.decode(errors="replace"))
     except SubstituteError:
         return Thresholds()  # the error is reported when it is compiled
 
@@ -285,7 +285,7 @@ _COMPARED_TEXT = re.compile(r"(?:[<>=!]=|[<>])\s*(\d+)[uUlL]*\b(?!\.)|\b(\d+)[uU
 _NUMBER = re.compile(r"(?<![\w.])(\d+)[uUlL]*(?![\w.])")
 
 
-def of_text(text: str) -> Thresholds:
+def scan_text(text: str) -> Thresholds:
     """Return the numbers of source code in a C-like language."""
     text = _COMMENT.sub("", text)
     found = _Collector()
@@ -296,7 +296,7 @@ def of_text(text: str) -> Thresholds:
     return found.done()
 
 
-def of_python(text: str) -> Thresholds:
+def scan_python(text: str) -> Thresholds:
     """Return the numbers of a generator's source."""
     found = _Collector()
     try:

@@ -64,12 +64,12 @@ def choose(how: str) -> None:
     _off = how == "worst"
 
 
-def are_off() -> bool:
+def is_worst_case() -> bool:
     """Return True if approximate instructions give results with the largest allowed error."""
     return _off
 
 
-def off_by_most(name: str, element: str, function: Callable[..., Array]) -> Callable[..., Array]:
+def add_largest_error(name: str, element: str, function: Callable[..., Array]) -> Callable[..., Array]:
     """Return the function with the largest error that the ISA allows; unchanged where the ISA states none."""
     bound = BOUNDS.get((name, element))
     if bound is None:

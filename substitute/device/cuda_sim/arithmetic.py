@@ -80,7 +80,7 @@ def _float_function(name: str, element: str, modifiers: set[str]) -> Function:
         return lambda a, b, c: floating.multiply_add(a, b, c, element)
     if name == "div" and modifiers & {"approx", "full"}:
         function = approximations.divide if "approx" in modifiers else np.divide
-        return approximations.off_by_most(name, element, function) if approximations.are_off() else function
+        return approximations.add_largest_error(name, element, function) if approximations.is_worst_case() else function
     plain: dict[str, Function] = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
     return plain[name]
 
@@ -272,8 +272,8 @@ def _unary_float(d: Decoder, i: Instruction) -> Run:
         function = lambda x: np.divide(x.dtype.type(1), x)  # noqa: E731
     else:
         function = lambda x: floating.approximate(name, x)  # noqa: E731
-    if approximations.are_off() and (rough or name in ("ex2", "lg2", "sin", "cos", "tanh", "rsqrt")):
-        function = approximations.off_by_most(name, element, function)
+    if approximations.is_worst_case() and (rough or name in ("ex2", "lg2", "sin", "cos", "tanh", "rsqrt")):
+        function = approximations.add_largest_error(name, element, function)
     if element == "f64":
         function = floating.upper_half(function) if rough and ftz else function
     elif type_ == "bf16" and name == "ex2" and not ftz:

@@ -12,10 +12,10 @@ from ...errors import SubstituteError
 from ...isolate import Call, isolated
 from ...model.kernel import Kernel
 from ...progress import Progress, silent
+from ..batch import prefixed
 from ..bundle import Bundle
 from ..judge import STANDARD, Options
-from ..kernel import bundle_kernel, check_device, why_not_judged
-from ..several import prefixed
+from ..kernel import bundle_kernel, check_device, explain_unjudged
 from . import ptx_text
 from .code import Code
 from .embed import Extraction
@@ -182,7 +182,7 @@ def _mutants(code: Code) -> list[Mutant]:
 
 
 def _no_mutants(kernel: Kernel, bundle: Bundle, codes: Sequence[Code], case: str) -> str:
-    reason = why_not_judged([not subject.cases for subject in bundle.subjects], case)
+    reason = explain_unjudged([not subject.cases for subject in bundle.subjects], case)
     if reason:
         return reason
     if not codes:

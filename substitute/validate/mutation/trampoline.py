@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...device.fixed_memory import map_at, why_not_fixed
+from ...device.fixed_memory import map_at, refuse_fixed_memory
 from ...errors import DeviceError
 from .code import Code
 
@@ -41,7 +41,7 @@ class Table:
             raise DeviceError(
                 "the table of mutants cannot be placed",
                 expected=f"free memory at {TABLE:#x}",
-                found=why_not_fixed() or "other memory there",
+                found=refuse_fixed_memory() or "other memory there",
             )
         self._slots = (ctypes.c_uint64 * MOST_SLOTS).from_address(TABLE)
 

@@ -8,8 +8,8 @@ from .loading import (
     last_fault,
     load_library,
     name_for_iree,
-    reason_against,
     recover,
+    refuse_simulator,
     target_flags,
 )
 from .settings import SETTINGS, read_settings
@@ -24,7 +24,7 @@ __all__ = [
     "load_library",
     "name_for_iree",
     "read_settings",
-    "reason_against",
     "recover",
+    "refuse_simulator",
     "target_flags",
 ]

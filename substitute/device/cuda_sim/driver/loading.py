@@ -102,7 +102,7 @@ def environment(base: Mapping[str, str], *, device: str = DEFAULT_ARCHITECTURE) 
     return {**base, "LD_LIBRARY_PATH": path, DEVICE: find_architecture(device).name}
 
 
-def reason_against() -> str:
+def refuse_simulator() -> str:
     """Return why no simulated device is available; empty if one is."""
     try:
         library_path()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..read.module import Site
 
 
-def anything_refused() -> bool:
+def has_refusals() -> bool:
     """Return True if any stored verdict leaves a dispatch out."""
     folder = refused_folder()
     try:
@@ -32,7 +32,7 @@ def anything_refused() -> bool:
         return False
 
 
-def anything_kept() -> bool:
+def has_verdicts() -> bool:
     """Return True if any verdict is stored."""
     return any(_holds(folder / place) for folder in (verdict_folder(),) if folder for place in (REFUSED, ACCEPTED))
 
@@ -72,7 +72,7 @@ def recall_verdicts(
     return tuple(found)
 
 
-def kept_verdicts(
+def look_up_verdicts(
     plan: Plan,
     built: Sequence[Built],
     before: Mapping[Key, ir.Operation | None],

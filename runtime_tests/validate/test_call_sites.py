@@ -10,7 +10,7 @@ from substitute.compiler import Compilation
 from substitute.flags import with_default_target
 from substitute.model.index import evaluate
 from substitute.read.module import read_module
-from substitute.validate.sites import CallSite, Evaluator, Shapes, Unknown, find_call_sites
+from substitute.validate.call_sites import CallSite, Evaluator, Shapes, Unknown, find_call_sites
 
 pytestmark = pytest.mark.compile
 

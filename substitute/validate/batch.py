@@ -143,7 +143,9 @@ def write_bundle(bundle: object, path: Path, *, title: str, seed: int) -> None:
         ) from None
 
 
-def of_kernels(verdicts: Sequence[KernelVerdict], *, device: str, seed: int, command: str, started: str) -> Validation:
+def summarize_kernels(
+    verdicts: Sequence[KernelVerdict], *, device: str, seed: int, command: str, started: str
+) -> Validation:
     """Return the validation of kernels, for reports."""
     dispatches: list[DispatchVerdict] = []
     seconds: dict[str, float] = {}
@@ -173,7 +175,7 @@ def of_kernels(verdicts: Sequence[KernelVerdict], *, device: str, seed: int, com
     )
 
 
-def of_model(verdict: ModelVerdict, *, title: str, command: str, started: str) -> Validation:
+def summarize_model(verdict: ModelVerdict, *, title: str, command: str, started: str) -> Validation:
     """Return the validation of a model, for reports."""
     results = tuple(
         ResultLine(
