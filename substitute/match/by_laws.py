@@ -16,7 +16,7 @@ from ..model.scalar import ScalarGraph
 from .coefficient import Coefficient, agree
 from .expression import Unified, unify, with_leaf
 from .normal.node import Kind, Node
-from .normal.normalise import Normal, normalise, normalise_wide
+from .normal.normalise import FormMode, Normal, normalise, normalise_wide
 from .normal.products import turn_squares
 from .normal.roundings import ROUND_LESS, computes_wide
 from .parameters import choose_parameters
@@ -67,27 +67,39 @@ def unify_by_laws(
     """
     if len(pattern.expr.results) != len(nest.expr.results):
         return
-    for chosen in _choose_sizes(pattern.expr, nest, sizes):
-        if wide:
-            wanted, found = normalise_wide(pattern.expr.nodes, chosen), normalise_wide(nest.expr.nodes)
-            if wanted is None or found is None or not found.is_steady(nest.expr.results):
-                return
-        else:
-            wanted, found = normalise(pattern.expr.nodes, mode, chosen), normalise(nest.expr.nodes, mode)
-        pairs = [
-            (wanted.nodes[p], found.nodes[g]) for p, g in zip(pattern.expr.results, nest.expr.results, strict=True)
-        ]
-        if any(p.kind is not g.kind for p, g in pairs):
-            continue
+    forms = list(_forms(nest.expr, mode, wide=wide))
+    for chosen in _choose_sizes(pattern.expr, nest, sizes) if forms else ():
+        made = (
+            normalise_wide(pattern.expr.nodes, "all", chosen) if wide else normalise(pattern.expr.nodes, mode, chosen)
+        )
+        if made is None:
+            return
         assumed = tuple(pair for pair in chosen if pair[0] not in sizes)
-        for bound in _Unifier(exact=not wide and wanted.laws == found.laws).unify([_Pair(p, g) for p, g in pairs], {}):
-            yield Unified(
-                {number: at for (kind, number), at in bound.items() if kind == "source"},
-                {number: loop for (kind, number), loop in bound.items() if kind == "loop"},
-                {},
-                laws=_applied(wanted, found) | _accumulation(pattern, nest),
-                sizes=assumed,
-            )
+        for found in forms:
+            for unified in _unify_forms(pattern, nest, made, found, exact=not wide and made.laws == found.laws):
+                yield replace(unified, sizes=assumed)
+
+
+def _forms(graph: ScalarGraph, mode: Mode, *, wide: bool) -> Iterator[Normal]:
+    """Yield the normal form of a dispatch, and the one without formulas that lose digits where it has any."""
+    modes: tuple[FormMode, ...] = (mode, "improved") if mode == "all" else (mode,)
+    for number, own in enumerate(modes):
+        made = normalise_wide(graph.nodes, own) if wide else normalise(graph.nodes, own)
+        if made is not None and (not wide or made.is_steady(graph.results)) and (not number or made.is_improved):
+            yield made
+
+
+def _unify_forms(pattern: Nest, nest: Nest, wanted: Normal, found: Normal, *, exact: bool) -> Iterator[Unified]:
+    pairs = [(wanted.nodes[p], found.nodes[g]) for p, g in zip(pattern.expr.results, nest.expr.results, strict=True)]
+    if any(p.kind is not g.kind for p, g in pairs):
+        return
+    for bound in _Unifier(exact=exact).unify([_Pair(p, g) for p, g in pairs], {}):
+        yield Unified(
+            {number: at for (kind, number), at in bound.items() if kind == "source"},
+            {number: loop for (kind, number), loop in bound.items() if kind == "loop"},
+            {},
+            laws=_applied(wanted, found) | _accumulation(pattern, nest),
+        )
 
 
 def _applied(wanted: Normal, found: Normal) -> frozenset[str]:

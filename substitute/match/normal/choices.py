@@ -48,9 +48,9 @@ class Choices(Laws):
             return self.node(kind, type_, others, commutative=True)
         if len(others) > 1 or type_ not in FLOATS:
             return self.node(kind, type_, others, coefficients=(end,), commutative=True)
-        return self._bounded(kind, type_, others[0], end)
+        return self.cut(kind, type_, others[0], end)
 
-    def _bounded(self, kind: str, type_: str, a: Node, end: Coefficient) -> Node:
+    def cut(self, kind: str, type_: str, a: Node, end: Coefficient) -> Node:
         """Return a value cut off at a constant."""
         opposite = "minimum" if kind == "maximum" else "maximum"
         if a.op == "product":
@@ -61,7 +61,7 @@ class Choices(Laws):
                 inner = self.product_of(type_, ONE, a.factors, a.divisors)
                 cut = end.times(scale.inverse())
                 return self.product(
-                    type_, scale, [self._bounded(kind if scale.value > 0 else opposite, type_, inner, cut)], []
+                    type_, scale, [self.cut(kind if scale.value > 0 else opposite, type_, inner, cut)], []
                 )
         if a.op == opposite and len(a.parts) == 1 and len(a.coefficients) == 1:
             low, high = (a.coefficients[0], end) if kind == "minimum" else (end, a.coefficients[0])
@@ -101,6 +101,8 @@ class Choices(Laws):
                 return self.chosen_extreme(type_, "minimum" if a is x else "maximum", a, b)
             if (sloped := self._selected_slopes(type_, x, y, a, b)) is not None:
                 return sloped
+        if (guarded := self.guarded(type_, condition, a, b)) is not None:
+            return guarded
         return self.node("arith.select", type_, (condition, a, b))
 
     def chosen_extreme(self, type_: str, kind: str, a: Node, b: Node) -> Node:

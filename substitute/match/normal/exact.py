@@ -78,11 +78,14 @@ class ExactForm(Form):
             return self.node(op, type_, (a, b), commutative=True)
         return super().extreme(op, type_, a, b)
 
-    def _bounded(self, kind: str, type_: str, a: Node, end: Coefficient) -> Node:
+    def cut(self, kind: str, type_: str, a: Node, end: Coefficient) -> Node:
         opposite = "minimum" if kind == "maximum" else "maximum"
         if a.op == opposite and len(a.parts) == 1 and len(a.coefficients) == 1:
-            return super()._bounded(kind, type_, a, end)
+            return super().cut(kind, type_, a, end)
         return self.node(kind, type_, (a,), coefficients=(end,))
+
+    def _guarded_above(self, type_: str, end: Node, x: Node, a: Node, b: Node) -> Node | None:
+        return None
 
     def _two_slopes(self, kind: str, type_: str, operands: Sequence[Node]) -> Node | None:
         return None

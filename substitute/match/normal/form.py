@@ -8,6 +8,7 @@ from typing import cast
 from ...model.scalar import Scalar
 from ..coefficient import ONE, number, round_to
 from .choices import Choices
+from .functions import Functions
 from .node import Node
 from .numbers import Numbers
 from .products import MINUS_ONE, SYMMETRIC, Products
@@ -15,7 +16,7 @@ from .roundings import NARROW_CONSTANT
 from .sums import Sums
 
 
-class Form(Numbers, Sums, Products, Choices):
+class Form(Numbers, Sums, Products, Choices, Functions):
     """Builds the normal form of nodes from the leaves up."""
 
     def build(self, at: int, node: Scalar, operands: list[Node]) -> Node:
@@ -83,6 +84,10 @@ class Form(Numbers, Sums, Products, Choices):
                 [a],
             ):
                 return self.convert(node.op, type_, a)
+            case "math.log", [a]:
+                return self.logarithm(type_, a)
+            case "math.log1p", [a]:
+                return self.logarithm_of_one_more(type_, a)
             case _, [a] if node.op in SYMMETRIC:
                 return self.symmetric(node.op, type_, a)
             case "math.sqrt", [a] if a.op == "constant" and not a.coefficients[0].factors:
@@ -91,3 +96,12 @@ class Form(Numbers, Sums, Products, Choices):
                     root = round_to(math.sqrt(inside.value), type_)
                     return self.number(number(root, inside.roundings), type_)
         return self.node(node.op, type_, operands, attribute=node.attribute, at=at if node.op == "gather" else -1)
+
+
+class ImprovedForm(Form):
+    """The form of a dispatch in which formulas that lose digits, or overflow, are those that do not.
+
+    A definition of the better formula takes the dispatch of the worse one, and not the other way round.
+    """
+
+    improves = True

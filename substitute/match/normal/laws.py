@@ -33,5 +33,19 @@ class Laws(NodeTable, ABC):
         """Return the product, flat."""
 
     @abstractmethod
+    def cut(self, kind: str, type_: str, a: Node, end: Coefficient) -> Node:
+        """Return a value cut off at a constant: its `maximum` or `minimum` with it."""
+
+    @abstractmethod
+    def joined_terms(
+        self, type_: str, terms: Sequence[tuple[Coefficient, Node]]
+    ) -> list[tuple[Coefficient, Node]] | None:
+        """Return the terms of a sum of floats with two of them as a function; None where no two are."""
+
+    @abstractmethod
+    def guarded(self, type_: str, condition: Node, a: Node, b: Node) -> Node | None:
+        """Return a choice between what a function is for some operands and for others; None for any other choice."""
+
+    @abstractmethod
     def slopes(self, type_: str, a: Node, below: Coefficient, above: Coefficient) -> Node:
         """Return `below · a` where `a` is negative and `above · a` where it is positive."""

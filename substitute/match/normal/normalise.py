@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import cast
+from typing import Literal, cast
 
 from ...model.index import Index
-from ...model.laws import Mode
+from ...model.laws import LAWS
 from ...model.scalar import Scalar
 from ..identity import ByIdentity
 from .exact import ExactForm
-from .form import Form
+from .form import Form, ImprovedForm
 from .node import Node
 from .roundings import ROUND_LESS, widen
+
+FormMode = Literal["all", "exact", "improved"]
+"""The laws that a kernel accepts, or `improved`: those, and the ones that only a dispatch may need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,11 @@ class Normal:
     """Laws that were applied, and how often."""
     steps: frozenset[Node] = frozenset()
     """Of a body without its roundings, values that may be far from those with them."""
+
+    @property
+    def is_improved(self) -> bool:
+        """Return True if a law was applied that only a dispatch may need."""
+        return any(LAWS[law].one_way and not LAWS[law].rounds_less for law in self.laws)
 
     def is_steady(self, results: Iterable[int]) -> bool:
         """Return True if no result needs one of the `steps`."""
@@ -41,36 +49,39 @@ class Normal:
         return True
 
 
-def normalise(nodes: tuple[Scalar, ...], mode: Mode, sizes: tuple[tuple[str, Index], ...] = ()) -> Normal:
+def normalise(nodes: tuple[Scalar, ...], mode: FormMode, sizes: tuple[tuple[str, Index], ...] = ()) -> Normal:
     """Return the normal form of a graph's nodes, with the sizes of these axes in place of their names."""
     return _normalise(ByIdentity(nodes), mode, sizes)
 
 
 @lru_cache(maxsize=4096)
-def _normalise(key: ByIdentity, mode: Mode, sizes: tuple[tuple[str, Index], ...]) -> Normal:
-    form = (Form if mode == "all" else ExactForm)(dict(sizes))
-    made = _build(form, cast(tuple[Scalar, ...], key.held))
-    return Normal(tuple(made), dict(form.applied))
+def _normalise(key: ByIdentity, mode: FormMode, sizes: tuple[tuple[str, Index], ...]) -> Normal:
+    return _build(_FORMS[mode](dict(sizes)), cast(tuple[Scalar, ...], key.held))
 
 
-def normalise_wide(nodes: tuple[Scalar, ...], sizes: tuple[tuple[str, Index], ...] = ()) -> Normal | None:
+def normalise_wide(
+    nodes: tuple[Scalar, ...], mode: FormMode = "all", sizes: tuple[tuple[str, Index], ...] = ()
+) -> Normal | None:
     """Return the normal form of a graph without the roundings inside of it; None where there is none."""
-    return _normalise_wide(ByIdentity(nodes), sizes)
+    return _normalise_wide(ByIdentity(nodes), mode, sizes)
 
 
 @lru_cache(maxsize=4096)
-def _normalise_wide(key: ByIdentity, sizes: tuple[tuple[str, Index], ...]) -> Normal | None:
+def _normalise_wide(key: ByIdentity, mode: FormMode, sizes: tuple[tuple[str, Index], ...]) -> Normal | None:
     wide = widen(cast(tuple[Scalar, ...], key.held))
     if wide is None:
         return None
-    form = Form(dict(sizes))
-    made = _build(form, wide.nodes)
+    form = _FORMS[mode](dict(sizes))
     form.applied[ROUND_LESS] += wide.dropped
-    return Normal(tuple(made), dict(form.applied), frozenset(made[at] for at in wide.steps))
+    made = _build(form, wide.nodes)
+    return replace(made, steps=frozenset(made.nodes[at] for at in wide.steps))
 
 
-def _build(form: Form, nodes: tuple[Scalar, ...]) -> list[Node]:
+def _build(form: Form, nodes: tuple[Scalar, ...]) -> Normal:
     made: list[Node] = []
     for at, node in enumerate(nodes):
         made.append(form.build(at, node, [made[o] for o in node.operands]))
-    return made
+    return Normal(tuple(made), dict(form.applied))
+
+
+_FORMS: dict[FormMode, type[Form]] = {"all": Form, "exact": ExactForm, "improved": ImprovedForm}

@@ -48,6 +48,8 @@ class Sums(Laws):
             return self.sum_of(type_, merged)
         if (sloped := self._slopes_of_sum(type_, merged)) is not None:
             return self.sum(type_, sloped)
+        if (joined := self.joined_terms(type_, merged)) is not None:
+            return self.sum(type_, joined)
         common = self._common(merged)
         if common:
             self.applied["common-factor"] += 1
