@@ -165,3 +165,47 @@ def test_real_mistakes_end_in_messages(run: Run, tmp_path: Path) -> None:
         assert "this is a bug" not in finished.err, name
         assert "  next: " in finished.err, name
         assert not out.exists(), name
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--from", "m.mlir"), "--from and --dispatch belong together"),
+        (("--dispatch", "0"), "--from and --dispatch belong together"),
+        (("--definition", "d.mlir", "--from", "m.mlir", "--dispatch", "0"), "a dispatch or for a definition"),
+        (("--iree-x=1",), "--iree-x=1 has no effect without --from"),
+        (("--definition", "/nowhere.mlir"), "the definition cannot be read"),
+        (("--definition", "d.mlir", "--kind", "glsl-generator"), "there is no simple code of kind glsl-generator"),
+    ],
+)
+def test_what_cannot_be_written(run: Run, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    finished = run("new", tmp_path / "k", *arguments)
+    assert finished.status == 2
+    assert message in finished.err.splitlines()[0]
+    assert not (tmp_path / "k").exists()
+
+
+@pytest.mark.compile
+def test_from_a_model_and_from_a_definition(run: Run, tmp_path: Path) -> None:
+    model = tmp_path / "m.mlir"
+    model.write_text(DYNAMIC)
+    written = run("new", tmp_path / "mine", "--from", model, "--dispatch", "0", "--kind", "llvm")
+    assert (written.status, written.err) == (0, "")
+    assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == ["definition.mlir", "kernel.ll", "kernel.toml"]
+    assert f"validate {tmp_path}/mine --quick" in written.out
+    assert run("kernels", "check", tmp_path / "mine").out == "1 kernel right\n"
+    missing = run("new", tmp_path / "other", "--from", model, "--dispatch", "conv")
+    assert "there is no dispatch `conv`" in missing.err
+    again = run("new", tmp_path / "again", "--definition", model, "--kind", "ptx")
+    assert (again.status, again.err) == (0, "")
+    assert '"M", "K"' in (tmp_path / "again" / "kernel.toml").read_text()
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("kind", ["ptx", "cuda"])
+def test_the_example_for_cuda(run: Run, tmp_path: Path, kind: str) -> None:
+    finished = run("new", tmp_path / "mine", "--kind", kind)
+    assert (finished.status, finished.err) == (0, "")
+    assert "example.mlir" in finished.out and "--iree-cuda-target=sm_80" in finished.out
+    assert run("kernels", "check", tmp_path / "mine").out == "1 kernel right\n"

@@ -218,6 +218,17 @@ workgroup_size = [16, 4, 1]     # invocations in a workgroup
 workgroup_count = ["ceildiv(N, 16)", "ceildiv(M, 4)", "1"]   # how many workgroups along x, y and z"""
 
 
+def matmul_definition(entry: str) -> str:
+    """Return the example's definition."""
+    return _DEFINITION.format(entry=entry)
+
+
+def example_model() -> str:
+    """Return a model with one dispatch that the example's kernel takes."""
+    m, k, n = EXAMPLE_SIZES
+    return _EXAMPLE.format(m=m, k=k, n=n)
+
+
 def scaffold(kind: str, name: str, entry: str) -> Mapping[str, str]:
     """File name → text of a kernel of this kind. `entry` is a symbol."""
     file, text = {
@@ -227,7 +238,6 @@ def scaffold(kind: str, name: str, entry: str) -> Mapping[str, str]:
         "glsl-generator": ("generator.py", _SHADER_GENERATOR),
     }[kind]
     shader = kind in ON_VULKAN
-    m, k, n = EXAMPLE_SIZES
     manifest = _MANIFEST.format(
         name=name,
         kind=kind,
@@ -241,7 +251,7 @@ def scaffold(kind: str, name: str, entry: str) -> Mapping[str, str]:
     )
     return {
         "kernel.toml": manifest,
-        "definition.mlir": _DEFINITION.format(entry=entry),
+        "definition.mlir": matmul_definition(entry),
         file: text,
-        "example.mlir": _EXAMPLE.format(m=m, k=k, n=n),
+        "example.mlir": example_model(),
     }

@@ -95,6 +95,8 @@ def prelude(request: Request, *, body: str = "") -> str:
 
 
 def _axis(axis: Axis) -> list[str]:
+    if not axis.name.isidentifier():  # a loop of fixed size that runs along no operand is called by its size
+        return []
     if isinstance(axis.size, int):
         return [f"const int {axis.name} = {axis.size};"]
     return [f"#define {axis.name} ({lower_index(axis.size)})"]
