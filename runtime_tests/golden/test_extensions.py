@@ -215,3 +215,39 @@ func.func @f(%a: !6xf32, %i: tensor<f32>) -> (!6xf32, tensor<f32>) {
     running, last = evaluate(text, row, np.float32(0))
     np.testing.assert_allclose(running.value, np.cumsum(row.astype(float)), rtol=1e-12)
     np.testing.assert_allclose(last.value, row.astype(float).sum(), rtol=1e-12)
+
+
+def test_what_compares_in_one_dimension() -> None:
+    """Without the dimension that is gone through, nothing has a rank."""
+    better = "^bb0(%x: f32, %y: f32):\n  %c = arith.cmpf ogt, %x, %y : f32\n  iree_linalg_ext.yield %c : i1\n"
+    text = f"""
+func.func @f(%a: !9xf32, %v: !3xf32, %w: !3xi32, %e: tensor<f32>, %g: tensor<i32>)
+    -> (!3xf32, !3xi32, tensor<f32>, tensor<i32>) {{
+  %t:2 = iree_linalg_ext.topk dimension(0) ins(%a : !9xf32) outs(%v, %w : !3xf32, !3xi32) {{
+  {better} }} -> !3xf32, !3xi32
+  %r:2 = iree_linalg_ext.arg_compare dimension(0) ins(%a : !9xf32) outs(%e, %g : tensor<f32>, tensor<i32>) {{
+  {better} }} -> tensor<f32>, tensor<i32>
+  return %t#0, %t#1, %r#0, %r#1 : !3xf32, !3xi32, tensor<f32>, tensor<i32>
+}}"""
+    a, low = normal(9), np.full(3, -np.inf, np.float32)
+    found = evaluate(text, a, low, np.zeros(3, np.int32), np.float32(0), np.int32(0))
+    order = np.argsort(-a)
+    for golden, expected in zip(found, (a[order[:3]], order[:3], a.max(), a.argmax()), strict=True):
+        np.testing.assert_array_equal(golden.value, expected)
+        assert not golden.error.any()
+
+
+def test_scatter_of_scalars() -> None:
+    text = """
+func.func @f(%a: !6xf32, %u: !3xf32, %i: !3x1xi32) -> !6xf32 {
+  %r = iree_linalg_ext.scatter dimension_map = [0] unique_indices(true)
+      ins(%u, %i : !3xf32, !3x1xi32) outs(%a : !6xf32) {
+  ^bb0(%new: f32, %old: f32):
+    iree_linalg_ext.yield %new : f32
+  } -> !6xf32
+  return %r : !6xf32
+}"""
+    a, u = normal(6), normal(3, seed=1)
+    expected = a.copy()
+    expected[[5, 0, 2]] = u
+    np.testing.assert_array_equal(value(text, a, u, np.array([[5], [0], [2]], np.int32)), expected)
