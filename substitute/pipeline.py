@@ -99,10 +99,13 @@ def compile_model(
             return cast(CompileResult, isolated(Call(compile_model, arguments), progress))
         except CompilerCrash as crash:
             if crash.where != TO_A_MODULE:
-                raise _without_kernels(crash, model, flags) from None
+                raise crash_without_kernels(crash, str(model), flags) from None
             from .crash import locate_crash
 
-            raise locate_crash(crash, arguments, progress) from None
+            located = locate_crash(crash, arguments, progress)
+            if located is crash and not substitute:
+                raise crash_without_kernels(crash, str(model), flags) from None
+            raise located from None
     from .read.interface import misread_types
     from .read.signature import read_signatures
 
@@ -268,7 +271,7 @@ def inspect_model(
         try:
             return cast(Plan, isolated(Call(inspect_model, arguments), progress))
         except CompilerCrash as crash:
-            raise _without_kernels(crash, model, flags) from None
+            raise crash_without_kernels(crash, str(model), flags) from None
     clock = Clock(progress)
     with clock.step("import"):
         source = load_model(model)
@@ -291,23 +294,23 @@ def inspect_model(
         return sound
 
 
-def _without_kernels(crash: CompilerCrash, model: Path, flags: Sequence[str]) -> SubstituteError:
-    """Report a crash that occurred before any kernel was embedded."""
+def crash_without_kernels(crash: CompilerCrash, model: str, flags: Sequence[str]) -> SubstituteError:
+    """Report a crash that occurred before any kernel was embedded, or where none is."""
     if crash.where == "parse":  # MLIR's parser crashes on some truncated files
         return ModelError(
             "the model is not valid MLIR",
-            where=str(model),
+            where=model,
             expected=crash.expected,
             found=f"a parser that crashed ({crash.found})",
             next_step="check that the file is whole",
             details=crash.details,
         )
     targeted = add_target(flags)
-    command = " ".join(("iree-compile", str(model), *targeted.flags))
+    command = " ".join(("iree-compile", model, *targeted.flags))
     added = f" ({' '.join(targeted.added)} was added here)" if targeted.added else ""
     return CompilerCrash(
         "the compiler refused to go on" if crash.found.startswith("exit status") else crash.what,
-        where=str(model),
+        where=model,
         expected=crash.expected,
         found=f"{crash.found} in: {crash.where}",
         next_step=f"no kernel has been put in yet, and nothing was written; compare with `{command}`{added}",

@@ -151,20 +151,23 @@ def test_temporary_files_of_a_dead_child_are_gone() -> None:
 
 def test_a_crash_before_any_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from substitute import pipeline
+    from substitute.validate import audit
 
     def crashes(_work: object, _progress: object) -> None:
         raise CompilerCrash("the compiler crashed", where="compile to dispatches", expected="a result", found="SIGSEGV")
 
     monkeypatch.setattr(pipeline, "isolated", crashes)
-    for command in (compile_model, inspect_model):
+    monkeypatch.setattr(audit, "isolated", crashes)
+    for command in (compile_model, inspect_model, audit.audit_model):
         with pytest.raises(CompilerCrash) as caught:
             command(tmp_path / "m.mlir", isolate=True)  # type: ignore[operator]
+        added = "" if command is audit.audit_model else f" ({' '.join(HOST_FLAGS)} was added here)"
         assert str(caught.value) == (
             f"{tmp_path}/m.mlir: the compiler crashed\n"
             "  expected:  a result\n"
             "  found:     SIGSEGV in: compile to dispatches\n"
             "  next:      no kernel has been put in yet, and nothing was written; compare with "
-            f"`iree-compile {tmp_path}/m.mlir {' '.join(HOST_FLAGS)}` ({' '.join(HOST_FLAGS)} was added here)"
+            f"`iree-compile {tmp_path}/m.mlir {' '.join(HOST_FLAGS)}`{added}"
         )
 
 

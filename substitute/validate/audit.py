@@ -166,8 +166,17 @@ def _prepared(arguments: Mapping[str, Any], isolate: bool, progress: Progress) -
             if one_by_one and crash.where.startswith(COMPILE) and name not in crashing:
                 crashing[name] = crash.found
             elif one_by_one or crash.where != ALL_COMPILED:
-                raise
+                raise _of_iree(crash, arguments) from None
             one_by_one = True
+
+
+def _of_iree(crash: CompilerCrash, arguments: Mapping[str, Any]) -> SubstituteError:
+    """Report a crash of the compiler: an audit has no kernels."""
+    from ..pipeline import crash_without_kernels
+
+    model = arguments["model"]
+    flags = flags_for(arguments["device"], arguments["flags"])
+    return crash_without_kernels(crash, str(model) if isinstance(model, Path) else "model", flags)
 
 
 def judge_subjects(
