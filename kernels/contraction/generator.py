@@ -71,8 +71,10 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
+from substitute.codegen.hazards import refuse_hazards
 from substitute.codegen.llvm.function import I64
 from substitute.codegen.llvm.lower import supported
+from substitute.codegen.unsupported import Unsupported
 from substitute.errors import PayloadError
 from substitute.model.dispatch import Program
 from substitute.model.index import Index, apply
@@ -91,6 +93,10 @@ def can_generate(program: Program) -> str:
     contraction = read(program)
     if isinstance(contraction, str):
         return contraction
+    try:
+        refuse_hazards(program)
+    except Unsupported as hazard:
+        return str(hazard)
     if any(isinstance(r.nest.reads[at].source, int) for r in contraction.results for at in r.nest.gathered):
         return "a result gathers from the sum"
     graphs = (contraction.core.expr, *(r.nest.expr for r in contraction.results))

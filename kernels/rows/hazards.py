@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from substitute.codegen.llvm.function import share_memory
+from substitute.codegen.hazards import share_memory
 from substitute.codegen.unsupported import Unsupported
 from substitute.model.dispatch import Linear, Nest, Program, View
 

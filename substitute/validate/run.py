@@ -42,12 +42,22 @@ FLOOR_S, ELSEWHERE_S = 5.0, 20.0
 """The processor time that every case may take, on this machine's CPU and on other devices."""
 OPERATION_S, OPERATION_ELSEWHERE_S = 1e-7, 1e-5
 """What is added to it for each multiplication of the golden, far more than a naive kernel needs."""
+BYTE_S = 1e-6
+"""What is added to it for each byte of a case's buffers, which are filled, compared with their guards, and judged in
+eight launches: a large case is not endless because memory is slow."""
 MOST_ALIGNMENT = 64
 """In bytes: what IREE promises of a binding on the CPU."""
 DIED, STOPPED = 1, 2
 """How much a case that ended its process weighs, and one that had to be stopped, which took longer."""
 MOST_OF_A_DISPATCH, MOST_OF_ALL = 3, 16
 """With such a weight of lost cases the rest of a dispatch, or of the bundle, is not run."""
+
+
+def case_limit_s(case: Case, *, local: bool) -> float:
+    """Return the processor time that a case may take; `local`: on this machine's CPU."""
+    operations = sum(math.prod(e.sizes) * max(e.depth, 1) for e in case.expected)
+    floor, operation_s = (FLOOR_S, OPERATION_S) if local else (ELSEWHERE_S, OPERATION_ELSEWHERE_S)
+    return floor + operations * operation_s + sum(case.sizes) * BYTE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,13 +258,7 @@ class Judgement:
     def _limit_s(self) -> float:
         if self._current is None:
             return START_S
-        local = self.device.startswith("local")
-        floor = self.options.limit_s or (FLOOR_S if local else ELSEWHERE_S)
-        if self.options.limit_s:
-            return floor
-        case = self._case(self._current)
-        operations = sum(math.prod(e.sizes) * max(e.depth, 1) for e in case.expected)
-        return floor + operations * (OPERATION_S if local else OPERATION_ELSEWHERE_S)
+        return self.options.limit_s or case_limit_s(self._case(self._current), local=self.device.startswith("local"))
 
     def _lose(self, death: Death, crash: Crash | None) -> None:
         task = self._current

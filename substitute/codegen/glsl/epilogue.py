@@ -9,9 +9,10 @@ from ...model.dispatch import Linear, Named, Nest, Program
 from ...model.index import Index
 from ...model.kernel import OperandSpec
 from ...model.plan import Request
+from ..hazards import refuse_hazards
 from ..placement import place_stores, reads_temporary, target_coordinates
 from ..unsupported import Unsupported
-from .generator import refusals, refuse_hazards, trial_shader
+from .generator import refusals, trial_shader
 from .operands import NOT_GIVEN, address_of, is_bool, operand_spec, parameters_of, placement_of, result_names
 from .operations import GLSL_TYPE
 from .shader import Shader, delinearize, indent

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ...errors import PayloadError
-from ...model.dispatch import Named, Nest, PipelineLayout, Program
+from ...model.dispatch import PipelineLayout, Program
 from ...model.plan import Generated, Request
+from ..hazards import refuse_hazards
 from ..unsupported import Unsupported
 from .features import Features, features_of
 from .shader import Shader
@@ -64,17 +65,3 @@ def trial_shader(program: Program, features: Features | None = None) -> Shader:
     """Return a shader to write a program into before its dispatch is known."""
     layout = PipelineLayout(constants=MANY_CONSTANTS, bindings=())
     return Shader(program.operands, layout, features or Features())
-
-
-def refuse_hazards(program: Program) -> None:
-    """Raise `Unsupported` where an operand is read at other places than it is written, so that the order would
-    matter.
-    """
-    written = {w.view.operand: (w.view, w.access) for nest in program.stores for w in nest.writes}
-    stages: list[Nest | Named] = [*program.cores, *program.stores]
-    for stage in stages:
-        for read in stage.reads:
-            if isinstance(read.source, int) or read.source.operand not in written:
-                continue
-            if isinstance(stage, Named) or (read.source, read.access) != written[read.source.operand]:
-                raise Unsupported(f"operand {read.source.operand} is read and written at different places")

@@ -12,8 +12,9 @@ from substitute.model.dispatch import Linear, Nest, Program, View
 from substitute.model.index import Index
 from substitute.model.scalar import Scalar
 
+from ..hazards import share_memory
 from .elements import REGISTER_TYPES, load, memory_type, store
-from .function import I64, KernelFunction, share_memory
+from .function import I64, KernelFunction
 from .lower import ScalarEmitter, supported
 
 Loops = Mapping[int, ir.Value]

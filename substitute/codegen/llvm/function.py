@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from llvmlite import ir
 
+from substitute.codegen.hazards import share_memory
 from substitute.errors import PayloadError
-from substitute.model.dispatch import Operand, Target
+from substitute.model.dispatch import Target
 from substitute.model.index import Expr, Index
 from substitute.model.plan import Parameter, Request
 
@@ -251,17 +252,3 @@ def may_overlap(parameter: Parameter, at: int, parameters: Sequence[Parameter]) 
         for position, other in enumerate(parameters)
         if position != at
     )
-
-
-def share_memory(a: Operand, b: Operand) -> bool:
-    """Return whether two operands at different positions share memory.
-
-    IREE hands out disjoint ranges of one buffer as several operands; equal or meeting ranges are the same tensor.
-    """
-    if a.kind != "binding" or b.kind != "binding" or a.binding != b.binding:
-        return False
-    start_a, start_b, count_a, count_b = a.byte_offset, b.byte_offset, a.type.count, b.type.count
-    if isinstance(start_a, int) and isinstance(start_b, int) and isinstance(count_a, int) and isinstance(count_b, int):
-        end_a, end_b = start_a + count_a * a.type.element_bytes, start_b + count_b * b.type.element_bytes
-        return start_a < end_b and start_b < end_a
-    return start_a == start_b
