@@ -55,7 +55,7 @@ class CompileResult:
     checked: tuple[Checked, ...] = ()
     """The verdict on each dispatch with a kernel; those that were left out are not in the plan."""
     warning: str = ""
-    """What is wrong with the model as IREE compiles it, whichever kernels are in it; empty if nothing is known."""
+    """Warning about the model as IREE compiles it, independent of kernels; empty if there is none."""
     signatures: Mapping[str, tuple[str, ...]]
     """The model's functions and the types of their arguments, such as `4x?xf32`, if its frontend declares them."""
 

@@ -1,7 +1,7 @@
 """One module of many random functions: compiled once by IREE alone and once with kernels, run, and judged.
 
-Every substituted dispatch is launched alone, as the host program launches it, and compared with its golden; IREE's own
-code for it is judged in the same way. Then every function is called in both modules, and the results are compared.
+Every substituted dispatch is launched separately, as the host program launches it, and compared with its golden; IREE's
+own code for it is judged in the same way. Then every function is called in both modules, and the results are compared.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TOGETHER = 10
 
 
 def judge_functions(functions: Sequence[Function], setting: Setting) -> Report:
-    """All of them in one module; those that IREE refuses are left out, and one at which anything dies is looked for."""
+    """Judge all functions in one module; those that IREE refuses are left out, and one that crashes is searched for."""
     report = Report()
     _judge_some(dict(enumerate(functions)), setting, report)
     report.functions = len(functions)
@@ -70,7 +70,7 @@ def _judge_some(functions: Mapping[int, Function], setting: Setting, report: Rep
 
 
 class _Refused(Exception):
-    """IREE by itself does not compile some of the functions."""
+    """IREE alone does not compile some of the functions."""
 
     def __init__(self, numbers: Sequence[int], words: str) -> None:
         super().__init__(words)

@@ -215,7 +215,7 @@ def test_a_saved_plan_names_kernels_and_variants() -> None:
 def test_a_constraint_over_what_is_no_loop() -> None:
     from runtime_tests.match.definitions import convolution_dispatch, convolution_kernel
 
-    """What is read along an axis is known where the operand's place is: not where anything may stand before it."""
+    """Elements read along an axis are known if the operand's place is: not if a prologue may precede it."""
     made = convolution_kernel("p + k", constraints=["X % 2 == 0"])
     accepted(made, convolution_dispatch("p + k", 6))
     odd = replace(made, constraints=convolution_kernel("p + k", constraints=["X % 2 == 1"]).constraints)

@@ -1,4 +1,4 @@
-"""What the operations of a body become: cores, element-wise nests, named operations, or a reason."""
+"""Translation of a body's operations: cores, element-wise nests, named operations, or a reason."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ def test_a_rounding_mode_is_part_of_an_operation(rounding: str, read: bool) -> N
 
 
 def test_a_mask_of_bytes() -> None:
-    """An i1 lies in memory as a byte: IREE loads i8 and truncates whole tensors."""
+    """An i1 is stored as a byte: IREE loads i8 and truncates whole tensors."""
     body = (
         HEAD
         + """

@@ -165,7 +165,7 @@ class SimulatedModelSample:
     verdict_s: tuple[float, ...]
     """Time of loading, running with all checks, and comparing."""
     largest_error: float
-    """Largest |error| beside the expected results."""
+    """Largest |error| relative to the expected results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,7 @@ class Stamp:
     """Digest of all that a result depends on besides its text, and the states of the files among it."""
 
     digest: bytes
-    """Of the files' contents, the options that choose kernels, and the compiler's flags."""
+    """Digest of the files' contents, the options that choose kernels, and the compiler's flags."""
     kernels: tuple[FileState, ...]
     """Files and folders of kernels, and the plan."""
     program: tuple[FileState, ...]

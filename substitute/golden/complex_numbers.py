@@ -9,7 +9,7 @@ import numpy as np
 from .numbers import Arithmetic, Array, Element, Num
 
 ComplexRule = Callable[[Arithmetic, Element, list[Num]], Num]
-"""Of the float type that the parts have."""
+"""Rule on numbers whose parts have this float type."""
 
 
 def _rounded(how: Arithmetic, part: Element, value: Array, error: Array | None, *, ulps: float, depth: int) -> Num:
@@ -84,7 +84,7 @@ def _divide(how: Arithmetic, part: Element, operands: list[Num]) -> Num:
 
 
 def _squares_fit(size: Array, part: Element) -> Array:
-    """Where squares neither overflow nor become subnormal on the way."""
+    """Return a mask of sizes whose squares neither overflow nor become subnormal."""
     return np.asarray((size == 0) | ((size > np.sqrt(part.smallest) * 16) & (size < np.sqrt(part.largest) / 16)))
 
 

@@ -30,7 +30,7 @@ def stored_form(span: Subspan) -> Subspan:
 
 
 def stored_store(store: Store) -> Store:
-    """Return what is stored to a tensor as it lies in memory; see `stored_form`. Raises `Unsupported`."""
+    """Return a store with its layout in memory; see `stored_form`. Raises `Unsupported`."""
     span, element = store.subspan, element_of(store.subspan.element)
     if element.part:
         return _as_pairs(store, element)

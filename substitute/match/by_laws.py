@@ -1,4 +1,4 @@
-"""Unifies the scalar bodies of a definition and a dispatch in normal form, where their spellings differ."""
+"""Unification of the scalar bodies of a definition and a dispatch in normal form, if their spellings differ."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _MOST_STEPS = 4000
 _MOST_SIZES = 24
 
 Sizes = tuple[tuple[str, Index], ...]
-"""Axes of a definition and what they are in the dispatch."""
+"""Axes of a definition and their sizes in the dispatch."""
 
 
 _MOST_WAYS = 16
 
 
 def unify_bodies(pattern: Nest, nest: Nest, sizes: Mapping[str, Index], kernel: Kernel) -> Iterator[Unified]:
-    """Yield unifiers of two bodies, first those by which they are spelled alike, then those by laws.
+    """Yield unifiers of two bodies, first those with equal spelling, then those by laws.
 
-    Under a prologue there are no laws: code that computes one part of a body needs it as it stands.
+    Under a prologue laws are not applied: code that computes one part of a body needs it unchanged.
     """
     prologue = "prologue" in kernel.slots
     seen: list[tuple[object, object, object]] = []
@@ -53,7 +53,7 @@ def unify_bodies(pattern: Nest, nest: Nest, sizes: Mapping[str, Index], kernel: 
 
 
 def may_round_less(kernel: Kernel) -> bool:
-    """Return True for code that computes what its definition says, and not what the dispatch does."""
+    """Return True for code that computes its definition, and not the dispatch."""
     return kernel.laws == "all" and not kernel.slots and not kernel.payload.kind.sees_dispatch
 
 
@@ -158,10 +158,10 @@ _Bound = Mapping[tuple[str, int], int]
 
 @dataclass(slots=True)
 class _Unifier:
-    """A search with backtracking; it gives up where there are too many ways."""
+    """A search with backtracking, which gives up if there are too many ways."""
 
     exact: bool
-    """True where both sides were brought to this form by the same laws, so that no constant was merged in one alone."""
+    """True if both sides were normalised by the same laws, so that no constant was merged in one only."""
     steps: int = 0
 
     def unify(self, tasks: Sequence[_Task], bound: _Bound) -> Iterator[_Bound]:
@@ -208,7 +208,7 @@ class _Unifier:
         if not bag.wanted:
             yield from self.unify(rest, bound)
             return
-        # what has the fewest likes is decided first
+        # the part with the fewest candidates is decided first
         likes: Counter[Kind] = Counter(node.kind for node, _ in bag.found)
         at = min(range(len(bag.wanted)), key=lambda i: likes[bag.wanted[i][0].kind])
         wanted, scale = bag.wanted[at]

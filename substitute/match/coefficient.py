@@ -19,14 +19,14 @@ class Coefficient:
 
     value: Fraction
     roundings: int = 0
-    """Number of times that a computation in the number's own type would have rounded on the way to this value."""
+    """Number of roundings that a computation of this value in its type would have made."""
     factors: tuple[tuple[Factor, int], ...] = ()
     narrow: str = ""
-    """The type to which a number of a body in f32 was rounded in the dispatch, if nothing was done with it since."""
+    """Type to which a number of a body in f32 was rounded in the dispatch, if it was not changed since."""
 
     @property
     def spread(self) -> int:
-        """Return how far the value may be from the one that was meant, in units of its type."""
+        """Return the largest difference from the intended value, in units of its type."""
         return self.roundings + _HALF_UNITS.get(self.narrow, 0)
 
     def times(self, other: Coefficient) -> Coefficient:
@@ -49,18 +49,18 @@ class Coefficient:
         return Coefficient(1 / self.value, self.spread + rounds, tuple((f, -e) for f, e in self.factors))
 
     def plus(self, other: Coefficient) -> Coefficient | None:
-        """Return the sum, where both have the same factors."""
+        """Return the sum, if both have the same factors."""
         if self.factors != other.factors:
             return None
         return Coefficient(self.value + other.value, self.spread + other.spread + 1, self.factors)
 
     def negated(self) -> Coefficient:
-        """Return it with the other sign."""
+        """Return the coefficient with the opposite sign."""
         return Coefficient(-self.value, self.roundings, self.factors, self.narrow)
 
     @property
     def size(self) -> Coefficient:
-        """Return it without its sign."""
+        """Return the coefficient without its sign."""
         return self if self.value >= 0 else self.negated()
 
     @property
@@ -78,7 +78,7 @@ ONE = Coefficient(Fraction(1))
 _HALF_UNITS = {"f16": 2**12, "bf16": 2**15}
 """Half of a narrow type's unit, in units of f32."""
 _SHORT = 16
-"""Numbers with fewer steps than this in their significand are meant as they are: 0.5, 3.0, 2.5."""
+"""Numbers with fewer steps than this in their significand are exact: 0.5, 3.0, 2.5."""
 
 
 def narrow_number(value: float, element: str) -> Coefficient:
@@ -91,18 +91,18 @@ def narrow_number(value: float, element: str) -> Coefficient:
 
 
 def number(value: float | int | Fraction, roundings: int = 0) -> Coefficient:
-    """Return the coefficient of a number. Raises for an infinity or a NaN."""
+    """Return the coefficient of a number. Raises for infinities and NaN."""
     return Coefficient(Fraction(value), roundings)
 
 
 def agree(wanted: Coefficient, found: Coefficient, element: str) -> bool:
-    """Return True for equal numbers; numbers that were computed may differ by what that rounds."""
+    """Return True for equal numbers; computed numbers may differ by their roundings."""
     if wanted.factors != found.factors:
         return False
     if wanted.value == found.value:
         return True
     if found.narrow and not wanted.spread:
-        # neither was merged with another: one is the other, rounded
+        # neither was merged with another: one is the rounded other
         return Fraction(round_to(float(wanted.value), found.narrow)) == found.value
     roundings = wanted.spread + found.spread
     if not roundings or element not in ELEMENT or (wanted.value > 0) != (found.value > 0):
@@ -116,7 +116,7 @@ def unit(element: str) -> Fraction:
 
 
 def round_to(value: float, element: str) -> float:
-    """Return the number of this type that is nearest."""
+    """Return the nearest number of this type."""
     match element:
         case "f32":
             code = "f"

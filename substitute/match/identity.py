@@ -1,4 +1,4 @@
-"""A key for caches of what is made of data that takes long to hash."""
+"""A cache key for data that is expensive to hash."""
 
 from __future__ import annotations
 

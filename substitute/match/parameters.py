@@ -15,17 +15,17 @@ from ..model.plan import Rule
 from ..model.scalar import GraphBuilder, ScalarGraph
 
 _WORDS = frozenset(("push", "u64", "sext32", "trunc32"))
-"""Functions of an `Index` that move bits as they are; the reader takes all others for sizes, which have no sign."""
+"""Functions of an `Index` that preserve bits; the reader treats all others as sizes, which are unsigned."""
 
 
 _MOST_CHOICES = 24
-"""Ways to choose parameters that are compared by laws."""
+"""Limit of choices of parameters that are compared by laws."""
 LOADED = "loaded"
-"""Operation of a parameter that lies in memory, with the number of the dispatch's read."""
+"""Operation of a parameter in memory, with the number of the dispatch's read."""
 _CONVERSIONS = frozenset(
     ("arith.extf", "arith.extsi", "arith.extui", "arith.sitofp", "arith.uitofp", "arith.index_cast", "arith.truncf")
 )
-"""Conversions that IREE folds where their operand is a constant. Of the result, the same number is converted to it."""
+"""Conversions that IREE folds if their operand is a constant: the same number is used in the result's type."""
 
 
 def find_parameter(pattern: ScalarGraph, p: int, graph: ScalarGraph, g: int) -> int | None:
@@ -74,7 +74,7 @@ def find_value(nest: Nest, at: int, type_: str) -> ParameterValue | None:
 
 
 def _bits(graph: ScalarGraph, at: int) -> Index | None:
-    """Return the bits of a value that a launch or the code itself gives; None for what is computed or loaded."""
+    """Return the bits of a value that is constant or known at launch; None for computed or loaded values."""
     node = graph.nodes[at]
     if node.op == "constant":
         assert isinstance(node.attribute, int | float)
@@ -83,7 +83,7 @@ def _bits(graph: ScalarGraph, at: int) -> Index | None:
         value = node.attribute
         assert isinstance(value, Expr)
         return value if _moves_bits(value) else None
-    if node.op in ("arith.bitcast", "arith.trunci"):  # (of a shorter type the upper bits do not count)
+    if node.op in ("arith.bitcast", "arith.trunci"):  # (for a shorter type the upper bits are ignored)
         return _bits(graph, node.operands[0])
     return None
 
@@ -96,17 +96,17 @@ def _moves_bits(value: Index | str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Values of a definition's parameters, and both bodies with these in the parameters' places."""
+    """Values of a definition's parameters, and both bodies with the parameters replaced by them."""
 
     nodes: Mapping[int, int]
     """Node of the dispatch for each parameter."""
     pattern: Nest
     nest: Nest
-    """Its nodes have the positions that they had."""
+    """Its nodes keep their positions."""
 
 
 def choose_parameters(pattern: Nest, nest: Nest) -> Iterator[Choice]:
-    """Yield every way to give values of the dispatch to a definition's parameters, which laws compare as they are.
+    """Yield every assignment of the dispatch's values to a definition's parameters.
 
     A value that lies in memory is `LOADED` in both bodies.
     """
@@ -132,7 +132,7 @@ def _may_be(graph: ScalarGraph, at: int, type_: str) -> bool:
 
 
 def _with_values(pattern: ScalarGraph, graph: ScalarGraph, chosen: Mapping[int, int]) -> ScalarGraph:
-    """Return a definition's body with nodes of the dispatch in place of its parameters."""
+    """Return a definition's body with its parameters replaced by nodes of the dispatch."""
     builder = GraphBuilder()
 
     def copied(at: int) -> int:
@@ -153,7 +153,7 @@ def _with_values(pattern: ScalarGraph, graph: ScalarGraph, chosen: Mapping[int, 
 
 
 def _with_loads(graph: ScalarGraph, chosen: Set[int]) -> ScalarGraph:
-    """Return a dispatch's body with the parameters that it reads marked."""
+    """Return a dispatch's body with the reads of parameters marked."""
     if all(graph.nodes[at].op != "read" for at in chosen):
         return graph
     nodes = (

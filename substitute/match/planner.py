@@ -1,4 +1,4 @@
-"""Planning: decide on each pair of dispatch and kernel, rank the accepted kernels, choose."""
+"""Planning: a decision on each pair of dispatch and kernel, ranking of the accepted kernels, choice."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from .target import check_target
 from .workload import unknown_to_host
 
 Accepts = Callable[[Kernel, Dispatch], str]
-"""Asks a kernel's generator whether it can make code for this dispatch: empty, or the reason why not."""
+"""Function of a kernel's generator that returns why it cannot make code for this dispatch; empty if it can."""
 
 NO_HOST = (
     "the filter gets one executable without the host program, which has to choose: the filter gets one executable; "
     "`iree-substitute compile` can do this"
 )
-"""Reason why the filter refuses what needs another variant or another dispatch."""
+"""Reason why the filter refuses kernels that need another variant or another dispatch."""
 CALL_OUT_BACKENDS = frozenset({"llvm-cpu"})
-"""Backends that link a kernel into the variant beside IREE's own code, so that the executable alone chooses."""
+"""Backends that link a kernel into the variant with IREE's own code, so that the executable itself chooses."""
 
 Chosen = Mapping[str, str | Sequence[str]]
-"""A saved plan: dispatch, or `variant::dispatch`, → its kernel, or its kernels in the order in which they are asked."""
+"""A saved plan: dispatch, or `variant::dispatch`, → its kernel, or its kernels in the order in which they are tried."""
 
 
 def decide(
@@ -50,8 +50,8 @@ def decide(
 ) -> Decision:
     """Check one kernel against one dispatch: target, selection, structure, constraints, numerics, code, in this order.
 
-    Without `host`, the program that launches the dispatch is unknown, as in the filter. `demands` are what the
-    compiler's flags demand of numbers.
+    Without `host`, the program that launches the dispatch is unknown, as in the filter. `demands` are those of the
+    compiler's flags on numerics.
     """
     rules = [check_target(kernel.targets, dispatch.target)]
     match: Match | None = None
@@ -105,7 +105,7 @@ def _until_failed(rules: Iterable[Rule]) -> Iterator[Rule]:
 
 
 def _device(kernel: Kernel, dispatch: Dispatch, *, host: bool) -> list[Rule]:
-    """Check the tests of the device, and that there is a place where they can choose."""
+    """Check the tests of the device, and that the choice can be made somewhere."""
     rules: list[Rule] = []
     ways = select_target_rules(kernel.targets, dispatch.target)
     inside = dispatch.target.backend in CALL_OUT_BACKENDS
@@ -162,7 +162,7 @@ def _selection(kernel: Kernel, dispatch: Dispatch) -> list[Rule]:
 
 
 def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match | None:
-    """Return the first form that lies on the dispatch; the nearest form's rule is appended to `rules` if none does."""
+    """Return the first form that matches the dispatch; the nearest form's rule is appended to `rules` if none does."""
     if not kernel.forms:
         return Match(form="", axes=(), program=dispatch.program, arguments=(), specificity=0)
     assert dispatch.program is not None
@@ -190,7 +190,7 @@ def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match |
 
 
 def _constrained(kernel: Kernel, dispatch: Dispatch, match: Match, rules: list[Rule], *, host: bool) -> Match | None:
-    """Check constraints over static axes; those over dynamic ones are left to run time where that is possible."""
+    """Check constraints over static axes; those over dynamic ones are left to run time if possible."""
     sizes: dict[str, Index] = {a.name: a.size for a in match.axes}
     fallback: list[str] = []
     for rule in _conditions(kernel, match, sizes):
@@ -207,7 +207,7 @@ def _constrained(kernel: Kernel, dispatch: Dispatch, match: Match, rules: list[R
 
 
 def _conditions(kernel: Kernel, match: Match, sizes: Mapping[str, Index]) -> Iterator[Rule]:
-    """Check the conditions of `[parameters]`; one over a value that only a launch gives fails."""
+    """Check the conditions of `[parameters]`; one over a value that is only known at launch fails."""
     parameters = {p.name: p.value for p in match.parameters}
     types = {name: value.type for name, value in parameters.items()}
     for condition in kernel.conditions:
@@ -252,9 +252,9 @@ def _constraint(
 
 
 def rank(decision: Decision) -> tuple[int, ...]:
-    """Return the order of accepted kernels, best last.
+    """Return the rank of an accepted kernel, best last.
 
-    A person's own come before built-in ones; then priority; how much of the dispatch the definition names, numbers
+    The user's own come before built-in ones; then priority; how much of the dispatch the definition names, numbers
     before parameters; as many roundings as the dispatch before fewer; how closely the kernel names the target; and how
     many constraints it has.
     """
@@ -284,7 +284,7 @@ def choose(decisions: Sequence[Decision]) -> Decision | None:
 
 
 def choose_all(decisions: Sequence[Decision]) -> tuple[Decision, ...]:
-    """Return the accepted decisions, best first, as far as the first that every device and every size takes.
+    """Return the accepted decisions, best first, up to the first that every device and every size takes.
 
     Raises `PlanError` for a tie, unless no device takes both.
     """
@@ -304,14 +304,14 @@ def choose_all(decisions: Sequence[Decision]) -> tuple[Decision, ...]:
 
 
 def _always_before(first: Decision, other: Decision) -> bool:
-    """Return True if `first` takes any size and tests no more of the device, so that the other is never reached."""
+    """Return True if `first` takes any size and has no further device tests, so that the other is never reached."""
     assert first.match is not None
     asked = [frozenset(way.device) for way in _ways(first)]
     return not first.match.fallback and all(any(a <= frozenset(w.device) for a in asked) for w in _ways(other))
 
 
 def _leaves_over(decision: Decision) -> bool:
-    """Return True if some device or some size is left for the next kernel."""
+    """Return True if some device or some size remains for the next kernel."""
     assert decision.match is not None
     return bool(decision.match.fallback or _ways(decision)[0].device)
 

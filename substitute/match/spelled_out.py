@@ -1,4 +1,4 @@
-"""Named softmax as its loops, so that a definition and a dispatch may each be spelled either way."""
+"""Expansion of named softmax into loops, so that a definition and a dispatch may use either form."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..read.operation import parallel
 from .identity import ByIdentity
 
 Emit = Callable[[tuple[Linear, ...], NestBuilder], int]
-"""Emits the element of a value at some coordinates."""
+"""Function that creates the element of a value at some coordinates."""
 
 
 def spell_out(program: Program) -> Program | None:
-    """Return the program with each softmax as a maximum, a sum and what is made of them; None if it has none.
+    """Return the program with each softmax as a maximum, a sum and their use; None if it has none.
 
-    What is computed element by element before a softmax is inlined, as it is before any other loops.
+    Element-wise work before a softmax is inlined, as before any other loops.
     """
     if not any(_is_softmax(core) for core in program.cores):
         return None
@@ -30,7 +30,7 @@ def spell_out(program: Program) -> Program | None:
 
 @lru_cache(maxsize=1024)
 def _spell_out(key: ByIdentity) -> Program:
-    """Keep the result: each program is compared with many."""
+    """Expand a program; cached, as each program is compared with many."""
     return _Speller(cast(Program, key.held)).run()
 
 
@@ -71,7 +71,7 @@ class _Speller:
         )
 
     def _nest(self, nest: Nest) -> Nest:
-        """Return a nest with what it reads of an inlined value in its body."""
+        """Return a nest with reads of an inlined value replaced by its body."""
         if not any(read.source in self._inlined for read in nest.reads):
             return nest
         builder = NestBuilder()
@@ -81,7 +81,7 @@ class _Speller:
         return replace(nest, reads=reads, expr=expr)
 
     def _copy(self, nest: Nest, loops: tuple[Linear, ...], builder: NestBuilder) -> tuple[int, ...]:
-        """Emit a nest's body at these coordinates of its loops; return its results."""
+        """Create a nest's body at these coordinates of its loops; return its results."""
         moved: list[int] = []
         for node in nest.expr.nodes:
             operands = tuple(moved[o] for o in node.operands)

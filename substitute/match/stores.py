@@ -21,7 +21,7 @@ from .state import NestMatch, State
 def match_stores(kernel: Kernel, form: Form, program: Program, state: State) -> int | Rule:
     """Check the nests after the cores: any with an epilogue slot, else exactly the definition's stores.
 
-    Without a core, a prologue slot takes the whole of what is stored.
+    Without a core, a prologue slot takes the whole computation of the stored values.
     """
     if "epilogue" in kernel.slots:
         return 0
@@ -69,7 +69,7 @@ def _match_store(kernel: Kernel, form: Form, pattern: Nest, nest: Nest, state: S
 
 
 def _whole_element(kernel: Kernel, pattern: Nest, nest: Nest, state: State) -> Rule | None:
-    """Match a definition `y[i] = x[i]` with a prologue: any element-wise nest over the loops i, however it reads."""
+    """Match a definition `y[i] = x[i]` with a prologue: any element-wise nest over the loops i, whatever it reads."""
     names = axis_of_loops(pattern, kernel.operands)
     if len(names) != 1 or names[0] not in kernel.groups or pattern.expr.nodes[pattern.expr.results[0]].op != "read":
         return Rule(
@@ -99,7 +99,7 @@ def _orders_of_results(nest: Nest) -> Iterator[Nest]:
 
 
 def _with_writes(kernel: Kernel, pattern: Nest, nest: Nest, result: NestMatch) -> NestMatch | Rule:
-    """Add where the results lie."""
+    """Add the placements of the results."""
     placements = dict(result.placements)
     for wanted, found in zip(pattern.writes, nest.writes, strict=True):
         placed = place_operand(kernel, wanted.view, wanted.access, found.view, found.access, result.axes)

@@ -1,4 +1,4 @@
-"""Does a dispatch compute what a kernel's definition says?"""
+"""Check that a dispatch computes a kernel's definition."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .stores import match_stores
 
 Head = tuple[str, ...]
 _MOST_WAYS = 48
-"""Ways to match the nests of one form that are tried."""
+"""Limit of the ways to match the nests of one form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
     for result in itertools.islice(_match_from(kernel, form, program, 0, state, 0), _MOST_WAYS):
         if isinstance(result, Shape):
             return result
-        best = best or result  # the first order of operands is the one that people wrote
+        best = best or result  # the first order of operands is that of the source
     assert best is not None
     return best
 
@@ -72,9 +72,9 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
 def _match_from(
     kernel: Kernel, form: Form, program: Program, at: int, state: State, operation_count: int
 ) -> Iterator[Shape | Rule]:
-    """Yield what becomes of each way to match the cores from this one on, and then the stores.
+    """Yield the outcome of each way to match the cores from this one on, and then the stores.
 
-    A core that is matched may still have its operands exchanged, which later nests tell.
+    The operands of a matched core may still be exchanged, which only later nests determine.
     """
     if at == len(program.cores):
         yield _conclude(kernel, form, program, state, operation_count)
@@ -126,7 +126,7 @@ def _absent_type(kernel: Kernel, form: Form, program: Program) -> str:
     if not kernel.types or kernel.slots or is_generated(kernel):
         return ""
     there = {operand.type.element for operand in program.operands}
-    # (an i1 lies in memory as i8)
+    # (an i1 is stored as i8)
     wanted = {operand.type.element for operand in form.program.operands} - {"i1"}
     return min(wanted - there, default="")
 

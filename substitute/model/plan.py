@@ -244,7 +244,7 @@ class Payload:
     workgroup_size: tuple[int, int, int] | None = None
     shared_memory_bytes: int = 0
     path: str = ""
-    """Path at which IREE must find the data in a file of its own (object files)."""
+    """Path at which IREE must find the data in a separate file (object files)."""
     summary: str = ""
     """Summary for reports, such as `6×16 tiles of 8-lane f32`."""
     objects: tuple[Path, ...] = ()

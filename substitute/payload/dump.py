@@ -83,7 +83,7 @@ def _contents(substitution: Substitution, payload: Payload) -> Iterator[tuple[st
 
 
 def _disassemble(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield what spirv-dis makes of a binary; nothing where it is not installed."""
+    """Yield the lines of spirv-dis for a binary; none if it is not installed."""
     program = find_program("spirv-dis")
     if program is None:
         return

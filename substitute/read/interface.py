@@ -1,4 +1,4 @@
-"""The types of a model's arguments and results, beside those that IREE computes with."""
+"""Types of a model's arguments and results, compared with those that IREE computes with."""
 
 from __future__ import annotations
 

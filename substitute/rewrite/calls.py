@@ -1,8 +1,8 @@
-"""Calls of a kernel by its name, which no structure says, as one dispatch of the kernel's definition.
+"""Calls of a kernel by its name, rewritten to one dispatch of the kernel's definition.
 
 A model calls a kernel as `stablehlo.custom_call @my_kernel` (JAX's FFI), as `torch.ops.mine.my_kernel` (PyTorch), or as
-an ONNX node `my_kernel` of a domain of one's own. IREE knows none of these; here each becomes what the definition
-computes, in a dispatch region of its own, and the ordinary road finds the kernel in it.
+an ONNX node `my_kernel` of a custom domain. IREE knows none of these; here each is replaced by the definition's
+computation, in its own dispatch region, which is then matched with the kernel as usual.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class NamedCall:
 
 @dataclass(frozen=True, slots=True)
 class NamedDefinition:
-    """What a kernel computes, as text."""
+    """Definition of a kernel as text."""
 
     names: frozenset[str]
     """Names by which it may be called."""

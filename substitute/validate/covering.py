@@ -64,7 +64,7 @@ class Budget:
     sets: int
     """Largest number of them."""
     bytes: int
-    """Of all operands together, in one set."""
+    """Limit of all operands together, in one set."""
 
     def share(self, forms: int) -> Budget:
         """Return the part of one of several forms, each of which gets at least a few sets."""

@@ -1,4 +1,4 @@
-"""Is a model with substituted kernels still the same model? Substituted beside stock IREE, same device, same inputs."""
+"""Comparison of a model with kernels and the same model in stock IREE, on the same device and inputs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 STOCK_LIMIT_S = 3600.0
 """Processor time that a call of stock IREE may take."""
 LIMIT_S, LIMIT_SHARE = 30.0, 100.0
-"""What a call of the model with kernels may take: seconds in any case, and times what stock IREE took."""
+"""Limits of a call of the model with kernels: seconds, and a multiple of stock IREE's time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +49,9 @@ class ModelVerdict:
     seed: int
     results: tuple[ResultVerdict, ...]
     note: str
-    """What weakens the comparison, such as results that are the same everywhere; empty if nothing does."""
+    """Weakness of the comparison, such as constant results; empty if there is none."""
     dispatches: tuple[DispatchVerdict, ...] = ()
-    """Every substituted dispatch alone, as the model launches it."""
+    """Every substituted dispatch, launched separately as in the model."""
     culprits: tuple[str, ...] = ()
     """The dispatches whose substitution makes the model wrong, where it is."""
     reproducers: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class ModelVerdict:
 
     @property
     def unproven(self) -> str:
-        """Why nothing is known of the kernels; empty if something is."""
+        """Reason why nothing is known of the kernels; empty if something is."""
         if not self.plan.substitutions:
             return "no kernel takes a dispatch of the model: nothing was compared but IREE with itself"
         if any(not d.skipped for d in self.dispatches):
@@ -81,7 +81,7 @@ class ModelVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """How a model is compiled, called and judged."""
+    """Options for compiling, calling and judging a model."""
 
     model: Path
     device: str
@@ -113,12 +113,12 @@ def validate_model(
     options: Options = STANDARD,
     progress: Progress = silent,
 ) -> ModelVerdict:
-    """Every substituted dispatch alone, where the model launches it, and then the whole model beside stock IREE.
+    """Judge every substituted dispatch at its launches in the model, and then the whole model against stock IREE.
 
-    Without `inputs` they are drawn from `seed`; `expected` are the results that the model's own framework gives for
-    `inputs`. `case`: only dispatch cases that hold this text, and not the model. If the model is wrong, the
-    substitutions that make it so are searched for, and kept in folders below `reproducer`. Raises `SubstituteError`
-    for what cannot be compiled or run; a wrong result is a verdict, not an error.
+    Without `inputs` they are drawn from `seed`; `expected` are the results of the model's own framework for `inputs`.
+    `case`: only dispatch cases that contain this text, and not the model. If the model is wrong, the responsible
+    substitutions are searched for, and kept in folders below `reproducer`. Raises `SubstituteError` for errors of
+    compiling or running; a wrong result is a verdict, not an error.
     """
     clock = Clock(progress)
     setting = Setting(
@@ -214,7 +214,7 @@ class Called:
     """The arguments."""
     results: list[Any]
     broken: str
-    """Why there are no results; empty if there are."""
+    """Reason why there are no results; empty if there are."""
     seconds: float
     """Processor time."""
 
@@ -231,7 +231,7 @@ def _call_stock(
     several: bool,
     progress: Progress,
 ) -> Called:
-    """Calls stock IREE; a fault of its own code says nothing of the kernels. Raises `DeviceError`.
+    """Call stock IREE; a fault of its own code does not count against the kernels. Raises `DeviceError`.
 
     A module for `several` devices is not called, as only one of them is named.
     """
@@ -266,7 +266,7 @@ def _call_model(*, vmfb: bytes, device: str, function: str | None, values: list[
 
 
 def _apart(setting: Setting, function: Callable[..., Any], arguments: Mapping[str, Any], *, limit_s: float) -> Any:
-    """The result of a call in a process of its own, where the setting asks for it, or its `Death`."""
+    """Return the result of a call, in a separate process if the setting asks for it, or its `Death`."""
     call = Call(function, arguments)
     if not setting.isolate:
         return call(silent)
@@ -283,7 +283,7 @@ def of_stock(session: Session, function: str | None, values: list[Any]) -> tuple
 
 
 def judge_plan(setting: Setting, plan: Plan, wanted: Wanted, progress: Progress) -> tuple[DispatchVerdict, ...]:
-    """Every dispatch that a plan substitutes, alone, with the launches it has in the model."""
+    """Judge every dispatch that a plan substitutes, with its launches in the model."""
     call = _bundling(setting, chosen_of(plan), wanted)
     return build_and_judge(call, isolate=setting.isolate, options=setting.options, progress=progress)[1]
 
@@ -310,7 +310,7 @@ def _bundling(setting: Setting, chosen: Mapping[str, tuple[str, ...]], wanted: W
 
 
 def chosen_of(plan: Plan, names: Sequence[str] | None = None) -> dict[str, tuple[str, ...]]:
-    """What a plan chose (dispatch → kernels), or the part of it for some dispatches."""
+    """Return the choices of a plan (dispatch → kernels), or those for some dispatches."""
     chosen: dict[str, tuple[str, ...]] = {}
     for substitution in plan.substitutions:
         name = substitution.dispatch.name
@@ -371,7 +371,7 @@ class _Judge:
         return tuple(compare_three(i, a, b, c) for i, (a, b, c) in enumerate(triples))
 
     def fails(self, chosen: dict[str, tuple[str, ...]], progress: Progress) -> bool:
-        """Is the model wrong with these substitutions alone? A model that does not run is."""
+        """Return whether the model is wrong with only these substitutions; one that does not run is."""
         with tempfile.TemporaryDirectory(prefix="iree-substitute-") as folder:
             file = Path(folder) / "plan.json"
             entries = [{"dispatch": d, "kernel": k} for d, kernels in chosen.items() for k in kernels]
@@ -384,7 +384,7 @@ class _Judge:
 
 
 def _bisected(judge: _Judge, plan: Plan, failed: Sequence[str], progress: Progress) -> tuple[str, ...]:
-    """The dispatches whose substitution makes the model wrong; those that failed alone are tried first."""
+    """Return the dispatches whose substitution makes the model wrong; those that failed separately are tried first."""
 
     def fails(names: Sequence[str]) -> bool:
         return judge.fails(chosen_of(plan, names), progress)

@@ -9,14 +9,14 @@ from .kernel_verdict import KernelVerdict
 from .verdict import CaseVerdict, DispatchVerdict
 
 MOST_FAILURES = 2
-"""How many failing cases of a dispatch are shown; the others are counted."""
+"""Number of failing cases of a dispatch that are shown; the others are counted."""
 MOST_DISPATCHES = 3
-"""How many failing dispatches are shown case by case; the others are named."""
+"""Number of failing dispatches that are shown case by case; the others are named."""
 MOST_NOTES = 6
 
 
 def dispatch_rows(verdicts: Sequence[DispatchVerdict]) -> list[tuple[str, str, str, str, str]]:
-    """Rows of a table: dispatch, kernel, cases, worst error ÷ allowed, verdict."""
+    """Return rows of a table: dispatch, kernel, cases, worst error ÷ allowed, verdict."""
     return [
         (v.name, v.kernel, str(sum(c.entered for c in v.cases)) if v.cases else "–", _worst(v), verdict_word(v))
         for v in verdicts
@@ -24,7 +24,7 @@ def dispatch_rows(verdicts: Sequence[DispatchVerdict]) -> list[tuple[str, str, s
 
 
 def kernel_rows(verdicts: Sequence[KernelVerdict]) -> list[tuple[str, str, str, str, str, str]]:
-    """Rows of a table: kernel, device, dispatches, cases, worst error ÷ allowed, verdict."""
+    """Return rows of a table: kernel, device, dispatches, cases, worst error ÷ allowed, verdict."""
     rows = []
     for v in verdicts:
         judged = [d for d in v.dispatches if not d.skipped]
@@ -48,7 +48,7 @@ def _kernel_word(verdict: KernelVerdict) -> str:
 
 
 def _cases(verdict: DispatchVerdict) -> str:
-    """How many cases ran the kernel."""
+    """Return the number of cases that ran the kernel."""
     return str(sum(c.entered for c in verdict.cases)) if verdict.cases else "–"
 
 
@@ -57,12 +57,12 @@ def _worst(verdict: DispatchVerdict) -> str:
 
 
 def share(value: float) -> str:
-    """An error ÷ what is allowed: `0` where nothing differs."""
+    """Format error ÷ allowed error: `0` if nothing differs."""
     return "0" if value == 0 else f"{value:.2g}"
 
 
 def verdict_word(verdict: DispatchVerdict) -> str:
-    """`passed`, `not judged`, or the stage at which it failed."""
+    """Return `passed`, `not judged`, or the stage at which it failed."""
     if verdict.skipped:
         return "not judged"
     if verdict.passed:
@@ -72,7 +72,7 @@ def verdict_word(verdict: DispatchVerdict) -> str:
 
 
 def all_failure_lines(verdicts: Sequence[DispatchVerdict], command: str) -> Iterator[str]:
-    """What is wrong with some dispatches: the first of them case by case, the others by name."""
+    """Yield the failures of dispatches: the first ones case by case, the others by name."""
     failed = [v for v in verdicts if not v.passed and not v.skipped]
     for verdict in failed[:MOST_DISPATCHES]:
         yield from failure_lines(verdict, command)
@@ -81,7 +81,7 @@ def all_failure_lines(verdicts: Sequence[DispatchVerdict], command: str) -> Iter
 
 
 def failure_lines(verdict: DispatchVerdict, command: str) -> Iterator[str]:
-    """What is wrong with a dispatch, case by case; `command` replays a case when its text is filled in."""
+    """Yield the failures of a dispatch, case by case; `command` repeats a case when its text is filled in."""
     if verdict.passed or verdict.skipped:
         return
     yield f"{verdict.name} ({verdict.kernel})"
@@ -96,7 +96,9 @@ def failure_lines(verdict: DispatchVerdict, command: str) -> Iterator[str]:
 
 
 def case_lines(case: CaseVerdict, command: str) -> Iterator[str]:
-    """One failing case: class and seed of its inputs, what was found, the first wrong element, how to see it again."""
+    """Yield a failing case: class and seed of its inputs, the finding, the first wrong element, and how to repeat
+    it.
+    """
     yield f"  {case.key}"
     yield f"    {case.stage}: {case.message}"
     place = case.place
@@ -111,12 +113,12 @@ def case_lines(case: CaseVerdict, command: str) -> Iterator[str]:
 
 
 def replay(command: str, case: str) -> str:
-    """The command line that runs one case again; sizes are drawn from the seed in `command`, as they were."""
+    """Return the command line that runs one case again; sizes are drawn again from the seed in `command`."""
     return f"{command} --case {shlex.quote(case)}"
 
 
 def note_lines(verdicts: Sequence[DispatchVerdict]) -> Iterator[str]:
-    """What weakens the verdicts, each note once, and what was not judged."""
+    """Yield the notes on the verdicts, each once, and the dispatches that were not judged."""
     for verdict in verdicts:
         if verdict.skipped:
             yield f"{verdict.name}: not judged: {verdict.skipped}"

@@ -108,7 +108,7 @@ class Report:
     warp_instructions: int
     seconds: float
     printed: str = ""
-    """What the kernel printed (vprintf)."""
+    """Output of the kernel (vprintf)."""
 
     @property
     def status(self) -> int:

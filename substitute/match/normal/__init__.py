@@ -1,1 +1,1 @@
-"""The form to which the scalar bodies of definitions and dispatches are brought before they are compared."""
+"""Normal form of the scalar bodies of definitions and dispatches, in which they are compared."""

@@ -1,4 +1,4 @@
-"""Laws of choices: maxima, minima, comparisons, and selections that are one of these."""
+"""Laws of choices: maxima, minima, comparisons, and selections that are equivalent to one of these."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Choices(Laws):
         """Return a value cut off at a constant."""
         opposite = "minimum" if kind == "maximum" else "maximum"
         if a.op == "product":
-            # the scale of what is cut stands before it
+            # the scale of the bounded value is factored out
             scale = a.coefficients[0]
             if scale.value and not scale.is_one and not scale.factors:
                 self.applied["scale-of-clamp"] += 1
@@ -87,7 +87,7 @@ class Choices(Laws):
         return self.node("slopes", type_, (a,), coefficients=(below, above))
 
     def select(self, type_: str, condition: Node, a: Node, b: Node) -> Node:
-        """Return a choice; a maximum, a minimum or two slopes where it is one."""
+        """Return a selection, as a maximum, a minimum or two slopes if it is equivalent to one."""
         while condition.op == "not":
             condition, a, b = condition.parts[0], b, a
         if a is b:
@@ -106,7 +106,7 @@ class Choices(Laws):
         return self.node("arith.select", type_, (condition, a, b))
 
     def chosen_extreme(self, type_: str, kind: str, a: Node, b: Node) -> Node:
-        """Return the maximum or minimum that a comparison and a choice between its operands are; NaN gives `b`."""
+        """Return a comparison followed by a selection of its operands as a maximum or minimum; NaN gives `b`."""
         self.applied["unordered-select-is-maximum" if a.op == "constant" else "select-is-maximum"] += 1
         if b.op == "constant":
             self.applied["ordered-select-is-maximum"] += 1

@@ -11,7 +11,7 @@ from .products import MINUS_ONE
 
 
 class ExactForm(Form):
-    """Applies only laws that change no bit."""
+    """Normal form by the laws that change no bit."""
 
     def terms(self, a: Node, scale: Coefficient) -> list[tuple[Coefficient, Node]]:
         if a.type not in FLOATS:

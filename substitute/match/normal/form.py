@@ -1,4 +1,4 @@
-"""All laws: the normal form of an operation by the family that knows it."""
+"""Normal form by all laws: each operation is delegated to the family that handles it."""
 
 from __future__ import annotations
 

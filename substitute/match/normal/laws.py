@@ -1,4 +1,4 @@
-"""The families of laws ask each other for values through this interface; each family is a file of this folder."""
+"""Interface through which the families of laws call each other; each family is a file of this folder."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .node import Node, NodeTable
 
 
 class Laws(NodeTable, ABC):
-    """Makes nodes, and counts the laws of `model/laws.py` that it applied."""
+    """Base class that makes nodes, and counts the applied laws of `model/laws.py`."""
 
     def __init__(self, sizes: Mapping[str, Index]) -> None:
         super().__init__()
         self.applied: Counter[str] = Counter()
         self.sizes = sizes
-        """Sizes of axes, in place of their names."""
+        """Sizes of axes, which replace their names."""
 
     @abstractmethod
     def terms(self, a: Node, scale: Coefficient) -> list[tuple[Coefficient, Node]]:
@@ -30,7 +30,7 @@ class Laws(NodeTable, ABC):
 
     @abstractmethod
     def product(self, type_: str, scale: Coefficient, factors: Iterable[Node], divisors: Iterable[Node]) -> Node:
-        """Return the product, flat."""
+        """Return the flattened product."""
 
     @abstractmethod
     def cut(self, kind: str, type_: str, a: Node, end: Coefficient) -> Node:

@@ -13,7 +13,7 @@ FLOATS = frozenset(("f16", "bf16", "f32", "f64"))
 
 
 class Kind:
-    """The shape of a value, whatever it reads and whatever its coefficients: values of one kind may be unified."""
+    """Kind of a value, independent of what it reads and of its coefficients: values of one kind may be unified."""
 
     __slots__ = ("order",)
 
@@ -24,7 +24,7 @@ class Kind:
 
 
 _KINDS: dict[tuple[object, ...], Kind] = {}
-"""Every kind that this process has seen: as many as there are shapes of expressions, not as there are expressions."""
+"""Every kind that this process has seen; their number is bounded by the shapes of expressions."""
 
 
 def _kind_of(words: str, above: Sequence[Kind], below: Sequence[Kind], coefficients: int) -> Kind:
@@ -49,35 +49,35 @@ class Node:
     """`sum`, `product`, `maximum`, `minimum`, `clamp`, `slopes`, `unit` (the number 1), or the operation's own name."""
     type: str
     parts: tuple[Node, ...]
-    """Operands. Of a product, the factors and then what it is divided by."""
+    """Operands; for a product, the factors and then the divisors."""
     attribute: object
     """A comparison's predicate, a read's number, …"""
     coefficients: tuple[Coefficient, ...]
-    """Of a sum, of each part; of a product, one; of a clamp, its ends; of `slopes`, those below and above zero."""
+    """Coefficient of each part of a sum; one of a product; the ends of a clamp; the slopes below and above zero."""
     divided: int
-    """Of a product, the number of its last parts that it is divided by."""
+    """For a product, number of its last parts that are divisors."""
     kind: Kind
     at: int
-    """The node of the graph that it is, for reads and gathers."""
+    """Node of the graph, for reads and gathers."""
 
     @property
     def factors(self) -> tuple[Node, ...]:
-        """Return what a product multiplies."""
+        """The factors of a product."""
         return self.parts[: len(self.parts) - self.divided]
 
     @property
     def divisors(self) -> tuple[Node, ...]:
-        """Return what a product is divided by."""
+        """The divisors of a product."""
         return self.parts[len(self.parts) - self.divided :]
 
     @property
     def terms(self) -> tuple[tuple[Coefficient, Node], ...]:
-        """Return the summands of a sum."""
+        """The summands of a sum."""
         return tuple(zip(self.coefficients, self.parts, strict=True))
 
 
 class NodeTable:
-    """Makes nodes, each once. Operands of commutative operations keep the order of the first that was made."""
+    """Table of nodes, each made once. Operands of commutative operations keep the order of the first one."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], Node] = {}
@@ -123,21 +123,21 @@ class NodeTable:
         return self.node("constant", type_, coefficients=(value,))
 
     def unit(self, type_: str) -> Node:
-        """Return what a sum's constant is the coefficient of."""
+        """Return the node whose coefficient is a sum's constant."""
         return self.node("unit", type_)
 
     def sum_of(self, type_: str, terms: Sequence[tuple[Coefficient, Node]]) -> Node:
-        """Return the sum of these terms as they are."""
+        """Return the sum of these terms unchanged."""
         return self.node("sum", type_, [p for _, p in terms], coefficients=tuple(c for c, _ in terms))
 
     def product_of(self, type_: str, scale: Coefficient, factors: Sequence[Node], divisors: Sequence[Node]) -> Node:
-        """Return the product of these as they are; a factor that stands alone is itself."""
+        """Return the product of these factors unchanged; a single factor is returned itself."""
         if scale.is_one and len(factors) == 1 and not divisors:
             return factors[0]
         return self.node("product", type_, (*factors, *divisors), coefficients=(scale,), divided=len(divisors))
 
     def negation(self, condition: Node) -> Node:
-        """Return a condition that holds where another does not."""
+        """Return the negation of a condition."""
         return condition.parts[0] if condition.op == "not" else self.node("not", "i1", (condition,))
 
     def scaled(self, a: Node) -> tuple[Coefficient, Node]:
@@ -147,5 +147,5 @@ class NodeTable:
         return ONE, a
 
     def negated(self, total: Node) -> Node:
-        """Return a sum with the other sign in each term."""
+        """Return a sum with the sign of each term changed."""
         return self.sum_of(total.type, [(c.negated(), p) for c, p in total.terms])

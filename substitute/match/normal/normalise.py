@@ -1,4 +1,4 @@
-"""The normal form of a graph, kept for the next comparison."""
+"""The normal form of a graph, cached for the next comparison."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Normal:
 
     nodes: tuple[Node, ...]
     laws: Mapping[str, int]
-    """Laws that were applied, and how often."""
+    """Applied laws, with their counts."""
     steps: frozenset[Node] = frozenset()
-    """Of a body without its roundings, values that may be far from those with them."""
+    """For a body without its roundings, values that may differ much from those with them."""
 
     @property
     def is_improved(self) -> bool:

@@ -1,4 +1,4 @@
-"""Laws of numbers: constants are exact fractions, sizes are numbers, and conversions of either are too."""
+"""Laws of numbers: constants are exact fractions, sizes are numbers, and so are conversions of either."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .laws import Laws
 from .node import FLOATS, Node
 
 _SIGNED = "signed"
-"""A conversion of an integer with sign to a type that holds all of its values."""
+"""Conversion of a signed integer to a type that holds all of its values."""
 
 
 class Numbers(Laws):
@@ -39,7 +39,7 @@ class Numbers(Laws):
         return self.node("size", type_, attribute=size)
 
     def convert(self, op: str, type_: str, a: Node) -> Node:
-        """Conversions of numbers are numbers; sizes are the same integer in every type."""
+        """Return a conversion; of numbers it is a number, and sizes are the same integer in every type."""
         if a.type == type_ and op in ("arith.extf", "arith.truncf"):
             return a  # in a body without its roundings
         if a.op == "size":
@@ -70,7 +70,7 @@ class Numbers(Laws):
         if op in ("arith.extsi", "arith.index_cast") and _bits(a.type) <= _bits(type_) and a.type != "i1":
             op = _SIGNED
         if op in (_SIGNED, "arith.sitofp") and a.op == _SIGNED:
-            a = a.parts[0]  # the same integer, whatever lies between
+            a = a.parts[0]  # the same integer, whatever types are between
         return a if op == _SIGNED and a.type == type_ else self.node(op, type_, (a,))
 
 

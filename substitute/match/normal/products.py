@@ -1,4 +1,4 @@
-"""Laws of products: they are flat, quotients are part of them, and so are roots and powers."""
+"""Laws of products, which are flat and include quotients, roots and powers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .sums import is_balanced
 _ODD = frozenset(f"math.{name}" for name in ("tanh", "erf", "sin", "tan", "atan", "asin", "sinh", "asinh", "atanh"))
 _EVEN = frozenset(("math.cos", "math.cosh", "math.absf"))
 SYMMETRIC = _ODD | _EVEN
-"""Functions of which the sign of the operand does not matter, or stands before them."""
+"""Functions that do not depend on the sign of the operand, or only in the sign of the result."""
 _LARGEST_POWER = 8
 MINUS_ONE = number(-1)
 
@@ -23,7 +23,7 @@ class Products(Laws):
     """Products, quotients, powers and roots."""
 
     def product(self, type_: str, scale: Coefficient, factors: Iterable[Node], divisors: Iterable[Node]) -> Node:
-        """Return the product, flat."""
+        """Return the flattened product."""
         above: list[Node] = []
         below: list[Node] = []
         coefficient = scale
@@ -70,7 +70,7 @@ class Products(Laws):
         return self.sum(type_, [*self.terms(self.product(type_, ONE, [a, b], []), ONE), *self.terms(c, ONE)])
 
     def power(self, op: str, type_: str, a: Node, b: Node) -> Node:
-        """Return a power with a constant exponent: a product, a root, or what it is."""
+        """Return a power with a constant exponent: a product, a root, or an unchanged power."""
         exponent = b.coefficients[0].value if not b.coefficients[0].factors else None
         if exponent is not None and exponent.denominator == 1 and 0 < abs(exponent) <= _LARGEST_POWER:
             count = int(exponent)
@@ -83,7 +83,7 @@ class Products(Laws):
         return self.node(op, type_, (a, b))
 
     def symmetric(self, op: str, type_: str, a: Node) -> Node:
-        """Return an odd or an even function, without its operand's sign."""
+        """Return an odd or an even function with the sign of its operand removed."""
         if a.op == "product" and a.coefficients[0].value < 0:
             self.applied["odd-function" if op in _ODD else "even-function"] += 1
             flipped = self.product_of(a.type, a.coefficients[0].negated(), a.factors, a.divisors)
@@ -91,7 +91,7 @@ class Products(Laws):
         return self.node(op, type_, (a,))
 
     def _turned(self, coefficient: Coefficient, factors: list[Node]) -> tuple[Coefficient, list[Node]]:
-        """Return a negative product of one difference, turned: `-(a - b)` is `b - a`."""
+        """Return a negative product of one difference with the difference reversed: `-(a - b)` is `b - a`."""
         if coefficient.value >= 0:
             return coefficient, factors
         open_ = [i for i, f in enumerate(factors) if _is_turnable(f)]
@@ -101,7 +101,7 @@ class Products(Laws):
 
 
 def turn_squares(factors: Sequence[Node]) -> Iterator[tuple[Node, ...]]:
-    """Yield the factors with a difference that stands an even number of times turned: `(a - b)²` is `(b - a)²`.
+    """Yield the factors with a difference of even power reversed: `(a - b)²` is `(b - a)²`.
 
     The turned ones belong to no table: only their kinds and parts may be compared.
     """

@@ -1,7 +1,7 @@
 """The law that drops roundings to a narrow type: a body of f16 or bf16 as the same body in f32.
 
 A kernel that computes in f32 and rounds what it stores is closer to the real numbers than a dispatch that rounds after
-every operation, so its results lie within the bound that the dispatch's own roundings give. The reverse does not hold.
+every operation, so its results are within the bound of the dispatch's own roundings. The reverse does not hold.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..coefficient import round_to
 NARROW = frozenset(("f16", "bf16"))
 WIDE = "f32"
 NARROW_CONSTANT = "narrow constant"
-"""Operation of a constant that was rounded to a narrow type; its attribute is the number and the type."""
+"""Operation of a constant rounded to a narrow type; its attribute is the number and the type."""
 ROUND_LESS = "round-less"
 _STEPS = frozenset(
     (
@@ -25,7 +25,7 @@ _STEPS = frozenset(
         *(f"arith.{name}" for name in ("cmpf", "fptosi", "fptoui", "remf")),
     )
 )
-"""Operations that may make a large difference of a small one."""
+"""Operations that may amplify a small difference to a large one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class Wide:
 
     nodes: tuple[Scalar, ...]
     dropped: int
-    """Number of roundings that it does not do."""
+    """Number of roundings that are dropped."""
     steps: frozenset[int]
-    """Nodes that may jump where an operand of theirs is rounded less. A body whose result needs one is not the same."""
+    """Nodes that may change much if an operand is rounded less. A body whose result needs one is not equal."""
 
 
 def computes_wide(nest: Nest) -> bool:
-    """Return True for a body that computes in f32 what it reads in a narrow type, and rounds its results alone."""
+    """Return True for a body that reads a narrow type, computes in f32, and rounds only its results."""
     narrow = any(node.type in NARROW for node in nest.expr.nodes)
     return (narrow or any(isinstance(read.source, int) for read in nest.reads)) and rounds_results_alone(nest.expr)
 
@@ -63,7 +63,7 @@ def _is_used(graph: ScalarGraph, at: int) -> bool:
 
 
 def widen(nodes: Sequence[Scalar]) -> Wide | None:
-    """Return a body without the roundings inside of it; None for one that looks at the bits of narrow numbers."""
+    """Return a body without its inner roundings; None for one that uses the bits of narrow numbers."""
     narrow = {node.type for node in nodes} & NARROW
     if len(narrow) > 1 or any(node.type == "f64" for node in nodes):
         return None

@@ -1,4 +1,4 @@
-"""Laws of sums: they are flat, constants are merged, and what all terms have in common stands before the sum."""
+"""Laws of sums: they are flat, constants are merged, and common factors are factored out."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Sums(Laws):
             for at, (known, other) in enumerate(merged):
                 if other is part and (total := known.plus(coefficient)) is not None:
                     if total.value == 0 and part.op != "unit":
-                        continue  # a - a is a NaN for what is infinite
+                        continue  # a - a is NaN for infinities
                     self.applied["merge-added-constants" if part.op == "unit" else "common-factor"] += 1
                     merged[at] = (total, other)
                     break
@@ -89,7 +89,7 @@ class Sums(Laws):
     def _slopes_of_sum(
         self, type_: str, terms: list[tuple[Coefficient, Node]]
     ) -> list[tuple[Coefficient, Node]] | None:
-        """Return the terms with `a·max(x, 0) + b·min(x, 0)` as one."""
+        """Return the terms with `a·max(x, 0) + b·min(x, 0)` as one term."""
         for at, (up, above) in enumerate(terms):
             if above.op != "maximum" or not _is_zero_end(above):
                 continue
@@ -113,12 +113,12 @@ class Sums(Laws):
 
 
 def is_balanced(total: Node) -> bool:
-    """Return True for a sum of which neither sign is more natural than the other."""
+    """Return True for a sum with no preferred sign."""
     return not any(_count_signs(total.terms).values())
 
 
 def _count_signs(terms: Iterable[tuple[Coefficient, Node]]) -> dict[Kind, int]:
-    """Return by how many the positive terms of each kind outnumber the negative ones."""
+    """Return the surplus of positive over negative terms of each kind."""
     signs: dict[Kind, int] = {}
     for c, p in terms:
         signs[p.kind] = signs.get(p.kind, 0) + (1 if c.value > 0 else -1)
@@ -132,7 +132,7 @@ def _factors_of(a: Node) -> tuple[Node, ...]:
 
 
 def _scale(terms: Sequence[tuple[Coefficient, Node]]) -> Coefficient:
-    """Return the factor that stands before a sum, so that its smallest term has the coefficient 1."""
+    """Return the factor of a sum for which its smallest term has the coefficient 1."""
     moving = [c for c, p in terms if p.op != "unit"] or [c for c, _ in terms]
     if any(c.value == 0 for c in moving):
         return ONE
@@ -144,7 +144,7 @@ def _scale(terms: Sequence[tuple[Coefficient, Node]]) -> Coefficient:
 
 
 def _leaning(terms: Sequence[tuple[Coefficient, Node]]) -> int:
-    """Return 1 if a sum with as many negative terms as others is turned, by the kinds of its terms; 0 if not."""
+    """Return 1 if a sum with as many negative terms as others is to be negated, by the kinds of its terms; 0 if not."""
     signs = _count_signs(terms)
     return next((1 if signs[kind] < 0 else 0 for kind in in_order(list(signs)) if signs[kind]), 0)
 
@@ -154,5 +154,5 @@ def _is_zero_end(a: Node) -> bool:
 
 
 def _sharpened(quotient: Coefficient, value: Coefficient, scale: Coefficient) -> Coefficient:
-    """Return a coefficient divided by the scale; by itself, that is exactly 1."""
+    """Return a coefficient divided by the scale; exactly 1 if they are equal."""
     return ONE if value.size == scale.size and value.value == scale.value else quotient
