@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from substitute.guard.pace import ENOUGH_ROUNDS, FLOOR_US, MOST_ROUNDS, Pace, confidence_interval, decide
+from substitute.device.ratio import confidence_interval
+from substitute.guard.pace import ENOUGH_ROUNDS, FLOOR_US, MOST_ROUNDS, Pace, decide
 
 
 def pace(ours: float, theirs: float, rounds: int, *, noise: float = 0.0, seed: int = 0) -> Pace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import signal
 import statistics
@@ -22,9 +23,9 @@ from .cuda_sim.driver import is_simulated
 from .session import Session, Value
 from .value_type import Array, type_of
 
-_SAMPLE_SECONDS = 1e-3
-"""Shorter calls are repeated until a sample takes about this long, far above the clock's resolution."""
-_MAX_CALLS_PER_SAMPLE = 10_000
+_SAMPLE_SECONDS = 3e-4
+"""Shorter calls are repeated until a sample takes about this long; the shortest of them counts."""
+_MAX_CALLS_PER_SAMPLE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,11 @@ class Timing:
         return statistics.median(self.samples_us)
 
     @property
+    def shortest_us(self) -> float:
+        """Shortest sample."""
+        return min(self.samples_us)
+
+    @property
     def spread_us(self) -> float:
         """Interquartile range, a measure of the machine's noise."""
         if len(self.samples_us) < 2:
@@ -49,11 +55,13 @@ class Timing:
         return high - low
 
     def ratio_to(self, other: Timing) -> float:
-        """Return the median of (this ÷ other) round by round, which a temporary slowdown of the machine does not
-        shift.
-        """
+        """Return the median of the ratios to another case."""
+        return statistics.median(self.ratios_to(other))
+
+    def ratios_to(self, other: Timing) -> list[float]:
+        """Return (this ÷ other) round by round, which a temporary slowdown of the machine does not shift."""
         pairs = zip(self.samples_us, other.samples_us, strict=True)
-        return statistics.median(mine / theirs for mine, theirs in pairs)
+        return [mine / max(theirs, 1e-9) for mine, theirs in pairs]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,25 +83,55 @@ def measure_interleaved(
     cases: Mapping[str, Callable[[], object]], *, rounds: int = 20, warmup: int = 2
 ) -> dict[str, Timing]:
     """Time every case once per round, each round starting with another one; `warmup` calls are not counted."""
+    return measure_turns(
+        {name: (case,) for name, case in cases.items()},
+        lambda timings: len(next(iter(timings.values())).samples_us) < rounds,
+        warmup=warmup,
+    )
+
+
+def measure_turns(
+    cases: Mapping[str, Sequence[Callable[[], object]]],
+    proceed: Callable[[Mapping[str, Timing]], bool],
+    *,
+    warmup: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
+    limit_s: Callable[[int], float] = lambda rounds: math.inf,
+) -> dict[str, Timing]:
+    """Time every case once per round until `proceed`, which is asked after each round, returns False.
+
+    Each round starts with another case. A case is one call or several, such as calls with other inputs, which the
+    rounds take in turns. A sample is the shortest of several calls: what another process takes from one of them does
+    not count. `limit_s` gives the seconds after which a sample of the next round has no more calls.
+    """
     names = list(cases)
     calls = {}
     for name in names:
-        for _ in range(max(warmup, 1)):
-            once = _seconds(cases[name], 1)
+        once = min(_shortest(case, max(warmup, 1), limit_s(0), clock) for case in cases[name])
         calls[name] = min(max(1, round(_SAMPLE_SECONDS / max(once, 1e-9))), _MAX_CALLS_PER_SAMPLE)
     samples: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(rounds):
+    turn = 0
+    while True:
         first = turn % len(names)
         for name in names[first:] + names[:first]:
-            samples[name].append(_seconds(cases[name], calls[name]) / calls[name] * 1e6)
-    return {name: Timing(name=name, samples_us=tuple(samples[name])) for name in names}
+            case = cases[name][turn % len(cases[name])]
+            samples[name].append(_shortest(case, calls[name], limit_s(turn), clock) * 1e6)
+        turn += 1
+        timings = {name: Timing(name=name, samples_us=tuple(samples[name])) for name in names}
+        if not proceed(timings):
+            return timings
 
 
-def _seconds(case: Callable[[], object], calls: int) -> float:
-    start = time.perf_counter()
+def _shortest(case: Callable[[], object], calls: int, limit_s: float, clock: Callable[[], float]) -> float:
+    """Return the seconds of the shortest of some calls, of at least one."""
+    shortest, begin = math.inf, time.perf_counter()
     for _ in range(calls):
+        start = clock()
         case()
-    return time.perf_counter() - start
+        shortest = min(shortest, clock() - start)
+        if time.perf_counter() - begin > limit_s:
+            break
+    return shortest
 
 
 def benchmark_modules(

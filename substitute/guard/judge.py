@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..compiler import Compilation
 from ..device.raw import RawModule
+from ..device.timing import Timing, measure_turns
 from ..errors import CompilerError, DeviceError, SubstituteError
 from ..golden import Budget
 from ..model.laws import LAWS
@@ -26,7 +26,7 @@ from ..validate.launch import PATTERNS, Arrangement, lay_out, run_case
 from ..validate.own_code import finish
 from ..validate.prepare import describe_launch, make_case
 from ..validate.verdict import CaseVerdict, combine
-from .pace import FEWEST_ROUNDS, MOST_ROUNDS, Pace, decide
+from .pace import FEWEST_ROUNDS, MOST_ROUNDS, Pace, State, decide
 from .results import BESIDE, COMPILE_STOCK, RUN, note_result, read_results
 from .trial import Pair, Trial, functions_of
 from .verdict import Verdict
@@ -53,8 +53,6 @@ MOST_DRAWN = 49_999
 """Limit of elements drawn of an operand; a prime, so that repetitions in a larger one do not coincide with its rows."""
 MOST_BYTES = 256 << 20
 """Limit of a launch's buffers: judging larger ones would take memory that the compilation needs."""
-SAMPLE_S = 3e-4
-"""Shorter launches are repeated in a sample until they take this long; the shortest counts."""
 LONGEST_SAMPLE_S = 20e-3
 """Longest time of a sample; longer launches get fewer calls, as long as nothing looks slower."""
 LONGEST_DOUBTED_SAMPLE_S = 0.2
@@ -331,36 +329,25 @@ class _Bench:
 
 def measure(ours: Callable[[], None], theirs: Callable[[], None], margin: float) -> tuple[Pace, bool]:
     """Time two launches in turns until it is clear that the first is slower, or that it is not."""
-    calls = [_calls(_shortest(launch, 3, LONGEST_SAMPLE_S)) for launch in (ours, theirs)]
-    samples: tuple[list[float], list[float]] = ([], [])
     start = time.perf_counter()
-    while True:
-        order = (0, 1) if len(samples[0]) % 2 else (1, 0)
-        for which in order:
-            limit_s = LONGEST_SAMPLE_S if len(samples[0]) < FEWEST_ROUNDS else LONGEST_DOUBTED_SAMPLE_S
-            samples[which].append(_shortest((ours, theirs)[which], calls[which], limit_s) * 1e6)
-        pace = Pace(ours_us=tuple(samples[0]), theirs_us=tuple(samples[1]))
-        last = len(samples[0]) >= MOST_ROUNDS or time.perf_counter() - start > LONGEST_TIMING_S
+    state: State = "more"
+
+    def proceed(timings: Mapping[str, Timing]) -> bool:
+        nonlocal state
+        pace = _pace(timings)
+        last = len(pace.ours_us) >= MOST_ROUNDS or time.perf_counter() - start > LONGEST_TIMING_S
         state = decide(pace, margin=margin, last=last)
-        if state != "more":
-            return pace, state == "slower"
+        return state == "more"
+
+    def limit_s(rounds: int) -> float:
+        return LONGEST_SAMPLE_S if rounds < FEWEST_ROUNDS else LONGEST_DOUBTED_SAMPLE_S
+
+    timings = measure_turns({"ours": (ours,), "theirs": (theirs,)}, proceed, warmup=3, limit_s=limit_s)
+    return _pace(timings), state == "slower"
 
 
-def _shortest(launch: Callable[[], None], calls: int, limit_s: float) -> float:
-    """Return the seconds of the shortest of some calls, so that interruptions by other processes do not count."""
-    shortest, begin = math.inf, time.perf_counter()
-    for _ in range(calls):
-        start = time.perf_counter()
-        launch()
-        end = time.perf_counter()
-        shortest = min(shortest, end - start)
-        if end - begin > limit_s:
-            break
-    return shortest
-
-
-def _calls(once_s: float) -> int:
-    return min(max(1, round(SAMPLE_S / max(once_s, 1e-9))), 100)
+def _pace(timings: Mapping[str, Timing]) -> Pace:
+    return Pace(ours_us=timings["ours"].samples_us, theirs_us=timings["theirs"].samples_us)
 
 
 def case_bytes(launch: Launch) -> Iterator[int]:

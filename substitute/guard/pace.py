@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from ..device.ratio import confidence_interval
 
 MARGIN = 1.10
 """A kernel is slower if its time is more than this multiple of the other's."""
@@ -16,9 +16,6 @@ FEWEST_ROUNDS = 3
 MOST_ROUNDS = 40
 ENOUGH_ROUNDS = 12
 """Least number of rounds for the result `slower`."""
-
-DOUBT = 0.002
-"""Probability that the interval misses the median: there are many dispatches, each tested several times."""
 
 State = Literal["more", "fine", "slower"]
 
@@ -63,20 +60,3 @@ def decide(pace: Pace, *, margin: float = MARGIN, last: bool = False) -> State:
     if rounds >= ENOUGH_ROUNDS and pace.ratio > margin and confidence_interval(pace.ratios)[0] > 1.0:
         return "slower"
     return "fine" if last or rounds >= MOST_ROUNDS else "more"
-
-
-def confidence_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return an interval that holds the median with at least 99.8 %, whatever the distribution (order statistics).
-
-    With fewer than ten values there is none: it is unbounded.
-    """
-    ordered, n = sorted(values), len(values)
-    below, rank = 0.0, 0
-    while True:  # the number of values below the median is binomial
-        below += math.comb(n, rank) / 2.0**n
-        if below > DOUBT / 2:
-            break
-        rank += 1
-    if rank == 0:
-        return -math.inf, math.inf
-    return ordered[rank - 1], ordered[n - rank]
