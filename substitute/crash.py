@@ -82,7 +82,7 @@ def find_culprit(
         compilation.parse(load_model(model))
         inline_calls(compilation, kernels)
         compilation.run("start", "executable-sources")
-        chosen = load_plan(plan) if plan else None
+        chosen = load_plan(plan).chosen if plan else None
         made, sites = plan_module(compilation, clock, kernels, builtin=builtin, chosen=chosen, require=require)
         taken: dict[str, str] = {}
         if substitute:

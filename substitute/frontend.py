@@ -153,7 +153,7 @@ def list_choices(plan: Plan) -> dict[str, tuple[str, ...]]:
     chosen: dict[str, tuple[str, ...]] = {}
     for s in plan.substitutions:
         name = f"{s.dispatch.variant}::{s.dispatch.name}"
-        chosen[name] = tuple(dict.fromkeys((*chosen.get(name, ()), s.kernel.name)))
+        chosen[name] = tuple(dict.fromkeys((*chosen.get(name, ()), s.choice)))
     return chosen
 
 

@@ -25,6 +25,7 @@ from .frontend import (
     worker_threads,
 )
 from .isolate import Call, isolated, notify
+from .machine import describe_differences, read_machine
 from .match.planner import Chosen
 from .model.plan import Key, Payload, Plan, dispatch_key
 from .payload.check import reject_broken
@@ -56,6 +57,8 @@ class CompileResult:
     """The verdict on each dispatch with a kernel; those that were left out are not in the plan."""
     warning: str = ""
     """Warning about the model as IREE compiles it, independent of kernels; empty if there is none."""
+    notes: tuple[str, ...] = ()
+    """How this machine differs from the one that the plan was measured on, as far as that matters."""
     signatures: Mapping[str, tuple[str, ...]]
     """The model's functions and the types of their arguments, such as `4x?xf32`, if its frontend declares them."""
 
@@ -110,7 +113,8 @@ def compile_model(
     from .read.signature import read_signatures
 
     clock = Clock(progress)
-    chosen = load_plan(plan) if plan else None
+    saved = load_plan(plan) if plan else None
+    chosen = saved.chosen if saved else None
     if output is not None:
         _check_writable(output)
     with clock.step("import"):
@@ -152,6 +156,7 @@ def compile_model(
         checked=done.checked,
         seconds=clock.seconds,
         warning=warning,
+        notes=describe_differences(saved.machine, read_machine()) if saved and saved.machine else (),
         signatures=signatures,
     )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import PlanError
+from .model.choice import format_choice, make_tuning
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -14,8 +17,18 @@ PLAN_SCHEMA = 1
 """Version of the format that this program writes and reads."""
 
 
-def load_plan(path: Path) -> dict[str, tuple[str, ...]]:
-    """Return the kernels that a saved plan names for each dispatch (`VARIANT::NAME` where it names the variant).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedPlan:
+    """What a saved plan says."""
+
+    chosen: Mapping[str, tuple[str, ...]]
+    """The choices for each dispatch (`VARIANT::NAME` where the plan names the variant), see `model.choice`."""
+    machine: Mapping[str, str]
+    """Where the plan was measured; empty for a plan that nobody measured."""
+
+
+def load_plan(path: Path) -> SavedPlan:
+    """Read a saved plan.
 
     Raises `PlanError` for a file that cannot be read, is of another version, or has an entry without names.
     """
@@ -28,14 +41,16 @@ def load_plan(path: Path) -> dict[str, tuple[str, ...]]:
         dispatch: str = Field(min_length=1)
         kernel: str = Field(min_length=1)
         variant: str | None = None
+        tuning: dict[str, int] = Field(default_factory=dict)
 
-    class SavedPlan(BaseModel):
+    class Content(BaseModel):
         model_config = ConfigDict(strict=True)
         version: int = Field(alias="schema", default=PLAN_SCHEMA)
         substitutions: list[Entry]
+        machine: dict[str, str] = Field(default_factory=dict)
 
     try:
-        plan = SavedPlan.model_validate_json(path.read_bytes())
+        plan = Content.model_validate_json(path.read_bytes())
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
     except ValidationError as error:
@@ -53,8 +68,8 @@ def load_plan(path: Path) -> dict[str, tuple[str, ...]]:
     chosen: dict[str, tuple[str, ...]] = {}
     for entry in plan.substitutions:
         name = entry.dispatch if entry.variant is None else f"{entry.variant}::{entry.dispatch}"
-        chosen[name] = (*chosen.get(name, ()), entry.kernel)
-    return chosen
+        chosen[name] = (*chosen.get(name, ()), format_choice(entry.kernel, make_tuning(entry.tuning)))
+    return SavedPlan(chosen=chosen, machine=plan.machine)
 
 
 def _describe(error: ValidationError) -> str:

@@ -129,6 +129,15 @@ def test_short_manifest_has_defaults(folder: Path) -> None:
     assert kernel.launch == Launch()
 
 
+def test_only_generators_have_parameters_to_tune(folder: Path) -> None:
+    table = "\n[tune]\nrows = [4, 6]\n"
+    assert "tune: only a generator has parameters to tune" in error(folder, GOOD + table)
+    (folder / "generator.py").write_text("def generate(request): ...\n")
+    text = GOOD.replace("llvm-ir", "llvm-generator").replace("kernel.ll", "generator.py")
+    assert parse(folder, text + table).kernel.tune == (("rows", (4, 6)),)
+    assert "tune.rows" in error(folder, text + "\n[tune]\nrows = []\n")
+
+
 def test_spec_constants(folder: Path) -> None:
     text = GOOD.replace("llvm-ir", "spirv").replace("kernel.ll", "kernel.spv").replace("llvm-cpu", "vulkan-spirv")
     text = text.replace('entry = "matmul"', 'entry = "main"\nspec_constants = { 3 = "N", 10 = "offset.a" }')

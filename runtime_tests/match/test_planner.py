@@ -212,6 +212,17 @@ def test_a_saved_plan_names_kernels_and_variants() -> None:
         make_plan([one], [plain, wide], takes_all, chosen=chosen)
 
 
+def test_a_saved_plan_gives_values_that_the_manifest_lists() -> None:
+    kernel = replace(on_vulkan("plain"), tune=(("rows", (4, 6)),))
+    dispatch = matmul_dispatch(target=VULKAN)
+    plan = make_plan([dispatch], [kernel], takes_all, chosen={dispatch.name: "plain{rows=6}"})
+    assert [s.tuning for s in plan.substitutions] == [(("rows", 6),)]
+    assert [s.tuning for s in make_plan([dispatch], [kernel], takes_all).substitutions] == [()]
+    for text in ("plain{rows=5}", "plain{columns=4}"):
+        with pytest.raises(PlanError, match="in a way that it does not know"):
+            make_plan([dispatch], [kernel], takes_all, chosen={dispatch.name: text})
+
+
 def test_a_constraint_over_what_is_no_loop() -> None:
     from runtime_tests.match.definitions import convolution_dispatch, convolution_kernel
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.unit
 def load(folder: Path, data: object) -> dict[str, tuple[str, ...]]:
     path = folder / "plan.json"
     path.write_text(data if isinstance(data, str) else json.dumps(data))
-    return load_plan(path)
+    return dict(load_plan(path).chosen)
 
 
 def test_kernels_of_a_dispatch_stay_in_order(tmp_path: Path) -> None:
@@ -66,3 +66,10 @@ def test_a_plan_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PlanError) as raised:
         load_plan(tmp_path / "none.json")
     assert raised.value.found == "No such file or directory"
+
+
+def test_values_for_a_generator_belong_to_the_choice(tmp_path: Path) -> None:
+    entry = {"dispatch": "d", "kernel": "a", "tuning": {"vectors": 2, "rows": 6}}
+    assert load(tmp_path, {"substitutions": [entry]}) == {"d": ("a{rows=6,vectors=2}",)}
+    with pytest.raises(PlanError):
+        load(tmp_path, {"substitutions": [entry | {"tuning": {"rows": "six"}}]})

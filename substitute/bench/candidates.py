@@ -16,6 +16,7 @@ from ..device.timing import Timing, measure_turns
 from ..errors import CompilerError, UsageError, ValidationError
 from ..frontend import scratch_folder
 from ..isolate import Call, isolated
+from ..machine import read_machine
 from ..pipeline import CompileResult, compile_model
 from ..progress import Progress, silent
 from ..validate.model import prefixed
@@ -23,7 +24,6 @@ from ..validate.model_inputs import draw_inputs, input_types
 from ..validate.results import compare
 from ..validate.targets import flags_for
 from .bench_report import CANDIDATE, DEFAULT, TUNED_FLAGS, BenchReport, digest_of
-from .measure import describe_machine
 from .subject import LeftOut
 
 BEST_FLAGS = ("--iree-opt-level=O3", "--iree-opt-data-tiling", "--iree-llvmcpu-enable-ukernels=all")
@@ -111,7 +111,7 @@ def bench_model(
         threads=setting.threads,
         clock=_clock_name(setting),
         flags=tuple(targeted),
-        machine={k: v for k, v in describe_machine().items() if k != "load"},
+        machine=read_machine(),
         taken=len({s.dispatch for s in ours.plan.substitutions}),
         dispatches=len(ours.plan.dispatches),
         unchecked=tuple(f"{c.dispatch}: {c.verdict.text}" for c in ours.checked if c.verdict.outcome == "unjudged"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import SubstituteError
+from ..machine import read_cpu_name
 from ..progress import Progress
 from .compile_time import measure_compile
 from .criteria import COMPILE_GOAL_MODEL, judge_results
@@ -184,9 +185,6 @@ def describe_machine() -> Mapping[str, str]:
     """Describe the machine on which the figures are measured."""
     from importlib.metadata import PackageNotFoundError, version
 
-    cpu = platform.processor() or platform.machine()
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        cpu = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), cpu)
     versions: dict[str, str] = {}
     for package in ("iree-substitute", "iree-base-compiler", "iree-base-runtime", "onnxruntime"):
         try:
@@ -194,7 +192,7 @@ def describe_machine() -> Mapping[str, str]:
         except PackageNotFoundError:
             versions[package] = "not installed"
     return {
-        "cpu": cpu,
+        "cpu": read_cpu_name(),
         "cores": str(os.cpu_count()),
         "load": f"{os.getloadavg()[0]:.2f}",
         "python": platform.python_version(),

@@ -233,6 +233,15 @@ class _Checks:
                 found=describe(table.payload.entry),
                 next_step="add the variable to [types], or remove the braces",
             )
+        if table.tune and not self.kind.sees_dispatch:
+            yield Diagnostic(
+                path=("tune",),
+                what="only a generator has parameters to tune",
+                expected='kind = "llvm-generator" or another generator',
+                found=f'kind = "{table.payload.kind}"',
+                at_key=True,
+                next_step="remove the table [tune]",
+            )
         if table.payload.spec_constants and not self.kind.has_spec_constants:
             yield Diagnostic(
                 path=("payload", "spec_constants"),
@@ -469,6 +478,7 @@ def _manifest(table: ManifestTable, file: Path, checks: _Checks) -> Manifest:
         # a raw payload that reads push constants has to say how many: 0 is checked like any other number
         constants=(table.constants or 0) if raw else None,
         executable_constants=parse_constants(table.executable_constant),
+        tune=tuple((name, tuple(values)) for name, values in table.tune.items()),
         license=table.license or "",
         authors=tuple(table.authors),
     )

@@ -213,6 +213,11 @@ class ManifestTable(_Table):
     executable_constant: list[ExecutableConstantTable] = []
     """A constant that is filled in when the module is loaded; number *i* is SpecId *i*. vulkan-spirv only (kinds
     `glsl`, `glsl-generator`, `spirv`, `spirv-dialect`)."""
+    tune: dict[AxisName, Annotated[list[int], Field(min_length=1)]] = {}
+    """Generators only: parameters of the code that `iree-substitute tune` may choose, each with its values:
+    `rows = [4, 6, 8]`. The generator finds the chosen ones in `request.tuning`; it decides on the others itself, and
+    raises `PayloadError` for values that do not go together. See
+    [Parameters to tune](kernels.md#parameters-to-tune)."""
     laws: Mode = "all"
     """Spellings that count as the definition: `"all"` that the laws of arithmetic make equal (sums and products in any
     order, `x / sqrt(v)` for `x * rsqrt(v)`, …), whose results may differ in the last places; or those that are

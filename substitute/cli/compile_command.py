@@ -94,6 +94,8 @@ def command(
             isolate=True,
             progress=report,
         )
+    for note in result.notes:
+        click.echo(f"note: {plan}: {note}; `iree-substitute tune` measures again", err=True)
     if plan_out is not None:
         text = json.dumps(plan_to_json(result.plan, result.payloads, result.checked), indent=2, ensure_ascii=False)
         write_whole(plan_out, f"{text}\n".encode())

@@ -72,7 +72,7 @@ class Knowledge:
     def read(self) -> None:
         """Read manifests and plan. Raises `SubstituteError`."""
         options = self.options
-        self.chosen = load_plan(options.plan) if options.plan else None
+        self.chosen = load_plan(options.plan).chosen if options.plan else None
         self.library = open_library(options.kernels, builtin=options.builtin, kept=options.cache)
         folders = [*options.kernels, *((*builtin_folders(), *pack_folders()) if options.builtin else ())]
         self.stamp = make_stamp(self.library.manifests, [folder.resolve() for folder in folders], options)

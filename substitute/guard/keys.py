@@ -23,6 +23,7 @@ from ..flags import (
     VULKAN_TARGET,
     read_flags,
 )
+from ..machine import read_cpu_name
 from ..model.dispatch import Dispatch
 from ..model.plan import Substitution
 
@@ -122,11 +123,7 @@ def _text(function: ir.Operation | None, dispatch: Dispatch) -> bytes:
 @lru_cache(maxsize=1)
 def _surroundings() -> tuple[bytes, ...]:
     """Return this program, IREE and all packages, and the machine, whose speed a verdict depends on."""
-    model = ""
-    if os.path.exists("/proc/cpuinfo"):
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-        model = next((line for line in lines if line.startswith("model name")), "")
-    machine = (platform.machine(), model, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0)
+    machine = (platform.machine(), read_cpu_name(), len(os.sched_getaffinity(0)))
     from ..iree_versions import installed_release
 
     states = [read_state(path) for path in program_files()]

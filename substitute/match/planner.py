@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import PlanError
+from ..model.choice import Tuning, parse_choice
 from ..model.conditions import evaluate_condition
 from ..model.constraints import constraint_to_index, describe_sizes
 from ..model.dispatch import Dispatch
@@ -358,10 +359,12 @@ def make_plan(
         known = by_backend.get(dispatch.target.backend, ())
         own = [decide(k, dispatch, accepts, host=host, demands=demands) for k in known]
         decisions.extend(own)
-        for best in choose_all(own) if chosen is None else _replayed(dispatch, own, chosen):
+        untuned: Sequence[tuple[Decision, Tuning]] = [(d, ()) for d in choose_all(own)] if chosen is None else []
+        for best, tuning in untuned if chosen is None else _replayed(dispatch, own, chosen):
             assert best.match is not None
             substitutions += [
-                Substitution(dispatch=dispatch, kernel=best.kernel, match=best.match, rule=way) for way in _ways(best)
+                Substitution(dispatch=dispatch, kernel=best.kernel, match=best.match, rule=way, tuning=tuning)
+                for way in _ways(best)
             ]
     plan = Plan(substitutions=tuple(substitutions), decisions=tuple(decisions), dispatches=tuple(dispatches))
     _check_replayed(plan, chosen or {})
@@ -369,9 +372,30 @@ def make_plan(
     return plan
 
 
-def _replayed(dispatch: Dispatch, decisions: Sequence[Decision], chosen: Chosen) -> list[Decision]:
+def _replayed(dispatch: Dispatch, decisions: Sequence[Decision], chosen: Chosen) -> list[tuple[Decision, Tuning]]:
     names = chosen.get(f"{dispatch.variant}::{dispatch.name}", chosen.get(dispatch.name, ()))
-    return [_of_kernel(n, dispatch, decisions) for n in dict.fromkeys((names,) if isinstance(names, str) else names)]
+    found = []
+    for text in dict.fromkeys((names,) if isinstance(names, str) else names):
+        name, tuning = parse_choice(text)
+        decision = _of_kernel(name, dispatch, decisions)
+        _check_tuning(decision, tuning)
+        found.append((decision, tuning))
+    return found
+
+
+def _check_tuning(decision: Decision, tuning: Tuning) -> None:
+    """Raise `PlanError` for a value that the kernel's manifest does not allow."""
+    allowed = dict(decision.kernel.tune)
+    for name, value in tuning:
+        if value not in allowed.get(name, ()):
+            values = "; ".join(f"{n} = {', '.join(map(str, v))}" for n, v in allowed.items())
+            raise PlanError(
+                f"the plan tunes {decision.kernel.name} for {decision.dispatch.name} in a way that it does not know",
+                where=f"{decision.kernel.folder / 'kernel.toml'}: tune",
+                expected=values or "no parameters to tune",
+                found=f"{name} = {value}",
+                next_step="write a new plan with `iree-substitute tune`",
+            )
 
 
 def _of_kernel(name: str, dispatch: Dispatch, decisions: Sequence[Decision]) -> Decision:

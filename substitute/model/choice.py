@@ -1,4 +1,4 @@
-"""The choice of a kernel for a dispatch, as plans name it: `matmul`, or with values for its generator `matmul{rows=6}`."""
+"""The choice of a kernel as plans name it: `matmul`, or with values for its generator `matmul{rows=6}`."""
 
 from __future__ import annotations
 

@@ -206,6 +206,8 @@ class Kernel:
     executable_constants: tuple[ExecutableConstant, ...] = ()
     """Constants that the device fills in when the module is loaded."""
 
+    tune: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Parameters of a generator that `tune` may choose, each with the values that it may have."""
     license: str = ""
     """Terms of use, as an SPDX expression; empty if the manifest has none."""
     authors: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .choice import Tuning, format_choice
 from .dispatch import Dispatch, Operand, Program, View
 from .index import Index
 from .kernel import ExecutableConstant, Kernel, TargetRule
@@ -124,6 +125,13 @@ class Substitution:
     match: Match
     rule: TargetRule | None = None
     """`[[target]]` of the kernel that it matches; it may test the device (`device`)."""
+    tuning: Tuning = ()
+    """Values for parameters of the generator that a plan chose; the generator decides on the others."""
+
+    @property
+    def choice(self) -> str:
+        """The kernel with its tuning, as a plan names it."""
+        return format_choice(self.kernel.name, self.tuning)
 
     @property
     def conditional(self) -> bool:
@@ -223,6 +231,11 @@ class Request:
     def types(self) -> dict[str, str]:
         """Type of each variable of the manifest's `[types]`: `{"T": "f16", "A": "f32"}`."""
         return dict(self.substitution.kernel.types)
+
+    @property
+    def tuning(self) -> dict[str, int]:
+        """Values that a plan chose for parameters of `[tune]`; the generator decides on those that are missing."""
+        return dict(self.substitution.tuning)
 
     def parameter_of(self, view: View) -> int:
         """Position in `parameters` of the pointer to this view. Raises `KeyError`."""

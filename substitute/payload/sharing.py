@@ -42,6 +42,7 @@ def shared_key(substitution: Substitution) -> str:
         reduced.dispatch,
         reduced.match,
         reduced.rule,
+        reduced.tuning,
     )
 
 

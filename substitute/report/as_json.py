@@ -164,6 +164,7 @@ def _substitution(substitution: Substitution, payload: Payload | None, *, severa
         "dispatch": substitution.dispatch.name,
         **({"variant": substitution.dispatch.variant} if several else {}),
         "kernel": kernel.name,
+        **({"tuning": dict(substitution.tuning)} if substitution.tuning else {}),
         "form": match.form,
         "axes": _axes(match),
         "parameters": _parameters(match),

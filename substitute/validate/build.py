@@ -68,7 +68,7 @@ def build_bundle(
     loaded; else one is made now. Raises `SubstituteError`.
     """
     clock = Clock(progress)
-    chosen = load_plan(plan) if plan else chosen
+    chosen = load_plan(plan).chosen if plan else chosen
     apart = own_code is None and translated is None
     own_code = own_code or Baseline()
     with (

@@ -315,7 +315,7 @@ def chosen_of(plan: Plan, names: Sequence[str] | None = None) -> dict[str, tuple
     for substitution in plan.substitutions:
         name = substitution.dispatch.name
         if names is None or name in names:
-            chosen[name] = (*chosen.get(name, ()), substitution.kernel.name)
+            chosen[name] = (*chosen.get(name, ()), substitution.choice)
     return chosen
 
 
