@@ -60,8 +60,9 @@ because IREE's workers have little stack.
 - `stream`: one or two rows over long columns (a vector times a matrix): the sums stay in memory, the matrix is read
   row by row.
 
-`tiling.choose` estimates the cost of each candidate and takes the least; sizes that are only known at launch count as
-256.
+`tiling.choose` estimates the cost of each candidate and takes the least, unless a tuned plan says otherwise (`[tune]`
+in `matmul/kernel.toml`: the register tile, and the place in the order of costs); sizes that are only known at launch
+count as 256.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def generate(request: Request) -> Generated:
             expected="a sum of products of f32 or integers",
             found=reason,
         )
-    tiling = choose(contraction, request.substitution.dispatch.target)
+    tiling = choose(contraction, request.substitution.dispatch.target, request.tuning)
     space = Space(request, contraction, tiling)
     _workgroup(space)
     # overlapping windows of a direct tile, and the packing of words, are still simplified by LLVM

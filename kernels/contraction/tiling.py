@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from substitute.codegen.llvm.function import Hardware
+from substitute.errors import PayloadError
 from substitute.model.dispatch import Target
 from substitute.model.index import Index, apply, mul, product
 
@@ -128,8 +130,12 @@ def registers(target: Target) -> int:
     return 16 if architecture.startswith(("x86", "i")) and "avx512f" not in target.features else 32
 
 
-def choose(contraction: Contraction, target: Target) -> Tiling:
-    """Return the tiling for this target: that of the candidate vector axis with the least estimated cost."""
+def choose(contraction: Contraction, target: Target, tuning: Mapping[str, int] = MappingProxyType({})) -> Tiling:
+    """Return the tiling for this target: that of the candidate vector axis with the least estimated cost.
+
+    `tuning` overrules estimates: `order` takes the candidate with that place in the order of costs, `row_tile` and
+    `vectors` give the register tile. Raises `PayloadError` for a tile that does not fit the registers.
+    """
     candidates = []
     lanes = Hardware.of(target).lanes(32)
     for axis in (a for a in contraction.axes if contraction.is_parallel(a)):
@@ -137,8 +143,15 @@ def choose(contraction: Contraction, target: Target) -> Tiling:
             if contraction.moves(axis, vector):
                 roles = _roles(contraction, axis, vector)
                 candidates.append((_cost(contraction, roles, lanes, registers(target)), roles))
-    roles = min(candidates, key=lambda pair: pair[0])[1]
-    return _shape(roles, lanes, registers(target), _arithmetic(contraction, roles, target))
+    place = tuning.get("order", 0)
+    if place >= len(candidates):
+        raise _unfit(f"order = {place}", f"{len(candidates)} ways to vectorise")
+    roles = sorted(candidates, key=lambda pair: pair[0])[place][1]
+    return _shape(roles, lanes, registers(target), _arithmetic(contraction, roles, target), tuning)
+
+
+def _unfit(found: str, expected: str) -> PayloadError:
+    return PayloadError("the contraction has no such tiling", expected=expected, found=found)
 
 
 def _arithmetic(c: Contraction, roles: Roles, target: Target) -> Arithmetic:
@@ -260,7 +273,7 @@ def runs_along(axis: Axis, factors: Iterable[Factor]) -> bool:
     return all(1 in along and all(s in (0, 1) for s in along) for along in strides)
 
 
-def _shape(roles: Roles, lanes: int, count: int, arithmetic: Arithmetic) -> Tiling:
+def _shape(roles: Roles, lanes: int, count: int, arithmetic: Arithmetic, tuning: Mapping[str, int]) -> Tiling:
     """Return tile, block and panel sizes for `count` vector registers."""
     row_count, depth, batch = count_of(roles.rows), count_of(roles.depth), max(1, guess(count_of(roles.batch)))
     slots = guess(count_of(roles.columns[:-1])) * -(-guess(roles.columns[-1].size) // lanes)
@@ -268,7 +281,10 @@ def _shape(roles: Roles, lanes: int, count: int, arithmetic: Arithmetic) -> Tili
     # a product of integers needs its own register before it is added
     free = count - 1 if arithmetic.is_integer else count
     row_tile, vectors, _ = _register_tile(roles.mode, guess(row_count), slots, free, unrolled)
-    height = _stack(roles.columns, row_tile, unrolled)
+    if roles.mode in ("packed", "direct") and ("row_tile" in tuning or "vectors" in tuning):
+        row_tile, vectors = tuning.get("row_tile", row_tile), tuning.get("vectors", vectors)
+        _check_tile(roles.mode, row_tile, vectors, guess(row_count), free, unrolled)
+    height = 0 if "vectors" in tuning else _stack(roles.columns, row_tile, unrolled)
     vectors = height or vectors
     if roles.mode == "stream":
         known = isinstance(count_of(roles.columns), int)
@@ -332,8 +348,7 @@ def _register_tile(mode: Mode, rows: int, slots: int, count: int, unrolled: int)
     best, best_cost = (1, 1), float("inf")
     for vectors in range(1, 13):
         for row_tile in range(1, MOST_ROWS + 1):
-            taken = row_tile * vectors + (vectors + 1 if mode == "packed" else 2)
-            if taken > count or (mode == "direct" and row_tile > rows):
+            if _registers_of(mode, row_tile, vectors) > count or (mode == "direct" and row_tile > rows):
                 continue
             if row_tile * vectors * unrolled > MOST_MULTIPLIES and row_tile * vectors > 1:
                 continue
@@ -343,6 +358,20 @@ def _register_tile(mode: Mode, rows: int, slots: int, count: int, unrolled: int)
             if cost < best_cost * 0.999:
                 best, best_cost = (row_tile, vectors), cost
     return *best, best_cost
+
+
+def _registers_of(mode: Mode, row_tile: int, vectors: int) -> int:
+    """Return the registers that a tile keeps in use."""
+    return row_tile * vectors + (vectors + 1 if mode == "packed" else 2)
+
+
+def _check_tile(mode: Mode, row_tile: int, vectors: int, rows: int, count: int, unrolled: int) -> None:
+    """Raise `PayloadError` for a tile that `_register_tile` would not consider."""
+    taken = _registers_of(mode, row_tile, vectors)
+    if taken > count:
+        raise _unfit(f"a tile of {row_tile} × {vectors} vectors in {taken} registers", f"at most {count} registers")
+    if mode == "direct" and (row_tile > rows or row_tile * vectors * unrolled > MOST_MULTIPLIES):
+        raise _unfit(f"a tile of {row_tile} × {vectors} vectors", f"up to {rows} rows, and little unrolled code")
 
 
 def _row_block(rows: Index, row_tile: int, width: int) -> int:

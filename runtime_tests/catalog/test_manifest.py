@@ -234,7 +234,7 @@ that works""",
                    | ^
               expected:  one of schema, name, summary, license, authors, abi, slots, constraints, priority, groups, \
 dispatches, kinds, bindings, constants, operands, types, parameters, definition, target, payload, launch, \
-executable_constant, laws, keeps, not_repeatable, alignment
+executable_constant, tune, laws, keeps, not_repeatable, alignment
               next:      did you mean `priority`?""",
         ),
         (

@@ -93,13 +93,13 @@ class Judging:
 @pytest.fixture
 def judging(home: Path, monkeypatch: pytest.MonkeyPatch) -> Judging:
     """The kernels are built in, and processes are counted."""
-    counted, start = Judging(), guard._start
+    counted, start = Judging(), guard.start_trial
 
     def begin(trial: object) -> object:
         counted.started += 1
         return start(trial)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(guard, "_start", begin)
+    monkeypatch.setattr(guard, "start_trial", begin)
     monkeypatch.setattr(catalog, "builtin_folders", lambda: [home / "kernels"])
     return counted
 

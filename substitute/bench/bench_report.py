@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 SCHEMA = 1
-CANDIDATE, DEFAULT, TUNED_FLAGS = "with kernels", "IREE", "IREE, best flags"
+CANDIDATE, DEFAULT, TUNED_FLAGS, UNTUNED = "with kernels", "IREE", "IREE, best flags", "without the plan"
 """Names of what is timed."""
 REGRESSION = 1.05
 """A ratio that grows by less is no regression, whatever the intervals say."""

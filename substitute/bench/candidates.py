@@ -23,7 +23,7 @@ from ..validate.model import prefixed
 from ..validate.model_inputs import draw_inputs, input_types
 from ..validate.results import compare
 from ..validate.targets import flags_for
-from .bench_report import CANDIDATE, DEFAULT, TUNED_FLAGS, BenchReport, digest_of
+from .bench_report import CANDIDATE, DEFAULT, TUNED_FLAGS, UNTUNED, BenchReport, digest_of
 from .subject import LeftOut
 
 BEST_FLAGS = ("--iree-opt-level=O3", "--iree-opt-data-tiling", "--iree-llvmcpu-enable-ukernels=all")
@@ -63,13 +63,15 @@ def bench_model(
     flags: Sequence[str] = (),
     plan: Path | None = None,
     best_flags: bool = False,
+    untuned: bool = False,
     inputs: Sequence[Any] = (),
     setting: BenchSetting | None = None,
     progress: Progress = silent,
 ) -> BenchReport:
     """Compile a model with kernels and without, compare the results, time both in turns, and compare them again.
 
-    Each kernel is checked by the compilation (`guard`). Raises `ValidationError` if results differ: there is no time
+    Each kernel is checked by the compilation (`guard`). `untuned`: also time the kernels that are substituted without
+    `plan`. Raises `ValidationError` if results differ: there is no time
     of what is wrong.
     """
     setting = setting or BenchSetting()
@@ -88,6 +90,8 @@ def bench_model(
 
         ours = build(CANDIDATE, targeted, kernels=kernels, builtin=builtin, plan=plan)
         stock = build(DEFAULT, targeted, substitute=False)
+        if untuned:
+            build(UNTUNED, targeted, kernels=kernels, builtin=builtin)
         if best_flags:
             own = {flag.lstrip("-").partition("=")[0] for flag in targeted}
             added = [f for f in BEST_FLAGS if f.lstrip("-").partition("=")[0] not in own]

@@ -142,7 +142,7 @@ class Guard:
                     self._checked[key] = replace(checked, verdict=Verdict(outcome="unjudged", message=why))
             return
         self._trial = replace(self._trial, margin=self.check.margin)
-        self._child = _start(self._trial)
+        self._child = start_trial(self._trial)
 
     def conclude(self, progress: Progress) -> frozenset[Key]:
         """Wait for the missing verdicts and store them; return the dispatches to leave out after all.
@@ -151,7 +151,7 @@ class Guard:
         """
         if self._trial is None or self._child is None:
             return frozenset()
-        verdicts, self._child = _collect(self._trial, self._child, self.check.patience_s, progress), None
+        verdicts, self._child = collect_verdicts(self._trial, self._child, self.check.patience_s, progress), None
         self._trial = None
         for name, verdict in verdicts.items():
             store.keep(name, verdict)
@@ -185,13 +185,13 @@ class Guard:
                 )
 
 
-def _start(trial: Trial) -> Child:
+def start_trial(trial: Trial) -> Child:
     from .judge import judge_trial
 
     return Child(Call(judge_trial, {"trial": trial}), fork=False)
 
 
-def _collect(trial: Trial, child: Child, patience_s: float, progress: Progress) -> dict[str, Verdict]:
+def collect_verdicts(trial: Trial, child: Child, patience_s: float, progress: Progress) -> dict[str, Verdict]:
     """Return the verdicts on all pairs of a trial; a new process takes the remaining pairs whenever one crashes."""
     reason = f"{MOST_DEATHS} processes died of other kernels"
     for _ in range(MOST_DEATHS):
@@ -207,7 +207,7 @@ def _collect(trial: Trial, child: Child, patience_s: float, progress: Progress) 
                 reason = f"the check failed: {str(error).partition(chr(10))[0]}"
         if reason:
             break
-        child = _start(trial)
+        child = start_trial(trial)
     done = read_results(trial.folder)
     return {p.key: done.get(p.key) or Verdict(outcome="unjudged", message=reason, kept=False) for p in trial.pairs}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..compiler import Compilation
+from ..device.ratio import ratio_of
 from ..device.raw import RawModule
 from ..device.timing import Timing, measure_turns
 from ..errors import CompilerError, DeviceError, SubstituteError
@@ -26,7 +28,7 @@ from ..validate.launch import PATTERNS, Arrangement, lay_out, run_case
 from ..validate.own_code import finish
 from ..validate.prepare import describe_launch, make_case
 from ..validate.verdict import CaseVerdict, combine
-from .pace import FEWEST_ROUNDS, MOST_ROUNDS, Pace, State, decide
+from .pace import ENOUGH_ROUNDS, FEWEST_ROUNDS, MOST_ROUNDS, Pace, State, decide
 from .results import BESIDE, COMPILE_STOCK, RUN, note_result, read_results
 from .trial import Pair, Trial, functions_of
 from .verdict import Verdict
@@ -58,6 +60,8 @@ LONGEST_SAMPLE_S = 20e-3
 LONGEST_DOUBTED_SAMPLE_S = 0.2
 LONGEST_TIMING_S = 15.0
 """Limit of the rounds of one dispatch; those of one that is not slower end much earlier."""
+NARROW = 0.1
+"""Width of an interval, as a share of the median, with which candidates are compared."""
 LOCAL = ("local-task", "local-sync")
 INTERRUPTED = "the process that should have done it died"
 """Reason why a correct kernel has no time yet."""
@@ -308,21 +312,27 @@ class _Bench:
         try:
             for case in cases:
                 grid = lay_out(case, Arrangement(pattern=PATTERNS[0], near=True))
-                paces.append(
-                    measure(self._ours.bind(case.entry, grid), self._stock.bind(case.entry, grid), self.trial.margin)
-                )
+                ours, theirs = (module.bind(case.entry, grid) for module in (self._ours, self._stock))
+                if self.trial.thorough:
+                    clock = time.process_time if self.trial.device == "local-sync" else time.perf_counter
+                    paces.append((measure_until_clear(ours, theirs, clock), False))
+                else:
+                    paces.append(measure(ours, theirs, self.trial.margin))
         except DeviceError as error:
             return replace(before, outcome="right", untimed=words(error))
         slower = all(slow for _, slow in paces)
-        # if some launch is not slower, the fastest represents the kernel
-        pace = (max if slower else min)((p for p, _ in paces), key=lambda p: p.ratio)
-        ours, theirs = pace.lowest_us
+        # if some launch is not slower, the fastest represents the kernel, but where candidates are compared
+        worst = slower or self.trial.thorough
+        pace = (max if worst else min)((p for p, _ in paces), key=lambda p: p.ratio)
+        ratio = ratio_of(pace.ratios)
+        ours_us, stock_us = pace.lowest_us
         return replace(
             before,
             outcome="slower" if slower else "right",
             ratio=round(pace.ratio, 4),
-            ours_us=round(ours, 2),
-            stock_us=round(theirs, 2),
+            interval=(round(ratio.low, 4), round(ratio.high, 4)) if math.isfinite(ratio.high) else None,
+            ours_us=round(ours_us, 2),
+            stock_us=round(stock_us, 2),
             untimed="",
         )
 
@@ -344,6 +354,21 @@ def measure(ours: Callable[[], None], theirs: Callable[[], None], margin: float)
 
     timings = measure_turns({"ours": (ours,), "theirs": (theirs,)}, proceed, warmup=3, limit_s=limit_s)
     return _pace(timings), state == "slower"
+
+
+def measure_until_clear(ours: Callable[[], None], theirs: Callable[[], None], clock: Callable[[], float]) -> Pace:
+    """Time two launches in turns until their ratio is clear, and its interval is narrow."""
+    start = time.perf_counter()
+
+    def proceed(timings: Mapping[str, Timing]) -> bool:
+        ratio = ratio_of(timings["ours"].ratios_to(timings["theirs"]))
+        rounds = len(timings["ours"].samples_us)
+        clear = ratio.relation != "unclear" and ratio.high - ratio.low <= NARROW * ratio.median
+        done = clear and rounds >= ENOUGH_ROUNDS
+        return not done and rounds < MOST_ROUNDS and time.perf_counter() - start < LONGEST_TIMING_S
+
+    cases = {"ours": (ours,), "theirs": (theirs,)}
+    return _pace(measure_turns(cases, proceed, warmup=3, clock=clock, limit_s=lambda _: LONGEST_SAMPLE_S))
 
 
 def _pace(timings: Mapping[str, Timing]) -> Pace:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..cache.checked import digest_parts
 from ..embed import Built, put_payloads
 from ..match.target import architecture
 from ..model.dispatch import Dispatch, Target
@@ -69,6 +70,8 @@ class Trial:
     """Folder of its finished verdicts, so that another process can go on after a crash."""
     margin: float = MARGIN
     """A kernel is slower if its time is more than this multiple of that of IREE's own code."""
+    thorough: bool = False
+    """True: time until the ratio is clear, not only until it is clear that nothing is slower; see `device.ratio`."""
     with_stock: bool = True
     """False once IREE's own code has crashed a process."""
 
@@ -129,7 +132,8 @@ def prepare_trial(
     taken = {dispatch_key(d): d for d in unknown.values()}
     stock, ours = pristine.clone().operation, planned.clone().operation
     launches = _launches(stock, taken)
-    entries = {f"run_{number}": dispatch for number, dispatch in enumerate(taken.values())}
+    # names that do not depend on what else is judged, so that a module of IREE's own code serves several trials
+    entries = {f"run_{digest_parts([repr(key).encode()]).hex()[:16]}": dispatch for key, dispatch in taken.items()}
     by_dispatch = {dispatch_key(d): entry for entry, d in entries.items()}
     isolate_dispatches(ours, entries, in_flight=False)
     isolate_dispatches(stock, entries, in_flight=False)

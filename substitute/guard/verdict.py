@@ -29,6 +29,8 @@ class Verdict:
     """Operands of each launch that was judged."""
     ratio: float | None = None
     """Median of (its time ÷ IREE's own code's), measured in turns; None if no time was measured."""
+    interval: tuple[float, float] | None = None
+    """Confidence interval of the ratio; None where the rounds ended before there was one."""
     ours_us: float | None = None
     stock_us: float | None = None
     """Shortest launch of each in microseconds, the call included."""
@@ -59,7 +61,8 @@ def from_json(data: Mapping[str, Any]) -> Verdict:
     """Return the verdict of `to_json`'s data. Raises `ValueError`, `TypeError` or `KeyError` for other data."""
     if data["outcome"] not in OUTCOMES:
         raise ValueError(f"no outcome of a verdict: {data['outcome']}")
-    return Verdict(**{**data, "sizes": tuple(data["sizes"])})
+    interval = tuple(data["interval"]) if data.get("interval") else None
+    return Verdict(**{**data, "sizes": tuple(data["sizes"]), "interval": interval})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
