@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..device.ratio import Relation, ratio_of
 from ..device.session import Session
 from ..device.timing import Timing, measure_turns
@@ -29,7 +31,12 @@ from .subject import LeftOut
 BEST_FLAGS = ("--iree-opt-level=O3", "--iree-opt-data-tiling", "--iree-llvmcpu-enable-ukernels=all")
 """IREE's own best on a CPU, as far as flags go."""
 INPUT_SETS = 3
-"""Sets of inputs that are drawn; rounds take them in turns, so that no code is timed on one address or one value."""
+"""Sets of inputs that are drawn."""
+BUFFERS = 7
+"""Sets of buffers for the inputs, which rounds take in turns: where operands lie shifts the time of a small kernel by some
+percent. The number has no factor in common with the number of codes, so that each begins with each set."""
+MOST_INPUT_BYTES = 64 << 20
+"""Larger inputs have one set of buffers for each set of inputs."""
 FEWEST_ROUNDS, MOST_ROUNDS = 12, 2000
 LOCAL_TASK, LOCAL_SYNC = "local-task", "local-sync"
 
@@ -178,7 +185,7 @@ def time_modules(
         sets = [list(inputs)] if inputs else _draw(function, signatures, setting.seed)
         progress("compare the results", None)
         _check_results(sessions, function.name, sets, "before they are timed")
-        cases = {name: [s.bind(function.name, values) for values in sets] for name, s in sessions.items()}
+        cases = _bind(sessions, function.name, sets)
         start = time.perf_counter()
         clear = False
 
@@ -196,6 +203,18 @@ def time_modules(
         progress("compare the results again", None)
         _check_results(sessions, function.name, sets, "after they were timed")
     return Timed(function=function.name, timings=tuple(timings.values()), clear=clear)
+
+
+def _bind(
+    sessions: Mapping[str, Session], function: str, sets: Sequence[list[Any]]
+) -> dict[str, list[Callable[[], None]]]:
+    """Return the calls of each module, on buffers that were allocated in turns with those of the other modules."""
+    large = sum(np.asarray(value).nbytes for value in sets[0]) > MOST_INPUT_BYTES
+    cases: dict[str, list[Callable[[], None]]] = {name: [] for name in sessions}
+    for number in range(len(sets) if large else BUFFERS):
+        for name, session in sessions.items():
+            cases[name].append(session.bind(function, sets[number % len(sets)]))
+    return cases
 
 
 def _relations(timings: Mapping[str, Timing]) -> list[Relation]:

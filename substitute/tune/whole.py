@@ -33,7 +33,8 @@ def tune_whole(
 ) -> Tuned:
     """Tune a model in a process of its own, then time the model with the plan beside the model without one.
 
-    Where the plan is slower, the plan that is returned is what is substituted without tuning.
+    Where the plan is slower, the plan that is returned is what is substituted without tuning. Nothing is timed where
+    the plan changes nothing.
     """
     with_default_target(flags)
     arguments = {
@@ -45,7 +46,7 @@ def tune_whole(
         "setting": setting,
     }
     tuned = cast(Tuned, isolated(Call(tune_model, arguments), progress))
-    if not check or not tuned.plan["substitutions"]:
+    if not check or all(d.winner == d.default for d in tuned.dispatches):
         return tuned
     with scratch_folder() as folder:
         plan = folder / "plan.json"
