@@ -24,7 +24,7 @@ from ..frontend import list_choices, plan_module, scratch_folder
 from ..guard.guard import collect_verdicts, start_trial
 from ..guard.keys import key_of
 from ..guard.results import read_results
-from ..guard.trial import prepare_trial, reason_against
+from ..guard.trial import prepare_trial, refuse_module
 from ..guard.verdict import Checked, Verdict, from_json
 from ..machine import read_machine
 from ..model.plan import Key, Plan, dispatch_key
@@ -159,7 +159,7 @@ class Tuner:
         """Find the candidates of each dispatch. Raises `UsageError` where nothing can be run."""
         plan, _ = self._plan(None)
         taken = list_choices(plan)
-        reason = reason_against(self.pristine, plan.dispatches)
+        reason = refuse_module(self.pristine, plan.dispatches)
         if not reason and any(d.target.backend != "llvm-cpu" for d in plan.dispatches):
             reason = "only code for llvm-cpu can be tuned"
         if reason:
