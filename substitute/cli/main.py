@@ -24,7 +24,7 @@ COMMANDS: dict[str, str] = {
     "run": "Run a compiled module on a device.",
     "validate": "Compare kernels, or a model with them, with a golden.",
     "bench": "Time a model with kernels beside IREE's own code.",
-    "tune": "Measure every candidate of every dispatch and write the fastest as a plan.",
+    "tune": "Measure every candidate kernel and write a plan.",
     "run-bundle": "Run and judge a bundle that validate wrote, without a compiler.",
     "audit": "Run every dispatch of stock IREE against a golden in float64.",
     "kernels": "List the kernels that can be used.",
