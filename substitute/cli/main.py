@@ -20,6 +20,7 @@ BUG = 70
 COMMANDS: dict[str, str] = {
     "compile": "Compile a model, replacing IREE's code by kernels.",
     "inspect": "List the dispatches of a model and the kernel that takes each.",
+    "profile": "Time each dispatch, with IREE's code and with kernels.",
     "explain": "Say rule by rule why a kernel fits a dispatch or not.",
     "run": "Run a compiled module on a device.",
     "validate": "Compare kernels, or a model with them, with a golden.",

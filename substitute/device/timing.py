@@ -79,6 +79,18 @@ class DispatchTime:
         return self.total_ns / self.count
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchEvent:
+    """One dispatch that ran while it was profiled."""
+
+    name: str
+    """Export, by the name that the device knows."""
+    start_ns: int
+    """On the device's own clock."""
+    duration_ns: int
+    workgroup_count: tuple[int, int, int]
+
+
 def measure_interleaved(
     cases: Mapping[str, Callable[[], object]], *, rounds: int = 20, warmup: int = 2
 ) -> dict[str, Timing]:
@@ -168,6 +180,45 @@ def dispatch_times(
 
     The keys are the device's names of the exports. Raises `DeviceError`, also after `timeout_s`.
     """
+    query = ("executable", "--format=jsonl")
+    return _read_profile(_profile(vmfb, query, device, function, inputs, calls, timeout_s), calls)
+
+
+def record_dispatches(
+    vmfb: bytes | Path,
+    *,
+    device: str,
+    function: str | None = None,
+    inputs: Sequence[Value] = (),
+    calls: int = 5,
+    timeout_s: float = 300.0,
+) -> list[DispatchEvent]:
+    """Return every dispatch of some calls of a function, in the order of time. See `dispatch_times`."""
+    query = ("dispatch", "--format=jsonl", "--dispatch_events")
+    rows = map(json.loads, _profile(vmfb, query, device, function, inputs, calls, timeout_s).splitlines())
+    events = [
+        DispatchEvent(
+            name=row["key"],
+            start_ns=row.get("start_host_time_ns", row.get("start_tick", 0)),
+            duration_ns=row["duration_ns"],
+            workgroup_count=tuple(row["workgroup_count"]),
+        )
+        for row in rows
+        if row["type"] in ("host_dispatch_event", "dispatch_event") and row["valid"]
+    ]
+    return sorted(events, key=lambda event: event.start_ns)
+
+
+def _profile(
+    vmfb: bytes | Path,
+    query: Sequence[str],
+    device: str,
+    function: str | None,
+    inputs: Sequence[Value],
+    calls: int,
+    timeout_s: float,
+) -> str:
+    """Call a function under the runtime's profiler, and return what `iree-profile` says to a query."""
     if is_simulated(device):
         raise DeviceError(
             f"{device} has no speed to speak of",
@@ -207,8 +258,7 @@ def dispatch_times(
             raise DeviceError(
                 "no profile was written", expected=f"a function that runs something on {device}", found=name
             )
-        lines = _run_tool("iree-profile", "executable", "--format=jsonl", str(bundle), timeout_s=timeout_s)
-    return _read_profile(lines, calls)
+        return _run_tool("iree-profile", *query, str(bundle), timeout_s=timeout_s)
 
 
 def _check_report(report: str) -> None:

@@ -29,8 +29,13 @@ def input_types(function: Function, signatures: Mapping[str, tuple[str, ...]]) -
     return tuple(ValueType(element=p[-1], shape=tuple(None if s == "?" else int(s) for s in p[:-1])) for p in parts)
 
 
-def draw_inputs(name: str, types: Sequence[ValueType] | None, seed: int) -> list[np.ndarray[Any, Any]]:
-    """Return normal numbers for floating-point inputs; 0 or 1 for integers, which may be indices into small tables."""
+def draw_inputs(
+    name: str, types: Sequence[ValueType] | None, seed: int, size: int = DYNAMIC_SIZE
+) -> list[np.ndarray[Any, Any]]:
+    """Return normal numbers for floating-point inputs; 0 or 1 for integers, which may be indices into small tables.
+
+    `size` replaces open sizes.
+    """
     if types is None:
         raise DeviceError(
             f"the inputs of {name} are not known",
@@ -39,11 +44,11 @@ def draw_inputs(name: str, types: Sequence[ValueType] | None, seed: int) -> list
             next_step="give every input with --input",
         )
     random = np.random.default_rng(seed)
-    return [_draw(kind, random) for kind in types]
+    return [_draw(kind, random, size) for kind in types]
 
 
-def _draw(kind: ValueType, random: np.random.Generator) -> np.ndarray[Any, Any]:
-    shape = tuple(DYNAMIC_SIZE if s is None else s for s in kind.shape or ())
+def _draw(kind: ValueType, random: np.random.Generator, size: int) -> np.ndarray[Any, Any]:
+    shape = tuple(size if s is None else s for s in kind.shape or ())
     if kind.dtype is None:
         raise DeviceError("an input is neither a tensor nor a number", found=str(kind))
     if kind.dtype.kind in "iub":
