@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from substitute.cli.scaffold import scaffold
 from substitute.device.value_type import ValueType
 from substitute.errors import DeviceError
 from substitute.model.plan import Plan
+from substitute.progress import silent
 from substitute.validate import validate_model
-from substitute.validate.model import ModelVerdict, of_stock
+from substitute.validate.model import ModelVerdict, _call_stock, of_stock
 from substitute.validate.model_inputs import draw_inputs
 from substitute.validate.reproducer import replay
 from substitute.validate.results import TOLERANCES, compare, compare_three, missing
@@ -243,6 +245,28 @@ def test_stock_code_that_does_not_run() -> None:
 
     assert of_stock(Broken(), None, [1]) == ([], "main failed on gpu: unspecified launch failure")  # type: ignore[arg-type]
     assert of_stock(Works(), None, [1]) == ([1], "")  # type: ignore[arg-type]
+
+
+@pytest.mark.compile
+@pytest.mark.device
+def test_a_model_of_several_functions_is_not_called(compile_stock: Callable[..., Path]) -> None:
+    """Its dispatches are judged none the less."""
+    twice = "func.func @{0}(%x: tensor<4xf32>) -> tensor<4xf32> {{\n %r = arith.addf %x, %x : tensor<4xf32>\n"
+    text = "".join(twice.format(name) + " return %r : tensor<4xf32>\n}\n" for name in ("one", "two"))
+    arguments: dict[str, Any] = {
+        "vmfb": compile_stock(text).read_bytes(),
+        "device": "local-sync",
+        "values": [],
+        "seed": 0,
+        "signatures": {},
+        "call": True,
+        "several": False,
+        "progress": silent,
+    }
+    called = _call_stock(function=None, **arguments)
+    assert called.broken == "it has several functions, and --function names none of them: one, two"
+    named = _call_stock(function="two", **arguments)
+    assert not named.broken and len(named.results) == 1
 
 
 @pytest.mark.unit

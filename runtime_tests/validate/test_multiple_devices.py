@@ -73,3 +73,4 @@ def test_flags_and_backends() -> None:
     assert names_several(EQUAL) and names_several(("--iree-hal-target-device=a=local,b=vulkan",))
     assert not names_several(("--iree-hal-target-device=local",)) and not names_several(())
     assert not foreign("llvm-cpu", "local-task") and not foreign("cuda", "cuda-sim") and foreign("rocm", "vulkan")
+    assert not foreign("vmvx", "local-sync") and foreign("vmvx", "vulkan") and foreign("vmvx", "cuda-sim")

@@ -233,20 +233,17 @@ def _call_stock(
 ) -> Called:
     """Call stock IREE; a fault of its own code does not count against the kernels. Raises `DeviceError`.
 
-    A module for `several` devices is not called, as only one of them is named.
+    A module for `several` devices is not called, as only one of them is named; nor is one of several functions.
     """
     from ..device import Session
 
     progress("run stock IREE", None)
     if several:
-        return Called(
-            function=function or "",
-            values=values,
-            results=[],
-            seconds=0.0,
-            broken=f"it is for several devices, and {device} is one of them",
-        )
+        return _not_called(f"it is for several devices, and {device} is one of them", function, values)
     with Session(vmfb, device=device) as session:
+        if function is None and not values and len(session.functions) > 1:
+            names = ", ".join(f.name for f in session.functions)
+            return _not_called(f"it has several functions, and --function names none of them: {names}")
         called = session.function(function)
         values = values or draw_inputs(called.name, input_types(called, signatures), seed)
         start = time.process_time()
@@ -255,6 +252,10 @@ def _call_stock(
     if broken:
         broken = f"stock IREE does not run on {device}: {broken}"
     return Called(function=called.name, values=values, results=results, broken=broken, seconds=seconds)
+
+
+def _not_called(broken: str, function: str | None = None, values: Sequence[Any] = ()) -> Called:
+    return Called(function=function or "", values=list(values), results=[], seconds=0.0, broken=broken)
 
 
 def _call_model(*, vmfb: bytes, device: str, function: str | None, values: list[Any], progress: Progress) -> list[Any]:

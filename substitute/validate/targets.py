@@ -17,6 +17,8 @@ BACKENDS = {
     "hip": "rocm",
 }
 """Backends by IREE's name of the driver."""
+ALSO_RUN = {"llvm-cpu": frozenset({"vmvx"})}
+"""Other backends whose code the devices of a backend run."""
 
 
 def flags_for(device: str, flags: Sequence[str]) -> tuple[str, ...]:
@@ -38,7 +40,8 @@ def names_several(flags: Sequence[str]) -> bool:
 def foreign(backend: str, device: str) -> str:
     """Return why code of a backend is not judged on a device; empty if that backend compiles for it."""
     own = backend_of(device)
-    return "" if own in (None, backend) else f"it is compiled by {backend} for another device than {device}"
+    runs_here = own in (None, backend) or backend in ALSO_RUN.get(own or "", ())
+    return "" if runs_here else f"it is compiled by {backend} for another device than {device}"
 
 
 def backend_of(device: str) -> str | None:
