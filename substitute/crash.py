@@ -13,7 +13,7 @@ from .compiler import Compilation, load_model
 from .embed import substitute_dispatches
 from .errors import CompilerCrash, SubstituteError
 from .flags import with_default_target
-from .frontend import inline_calls, plan_module, scratch_folder, worker_threads
+from .frontend import inline_calls, plan_module, run_to_dispatches, scratch_folder, worker_threads
 from .isolate import Call, describe_crash, isolated
 from .progress import Clock, Progress
 
@@ -81,7 +81,7 @@ def find_culprit(
     ):
         compilation.parse(load_model(model))
         inline_calls(compilation, kernels)
-        compilation.run("start", "executable-sources")
+        run_to_dispatches(compilation, kernels)
         chosen = load_plan(plan).chosen if plan else None
         made, sites = plan_module(compilation, clock, kernels, builtin=builtin, chosen=chosen, require=require)
         taken: dict[str, str] = {}

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from .compiler import Compilation
 from .errors import SubstituteError
 from .flags import read_flags
-from .match.planner import Chosen
+from .match.planner import Chosen, decide
+from .match.spelled_out import spell_out
 from .model.dispatch import Dispatch
 from .model.kernel import Kernel
 from .model.numerics import NumericDemand
@@ -51,6 +52,52 @@ def _definitions(kernels: Sequence[Path], wanted: Set[str]) -> Iterator[NamedDef
         names = frozenset((manifest.kernel.name, manifest.kernel.family))
         if manifest.definition is not None and names & wanted:
             yield NamedDefinition(names, manifest.kernel.operands, read_definition(manifest))
+
+
+def run_to_dispatches(compilation: Compilation, kernels: Sequence[Path]) -> None:
+    """Run the compiler until dispatches are formed, and form those that kernels of these folders take as a whole."""
+    from .catalog.catalog import load_catalog
+
+    own = load_catalog(kernels, builtin=False, kept=True).kernels if kernels else ()
+    form_dispatches(compilation, own)
+
+
+def form_dispatches(compilation: Compilation, kernels: Sequence[Kernel]) -> None:
+    """Run the compiler until dispatches are formed, and form those that one of these kernels takes as a whole.
+
+    Where a region is no dispatch of its kernel in the end, it is as if none had been formed.
+    """
+    from .read.module import read_module
+    from .rewrite.regions import form_regions
+
+    whole = [kernel for kernel in kernels if _count_cores(kernel) > 1]
+    assert compilation.module is not None
+    start = compilation.module.clone().operation if whole else None
+    while whole:
+        compilation.run("start", "global-optimization")
+        assert compilation.module is not None
+
+        def take(dispatch: Dispatch) -> str:
+            decisions = (decide(kernel, dispatch, accepts) for kernel in whole)  # noqa: B023
+            return next((decision.kernel.name for decision in decisions if decision.accepted), "")
+
+        formed = frozenset(form_regions(compilation.module, max(map(_count_cores, whole)), take))
+        compilation.run("global-optimization", "executable-sources")
+        taken = {take(site.dispatch) for site in read_module(compilation.module)} if formed else set()
+        if formed <= taken:
+            return
+        whole = [kernel for kernel in whole if kernel.name not in formed - taken]
+        assert start is not None
+        compilation.module = start.clone().operation
+    compilation.run("start", "executable-sources")
+
+
+def _count_cores(kernel: Kernel) -> int:
+    """Return the number of reductions and named operations of a finished kernel that is chosen by what it computes."""
+    if kernel.slots or kernel.dispatches or kernel.kinds:
+        return 0
+    programs = (spell_out(form.program) or form.program for form in kernel.forms)
+    return max((len(program.cores) for program in programs), default=0)
 
 
 def plan_module(

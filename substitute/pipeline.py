@@ -19,6 +19,7 @@ from .frontend import (
     inline_calls,
     list_choices,
     plan_module,
+    run_to_dispatches,
     scratch_folder,
     warm_up,
     without_dispatches,
@@ -134,7 +135,7 @@ def compile_model(
         if substitute:
             with clock.step("compile to dispatches"):
                 warm = workers.submit(warm_up, flags)
-                compilation.run("start", "executable-sources")
+                run_to_dispatches(compilation, kernels)
                 warm.result()
             warning = misread_types(compilation.module, compilation.flags)
             if warning:
@@ -285,7 +286,7 @@ def inspect_model(
             compilation.parse(source)
             inline_calls(compilation, kernels)
         with clock.step("compile to dispatches"):
-            compilation.run("start", "executable-sources")
+            run_to_dispatches(compilation, kernels)
         from .guard.recall import has_verdicts, recall_verdicts
 
         assert compilation.module is not None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 from substitute.model.dispatch import Dispatch
+from substitute.model.kernel import Kernel
 
 FLAGS = ("--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu")
 
@@ -31,22 +32,32 @@ class Spelling:
         return self.path.stem.split("-")[1]
 
     @property
+    def element(self) -> str:
+        return "f32" if self.setting == "dynamic" else self.setting
+
+    @property
     def setting(self) -> str:
         return self.path.stem.split("-")[3]
 
 
 def read_all(
-    spellings: Sequence[Spelling], folder: Path, level: str
+    spellings: Sequence[Spelling], kernels: Mapping[str, Sequence[Kernel]], folder: Path, level: str
 ) -> Iterator[tuple[Spelling, list[Dispatch] | str]]:
-    """Yield each model's dispatches, or the compiler's words where there are none."""
+    """Yield each model's dispatches, or the compiler's words where there are none.
+
+    A dispatch is formed of what the kernel of the operation takes as a whole, as it is for a kernel of a person's own;
+    `kernels` are those by operation and element type.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     pool = _new_pool()
     for spelling in spellings:
-        digest = hashlib.sha256(spelling.path.read_bytes() + level.encode()).hexdigest()[:24]
+        own = kernels[f"{spelling.operation} {spelling.element}"]
+        forms = pickle.dumps([kernel.forms for kernel in own])
+        digest = hashlib.sha256(spelling.path.read_bytes() + level.encode() + forms).hexdigest()[:24]
         kept = folder / f"{digest}.pickle"
         if not kept.is_file():
             try:
-                kept.write_bytes(pool.submit(_read, spelling.path, level).result())
+                kept.write_bytes(pool.submit(_read, spelling.path, own, level).result())
             except BrokenProcessPool:
                 kept.write_bytes(pickle.dumps("IREE's compiler crashed"))
                 pool = _new_pool()
@@ -58,9 +69,10 @@ def _new_pool() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn"))
 
 
-def _read(path: Path, level: str) -> bytes:
+def _read(path: Path, kernels: Sequence[Kernel], level: str) -> bytes:
     from substitute.compiler import Compilation, load_model
     from substitute.errors import SubstituteError
+    from substitute.frontend import form_dispatches
     from substitute.read.module import read_module
 
     flags = (*FLAGS, f"--iree-opt-level={level}")
@@ -68,7 +80,7 @@ def _read(path: Path, level: str) -> bytes:
     try:
         with Compilation(flags, name=path.name) as compilation:
             compilation.parse(load_model(path))
-            compilation.run("start", "executable-sources")
+            form_dispatches(compilation, kernels)
             assert compilation.module is not None
             found = [site.dispatch for site in read_module(compilation.module)]
     except SubstituteError as error:

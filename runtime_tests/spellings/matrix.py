@@ -34,22 +34,22 @@ def measure(paths: Sequence[Path], cache_folder: Path, level: str) -> list[Outco
     """Return the outcome of every model."""
     known = {operation.name: operation for operation in OPERATIONS}
     spellings = [s for s in (Spelling(path=p) for p in sorted(paths)) if s.operation in known]
+    kernels = {f"{s.operation} {s.element}": [_kernel(s.operation, s.element, False)] for s in spellings}
     return [
         _judge(known[spelling.operation], spelling, found)
-        for spelling, found in read_all(spellings, cache_folder, level)
+        for spelling, found in read_all(spellings, kernels, cache_folder, level)
     ]
 
 
 def _judge(operation: Operation, spelling: Spelling, found: list[Dispatch] | str) -> Outcome:
     if isinstance(found, str):
         return Outcome(spelling=spelling, mark="failed", cause=found.splitlines()[0][:200])
-    element = "f32" if spelling.setting == "dynamic" else spelling.setting
     # an embedding's definition may say what a negative index means, or leave it open
     names = [operation.name] + ["embedding_wrapped"] * (operation.name == "embedding")
     decisions: list[Decision] = []
     for slots in (False, True):
         for name in names:
-            kernel = _kernel(name, element, slots)
+            kernel = _kernel(name, spelling.element, slots)
             if slots and not all(form.program.cores for form in kernel.forms):
                 continue  # no catalog takes it: its epilogue would be the whole of any element-wise work
             decisions += [decide(kernel, dispatch, lambda _k, _d: "") for dispatch in found]

@@ -110,7 +110,7 @@ class BodyReader:
     def read_block(self, block: ir.Block) -> None:
         """Read all operations. Raises `Unread` for what the model cannot express."""
         for op in block.operations:
-            self._operation(op.operation)
+            self.read_operation(op.operation)
 
     def store(self, value: ir.Value, view: View) -> None:
         """Append the element-wise nest that stores a value."""
@@ -167,7 +167,8 @@ class BodyReader:
         value = node.attribute if node.op == "constant" else None
         return Splat(type_, lambda nest: self._scalars.captured(scalar, nest), cast("int | float | None", value))
 
-    def _operation(self, op: ir.Operation) -> None:
+    def read_operation(self, op: ir.Operation) -> None:
+        """Read one operation. Raises `Unread`."""
         name = op.name
         if name.startswith("linalg.") or name.startswith("iree_linalg_ext."):
             if name != "linalg.fill":

@@ -13,7 +13,7 @@ from ..compiler import Compilation, load_model
 from ..embed import Built, make_payloads, put_payloads
 from ..errors import SubstituteError
 from ..flags import read_flags, with_default_target
-from ..frontend import inline_calls, plan_executables, plan_module, scratch_folder, worker_threads
+from ..frontend import inline_calls, plan_executables, plan_module, run_to_dispatches, scratch_folder, worker_threads
 from ..guard.recall import has_verdicts, recall_verdicts
 from ..match.planner import Chosen
 from ..model.coverage import Code
@@ -85,7 +85,7 @@ def build_bundle(
             assert compilation.module is not None
             signatures = read_signatures(compilation.module)
         with clock.step("compile to dispatches"):
-            compilation.run("start", "executable-sources")
+            run_to_dispatches(compilation, kernels)
         stock = compilation.module
         assert stock is not None
         ours = stock.clone().operation
