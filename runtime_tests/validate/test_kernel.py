@@ -41,16 +41,16 @@ def test_a_built_in_kernel_passes_and_a_faulty_one_does_not(tmp_path: Path) -> N
 def test_a_kernel_that_says_why_its_bits_change(tmp_path: Path) -> None:
     files = (("kernel.toml", "\n[operands]", f'\nnot_repeatable = "{REASON}"\n[operands]'),)
     said, silent = write_variants(tmp_path, "llvm-ir", {"said": files, "silent": ()})
-    bundle = bundle_kernel(said, "said", "local-task", quick=True, seed=0, case="M=5")
+    bundle = bundle_kernel(said, "said", "local-task", quick=True, seed=0, case="M=5, N=7")
     assert [c.repeatable for s in bundle.subjects for c in s.cases] == [False] * 3
     assert any(REASON in note for s in bundle.subjects for note in s.notes)
-    bundle = bundle_kernel(silent, "silent", "local-task", quick=True, seed=0, case="M=5")
+    bundle = bundle_kernel(silent, "silent", "local-task", quick=True, seed=0, case="M=5, N=7")
     assert [c.repeatable for s in bundle.subjects for c in s.cases] == [True] * 3
 
 
 def test_iree_s_own_code_has_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder,) = write_variants(tmp_path, "llvm-ir", {"right": ()})
-    bundle = bundle_kernel(folder, "right", "local-task", quick=True, seed=0, case="M=5")
+    bundle = bundle_kernel(folder, "right", "local-task", quick=True, seed=0, case="M=5, N=7")
     late = ("judged by the golden alone: IREE's own code has had its time",)
     (verdict,) = judge_bundle(bundle, progress=silent)
     assert verdict.passed and not any(set(c.notes) & set(late) for c in verdict.cases)
@@ -76,7 +76,7 @@ def test_a_kernel_that_nothing_can_be_drawn_for(tmp_path: Path) -> None:
 def test_one_kernel_s_error_costs_no_other(tmp_path: Path) -> None:
     right, broken = write_variants(tmp_path, "llvm-ir", {"right": (), "broken": (("kernel.ll", "ret void", "ret"),)})
     kernels = [*find_kernels([str(broken)]), *find_kernels([str(right)])]
-    first, second = validate_kernels(kernels, quick=True, case="M=5")
+    first, second = validate_kernels(kernels, quick=True, case="M=5, N=7")
     assert (first.passed, first.dispatches) == (False, ())
     assert "kernel.ll" in first.error
     assert second.passed and not second.error

@@ -30,7 +30,7 @@ def bundled(folder: Path, dies: bool, progress: Progress) -> tuple[bool, bool, b
     Baseline.begin = noted  # type: ignore[method-assign,assignment]
     if dies:
         Baseline._serve = lambda self, order: os._exit(3)  # type: ignore[method-assign]
-    bundle = bundle_kernel(folder, "right", "local-task", quick=True, seed=0, case="M=5")
+    bundle = bundle_kernel(folder, "right", "local-task", quick=True, seed=0, case="M=5, N=7")
     verdicts = judge_bundle(bundle, progress=silent)
     return before, children == [True], bundle.baseline, bundle.missing_baseline, [v.passed for v in verdicts]
 
@@ -49,7 +49,7 @@ def test_it_is_what_this_process_would_have_made(right: Path) -> None:
     import iree.compiler.ir
 
     assert iree.compiler.ir and threads_are_loaded()  # so that it is compiled here
-    here = bundle_kernel(right, "right", "local-task", quick=True, seed=0, case="M=5")
+    here = bundle_kernel(right, "right", "local-task", quick=True, seed=0, case="M=5, N=7")
     assert module is not None and module == here.baseline
 
 
