@@ -62,7 +62,7 @@ def check_written(
     first: NDArray[Any], second: NDArray[Any], patterns: tuple[int, int], poisoned: NDArray[np.bool_]
 ) -> Finding | None:
     """Check for elements that hold the poison of either launch, where there was poison before it."""
-    left = poisoned & _holds(first, patterns[0]) & _holds(second, patterns[1])
+    left = poisoned & holds(first, patterns[0]) & holds(second, patterns[1])
     if not left.any():
         return None
     return Finding(
@@ -257,7 +257,8 @@ def _different(found: NDArray[Any], golden: NDArray[Any]) -> NDArray[np.float64]
     return np.where(same, 0.0, np.maximum(distance, 1.0))
 
 
-def _holds(values: NDArray[Any], pattern: int) -> NDArray[np.bool_]:
+def holds(values: NDArray[Any], pattern: int) -> NDArray[np.bool_]:
+    """Return for each element whether all of its bytes are this one."""
     flat = np.ascontiguousarray(values).reshape(-1)
     if not flat.size:
         return np.zeros(0, bool)

@@ -23,9 +23,10 @@ from .criteria import (
     check_written,
     excess,
     flushed,
+    holds,
     wrong_signs,
 )
-from .elements import quiet, storage_type
+from .elements import quiet, storage_type, ulp
 from .launch import GUARD_BYTES, PATTERNS, Arrangement, Ran, granule, run_case, selects_fallback
 from .picture import Picture, error_map, histogram
 from .statistics import Errors, pool
@@ -240,7 +241,10 @@ def _accumulation(candidate: RawModule, case: Case, finding: Finding, number: in
         return finding
     if check_values(moved, expected.values, expected.allowed, expected.area.element, signs=case.copies) is None:
         return finding
-    if check_written(moved, moved, (ABOUT_ONE, ABOUT_ONE), _poisoned(case, expected)) is not None:
+    left = _poisoned(case, expected) & holds(moved, ABOUT_ONE)
+    with np.errstate(invalid="ignore"):
+        absorbed = np.abs(np.asarray(expected.values, np.float64)) < ulp(moved, expected.area.element)
+    if left.all() or (left & ~absorbed.reshape(-1)).any():
         return finding  # left as it was: zeros are right by chance
     return replace(
         finding,
