@@ -32,6 +32,18 @@ def refuse_program(write: Writer, program: Program, features: Features | None = 
     return ""
 
 
+def refuse_operands(program: Program, features: Features | None = None) -> str:
+    """Return why a shader cannot access one of a program's operands; empty: it can."""
+    shader = trial_shader(program, features)
+    try:
+        for operand in program.operands:
+            if operand.kind != "constant":
+                shader.check_access(operand)
+    except Unsupported as problem:
+        return str(problem)
+    return ""
+
+
 def generate_shader(write: Writer, request: Request) -> Generated:
     """Return the shader that `write` writes. Raises `PayloadError` where `refuse_program` gives a reason."""
     with refusals(request, "no shader can be generated"):

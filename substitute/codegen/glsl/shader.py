@@ -61,7 +61,7 @@ class Shader:
         if source.kind == "constant":
             return self._constant(operand, source, element)
         buffer = self._buffer(source)
-        self._check_last_word(source)
+        self.check_access(source)
         self._read.add(buffer)
         return f"load_{buffer.name}({self._absolute(source, element)})"
 
@@ -69,7 +69,7 @@ class Shader:
         """Return the statement that stores one element of an operand."""
         target = self.operands[operand]
         buffer = self._buffer(target)
-        self._check_last_word(target)
+        self.check_access(target)
         self._written.add(buffer)
         return f"store_{buffer.name}({self._absolute(target, element)}, {value});"
 
@@ -129,9 +129,9 @@ class Shader:
             raise Unsupported("f64 on a target without it")
         return _Buffer(operand.binding, element)
 
-    def _check_last_word(self, operand: Operand) -> None:
+    def check_access(self, operand: Operand) -> None:
         """Check that elements packed into words have whole words: a driver drops accesses to a word that leaves the
-        buffer.
+        buffer. Raises `Unsupported`.
         """
         bits = STORED_BITS.get(operand.type.element)
         if bits is None or (self.features.storage8 if bits == 8 else self.features.storage16):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+from ...model.dispatch import Dispatch
 from ...model.kernel import Kernel
 from ...model.payload_kind import CodeKind, PayloadFormat
 from ...model.plan import Generated, Payload, Request
@@ -58,6 +59,16 @@ class GlslSource(_GlslCode):
         from ..calls import glsl_helpers
 
         return glsl_helpers(kernel)
+
+    def refuse(self, kernel: Kernel, dispatch: Dispatch) -> str:
+        if kernel.abi == "raw" or dispatch.program is None:
+            return ""
+        from ...codegen.glsl.epilogue import refuse_epilogue
+        from ...codegen.glsl.generator import refuse_operands
+        from ..glsl import features_of
+
+        reason = refuse_operands(dispatch.program, features_of(dispatch.target))
+        return reason or (refuse_epilogue(dispatch.program) if "epilogue" in kernel.slots else "")
 
     def shader(self, request: Request) -> Generated:
         from ..file import read_code
