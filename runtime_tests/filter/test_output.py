@@ -135,7 +135,7 @@ def test_what_iree_evaluates_itself_is_left_alone(surroundings: Surroundings, ex
 
 
 def test_object_files_outlive_the_filter(surroundings: Surroundings) -> None:
-    from runtime_tests.kinds.test_objects import MODEL, OWN, folder_of, make_object
+    from runtime_tests.kinds.objects import MODEL, OWN, folder_of, make_object
 
     kernel = folder_of(make_object(OWN["a function"]), surroundings.folder / "objects")
     hook = f"{NAME} --no-builtin --kernels {kernel}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runtime_tests.kinds.models import ALL_MARKED, CHAIN, INPUTS, A, B, C, D, matmul_folder
 from runtime_tests.kinds.programs import (
     CPU_KINDS,
     MARK,
@@ -18,14 +19,9 @@ from runtime_tests.kinds.programs import (
     matmul_text,
     run,
 )
-from runtime_tests.kinds.test_cpu_layouts import CHAIN, matmul_folder
 from substitute.device import run_module
 
 pytestmark = pytest.mark.device
-
-INPUTS = [floats(24, 32), floats(32, 16), floats(16, 40), floats(40, 8)]
-A, B, C, D = (x.astype(np.float64) for x in INPUTS)
-ALL_MARKED = (A @ B + MARK) @ (C @ D + MARK) + MARK
 
 
 @pytest.mark.parametrize("kind", ["llvm-bitcode", "object"])

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 from llvmlite import ir
 
+from runtime_tests.kinds.models import CHAIN, INPUTS, OPEN
 from runtime_tests.kinds.programs import CPU_KINDS, MARK, KernelFolder, build, floats, run
-from runtime_tests.kinds.test_cpu_layouts import CHAIN
-from runtime_tests.kinds.test_cpu_linking import INPUTS
-from runtime_tests.kinds.test_cpu_values import OPEN
 from substitute.device import run_module
 from substitute.errors import PayloadError, PlanError
 from substitute.pipeline import compile_model

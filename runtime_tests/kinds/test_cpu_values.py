@@ -9,6 +9,17 @@ import numpy as np
 import pytest
 from llvmlite import ir
 
+from runtime_tests.kinds.models import (
+    OPEN,
+    PADDED,
+    SUBTRACT_DEFINITION,
+    broadcast_definition,
+    matmul_folder,
+    pad_marked,
+    selection,
+    subtract_folder,
+    subtract_operands,
+)
 from runtime_tests.kinds.programs import (
     CPU_KINDS,
     MARK,
@@ -22,12 +33,6 @@ from runtime_tests.kinds.programs import (
     run,
     subtraction,
 )
-from runtime_tests.kinds.test_cpu_layouts import (
-    SUBTRACT_DEFINITION,
-    matmul_folder,
-    subtract_folder,
-    subtract_operands,
-)
 from substitute.device import run_module
 
 pytestmark = pytest.mark.device
@@ -37,24 +42,10 @@ F32 = ir.FloatType()
 
 @pytest.mark.parametrize("kind", CPU_KINDS)
 def test_a_result_inside_of_a_padded_tensor(tmp_path: Path, kind: str) -> None:
-    model = f"""
-func.func @main(%a: tensor<8x12xf32>, %b: tensor<8x12xf32>) -> tensor<11x17xf32> {{
-  %two = arith.constant 2.0 : f32
-  %e = tensor.empty() : tensor<8x12xf32>
-  %r = {subtraction("%a", "%b", "8x12")}
-  %w = tensor.pad %r low[1, 2] high[2, 3] {{
-  ^bb0(%i: index, %j: index):
-    tensor.yield %two : f32
-  }} : tensor<8x12xf32> to tensor<11x17xf32>
-  return %w : tensor<11x17xf32>
-}}
-"""
     a, b = floats(8, 12), floats(8, 12, seed=4)
     kernel = subtract_folder(strided=True, kind=kind).write(tmp_path / "kernel")
-    (found,) = run(tmp_path, model, [kernel], [a, b])
-    expected = np.full((11, 17), 2, np.float32)
-    expected[1:9, 2:14] = a - b + MARK
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    (found,) = run(tmp_path, PADDED, [kernel], [a, b])
+    np.testing.assert_allclose(found, pad_marked(a, b), rtol=1e-6)
 
 
 def dispatch(name_of_result: str) -> str:
@@ -99,29 +90,6 @@ def test_a_result_in_the_place_of_an_operand(tmp_path: Path, result: str) -> Non
     assert ("readwrite" in access) is (result == "%io")
     (found,) = run_module(built.vmfb, device="local-sync", inputs=[a, b])
     np.testing.assert_allclose(found, a - 2 * b + MARK, rtol=1e-5, atol=1e-5)
-
-
-def broadcast_definition(element: str = "f32") -> str:
-    matrix, row = f"tensor<?x?x{element}>", f"tensor<?x{element}>"
-    body = f"  ^bb0(%p: {element}, %q: {element}, %o: {element}):\n    %s = arith.subf %p, %q : {element}\n"
-    result = generic(
-        ["i, j", "j", "i, j"],
-        f"%a, %k : {matrix}, {row}",
-        f"%e : {matrix}",
-        f"{body}    linalg.yield %s : {element}",
-        matrix,
-    )
-    return f"""
-func.func @subtract_row(%a: {matrix}, %k: {row}) -> {matrix} {{
-  %c0 = arith.constant 0 : index
-  %c1 = arith.constant 1 : index
-  %m = tensor.dim %a, %c0 : {matrix}
-  %n = tensor.dim %a, %c1 : {matrix}
-  %e = tensor.empty(%m, %n) : {matrix}
-  %r = {result}
-  return %r : {matrix}
-}}
-"""
 
 
 def broadcast_folder(kind: str, element: str = "f32") -> KernelFolder:
@@ -183,21 +151,6 @@ func.func @main(%a: tensor<8x4xf16>, %k: tensor<4xf16>) -> tensor<8x4xf16> {{
     np.testing.assert_allclose(found, (a - k) + np.float16(MARK), rtol=2e-3)
 
 
-def selection(size: str) -> str:
-    """`s ? sign-extended a : b`, and whether that is below 0; of i1, i8 and i64, over `size` elements."""
-    types = [f"tensor<{size}x{e}>" for e in ("i1", "i8", "i64", "i64", "i1")]
-    body = """  ^bb0(%k: i1, %p: i8, %q: i64, %o: i64, %o2: i1):
-    %zero = arith.constant 0 : i64
-    %w = arith.extsi %p : i8 to i64
-    %t = arith.select %k, %w, %q : i64
-    %below = arith.cmpi slt, %t, %zero : i64
-    linalg.yield %t, %below : i64, i1"""
-    results = f"({types[3]}, {types[4]})"
-    return generic(
-        ["i"] * 5, f"%s, %a, %b : {', '.join(types[:3])}", f"%e, %f : {types[3]}, {types[4]}", body, results, dims="i"
-    )
-
-
 @pytest.mark.parametrize("kind", CPU_KINDS)
 def test_integers_and_booleans(tmp_path: Path, kind: str) -> None:
     """An i1 is a byte in memory; negative values show a wrong extension, the two results a wrong order."""
@@ -244,22 +197,6 @@ func.func @main(%s: tensor<37xi1>, %a: tensor<37xi8>, %b: tensor<37xi64>) -> (te
     value = np.where(s, a.astype(np.int64), b)
     np.testing.assert_array_equal(found[0], value >= 0)
     np.testing.assert_array_equal(found[1], value + MARK)
-
-
-OPEN = """
-func.func @main(%a: tensor<?x32xf32>, %b: tensor<32x?xf32>) -> tensor<?x?xf32> {
-  %zero = arith.constant 0.0 : f32
-  %c0 = arith.constant 0 : index
-  %c1 = arith.constant 1 : index
-  %m = tensor.dim %a, %c0 : tensor<?x32xf32>
-  %n = tensor.dim %b, %c1 : tensor<32x?xf32>
-  %e = tensor.empty(%m, %n) : tensor<?x?xf32>
-  %i = linalg.fill ins(%zero : f32) outs(%e : tensor<?x?xf32>) -> tensor<?x?xf32>
-  %c = linalg.matmul ins(%a, %b : tensor<?x32xf32>, tensor<32x?xf32>)
-                     outs(%i : tensor<?x?xf32>) -> tensor<?x?xf32>
-  return %c : tensor<?x?xf32>
-}
-"""
 
 
 @pytest.mark.parametrize("kind", CPU_KINDS)

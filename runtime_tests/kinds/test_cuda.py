@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime_tests.kinds.programs import KernelFolder, build
-from runtime_tests.kinds.test_cpu_layouts import CHAIN
-from runtime_tests.kinds.test_cpu_values import OPEN
+from runtime_tests.kinds.models import CHAIN, OPEN, THREE, ptx, raw_ptx
+from runtime_tests.kinds.programs import build
 from substitute import inspect_model
 from substitute.errors import PayloadError
 from substitute.payload.check import BROKEN
@@ -16,37 +15,6 @@ from substitute.payload.check import BROKEN
 pytestmark = pytest.mark.compile
 
 FLAGS = ("--iree-hal-target-device=cuda", "--iree-cuda-target=sm_80")
-
-
-def ptx(parameters: str, *, target: str = "sm_80", version: str = "7.0", entry: str = "my_entry") -> str:
-    return f""".version {version}
-.target {target}
-.address_size 64
-
-// my_entry stands here as well, in a comment
-.visible .entry {entry}({parameters})
-{{
-  .reg .b64 %rd<2>;
-  ld.param.u64 %rd1, [first];
-  ret;
-}}
-"""
-
-
-THREE = ".param .u64 first, .param .u64 second, .param .u64 third"
-
-
-def raw_ptx(text: str, bindings: int = 3, constants: int = 0, pattern: str = "dispatch_0_") -> KernelFolder:
-    keys = {"abi": "raw", "bindings": bindings, "constants": constants, "dispatches": [pattern]}
-    return KernelFolder(
-        text,
-        kind="ptx",
-        entry="my_entry",
-        backend="cuda",
-        workgroup_size=(64, 1, 1),
-        workgroup_count=("24", "1", "1"),
-        keys=keys,
-    )
 
 
 @pytest.mark.parametrize("name", ["main", "a model's $name {x}"], ids=["plain", "quoted"])

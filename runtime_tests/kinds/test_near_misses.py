@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from llvmlite import ir
 
+from runtime_tests.kinds.models import VULKAN_FLAGS, glsl_matmul, matmul_folder
 from runtime_tests.kinds.programs import (
     MARK,
     Code,
@@ -18,8 +19,6 @@ from runtime_tests.kinds.programs import (
     generic,
     llvm_text,
 )
-from runtime_tests.kinds.test_cpu_layouts import matmul_folder
-from runtime_tests.kinds.test_vulkan import FLAGS, glsl_matmul
 from substitute.device import run_module
 
 pytestmark = pytest.mark.device
@@ -73,7 +72,7 @@ def test_an_axis_of_two_loops_that_do_not_follow_each_other(tmp_path: Path) -> N
 
 def test_a_shader_takes_such_an_axis(tmp_path: Path, vulkan_device: str) -> None:
     kernel = glsl_matmul(groups=["M"]).write(tmp_path / "kernel")
-    built = build(tmp_path, contraction("j, i, k", "k, n", "i, j, n"), [kernel], flags=FLAGS)
+    built = build(tmp_path, contraction("j, i, k", "k, n", "i, j, n"), [kernel], flags=VULKAN_FLAGS)
     a, b = floats(6, 4, 8), floats(8, 16)
     (found,) = run_module(built.vmfb, device=vulkan_device, inputs=[a, b])
     np.testing.assert_allclose(found, np.einsum("jik,kn->ijn", a, b) + MARK, rtol=1e-4, atol=1e-5)
@@ -206,11 +205,11 @@ def test_a_window_that_moves_faster(tmp_path: Path, vulkan_device: str) -> None:
         workgroup_count=("ceildiv(P, 32)", "1", "1"),
     ).write(tmp_path / "kernel")
     x, w = floats(64), floats(5)
-    built = build(tmp_path, correlation(False, 2), [kernel], flags=FLAGS)
+    built = build(tmp_path, correlation(False, 2), [kernel], flags=VULKAN_FLAGS)
     (found,) = run_module(built.vmfb, device=vulkan_device, inputs=[x, w])
     expected = [x[2 * p : 2 * p + 5] @ w + MARK for p in range(16)]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
-    assert rule_of(tmp_path, correlation(False, 3), kernel, FLAGS) == "layout.x"
+    assert rule_of(tmp_path, correlation(False, 3), kernel, VULKAN_FLAGS) == "layout.x"
 
 
 def softmax(shape: str, start: str = "") -> str:

@@ -7,6 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runtime_tests.kinds.models import (
+    ALL_MARKED,
+    CHAIN,
+    COUNT,
+    INPUTS,
+    MATMUL,
+    OPEN,
+    PADDED,
+    SLICES,
+    SUBTRACT_DEFINITION,
+    VULKAN_FLAGS,
+    broadcast_definition,
+    glsl_matmul,
+    pad_marked,
+    selection,
+    subtract_operands,
+)
 from runtime_tests.kinds.programs import (
     MARK,
     MATMUL_DEFINITION,
@@ -17,43 +34,12 @@ from runtime_tests.kinds.programs import (
     generic,
     matmul_operands,
     run,
-    subtraction,
 )
-from runtime_tests.kinds.test_cpu_layouts import CHAIN, SLICES, SUBTRACT_DEFINITION, subtract_operands
-from runtime_tests.kinds.test_cpu_linking import ALL_MARKED, INPUTS
-from runtime_tests.kinds.test_cpu_values import OPEN, broadcast_definition, selection
 from substitute.device import run_module
 from substitute.errors import PayloadError
 from substitute.payload.glsl import compile_glsl
 
 pytestmark = pytest.mark.device
-
-FLAGS = ("--iree-hal-target-device=vulkan",)
-
-MATMUL = f"""
-void main() {{
-  int m = int(gl_WorkGroupID.y), n = int(gl_GlobalInvocationID.x);
-  if (n >= N) return;
-  float sum = {MARK}.0;
-  for (int k = 0; k < K; ++k) sum += load_a(m, k) * load_b(k, n);
-  store_c(m, n, sum);
-}}
-"""
-COUNT = ("ceildiv(N, 32)", "M", "1")
-
-
-def glsl_matmul(**keys: object) -> KernelFolder:
-    return KernelFolder(
-        MATMUL,
-        kind="glsl",
-        entry="main",
-        backend="vulkan-spirv",
-        definition=MATMUL_DEFINITION,
-        operands=matmul_operands(strided=True),
-        workgroup_size=(32, 1, 1),
-        workgroup_count=COUNT,
-        keys=keys,
-    )
 
 
 SPIRV_MATMUL = f"""#version 450
@@ -99,14 +85,14 @@ def test_a_chain_through_one_buffer(tmp_path: Path, vulkan_device: str, kernel: 
     assert callable(kernel)
     folder = kernel().write(tmp_path / "kernel")
     model = CHAIN.replace("@main", f'@"{name}"')
-    (found,) = run(tmp_path, model, [folder], INPUTS, flags=FLAGS, substituted=3, device=vulkan_device)
+    (found,) = run(tmp_path, model, [folder], INPUTS, flags=VULKAN_FLAGS, substituted=3, device=vulkan_device)
     np.testing.assert_allclose(found, ALL_MARKED, rtol=1e-4, atol=1e-3)
 
 
 def test_a_binary_that_takes_no_offsets_is_refused(tmp_path: Path, vulkan_device: str) -> None:
     del vulkan_device
     folder = spirv_matmul({0: "M", 1: "K", 2: "N"}).write(tmp_path / "kernel")
-    built = build(tmp_path, CHAIN, [folder], flags=FLAGS, substituted=1)
+    built = build(tmp_path, CHAIN, [folder], flags=VULKAN_FLAGS, substituted=1)
     (_, second, _) = built.plan.decisions
     assert second.rules[-1].name == "payload.frozen"
     assert second.rules[-1].found == "c begins at element 384 of its binding, and no SpecId takes offset.c"
@@ -114,14 +100,14 @@ def test_a_binary_that_takes_no_offsets_is_refused(tmp_path: Path, vulkan_device
 
 def test_a_binary_takes_no_open_sizes(tmp_path: Path, vulkan_device: str) -> None:
     del vulkan_device
-    built = build(tmp_path, OPEN, [spirv_matmul().write(tmp_path / "kernel")], flags=FLAGS, substituted=0)
+    built = build(tmp_path, OPEN, [spirv_matmul().write(tmp_path / "kernel")], flags=VULKAN_FLAGS, substituted=0)
     (decision,) = built.plan.decisions
     assert decision.rules[-1].name == "payload.frozen"
     assert "M, for SpecId 0, is known at launch only" in decision.rules[-1].found
 
 
 def test_glsl_with_open_sizes(tmp_path: Path, vulkan_device: str) -> None:
-    built = build(tmp_path, OPEN, [glsl_matmul().write(tmp_path / "kernel")], flags=FLAGS)
+    built = build(tmp_path, OPEN, [glsl_matmul().write(tmp_path / "kernel")], flags=VULKAN_FLAGS)
     for m, n in ((3, 50), (40, 1), (17, 64)):
         a, b = floats(m, 32), floats(32, n)
         (found,) = run_module(built.vmfb, device=vulkan_device, inputs=[a, b])
@@ -132,7 +118,7 @@ def test_glsl_with_open_sizes(tmp_path: Path, vulkan_device: str) -> None:
 def test_conditions_over_open_sizes(tmp_path: Path, vulkan_device: str, n: int) -> None:
     """The kernel where its constraint holds, and IREE's code elsewhere: only the kernel adds the mark."""
     folder = glsl_matmul(constraints=["N % 16 == 0"]).write(tmp_path / "kernel")
-    built = build(tmp_path, OPEN, [folder], flags=FLAGS)
+    built = build(tmp_path, OPEN, [folder], flags=VULKAN_FLAGS)
     a, b = floats(5, 32), floats(32, n)
     (found,) = run_module(built.vmfb, device=vulkan_device, inputs=[a, b])
     np.testing.assert_allclose(found, a @ b + MARK * (n % 16 == 0), rtol=1e-4, atol=1e-4)
@@ -162,29 +148,15 @@ def glsl_subtract() -> KernelFolder:
 def test_strided_windows_of_two_inputs(tmp_path: Path, vulkan_device: str) -> None:
     a, b = floats(20, 30), floats(20, 30, seed=4)
     folder = glsl_subtract().write(tmp_path / "kernel")
-    (found,) = run(tmp_path, SLICES, [folder], [a, b], flags=FLAGS, device=vulkan_device)
+    (found,) = run(tmp_path, SLICES, [folder], [a, b], flags=VULKAN_FLAGS, device=vulkan_device)
     np.testing.assert_allclose(found, a[2:18:2, 3:27:2] - b[4:12, 1:13] + MARK, rtol=1e-6)
 
 
 def test_a_result_inside_of_a_padded_tensor(tmp_path: Path, vulkan_device: str) -> None:
-    model = f"""
-func.func @main(%a: tensor<8x12xf32>, %b: tensor<8x12xf32>) -> tensor<11x17xf32> {{
-  %two = arith.constant 2.0 : f32
-  %e = tensor.empty() : tensor<8x12xf32>
-  %r = {subtraction("%a", "%b", "8x12")}
-  %w = tensor.pad %r low[1, 2] high[2, 3] {{
-  ^bb0(%i: index, %j: index):
-    tensor.yield %two : f32
-  }} : tensor<8x12xf32> to tensor<11x17xf32>
-  return %w : tensor<11x17xf32>
-}}
-"""
     a, b = floats(8, 12), floats(8, 12, seed=4)
     folder = glsl_subtract().write(tmp_path / "kernel")
-    (found,) = run(tmp_path, model, [folder], [a, b], flags=FLAGS, device=vulkan_device)
-    expected = np.full((11, 17), 2, np.float32)
-    expected[1:9, 2:14] = a - b + MARK
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    (found,) = run(tmp_path, PADDED, [folder], [a, b], flags=VULKAN_FLAGS, device=vulkan_device)
+    np.testing.assert_allclose(found, pad_marked(a, b), rtol=1e-6)
 
 
 SUBTRACT_ROW = f"""
@@ -227,7 +199,7 @@ def test_a_constant_of_the_body(tmp_path: Path, vulkan_device: str) -> None:
     )
     a = floats(8, 4)
     folder = kernel.write(tmp_path / "kernel")
-    (found,) = run(tmp_path, model_with_a_constant(), [folder], [a], flags=FLAGS, device=vulkan_device)
+    (found,) = run(tmp_path, model_with_a_constant(), [folder], [a], flags=VULKAN_FLAGS, device=vulkan_device)
     np.testing.assert_allclose(found, a - np.array([1, 2, 4, 8.5]) + MARK, rtol=1e-6)
 
 
@@ -244,7 +216,9 @@ def test_a_binary_does_not_get_constants_of_the_body(tmp_path: Path, vulkan_devi
         workgroup_size=(32, 1, 1),
         workgroup_count=COUNT,
     )
-    built = build(tmp_path, model_with_a_constant(), [kernel.write(tmp_path / "kernel")], flags=FLAGS, substituted=0)
+    built = build(
+        tmp_path, model_with_a_constant(), [kernel.write(tmp_path / "kernel")], flags=VULKAN_FLAGS, substituted=0
+    )
     (decision,) = built.plan.decisions
     assert decision.rules[-1].name == "payload.frozen"
     assert decision.rules[-1].found == "k is a constant inside of the dispatch"
@@ -283,7 +257,7 @@ BIAS = floats(40)
 def test_an_epilogue_gets_what_was_fused(tmp_path: Path, vulkan_device: str) -> None:
     a, b = floats(24, 32), floats(32, 40)
     folder = glsl_matmul(slots=["epilogue"]).write(tmp_path / "kernel")
-    (found,) = run(tmp_path, FUSED, [folder], [a, b, BIAS], flags=FLAGS, device=vulkan_device)
+    (found,) = run(tmp_path, FUSED, [folder], [a, b, BIAS], flags=VULKAN_FLAGS, device=vulkan_device)
     np.testing.assert_allclose(found, a @ b + MARK + BIAS, rtol=1e-4, atol=1e-4)
 
 
@@ -294,13 +268,15 @@ def test_a_definition_that_names_the_fused_work(tmp_path: Path, vulkan_device: s
     kernel.payload = MATMUL.replace("store_c(m, n, sum)", "store_c(m, n, sum + load_bias(n))")
     kernel.definition = FUSED_DEFINITION
     kernel.operands = (*kernel.operands[:2], Operand("bias", "N", strided=True), kernel.operands[2])
-    (found,) = run(tmp_path, FUSED, [kernel.write(tmp_path / "k")], [a, b, BIAS], flags=FLAGS, device=vulkan_device)
+    (found,) = run(
+        tmp_path, FUSED, [kernel.write(tmp_path / "k")], [a, b, BIAS], flags=VULKAN_FLAGS, device=vulkan_device
+    )
     np.testing.assert_allclose(found, a @ b + MARK + BIAS, rtol=1e-4, atol=1e-4)
 
 
 def test_without_an_epilogue_nothing_may_be_fused(tmp_path: Path, vulkan_device: str) -> None:
     del vulkan_device
-    plan = build(tmp_path, FUSED, [glsl_matmul().write(tmp_path / "k")], flags=FLAGS, substituted=0).plan
+    plan = build(tmp_path, FUSED, [glsl_matmul().write(tmp_path / "k")], flags=VULKAN_FLAGS, substituted=0).plan
     assert plan.decisions[0].rules[-1].name == "structure.epilogue"
 
 
@@ -350,7 +326,7 @@ func.func @main(%s: tensor<36xi1>, %a: tensor<36xi8>, %b: tensor<36xi64>) -> (te
     s, a = random.integers(0, 2, 36).astype(bool), random.integers(-128, 128, 36).astype(np.int8)
     b = random.integers(-(2**62), 2**62, 36)
     folder = kernel.write(tmp_path / "kernel")
-    found = run(tmp_path, model, [folder], [s, a, b], flags=FLAGS, device=vulkan_device)
+    found = run(tmp_path, model, [folder], [s, a, b], flags=VULKAN_FLAGS, device=vulkan_device)
     value = np.where(s, a.astype(np.int64), b)
     np.testing.assert_array_equal(found[0], value >= 0)
     np.testing.assert_array_equal(found[1], value + MARK)
@@ -383,7 +359,7 @@ def test_raw(tmp_path: Path, vulkan_device: str, kind: str) -> None:
         keys={"abi": "raw", "bindings": 2, "dispatches": ["dispatch_2_"]},
     )
     folder = kernel.write(tmp_path / "kernel")
-    (found,) = run(tmp_path, CHAIN, [folder], INPUTS, flags=FLAGS, device=vulkan_device)
+    (found,) = run(tmp_path, CHAIN, [folder], INPUTS, flags=VULKAN_FLAGS, device=vulkan_device)
     a, b, c, d = INPUTS
     np.testing.assert_allclose(found, a @ b @ (c @ d) + MARK, rtol=1e-4, atol=1e-3)
 
@@ -401,4 +377,4 @@ def test_raw_with_another_layout_is_refused(tmp_path: Path, vulkan_device: str) 
         keys={"abi": "raw", "bindings": 2, "dispatches": ["dispatch_2_"]},
     )
     with pytest.raises(PayloadError, match="binding 2"):
-        build(tmp_path, CHAIN, [kernel.write(tmp_path / "kernel")], flags=FLAGS)
+        build(tmp_path, CHAIN, [kernel.write(tmp_path / "kernel")], flags=VULKAN_FLAGS)

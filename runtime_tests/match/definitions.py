@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runtime_tests.match.kernels import HEAD, MATMUL, MATMUL_OPERANDS, kernel
-from runtime_tests.read.executables import dispatch_of
+from runtime_tests.read.executables import CPU, dispatch_of
 from runtime_tests.read.programs import elementwise, filled, generic, matmul
 from substitute.model.dispatch import Dispatch
 from substitute.model.kernel import Kernel
@@ -305,3 +305,24 @@ def gather_dispatch(table: str = "%t = input 0 !9x8xf32") -> Dispatch:
         )
         + "\noutput 2 %r !4x8xf32"
     )
+
+
+def open_matmul_dispatch(*, known: bool = True, target: str = CPU) -> Dispatch:
+    """A product with an open M, which the host knows or not."""
+    ordinal = (
+        "%m = iree_tensor_ext.dispatch.workload.ordinal %q, 0 : index" if known else "%m = arith.addi %q, %nil : index"
+    )
+    body = f"""
+    %nil = arith.constant 0 : index
+    %q = size 0
+    {ordinal}
+    %a_s = subspan 0 : DT<readonly:!?x8xf32>{{%m}}
+    %c_s = subspan 2 : DT<writeonly:!?x8xf32>{{%m}}
+    %a = DT.load %a_s, offsets = [0, 0], sizes = [%m, 8], strides = [1, 1] : DT<readonly:!?x8xf32>{{%m}} -> !?x8xf32
+    %b = input 1 !8x8xf32
+    %e = tensor.empty(%m) : !?x8xf32
+    %i = linalg.fill ins(%zero : f32) outs(%e : !?x8xf32) -> !?x8xf32
+    %r = linalg.matmul ins(%a, %b : !?x8xf32, !8x8xf32) outs(%i : !?x8xf32) -> !?x8xf32
+    DT.store %r, %c_s, offsets = [0, 0], sizes = [%m, 8], strides = [1, 1] : !?x8xf32 -> DT<writeonly:!?x8xf32>{{%m}}
+    """
+    return body_of(body, constants=2, workload=1, target=target)

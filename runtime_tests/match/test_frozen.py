@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from runtime_tests.match.definitions import matmul_dispatch
+from runtime_tests.match.definitions import matmul_dispatch, open_matmul_dispatch
 from runtime_tests.match.kernels import MATMUL, MATMUL_OPERANDS, accepted, kernel, refused
-from runtime_tests.match.test_planner import dynamic
 from runtime_tests.read.executables import VULKAN
 from substitute.model.kernel import ExecutableConstant, Kernel, PayloadKind, TargetRule
 from substitute.model.plan import Rule
@@ -26,17 +25,17 @@ def made(kind: PayloadKind, *constants: tuple[int, str], value: str = "") -> Ker
 
 def test_sizes() -> None:
     accepted(made("spirv", (0, "M")), matmul_dispatch(4, 16, 8, target=VULKAN))
-    accepted(made("spirv", (0, "N")), dynamic(target=VULKAN))
-    accepted(made("glsl"), dynamic(target=VULKAN))
+    accepted(made("spirv", (0, "N")), open_matmul_dispatch(target=VULKAN))
+    accepted(made("glsl"), open_matmul_dispatch(target=VULKAN))
     for kind in ("spirv", "spirv-dialect"):
-        assert refused(made(kind, (3, "M")), dynamic(target=VULKAN)) == Rule(
+        assert refused(made(kind, (3, "M")), open_matmul_dispatch(target=VULKAN)) == Rule(
             name="payload.frozen", passed=False, expected=EXPECTED, found="M, for SpecId 3, is known at launch only"
         )
 
 
 def test_executable_constants() -> None:
-    accepted(made("glsl", value="2 * K"), dynamic(target=VULKAN))
-    assert refused(made("glsl", value="2 * M"), dynamic(target=VULKAN)) == Rule(
+    accepted(made("glsl", value="2 * K"), open_matmul_dispatch(target=VULKAN))
+    assert refused(made("glsl", value="2 * M"), open_matmul_dispatch(target=VULKAN)) == Rule(
         name="payload.frozen",
         passed=False,
         expected=EXPECTED,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime_tests.match.definitions import RELU, body_of, matmul_dispatch, matmul_kernel
+from runtime_tests.match.definitions import RELU, matmul_dispatch, matmul_kernel, open_matmul_dispatch
 from runtime_tests.match.kernels import MATMUL, MATMUL_OPERANDS, accepted, decision, kernel, refused, takes_all
-from runtime_tests.read.executables import CPU, VULKAN, dispatch_of
+from runtime_tests.read.executables import VULKAN, dispatch_of
 from substitute.errors import PlanError
 from substitute.match.nearness import nearest_miss
 from substitute.match.planner import choose, choose_all, decide, make_plan
@@ -21,27 +21,6 @@ from substitute.model.plan import Rule, substitution_names
 pytestmark = pytest.mark.compile
 
 VULKAN_RULE = TargetRule(backend="vulkan-spirv")
-
-
-def dynamic(*, known: bool = True, target: str = CPU) -> Dispatch:
-    """A product with an open M, which the host knows or not."""
-    ordinal = (
-        "%m = iree_tensor_ext.dispatch.workload.ordinal %q, 0 : index" if known else "%m = arith.addi %q, %nil : index"
-    )
-    body = f"""
-    %nil = arith.constant 0 : index
-    %q = size 0
-    {ordinal}
-    %a_s = subspan 0 : DT<readonly:!?x8xf32>{{%m}}
-    %c_s = subspan 2 : DT<writeonly:!?x8xf32>{{%m}}
-    %a = DT.load %a_s, offsets = [0, 0], sizes = [%m, 8], strides = [1, 1] : DT<readonly:!?x8xf32>{{%m}} -> !?x8xf32
-    %b = input 1 !8x8xf32
-    %e = tensor.empty(%m) : !?x8xf32
-    %i = linalg.fill ins(%zero : f32) outs(%e : !?x8xf32) -> !?x8xf32
-    %r = linalg.matmul ins(%a, %b : !?x8xf32, !8x8xf32) outs(%i : !?x8xf32) -> !?x8xf32
-    DT.store %r, %c_s, offsets = [0, 0], sizes = [%m, 8], strides = [1, 1] : !?x8xf32 -> DT<writeonly:!?x8xf32>{{%m}}
-    """
-    return body_of(body, constants=2, workload=1, target=target)
 
 
 # -- constraints ---------------------------------------------------------------------------------------------------
@@ -60,7 +39,7 @@ def test_static_constraints() -> None:
 
 def test_dynamic_constraints_are_left_to_run_time() -> None:
     made = matmul_kernel(constraints=["N % 8 == 0", "M % 4 == 0"])
-    found = decision(made, dynamic())
+    found = decision(made, open_matmul_dispatch())
     assert found.match is not None
     assert found.match.fallback == ("M % 4 == 0",)
     assert [r.found for r in found.rules if r.name == "constraint"] == [
@@ -70,15 +49,15 @@ def test_dynamic_constraints_are_left_to_run_time() -> None:
 
 
 def test_a_dynamic_constraint_that_is_decided_by_a_static_part() -> None:
-    rule = refused(matmul_kernel(constraints=["M % 4 == 0 and N == 9"]), dynamic())
+    rule = refused(matmul_kernel(constraints=["M % 4 == 0 and N == 9"]), open_matmul_dispatch())
     assert (rule.passed, rule.found) == (False, "M = u64(push(0), push(1)), N = 8")
-    match = accepted(matmul_kernel(constraints=["M % 4 == 0 or N == 8"]), dynamic())
+    match = accepted(matmul_kernel(constraints=["M % 4 == 0 or N == 8"]), open_matmul_dispatch())
     assert match.fallback == ()
 
 
 def test_no_fallback_where_the_host_does_not_know_the_size() -> None:
     made = matmul_kernel(constraints=["M % 4 == 0"])
-    assert refused(made, dynamic(known=False)) == Rule(
+    assert refused(made, open_matmul_dispatch(known=False)) == Rule(
         name="constraint",
         passed=False,
         expected="M % 4 == 0",
@@ -94,13 +73,15 @@ OUT_OF_SIGHT = (
 
 def test_a_fallback_on_other_backends_needs_the_host_program() -> None:
     made = matmul_kernel(constraints=["M % 4 == 0"], kind="glsl", targets=[VULKAN_RULE])
-    assert accepted(made, dynamic(target=VULKAN)).fallback == ("M % 4 == 0",)
-    alone = decide(made, dynamic(target=VULKAN), takes_all, host=False)
+    assert accepted(made, open_matmul_dispatch(target=VULKAN)).fallback == ("M % 4 == 0",)
+    alone = decide(made, open_matmul_dispatch(target=VULKAN), takes_all, host=False)
     assert alone.rules[-1] == Rule(
         name="constraint", passed=False, expected="M % 4 == 0", found=f"M known at run time only, and {OUT_OF_SIGHT}"
     )
-    assert decide(replace(made, constraints=()), dynamic(target=VULKAN), takes_all, host=False).accepted
-    assert decide(matmul_kernel(constraints=["M % 4 == 0"]), dynamic(), takes_all, host=False).accepted, "on the CPU"
+    assert decide(replace(made, constraints=()), open_matmul_dispatch(target=VULKAN), takes_all, host=False).accepted
+    assert decide(matmul_kernel(constraints=["M % 4 == 0"]), open_matmul_dispatch(), takes_all, host=False).accepted, (
+        "on the CPU"
+    )
 
 
 # -- devices -------------------------------------------------------------------------------------------------------
@@ -172,7 +153,7 @@ def test_kernels_are_asked_until_one_takes_all() -> None:
     assert asked(wide) == ["wide"], "IREE's code is behind it"
     assert asked(wide, narrow, plain) == ["narrow", "wide", "plain"], "no tie: no device takes both"
     constrained = on_vulkan("even", constraints=["M % 2 == 0"], priority=1)
-    assert asked(constrained, plain, dispatch=dynamic(target=VULKAN)) == ["even", "plain"]
+    assert asked(constrained, plain, dispatch=open_matmul_dispatch(target=VULKAN)) == ["even", "plain"]
     assert asked(constrained, plain) == ["even"], "the size is known to fit"
 
 
@@ -263,7 +244,7 @@ def test_raw_kernels_are_compared_with_the_layout() -> None:
     assert refused(replace(raw, bindings=2), matmul_dispatch()) == Rule(
         name="layout.bindings", passed=False, expected="2", found="3"
     )
-    assert refused(raw, dynamic()) == Rule(name="layout.constants", passed=False, expected="0", found="2")
+    assert refused(raw, open_matmul_dispatch()) == Rule(name="layout.constants", passed=False, expected="0", found="2")
 
 
 def test_a_body_that_cannot_be_read() -> None:

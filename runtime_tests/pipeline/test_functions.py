@@ -11,8 +11,7 @@ import pytest
 
 from runtime_tests.conftest import CPU_FLAGS, VULKAN_FLAGS
 from runtime_tests.read.interpreter import flat
-from runtime_tests.read.programs import FUNCTIONS
-from runtime_tests.read.test_meaning import inputs_of
+from runtime_tests.read.programs import FUNCTIONS, inputs_of
 from substitute.device import Session
 from substitute.pipeline import compile_model
 

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 _HEAD = """
   %zero = arith.constant 0.0 : f32
@@ -647,3 +651,17 @@ def attention(scale: str = "0.125") -> str:
     iree_linalg_ext.yield %s : f32
   }}) : (!2x4x8xf32, !2x6x8xf32, !2x6x3xf32, f32, !2x4x3xf32) -> !2x4x3xf32
   output 3 %r !2x4x3xf32"""
+
+
+def inputs_of(function: Function) -> list[NDArray[Any]]:
+    random = np.random.default_rng(7)
+    values: list[NDArray[Any]] = []
+    for number, type_ in enumerate(function.inputs):
+        *sizes, element = type_.lstrip("!").split("x")
+        shape = function.shapes[number] if function.shapes else tuple(map(int, sizes))
+        if element[0] == "f":
+            values.append(random.standard_normal(shape).astype(element.replace("f", "float")))
+        else:
+            low, high = (0, 11) if element == "i32" else (-100, 100)
+            values.append(random.integers(low, high, shape).astype(element.replace("i", "int")))
+    return values

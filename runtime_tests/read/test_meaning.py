@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from runtime_tests.conftest import CPU_FLAGS
 from runtime_tests.read.interpreter import flat, run
-from runtime_tests.read.programs import FUNCTIONS, Function
+from runtime_tests.read.programs import FUNCTIONS, Function, inputs_of
 from substitute.compiler import Compilation
 from substitute.device import Session
 from substitute.model.dispatch import Dispatch, Named, Nest, Program, TensorType
@@ -52,20 +52,6 @@ def compiled() -> Compiled:
         by_function = {d.name.partition("_dispatch_")[0]: d for d in dispatches}
         assert sorted(by_function) == sorted(BY_NAME) and len(dispatches) == len(FUNCTIONS), "one dispatch each"
         return Compiled(compilation.bytecode(), by_function)
-
-
-def inputs_of(function: Function) -> list[Array]:
-    random = np.random.default_rng(7)
-    values: list[Array] = []
-    for number, type_ in enumerate(function.inputs):
-        *sizes, element = type_.lstrip("!").split("x")
-        shape = function.shapes[number] if function.shapes else tuple(map(int, sizes))
-        if element[0] == "f":
-            values.append(random.standard_normal(shape).astype(element.replace("f", "float")))
-        else:
-            low, high = (0, 11) if element == "i32" else (-100, 100)
-            values.append(random.integers(low, high, shape).astype(element.replace("i", "int")))
-    return values
 
 
 def interpret(

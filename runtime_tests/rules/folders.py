@@ -47,3 +47,43 @@ func.func @{name}(%a: tensor<{size}xf32>) -> tensor<{size}xf32> {{
 
 
 DOUBLE = "%r = arith.mulf %x, %two : f32"
+
+
+ELEMENT = "!spirv.ptr<f32, StorageBuffer>"
+BUFFER = "!spirv.ptr<!spirv.struct<(!spirv.rtarray<f32, stride=4> [0])>, StorageBuffer>"
+
+
+SPIRV = f"""
+spirv.module Logical GLSL450 requires #spirv.vce<v1.3, [Shader], [SPV_KHR_storage_buffer_storage_class]> {{
+  spirv.GlobalVariable @id built_in("GlobalInvocationId") : !spirv.ptr<vector<3xi32>, Input>
+  spirv.GlobalVariable @x bind(0, 0) : {BUFFER}
+  spirv.GlobalVariable @y bind(0, 1) : {BUFFER}
+  spirv.SpecConstant @n spec_id(0) = 1 : i32
+  spirv.func @tripled() "None" {{
+    %zero = spirv.Constant 0 : i32
+    %three = spirv.Constant 3.0 : f32
+    %n = spirv.mlir.referenceof @n : i32
+    %id = spirv.mlir.addressof @id : !spirv.ptr<vector<3xi32>, Input>
+    %ids = spirv.Load "Input" %id : vector<3xi32>
+    %i = spirv.CompositeExtract %ids[0 : i32] : vector<3xi32>
+    %inside = spirv.ULessThan %i, %n : i32
+    spirv.mlir.selection {{
+      spirv.BranchConditional %inside, ^work, ^end
+    ^work:
+      %x = spirv.mlir.addressof @x : {BUFFER}
+      %y = spirv.mlir.addressof @y : {BUFFER}
+      %px = spirv.AccessChain %x[%zero, %i] : {BUFFER}, i32, i32 -> {ELEMENT}
+      %py = spirv.AccessChain %y[%zero, %i] : {BUFFER}, i32, i32 -> {ELEMENT}
+      %v = spirv.Load "StorageBuffer" %px : f32
+      %r = spirv.FMul %v, %three : f32
+      spirv.Store "StorageBuffer" %py, %r : f32
+      spirv.Branch ^end
+    ^end:
+      spirv.mlir.merge
+    }}
+    spirv.Return
+  }}
+  spirv.EntryPoint "GLCompute" @tripled, @id
+  spirv.ExecutionMode @tripled "LocalSize", 32, 1, 1
+}}
+"""

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from runtime_tests.kinds.programs import build, floats, run
-from runtime_tests.rules.folders import DOUBLE, VULKAN_FLAGS, elementwise, kernel
-from runtime_tests.rules.test_dialects import SPIRV
+from runtime_tests.rules.folders import DOUBLE, SPIRV, VULKAN_FLAGS, elementwise, kernel
 from substitute.catalog.manifest import parse_manifest
 from substitute.errors import ManifestError, PayloadError
 

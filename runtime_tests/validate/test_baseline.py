@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from runtime_tests.validate.cases import case
-from runtime_tests.validate.test_launch import Pretended, right, x_and_y
+from runtime_tests.validate.launches import Pretended, right, x_and_y
 from substitute.device.raw import Grid
 from substitute.errors import DeviceError
 from substitute.validate.baseline import Theirs, run_baseline, set_beside, words

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from runtime_tests.validate.cases import X_AREA, Y_AREA, X, case
+from runtime_tests.validate.launches import Pretended, right, x_and_y
 from substitute.device.raw import Grid
 from substitute.validate.judge import judge_case
 from substitute.validate.launch import GUARD_BYTES, PATTERNS, Arrangement, Ran, guard_bytes, lay_out, look_at
@@ -15,39 +16,6 @@ from substitute.validate.launch import GUARD_BYTES, PATTERNS, Arrangement, Ran, 
 pytestmark = pytest.mark.unit
 
 HELD = f"which holds {X_AREA.described}, {Y_AREA.described}"
-
-
-class Pretended:
-    """A device on which a launch is a Python function over the buffers and bindings of a grid."""
-
-    device = "local-sync"
-    guards = False
-
-    def call(self, function: str, *arguments: int) -> int | None:
-        return None  # the kernel is the only code that there is
-
-    def __init__(self, kernel: Callable[[Grid, list[np.ndarray]], None]) -> None:
-        self.kernel = kernel
-
-    def launch(self, entry: str, *grids: Grid) -> list[tuple[np.ndarray, ...]]:
-        assert entry.startswith("run_0")
-        results = []
-        for grid in grids:
-            buffers = [b.copy() for b in grid.buffers]
-            self.kernel(grid, buffers)
-            results.append(tuple(buffers))
-        return results
-
-
-def x_and_y(grid: Grid, buffers: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    (first, start, _), (second, other, _) = grid.bindings
-    x, y = buffers[first][start : start + 16], buffers[second][other + 32 : other + 48]
-    return x.view(np.float32), y.view(np.float32)
-
-
-def right(grid: Grid, buffers: list[np.ndarray]) -> None:
-    x, y = x_and_y(grid, buffers)
-    y[:] = x + x
 
 
 def judged(kernel: Callable[[Grid, list[np.ndarray]], None]) -> tuple[str, str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from runtime_tests.kinds.models import THREE, glsl_matmul, ptx, raw_ptx
 from runtime_tests.kinds.programs import MARK, KernelFolder, Operand, generic, matmul_operands, pointwise
-from runtime_tests.kinds.test_vulkan import glsl_matmul
 
 CPU = (
     "--iree-hal-target-device=local",
@@ -164,3 +166,45 @@ def marked_matmul(name: str, mark: float, *, device: Device | None = None, **key
     folder.name, folder.target = name, {"device": device} if device else {}
     folder.operands = matmul_operands(strided=True)
     return folder
+
+
+HERE = {"vulkan.device::subgroup_size": ">= 1"}
+
+
+NOWHERE = {"vulkan.device::subgroup_size": "> 4096"}
+
+
+def device_target(folder: Path, *flags: str) -> str:
+    """Return the `#hal.executable.target<…>` that IREE makes of target flags."""
+    from substitute.compiler import Compilation
+
+    file = folder / "any.mlir"
+    file.write_text("func.func @main(%x: tensor<4xf32>) -> tensor<4xf32> {\n  return %x : tensor<4xf32>\n}")
+    with Compilation(flags, name="any") as compilation:
+        compilation.parse(file)
+        compilation.run("start", "executable-sources")
+        assert compilation.module is not None
+        device = compilation.module.regions[0].blocks[0].operations[0].operation.attributes["initial_value"]
+        text = str(device)
+    return text[text.index("[") + 1 : text.rindex("]")]
+
+
+MAJOR, MINOR = "cuda.device::compute_capability_major", "cuda.device::compute_capability_minor"
+
+
+def kernel(name: str, architecture: str, device: Device, *, constants: int = 0, **keys: Any) -> KernelFolder:
+    """A kernel of this architecture that does nothing."""
+    parameters = THREE + "".join(f", .param .u32 c{n}" for n in range(constants))
+    folder = raw_ptx(ptx(parameters, target=architecture, version="8.0"), constants=constants)
+    folder.name, folder.keys = name, {**folder.keys, **keys}
+    folder.target = {"device": device, "variant": architecture} if device else {}
+    return folder
+
+
+def hopper() -> KernelFolder:
+    return kernel("hopper", "sm_90a", {MAJOR: 9}, priority=1)
+
+
+def targets(vmfb: bytes) -> list[str]:
+    """The `.target` of every PTX in the module, in order."""
+    return [name.decode() for name in re.findall(rb"^\.target (\w+)", vmfb, re.MULTILINE)]

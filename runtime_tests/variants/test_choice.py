@@ -11,17 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runtime_tests.kinds.models import CHAIN, INPUTS, OPEN, matmul_folder
 from runtime_tests.kinds.programs import MARK, KernelFolder, build, floats
-from runtime_tests.kinds.test_cpu_layouts import CHAIN, matmul_folder
-from runtime_tests.kinds.test_cpu_linking import INPUTS
-from runtime_tests.kinds.test_cpu_values import OPEN
-from runtime_tests.variants.programs import CPU, VULKAN, marked_matmul
+from runtime_tests.variants.programs import CPU, HERE, NOWHERE, VULKAN, marked_matmul
 from substitute.device import Session
 
 pytestmark = [pytest.mark.compile, pytest.mark.device]
 
-HERE = {"vulkan.device::subgroup_size": ">= 1"}
-NOWHERE = {"vulkan.device::subgroup_size": "> 4096"}
 NOR_THERE = {"vulkan.device::subgroup_size": "> 8192"}
 """Another test, so that a kernel with it could be tried after one with the first."""
 GENERIC = (*CPU[:2], "--iree-llvmcpu-target-cpu=generic", "--iree-llvmcpu-target-cpu-features=")
@@ -115,7 +111,7 @@ FRESH = """
 import sys
 from pathlib import Path
 import numpy as np
-from runtime_tests.kinds.test_cpu_linking import INPUTS
+from runtime_tests.kinds.models import INPUTS
 from substitute.device import run_module
 (found,) = run_module(Path(sys.argv[1]).read_bytes(), device="local-sync", inputs=INPUTS)
 np.save(sys.argv[2], found)

@@ -5,17 +5,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from runtime_tests.kinds.models import OPEN
 from runtime_tests.kinds.programs import MATMUL_DEFINITION, KernelFolder, build, matmul_operands
-from runtime_tests.kinds.test_cpu_values import OPEN
-from runtime_tests.kinds.test_cuda import THREE, ptx, raw_ptx
-from runtime_tests.variants.programs import CUDA, Device
+from runtime_tests.variants.programs import CUDA, MAJOR, MINOR, hopper, kernel, targets
 from runtime_tests.variants.rewritten import Rewritten, rewritten
 from substitute.errors import CompilerError, PayloadError
 
@@ -31,20 +28,6 @@ func.func @main(%a: tensor<24x32xf32>, %b: tensor<32x16xf32>) -> tensor<24x16xf3
   return %c : tensor<24x16xf32>
 }
 """
-MAJOR, MINOR = "cuda.device::compute_capability_major", "cuda.device::compute_capability_minor"
-
-
-def kernel(name: str, architecture: str, device: Device, *, constants: int = 0, **keys: Any) -> KernelFolder:
-    """A kernel of this architecture that does nothing."""
-    parameters = THREE + "".join(f", .param .u32 c{n}" for n in range(constants))
-    folder = raw_ptx(ptx(parameters, target=architecture, version="8.0"), constants=constants)
-    folder.name, folder.keys = name, {**folder.keys, **keys}
-    folder.target = {"device": device, "variant": architecture} if device else {}
-    return folder
-
-
-def hopper() -> KernelFolder:
-    return kernel("hopper", "sm_90a", {MAJOR: 9}, priority=1)
 
 
 def ada() -> KernelFolder:
@@ -63,11 +46,6 @@ def module(folder: Path, kernels: list[KernelFolder], *, flags: tuple[str, ...] 
     written = [one.write(folder / one.name) for one in kernels]
     built = build(folder, model, written, flags=flags, substituted=len(kernels))
     return Module(vmfb=built.vmfb, text=rewritten(model, written, flags))
-
-
-def targets(vmfb: bytes) -> list[str]:
-    """The `.target` of every PTX in the module, in order."""
-    return [name.decode() for name in re.findall(rb"^\.target (\w+)", vmfb, re.MULTILINE)]
 
 
 def test_several_architectures_beside_irees_code(tmp_path: Path) -> None:

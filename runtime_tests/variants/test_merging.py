@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runtime_tests.kinds.models import CHAIN, INPUTS, matmul_folder
 from runtime_tests.kinds.programs import MARK, KernelFolder, build, floats
-from runtime_tests.kinds.test_cpu_layouts import CHAIN, matmul_folder
-from runtime_tests.kinds.test_cpu_linking import INPUTS
 from runtime_tests.variants.programs import (
     CPU,
     CUDA,
+    HERE,
+    NOWHERE,
     SIZE,
     VULKAN,
     cpu_pointwise,
@@ -23,7 +24,6 @@ from runtime_tests.variants.programs import (
     two_exports,
 )
 from runtime_tests.variants.rewritten import rewritten
-from runtime_tests.variants.test_choice import HERE, NOWHERE
 from substitute.device import run_module
 from substitute.payload.glsl import compile_glsl
 from substitute.rewrite.linking import NO_LINKING
@@ -201,7 +201,7 @@ def test_an_executable_source_is_left_alone(
 
 def brought_along(folder: Path, mark: float) -> str:
     """Return a model with its own external executable, which adds a mark to `x + x`."""
-    from runtime_tests.variants.test_targets import device_target
+    from runtime_tests.variants.programs import device_target
 
     data = compile_glsl(SHADER.replace("MARK", f"{mark:.1f}"), name="shader")
     target = device_target(folder, *VULKAN)
@@ -270,7 +270,7 @@ def test_conditions_among_ordinary_executables(tmp_path: Path, linking: tuple[st
 
 @pytest.mark.parametrize("linking", [(), (NO_LINKING,)], ids=["linked", "apart"])
 def test_external_variants_for_cuda_compile(tmp_path: Path, linking: tuple[str, ...]) -> None:
-    from runtime_tests.variants.test_cuda_variants import hopper, targets
+    from runtime_tests.variants.programs import hopper, targets
 
     kernel = hopper().write(tmp_path / "kernel")
     vmfb = build(tmp_path, CHAIN, [kernel], flags=(*CUDA, *linking), isolate=bool(linking)).vmfb

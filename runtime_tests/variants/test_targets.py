@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runtime_tests.kinds.models import CHAIN, INPUTS, OPEN, matmul_folder
 from runtime_tests.kinds.programs import MARK, KernelFolder, build, floats, matmul_text
-from runtime_tests.kinds.test_cpu_layouts import CHAIN, matmul_folder
-from runtime_tests.kinds.test_cpu_linking import INPUTS
-from runtime_tests.kinds.test_cpu_values import OPEN
-from runtime_tests.variants.programs import CPU, marked_matmul
+from runtime_tests.variants.programs import CPU, device_target, marked_matmul
 from substitute.bench.compile_time import command_path
 from substitute.device import Session, run_module
 from substitute.errors import DeviceError, UsageError
@@ -157,21 +155,6 @@ def test_two_devices_in_one_program(tmp_path: Path, vulkan_device: str) -> None:
         )
         assert done.returncode == 0, done.stderr
         np.testing.assert_allclose(np.load(output), a.astype(np.float64) @ a + mark, rtol=1e-4, atol=1e-4)
-
-
-def device_target(folder: Path, *flags: str) -> str:
-    """Return the `#hal.executable.target<…>` that IREE makes of target flags."""
-    from substitute.compiler import Compilation
-
-    file = folder / "any.mlir"
-    file.write_text("func.func @main(%x: tensor<4xf32>) -> tensor<4xf32> {\n  return %x : tensor<4xf32>\n}")
-    with Compilation(flags, name="any") as compilation:
-        compilation.parse(file)
-        compilation.run("start", "executable-sources")
-        assert compilation.module is not None
-        device = compilation.module.regions[0].blocks[0].operations[0].operation.attributes["initial_value"]
-        text = str(device)
-    return text[text.index("[") + 1 : text.rindex("]")]
 
 
 def with_targets(kind: str, targets: list[str]) -> str:
