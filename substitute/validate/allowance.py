@@ -1,4 +1,4 @@
-"""How far each element of a result may be from its golden, decided before any result is seen."""
+"""Allowed errors of each element of a result, decided before any result is seen."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from ..golden import Store
 
 ROUNDED_OPS = frozenset(n for n, o in OPERATIONS.items() if o.rounds == "correctly")
-"""What IEEE 754 rounds correctly."""
+"""Operations that IEEE 754 rounds correctly."""
 UNROUNDED_OPS = LEAVES | {n for n, o in OPERATIONS.items() if o.rounds == "never"}
-"""What never rounds."""
+"""Operations that never round."""
 EXACT_OPS = ROUNDED_OPS | UNROUNDED_OPS | {"math.fma"}
-"""What gives an integer that is exact for operands that are integers and small."""
+"""Operations that give an exact integer for small integer operands."""
 EXACT_COMBINERS = frozenset(f"arith.{name}" for name in ("addf", "maximumf", "minimumf", "maxnumf", "minnumf"))
 MOVES = LEAVES | {"arith.negf", "math.absf", "math.copysign", "arith.select", "arith.bitcast"}
 """Operations that keep every bit but the sign."""
@@ -35,16 +35,15 @@ SIGNED = MOVES | {
 LARGEST_EXACT = {"exact": 3, "ones": 1}
 """Classes of inputs that are integers, and the largest of them (1 in types of few bits)."""
 SLACK = 2.0
-"""What is allowed, in units of the golden's bound, where there are sums or functions: the bound is for the order in
-which the body says things; where sums are short, adding a fused residual first instead of last (as IREE's own code
-does) may cost 1.7 of it."""
+"""Allowed error in units of the golden's bound, if there are sums or functions: the bound is for the order of the body;
+for short sums, adding a fused residual first instead of last (as IREE's own code does) may cost 1.7 of it."""
 SPARE_BITS = 3
 """Room for what an epilogue adds to the sums."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """What the results of a program can be held to."""
+    """Properties of a program that decide the allowed errors."""
 
     roundings: tuple[str, ...] | None = None
     """Element types of the operations that round, where nothing is done but correctly rounded operations on single
@@ -172,7 +171,9 @@ def roundings(program: Program) -> tuple[str, ...] | None:
 
 
 def _representable(value: NDArray[Any], sum_: int, element: str) -> NDArray[np.bool_]:
-    """Where every partial sum, at most `sum_`, and the result are integers that the type holds exactly."""
+    """Return a mask of results where every partial sum, at most `sum_`, and the result are exact integers of the
+    type.
+    """
     limit = 2.0 ** (SIGNIFICANT_BITS[element] - SPARE_BITS)
     with np.errstate(invalid="ignore"):
         return np.asarray((np.abs(value) <= limit) & (value == np.rint(value)) & (sum_ <= limit))

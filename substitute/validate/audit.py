@@ -1,4 +1,4 @@
-"""Runs every dispatch of stock IREE by itself against its golden: finds what IREE itself computes wrong."""
+"""Audit of stock IREE: each dispatch is run against its golden, to find what IREE itself computes wrong."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ if TYPE_CHECKING:
 
 Outcome = Literal["right", "wrong", "not compiled", "not judged"]
 RUN, COMPILE = "run ", "compile "
-"""What the progress says before the name of a dispatch."""
+"""Prefixes of the progress before the name of a dispatch."""
 ALL_COMPILED = "compile the dispatches"
-"""What it says while they are compiled together."""
+"""Progress while they are compiled together."""
 INPUTS = ("normal", "special")
 """Classes of inputs that every dispatch is run with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audited:
-    """What became of one dispatch."""
+    """Outcome of one dispatch."""
 
     name: str
     kind: str
-    """What it computes, in a word."""
+    """Kind of computation."""
     outcome: Outcome
     reason: str = ""
-    """What is wrong, or why nothing can be said."""
+    """The error, or the reason why it was not judged."""
     inputs: str = ""
-    """The class of inputs at which it failed; all of them where it did not."""
+    """Class of inputs at which it failed; all of them if it did not."""
     place: Place | None = None
     """The first wrong element."""
     largest_absolute: float = 0.0
     largest_ulp: float = 0.0
     share: float = 0.0
-    """The largest error as a share of what rounding explains (the analytic bound)."""
+    """Largest error as a share of the rounding error (the analytic bound)."""
     golden_seconds: float = 0.0
-    """What drawing inputs and evaluating the golden took, all classes together."""
+    """Time of drawing inputs and evaluating the golden, all classes together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,16 +75,16 @@ class Audit:
 
     @property
     def nothing_judged(self) -> bool:
-        """True if nothing can be said of the model."""
+        """True if nothing was judged."""
         return not any(d.outcome != "not judged" for d in self.dispatches)
 
     @property
     def compile_seconds(self) -> float:
-        """What IREE's compiler took."""
+        """Time of IREE's compiler."""
         return sum(seconds for step, seconds in self.seconds.items() if step.startswith("compile"))
 
     def count(self, outcome: Outcome) -> int:
-        """How many dispatches became this."""
+        """Return the number of dispatches with this outcome."""
         return sum(d.outcome == outcome for d in self.dispatches)
 
 
@@ -96,7 +96,7 @@ class Subject:
     kind: str
     cases: tuple[Case, ...]
     skipped: str
-    """Why there are none; empty if there are."""
+    """Reason why there are none; empty if there are."""
     golden_seconds: float
 
 
@@ -107,9 +107,9 @@ class Prepared:
     module: bytes
     subjects: tuple[Subject, ...]
     refused: tuple[Audited, ...]
-    """The dispatches that IREE does not compile, or compiles for another device."""
+    """Dispatches that IREE does not compile, or compiles for another device."""
     order: tuple[str, ...]
-    """All dispatches, as they stand in the module."""
+    """All dispatches in the order of the module."""
     seconds: dict[str, float]
 
 
@@ -124,7 +124,7 @@ def audit_model(
     isolate: bool = False,
     progress: Progress = silent,
 ) -> Audit:
-    """Compiles a model with IREE alone and runs each dispatch on a device against its golden.
+    """Compile a model with IREE alone and run each dispatch on a device against its golden.
 
     Each is run as its first launch in the host program launches it, on drawn operands; with `only`, those whose name
     holds that text. With `isolate` compiler and dispatches run in child processes, so that a crash is the fault of one
@@ -193,7 +193,7 @@ def judge_subjects(
 
 
 def audited(subject: Subject, verdicts: Sequence[CaseVerdict]) -> Audited:
-    """What the verdicts on its cases say of a dispatch."""
+    """Return the outcome of a dispatch from the verdicts on its cases."""
     first = next((verdict for verdict in verdicts if not verdict.passed), None)
     weak = not any(verdict.judged for verdict in verdicts)
     outcome: Outcome = "wrong" if first is not None else "not judged" if weak else "right"
@@ -239,7 +239,7 @@ def prepare_audit(
     crashing: Mapping[str, str] = MappingProxyType({}),
     progress: Progress = silent,
 ) -> Prepared:
-    """Compiles the dispatches of a model and evaluates their goldens. Raises `SubstituteError`.
+    """Compile the dispatches of a model and evaluate their goldens. Raises `SubstituteError`.
 
     `one_by_one`: each is compiled alone first, except those that are known to crash the compiler (name → how).
     """
@@ -290,18 +290,18 @@ def prepare_audit(
 
 
 def _not_here(dispatch: Dispatch, device: str) -> Audited | None:
-    """What becomes of a dispatch that is compiled for another device; None if it is not."""
+    """Return the outcome of a dispatch that is compiled for another device; None if it is not."""
     reason = foreign(dispatch.target.backend, device)
     return Audited(name=dispatch.name, kind=dispatch.kind, outcome="not judged", reason=reason) if reason else None
 
 
 def _entry(number: int) -> str:
-    """The function that launches a dispatch by itself."""
+    """Return the name of the function that launches a dispatch."""
     return f"run_{number}"
 
 
 def _isolated(compilation: Compilation, dispatches: Sequence[Dispatch]) -> bytes:
-    """A module that launches each dispatch by itself; the compilation's own module stays as it is."""
+    """Return a module that launches each dispatch separately; the compilation's own module is not changed."""
     from .harness import isolate_dispatches
 
     original = compilation.module

@@ -1,4 +1,4 @@
-"""What can be run and judged without a compiler: modules, and the cases of every dispatch in them."""
+"""Input of judging without a compiler: modules, and the cases of every dispatch in them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Bundle:
     """Modules of single dispatches and all that is needed to judge them on a device."""
 
     device: str
-    """What it was compiled for, as the runtime names it."""
+    """Device that it was compiled for, by the runtime's name."""
     candidate: bytes
     """The module with the kernels."""
     baseline: bytes | None
@@ -56,9 +56,9 @@ class Bundle:
     """The kernel or the model, for people."""
     seed: int = 0
     versions: dict[str, str] = field(default_factory=dict)
-    """Of what built it."""
+    """Versions of the packages that built it."""
 
     def only(self, case: str) -> Bundle:
-        """The bundle with those cases alone whose key holds this text, and the dispatches that have some."""
+        """Return the bundle with only the cases whose key contains this text, and their dispatches."""
         subjects = [replace(s, cases=tuple(c for c in s.cases if case in c.key)) for s in self.subjects]
         return replace(self, subjects=tuple(s for s in subjects if s.cases)) if case else self

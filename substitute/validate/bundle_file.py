@@ -99,7 +99,7 @@ def package_files() -> Iterator[tuple[str, bytes]]:
 
 
 class _Arrays:
-    """The arrays of a bundle, each under a name of its own."""
+    """The arrays of a bundle, each under a unique name."""
 
     def __init__(self) -> None:
         self._found: dict[str, NDArray[Any]] = {}

@@ -1,4 +1,4 @@
-"""Modules in which every dispatch can be launched alone, on buffers that the caller lays out."""
+"""Modules in which every dispatch can be launched separately, on buffers that the caller lays out."""
 
 from __future__ import annotations
 

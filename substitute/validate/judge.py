@@ -1,4 +1,4 @@
-"""Runs a case as often as the protocol asks, and judges it."""
+"""Launches of a case as the protocol requires, and its verdict."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ BEHIND = (0, GUARD_BYTES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How thoroughly cases are judged."""
+    """Options of judging cases."""
 
     criteria: BaselineCriteria = field(default_factory=BaselineCriteria)
     in_flight: bool = True
     """Also with another grid of the same dispatch at the same time."""
     near: bool = False
-    """See `Arrangement`; nothing lies beside inaccessible pages then, and everything at multiples of 64 bytes."""
+    """See `Arrangement`; then nothing is beside inaccessible pages, and everything at multiples of 64 bytes."""
     pages: bool = True
-    """Also beside inaccessible pages, where the device is this machine's CPU."""
+    """Also launch beside inaccessible pages, if the device is this machine's CPU."""
     errors: bool = True
     """Also how large the errors are, and what they look like."""
     limit_s: float = 0.0
@@ -65,7 +65,7 @@ STANDARD = Options()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A candidate's case beside its golden alone."""
+    """A candidate's case compared with its golden only."""
 
     verdict: CaseVerdict
     at: tuple[int, int] | None = None
@@ -170,7 +170,7 @@ def judge_dispatch(
 
 
 def blind_spots(case: Case) -> tuple[str, ...]:
-    """Which wrong results would pass: all zeros, all the same, those of a launch before (the poison)."""
+    """Return the wrong results that would pass: all zeros, a constant, those of an earlier launch (the poison)."""
     found = []
     for name in ("all zeros", "the same everywhere"):
         if name != "all zeros" and all(np.size(e.values) < 2 for e in case.expected):
@@ -259,7 +259,7 @@ def _binding(case: Case, run: Ran, expected: Expected) -> Bytes:
 
 
 def _poisoned(case: Case, expected: Expected) -> NDArray[np.bool_]:
-    """Which of the elements hold poison before the launch."""
+    """Return a mask of the elements that hold poison before the launch."""
     marks = tuple(np.zeros(size, np.uint8) for size in case.sizes)
     for part in case.filled:
         marks[part.resource][part.start : part.stop] = 0xFF
@@ -293,7 +293,7 @@ def _count(case: Case) -> int:
 
 
 def _picture(case: Case, results: Sequence[NDArray[Any]]) -> Picture | None:
-    """Of the result with the largest error."""
+    """Return the picture of the result with the largest error."""
 
     def share(e: Expected, found: NDArray[Any]) -> NDArray[np.float64]:
         golden = np.asarray(e.values)

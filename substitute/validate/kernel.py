@@ -1,4 +1,4 @@
-"""Is a kernel right? Its definition at many sizes, and programs of the kinds that it takes, dispatch by dispatch."""
+"""Validation of a kernel: its definition at many sizes, and programs of the kinds that it takes, by dispatch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .subjects import Sized, Wanted, is_formed_in
 from .targets import backend_of, flags_for
 
 FUSED = ("--iree-opt-level=O2",)
-"""What makes IREE fuse several reductions into one dispatch, for definitions that have several."""
+"""Flags with which IREE fuses several reductions into one dispatch, for definitions that have several."""
 
 
 def validate_kernel(

@@ -1,4 +1,4 @@
-"""From a dispatch's body and a launch to a case: operands drawn, golden evaluated, exactness decided."""
+"""Preparation of a case from a dispatch's body and a launch: operands, golden, exactness."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def make_case(
 
 
 def describe_launch(function: ir.Operation, launch: Launch, names: Names = ()) -> tuple[Launch, tuple[Area, ...]]:
-    """The tensors that a body sees in a launch, and the launch without what lies behind the last of them.
+    """Return the tensors that a body accesses in a launch, and the launch without memory beyond them.
 
     `names`: those that a kernel has for them.
     """
@@ -174,7 +174,7 @@ def _has_subnormals(operand: Array, element: str) -> bool:
 
 
 def _sizes(launch: Launch) -> tuple[int, ...]:
-    """How large the buffers have to be."""
+    """Return the sizes of the buffers."""
     sizes = [0] * (1 + max((b.resource for b in launch.bindings), default=-1))
     for b in launch.bindings:
         sizes[b.resource] = max(sizes[b.resource], b.offset + b.length)
@@ -213,7 +213,7 @@ def _merged(ranges: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]
 
 @quiet
 def responds(function: ir.Operation, case: Case) -> tuple[str, ...]:
-    """The operands that the golden does not depend on: drawn anew, they change nothing.
+    """Return the operands that the golden does not depend on: drawn again, they change nothing.
 
     A case proves nothing about how such an operand is read.
     """

@@ -31,17 +31,17 @@ RUN = "run "
 """The progress's text before the name of a dispatch."""
 BESIDE = "beside "
 APART = frozenset({"cuda", "cuda-sim"})
-"""Drivers on which IREE's own code runs in a process of its own: a fault there can only be left by ending it."""
+"""Drivers on which IREE's own code runs in a separate process: a fault there can only be cleared by ending it."""
 PATIENCE_S = 10.0
 PATIENCE_SHARE = 0.5
-"""How long IREE's own code may take: the seconds in any case, else this share of what the kernels took, which are
+"""Limit of the time of IREE's own code: the seconds in any case, else this share of the kernels' time, which are
 launched more often. Simulated and software devices are slow, and its part of a verdict is the smaller one."""
 START_S = 120.0
 """The processor time in which a process has to begin its first case, or its next."""
 FLOOR_S, ELSEWHERE_S = 5.0, 20.0
 """The processor time that every case may take, on this machine's CPU and on other devices."""
 OPERATION_S, OPERATION_ELSEWHERE_S = 1e-7, 1e-5
-"""What is added to it for each multiplication of the golden, far more than a naive kernel needs."""
+"""Additional time for each multiplication of the golden, far more than a naive kernel needs."""
 BYTE_S = 1e-6
 """What is added to it for each byte of a case's buffers, which are filled, compared with their guards, and judged in
 eight launches: a large case is not endless because memory is slow."""
@@ -189,7 +189,7 @@ class Judgement:
         self.bundle, self.device, self.options, self.progress = bundle, device, options, progress
         self.values: dict[Task, Value] = {}
         self.missing = ""
-        """Why IREE's own code was not run."""
+        """Reason why IREE's own code was not run."""
         self._weights: dict[int, int] = {}
         self._began = time.monotonic()
         self._beside_began = 0.0
@@ -425,7 +425,7 @@ def _beside_tasks(bundle: Bundle) -> list[Task]:
 
 
 def _cause(case: Case, death: Death, crash: Crash | None) -> str:
-    """Why a case ended its process, as far as it is known."""
+    """Return why a case ended its process, as far as it is known."""
     if death.stopped:
         return f"it does not end: {death.found}"
     found = death.found

@@ -1,4 +1,4 @@
-"""Makes the cases of every dispatch that kernels take: where it is launched, inputs and goldens."""
+"""Cases of every dispatch that kernels take: launches, inputs and goldens."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ class Sized:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which dispatches to take, and how many cases of each."""
+    """Selection of dispatches, and the number of cases of each."""
 
     quick: bool = False
     seed: int = 0
     seeds: int = 3
-    """How many draws of normal numbers, for statistics (one where `quick`)."""
+    """Number of draws of normal numbers, for statistics (one where `quick`)."""
     case: str = ""
     """Only cases whose `case_key` holds this text."""
     launches: int = 4
-    """How many different launches of a dispatch get cases."""
+    """Number of different launches of a dispatch that get cases."""
     shapes: tuple[Shapes, ...] = ({},)
     """Several sets of sizes for open dimensions: each is a launch of its own."""
     labels: Mapping[str, str] | None = None
@@ -250,13 +250,13 @@ def _subject(
 
 
 def _alignment(kernel: Kernel) -> int:
-    """What a kernel may count on: IREE's own layout and code count on that of bindings."""
+    """Return the alignment that a kernel may rely on: that of bindings for IREE's own layout and code."""
     of_iree = kernel.abi == "raw" or kernel.payload.kind.launch == "iree" or kernel.payload.kind.rewrites_body
     return OF_BINDINGS if of_iree else kernel.alignment
 
 
 def _places(numbers: Sequence[int]) -> list[str]:
-    """What to call launches, by their positions in the program; one may be launched at several sizes."""
+    """Return labels of launches, from their positions in the program; one may be launched at several sizes."""
     return [
         f"launch {number}" + (f", sizes {numbers[:at].count(number)}" if numbers.count(number) > 1 else "")
         for at, number in enumerate(numbers)

@@ -12,7 +12,7 @@ from .statistics import Errors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The element that a failing case shows."""
+    """Element that a failing case shows."""
 
     operand: str
     """The result it is in, such as `binding 2: 4x16xf32`."""
@@ -20,19 +20,19 @@ class Place:
     candidate: str
     golden: str
     baseline: str
-    """What IREE's own code gives there; empty where it was not run."""
+    """Value of IREE's own code there; empty if it was not run."""
     allowed: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseVerdict:
-    """What became of one case."""
+    """Verdict on one case."""
 
     label: str
     inputs: str
     seed: int
     stage: str = ""
-    """Of `criteria.STAGES`: where it failed; empty if it passed."""
+    """Stage of `criteria.STAGES` at which it failed; empty if it passed."""
     message: str = ""
     place: Place | None = None
     worst: float = 0.0
@@ -41,7 +41,7 @@ class CaseVerdict:
     baseline: Errors | None = None
     """None where IREE's own code was not run, or is wrong itself."""
     notes: tuple[str, ...] = ()
-    """What weakens the case, such as a baseline that is wrong itself."""
+    """Weaknesses of the case, such as a baseline that is wrong itself."""
     blind: tuple[str, ...] = ()
     """Wrong results that this case would let pass (`zeros`, `a constant`, `left over`)."""
     judged: int = 0
