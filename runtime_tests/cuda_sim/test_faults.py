@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from runtime_tests.cuda_sim.fault_kernels import BODIES, FAULTS, Fault, text
+from runtime_tests.cuda_sim.fault_kernels import BODIES, text
 from runtime_tests.cuda_sim.lane_programs import HEADER, Out, run_kernel
+from runtime_tests.cuda_sim.planted_faults import FAULTS, Fault
 from substitute.device.cuda_sim.faults import KINDS, STATUS, Finding, Report
 from substitute.device.cuda_sim.launch import Limits, launch
 from substitute.device.cuda_sim.memory import Memory
