@@ -7,6 +7,7 @@ import pytest
 
 from substitute.catalog.manifest import Manifest, parse_manifest, read_manifest
 from substitute.errors import ManifestError
+from substitute.model.accuracy import Accuracy
 from substitute.model.kernel import Constraint, Launch, OperandSpec, PayloadSpec, TargetRule
 from substitute.payload.kinds import find_kind
 
@@ -234,7 +235,7 @@ that works""",
                    | ^
               expected:  one of schema, name, summary, license, authors, abi, slots, constraints, priority, groups, \
 dispatches, kinds, bindings, constants, operands, types, parameters, definition, target, payload, launch, \
-executable_constant, tune, laws, keeps, not_repeatable, alignment
+executable_constant, tune, laws, keeps, not_repeatable, accuracy, alignment
               next:      did you mean `priority`?""",
         ),
         (
@@ -395,3 +396,28 @@ def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="the manifest is not text") as caught:
         read_manifest(tmp_path / "kernel.toml")
     assert caught.value.found == "byte 0xff at offset 8"
+
+
+ACCURACY = '\n[accuracy]\nmax_error = "4·γ_K"\nrelative_to = "operands"\nreason = "Winograd"\n'
+
+
+def test_a_kernel_declares_its_accuracy(folder: Path) -> None:
+    assert parse(folder, GOOD).kernel.accuracy is None
+    found = parse(folder, GOOD + ACCURACY).kernel.accuracy
+    assert found == Accuracy(factor=4.0, axis="K", relative_to="operands", reason="Winograd")
+    plain = parse(folder, GOOD + ACCURACY.replace("4·γ_K", "2.5*gamma").replace('relative_to = "operands"\n', ""))
+    assert plain.kernel.accuracy == Accuracy(factor=2.5, relative_to="element", reason="Winograd")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ("4·γ_K", "1e-3", "accuracy.max_error: not a bound of errors"),
+        ("4·γ_K", "0.5·γ_K", "accuracy.max_error: not a bound of errors"),
+        ("4·γ_K", "4·γ_Q", "accuracy.max_error: unknown axis `Q`"),
+        ('"operands"', '"all"', "accuracy.relative_to: not a known value"),
+        ('reason = "Winograd"\n', "", "accuracy: the key `reason` is missing"),
+    ],
+)
+def test_an_accuracy_that_says_nothing(folder: Path, old: str, new: str, part: str) -> None:
+    assert part in error(folder, GOOD + ACCURACY.replace(old, new, 1))

@@ -9,7 +9,7 @@ import pytest
 
 from substitute.device.counted import counted_memory, refuse_counters
 from substitute.model.coverage import Coverage, join, measure
-from substitute.payload.llvm.counters import Counters
+from substitute.payload.llvm.counters import PAUSES, Counters
 from substitute.payload.llvm.optimize import initialize, parse_ir
 
 pytestmark = pytest.mark.unit
@@ -85,3 +85,37 @@ def test_several_pieces_together() -> None:
     assert join([None]) is None
     assert join([unknown]) == unknown and unknown.share is None
     assert str(unknown) == "branches not measured: code of kind object is not counted"
+
+
+STATE = """@mark = internal global i32 0
+@table = internal global [8 x i64] zeroinitializer
+@fixed = internal constant i64 5
+
+define i64 @f(i64 %n) {
+  %place = getelementptr [8 x i64], ptr @table, i64 0, i64 %n
+  %old = load i64, ptr %place
+  store i64 7, ptr %place, align 8
+  %own = alloca i64
+  store i64 %n, ptr %own
+  store volatile i32 1, ptr @mark
+  %more = atomicrmw add ptr @table, i64 1 monotonic
+  %constant = load i64, ptr @fixed
+  ret i64 %old
+}
+"""
+
+
+@pytest.mark.skipif(bool(refuse_counters()), reason="counters need 64-bit Linux")
+def test_code_pauses_where_it_changes_what_stays() -> None:
+    counters = Counters()
+    text, key = counters.put_into(STATE, "f")
+    assert counters.codes[key].state == ("@table", "@mark")
+    assert text.count("call void @substitute.pause()") == 3
+    memory = counted_memory()
+    memory.clear(pauses=2)
+    assert run(text, 3) == [0]
+    left = ctypes.c_int32.from_address(PAUSES)
+    assert left.value == 0
+    text, key = counters.put_into(KERNEL, "g")
+    assert counters.codes[key].state == ()
+    assert "pause" not in text

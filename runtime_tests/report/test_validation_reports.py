@@ -65,6 +65,17 @@ def test_what_compile_found_is_a_column_where_it_is_known() -> None:
     assert validation_to_json(validation(known))["dispatches"][0]["check"] == known.check
 
 
+def test_a_declared_accuracy_stands_in_every_format() -> None:
+    declared = replace(PASSED, declared="errors up to 4·γ are allowed: Strassen")
+    shown = validation(declared, FAILED)
+    file = io.StringIO()
+    Console(file=file, width=10_000, color_system=None).print(dispatch_verdicts([declared], command="", width=None))
+    assert f"softmax declares its accuracy: {declared.declared}" in file.getvalue()
+    assert [d["accuracy"] for d in validation_to_json(shown)["dispatches"]] == [declared.declared, None]
+    assert validation_to_html(shown).count(declared.declared) == 1
+    assert validation_to_junit(shown).decode().count(declared.declared) == 1
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [(float("inf"), "inf"), (float("nan"), "nan"), (1.5, 1.5), ({"a": (1, -float("inf"))}, {"a": [1, "-inf"]})],

@@ -120,6 +120,51 @@ MEMORY_FAULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
 }
 """Accesses that write nothing where they should not."""
 
+
+def _keeps_state(first: str, second: str) -> tuple[tuple[str, str, str], ...]:
+    """A factor of 1 that the first workgroup ever stores, and a mark that it is there, in this order."""
+    stores = {
+        "factor": "  store volatile float 1.0, ptr @factor",
+        "mark": "  store volatile i32 1, ptr @mark",
+    }
+    return (
+        (
+            "kernel.ll",
+            "define void",
+            "@mark = internal global i32 0\n@factor = internal global float 0.0\n\ndefine void",
+        ),
+        (
+            "kernel.ll",
+            "entry:\n",
+            "entry:\n  %made = load volatile i32, ptr @mark\n  %is_made = icmp ne i32 %made, 0\n"
+            f"  br i1 %is_made, label %begin, label %make\nmake:\n{stores[first]}\n{stores[second]}\n"
+            "  br label %begin\nbegin:\n  %one = load volatile float, ptr @factor\n",
+        ),
+        ("kernel.ll", "[ 0, %entry ], [ %k_next", "[ 0, %begin ], [ %k_next"),
+        ("kernel.ll", "fmul contract float %factor, %element", "fmul contract float %scaled, %element"),
+        ("kernel.ll", "  %b_start", "  %scaled = fmul float %factor, %one\n  %b_start"),
+    )
+
+
+ORDER_FAULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    # right where the next row comes later
+    "clears_the_next_row": (
+        (
+            "kernel.ll",
+            "entry:\n",
+            "entry:\n  %next = add i64 %row, 1\n  %there = icmp slt i64 %next, %M\n"
+            "  %target = select i1 %there, i64 %next, i64 %row\n  %next_start = mul i64 %target, %N\n"
+            "  %next_row = getelementptr float, ptr %c, i64 %next_start\n  store volatile float 0.0, ptr %next_row\n",
+        ),
+    ),
+    "marked_before_it_is_made": _keeps_state("mark", "factor"),
+}
+"""Faults that depend on which workgroup runs first, and on what runs at the same time."""
+ORDER_RIGHT: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    "right_in_any_order": (),
+    "right_made_before_it_is_marked": _keeps_state("factor", "mark"),
+}
+
 MATMUL_RIGHT: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "right": (),
     # the sum is the same in any order

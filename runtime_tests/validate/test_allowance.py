@@ -12,6 +12,7 @@ from substitute.golden import Store
 from substitute.golden.memory import Golden, Subspan
 from substitute.golden.numbers import Arithmetic, Num, element_of
 from substitute.golden.rules import RULES, Scalar
+from substitute.model.accuracy import Accuracy, find_loosest
 from substitute.model.dispatch import Nest, Program
 from substitute.model.laws import LAWS
 from substitute.model.scalar import Scalar as Node
@@ -162,3 +163,23 @@ def test_a_law_that_changes_bits_widens_the_bound_by_what_it_changes() -> None:
     _, narrow = held(num, "f32", flushes=False)
     _, wide = held(num, "f32", flushes=False, ulps=3.0)
     assert wide - narrow == 3 * 2.0**-23
+
+
+def test_a_declared_accuracy_replaces_the_bound() -> None:
+    own = Accuracy(factor=4.0, axis="K", relative_to="element", reason="an algorithm")
+    made = program(READ, combiner="arith.addf")
+    found = allowance(made, "exact", flushes=False, declared=own)
+    assert (found.plain, found.largest) == (False, 0)  # small integers need not be exact
+    num = Num(np.array([4.0, 1.0]), np.array([1e-3, 0.0]))
+    _, allowed = held(num, "f32", flushes=False, declared=own)
+    assert allowed.tolist() == [4 * SLACK * 1e-3, 0.0]
+
+
+def test_the_loosest_accuracy_of_several_kernels() -> None:
+    own = Accuracy(factor=4.0, axis="K", relative_to="element", reason="an algorithm")
+    other = Accuracy(factor=2.0, relative_to="operands", reason="another")
+    assert find_loosest([None, None]) is None
+    found = find_loosest([other, None, own])
+    assert found is not None
+    assert (found.factor, found.relative_to) == (4.0, "operands")
+    assert str(found) == "errors up to 4·γ_K of the operands' largest elements are allowed: an algorithm"

@@ -91,3 +91,46 @@ def test_sizes_pass_numbers_of_workgroups(tmp_path: Path) -> None:
     made = kernel(tmp_path, launch='workgroup_count = ["ceildiv(M, 64)", "1", "1"]')
     values = {sizes["M"] for sizes in cover(made)}
     assert {65, 64 * 256 + 1} <= values
+
+
+GATHER = """func.func @rows(%t: tensor<?x?xf32>, %i: tensor<?xi32>) -> tensor<?x?xf32> {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %N = tensor.dim %t, %c1 : tensor<?x?xf32>
+  %M = tensor.dim %i, %c0 : tensor<?xi32>
+  %e = tensor.empty(%M, %N) : tensor<?x?xf32>
+  %r = linalg.generic {indexing_maps = [affine_map<(m, n) -> (m)>, affine_map<(m, n) -> (m, n)>],
+      iterator_types = ["parallel", "parallel"]} ins(%i : tensor<?xi32>) outs(%e : tensor<?x?xf32>) {
+  ^bb0(%at: i32, %o: f32):
+    %p = arith.index_cast %at : i32 to index
+    %n = linalg.index 1 : index
+    %v = tensor.extract %t[%p, %n] : tensor<?x?xf32>
+    linalg.yield %v : f32
+  } -> tensor<?x?xf32>
+  return %r : tensor<?x?xf32>
+}
+"""
+
+
+def test_axes_that_no_loop_runs_over_are_chosen_as_well(tmp_path: Path) -> None:
+    made = kernel(tmp_path)
+    operands = 't = ["R", "N"]\ni = ["M"]\ny = ["M", "N"]'
+    text = (tmp_path / "kernel.toml").read_text()
+    (tmp_path / "kernel.toml").write_text(
+        text.replace('a = ["M", "K"]\nb = ["K", "N"]\nc = ["M", "N"]\nd = ["M", "N"]', operands)
+    )
+    (tmp_path / "definition.mlir").write_text(GATHER)
+    (made,) = find_kernels([str(tmp_path)])
+    found = cover(made, 300)
+    assert {299, 300, 301, 600} <= {sizes["R"] for sizes in found}
+    assert {0, 301} <= {sizes["M"] for sizes in found}
+    assert all(sizes["R"] for sizes in found)  # nothing can be read of a table without rows
+
+
+def test_what_a_person_wrote_comes_first(tmp_path: Path) -> None:
+    made = kernel(tmp_path)
+    numbers = Thresholds(compared=(32, 4), first=(256,), stepped=(256,))
+    found = cover_sizes(made, made.forms[0], numbers, budget=QUICK, speed=LOCAL, random=np.random.default_rng(0))
+    assert {axis: 257 for axis in "MNK"} == {
+        axis: sizes[axis] for sizes in found[3:6] for axis in "MNK" if sizes[axis] > 8
+    }

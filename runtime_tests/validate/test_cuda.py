@@ -35,6 +35,7 @@ def test_a_kernel_that_subtracts_another_number(cuda_sim: str, tmp_path: Path) -
     """The least instead of the greatest: right until something overflows."""
     verdict = judged(SOFTMAX, cuda_sim, "R=16, C=17")
     assert verdict.passed, verdict.dispatches
+    assert verdict.coverage is not None and 0 < verdict.coverage.both_ways <= verdict.coverage.branches
     assert [c.inputs for d in verdict.dispatches for c in d.cases] == ["normal", "large", "special"]
     assert all(c.baseline is not None for d in verdict.dispatches for c in d.cases if c.inputs == "normal")
     folder = Path(shutil.copytree(SOFTMAX, tmp_path / "softmax"))

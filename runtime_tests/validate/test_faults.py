@@ -15,10 +15,13 @@ from runtime_tests.validate.faulty import (
     MATMUL_FAULTS,
     MATMUL_RIGHT,
     MEMORY_FAULTS,
+    ORDER_FAULTS,
+    ORDER_RIGHT,
     dispatch_of,
     matmuls,
     write_variants,
 )
+from substitute.device.counted import refuse_counters
 from substitute.device.guarded import refuse_guards
 from substitute.isolate import Call, isolated
 from substitute.validate.build import only_bundle
@@ -79,6 +82,23 @@ def test_faults_of_cpu_kernels(tmp_path: Path) -> None:
     place = verdicts["last_row_not_launched"].failures[0].place
     assert place is not None
     assert place.coordinates == (17 + list(MATMUL_FAULTS).index("last_row_not_launched") - 1, 0)
+
+
+@pytest.mark.skipif(bool(refuse_counters()), reason=refuse_counters() or "memory can be had at an agreed address")
+def test_workgroups_in_another_order(tmp_path: Path) -> None:
+    verdicts = judged(
+        tmp_path,
+        "llvm-ir",
+        {**ORDER_FAULTS, **ORDER_RIGHT},
+        device="local-task",
+        wanted=Wanted(quick=True, turned=True),
+    )
+    assert {name: v.passed for name, v in verdicts.items()} == {
+        **dict.fromkeys(ORDER_FAULTS, False),
+        **dict.fromkeys(ORDER_RIGHT, True),
+    }
+    (marked,) = {c.message.partition(":")[0] for c in verdicts["marked_before_it_is_made"].failures}
+    assert marked == "by several threads at once, when it runs for the first time and changes @mark, @factor"
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="its planted faults are instructions of x86-64")

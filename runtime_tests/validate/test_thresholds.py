@@ -36,6 +36,13 @@ def test_llvm_ir() -> None:
     assert set(found.stepped) == {96, 64, 16, 48, 32, 40}
 
 
+def test_a_byte_of_a_number_may_be_made_by_shifts() -> None:
+    found = scan_llvm(
+        "  %a = shl i32 %n, 24\n  %b = ashr exact i32 %a, 24\n  %c = shl <4 x i64> %v, <i64 48, i64 48>\n"
+    )
+    assert set(found.compared) == {128, 256, 32768, 65536}
+
+
 def test_ptx() -> None:
     found = scan_ptx(
         ".shared .align 4 .b8 room[4096];\n"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from runtime_tests.validate.cases import case
-from substitute.validate.judge import blind_spots
+from substitute.validate.judge import DECLARE, blind_spots, conclude
 from substitute.validate.kernel_verdict import KernelVerdict
 from substitute.validate.verdict import CaseVerdict, DispatchVerdict, Place, combine
 from substitute.validate.verdict_text import (
@@ -128,3 +128,19 @@ def test_small_words() -> None:
     assert (share(0.0), share(0.123), share(float("inf"))) == ("0", "0.12", "inf")
     assert replay("x --seed 4", "it's") == """x --seed 4 --case 'it'"'"'s'"""
     assert verdict_word(combine("d", "k", ())) == "not judged"
+
+
+def test_who_may_declare_an_accuracy_is_told_so() -> None:
+    integers = replace(GOOD, inputs="exact")
+    mixed = replace(GOOD, inputs="rows", stage="error", worst=300.0)
+    infinities = replace(GOOD, inputs="special", stage="non-finite")
+
+    def told(*cases: CaseVerdict, declared: str = "") -> bool:
+        return DECLARE in conclude("d", "k", cases, declared=declared).notes
+
+    assert told(integers, mixed) and told(integers, mixed, infinities)
+    # what is wrong for small integers, or by far for usual numbers, is no rounding
+    assert not told(BAD, mixed) and not told(mixed)
+    assert not told(integers, replace(mixed, inputs="normal"))
+    assert not told(integers, infinities) and not told(integers, GOOD)
+    assert not told(integers, mixed, declared="errors up to 4·γ are allowed")

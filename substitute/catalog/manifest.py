@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from pydantic import ValidationError
 
 from ..errors import ManifestError
+from ..model.accuracy import EXAMPLE, Accuracy, parse_max_error
 from ..model.conditions import FUNCTIONS, parse_condition
 from ..model.constraints import RESERVED, parse_constraint, parse_size
 from ..model.kernel import Condition, Constraint, Kernel, Launch, OperandSpec, PayloadSpec, TargetRule
@@ -27,7 +28,7 @@ from .diagnostics import Diagnostic, describe, did_you_mean, manifest_error, sch
 from .entry import MANIFEST_NAME as MANIFEST_NAME
 from .entry import Manifest as Manifest
 from .positions import source_at
-from .schema import ENTRY, PATTERNS, ManifestTable
+from .schema import ENTRY, PATTERNS, AccuracyTable, ManifestTable
 from .types import Binding, fill_in, find_wrong_type, list_names
 
 _T = TypeVar("_T")
@@ -268,11 +269,28 @@ class _Checks:
                 except ManifestError as error:
                     yield _expression_problem(("parameters", name, "conditions", at), error)
         self.conditions = tuple(conditions)
+        yield from self._accuracy()
         for at, text in enumerate(self.table.launch.workgroup_count or ()):
             try:
                 parse_size(text, self.axes)
             except ManifestError as error:
                 yield _expression_problem(("launch", "workgroup_count", at), error)
+
+    def _accuracy(self) -> Iterator[Diagnostic]:
+        if self.table.accuracy is None:
+            return
+        path, text = ("accuracy", "max_error"), self.table.accuracy.max_error
+        parsed = parse_max_error(text)
+        if parsed is None:
+            yield Diagnostic(
+                path=path,
+                what="not a bound of errors",
+                expected=f"a number of at least 1 times γ, such as {EXAMPLE} for a sum over an axis K, or 4·γ",
+                found=describe(text),
+                next_step="write the multiple of γ that the algorithm's error analysis gives",
+            )
+        elif parsed[1] and parsed[1] not in self.axes:
+            yield _unknown(path, "axis", parsed[1], self.axes)
 
     def _abi(self) -> Iterator[Diagnostic]:
         table = self.table
@@ -471,6 +489,7 @@ def _manifest(table: ManifestTable, file: Path, checks: _Checks) -> Manifest:
         ),
         priority=table.priority,
         not_repeatable=table.not_repeatable or "",
+        accuracy=_accuracy(table.accuracy),
         laws=table.laws,
         keeps=frozenset(table.keeps),
         alignment=table.alignment,
@@ -483,6 +502,13 @@ def _manifest(table: ManifestTable, file: Path, checks: _Checks) -> Manifest:
         authors=tuple(table.authors),
     )
     return Manifest(file=file, kernel=kernel, definition=checks.definition, parameters=tuple(table.parameters))
+
+
+def _accuracy(table: AccuracyTable | None) -> Accuracy | None:
+    parsed = parse_max_error(table.max_error) if table is not None else None
+    if table is None or parsed is None:
+        return None
+    return Accuracy(factor=parsed[0], axis=parsed[1], relative_to=table.relative_to, reason=table.reason)
 
 
 def _code_path(folder: Path, name: str) -> Path:

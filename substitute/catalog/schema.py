@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from ..model.accuracy import Relative
 from ..model.kernel import Abi
 from ..model.laws import Mode
 from ..model.numerics import Demand
@@ -144,6 +145,20 @@ class ExecutableConstantTable(_Table):
     """The value on a device that does not know the key."""
 
 
+class AccuracyTable(_Table):
+    """`[accuracy]`: for algorithms that round otherwise than the definition says, such as Winograd's and Strassen's."""
+
+    max_error: Text
+    """How far results may be from the exact ones: `"4·γ_K"` is four times what the roundings of a sum over the axis
+    `K` may cost, `"4·γ"` four times what all roundings of the definition may cost. Also spelled `"4*gamma_K"`."""
+    relative_to: Relative = "element"
+    """The numbers whose roundings count. `"element"`: the terms of the element itself. `"operands"`: the largest
+    elements of all operands, for algorithms that add up neighbours before they multiply; such kernels are not tried
+    with infinities and NaN, which spread to neighbours."""
+    reason: Text
+    """Why the kernel needs it. Stands in each verdict."""
+
+
 class LaunchTable(_Table):
     """`[launch]`."""
 
@@ -231,6 +246,9 @@ class ManifestTable(_Table):
     """Reason why two launches may give different bits (`"atomics in any order"`); the validation then does not ask for
     equal ones.
     """
+    accuracy: AccuracyTable | None = None
+    """The kernel's own bound of its errors, which the validation takes in place of the one that follows from the
+    definition; results for small integers need not be exact then. Each verdict says so."""
     alignment: Literal[1, 2, 4, 8, 16, 32, 64] = 1
     """Bytes of which the address of every operand has to be a multiple. A dispatch in which an operand begins elsewhere
     (in a slice, or behind an offset that is not known) is refused. The validation puts operands at no larger multiples

@@ -280,6 +280,7 @@ class _Bench:
             budget=BUDGET,
             most=MOST_DRAWN,
             laws=pair.laws,
+            declared=pair.declared,
         )
 
     def cases(self, pair: Pair, function: ir.Operation | None) -> tuple[list[Case], str]:
@@ -289,7 +290,8 @@ class _Bench:
         cases: list[Case] = []
         reason = "its launch is not known"
         classes: tuple[str, ...] = CLASSES.get(pair.dispatch.kind, CLASSES_OTHERWISE)
-        if any(LAWS[law].concerns_special for law in pair.laws):
+        spreads = pair.declared is not None and pair.declared.relative_to == "operands"
+        if spreads or any(LAWS[law].concerns_special for law in pair.laws):
             classes = ("normal", *(c for c in classes if c not in WITH_SPECIAL))
         for launch in pair.launches:
             try:

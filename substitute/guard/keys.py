@@ -104,6 +104,7 @@ def _code(built: Built) -> Iterable[bytes]:
             substitution.match.axes,
             substitution.rule,
             substitution.kernel.abi,
+            substitution.kernel.accuracy,
         )
     ).encode()
     yield from map(_content, payload.objects)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..cache.checked import digest_parts
 from ..embed import Built, put_payloads
 from ..match.target import architecture
+from ..model.accuracy import Accuracy, find_loosest
 from ..model.dispatch import Dispatch, Target
 from ..model.plan import Key, dispatch_key
 from ..progress import Clock, silent
@@ -50,6 +51,8 @@ class Pair:
     """Its operands' names."""
     laws: tuple[str, ...] = ()
     """Laws by which any of its kernels was matched."""
+    declared: Accuracy | None = None
+    """The bound of errors that its kernels declare."""
     skipped: str = ""
     """Reason why it cannot be judged; empty if it can."""
 
@@ -155,6 +158,7 @@ def prepare_trial(
                 launches=known,
                 repeatable=not any(k.not_repeatable for k in kernels),
                 names=names_of(own_here[0]) if own_here else (),
+                declared=find_loosest(k.accuracy for k in kernels),
                 laws=tuple(sorted({law for s in own_here for law in s.match.laws})),
                 skipped=_reason_against(dispatch, device) or ("" if known else reasons),
             )

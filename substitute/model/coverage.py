@@ -34,7 +34,11 @@ class Code:
 
     ways: tuple[Way, ...]
     blocks: tuple[Way, ...] = ()
-    """Targets of `switch` instructions."""
+    """Blocks that a `switch` leads to."""
+    entries: frozenset[int] = frozenset()
+    """Counters of its functions: none is set where it was never entered."""
+    state: tuple[str, ...] = ()
+    """Static variables that the code changes: what one workgroup leaves there, another one may find."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

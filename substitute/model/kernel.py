@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from .accuracy import Accuracy
 from .dispatch import Program
 from .laws import Mode
 from .numerics import Demand
@@ -193,6 +194,8 @@ class Kernel:
     """True for the toolkit's own kernels, which rank after a user's."""
     not_repeatable: str = ""
     """Reason why two launches may give other bits (`atomics add in any order`); empty: they may not."""
+    accuracy: Accuracy | None = None
+    """The kernel's own bound of its errors; None: the one that follows from its definition."""
     laws: Mode = "all"
     """Laws by which a dispatch may equal the definition."""
     keeps: frozenset[Demand] = frozenset()

@@ -43,6 +43,8 @@ def _suite(verdict: DispatchVerdict, device: str) -> junitparser.TestSuite:
     suite.add_property("device", device)
     if verdict.coverage is not None:
         suite.add_property("coverage", str(verdict.coverage))
+    if verdict.declared:
+        suite.add_property("accuracy", verdict.declared)
     for case in verdict.cases:
         suite.add_testcase(_test(verdict, case))
     whole = junitparser.TestCase("all cases together", classname=verdict.name)

@@ -73,6 +73,7 @@ def dispatch_verdict_to_json(verdict: DispatchVerdict) -> dict[str, Any]:
         "stage": verdict.stage,
         "message": verdict.message,
         "notes": list(verdict.notes),
+        "accuracy": verdict.declared or None,
         "worst": to_json_value(verdict.worst),
         "coverage": coverage_to_json(verdict.coverage),
         "cases": [_case(c) for c in verdict.cases],

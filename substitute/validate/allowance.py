@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..model.accuracy import Accuracy
 from ..model.dispatch import Nest, Program
 from ..model.laws import LAWS
 from ..model.ops import LEAVES, OPERATIONS
@@ -56,20 +57,29 @@ class Allowance:
     """There may be such numbers among the operands."""
     ulps: float = 0.0
     """Most units in the last place that a law changes by which the kernel's definition is what is computed here."""
+    declared: Accuracy | None = None
+    """The kernel's own bound, which replaces all others."""
 
     @property
     def plain(self) -> bool:
         """Whether the golden's bound holds without slack."""
-        return self.roundings is not None
+        return self.roundings is not None and self.declared is None
 
-    def of_store(self, store: Store) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """The golden, and what each element may be off by: 0, with a golden that its type holds, for certain bits."""
+    def of_store(self, store: Store, largest: Store | None = None) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """The golden, and what each element may be off by: 0, with a golden that its type holds, for certain bits.
+
+        `largest`: the store of operands of which every element is the largest one, see `Accuracy.relative_to`.
+        """
         golden, element = store.golden, store.subspan.element
         values = np.asarray(golden.value)
         error = np.broadcast_to(np.asarray(golden.error, np.float64), values.shape)
         if not is_float(element):
             return values, np.array(error if self.plain else SLACK * error)
         flushed = 2 * (1 + golden.depth) * smallest_normal(element) if self.flushes else 0.0
+        if self.declared is not None:
+            worst = golden if largest is None else largest.golden
+            errors = np.maximum(error, np.broadcast_to(np.asarray(worst.error, np.float64), values.shape))
+            return values, np.array(SLACK * self.declared.factor * errors + flushed)
         if self.roundings is not None:
             changed = flushed if self.subnormal and self.roundings else 0.0
             return _held(values, error, element, self.roundings == (element,), changed, flushes=self.flushes)
@@ -102,9 +112,17 @@ def _held(
 
 
 def allowance(
-    program: Program | None, inputs: str, *, flushes: bool, subnormal: bool = True, laws: Sequence[str] = ()
+    program: Program | None,
+    inputs: str,
+    *,
+    flushes: bool,
+    subnormal: bool = True,
+    laws: Sequence[str] = (),
+    declared: Accuracy | None = None,
 ) -> Allowance:
     """For a program on a class of inputs; see `Allowance`. `laws`: those by which a kernel was matched."""
+    if declared is not None:
+        return Allowance(flushes=flushes, subnormal=subnormal, declared=declared)
     inexact = [LAWS[name] for name in laws if not LAWS[name].is_exact]
     if inexact:
         return Allowance(flushes=flushes, subnormal=subnormal, ulps=max(law.widening for law in inexact))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..compiler import Compilation, load_model
+from ..device.cuda_sim.driver import is_simulated
 from ..embed import Built, make_payloads, put_payloads
 from ..errors import SubstituteError
 from ..flags import read_flags, with_default_target
@@ -18,6 +19,7 @@ from ..guard.recall import has_verdicts, recall_verdicts
 from ..match.planner import Chosen
 from ..model.coverage import Code
 from ..model.dispatch import Dispatch
+from ..model.payload_kind import PayloadFormat
 from ..model.plan import Key, dispatch_key
 from ..plan_file import load_plan
 from ..progress import Clock, Progress, silent
@@ -27,7 +29,7 @@ from ..rewrite.selection import add_selection
 from .bundle import Bundle, Subject
 from .call_sites import CallSite, find_call_sites
 from .case import Launch
-from .harness import isolate_dispatches
+from .harness import isolate_dispatches, reverse_workgroups
 from .launch import SELECTION
 from .own_code import Baseline, Look, finish
 from .subjects import EVERYTHING, Wanted, is_formed_in, kernels_of, make_subjects, refuse_grids
@@ -97,17 +99,17 @@ def build_bundle(
             del pristine
         dispatches = tuple(kernels_of(made))
         launches = _launches(compilation, stock, wanted, device, signatures, clock)
-        built = make_payloads(made, clock, workers) if wanted.cover is not None else None
+        built = make_payloads(made, clock, workers) if wanted.cover is not None or wanted.turned else None
         covering = _covering(stock, wanted, built or (), clock)
         subjects = make_subjects(stock, made, clock, wanted, launches, device=device, covering=covering)
         subjects = tuple(refuse_grids(subject, built or ()) for subject in subjects)
         by_name = {d.name: d for d in dispatches}
         taken = {s.cases[0].entry: by_name[s.name] for s in subjects if s.cases}
-        candidate = counted = b""
+        candidate = turned = b""
         codes: Mapping[str, Code] = {}
         beside = _with_baseline(subjects, wanted)
         own_code.begin(compilation, stock, {e: d for e, d in taken.items() if e in beside})
-        copy = ours.clone().operation if taken and wanted.counted else None
+        copy = ours.clone().operation if taken and wanted.turned else None
         if taken:
             isolate_kernels(ours, made, sites, taken, clock, workers, folder, built=built, changed=changed)
         del sites
@@ -117,17 +119,19 @@ def build_bundle(
         if copy is not None:
             # where there is little time, only what is tried at the sizes of its code
             some = {e: d for e, d in taken.items() if dispatch_key(d) in covering} if wanted.quick else taken
-            with clock.step("compile the kernels with counters"):
-                counted, codes, subjects = _counted(
+            with clock.step("compile the kernels in another order"):
+                turned, codes, subjects = _turned(
                     compilation, copy, made, subjects, some or taken, built or (), workers, folder
                 )
+        subjects, traced = _traced(subjects, taken, built or (), device=device if wanted.turned else "")
         baseline, missing = own_code.result(compilation, stock, clock, translated)
         del ours, stock, copy
     bundle = Bundle(
         device=device,
         candidate=candidate,
-        counted=counted,
+        turned=turned,
         codes=codes,
+        traced=traced,
         baseline=baseline,
         missing_baseline=missing,
         subjects=subjects,
@@ -202,7 +206,7 @@ def isolate_kernels(
             add_selection(module, name + SELECTION, dispatch, choices)
 
 
-def _counted(
+def _turned(
     compilation: Compilation,
     module: ir.Operation,
     plan: Plan,
@@ -212,9 +216,10 @@ def _counted(
     workers: Executor,
     folder: Path,
 ) -> tuple[bytes, Mapping[str, Code], tuple[Subject, ...]]:
-    """Compile the kernels of the subjects once more, with counters; return what is counted, and the subjects with it.
+    """Compile the kernels of the subjects once more, their workgroups in reverse order, with counters where possible.
 
-    `taken` are their dispatches by the harness's function. A kernel whose code cannot be counted is left out.
+    `taken` are their dispatches by the harness's function. Return the module, what is counted, and the subjects with
+    what is known of them.
     """
     from ..device.counted import refuse_counters
     from ..payload.build import make_counted
@@ -224,32 +229,33 @@ def _counted(
     counters, keys, done = Counters(), {}, []
     reasons: dict[Dispatch, str] = {}
     for one in built:
-        dispatch = one.substitution.dispatch
+        dispatch, kernel = one.substitution.dispatch, one.substitution.kernel
         if dispatch not in taken.values():
             continue
         try:
             made = None if refuse_counters() else make_counted(one.request, one.payload, counters)
         except SubstituteError as error:  # the counters are in the way, and the kernel is judged without them
             reasons[dispatch] = str(error).partition("\n")[0]
-            continue
+            made = None
         if made is not None:
-            done.append(replace(one, payload=made[0]))
             keys[dispatch] = made[1]
-        else:
-            kinds = f"code of kind {one.substitution.kernel.payload.kind} on {dispatch.target.backend}"
+        elif dispatch not in reasons:
+            kinds = f"code of kind {kernel.payload.kind} on {dispatch.target.backend}"
             reasons[dispatch] = refuse_counters() or f"{kinds} is not counted"
-    dispatches = {entry: d for entry, d in taken.items() if d in keys and d not in reasons}
+        if dispatch.target.backend == "llvm-cpu" and kernel.abi == "canonical":
+            done.append(one if made is None else replace(one, payload=made[0]))
     if counters.used > SIZE:
-        dispatches, reasons = {}, dict.fromkeys(taken.values(), "there are too many branches")
-    named = []
-    for subject in subjects:
-        if subject.cases and subject.cases[0].entry in taken:
-            entry = subject.cases[0].entry
-            code = keys[dispatches[entry]] if entry in dispatches else ""
-            subject = replace(subject, code=code, uncounted="" if code else reasons.get(taken[entry], ""))
-        named.append(subject)
+        return (
+            b"",
+            {},
+            _described(subjects, taken, {}, dict.fromkeys(taken.values(), "there are too many branches"), ()),
+        )
+    there = {one.substitution.dispatch for one in done}
+    dispatches = {entry: d for entry, d in taken.items() if d in there}
+    codes = {d: key for d, key in keys.items() if d not in reasons}
+    named = _described(subjects, taken, codes, reasons, there)
     if not dispatches:
-        return b"", {}, tuple(named)
+        return b"", {}, named
     isolate_kernels(
         module,
         replace(plan, substitutions=tuple(one.substitution for one in done)),
@@ -261,7 +267,47 @@ def _counted(
         built=done,
         in_flight=False,
     )
-    return finish(compilation, module), counters.codes, tuple(named)
+    reverse_workgroups(module)
+    return finish(compilation, module), counters.codes, named
+
+
+def _traced(
+    subjects: Sequence[Subject], taken: Mapping[str, Dispatch], built: Sequence[Built], *, device: str
+) -> tuple[tuple[Subject, ...], dict[str, str]]:
+    """Return the subjects with the PTX that a simulated device records, and its key by its entry point."""
+    if not is_simulated(device):
+        return tuple(subjects), {}
+    texts: dict[str, bytes] = {}
+    traced: dict[str, str] = {}
+    codes: dict[Dispatch, str] = {}
+    for one in built:
+        dispatch, payload, name = one.substitution.dispatch, one.payload, one.substitution.kernel.name
+        if dispatch not in taken.values() or payload.format is not PayloadFormat.PTX:
+            continue
+        text = payload.data.replace(payload.entry.encode(), b"*")
+        key = next((k for k, known in texts.items() if known == text), f"{name} #{len(texts) + 1}" if texts else name)
+        texts[key] = text
+        codes[dispatch] = traced[payload.entry] = key
+    return _described(subjects, taken, codes, {}, ()) if codes else tuple(subjects), traced
+
+
+def _described(
+    subjects: Sequence[Subject],
+    taken: Mapping[str, Dispatch],
+    codes: Mapping[Dispatch, str],
+    reasons: Mapping[Dispatch, str],
+    turned: Collection[Dispatch],
+) -> tuple[Subject, ...]:
+    """Return the subjects with the code that is counted, or why none is."""
+    found = []
+    for subject in subjects:
+        if subject.cases and subject.cases[0].entry in taken:
+            dispatch = taken[subject.cases[0].entry]
+            code = codes.get(dispatch, "")
+            uncounted = "" if code else reasons.get(dispatch, subject.uncounted)
+            subject = replace(subject, code=code, uncounted=uncounted, turned=dispatch in turned)
+        found.append(subject)
+    return tuple(found)
 
 
 def _launches(

@@ -23,12 +23,16 @@ class Subject:
     notes: tuple[str, ...] = ()
     check: str = ""
     """Finding of an earlier `compile`; empty if there is none."""
+    declared: str = ""
+    """The bound of errors that the kernel declares; empty where it is held to that of its definition."""
     text: str = ""
     """The stock executable as MLIR, for people and for reproducers."""
     code: str = ""
     """The code that is counted, of the bundle's `codes`; empty where nothing is."""
     uncounted: str = ""
     """Why nothing is."""
+    turned: bool = False
+    """True if it is in the bundle's module of other orders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +48,13 @@ class Bundle:
     beside: frozenset[str]
     """The entries that it has."""
     subjects: tuple[Subject, ...]
-    counted: bytes = b""
-    """The module with kernels whose branches are counted; empty where there are none."""
+    turned: bytes = b""
+    """The module in which workgroups of kernels run in reverse order, with counters of branches where there can be;
+    empty where there is none."""
     codes: Mapping[str, Code] = field(default_factory=dict)
     """Counters of the code; not kept in files."""
+    traced: Mapping[str, str] = field(default_factory=dict)
+    """Code (see `Subject.code`) of each entry point of which a simulated device records the branches."""
     missing_baseline: str = ""
     """Why there is none."""
     seconds: dict[str, float] = field(default_factory=dict)

@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,7 @@ class _Arrays:
 
 
 def _subject(subject: Subject, arrays: _Arrays) -> dict[str, Any]:
+    subject = replace(subject, code="", turned=False)  # the module of other orders is not kept
     plain = {f.name: getattr(subject, f.name) for f in fields(subject) if f.name != "cases"}
     return {**plain, "cases": [_case(case, arrays) for case in subject.cases]}
 

@@ -14,8 +14,9 @@ from ..errors import SubstituteError
 from ..model.constraints import parse_size
 from ..model.index import Index, evaluate
 from ..model.kernel import Form, Kernel
+from ..read.kind import kind_of
 from .elements import storage_type
-from .shapes import allowed, derived_axes, fixed_axes, free_axes, repaired
+from .shapes import allowed, derived_axes, fixed_axes, free_axes, open_axes, repaired
 from .thresholds import Thresholds
 
 Sizes = dict[str, int]
@@ -91,11 +92,13 @@ def cover_sizes(
 
     `without`: sets that are tried already; `empty`: also sizes of zero.
     """
-    axes = free_axes(form)
+    axes = open_axes(kernel, form)
+    # of a table without rows nothing can be read
+    tables = set() if kind_of(form.program) == "reduction" else {*axes} - {*free_axes(form)}
     found: list[Sizes] = []
     left = budget.seconds
     for candidate, share in _shared(kernel, axes, thresholds, random):
-        if not empty and not all(candidate.values()):
+        if not all(size for axis, size in candidate.items() if not empty or axis in tables):
             continue
         sizes = repaired(kernel.constraints, candidate)
         sizes |= derived_axes(kernel, form, sizes)
@@ -138,12 +141,13 @@ def _chosen(kernel: Kernel, axes: Sequence[str], thresholds: Thresholds) -> Iter
     compared = thresholds.compared
     # around each number, one axis at a time
     yield from (around({axis: 0}) for axis in axes)
-    yield from (around({axis: n + 1}) for n in compared for axis in axes)
+    yield from (around({axis: n + 1}) for n in (thresholds.first or compared) for axis in axes)
     yield from (long(axis, LONG[0]) for axis in axes)
     yield from (around({a: 6, b: 6}) for a, b in combinations(axes, 2))
-    # code for a single row or column: the other axes above every number that they can exceed
-    for n in compared[:4] or [130]:
+    # the code of one row, one column: the others beyond every number that they can be beyond of
+    for n in (thresholds.first or compared)[:2] or [130]:
         yield from ({**{other: n + 1 for other in axes}, axis: 1} for axis in axes if len(axes) > 1)
+    yield from (around({axis: n + 1}) for n in compared for axis in axes)
     yield from (around({axis: n + 1}) for n in numbers for axis in axes)
     yield {axis: 8 for axis in axes}
     yield from (around({axis: count}) for axis, count in _many_workgroups(kernel, axes))

@@ -45,8 +45,10 @@ class BaselineCriteria:
     fewest: int = 64
     """Number of errors below which there is no meaningful distribution."""
     least_share: float = 0.1
-    """Share of the allowed error below which errors are too small to matter: IREE's own code may be exact by chance,
-    and another order of a sum has another bias."""
+    """The share of what is allowed below which errors are too small to matter, however they lie: IREE's own code may be
+    exact by chance, and another order of a sum has another bias."""
+    least_largest: float = 0.25
+    """The same for the largest error alone: a plain sum of a thousand terms has more than a tenth now and then."""
 
 
 def check_form(found: NDArray[Any], shape: tuple[int, ...], type_: np.dtype[Any]) -> Finding | None:
@@ -205,13 +207,21 @@ def check_beside(candidate: Errors, baseline: Errors, criteria: BaselineCriteria
         return None
     unit = max(candidate.rounding, baseline.rounding)
     rules = (
-        ("bias", abs(candidate.bias), c.bias_roundings, c.bias_spreads, baseline.spread, "spread"),
-        ("spread", candidate.spread, c.spread_roundings, c.spread_ratio, baseline.spread, "spread"),
-        ("largest error", candidate.largest, c.largest_roundings, c.largest_ratio, baseline.largest, "largest error"),
+        ("bias", abs(candidate.bias), c.bias_roundings, c.bias_spreads, baseline.spread, "spread", c.least_share),
+        ("spread", candidate.spread, c.spread_roundings, c.spread_ratio, baseline.spread, "spread", c.least_share),
+        (
+            "largest error",
+            candidate.largest,
+            c.largest_roundings,
+            c.largest_ratio,
+            baseline.largest,
+            "largest error",
+            c.least_largest,
+        ),
     )
-    for name, value, roundings, ratio, theirs, of in rules:
+    for name, value, roundings, ratio, theirs, of, least in rules:
         limit = roundings * unit + ratio * theirs
-        if value > max(limit, c.least_share):
+        if value > max(limit, least):
             return Finding(
                 stage="baseline",
                 message=f"its {name} is {value:.3g} of what is allowed, more than {limit:.3g} = "

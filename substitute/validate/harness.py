@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..model.dispatch import Dispatch
 from ..read.module import children, symbol_name
+from ..rewrite.materialize import create
 from .launch import IN_FLIGHT
 
 if TYPE_CHECKING:
@@ -34,6 +35,30 @@ def add_launches(module: ir.Operation, dispatches: Mapping[str, Dispatch], *, in
     two grids; without `in_flight` it is left out.
     """
     _append_launches(module, dispatches, _device(module, _backends(dispatches)), _choices(module), in_flight)
+
+
+def reverse_workgroups(module: ir.Operation) -> None:
+    """Let the workgroups of kernels that are called out to run in reverse order: each does the work of its opposite."""
+    from iree.compiler import ir
+
+    asked: list[ir.Operation] = []
+
+    def look(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "hal.interface.workgroup.id":
+            asked.append(op.operation)
+        return ir.WalkResult.ADVANCE
+
+    module.walk(look)
+    index = ir.IndexType.get(module.context)
+    for op in asked:
+        dimension = {"dimension": op.attributes["dimension"]}
+        with module.context, ir.Location.unknown(), ir.InsertionPoint(op):
+            one = create("arith.constant", [], [index], {"value": ir.IntegerAttr.get(index, 1)})
+            count = create("hal.interface.workgroup.count", [], [index], dimension)
+            own = create("hal.interface.workgroup.id", [], [index], dimension)
+            last = create("arith.subi", [count, one], [index])
+            op.result.replace_all_uses_with(create("arith.subi", [last, own], [index]))
+        op.erase()
 
 
 def _append_launches(

@@ -59,6 +59,13 @@ class Options:
     """Processor time that a case may take in a process of its own; 0: what its size suggests."""
 
 
+USUALLY_OFF = 64.0
+"""By how many times what is allowed an algorithm that rounds otherwise is off, for usual numbers, at most."""
+DECLARE = (
+    "small integers are right, and errors are larger than the definition's own order of operations explains: where the "
+    "algorithm is the reason (Winograd's, Strassen's), kernel.toml says how far it may be off: [accuracy], with "
+    'max_error = "4·γ", relative_to = "element" or "operands", and a reason'
+)
 STANDARD = Options()
 """What is done where nothing else is asked for."""
 
@@ -89,8 +96,10 @@ def judge_case(
 
 
 @quiet
-def judge_alone(candidate: RawModule, case: Case, *, options: Options = STANDARD) -> Judged:
-    """The same without IREE's own code."""
+def judge_alone(
+    candidate: RawModule, case: Case, *, options: Options = STANDARD, single: RawModule | None = None
+) -> Judged:
+    """The same without IREE's own code. `single`: the candidate on a device of one thread, for some of the launches."""
     local = candidate.device.startswith("local")
     shift = LOCAL_SHIFT + (0 if options.near else granule(case)) if local else DEVICE_SHIFT
     arrangements = [
@@ -106,7 +115,7 @@ def judge_alone(candidate: RawModule, case: Case, *, options: Options = STANDARD
         runs = [run_case(candidate, case, a)[0] for a in arrangements]
         flying = run_case(candidate, case, *arrangements) if options.in_flight else ()
         guarded = [
-            run_case(candidate, case, Arrangement(pattern=pattern, beside=where))[0]
+            run_case(single or candidate, case, Arrangement(pattern=pattern, beside=where))[0]
             for where, pattern in zip(("end", "start"), PATTERNS, strict=True)
             if options.pages and candidate.guards and not options.near
         ]
@@ -139,14 +148,35 @@ def judge_cases(candidate: RawModule, cases: Sequence[Case], *, options: Options
 
 
 def conclude(
-    name: str, kernel: str, verdicts: Sequence[CaseVerdict], *, options: Options = STANDARD
+    name: str, kernel: str, verdicts: Sequence[CaseVerdict], *, options: Options = STANDARD, declared: str = ""
 ) -> DispatchVerdict:
-    """The verdict on a dispatch from those on its cases: all of them, then their errors beside the baseline's."""
-    verdict = combine(name, kernel, tuple(verdicts))
-    if not verdict.passed:
+    """The verdict on a dispatch from those on its cases: all of them, then their errors beside the baseline's.
+
+    `declared`: the bound of errors that its kernel declares, which the baseline's errors say nothing of.
+    """
+    verdict = replace(combine(name, kernel, tuple(verdicts)), declared=declared)
+    if not declared and _rounds_otherwise(verdicts):
+        verdict = replace(verdict, notes=(*verdict.notes, DECLARE))
+    if not verdict.passed or declared:
         return verdict
     finding = check_beside(*_together(verdicts), options.criteria)
     return verdict if finding is None else replace(verdict, stage=finding.stage, message=finding.message)
+
+
+def _rounds_otherwise(verdicts: Sequence[CaseVerdict]) -> bool:
+    """Return True if what fails may be an algorithm that is right, and rounds otherwise than the definition says.
+
+    Small integers have no rounding in it, and usual numbers are not far off.
+    """
+    failed = [v for v in verdicts if not v.passed]
+    integers = [v for v in verdicts if v.inputs in ("exact", "ones")]
+    return (
+        any(v.stage == "error" for v in failed)
+        and bool(integers)
+        and all(v.passed for v in integers)
+        and all(v.stage in ("error", "non-finite") for v in failed)
+        and all(v.worst <= USUALLY_OFF for v in failed if v.inputs == "normal")
+    )
 
 
 def judge_dispatch(
@@ -218,7 +248,7 @@ def _find(case: Case, runs: Sequence[Ran], flying: Sequence[Ran], guarded: Seque
         others = (
             (runs[1], "in other memory"),
             *((run, "with another grid in flight") for run in flying),
-            *((run, "beside an inaccessible page") for run in guarded),
+            *((run, "beside an inaccessible page, by one thread") for run in guarded),
         )
         for run, how in others:
             finding = check_repeated(first, e.read(_binding(case, run, e)), how)
@@ -324,21 +354,21 @@ def _together(verdicts: Sequence[CaseVerdict]) -> tuple[Errors, Errors]:
 
 
 @quiet
-def judge_again(candidate: RawModule, case: Case) -> Judged:
-    """A case after others: what it gives must not depend on what ran before."""
+def judge_again(candidate: RawModule, case: Case, *, how: str = "after the other cases ran") -> Judged:
+    """A case once more, in other circumstances, such as after others: what it gives must not depend on them."""
     verdict = CaseVerdict(label=case.label, inputs=case.inputs, seed=case.seed)
     if selects_fallback(candidate, case):
         return Judged(verdict=replace(verdict, entered=False))
     try:
         (run,) = run_case(candidate, case, Arrangement(pattern=PATTERNS[1]))
     except DeviceError as error:
-        return Judged(verdict=replace(verdict, stage="launch", message=words(error)))
+        return Judged(verdict=replace(verdict, stage="launch", message=f"{how}: {words(error)}"))
     for number, e in enumerate(case.expected):
         found = e.read(_binding(case, run, e))
         finding = check_values(found, e.values, e.allowed, e.area.element, signs=case.copies)
         if finding is not None:
             place = _place(case, number, finding, run)
-            message = f"after the other cases ran: {finding.message}"
+            message = f"{how}: {finding.message}"
             verdict = replace(_with_errors(verdict, case, run), stage="repeat", message=message, place=place)
             return Judged(verdict=verdict, at=None if place is None else (number, finding.first))
     return Judged(verdict=verdict)

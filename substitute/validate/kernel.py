@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +138,7 @@ def _bundle(
         launches=8,
         shapes=shape_sets(functions),
         labels={f.name: f.label for f in functions},
-        counted=changed is None,
+        turned=changed is None,
         cover=lambda built: _covering(kernel, functions, built, device=device, quick=quick, seed=seed),
     )
     bundle, _ = build_bundle(
@@ -170,7 +171,8 @@ def _covering(
         assert function.form is not None
         of_function = [b for b in payloads.values() if is_formed_in(function.name, b.substitution.dispatch.name)]
         # the source has fewer numbers that mean nothing, such as those of mathematical functions
-        numbers = join([read_source(kernel), *(read_payload(b.payload) for b in of_function)])
+        source = read_source(kernel)
+        numbers = join([replace(source, first=source.ordered), *(read_payload(b.payload) for b in of_function)])
         sets = cover_sizes(
             kernel,
             function.form,

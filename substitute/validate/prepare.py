@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ValidationError
+from ..model.accuracy import Accuracy
 from ..model.dispatch import Dispatch, Nest
 from .allowance import Allowance, allowance, decides_signs, keeps_bits
 from .case import Area, Array, BindingRange, Bytes, Case, Expected, Filled, Launch
@@ -46,6 +47,7 @@ def make_case(
     most: int | None = None,
     composed: bool = False,
     laws: Sequence[str] = (),
+    declared: Accuracy | None = None,
     beside: bool = True,
 ) -> Case:
     """Draws operands of a class from a seed and evaluates the golden of a stock dispatch's body.
@@ -53,9 +55,9 @@ def make_case(
     `local`: a device that IREE runs on this machine's CPU; `described`: what `describe_launch` said of the launch, the
     same for all classes; `budget`: what the golden may cost; `most`: elements that are drawn of an operand, and
     repeated in one that has more; `composed`: it is IREE's own code that is judged, whose functions are composed of
-    others; `laws`: those by which its kernel was matched; `beside`: IREE's own code is run for it too. Raises
-    `SubstituteError` (`Unsupported` for a body that the golden does not know, `ValidationError` for a launch that does
-    not fit the body).
+    others; `laws`: those by which its kernel was matched; `declared`: the kernel's own bound of errors; `beside`:
+    IREE's own code is run for it too. Raises `SubstituteError` (`Unsupported` for a body that the golden does not
+    know, `ValidationError` for a launch that does not fit the body).
     """
     from ..golden import evaluate
 
@@ -77,7 +79,7 @@ def make_case(
     # IREE lets the CPU take subnormal numbers for zero, and others may; only there a copy keeps them
     copies = dispatch.kind in COPIES and (dispatch.program is None or keeps_bits(dispatch.program))
     flushes = not local or not copies
-    held = allowance(dispatch.program, inputs, flushes=flushes, subnormal=subnormal, laws=laws)
+    held = allowance(dispatch.program, inputs, flushes=flushes, subnormal=subnormal, laws=laws, declared=declared)
     outcome = evaluate(
         function,
         _windows(launch.bindings, contents),
@@ -87,6 +89,10 @@ def make_case(
         composed=composed,
         flushes=flushes and subnormal,
     )
+    worst = outcome
+    if declared is not None and declared.relative_to == "operands":
+        filled = _filled_with_largest(launch, areas, contents)
+        worst = evaluate(function, filled, launch.constants, budget=budget)
     written = [
         (b.resource, b.offset + start, b.offset + stop)
         for number, b in enumerate(launch.bindings)
@@ -100,7 +106,9 @@ def make_case(
         sizes=sizes,
         filled=tuple(Filled(resource=r, start=a, data=contents[r][a:b].copy()) for r, a, b in _merged(read)),
         written=tuple(_merged(written)),
-        expected=tuple(_of_store(store, held, areas) for store in outcome.stores),
+        expected=tuple(
+            _of_store(store, held, areas, largest) for store, largest in zip(outcome.stores, worst.stores, strict=True)
+        ),
         inputs=inputs,
         seed=seed,
         repeatable=repeatable,
@@ -181,9 +189,23 @@ def _sizes(launch: Launch) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _of_store(store: Store, held: Allowance, areas: Sequence[Area]) -> Expected:
+@quiet
+def _filled_with_largest(launch: Launch, areas: Sequence[Area], contents: Sequence[Bytes]) -> list[Bytes]:
+    """Return the bindings with each floating-point operand's largest magnitude in all of its elements."""
+    copied = [content.copy() for content in contents]
+    windows = _windows(launch.bindings, copied)
+    for area in areas:
+        if area.access == "writeonly" or not is_float(area.element) or not area.size_bytes:
+            continue
+        operand = area.view(windows[area.binding])
+        size = np.abs(operand.astype(np.float64))
+        operand[...] = size.max(initial=0.0, where=np.isfinite(size))
+    return windows
+
+
+def _of_store(store: Store, held: Allowance, areas: Sequence[Area], largest: Store) -> Expected:
     span, golden = store.subspan, store.golden
-    values, allowed = held.of_store(store)
+    values, allowed = held.of_store(store, largest)
     area = Area(
         binding=span.binding, offset=span.byte_offset, shape=span.shape, element=span.element, access=span.access
     )

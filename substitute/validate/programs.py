@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..model.parameter import ScalarParameter, format_value
 from .call_sites import Shapes
 from .covering import LOCAL, QUICK, Budget, cover_sizes
 from .parameters import draw_values
-from .shapes import EDGES, check_constraints, draw_sizes
+from .shapes import EDGES, allowed, check_constraints, derived_axes, draw_sizes, open_axes
 from .thresholds import Thresholds, read_source
 
 Sizes = Mapping[str, int]
@@ -134,6 +135,7 @@ def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Gener
         drawn = draw_sizes(kernel, form, count=count, random=random, most=most)
         if first or not quick:
             drawn += _sizes_of_code(kernel, form, drawn, quick=quick, share=share, random=random.spawn(1)[0])
+            drawn += _sizes_alike(kernel, form, drawn, quick=quick, most=most)
         if not drawn:
             raise UsageError(
                 f"no sizes were found for @{form.name} of {kernel.name}",
@@ -177,6 +179,28 @@ def _sizes_of_code(
     # a generator may branch on any number in its source
     numbers = Thresholds(compared=read_source(kernel).ordered)
     return cover_sizes(kernel, form, numbers, budget=budget, speed=LOCAL, random=random, without=drawn, empty=False)
+
+
+def _sizes_alike(kernel: Kernel, form: Form, drawn: Sequence[Sizes], *, quick: bool, most: int) -> list[dict[str, int]]:
+    """Return sets that differ from a drawn one in a single axis, for a generator, which may take them for the same.
+
+    The last axes are those that are summed over; where there is little time there is one set.
+    """
+    base = next((dict(s) for s in reversed(drawn) if all(size > 1 for size in s.values())), None)
+    if base is None or not kernel.payload.kind.sees_dispatch:
+        return []
+    found: list[dict[str, int]] = []
+    for axis in reversed(open_axes(kernel, form)):
+        for step in (3, -1, 16, base[axis]):
+            sizes = {**base, axis: base[axis] + step}
+            sizes |= derived_axes(kernel, form, {a: s for a, s in sizes.items() if a in open_axes(kernel, form)})
+            fits = sizes not in drawn and allowed(kernel.constraints, sizes) and math.prod(sizes.values()) <= 4 * most
+            if fits and all(size > 0 for size in sizes.values()):
+                found.append(sizes)
+                break
+        if quick and found:
+            break
+    return found
 
 
 def _forms(kernel: Kernel, *, quick: bool, random: np.random.Generator) -> Sequence[Form]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import zip_longest
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -18,13 +20,13 @@ from ..device.guarded import Crash, guarded_memory, read_crash
 from ..device.raw import RawModule, guards_memory
 from ..errors import DeviceError
 from ..isolate import Call, Child, Death, isolated, send_part, threads_are_loaded
-from ..model.coverage import Coverage, measure
+from ..model.coverage import Code, Coverage, measure
 from ..progress import Progress
 from .baseline import Baselines, Theirs, set_beside, words
 from .bundle import Bundle, Subject
 from .case import Case
 from .judge import STANDARD, Judged, Options, conclude, judge_again, judge_alone
-from .launch import Arrangement, granule, run_case, selects_fallback
+from .launch import granule
 from .verdict import CaseVerdict, DispatchVerdict
 
 RUN = "run "
@@ -47,6 +49,10 @@ BYTE_S = 1e-6
 eight launches: a large case is not endless because memory is slow."""
 MOST_ALIGNMENT = 64
 """In bytes: what IREE promises of a binding on the CPU."""
+ONE_THREAD = "local-sync"
+"""The device of this machine's CPU that runs one workgroup after the other."""
+PAUSES = 24
+"""Pauses of about half a millisecond in a launch of code that changes static variables."""
 DIED, STOPPED = 1, 2
 """How much a case that ended its process weighs, and one that had to be stopped, which took longer."""
 MOST_OF_A_DISPATCH, MOST_OF_ALL = 3, 16
@@ -65,46 +71,54 @@ class Task:
     """A case to be run."""
 
     kind: str
-    """`judge`: as a candidate; `again`: once more after all others; `count`: with counters; `beside`: as IREE does."""
+    """`judge`: as a candidate; `again`: once more after all others; `turn`: with counters, in another order;
+    `beside`: as IREE does."""
     subject: int
     case: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
-    """The counters that a case set."""
+class Turned:
+    """A case of which the workgroups ran in another order, with counters."""
 
     hits: frozenset[int] = frozenset()
+    """The counters that it set."""
+    verdict: CaseVerdict | None = None
+    """None where it passed."""
+    ran: bool = False
+    """False where nothing was launched, or nothing could be counted."""
 
 
-Value = Judged | Theirs | Counted
+Value = Judged | Theirs | Turned
 
 
 @contextmanager
-def approximating_worst(device: str) -> Iterator[None]:
+def simulating(device: str, coverage: str = "") -> Iterator[None]:
     """Let a simulated device that is opened here give approximate instructions the largest error they may have.
 
-    What the environment says already counts.
+    `coverage`: the file in which it writes down the ways of branches. What the environment says already counts.
     """
-    name = SETTINGS["approximations"]
-    if not is_simulated(device) or name in os.environ:
-        yield
-        return
-    os.environ[name] = "worst"
+    wanted = {"approximations": "worst", "coverage": coverage} if is_simulated(device) else {}
+    chosen = {SETTINGS[name]: value for name, value in wanted.items() if value and SETTINGS[name] not in os.environ}
+    os.environ.update(chosen)
     try:
         yield
     finally:
-        del os.environ[name]
+        for name in chosen:
+            del os.environ[name]
 
 
 class Runner:
     """Runs tasks in this process, one after the other."""
 
-    def __init__(self, bundle: Bundle, device: str, options: Options, *, began: float, beside_began: float) -> None:
+    def __init__(
+        self, bundle: Bundle, device: str, options: Options, *, began: float, beside_began: float, coverage: str = ""
+    ) -> None:
         self.bundle, self.device, self.options = bundle, device, options
+        self._coverage = coverage
         self._began, self._beside_began = began, beside_began
         self._candidate: RawModule | None = None
-        self._counted: RawModule | None = None
+        self._single: RawModule | None = None
         self._baselines: Baselines | None = None
 
     def __enter__(self) -> Self:
@@ -113,7 +127,7 @@ class Runner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for module in (self._candidate, self._counted):
+        for module in (self._candidate, self._single):
             if module is not None:
                 module.close()
         if self._baselines is not None:
@@ -129,30 +143,41 @@ class Runner:
                 patience_s = max(PATIENCE_S, PATIENCE_SHARE * ((self._beside_began or now) - self._began))
                 self._baselines = Baselines(self.bundle.baseline, self.device, (self._beside_began or now) + patience_s)
             return self._baselines.run(case)
-        if task.kind == "count":
-            return self._count(case)
+        if task.kind == "turn":
+            return self._turn(case, self.bundle.subjects[task.subject].code)
         if self._candidate is None:
-            with approximating_worst(self.device):
+            with simulating(self.device, self._coverage):
                 self._candidate = RawModule(self.bundle.candidate, device=self.device)
+            if self._candidate.guards:
+                self._single = RawModule(self.bundle.candidate, device=ONE_THREAD)
         if task.kind == "again":
             return judge_again(self._candidate, case)
-        return judge_alone(self._candidate, case, options=self.options)
+        return judge_alone(self._candidate, case, options=self.options, single=self._single)
 
-    def _count(self, case: Case) -> Counted:
-        """Launch a case with counters. It has passed without them, so that whatever happens here is no fault of it."""
-        counters = counted_memory()
-        if counters.reason:
-            return Counted()
-        counters.clear()
-        try:
-            if self._counted is None:
-                self._counted = RawModule(self.bundle.counted, device=self.device)
-            if selects_fallback(self._counted, case):
-                return Counted()
-            run_case(self._counted, case, Arrangement())
-        except DeviceError:
-            return Counted()
-        return Counted(hits=counters.read())
+    def _turn(self, case: Case, code: str) -> Turned:
+        """Launch a case with counters and its workgroups in reverse order, in code that has never run before.
+
+        One thread runs them; where they change static variables, several do as well, and are held up there.
+        """
+        counters = counted_memory() if code else None
+        if counters is not None and counters.reason:
+            return Turned()
+        state = self.bundle.codes[code].state if code in self.bundle.codes else ()
+        hits: frozenset[int] = frozenset()
+        for device in (ONE_THREAD, *([self.device] if state and self.device != ONE_THREAD else [])):
+            with RawModule(self.bundle.turned, device=device) as module:
+                if counters is not None:
+                    counters.clear(pauses=PAUSES if device != ONE_THREAD else 0)
+                how = "with its workgroups in reverse order, the last one first"
+                if device != ONE_THREAD:
+                    how = f"by several threads at once, when it runs for the first time and changes {', '.join(state)}"
+                judged = judge_again(module, case, how=how)
+            if not judged.verdict.entered:
+                return Turned()
+            hits |= frozenset() if counters is None else counters.read()
+            if not judged.verdict.passed:
+                return Turned(hits=hits, verdict=judged.verdict)
+        return Turned(hits=hits, ran=counters is not None)
 
 
 def serve(
@@ -163,21 +188,22 @@ def serve(
     tasks: Sequence[Task],
     began: float,
     beside_began: float,
+    coverage: str,
     progress: Progress,
 ) -> None:
     """Runs tasks in a child process; each value is sent as soon as it is known."""
     if guards_memory(device):
         send_part(("record", guarded_memory().record))
     failed: set[int] = set()
-    with Runner(bundle, device, options, began=began, beside_began=beside_began) as runner:
+    with Runner(bundle, device, options, began=began, beside_began=beside_began, coverage=coverage) as runner:
         for number, task in enumerate(tasks):
-            if task.kind in ("again", "count") and task.subject in failed:
+            if task.kind in ("again", "turn") and task.subject in failed:
                 continue
             name = BESIDE if task.kind == "beside" else RUN
             progress(name + bundle.subjects[task.subject].name, number / len(tasks))
             send_part(("begin", task))
             value = runner.run(task)
-            if isinstance(value, Judged) and not value.verdict.passed:
+            if isinstance(value, Judged | Turned) and value.verdict is not None and not value.verdict.passed:
                 failed.add(task.subject)
             send_part(("end", value))
 
@@ -195,12 +221,17 @@ class Judgement:
         self._beside_began = 0.0
         self._record = ""
         self._current: Task | None = None
+        # a simulated device writes down the ways of branches there
+        self._coverage = tempfile.NamedTemporaryFile(prefix="coverage-") if bundle.traced else None  # noqa: SIM115
 
     # --- in this process
 
     def run_here(self, tasks: Sequence[Task]) -> None:
         """Raises `DeviceError` if the candidates cannot be loaded."""
-        with Runner(self.bundle, self.device, self.options, began=self._began, beside_began=0.0) as runner:
+        coverage = self._coverage.name if self._coverage is not None else ""
+        with Runner(
+            self.bundle, self.device, self.options, began=self._began, beside_began=0.0, coverage=coverage
+        ) as runner:
             for number, task in enumerate(self._left(tasks)):
                 name = BESIDE if task.kind == "beside" else RUN
                 self.progress(name + self.bundle.subjects[task.subject].name, number / len(tasks))
@@ -225,6 +256,7 @@ class Judgement:
                 "tasks": left,
                 "began": self._began,
                 "beside_began": self._beside_began,
+                "coverage": self._coverage.name if self._coverage is not None else "",
             }
             try:
                 with Child(Call(serve, arguments)) as child:
@@ -272,12 +304,11 @@ class Judgement:
         if task.kind == "beside":
             self.values[task] = Theirs(error=f"IREE's own code fails: {death.found}")
             return
-        if task.kind == "count":
-            self.values[task] = Counted()
-            return
         message = _cause(case, death, crash)
+        if task.kind == "turn":
+            message = f"with its workgroups in another order: {message}"
         verdict = CaseVerdict(label=case.label, inputs=case.inputs, seed=case.seed, stage="launch", message=message)
-        self.values[task] = Judged(verdict=verdict)
+        self.values[task] = Turned(verdict=verdict) if task.kind == "turn" else Judged(verdict=verdict)
         self._weights[task.subject] = self._weights.get(task.subject, 0) + (STOPPED if death.stopped else DIED)
 
     # --- both
@@ -286,7 +317,7 @@ class Judgement:
         for task in tasks:
             if task in self.values or self.given_up(task.subject):
                 continue
-            if task.kind in ("again", "count") and not self._may_pass(task.subject):
+            if task.kind in ("again", "turn") and not self._may_pass(task.subject):
                 continue
             yield task
 
@@ -298,23 +329,46 @@ class Judgement:
         return self.bundle.subjects[task.subject].cases[task.case]
 
     def _may_pass(self, subject: int) -> bool:
-        found = [self.values.get(task) for task in _candidates(self.bundle, subject)]
-        return all(value.verdict.passed for value in found if isinstance(value, Judged))
+        found = [self.values.get(task) for task in _candidates(self.bundle, subject, again=True)]
+        return all(
+            value.verdict is None or value.verdict.passed for value in found if isinstance(value, Judged | Turned)
+        )
 
     def coverage(self) -> list[Coverage | None]:
         """Return the share of each dispatch's code that ran, in the cases of all dispatches that share it."""
         hits: dict[str, set[int]] = {}
+        codes = dict(self.bundle.codes)
+        for entry, (code, seen) in self._traced().items():
+            key = self.bundle.traced.get(entry)
+            if key is not None:
+                codes[key] = code
+                hits.setdefault(key, set()).update(seen)
         for task, value in self.values.items():
-            if isinstance(value, Counted):
+            if isinstance(value, Turned) and self.bundle.subjects[task.subject].code:
                 hits.setdefault(self.bundle.subjects[task.subject].code, set()).update(value.hits)
         return [
-            measure(subject.code, self.bundle.codes[subject.code], hits[subject.code])
+            measure(subject.code, codes[subject.code], hits[subject.code])
             if subject.code in hits
             else Coverage(code=subject.uncounted, unknown=subject.uncounted)
             if subject.uncounted
             else None
             for subject in self.bundle.subjects
         ]
+
+    def _is_entered(self, number: int) -> bool:
+        """Return False for a dispatch in whose cases no counter of a function of its kernel was set."""
+        key = self.bundle.subjects[number].code
+        turned = [v for t, v in self.values.items() if t.subject == number and isinstance(v, Turned)]
+        entries = self.bundle.codes[key].entries if key in self.bundle.codes else frozenset()
+        ran = [one for one in turned if one.ran]
+        return not entries or not ran or any(one.hits & entries for one in ran)
+
+    def _traced(self) -> Mapping[str, tuple[Code, frozenset[int]]]:
+        if self._coverage is None:
+            return {}
+        from ..device.cuda_sim.coverage import read
+
+        return read(Path(self._coverage.name).read_text(encoding="utf-8").splitlines())
 
     def verdict(self, number: int) -> DispatchVerdict:
         """The verdict on a dispatch."""
@@ -330,6 +384,9 @@ class Judgement:
                 continue
             theirs = self.values.get(Task(kind="beside", subject=number, case=at))
             verdict = judged.verdict
+            turned = self.values.get(Task(kind="turn", subject=number, case=at))
+            if verdict.passed and isinstance(turned, Turned) and turned.verdict is not None:
+                verdict = replace(turned.verdict, blind=verdict.blind)
             if isinstance(theirs, Theirs):
                 verdict = set_beside(verdict, case, theirs, at=judged.at, zeros=judged.zeros, signs=judged.signs)
             cases.append(verdict)
@@ -339,7 +396,9 @@ class Judgement:
             return replace(_skipped(subject), skipped=f"not run, because {lost}")
         if len(cases) < len(subject.cases):
             notes.append(f"{len(subject.cases) - len(cases)} of {len(subject.cases)} cases were not run: {lost}")
-        concluded = conclude(subject.name, subject.kernel, cases, options=self.options)
+        if not self._is_entered(number):
+            return replace(_skipped(subject), skipped="its code was never entered in any of the cases")
+        concluded = conclude(subject.name, subject.kernel, cases, options=self.options, declared=subject.declared)
         return replace(concluded, notes=(*concluded.notes, *notes), check=subject.check)
 
 
@@ -409,8 +468,8 @@ def _candidates(bundle: Bundle, subject: int, *, again: bool = False) -> list[Ta
     count = len(bundle.subjects[subject].cases)
     tasks = [Task(kind="judge", subject=subject, case=at) for at in range(count)]
     if again and tasks:
-        counted = [replace(task, kind="count") for task in tasks] if bundle.subjects[subject].code else []
-        return [*tasks, Task(kind="again", subject=subject, case=0), *counted]
+        turned = [replace(task, kind="turn") for task in tasks] if bundle.subjects[subject].turned else []
+        return [*tasks, Task(kind="again", subject=subject, case=0), *turned]
     return tasks
 
 
@@ -455,4 +514,5 @@ def _skipped(subject: Subject) -> DispatchVerdict:
         skipped=subject.skipped or "no case was asked for",
         notes=subject.notes,
         check=subject.check,
+        declared=subject.declared,
     )

@@ -52,7 +52,7 @@ def draw_sizes(
 
     `most` limits the product of the sizes, those that the definition names among them.
     """
-    axes = free_axes(form)
+    axes = open_axes(kernel, form)
     fixed = math.prod(max(size, 1) for size in fixed_axes(kernel, form).values())
     found: list[dict[str, int]] = []
     larger: list[tuple[int, dict[str, int]]] = []
@@ -117,11 +117,27 @@ def free_axes(form: Form) -> tuple[str, ...]:
     return tuple(found)
 
 
+def open_axes(kernel: Kernel, form: Form) -> tuple[str, ...]:
+    """Return the axes whose sizes can be chosen: those that loops run over, and those that nothing else decides, such
+    as the rows of a table, or what an operation reduces that is no plain loop.
+    """
+    loops = free_axes(form)
+    known = {*loops, *_read_axes(kernel, form, dict.fromkeys(loops, 1))}
+    return (*loops, *dict.fromkeys(a for spec in kernel.operands for a in spec.axes if a not in known))
+
+
 def derived_axes(kernel: Kernel, form: Form, sizes: Mapping[str, int]) -> dict[str, int]:
     """Return the axes that no loop runs over, with their sizes.
 
     They are fixed in the definition, or determined by the elements that are read, such as a convolution's padded input.
     """
+    found = _read_axes(kernel, form, sizes)
+    for spec in kernel.operands:  # what is only indexed into, such as the rows of a table
+        found |= {axis: INDEXED for axis in spec.axes if axis not in sizes and axis not in found}
+    return found
+
+
+def _read_axes(kernel: Kernel, form: Form, sizes: Mapping[str, int]) -> dict[str, int]:
     found = fixed_axes(kernel, form)
     sizes = {**found, **sizes}
     for stage in form.program.cores:
@@ -136,8 +152,6 @@ def derived_axes(kernel: Kernel, form: Form, sizes: Mapping[str, int]) -> dict[s
                         for loop, c in coordinate.terms
                     )
                     found[axis] = max(found.get(axis, 0), reach + evaluate(coordinate.constant, symbols=sizes) + 1)
-    for spec in kernel.operands:  # axes that are only indexed, such as the rows of a table
-        found |= {axis: INDEXED for axis in spec.axes if axis not in sizes and axis not in found}
     return found
 
 

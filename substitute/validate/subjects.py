@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..embed import Built
 from ..errors import SubstituteError
 from ..match.alignment import OF_BINDINGS
+from ..model.accuracy import find_loosest
 from ..model.dispatch import Dispatch
 from ..model.index import evaluate
 from ..model.laws import LAWS
@@ -61,8 +62,8 @@ class Wanted:
     """Several sets of sizes for open dimensions: each is a launch of its own."""
     labels: Mapping[str, str] | None = None
     """What to call the dispatches of a function of the model, by its name; None: by the export's name."""
-    counted: bool = False
-    """Also compile the kernels with counters of their branches."""
+    turned: bool = False
+    """Also compile the kernels with their workgroups in reverse order, and with counters of their branches."""
     cover: Cover | None = None
     """Gives further shapes for functions of open dimensions, once the kernels' code is made."""
 
@@ -187,6 +188,9 @@ def _subject(
     text, cases, notes = str(site.executable), [], list(reasons)
     open_ = [law for law in laws if LAWS[law].concerns_special]
     notes += [f"no NaN and no infinities are tested: there the law {law} does not hold" for law in open_]
+    declared = find_loosest(k.accuracy for k in kernels)
+    spreads = declared is not None and declared.relative_to == "operands"
+    notes += ["no NaN and no infinities are tested: the kernel may spread them"] if spreads else []
     notes += [f"two launches may differ: {k.not_repeatable} ({k.name})" for k in kernels if k.not_repeatable]
     skipped = "" if launches else (reasons[0] if reasons else "the host program never launches it")
     other = foreign(dispatch.target.backend, device)
@@ -209,7 +213,7 @@ def _subject(
     for at, (label, launch, draws, budget) in enumerate(asked):
         described = None
         for inputs, seed in draws:
-            if wanted.case not in case_key(label, inputs, seed) or (open_ and inputs in WITH_SPECIAL):
+            if wanted.case not in case_key(label, inputs, seed) or ((open_ or spreads) and inputs in WITH_SPECIAL):
                 continue
             try:
                 described = described or describe_launch(site.function, launch, names)
@@ -228,6 +232,7 @@ def _subject(
                     composed=any(k.payload.kind.rewrites_body for k in kernels),
                     budget=budget,
                     laws=laws,
+                    declared=declared,
                     beside=budget is None,
                 )
             except SubstituteError as error:
@@ -246,6 +251,7 @@ def _subject(
         notes=tuple(dict.fromkeys(notes)),
         text=text,
         check=check,
+        declared="" if declared is None else str(declared),
     )
 
 

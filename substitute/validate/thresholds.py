@@ -31,7 +31,9 @@ class Thresholds:
     """Numbers of some code, without repetition, the most relevant first."""
 
     compared: tuple[int, ...] = ()
-    """Operands of comparisons."""
+    """Numbers that something is compared with."""
+    first: tuple[int, ...] = ()
+    """Those to be tried before all others, which stand in what a person wrote; empty: those that are compared with."""
     stepped: tuple[int, ...] = ()
     """Strides, steps, divisors, masks, tiles, sizes of buffers."""
 
@@ -48,6 +50,7 @@ def join(found: Iterable[Thresholds]) -> Thresholds:
     """Return the numbers of all of these, in order."""
     found = list(found)
     return Thresholds(
+        first=tuple(dict.fromkeys(n for one in found for n in one.first)),
         compared=tuple(dict.fromkeys(n for one in found for n in one.compared)),
         stepped=tuple(dict.fromkeys(n for one in found for n in one.stepped)),
     )
@@ -134,7 +137,8 @@ def scan_llvm(text: str) -> Thresholds:
             found.step(int(size))
         binary = _LLVM_BINARY.search(line)
         if binary is not None:
-            _llvm_binary(found, binary[1], binary[4].partition(", !")[0])
+            bits = int(binary[3].rpartition("i")[2].rstrip(">"))
+            _llvm_binary(found, binary[1], binary[4].partition(", !")[0], bits)
             continue
         limit = _LLVM_LIMIT.search(line)
         if limit is not None:
@@ -148,7 +152,7 @@ def scan_llvm(text: str) -> Thresholds:
     return found.done()
 
 
-def _llvm_binary(found: _Collector, operation: str, operands: str) -> None:
+def _llvm_binary(found: _Collector, operation: str, operands: str, bits: int) -> None:
     names = re.sub(r"%[\w.$-]+|%\"[^\"]*\"|@[\w.$-]+|i\d+|<\d+ x [^>]*>", "", operands)
     for number in map(int, re.findall(r"-?\b\d+\b", names)):
         if operation == "icmp":
@@ -157,6 +161,7 @@ def _llvm_binary(found: _Collector, operation: str, operands: str) -> None:
             found.mask(number)
         elif operation in ("shl", "lshr", "ashr"):
             found.shift(number)
+            found.width(bits - number)  # `x << 24 >> 24` is what is left of a byte
         elif operation != "or":
             found.step(number)
 

@@ -77,6 +77,8 @@ class DispatchVerdict:
     """The share of the kernel's code that ran; None where nobody asked."""
     skipped: str = ""
     """Why it was not judged, such as an operation that the golden does not know; empty if it was."""
+    declared: str = ""
+    """The bound of errors that the kernel declares, with its reason; empty where its definition's counts."""
     check: str = ""
     """Finding of an earlier `compile` on the dispatch with its kernels; empty if there is none."""
 

@@ -119,6 +119,7 @@ def replay(command: str, case: str) -> str:
 
 def note_lines(verdicts: Sequence[DispatchVerdict]) -> Iterator[str]:
     """Yield the notes on the verdicts, each once, and the dispatches that were not judged."""
+    yield from dict.fromkeys(f"{v.kernel} declares its accuracy: {v.declared}" for v in verdicts if v.declared)
     for verdict in verdicts:
         if verdict.skipped:
             yield f"{verdict.name}: not judged: {verdict.skipped}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from .faults import Place
 from .layout import Layout
 from .pointers import WrittenPointers, find_written_pointers
 from .types import Array, Registers
+
+if TYPE_CHECKING:
+    from .coverage import Coverage
 
 
 @dataclass(slots=True)
@@ -60,6 +64,8 @@ class Code:
     waits: bool | None = None
     initial: Registers = field(default_factory=list)
     segments: dict[tuple[int, bool], Segment] = field(default_factory=dict)
+    coverage: Coverage | None = None
+    """Ways that its branches went; None where nobody asks."""
 
     def initial_registers(self) -> Registers:
         """Return the initial values of all slots: constants, and zeros for all others."""

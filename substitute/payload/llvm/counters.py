@@ -1,5 +1,8 @@
 """Counters in LLVM IR: a byte for each block and for each edge of each branch, set when the code is executed.
 
+Where the code stores into memory that stays from launch to launch (static variables), it is held up for a while: other
+threads come by meanwhile, and see what is only half done.
+
 The bytes are at a fixed address, which the process that runs the code has to map (`device.counted`). So the code's
 arguments do not change, and no symbol has to be looked up in the library that IREE builds.
 """
@@ -14,6 +17,35 @@ from ...model.coverage import Code, Way
 ADDRESS = 0x2A00_0000_0000
 """An address far from where Linux maps programs, heaps, libraries and stacks, on x86-64 and AArch64."""
 SIZE = 1 << 22
+"""Bytes of counters; behind them lies the number of pauses that are left."""
+PAUSES = ADDRESS + SIZE
+PAUSE_STEPS = 1 << 19
+"""Steps of a pause, of about a nanosecond each."""
+_VARIABLE = re.compile(r'^(@"[^"]*"|@[\w.$-]+) = (?:[\w-]+ |[\w-]+\(\w*\) )*?global ', re.MULTILINE)
+_POINTER = re.compile(r'(%"[^"]*"|%[\w.$-]+) = (?:getelementptr|bitcast|addrspacecast|select|phi)\b(.*)')
+_CHANGE = re.compile(r"^\s+(?:store (?:atomic |volatile )*|(?:%\S+ = )?(?:atomicrmw|cmpxchg) )(.*)")
+_NAME = re.compile(r'[%@](?:"[^"]*"|[\w.$-]+)')
+_PAUSE = f"""
+define internal void @substitute.pause() noinline {{
+entry:
+  %left = load volatile i32, ptr inttoptr (i64 {PAUSES} to ptr)
+  %any = icmp sgt i32 %left, 0
+  br i1 %any, label %begin, label %done
+begin:
+  %fewer = sub i32 %left, 1
+  store volatile i32 %fewer, ptr inttoptr (i64 {PAUSES} to ptr)
+  %at = alloca i32
+  br label %spin
+spin:
+  %step = phi i32 [ 0, %begin ], [ %next, %spin ]
+  store volatile i32 %step, ptr %at
+  %next = add i32 %step, 1
+  %more = icmp ult i32 %next, {PAUSE_STEPS}
+  br i1 %more, label %spin, label %done
+done:
+  ret void
+}}
+"""
 _LABEL = re.compile(r'^("[^"]*"|[\w.$-]+):')
 _BRANCH = re.compile(r"^\s+br i1 (.+), label (%\"[^\"]*\"|%[\w.$-]+), label (%\"[^\"]*\"|%[\w.$-]+)")
 _SWITCH_TARGET = re.compile(r"label (%\"[^\"]*\"|%[\w.$-]+)")
@@ -40,8 +72,9 @@ class Counters:
         """Return a module's text with counters, and the key of its code in `codes`."""
         if text not in self._texts:
             key = f"{name} #{len(self.codes) + 1}" if name in self.codes else name
-            counted, ways, blocks = self._count(text)
-            self.codes[key] = Code(ways=tuple(ways), blocks=tuple(blocks))
+            counted, ways, blocks, entries = self._count(text)
+            counted, changed = _with_pauses(counted)
+            self.codes[key] = Code(ways=tuple(ways), blocks=tuple(blocks), state=changed, entries=entries)
             self._texts[text] = counted, key
         return self._texts[text]
 
@@ -50,13 +83,14 @@ class Counters:
         self._next += 1
         return at
 
-    def _count(self, text: str) -> tuple[str, list[Way], list[Way]]:
+    def _count(self, text: str) -> tuple[str, list[Way], list[Way], frozenset[int]]:
         lines = text.splitlines()
         places = dict(_LOCATION.findall(text))
         dead = _ends(lines)
         done: list[str] = []
         ways: list[Way] = []
         blocks: list[Way] = []
+        entries: set[int] = set()
         inside, pending, function, in_switch = False, "", 0, False
         targets: set[tuple[int, str]] = set()
         for line in lines:
@@ -67,7 +101,9 @@ class Counters:
         in_switch, function, unique = False, 0, 0
         for number, line in enumerate(lines, start=1):
             if line.startswith("define "):
-                inside, function, pending = True, function + 1, ""
+                inside, function = True, function + 1
+                entries.add(self._next)
+                pending = _mark(self._take())
                 done.append(_without_effects(line))
                 continue
             if line.startswith("attributes #"):
@@ -83,12 +119,11 @@ class Counters:
             label = _LABEL.match(line)
             if label is not None:
                 name = label[1]
-                pending = name if (function, name) in targets and (function, name) not in dead else ""
                 done.append(line)
-                if pending:
+                if (function, name) in targets and (function, name) not in dead:
                     at = self._take()
                     blocks.append(Way(at=at, line=number, text=f"block {name}", way=""))
-                    pending = f"  store i8 1, ptr inttoptr (i64 {ADDRESS + at} to ptr), align 1"
+                    pending = _mark(at)
                 continue
             if pending and line.strip() and " = phi " not in line and not line.lstrip().startswith(";"):
                 done.append(pending)
@@ -109,7 +144,12 @@ class Counters:
                 )
                 done.append(f"  store i8 1, ptr %count.{unique}, align 1")
             done.append(_MEMORY.sub("", line) if " call " in line else line)
-        return "\n".join(done) + "\n", ways, blocks
+        return "\n".join(done) + "\n", ways, blocks, frozenset(entries)
+
+
+def _mark(at: int) -> str:
+    """Return the instruction that sets a counter."""
+    return f"  store i8 1, ptr inttoptr (i64 {ADDRESS + at} to ptr), align 1"
 
 
 def _ends(lines: list[str]) -> set[tuple[int, str]]:
@@ -134,3 +174,30 @@ def _without_effects(line: str) -> str:
         line = _MEMORY.sub("", line)
         head, bracket, tail = line.rpartition(")")
     return head + bracket + _OLD_MEMORY.sub("", tail)
+
+
+def _with_pauses(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return a module that pauses where it changes static variables, and their names."""
+    variables = set(_VARIABLE.findall(text))
+    changed: dict[str, None] = {}
+    reach: dict[str, str] = {}
+    done: list[str] = []
+    for line in text.splitlines() if variables else ():
+        done.append(line)
+        if line.startswith("define "):
+            reach = {}
+        pointer = _POINTER.search(line)
+        if pointer is not None:
+            of = next((n for n in map(lambda n: reach.get(n, n), _NAME.findall(pointer[2])) if n in variables), None)
+            if of is not None:
+                reach[pointer[1]] = of
+        change = _CHANGE.match(line)
+        if change is not None:
+            named = [reach.get(name, name) for name in _NAME.findall(change[1].partition(", align")[0])]
+            of = next((name for name in named if name in variables), None)
+            if of is not None:
+                changed[of] = None
+                done.append("  call void @substitute.pause()")
+    if not changed:
+        return text, ()
+    return "\n".join(done) + "\n" + _PAUSE, tuple(changed)

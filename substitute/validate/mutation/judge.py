@@ -16,7 +16,7 @@ from ..baseline import Baselines, Theirs, set_beside, words
 from ..bundle import Bundle
 from ..case import Case
 from ..judge import STANDARD, Judged, Options, conclude, judge_again, judge_alone
-from ..run import START_S, approximating_worst
+from ..run import START_S, simulating
 from .code import Code
 from .llvm_text import apply
 from .mutant import EQUIVALENT, INVALID, KILLED, SURVIVED, Mutant, Outcome
@@ -93,7 +93,7 @@ class Bench:
                     return Outcome(mutant=mutant, status=INVALID, reason=reason)
                 data = patched(data, replace(one, place=start + one.place))
         try:
-            with approximating_worst(self.device):
+            with simulating(self.device):
                 self._module = RawModule(data, device=self.device)
         except DeviceError as error:
             if mutant is None:

@@ -107,7 +107,8 @@ def _read_parameters(driver: Driver, function: Function, pointers: int) -> bytes
 
 
 def run(driver: Driver, launch: Launch) -> None:
-    """Execute a launch. Raises `DriverError` if it fails; the context is then unusable."""
+    """Executes a launch. Raises `DriverError` if it fails; the context is then of no more use."""
+    from ..coverage import watch
     from ..faults import LaunchError
     from ..launch import launch as execute
 
@@ -115,6 +116,7 @@ def run(driver: Driver, launch: Launch) -> None:
     if context.fault is not None:
         raise context.fault
     device = context.architecture
+    coverage = watch(launch.function.entry.code) if driver.settings.coverage is not None else None
     lent = driver.lend_to_kernel()
     try:
         driver.executing = True
@@ -140,6 +142,8 @@ def run(driver: Driver, launch: Launch) -> None:
     except DriverError as error:
         context.fault = error
         raise
+    if coverage is not None:
+        driver.reports.note_coverage(launch.function.entry.name, coverage)
     code = report.status or (codes.LAUNCH_FAILED if report.findings and driver.settings.fail_on_findings else 0)
     where = {"entry": launch.function.entry.name, "device": device.name, "grid": launch.grid, "block": launch.block}
     driver.reports.note(report, code, where)

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .codes import CODES
-from .settings import LOG, Settings
+from .settings import COVERAGE, LOG, Settings
 
 if TYPE_CHECKING:
+    from ..coverage import Coverage
     from ..faults import Finding, Report
 
 _MOST_PRINTED = 10
@@ -31,6 +32,17 @@ class Reports:
         for finding in report.findings:
             self._print(finding, where["device"])
         self._write({**where, "code": CODES[code].name, **report.as_dict()})
+
+    def note_coverage(self, entry: str, coverage: Coverage) -> None:
+        """Writes down which ways of a kernel's branches were gone, where somebody asks."""
+        from ..coverage import append
+
+        path = self._settings.coverage
+        try:
+            if path is not None:
+                append(path, entry, coverage)
+        except OSError as error:
+            say(f"{COVERAGE}: {path} cannot be written: {error.strerror}")
 
     def _print(self, finding: Finding, device: str) -> None:
         place = (finding.kind, finding.entry, finding.line, finding.column)

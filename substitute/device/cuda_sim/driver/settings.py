@@ -20,8 +20,18 @@ STEPS = "IREE_SUBSTITUTE_SIM_STEPS"
 APPROXIMATIONS = "IREE_SUBSTITUTE_SIM_APPROXIMATIONS"
 """`nearest` or `worst`: results of approximate instructions, see `cuda_sim.approximations`."""
 
-SETTINGS = {"device": DEVICE, "findings": FINDINGS, "log": LOG, "steps": STEPS, "approximations": APPROXIMATIONS}
-"""Variable of each setting."""
+COVERAGE = "IREE_SUBSTITUTE_SIM_COVERAGE"
+"""A file to which is appended which ways the branches of kernels went, see `cuda_sim.coverage`."""
+
+SETTINGS = {
+    "device": DEVICE,
+    "findings": FINDINGS,
+    "log": LOG,
+    "steps": STEPS,
+    "approximations": APPROXIMATIONS,
+    "coverage": COVERAGE,
+}
+"""The variable of each setting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +44,7 @@ class Settings:
     steps: int | None = None
     """None: the executor's own limit."""
     approximations: str = "nearest"
+    coverage: Path | None = None
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -51,11 +62,12 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         )
     device = environment.get(DEVICE) or DEFAULT_ARCHITECTURE
     find_architecture(device)
-    log = environment.get(LOG)
+    log, coverage = environment.get(LOG), environment.get(COVERAGE)
     return Settings(
         device=device,
         fail_on_findings=findings == "fail",
         log=Path(log) if log else None,
         steps=int(steps) if steps else None,
         approximations=approximations,
+        coverage=Path(coverage) if coverage else None,
     )
