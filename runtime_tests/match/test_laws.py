@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime_tests.match.scalar_graphs import NAMES, evaluate, graph, nest
-from substitute.match.by_laws import unify_by_laws
+from runtime_tests.match.normal_forms import unified
+from runtime_tests.match.scalar_graphs import NAMES, evaluate, graph
 from substitute.match.normal.normalise import normalise
 from substitute.model.laws import LAWS, Law
 
@@ -24,15 +24,6 @@ NUMPY = {"f16": np.float16, "f32": np.float32}
 def element_of(law: Law) -> str:
     """Return the type in which a law is evaluated."""
     return "f16" if law.rounds_less else "f32"
-
-
-def unified(left: str, right: str, mode: str = "all", element: str = "f32", *, wide: bool = False) -> bool:
-    """Return True if a definition `left` and a dispatch `right` have one form, every operand being itself."""
-    wanted, found = nest(left, element), nest(right, element)
-    return any(
-        all(found.expr.nodes[at].attribute == n for n, at in bound.nodes.items())
-        for bound in unify_by_laws(wanted, found, {}, mode, wide=wide)  # type: ignore[arg-type]
-    )
 
 
 @laws

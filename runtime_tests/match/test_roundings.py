@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from runtime_tests.match.normal_forms import unified
 from runtime_tests.match.scalar_graphs import NAMES, evaluate, evaluate_with_bound, graph
-from runtime_tests.match.test_laws import unified
 from substitute.match.normal.roundings import rounds_results_alone
 from substitute.model.laws import LAWS
 from substitute.validate.allowance import SLACK

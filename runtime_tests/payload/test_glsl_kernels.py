@@ -9,9 +9,12 @@ import pytest
 
 from kernels.vulkan import elementwise, rows
 from runtime_tests.payload.vulkan_run import (
+    bias_relu,
+    floats,
     loop,
     operand,
     pointwise,
+    product_nest,
     read,
     run_program,
     type_of,
@@ -23,43 +26,6 @@ from substitute.codegen.unsupported import Unsupported
 from substitute.model.dispatch import Linear, Named, Nest, Operand, Program, Read, View, Write
 from substitute.model.index import Expr, Index, mul, push
 from substitute.model.scalar import GraphBuilder
-
-RNG = np.random.default_rng(3)
-
-
-def floats(*shape: int) -> np.ndarray:
-    return RNG.standard_normal(shape).astype(np.float32)
-
-
-def product_nest(
-    sizes: tuple[Index, ...], kinds: str, a: Read, b: Read, target: tuple[int, ...], *, negate: bool = False
-) -> Nest:
-    """temporary 0[target] = sum of a * b; `kinds` has one letter per loop, p or r."""
-    graph = GraphBuilder()
-    x = graph.add("read", "f32", (), 0)
-    if negate:  # work that was fused before the product
-        x = graph.add("arith.negf", "f32", (x,))
-    root = graph.add("arith.mulf", "f32", (x, graph.add("read", "f32", (), 1)))
-    return Nest(
-        sizes=sizes,
-        kinds=tuple("parallel" if k == "p" else "reduction" for k in kinds),
-        reads=(a, b),
-        expr=graph.graph((root,)),
-        combiner="arith.addf",
-        init=0.0,
-        target=tuple(loop(t) for t in target),
-        temporary=0,
-        type=type_of(tuple(sizes[t] for t in target)),
-    )
-
-
-def bias_relu(sizes: tuple[Index, ...], result: View, bias: Read, access: tuple[Linear, ...]) -> Nest:
-    """result = max(temporary 0 + bias, 0)"""
-    graph = GraphBuilder()
-    total = graph.add("arith.addf", "f32", (graph.add("read", "f32", (), 0), graph.add("read", "f32", (), 1)))
-    root = graph.add("arith.maximumf", "f32", (total, graph.add("constant", "f32", (), 0.0)))
-    source = read(0, *(loop(i) for i in range(len(sizes))), type_=type_of(sizes))
-    return pointwise(sizes, (source, bias), graph, (root,), (Write(view=result, access=access),))
 
 
 def plain_store(sizes: tuple[Index, ...], result: View, access: tuple[Linear, ...]) -> Nest:

@@ -7,8 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime_tests.payload.test_glsl_kernels import bias_relu, floats, product_nest
-from runtime_tests.payload.vulkan_run import loop, operand, read, run_spirv, type_of, view
+from runtime_tests.payload.vulkan_run import (
+    bias_relu,
+    floats,
+    loop,
+    operand,
+    product_nest,
+    read,
+    run_spirv,
+    type_of,
+    view,
+)
 from substitute.abi.bind import bind
 from substitute.catalog.catalog import load_catalog
 from substitute.errors import PayloadError

@@ -248,3 +248,41 @@ def evaluate_on_device(
     nest = pointwise((count,), reads, graph, results, writes)
     program = Program(operands=operands, cores=(), stores=(nest,))
     return run_program("elementwise", program, inputs, [(shape, result)], features=features)[0]
+
+
+RNG = np.random.default_rng(3)
+
+
+def floats(*shape: int) -> np.ndarray:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def product_nest(
+    sizes: tuple[Index, ...], kinds: str, a: Read, b: Read, target: tuple[int, ...], *, negate: bool = False
+) -> Nest:
+    """temporary 0[target] = sum of a * b; `kinds` has one letter per loop, p or r."""
+    graph = GraphBuilder()
+    x = graph.add("read", "f32", (), 0)
+    if negate:  # work that was fused before the product
+        x = graph.add("arith.negf", "f32", (x,))
+    root = graph.add("arith.mulf", "f32", (x, graph.add("read", "f32", (), 1)))
+    return Nest(
+        sizes=sizes,
+        kinds=tuple("parallel" if k == "p" else "reduction" for k in kinds),
+        reads=(a, b),
+        expr=graph.graph((root,)),
+        combiner="arith.addf",
+        init=0.0,
+        target=tuple(loop(t) for t in target),
+        temporary=0,
+        type=type_of(tuple(sizes[t] for t in target)),
+    )
+
+
+def bias_relu(sizes: tuple[Index, ...], result: View, bias: Read, access: tuple[Linear, ...]) -> Nest:
+    """result = max(temporary 0 + bias, 0)"""
+    graph = GraphBuilder()
+    total = graph.add("arith.addf", "f32", (graph.add("read", "f32", (), 0), graph.add("read", "f32", (), 1)))
+    root = graph.add("arith.maximumf", "f32", (total, graph.add("constant", "f32", (), 0.0)))
+    source = read(0, *(loop(i) for i in range(len(sizes))), type_=type_of(sizes))
+    return pointwise(sizes, (source, bias), graph, (root,), (Write(view=result, access=access),))

@@ -90,14 +90,14 @@ class Walker:
         """Return the value of a tensor."""
         found = self.value(value)
         if not isinstance(found, Tensor):
-            raise Unsupported("a scalar in the place of a tensor")
+            raise Unsupported("a scalar instead of a tensor")
         return found
 
     def scalar(self, value: ir.Value) -> Num:
         """Return the value of a scalar."""
         found = self.value(value)
         if not isinstance(found, Num):
-            raise Unsupported("a tensor in the place of a scalar")
+            raise Unsupported("a tensor instead of a scalar")
         return found
 
     def integer(self, value: ir.Value) -> int:

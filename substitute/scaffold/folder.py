@@ -97,7 +97,7 @@ def _load(files: dict[str, str]) -> Kernel:
 
 @contextmanager
 def _folder(files: Mapping[str, str]) -> Iterator[Path]:
-    """Yield a folder with these files, which is gone afterwards."""
+    """Yield a temporary folder with these files."""
     with tempfile.TemporaryDirectory(prefix="substitute-new-") as folder:
         for file, text in files.items():
             Path(folder, file).write_text(text, encoding="utf-8")
