@@ -48,12 +48,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.causes:
         print(format_causes(outcomes), "\n")
     print(format_matrix(outcomes))
-    tally = run(options.seed, options.rewritings, only=frozenset(only))
-    print(f"rewritten at random: {tally.equal} spellings, {tally.equal - len(tally.missed)} matched")
-    print(f"near misses: {tally.near}, {len(tally.accepted)} accepted")
-    for wrong in tally.accepted:
-        print(f"  accepted: {wrong.operation} after {', '.join(wrong.steps)}")
-    return 1 if tally.accepted else 0
+    accepted = 0
+    for element in ("f32", "f16"):
+        tally = run(options.seed, options.rewritings, only=frozenset(only), element=element)
+        print(f"{element}: rewritten at random: {tally.equal} spellings, {tally.equal - len(tally.missed)} matched")
+        print(f"{element}: near misses: {tally.near}, {len(tally.accepted)} accepted")
+        for wrong in tally.accepted:
+            print(f"  accepted: {wrong.operation} after {', '.join(wrong.steps)}")
+        accepted += len(tally.accepted)
+    return 1 if accepted else 0
 
 
 def _write(models: Path, python: str) -> None:

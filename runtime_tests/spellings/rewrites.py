@@ -13,6 +13,7 @@ import numpy as np
 
 from runtime_tests.spellings.terms import Term
 
+FLOATS = frozenset(("f32", "f16", "bf16"))
 Rewrite = Callable[[Term, random.Random], Term | None]
 
 
@@ -60,7 +61,7 @@ def negate_by_product(t: Term, rng: random.Random) -> Term | None:
 
 
 def negate_twice(t: Term, rng: random.Random) -> Term | None:
-    return _call("negf", t, _call("negf", t, t)) if t.type == "f32" and rng.random() < 0.3 else None
+    return _call("negf", t, _call("negf", t, t)) if t.type in FLOATS and rng.random() < 0.3 else None
 
 
 def move_sign(t: Term, rng: random.Random) -> Term | None:
@@ -240,7 +241,7 @@ def another_read(t: Term, rng: random.Random) -> Term | None:
 
 
 def twice(t: Term, rng: random.Random) -> Term | None:
-    if t.type != "f32":
+    if t.type not in FLOATS:
         return None
     op = rng.choice(("mulf", "addf", "absf", "negf"))
     return _call(op, t, *((t, t) if op in ("mulf", "addf") else (t,)))

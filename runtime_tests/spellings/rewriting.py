@@ -39,6 +39,8 @@ from substitute.model.scalar import Scalar, ScalarGraph
 
 SIZES = {"R": 12, "C": 20, "M": 6, "K": 14, "N": 10, "P": 9, "V": 40}
 POINTS = 160
+NARROW_DIFFERENCE = 0.03
+"""Relative difference of values that a narrow type tells apart, also after some operations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,32 +64,36 @@ class Tally:
     """Spellings that were not matched."""
 
 
-def run(seed: int, count: int, *, mode: str = "all", only: frozenset[str] = frozenset()) -> Tally:
-    """Judge `count` spellings and as many near misses of every operation."""
+def run(seed: int, count: int, *, mode: str = "all", element: str = "f32", only: frozenset[str] = frozenset()) -> Tally:
+    """Judge `count` spellings and as many near misses of every operation.
+
+    In another type than f32, the spellings round after every operation, and the definition once, at its end.
+    """
     tally = Tally()
     for operation in OPERATIONS:
         if operation.named or operation.types or (only and operation.name not in only):
             continue
         rng = random.Random(f"{seed}:{operation.name}")
-        kernel = _kernel(operation, mode)
+        kernel = _kernel(operation, mode, element)
+        judged = replace(kernel, forms=kernel.forms[-1:])
         for _ in range(count):
             spelled = derive(operation, kernel, rng)
             tally.equal += 1
-            if not decide(kernel, make_dispatch(spelled.program), lambda _k, _d: "").accepted:
+            if not decide(judged, make_dispatch(spelled.program), lambda _k, _d: "").accepted:
                 tally.missed.append(spelled)
             wrong = derive_near_miss(operation, kernel, rng)
             if wrong is not None:
                 if len(_nests(wrong.program)) == 1 and _is_renamed(_concrete(kernel.forms[0].program), wrong.program):
                     continue  # `z·n - x·k` is `x·k - z·n` of other operands
                 tally.near += 1
-                if decide(kernel, make_dispatch(wrong.program), lambda _k, _d: "").accepted:
+                if decide(judged, make_dispatch(wrong.program), lambda _k, _d: "").accepted:
                     tally.accepted.append(wrong)
     return tally
 
 
 @cache
-def _kernel(operation: Operation, mode: str) -> Kernel:
-    return make_kernel(operation, "f32", laws=mode)
+def _kernel(operation: Operation, mode: str, element: str) -> Kernel:
+    return make_kernel(operation, element, laws=mode)
 
 
 def derive(operation: Operation, kernel: Kernel, rng: random.Random) -> Derived:
@@ -180,7 +186,7 @@ def _folded(term: Term) -> Term:
         return Term("constant", term.type, (), _number(term.attribute))  # type: ignore[arg-type]
     if term.op in ("arith.index_cast", "arith.sitofp") and term.operands[0].op == "constant":
         value = term.operands[0].attribute
-        return Term("constant", term.type, (), float(value) if term.type == "f32" else value)  # type: ignore[arg-type]
+        return Term("constant", term.type, (), float(value) if term.type != "index" and term.type[0] != "i" else value)  # type: ignore[arg-type]
     return term
 
 
@@ -191,7 +197,8 @@ def _differ(one: Nest, other: Nest) -> bool:
     """Return True for bodies that have other values somewhere, or reductions that combine otherwise."""
     if one.combiner != other.combiner or one.init != other.init:
         return True
-    return not _close(one.expr, other.expr, 1e-4)
+    narrow = any(node.type in ("f16", "bf16") for node in one.expr.nodes)
+    return not _close(one.expr, other.expr, NARROW_DIFFERENCE if narrow else 1e-4)
 
 
 def _is_renamed(one: Program, other: Program) -> bool:
@@ -224,7 +231,7 @@ def _values(graph: ScalarGraph) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _widened(node: Scalar) -> Scalar:
-    return replace(node, type="f64") if node.type == "f32" else node
+    return replace(node, type="f64") if node.type in ("f32", "f16", "bf16") else node
 
 
 # -- changes ---------------------------------------------------------------------------------------------------

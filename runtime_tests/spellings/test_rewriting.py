@@ -12,9 +12,11 @@ pytestmark = pytest.mark.compile
 SOME = frozenset(("rms_norm", "gelu_tanh", "hardswish", "layer_norm", "matmul_bias_relu", "softplus", "softmax_mask"))
 
 
-def test_rewritten_definitions_match_and_near_misses_do_not() -> None:
-    tally = run(7, 6, only=SOME)
-    assert tally.near > 30
+@pytest.mark.parametrize("element", ["f32", "f16"])
+def test_rewritten_definitions_match_and_near_misses_do_not(element: str) -> None:
+    """In f16 the spellings round after every operation, and the definition at its end."""
+    tally = run(7, 5, only=SOME, element=element)
+    assert tally.near > 20
     assert not tally.accepted, tally.accepted[0].steps
     assert not tally.missed, tally.missed[0].steps
 

@@ -15,6 +15,7 @@ from ..model.ops import COMMUTATIVE
 from ..model.scalar import ScalarGraph
 from .coefficient import Coefficient, agree
 from .expression import Unified, unify, with_leaf
+from .normal.functions import LOSE_DIGITS
 from .normal.node import Kind, Node
 from .normal.normalise import FormMode, Normal, normalise, normalise_wide
 from .normal.products import turn_squares
@@ -82,7 +83,8 @@ def unify_by_laws(
 
 def _forms(graph: ScalarGraph, mode: Mode, *, wide: bool) -> Iterator[Normal]:
     """Yield the normal form of a dispatch, and the one without formulas that lose digits where it has any."""
-    modes: tuple[FormMode, ...] = (mode, "improved") if mode == "all" else (mode,)
+    loses = mode == "all" and any(node.op in LOSE_DIGITS for node in graph.nodes)
+    modes: tuple[FormMode, ...] = (mode, "improved") if loses else (mode,)
     for number, own in enumerate(modes):
         made = normalise_wide(graph.nodes, own) if wide else normalise(graph.nodes, own)
         if made is not None and (not wide or made.is_steady(graph.results)) and (not number or made.is_improved):

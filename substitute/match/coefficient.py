@@ -24,11 +24,6 @@ class Coefficient:
     narrow: str = ""
     """Type to which a number of a body in f32 was rounded in the dispatch, if it was not changed since."""
 
-    @property
-    def spread(self) -> int:
-        """Return the largest difference from the intended value, in units of its type."""
-        return self.roundings + _HALF_UNITS.get(self.narrow, 0)
-
     def times(self, other: Coefficient) -> Coefficient:
         """Return the product."""
         if other is ONE:
@@ -36,23 +31,23 @@ class Coefficient:
         if self is ONE:
             return other
         value, factors = self.value * other.value, _joined(self.factors, other.factors)
-        if _is_power_of_two(self.value) and not self.spread:
+        if _is_power_of_two(self.value) and not self.roundings:
             return Coefficient(value, other.roundings, factors, other.narrow)
-        if _is_power_of_two(other.value) and not other.spread:
+        if _is_power_of_two(other.value) and not other.roundings:
             return Coefficient(value, self.roundings, factors, self.narrow)
         rounds = not (_is_power_of_two(self.value) or _is_power_of_two(other.value))
-        return Coefficient(value, self.spread + other.spread + rounds, factors)
+        return Coefficient(value, self.roundings + other.roundings + rounds, factors)
 
     def inverse(self) -> Coefficient:
         """Return the reciprocal. Raises `ZeroDivisionError`."""
         rounds = not _is_power_of_two(self.value)
-        return Coefficient(1 / self.value, self.spread + rounds, tuple((f, -e) for f, e in self.factors))
+        return Coefficient(1 / self.value, self.roundings + rounds, tuple((f, -e) for f, e in self.factors))
 
     def plus(self, other: Coefficient) -> Coefficient | None:
         """Return the sum, if both have the same factors."""
         if self.factors != other.factors:
             return None
-        return Coefficient(self.value + other.value, self.spread + other.spread + 1, self.factors)
+        return Coefficient(self.value + other.value, self.roundings + other.roundings + 1, self.factors)
 
     def negated(self) -> Coefficient:
         """Return the coefficient with the opposite sign."""
@@ -77,8 +72,9 @@ class Coefficient:
 ONE = Coefficient(Fraction(1))
 _HALF_UNITS = {"f16": 2**12, "bf16": 2**15}
 """Half of a narrow type's unit, in units of f32."""
+_SMALLEST_NORMAL = {"f16": Fraction(1, 2**14), "bf16": Fraction(1, 2**126)}
 _SHORT = 16
-"""Numbers with fewer steps than this in their significand are exact: 0.5, 3.0, 2.5."""
+"""Numbers with fewer steps than this in their significand are meant as they are: 0.5, 3.0, 2.5."""
 
 
 def narrow_number(value: float, element: str) -> Coefficient:
@@ -87,7 +83,12 @@ def narrow_number(value: float, element: str) -> Coefficient:
     odd = abs(own.numerator)
     while odd and not odd % 2:
         odd //= 2
-    return Coefficient(own, 0, (), "" if odd < _SHORT else element)
+    if odd < _SHORT:
+        return Coefficient(own)
+    smallest = _SMALLEST_NORMAL[element]
+    if abs(own) < smallest:  # the distance of subnormal numbers is that of the smallest normal one
+        return Coefficient(own, math.ceil(_HALF_UNITS[element] * smallest / abs(own)))
+    return Coefficient(own, _HALF_UNITS[element], (), element)
 
 
 def number(value: float | int | Fraction, roundings: int = 0) -> Coefficient:
@@ -101,10 +102,10 @@ def agree(wanted: Coefficient, found: Coefficient, element: str) -> bool:
         return False
     if wanted.value == found.value:
         return True
-    if found.narrow and not wanted.spread:
+    if found.narrow and not wanted.roundings:
         # neither was merged with another: one is the rounded other
         return Fraction(round_to(float(wanted.value), found.narrow)) == found.value
-    roundings = wanted.spread + found.spread
+    roundings = wanted.roundings + found.roundings
     if not roundings or element not in ELEMENT or (wanted.value > 0) != (found.value > 0):
         return False
     return abs(wanted.value - found.value) <= roundings * unit(element) * min(abs(wanted.value), abs(found.value))

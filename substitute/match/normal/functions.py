@@ -10,6 +10,8 @@ from .node import FLOATS, Node
 
 _LINEAR_FROM = {"f16": (8, 11), "bf16": (6, 88), "f32": (17, 88), "f64": (37, 709)}
 """Between these, `log1p(exp(x))` is `x` in each type, and `exp(x)` is finite."""
+LOSE_DIGITS = frozenset(("math.exp", "math.log"))
+"""Operations without which there is no formula that an improved form has in another spelling."""
 _STRICT = frozenset(
     ("sum", "product", "maximum", "minimum", "clamp", "slopes", "softplus", "arith.extf", "arith.truncf")
 )

@@ -29,7 +29,7 @@ class Numbers(Laws):
         if not math.isfinite(value):
             return self.constant(value, type_)
         own = narrow_number(value, narrow)
-        self.applied["narrow-constant"] += bool(own.narrow)
+        self.applied["narrow-constant"] += own.roundings > 0
         return self.number(own, type_)
 
     def size(self, value: object, type_: str) -> Node:
