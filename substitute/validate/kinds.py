@@ -335,6 +335,54 @@ def _softmaxes(quick: bool) -> list[Body]:
     return bodies
 
 
+ATTENTION_LOOPS = "b, h, m, n, k, l"
+"""Batch, heads, rows, columns of the result, the loop that scores sum over, keys."""
+
+
+def _attentions(quick: bool) -> list[Body]:
+    """Return attention with heads in several places, masks of two types, sizes of keys below and above any block."""
+    found = []
+    shapes = ((5, 16, 20, 33), (1, 64, 64, 7), (40, 11, 32, 150), (17, 3, 1, 1))
+    for rows, columns, inner, keys in shapes[: 1 if quick else None]:
+        sizes = {"b": 2, "h": 3, "m": rows, "n": columns, "k": inner, "l": keys}
+        for label, operands, mask in (
+            ("attention", ("b, h, m, k", "b, h, l, k", "b, h, l, n"), None),
+            ("attention with a mask", ("b, m, h, k", "b, l, h, k", "b, l, h, n"), ("m, l", "f32")),
+            ("attention of one key head, masked", ("b, h, m, k", "b, l, k", "b, l, n"), ("b, l", "i1")),
+        ):
+            maps = [*operands, *([mask[0]] if mask else [])]
+            elements = ["f32"] * 3 + ([mask[1]] if mask else [])
+            tensors = [_tensor(map_, sizes, element) for map_, element in zip(maps, elements, strict=True)]
+            found.append(
+                _attention(
+                    f"{label}, {rows}x{columns}x{inner}x{keys}", tensors, maps, _tensor("b, h, m, n", sizes, "f32")
+                )
+            )
+    return found
+
+
+def _tensor(loops: str, sizes: dict[str, int], element: str) -> Tensor:
+    return Tensor(tuple(sizes[loop] for loop in loops.split(", ")), element)
+
+
+def _attention(label: str, tensors: Sequence[Tensor], maps: Sequence[str], result: Tensor) -> Body:
+    """Return the operation in its generic form, since its own spelling changed between versions of IREE."""
+    every = [*maps[:3], "", *maps[3:], "b, h, m, n"]
+    affine = ", ".join(f"affine_map<({ATTENTION_LOOPS}) -> ({map_})>" for map_ in every)
+    names = [f"%a{i}" for i in range(len(tensors))]
+    types = [str(tensor) for tensor in tensors]
+    lines = [
+        "%scale = arith.constant 0.25 : f32",
+        f"%e = tensor.empty() : {result}",
+        f'%r = "iree_linalg_ext.attention"({", ".join([*names[:3], "%scale", *names[3:], "%e"])}) '
+        f"<{{indexing_maps = [{affine}]}}> ({{",
+        "^bb0(%s: f32):",
+        '"iree_linalg_ext.yield"(%s) : (f32) -> ()',
+        f"}}) : ({', '.join([*types[:3], 'f32', *types[3:], str(result)])}) -> {result}",
+    ]
+    return label, tensors, lines, "%r", result
+
+
 PROGRAMS: dict[str, Callable[[bool], list[Body]]] = {
     "elementwise": _elementwise,
     "copy": _copies,
@@ -345,4 +393,5 @@ PROGRAMS: dict[str, Callable[[bool], list[Body]]] = {
     "contraction": _contractions,
     "convolution": _convolutions,
     "softmax": _softmaxes,
+    "attention": _attentions,
 }
