@@ -401,7 +401,7 @@ UNREAD = {
   %s = subspan 0 : DT<readonly:tensor<8xcomplex<f32>>>
   %a = DT.load %s, offsets = [0], sizes = [8], strides = [1]
       : DT<readonly:tensor<8xcomplex<f32>>> -> tensor<8xcomplex<f32>>""",
-        "it has elements of type complex<f32>, which cannot be addressed one by one",
+        "it has elements of type complex<f32>, which no kernel takes",
     ),
     "complex constant": (
         "  %a = arith.constant dense<[(1.0, 2.0), (3.0, 4.0)]> : tensor<2xcomplex<f32>>",

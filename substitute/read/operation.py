@@ -65,7 +65,9 @@ def split_accumulation(nest: NestBuilder, root: int, accumulator: int) -> tuple[
 
 
 def check_element(element: str) -> None:
-    """Raise `Unread` for elements that share a byte."""
+    """Raise `Unread` for elements that share a byte, and for those that no kernel takes."""
+    if element.startswith("complex"):
+        raise Unread(f"elements of type {element}, which no kernel takes")
     if element not in ELEMENT or ELEMENT[element].bits < 8:
         raise Unread(f"elements of type {element}, which cannot be addressed one by one")
 
