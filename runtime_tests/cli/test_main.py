@@ -57,8 +57,7 @@ def test_help_imports_nothing_heavy() -> None:
         (
             ("compilee",),
             "error: there is no command `compilee`\n"
-            "  expected:  one of compile, inspect, explain, run, validate, bench, tune, run-bundle, audit, kernels, "
-            "new, simulate\n"
+            f"  expected:  one of {', '.join(module.COMMANDS)}\n"
             "  next:      did you mean `iree-substitute compile`?\n",
         ),
         (

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..scaffold.languages import Language
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]*")
-WRITTEN = ("llvm-ir", "glsl", "ptx", "cuda")
+WRITTEN = ("llvm-ir", "c", "c++", "glsl", "ptx", "cuda")
 """Kinds for which code of any definition is written, as `substitute.scaffold.languages` lists them."""
 ALIASES = {"llvm": "llvm-ir"}
 
@@ -36,7 +36,7 @@ ALIASES = {"llvm": "llvm-ir"}
     "--kind",
     type=click.Choice(tuple(dict.fromkeys((*KINDS, *WRITTEN, *ALIASES)))),
     help="LLVM IR made by Python (the default), LLVM IR as text (the default with --from and --definition), a GLSL "
-    "shader, one made by Python, PTX, or CUDA C++.",
+    "shader, one made by Python, C, C++, PTX, or CUDA C++.",
 )
 @click.option("--name", metavar="NAME", help="The kernel's name; left out, the folder's.")
 @click.option("--from", "model", type=FILE, metavar="MODEL", help="Write a kernel for a dispatch of this model.")

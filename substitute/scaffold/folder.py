@@ -49,7 +49,7 @@ def write_kernel(draft: Draft, language: Language, *, name: str, entry: str, sum
     head = [f"{origin}: simple code, right before it is fast.", "It is called as:", ""]
     head += kernel.payload.kind.describe_call(kernel).splitlines()
     comment = "".join(f"{language.comment} {line}".rstrip() + "\n" for line in head)
-    if language.kind in ("c", "cuda"):  # whose own head says how it is called
+    if language.kind in ("c", "c++", "cuda"):  # whose own head says how it is called
         comment = f"{language.comment} {head[0]}\n"
     return NewKernel(files={MANIFEST: manifest, DEFINITION: definition, language.file: comment + code}, kernel=kernel)
 

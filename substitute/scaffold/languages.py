@@ -131,6 +131,8 @@ def _c_function(writer: CWriter, head: Sequence[str], signature: str) -> str:
 
 LANGUAGES: tuple[Language, ...] = (
     Language(kind="llvm-ir", backend="llvm-cpu", file="kernel.ll", comment=";", write=_write_llvm),
+    Language(kind="c", backend="llvm-cpu", file="kernel.c", comment="//", write=_write_c),
+    Language(kind="c++", backend="llvm-cpu", file="kernel.cpp", comment="//", write=_write_c),
     Language(kind="glsl", backend="vulkan-spirv", file="kernel.comp", comment="//", write=_write_glsl),
     Language(kind="ptx", backend="cuda", file="kernel.ptx", comment="//", write=_write_ptx),
     Language(kind="cuda", backend="cuda", file="kernel.cu", comment="//", write=_write_cuda),

@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 
 from ...errors import PayloadError
 from ...model.payload_kind import PayloadKind
+from .c import CppSource, CSource
 from .cuda import CudaSource, PtxText
 from .dialect import LlvmDialect, SpirvDialect
 from .glsl import GlslGenerator, GlslSource
@@ -25,6 +26,8 @@ KINDS: tuple[PayloadKind, ...] = (
     LlvmText(),
     LlvmBitcode(),
     ObjectFile(),
+    CSource(),
+    CppSource(),
     SpirvBinary(),
     GlslSource(),
     GlslGenerator(),
