@@ -16,8 +16,8 @@ from substitute.scaffold.draft import NotExpressible
 from substitute.scaffold.folder import check_against, write_kernel
 from substitute.scaffold.languages import LANGUAGES, Language, find_language
 from substitute.scaffold.lift import lift
-from substitute.validate.kernel import find_kernels
 from substitute.validate.batch import validate_kernels
+from substitute.validate.kernel import find_kernels
 
 FOLDER = Path("build/scaffold")
 

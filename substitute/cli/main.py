@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "audit": "Run every dispatch of stock IREE against a golden in float64.",
     "kernels": "List the kernels that can be used.",
     "new": "Write a new kernel that works, to start from.",
+    "doctor": "Say what this machine has, what is missing, and how to get it.",
     "simulate": "Run a program of IREE's on simulated CUDA devices.",
 }
 """Each command is the function `command` of the module of its name (`_` for `-`), imported when it is used."""
