@@ -17,7 +17,7 @@ VULKAN := $(VENV)/.vulkan
 BENCH_FLAGS ?=
 PYTEST_FLAGS ?= --numprocesses=auto --dist=loadfile
 
-.PHONY: help setup demo test lint format pytest versions bench docs clean
+.PHONY: help setup demo test lint format pytest versions bench docs wheel clean
 
 help:  ## What can be made
 	@echo "make TARGET, where TARGET is one of"
@@ -56,6 +56,9 @@ bench: setup  ## The project's figures, measured on this machine and written to 
 docs: setup  ## The generated pages of docs/
 	@$(BIN)/python -m substitute.catalog.reference > docs/manifest.md.new && mv docs/manifest.md.new docs/manifest.md
 	@$(BIN)/python -m runtime_tests.operation_matrix > docs/operations.md.new && mv docs/operations.md.new docs/operations.md
+
+wheel: setup  ## The package as a wheel, in dist/
+	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:  ## Removes the virtual environment and every cache
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache build dist *.egg-info
