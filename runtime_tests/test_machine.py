@@ -1,4 +1,4 @@
-"""What differs between the machine of a plan and this one."""
+"""Differences between the machine of a plan and this one."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class CompileResult:
     warning: str = ""
     """Warning about the model as IREE compiles it, independent of kernels; empty if there is none."""
     notes: tuple[str, ...] = ()
-    """How this machine differs from the one that the plan was measured on, as far as that matters."""
+    """Relevant differences between this machine and the one that the plan was measured on."""
     signatures: Mapping[str, tuple[str, ...]]
     """The model's functions and the types of their arguments, such as `4x?xf32`, if its frontend declares them."""
 

@@ -19,12 +19,12 @@ PLAN_SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedPlan:
-    """What a saved plan says."""
+    """Contents of a saved plan."""
 
     chosen: Mapping[str, tuple[str, ...]]
     """The choices for each dispatch (`VARIANT::NAME` where the plan names the variant), see `model.choice`."""
     machine: Mapping[str, str]
-    """Where the plan was measured; empty for a plan that nobody measured."""
+    """The machine that the plan was measured on; empty for a plan that nobody measured."""
 
 
 def load_plan(path: Path) -> SavedPlan:

@@ -176,7 +176,9 @@ def _finish_ours(
 
 
 def _refusal(error: SubstituteError, layout: Layout) -> Exception:
-    """Whose fault an error of the compiler is, by the line that it names; else the module has to be halved."""
+    """Return the refusal of the function on the line that the error names (or of the only one); otherwise the error,
+    after which the caller halves the module.
+    """
     words = f"{error.found}\n{error.details}"
     line = PLACE.search(words)
     number = layout.number_at(int(line[1])) if line else None

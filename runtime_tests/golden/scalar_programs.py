@@ -306,7 +306,7 @@ def difference(found: Array, golden: Any, element: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """Whose code is compared with the golden."""
+    """Code that is compared with the golden."""
 
     kernels: bool = False
     device: str = "local-sync"

@@ -65,7 +65,7 @@ class Measured:
     """Bytes that a copy reads and writes."""
     operations: int
     reference: str
-    """Whose share is wanted: cuBLAS, or a copy's bandwidth."""
+    """Basis of the share: cuBLAS, or a copy's bandwidth."""
     share: float | None
     """Share of the reference's speed; None if that is absent."""
 

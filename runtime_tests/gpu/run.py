@@ -27,7 +27,7 @@ from substitute.progress import Progress
 
 T = TypeVar("T")
 PACKAGES = ("cupy-cuda13x", "cupy-cuda12x", "nvidia-cublas", "torch")
-"""Whose versions are kept besides those of a validation."""
+"""Packages whose versions are kept besides those of a validation."""
 NO_TIMES = "the simulated device says whether a kernel is right, not how fast it is"
 
 

@@ -1,4 +1,4 @@
-"""What IREE splits into several dispatches is one where a kernel takes it as a whole, and only there."""
+"""Dispatch regions: what a kernel takes as a whole is one dispatch, and only there."""
 
 from __future__ import annotations
 

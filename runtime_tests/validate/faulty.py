@@ -85,7 +85,7 @@ ENDING_FAULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         "  %held = load volatile i64, ptr %room\n  ret void"
     ),
 }
-"""What ends the process, or never ends (on x86-64)."""
+"""LLVM code that ends the process, or never ends (on x86-64)."""
 
 MEMORY_FAULTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "reads_behind": (

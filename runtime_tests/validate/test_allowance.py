@@ -1,4 +1,4 @@
-"""How far results may be from their golden: no slack where every operation is rounded correctly, and once."""
+"""Allowed errors of results: no slack where every operation is rounded correctly, and once."""
 
 from __future__ import annotations
 

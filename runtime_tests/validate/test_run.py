@@ -1,4 +1,4 @@
-"""How long a case may take."""
+"""Time limits of cases."""
 
 from __future__ import annotations
 

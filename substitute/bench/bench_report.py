@@ -68,7 +68,7 @@ class Change:
     now: Ratio
     before: Ratio
     notes: tuple[str, ...]
-    """What else differs, such as IREE's version."""
+    """Other differences, such as IREE's version."""
 
 
 def digest_of(model: Path) -> str:

@@ -43,7 +43,7 @@ LOCAL_TASK, LOCAL_SYNC = "local-task", "local-sync"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchSetting:
-    """How a model is compiled, called and timed."""
+    """Settings for compiling, calling and timing a model."""
 
     device: str = LOCAL_TASK
     threads: int = 1

@@ -20,9 +20,9 @@ class Machine:
     """Best measured rates. They are what other code reached here, not what the hardware promises."""
 
     flops_per_s: float
-    """Of NumPy's f32 matrix product, on all cores that its library uses."""
+    """Rate of NumPy's f32 matrix product, on all cores that its library uses."""
     bytes_per_s: float
-    """Of a copy on one core, reads and writes counted."""
+    """Rate of a copy on one core, reads and writes counted."""
 
     def attainable(self, flops: int, size_bytes: int) -> float:
         """Return the least time, in seconds, that work of this size takes at these rates."""

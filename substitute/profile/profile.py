@@ -54,7 +54,7 @@ class ProfileRow:
 
     @property
     def ratio(self) -> float | None:
-        """How many times faster it is with our kernels."""
+        """Time of IREE's own code ÷ time with our kernels; None if one of them was not measured."""
         if not self.kernel or self.stock is None or self.ours is None:
             return None
         return self.stock.median_us / max(self.ours.median_us, 1e-9)

@@ -1,4 +1,4 @@
-"""What IREE would split into several dispatches and a kernel takes as one: a dispatch region of its own.
+"""Dispatch regions for what a kernel takes as one dispatch and IREE would split.
 
 IREE forms dispatches greedily: a layer norm is two, a group norm three. Where a kernel's definition says the whole, the
 operations on tensors are compared with it before dispatches are formed, and what it covers becomes one region, which

@@ -21,7 +21,7 @@ SMALL = ("f16", "bf16")
 
 @dataclass(slots=True)
 class TextWriter:
-    """What C-like languages have in common. See `nests.Writer`."""
+    """Common base of the writers of C-like languages. See `nests.Writer`."""
 
     kernel: Kernel
     lines: list[str] = field(default_factory=list)

@@ -18,7 +18,7 @@ from ..model.scalar import Scalar, ScalarGraph
 from .draft import NotExpressible
 
 Value = Any
-"""What a writer calls a value: text, or an LLVM value."""
+"""A writer's representation of a value: text, or an LLVM value."""
 
 
 class Writer(Protocol):
@@ -63,7 +63,7 @@ class Grid:
     order: tuple[int, ...]
     """All loops, outermost first."""
     spread: int
-    """How many of them are spread."""
+    """Number of loops that are spread, outermost first."""
 
     @property
     def sizes(self) -> tuple[Index, ...]:

@@ -16,7 +16,7 @@ Choice = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What was found of one candidate."""
+    """Result of measuring one candidate."""
 
     choice: Choice
     ratio: Ratio | None
@@ -33,7 +33,7 @@ class Contest:
     name: str
     """As a plan names the dispatch."""
     default: Choice
-    """What is substituted without a plan."""
+    """The choice without a plan."""
     others: Sequence[str]
     """Further kernels that fit."""
     spaces: Sequence[tuple[str, Space]]

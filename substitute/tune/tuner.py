@@ -47,7 +47,7 @@ PATIENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneSetting:
-    """How long to look, and how far."""
+    """Limits of the search."""
 
     budget_s: float = 600.0
     """No round begins after this."""
@@ -117,7 +117,7 @@ def tune_model(
 
 @dataclass(slots=True)
 class Journal:
-    """What was measured so far, by the content of dispatch, code and machine."""
+    """Measurements so far, by the content of dispatch, code and machine."""
 
     path: Path
     known: dict[str, Verdict] = field(default_factory=dict)

@@ -62,7 +62,7 @@ class Allowance:
 
     @property
     def plain(self) -> bool:
-        """Whether the golden's bound holds without slack."""
+        """True if the golden's bound holds without slack, and the kernel declares no bound of its own."""
         return self.roundings is not None and self.declared is None
 
     def of_store(self, store: Store, largest: Store | None = None) -> tuple[NDArray[Any], NDArray[np.float64]]:
@@ -94,7 +94,7 @@ class Allowance:
 def _held(
     values: NDArray[Any], error: NDArray[np.float64], element: str, only: bool, changed: float, *, flushes: bool
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Where what is stored was rounded once, from exact numbers, it can be nothing but the nearest.
+    """Return the golden and the allowed error, which is 0 where a stored value was rounded once, from exact numbers.
 
     `only`: nothing else rounds; `changed`: by so much results may change where operands are flushed to zero.
     """

@@ -67,7 +67,7 @@ DECLARE = (
     'max_error = "4·γ", relative_to = "element" or "operands", and a reason'
 )
 STANDARD = Options()
-"""What is done where nothing else is asked for."""
+"""Default options."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

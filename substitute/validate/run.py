@@ -45,8 +45,8 @@ FLOOR_S, ELSEWHERE_S = 5.0, 20.0
 OPERATION_S, OPERATION_ELSEWHERE_S = 1e-7, 1e-5
 """Additional time for each multiplication of the golden, far more than a naive kernel needs."""
 BYTE_S = 1e-6
-"""What is added to it for each byte of a case's buffers, which are filled, compared with their guards, and judged in
-eight launches: a large case is not endless because memory is slow."""
+"""Additional time for each byte of a case's buffers, which are filled, compared with their guards, and judged in eight
+launches: a large case is not endless because memory is slow."""
 MOST_ALIGNMENT = 64
 """In bytes: what IREE promises of a binding on the CPU."""
 ONE_THREAD = "local-sync"
@@ -54,7 +54,7 @@ ONE_THREAD = "local-sync"
 PAUSES = 24
 """Pauses of about half a millisecond in a launch of code that changes static variables."""
 DIED, STOPPED = 1, 2
-"""How much a case that ended its process weighs, and one that had to be stopped, which took longer."""
+"""Weights of a case that ended its process, and of one that had to be stopped, which took longer."""
 MOST_OF_A_DISPATCH, MOST_OF_ALL = 3, 16
 """With such a weight of lost cases the rest of a dispatch, or of the bundle, is not run."""
 

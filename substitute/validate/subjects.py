@@ -61,7 +61,7 @@ class Wanted:
     shapes: tuple[Shapes, ...] = ({},)
     """Several sets of sizes for open dimensions: each is a launch of its own."""
     labels: Mapping[str, str] | None = None
-    """What to call the dispatches of a function of the model, by its name; None: by the export's name."""
+    """Labels of the dispatches of the model's functions, by a function's name; None: the exports' names."""
     turned: bool = False
     """Also compile the kernels with their workgroups in reverse order, and with counters of their branches."""
     cover: Cover | None = None

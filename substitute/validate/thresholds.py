@@ -33,7 +33,7 @@ class Thresholds:
     compared: tuple[int, ...] = ()
     """Numbers that something is compared with."""
     first: tuple[int, ...] = ()
-    """Those to be tried before all others, which stand in what a person wrote; empty: those that are compared with."""
+    """Numbers to try before all others, from text that a person wrote; empty: `compared`."""
     stepped: tuple[int, ...] = ()
     """Strides, steps, divisors, masks, tiles, sizes of buffers."""
 

@@ -23,7 +23,7 @@ Bound = Callable[[Array, Array], Array]
 
 SIGNIFICANT_BITS = 24
 SMALLEST_EXPONENT = -126
-"""Of f32."""
+"""Exponent of the smallest normal f32."""
 
 
 def _relative(bits: float) -> Bound:

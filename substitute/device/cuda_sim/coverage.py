@@ -32,7 +32,7 @@ class Coverage:
     """The instruction of every way that can be gone."""
     seen: set[Key] = field(default_factory=set)
     told: int = -1
-    """How many were seen when they were last written down."""
+    """Number of ways seen when they were last written to the file."""
 
 
 def watch(code: Code) -> Coverage:
