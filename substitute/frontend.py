@@ -16,7 +16,7 @@ from .errors import SubstituteError
 from .flags import read_flags
 from .match.planner import Chosen, decide
 from .match.spelled_out import spell_out
-from .model.dispatch import Dispatch
+from .model.dispatch import Dispatch, Program
 from .model.kernel import Kernel
 from .model.numerics import NumericDemand
 from .model.plan import Key, Plan, dispatch_key
@@ -70,7 +70,7 @@ def form_dispatches(compilation: Compilation, kernels: Sequence[Kernel]) -> None
     from .read.module import read_module
     from .rewrite.regions import form_regions
 
-    whole = [kernel for kernel in kernels if _count_cores(kernel) > 1]
+    whole = [kernel for kernel in kernels if _is_composed(kernel)]
     assert compilation.module is not None
     start = compilation.module.clone().operation if whole else None
     while whole:
@@ -81,7 +81,9 @@ def form_dispatches(compilation: Compilation, kernels: Sequence[Kernel]) -> None
             decisions = (decide(kernel, dispatch, accepts) for kernel in whole)  # noqa: B023
             return next((decision.kernel.name for decision in decisions if decision.accepted), "")
 
-        formed = frozenset(form_regions(compilation.module, max(map(_count_cores, whole)), take))
+        formed = frozenset(
+            form_regions(compilation.module, max(len(p.cores) for k in whole for p in _programs(k)), take)
+        )
         compilation.run("global-optimization", "executable-sources")
         taken = {take(site.dispatch) for site in read_module(compilation.module)} if formed else set()
         if formed <= taken:
@@ -92,12 +94,18 @@ def form_dispatches(compilation: Compilation, kernels: Sequence[Kernel]) -> None
     compilation.run("start", "executable-sources")
 
 
-def _count_cores(kernel: Kernel) -> int:
-    """Return the number of reductions and named operations of a finished kernel that is chosen by what it computes."""
-    if kernel.slots or kernel.dispatches or kernel.kinds:
-        return 0
-    programs = (spell_out(form.program) or form.program for form in kernel.forms)
-    return max((len(program.cores) for program in programs), default=0)
+def _is_composed(kernel: Kernel) -> bool:
+    """Return True for finished code that is chosen by what it computes, which IREE may split."""
+    from .rewrite.regions import is_composed
+
+    chosen = kernel.slots or kernel.dispatches or kernel.kinds
+    return not chosen and any(is_composed(program) for program in _programs(kernel))
+
+
+def _programs(kernel: Kernel) -> Iterator[Program]:
+    """Yield a kernel's definitions, each softmax as its loops."""
+    for form in kernel.forms:
+        yield spell_out(form.program) or form.program
 
 
 def plan_module(

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..model.dispatch import Nest
+from ..model.dispatch import Nest, View
 from ..model.index import Index, leaves, product
 from ..model.kernel import Kernel
 from ..model.laws import Mode
@@ -63,8 +63,8 @@ def unify_by_laws(
 ) -> Iterator[Unified]:
     """Yield every unifier of two bodies in normal form. `sizes` are those of the axes that are bound already.
 
-    Where a definition computes with the size of another axis, the sizes of the dispatch's loops are tried. `wide`
-    compares both without the roundings inside of them.
+    Where a definition computes with the size of another axis, the sizes of the dispatch's loops and tables are tried.
+    `wide` compares both without the roundings inside of them.
     """
     if len(pattern.expr.results) != len(nest.expr.results):
         return
@@ -133,7 +133,9 @@ def _choose_sizes(pattern: ScalarGraph, nest: Nest, known: Mapping[str, Index]) 
         yield own
         return
     inner = tuple(s for s, kind in zip(nest.sizes, nest.kinds, strict=True) if kind == "reduction")
-    candidates = list(dict.fromkeys((*nest.sizes, product(inner))))
+    tables = (nest.reads[int(str(node.attribute))] for node in nest.expr.nodes if node.op == "gather")
+    along = (size for table in tables if isinstance(table.source, View) for size in table.source.type.shape)
+    candidates = list(dict.fromkeys((*nest.sizes, product(inner), *along)))
     for choice in itertools.islice(itertools.product(candidates, repeat=len(others)), _MOST_SIZES):
         yield (*own, *zip(others, choice, strict=True))
 

@@ -49,8 +49,10 @@ def bind_nest(
         if isinstance(axes, Rule):
             best = best or axes
             continue
-        rule = _check_indices(unified, assignment, axis_names) or _check_sizes(unified, axes)
+        rule = _check_indices(unified, assignment, axis_names)
         result = rule or _check_layouts(kernel, form, pattern, core, unified.nodes, axes, produced)
+        if isinstance(result, NestMatch):
+            result = _check_sizes(unified, result.axes) or result
         if isinstance(result, NestMatch):
             values = tuple(sorted(parameters.items(), key=lambda item: item[0]))
             return replace(result, parameters=values, laws=unified.laws)

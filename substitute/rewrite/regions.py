@@ -115,7 +115,7 @@ def _slices(
 ) -> Iterator[list[int]]:
     """Yield the positions of what a root is computed from, the longest slice first.
 
-    Each slice is all that lies in this block from one operation on; at least two of it reduce or are named.
+    Each slice is all that lies in this block from one operation on; at least one of it reduces or is named.
     """
     members: list[int] = []
     waiting = {root}
@@ -133,7 +133,7 @@ def _slices(
             for value in operations[at].operands
             if value in order and order[value] not in used and _may_be_inside(operations[order[value]])
         } - set(members)
-        if reductions > 1 and _computes(operations[at]):
+        if reductions and _computes(operations[at]):
             ends.append(len(members))
     for end in reversed(ends):
         core = members[:end]
@@ -160,7 +160,13 @@ def _try(reader: SliceReader, operations: Sequence[ir.Operation], target: Target
         program = reader.read(operations)
     except Unread:
         return ""
-    return take(_make_dispatch(program, target)) if len(program.cores) > 1 else ""
+    return take(_make_dispatch(program, target)) if is_composed(program) else ""
+
+
+def is_composed(program: Program) -> bool:
+    """Return True for a program of which IREE may make several dispatches."""
+    computes = any(node.operands for nest in program.stores for node in nest.expr.nodes)
+    return len(program.cores) + computes > 1
 
 
 def _make_dispatch(program: Program, target: Target) -> Dispatch:
