@@ -322,10 +322,16 @@ def _launches(
     from ..read.module import read_module
     from .recording import known_call_sites
 
-    flags = {dispatch_key(s.dispatch): s.dispatch.layout.bindings for s in read_module(stock)}
+    dispatches = [site.dispatch for site in read_module(stock)]
     launches: dict[Key, list[CallSite]] = {}
     with clock.step("find the launches"):
-        for shapes in wanted.shapes:
+        for number, shapes in enumerate(wanted.shapes):
+            # a function that has no shapes in a later set would be launched at sizes that nobody has chosen for it
+            flags = {
+                dispatch_key(d): d.layout.bindings
+                for d in dispatches
+                if not number or any(is_formed_in(function, d.name) for function in shapes)
+            }
             for found in known_call_sites(
                 compilation, stock, flags, shapes, device=device, signatures=signatures, progress=clock.progress
             ):
