@@ -183,6 +183,13 @@ def test_maximum_keeps_nan_and_maxnum_drops_it() -> None:
     assert value(elementwise("arith.maxnumf", ("f32", "f32"), "f32", 2), a, b).tolist() == [2.0, 1.0]
 
 
+@pytest.mark.parametrize(("op", "signs"), [("arith.maximumf", [0, 0, 0, 1]), ("arith.minimumf", [0, 1, 1, 1])])
+def test_a_negative_zero_is_less_than_zero(op: str, signs: list[int]) -> None:
+    a, b = np.array([0.0, 0.0, -0.0, -0.0], np.float32), np.array([0.0, -0.0, 0.0, -0.0], np.float32)
+    found = value(elementwise(op, ("f32", "f32"), "f32", 4), a, b)
+    assert (found.tolist(), np.signbit(found).astype(int).tolist()) == ([0.0] * 4, signs)
+
+
 def test_a_comparison_too_close_to_call_makes_the_choice_uncertain() -> None:
     boolean = element_of("i1")
     x = Num(np.array([1.0, 5.0]), np.array([1e-6, 1e-6]))

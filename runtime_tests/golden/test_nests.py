@@ -253,6 +253,22 @@ func.func @f(%a: !5x9x{kind}) -> !{length}x{kind} {{
         assert not found.error.any()
 
 
+@pytest.mark.parametrize(
+    ("op", "start", "signs"), [("maximumf", "0xFF800000", [0, 1, 0]), ("minimumf", "0x7F800000", [1, 1, 0])]
+)
+def test_a_negative_zero_is_the_lesser_one_of_a_row(op: str, start: str, signs: list[int]) -> None:
+    other = -5.0 if op == "maximumf" else 5.0
+    x = np.array([[other, 0.0, other, -0.0], [-0.0, other, -0.0, -0.0], [0.0, 0.0, other, 0.0]], np.float32)
+    text = f"""
+func.func @f(%a: !3x4xf32) -> !3xf32 {{
+  %zero = arith.constant {start} : f32{filled("!3xf32")}
+  %r = linalg.reduce {{ arith.{op} }} ins(%a : !3x4xf32) outs(%init : !3xf32) dimensions = [1]
+  return %r : !3xf32
+}}"""
+    (found,) = evaluate(text, x)
+    assert (found.value.tolist(), np.signbit(found.value).astype(int).tolist()) == ([0.0] * 3, signs)
+
+
 def test_integer_products_wrap() -> None:
     text = """
 func.func @f(%a: !4x200xi8, %b: !200x5xi8) -> !4x5xi8 {

@@ -76,6 +76,11 @@ def _extremum(function: Callable[[Array, Array], Array]) -> FloatRule:
     def rule(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
         a, b = operands
         value = function(a.value, b.value)
+        zeros = (a.value == 0) & (b.value == 0)
+        if np.any(zeros):  # NumPy returns either of them; -0 is less than 0 (IEEE 754-2019, 9.6)
+            least = function in (np.minimum, np.fmin)
+            with np.errstate(invalid="ignore", over="ignore"):
+                value = np.where(zeros, -(-a.value - b.value) if least else a.value + b.value, value)
         error = None
         if a.error is not None or b.error is not None:
             loose = np.maximum(a.errors(), b.errors())

@@ -157,6 +157,11 @@ def _extremum(ufunc: Any) -> Reduce:
     def reduce(how: Arithmetic, element: Element, terms: Num, shape: tuple[int, ...], axes: tuple[int, ...]) -> Num:
         value, _ = _spread(terms.value, shape, axes)
         total = ufunc.reduce(value, axis=axes, initial=_least(ufunc, value.dtype) if 0 in value.shape else None)
+        if value.dtype.kind == "f" and np.any(total == 0):  # NumPy returns any zero; -0 is less than 0
+            negative = np.signbit(value)
+            least = ufunc in (np.minimum, np.fmin)
+            found = ((value == 0) & (negative if least else ~negative)).any(axis=axes)
+            total = np.where(total == 0, np.where(found == least, -0.0, 0.0).astype(value.dtype), total)
         error = None
         if terms.error is not None:
             error = np.broadcast_to(terms.error, np.broadcast_shapes(np.shape(terms.error), value.shape))
