@@ -133,12 +133,12 @@ def test_installed_copy_goes_before_the_checkout(tmp_path: Path, monkeypatch: py
     assert builtin_folders() == [package / "_kernels"]
 
 
-def add_pack(monkeypatch: pytest.MonkeyPatch, place: Path, value: str) -> None:
+def add_pack(monkeypatch: pytest.MonkeyPatch, place: Path, value: str, distribution: str = "some_pack") -> None:
     """Write the metadata of an installed package with this entry point, as pip does."""
-    package = place / "some_pack-1.0.dist-info"
+    package = place / f"{distribution}-1.0.dist-info"
     package.mkdir(parents=True)
-    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: some-pack\nVersion: 1.0\n")
-    (package / "entry_points.txt").write_text(f"[iree_substitute.kernels]\npack = {value}\n")
+    (package / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text(f"[substitute.kernels]\npack = {value}\n")
     monkeypatch.syspath_prepend(str(place))
 
 
@@ -153,10 +153,19 @@ def test_installed_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     ]
 
 
+def test_two_packs_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two"):
+        write_kernel(tmp_path / name / f"pack_{name}" / "k", f"kernel_{name}")
+        add_pack(monkeypatch, tmp_path / name, f"pack_{name}", distribution=f"dist_{name}")
+    with pytest.raises(ManifestError, match="two installed packs of kernels are called `pack`") as caught:
+        load_manifests([])
+    assert "pack_one" in str(caught.value) and "pack_two" in str(caught.value)
+
+
 @pytest.mark.parametrize("value", ["no_such_package_anywhere", "no_such_package_anywhere.kernels"])
 def test_broken_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     add_pack(monkeypatch, tmp_path, value)
     with pytest.raises(ManifestError) as caught:
         load_manifests([])
     assert caught.value.what == "the installed pack of kernels `pack` is broken"
-    assert caught.value.where == f"entry point iree_substitute.kernels: pack = {value}"
+    assert caught.value.where == f"entry point substitute.kernels: pack = {value}"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ReadForms = Callable[[Path, str, tuple[OperandSpec, ...]], tuple[Form, ...]]
 """Reader of a definition's forms: (its path, its text, the operands of the manifest). Raises `ManifestError`."""
 
-PACK_GROUP = "iree_substitute.kernels"
+PACK_GROUP = "substitute.kernels"
 """Entry points of this group name a package whose folder holds kernels: `my_pack = "my_pack.kernels"`."""
 
 MAX_DEPTH = 3
@@ -238,7 +238,17 @@ def pack_folders() -> list[Path]:
     from importlib.util import find_spec
 
     found: list[Path] = []
+    names: dict[str, str] = {}
     for entry in _packs(tuple(sys.path)):
+        other = names.setdefault(entry.name, entry.value)
+        if other != entry.value:
+            raise ManifestError(
+                f"two installed packs of kernels are called `{entry.name}`",
+                where=f"entry point {PACK_GROUP}: {entry.name}",
+                expected="one pack of this name",
+                found=f"{other} and {entry.value}",
+                next_step="uninstall one of them",
+            )
         try:
             spec = find_spec(entry.module)
         except (ImportError, ValueError) as error:

@@ -24,6 +24,10 @@ from .terminal import check_writable, progress, say_target, show, terminal_width
     metavar="DIR",
     help="Write all code that was generated, as it is embedded and as text, by the dispatch's name.",
 )
+@click.option("--lock", type=FILE, metavar="FILE", help="Write the SHA-256 of every payload and kernel.")
+@click.option(
+    "--locked", type=FILE, metavar="FILE", help="Embed only what this lock names as it is; anything else is an error."
+)
 @click.option("--plan", type=FILE, metavar="FILE", help="Substitute what this plan says, and nothing else.")
 @click.option(
     "--require",
@@ -57,6 +61,8 @@ def command(
     builtin: bool,
     plan_out: Path | None,
     dump_payloads: Path | None,
+    lock: Path | None,
+    locked: Path | None,
     plan: Path | None,
     require: tuple[str, ...],
     substitute: bool,
@@ -67,8 +73,10 @@ def command(
     """Compile MODEL (.mlir, .mlirbc or .onnx), replacing dispatches by the kernels that match them."""
     check_writable(output, "-o")
     check_writable(plan_out, "--plan-out")
+    check_writable(lock, "--lock")
     from ..cache.atomic import write_whole
     from ..guard.guard import default_check
+    from ..lock import check_lock, read_lock, write_lock
     from ..payload import dump
     from ..pipeline import compile_model
     from ..report.as_json import plan_to_json
@@ -80,10 +88,11 @@ def command(
     checking = default_check() if check else None
     if checking is not None and faster_only:
         checking = replace(checking, faster_only=True)
+    named = read_lock(locked) if locked is not None else None
     with progress() as report:
         result = compile_model(
             model,
-            output=output,
+            output=output if named is None else None,
             kernels=kernels,
             builtin=builtin,
             flags=flags,
@@ -96,6 +105,11 @@ def command(
         )
     for note in result.notes:
         click.echo(f"note: {plan}: {note}; `iree-substitute tune` measures again", err=True)
+    if locked is not None and named is not None:
+        check_lock(locked, named, result.plan, result.payloads)
+        write_whole(output, result.vmfb)
+    if lock is not None:
+        write_lock(lock, result.plan, result.payloads)
     if plan_out is not None:
         text = json.dumps(plan_to_json(result.plan, result.payloads, result.checked), indent=2, ensure_ascii=False)
         write_whole(plan_out, f"{text}\n".encode())
