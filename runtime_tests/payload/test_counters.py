@@ -68,6 +68,16 @@ def test_what_ran_is_counted() -> None:
     assert (str(whole), whole.share) == ("2 of 2 branches both ways", 1.0)
 
 
+def test_a_brace_in_a_line_of_its_own() -> None:
+    """llvmlite prints functions so."""
+    own = KERNEL.replace(" {\n", "\n{\nentry:\n", 1)
+    counters, other = Counters(), Counters()
+    counted, key = counters.put_into(own, "k")
+    parse_ir(counted, "test")
+    other.put_into(KERNEL, "k")
+    assert len(counters.codes[key].ways) == len(other.codes["k"].ways)
+
+
 def test_lines_are_those_of_the_source() -> None:
     text = KERNEL.replace("%few\nmuch", "%few, !dbg !7\nmuch") + "\n!7 = !DILocation(line: 88, column: 3, scope: !1)\n"
     counters = Counters()

@@ -125,7 +125,12 @@ class Counters:
                     blocks.append(Way(at=at, line=number, text=f"block {name}", way=""))
                     pending = _mark(at)
                 continue
-            if pending and line.strip() and " = phi " not in line and not line.lstrip().startswith(";"):
+            if (
+                pending
+                and line.strip() not in ("", "{")
+                and " = phi " not in line
+                and not line.lstrip().startswith(";")
+            ):
                 done.append(pending)
                 pending = ""
             branch = _BRANCH.match(line)
