@@ -34,13 +34,13 @@ def store_of(place: Subspan, values: object, error: object = 0.0, offsets: tuple
 
 
 @unit
-@pytest.mark.parametrize(("name", "bits"), [("i2", 2), ("i4", 4), ("f4E2M1FN", 4)])
+@pytest.mark.parametrize(("name", "bits"), [("packed i1", 1), ("i2", 2), ("i4", 4), ("f4E2M1FN", 4)])
 def test_every_byte_comes_back(name: str, bits: int) -> None:
     element, raw = element_of(name), np.arange(256, dtype=np.uint8)
     assert element.packed and element.bits == bits
     values = unpack(raw, element, 256 * 8 // bits)
     assert np.array_equal(pack(values, element), raw)
-    assert span(name, 3, 4).size_bytes == 12 * bits // 8
+    assert span(name, 4, 4).size_bytes == 16 * bits // 8
 
 
 @unit
@@ -75,6 +75,7 @@ def test_complex_numbers_are_pairs() -> None:
 
 
 MODEL = """
+!bits = tensor<64xi1, #iree_encoding.packed_storage>
 #id = affine_map<(i) -> (i)>
 func.func @narrow(%a: tensor<8x9xi8>) -> tensor<8x9xi4> {
   %r = arith.trunci %a : tensor<8x9xi8> to tensor<8x9xi4>
@@ -88,6 +89,16 @@ func.func @turned(%a: tensor<6x8xi4>) -> tensor<8x6xi4> {
 func.func @wide(%a: tensor<64xi2>) -> tensor<64xi32> {
   %r = arith.extui %a : tensor<64xi2> to tensor<64xi32>
   return %r : tensor<64xi32>
+}
+func.func @bits(%a: !bits, %b: !bits) -> !bits {
+  %e = tensor.empty() : !bits
+  %r = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel"]}
+      ins(%a, %b : !bits, !bits) outs(%e : !bits) {
+  ^bb0(%x: i1, %y: i1, %o: i1):
+    %p = arith.xori %x, %y : i1
+    linalg.yield %p : i1
+  } -> !bits
+  return %r : !bits
 }
 func.func @scaled(%a: tensor<4xcomplex<f32>>) -> tensor<4xcomplex<f32>> {
   %c = arith.constant dense<[(1.0, 2.0), (3.0, 4.0), (-1.0, 0.5), (0.0, -4.0)]> : tensor<4xcomplex<f32>>
@@ -110,5 +121,5 @@ def test_iree_lays_them_out_so(tmp_path: Path) -> None:
     path.write_text(MODEL)
     audit = audit_model(path, device="local-sync")
     assert [(a.name.partition("_dispatch")[0], a.outcome, a.reason) for a in audit.dispatches] == [
-        (name, "right", "") for name in ("narrow", "turned", "wide", "scaled")
+        (name, "right", "") for name in ("narrow", "turned", "wide", "bits", "scaled")
     ]

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from .numbers import Array, element_of, to_storage
+from .numbers import PACKED_BOOLEAN, Array, element_of, to_storage
 from .unsupported import Unsupported
 
 if TYPE_CHECKING:
     from iree.compiler import ir
 
+PACKED_STORAGE = "#iree_encoding.packed_storage"
 Access = Literal["readonly", "writeonly", "readwrite"]
 _TENSOR = re.compile(r"!iree_tensor_ext\.dispatch\.tensor<(readonly|writeonly|readwrite):(.*)>$", re.DOTALL)
 
@@ -81,9 +82,15 @@ def dispatch_tensor(type_: ir.Type) -> tuple[Access, ir.RankedTensorType]:
 
 
 def check_plain(tensor: ir.RankedTensorType) -> None:
-    """Raise `Unsupported` for a tensor whose memory layout is only decided in a later phase."""
-    if tensor.encoding is not None:
+    """Raise `Unsupported` for a tensor whose layout in memory is only decided later."""
+    if tensor.encoding is not None and str(tensor.encoding) != PACKED_STORAGE:
         raise Unsupported(f"the encoding {re.split(r'[<,]', str(tensor.encoding))[0]}")
+
+
+def element_name(tensor: ir.RankedTensorType) -> str:
+    """Return the name of a tensor's element type: another one for Booleans of one bit."""
+    name = str(tensor.element_type)
+    return PACKED_BOOLEAN if name == "i1" and tensor.encoding is not None else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,8 @@ class Element:
 
 _NUMPY_FLOATS = {"f16": np.float16, "f32": np.float32, "f64": np.float64}
 _PACKED_FLOATS = {"f4E2M1FN": "float4_e2m1fn"}
+PACKED_BOOLEAN = "packed i1"
+"""An `i1` that takes a bit of memory, where a tensor's encoding says so."""
 _PACKED_BITS = (2, 4)
 """Widths of integers that IREE packs; others take as many bytes as they need, rounded up to a power of two."""
 
@@ -74,8 +76,15 @@ def element_of(name: str) -> Element:
             storage=both,
             part=part.name,
         )
-    if name == "i1":
-        return Element(name=name, kind="boolean", bits=1, compute=np.dtype(bool), storage=np.dtype(np.int8))
+    if name in ("i1", PACKED_BOOLEAN):
+        return Element(
+            name=name,
+            kind="boolean",
+            bits=1,
+            compute=np.dtype(bool),
+            storage=np.dtype(np.int8),
+            packed=name == PACKED_BOOLEAN,
+        )
     if name == "index":
         return Element(name=name, kind="index", bits=64, compute=np.dtype(np.int64), storage=np.dtype(np.int64))
     digits = name.removeprefix("u").removeprefix("s").removeprefix("i")

@@ -13,7 +13,7 @@ from ..model.elements import ELEMENT
 from .affine import index_function, read_map
 from .body import Body, BodyCompiler, scalar_of
 from .constants import constant_num, printed_num
-from .memory import Subspan, check_plain, dispatch_tensor
+from .memory import Subspan, check_plain, dispatch_tensor, element_name
 from .numbers import Arithmetic, Array, Element, Num, element_of, from_storage
 from .rules import RULES
 from .tensors import Eager, Empty, Filled, Known, Loaded, Tensor, kept_dimensions, sliced
@@ -211,7 +211,7 @@ def subspan(walker: Walker, op: ir.Operation) -> None:
         Subspan(
             binding=int(op.attributes["binding"].value),
             byte_offset=walker.integer(operands[0]) if offsets else 0,
-            element=str(tensor.element_type),
+            element=element_name(tensor),
             shape=walker.shape(tensor, operands[offsets:]),
             access=access,
         )
