@@ -129,3 +129,28 @@ def test_code_pauses_where_it_changes_what_stays() -> None:
     text, key = counters.put_into(KERNEL, "g")
     assert counters.codes[key].state == ()
     assert "pause" not in text
+
+
+WIDE = """define i64 @f(i64 %n) {
+  %room = alloca [64 x i8], align 64
+  %place = getelementptr i8, ptr %room, i64 %n
+  store i32 7, ptr %place, align 4
+  store <4 x i32> zeroinitializer, ptr %place, align 4
+  %wide = load <2 x float>, ptr %place, align 8
+  ret i64 3
+}
+"""
+
+
+@pytest.mark.skipif(bool(refuse_counters()), reason="counters need 64-bit Linux")
+def test_addresses_that_are_no_multiple_of_what_the_code_says() -> None:
+    counters = Counters()
+    text, key = counters.put_into(WIDE, "f")
+    (way,) = counters.codes[key].aligned
+    assert (way.line, way.text) == (6, "%wide = load <2 x float>, ptr %place, align 8")
+    memory, found = counted_memory(), []
+    for offset in (8, 4):
+        memory.clear()
+        assert run(text, offset) == [3]
+        found.append(way.at in memory.read())
+    assert found == [False, True]

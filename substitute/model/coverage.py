@@ -37,6 +37,8 @@ class Code:
     """Blocks that a `switch` leads to."""
     entries: frozenset[int] = frozenset()
     """Counters of its functions: none is set where it was never entered."""
+    aligned: tuple[Way, ...] = ()
+    """Accesses that take an address for a multiple of some bytes; a counter is set where it is none."""
     state: tuple[str, ...] = ()
     """Static variables that the code changes: what one workgroup leaves there, another one may find."""
 

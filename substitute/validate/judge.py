@@ -354,13 +354,16 @@ def _together(verdicts: Sequence[CaseVerdict]) -> tuple[Errors, Errors]:
 
 
 @quiet
-def judge_again(candidate: RawModule, case: Case, *, how: str = "after the other cases ran") -> Judged:
-    """A case once more, in other circumstances, such as after others: what it gives must not depend on them."""
+def judge_again(candidate: RawModule, case: Case, *, how: str = "after the other cases ran", shift: int = 0) -> Judged:
+    """A case once more, in other circumstances, such as after others: what it gives must not depend on them.
+
+    `shift`: see `Arrangement`.
+    """
     verdict = CaseVerdict(label=case.label, inputs=case.inputs, seed=case.seed)
     if selects_fallback(candidate, case):
         return Judged(verdict=replace(verdict, entered=False))
     try:
-        (run,) = run_case(candidate, case, Arrangement(pattern=PATTERNS[1]))
+        (run,) = run_case(candidate, case, Arrangement(pattern=PATTERNS[1], shift=shift))
     except DeviceError as error:
         return Judged(verdict=replace(verdict, stage="launch", message=f"{how}: {words(error)}"))
     for number, e in enumerate(case.expected):

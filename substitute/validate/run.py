@@ -25,7 +25,7 @@ from ..progress import Progress
 from .baseline import Baselines, Theirs, set_beside, words
 from .bundle import Bundle, Subject
 from .case import Case
-from .judge import STANDARD, Judged, Options, conclude, judge_again, judge_alone
+from .judge import LOCAL_SHIFT, STANDARD, Judged, Options, conclude, judge_again, judge_alone
 from .launch import granule
 from .verdict import CaseVerdict, DispatchVerdict
 
@@ -171,12 +171,21 @@ class Runner:
                 how = "with its workgroups in reverse order, the last one first"
                 if device != ONE_THREAD:
                     how = f"by several threads at once, when it runs for the first time and changes {', '.join(state)}"
-                judged = judge_again(module, case, how=how)
+                judged = judge_again(module, case, how=how, shift=LOCAL_SHIFT + granule(case))
             if not judged.verdict.entered:
                 return Turned()
             hits |= frozenset() if counters is None else counters.read()
             if not judged.verdict.passed:
                 return Turned(hits=hits, verdict=judged.verdict)
+        aligned = self.bundle.codes[code].aligned if code in self.bundle.codes else ()
+        wrong = next((way for way in aligned if way.at in hits), None)
+        if wrong is not None:
+            message = (
+                f"{wrong}: it takes an address for a multiple of more bytes than it is: operands lie at multiples of "
+                f"{granule(case)} bytes here; a kernel that needs more says `alignment = 16` (or 32, 64) in kernel.toml"
+            )
+            verdict = CaseVerdict(label=case.label, inputs=case.inputs, seed=case.seed, stage="launch", message=message)
+            return Turned(hits=hits, verdict=verdict)
         return Turned(hits=hits, ran=counters is not None)
 
 

@@ -10,7 +10,7 @@ arguments do not change, and no symbol has to be looked up in the library that I
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ...model.coverage import Code, Way
 
@@ -51,6 +51,9 @@ _BRANCH = re.compile(r"^\s+br i1 (.+), label (%\"[^\"]*\"|%[\w.$-]+), label (%\"
 _SWITCH_TARGET = re.compile(r"label (%\"[^\"]*\"|%[\w.$-]+)")
 _MEMORY = re.compile(r"\s*\bmemory\([^()]*\)")
 _OLD_MEMORY = re.compile(r"\b(?:readnone|readonly|writeonly|argmemonly|inaccessiblememonly|speculatable)\b")
+_ALIGNED = re.compile(r'^\s+(?:%\S+ = )?(?:load|store) .*, ptr (%"[^"]*"|%[\w.$-]+),(?: .*,)? align (\d+)')
+MOST_NATURAL = 4
+"""Alignment in bytes up to which nothing is checked: that of the elements of most operands."""
 _PLACE = re.compile(r"!dbg !(\d+)")
 _LOCATION = re.compile(r"^!(\d+) = (?:distinct )?!DILocation\(line: (\d+)", re.MULTILINE)
 
@@ -72,9 +75,9 @@ class Counters:
         """Return a module's text with counters, and the key of its code in `codes`."""
         if text not in self._texts:
             key = f"{name} #{len(self.codes) + 1}" if name in self.codes else name
-            counted, ways, blocks, entries = self._count(text)
+            counted, code = self._count(text)
             counted, changed = _with_pauses(counted)
-            self.codes[key] = Code(ways=tuple(ways), blocks=tuple(blocks), state=changed, entries=entries)
+            self.codes[key] = replace(code, state=changed)
             self._texts[text] = counted, key
         return self._texts[text]
 
@@ -83,7 +86,7 @@ class Counters:
         self._next += 1
         return at
 
-    def _count(self, text: str) -> tuple[str, list[Way], list[Way], frozenset[int]]:
+    def _count(self, text: str) -> tuple[str, Code]:
         lines = text.splitlines()
         places = dict(_LOCATION.findall(text))
         dead = _ends(lines)
@@ -91,6 +94,7 @@ class Counters:
         ways: list[Way] = []
         blocks: list[Way] = []
         entries: set[int] = set()
+        aligned: list[Way] = []
         inside, pending, function, in_switch = False, "", 0, False
         targets: set[tuple[int, str]] = set()
         for line in lines:
@@ -148,8 +152,28 @@ class Counters:
                     f"ptr inttoptr (i64 {ADDRESS + other} to ptr)"
                 )
                 done.append(f"  store i8 1, ptr %count.{unique}, align 1")
+            access = _ALIGNED.match(line)
+            if access is not None and int(access[2]) > MOST_NATURAL:
+                at, no = self._take(), self._take()
+                place = _PLACE.search(line)
+                at_line = int(places[place[1]]) if place is not None and place[1] in places else number
+                aligned.append(Way(at=at, line=at_line, text=line.partition(", !")[0].strip(), way=""))
+                done += _check_alignment(access[1], int(access[2]), at, no)
             done.append(_MEMORY.sub("", line) if " call " in line else line)
-        return "\n".join(done) + "\n", ways, blocks, frozenset(entries)
+        code = Code(ways=tuple(ways), blocks=tuple(blocks), entries=frozenset(entries), aligned=tuple(aligned))
+        return "\n".join(done) + "\n", code
+
+
+def _check_alignment(pointer: str, alignment: int, at: int, no: int) -> list[str]:
+    """Return instructions that set counter `at` where an address is no multiple of what the code takes it for."""
+    return [
+        f"  %address.{at} = ptrtoint ptr {pointer} to i64",
+        f"  %rest.{at} = and i64 %address.{at}, {alignment - 1}",
+        f"  %odd.{at} = icmp ne i64 %rest.{at}, 0",
+        f"  %mark.{at} = select i1 %odd.{at}, ptr inttoptr (i64 {ADDRESS + at} to ptr), "
+        f"ptr inttoptr (i64 {ADDRESS + no} to ptr)",
+        f"  store i8 1, ptr %mark.{at}, align 1",
+    ]
 
 
 def _mark(at: int) -> str:
