@@ -45,7 +45,8 @@ def nearness(decision: Decision) -> tuple[float, int, bool, str]:
 
 def nearest_form(kernel: Kernel, forms: Iterable[Form], program: Program) -> Form:
     """Return the form that is most like the program, the first of equals."""
-    return max(forms, key=lambda form: measure_likeness(kernel, form, program))
+    first, *others = forms
+    return max((first, *others), key=lambda form: measure_likeness(kernel, form, program)) if others else first
 
 
 def measure_likeness(kernel: Kernel, form: Form, program: Program) -> float:

@@ -50,11 +50,14 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
     if absent:
         return Rule(name="structure.type", passed=False, expected=f"operands of type {absent}", found="none")
     wanted, found = list_cores(form.program), list_cores(program)
-    if (wanted != found or "element-wise" in wanted) and not kernel.slots and not is_generated(kernel):
+    alike = wanted == found
+    if (not alike or "element-wise" in wanted) and not kernel.slots and not is_generated(kernel):
         # code that sees the dispatch would look for the operation that its definition names
-        form = replace(form, program=spell_out(form.program) or form.program)
-        program = spell_out(program) or program
-    if list_cores(form.program) != list_cores(program):
+        own, spelled = spell_out(form.program), spell_out(program)
+        if own is not None or spelled is not None:
+            form, program = replace(form, program=own or form.program), spelled or program
+            alike = list_cores(form.program) == list_cores(program)
+    if not alike:
         return Rule(name="structure.cores", passed=False, expected=_heads(wanted), found=_heads(found))
     in_place = check_in_place(kernel, program)
     if in_place is not None:
