@@ -11,7 +11,7 @@ from runtime_tests.validate.cases import case
 from runtime_tests.validate.launches import Pretended, right, x_and_y
 from substitute.device.raw import Grid
 from substitute.errors import DeviceError
-from substitute.validate.baseline import Theirs, run_baseline, set_beside, words
+from substitute.validate.baseline import BaselineRun, add_baseline, describe_failure, run_baseline
 from substitute.validate.judge import judge_alone, judge_case, judge_dispatch
 from substitute.validate.verdict import CaseVerdict
 
@@ -87,11 +87,12 @@ def test_apart_and_at_once_are_the_same() -> None:
     alone = judge_alone(Pretended(half), case())  # type: ignore[arg-type]
     theirs = run_baseline(Pretended(right), case())  # type: ignore[arg-type]
     assert alone.at == (0, 1) and len(theirs.values) == 1
-    assert set_beside(alone.verdict, case(), theirs, at=alone.at) == judged(half, right)
-    nothing = set_beside(alone.verdict, case(), Theirs(error="lost"), at=alone.at)
+    assert add_baseline(alone.verdict, case(), theirs, at=alone.at) == judged(half, right)
+    nothing = add_baseline(alone.verdict, case(), BaselineRun(error="lost"), at=alone.at)
     assert nothing.notes == ("judged by the golden alone: lost",)
 
 
-def test_words() -> None:
-    assert words(DeviceError("it failed")) == "it failed"
-    assert words(DeviceError("it failed", details="a.c:1: INTERNAL; the reason\nand more")) == "it failed: the reason"
+def test_a_failure_is_described_by_the_reason() -> None:
+    assert describe_failure(DeviceError("it failed")) == "it failed"
+    failure = DeviceError("it failed", details="a.c:1: INTERNAL; the reason\nand more")
+    assert describe_failure(failure) == "it failed: the reason"

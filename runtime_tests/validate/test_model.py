@@ -16,7 +16,7 @@ from substitute.errors import DeviceError
 from substitute.model.plan import Plan
 from substitute.progress import silent
 from substitute.validate import validate_model
-from substitute.validate.model import ModelVerdict, _call_stock, of_stock
+from substitute.validate.model import ModelVerdict, _call_stock, try_call
 from substitute.validate.model_inputs import draw_inputs
 from substitute.validate.reproducer import replay
 from substitute.validate.results import TOLERANCES, compare, compare_three, missing
@@ -243,8 +243,8 @@ def test_stock_code_that_does_not_run() -> None:
         def call(self, function: str | None, values: list[Any]) -> list[Any]:
             return values
 
-    assert of_stock(Broken(), None, [1]) == ([], "main failed on gpu: unspecified launch failure")  # type: ignore[arg-type]
-    assert of_stock(Works(), None, [1]) == ([1], "")  # type: ignore[arg-type]
+    assert try_call(Broken(), None, [1]) == ([], "main failed on gpu: unspecified launch failure")  # type: ignore[arg-type]
+    assert try_call(Works(), None, [1]) == ([1], "")  # type: ignore[arg-type]
 
 
 @pytest.mark.compile

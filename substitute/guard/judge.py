@@ -19,7 +19,7 @@ from ..errors import CompilerError, DeviceError, SubstituteError
 from ..golden import Budget
 from ..model.laws import LAWS
 from ..progress import Progress
-from ..validate.baseline import run_baseline, words
+from ..validate.baseline import describe_failure, run_baseline
 from ..validate.case import Area, Case, Launch
 from ..validate.criteria import check_values
 from ..validate.inputs import WITH_SPECIAL
@@ -167,7 +167,7 @@ class _Bench:
             try:
                 self._stock = RawModule(self.stock, device=self.trial.device)
             except DeviceError as error:
-                self.missing = f"IREE's own code cannot be loaded: {words(error)}"
+                self.missing = f"IREE's own code cannot be loaded: {describe_failure(error)}"
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -321,7 +321,7 @@ class _Bench:
                 else:
                     paces.append(measure(ours, theirs, self.trial.margin))
         except DeviceError as error:
-            return replace(before, outcome="right", untimed=words(error))
+            return replace(before, outcome="right", untimed=describe_failure(error))
         slower = all(slow for _, slow in paces)
         # if some launch is not slower, the fastest represents the kernel, but where candidates are compared
         worst = slower or self.trial.thorough

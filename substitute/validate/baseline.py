@@ -37,7 +37,7 @@ TOO_LONG = "step-limit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Theirs:
+class BaselineRun:
     """Results of IREE's own code for a case."""
 
     values: tuple[NDArray[Any], ...] = ()
@@ -49,14 +49,14 @@ class Theirs:
 
 
 @quiet
-def run_baseline(module: RawModule, case: Case) -> Theirs:
+def run_baseline(module: RawModule, case: Case) -> BaselineRun:
     """Launch a case once."""
     try:
         (run,) = run_case(module, case, Arrangement(pattern=PATTERNS[0]))
     except DeviceError as error:
-        return Theirs(error=f"IREE's own code fails: {words(error)}")
+        return BaselineRun(error=f"IREE's own code fails: {describe_failure(error)}")
     values = tuple(e.read(case.binding(run.contents, e.area.binding)) for e in case.expected)
-    return Theirs(values=values, faults=tuple(map(str, run.faults)))
+    return BaselineRun(values=values, faults=tuple(map(str, run.faults)))
 
 
 class Baselines:
@@ -77,12 +77,12 @@ class Baselines:
         """Release the module."""
         self._raw.close()
 
-    def run(self, case: Case) -> Theirs:
+    def run(self, case: Case) -> BaselineRun:
         """Run a case. Raises `DeviceError` if an earlier case broke the device for good."""
         if time.monotonic() > self._until:
-            return Theirs(error="IREE's own code has had its time")
+            return BaselineRun(error="IREE's own code has had its time")
         if case.entry in self._slow:
-            return Theirs(error=self._slow[case.entry])
+            return BaselineRun(error=self._slow[case.entry])
         if not self._raw.recover():
             raise DeviceError(f"it took {self._raw.device} with it")
         theirs = run_baseline(self._raw, case)
@@ -92,10 +92,10 @@ class Baselines:
 
 
 @quiet
-def set_beside(
+def add_baseline(
     verdict: CaseVerdict,
     case: Case,
-    theirs: Theirs,
+    theirs: BaselineRun,
     *,
     at: tuple[int, int] | None,
     zeros: Sequence[NDArray[np.int64]] = (),
@@ -131,7 +131,7 @@ def set_beside(
     return replace(verdict, picture=picture, baseline=None if wrong else errors_of(case, theirs.values))
 
 
-def _kept(verdict: CaseVerdict, zeros: Sequence[NDArray[np.int64]], theirs: Theirs) -> CaseVerdict:
+def _kept(verdict: CaseVerdict, zeros: Sequence[NDArray[np.int64]], theirs: BaselineRun) -> CaseVerdict:
     for positions, values in zip(zeros, theirs.values, strict=False):
         finding = check_kept(positions, values)
         if finding is not None:
@@ -139,7 +139,7 @@ def _kept(verdict: CaseVerdict, zeros: Sequence[NDArray[np.int64]], theirs: Thei
     return verdict
 
 
-def _signed(verdict: CaseVerdict, case: Case, signs: Sequence[NDArray[np.int64]], theirs: Theirs) -> CaseVerdict:
+def _signed(verdict: CaseVerdict, case: Case, signs: Sequence[NDArray[np.int64]], theirs: BaselineRun) -> CaseVerdict:
     for positions, values, expected in zip(signs, theirs.values, case.expected, strict=False):
         finding = check_signs(positions, values, expected.values)
         if finding is not None:
@@ -154,7 +154,7 @@ def errors_of(case: Case, values: Sequence[NDArray[Any]]) -> Errors:
     )
 
 
-def _fault(case: Case, theirs: Theirs) -> str:
+def _fault(case: Case, theirs: BaselineRun) -> str:
     """Return the first error of IREE's own code; empty if it agrees with the golden."""
     for found, e in zip(theirs.values, case.expected, strict=True):
         finding = check_values(found, e.values, e.allowed, e.area.element)
@@ -163,7 +163,7 @@ def _fault(case: Case, theirs: Theirs) -> str:
     return theirs.faults[0] if theirs.faults else ""
 
 
-def words(error: DeviceError) -> str:
+def describe_failure(error: DeviceError) -> str:
     """Return the failure and the device's message, or else the first line of the runtime's message."""
     if error.found:
         return f"{error.what}: {error.found}"

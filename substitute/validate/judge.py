@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..device.raw import RawModule
 from ..errors import DeviceError
-from .baseline import errors_of, run_baseline, set_beside, words
+from .baseline import add_baseline, describe_failure, errors_of, run_baseline
 from .case import Bytes, Case, Expected
 from .criteria import (
     BaselineCriteria,
@@ -90,7 +90,7 @@ def judge_case(
     judged = judge_alone(candidate, case, options=options)
     if baseline is None:
         return judged.verdict
-    return set_beside(
+    return add_baseline(
         judged.verdict, case, run_baseline(baseline, case), at=judged.at, zeros=judged.zeros, signs=judged.signs
     )
 
@@ -120,7 +120,7 @@ def judge_alone(
             if options.pages and candidate.guards and not options.near
         ]
     except DeviceError as error:
-        return Judged(verdict=replace(verdict, stage="launch", message=words(error)))
+        return Judged(verdict=replace(verdict, stage="launch", message=describe_failure(error)))
     finding, number = _find(case, runs, flying, guarded)
     verdict = _with_errors(verdict, case, runs[0]) if options.errors else replace(verdict, judged=_count(case))
     if finding is not None and finding.stage in ("unwritten", "non-finite", "error"):
@@ -193,7 +193,7 @@ def judge_dispatch(
     if baseline is None:
         return conclude(name, kernel, [j.verdict for j in judged], options=options)
     beside = [
-        set_beside(j.verdict, case, run_baseline(baseline, case), at=j.at, zeros=j.zeros, signs=j.signs)
+        add_baseline(j.verdict, case, run_baseline(baseline, case), at=j.at, zeros=j.zeros, signs=j.signs)
         for j, case in zip(judged, cases, strict=True)
     ]
     return conclude(name, kernel, beside, options=options)
@@ -365,7 +365,7 @@ def judge_again(candidate: RawModule, case: Case, *, how: str = "after the other
     try:
         (run,) = run_case(candidate, case, Arrangement(pattern=PATTERNS[1], shift=shift))
     except DeviceError as error:
-        return Judged(verdict=replace(verdict, stage="launch", message=f"{how}: {words(error)}"))
+        return Judged(verdict=replace(verdict, stage="launch", message=f"{how}: {describe_failure(error)}"))
     for number, e in enumerate(case.expected):
         found = e.read(_binding(case, run, e))
         finding = check_values(found, e.values, e.allowed, e.area.element, signs=case.copies)

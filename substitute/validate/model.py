@@ -17,7 +17,7 @@ from ..isolate import Call, Child, Death, isolated
 from ..model.plan import Plan
 from ..pipeline import CompileResult, compile_model
 from ..progress import Clock, Progress, silent
-from .baseline import words
+from .baseline import describe_failure
 from .bisect import find_culprits
 from .build import only_bundle
 from .bundle import Bundle
@@ -247,7 +247,7 @@ def _call_stock(
         called = session.function(function)
         values = values or draw_inputs(called.name, input_types(called, signatures), seed)
         start = time.process_time()
-        results, broken = of_stock(session, function, values) if call else ([], "")
+        results, broken = try_call(session, function, values) if call else ([], "")
         seconds = time.process_time() - start
     if broken:
         broken = f"stock IREE does not run on {device}: {broken}"
@@ -275,22 +275,22 @@ def _apart(setting: Setting, function: Callable[..., Any], arguments: Mapping[st
         return child.outcome(silent, limit_s=lambda: limit_s)
 
 
-def of_stock(session: Session, function: str | None, values: list[Any]) -> tuple[list[Any], str]:
-    """The results of stock IREE, or none and the reason."""
+def try_call(session: Session, function: str | None, values: list[Any]) -> tuple[list[Any], str]:
+    """Return the results of a call to stock IREE and an empty text, or no results and the reason of the failure."""
     try:
         return session.call(function, values), ""
     except DeviceError as error:
-        return [], "; ".join(filter(None, (words(error).rstrip("; "), error.next_step)))
+        return [], "; ".join(filter(None, (describe_failure(error).rstrip("; "), error.next_step)))
 
 
 def judge_plan(setting: Setting, plan: Plan, wanted: Wanted, progress: Progress) -> tuple[DispatchVerdict, ...]:
     """Judge every dispatch that a plan substitutes, with its launches in the model."""
-    call = _bundling(setting, chosen_of(plan), wanted)
+    call = _bundling(setting, chosen_kernels(plan), wanted)
     return build_and_judge(call, isolate=setting.isolate, options=setting.options, progress=progress)[1]
 
 
 def bundle_plan(setting: Setting, chosen: Mapping[str, tuple[str, ...]], wanted: Wanted, progress: Progress) -> Bundle:
-    """The dispatches of a plan (dispatch → kernels) as a bundle."""
+    """Return the dispatches of a plan (dispatch → kernels) as a bundle."""
     call = _bundling(setting, chosen, wanted)
     return cast(Bundle, isolated(call, progress) if setting.isolate else call(progress))
 
@@ -310,7 +310,7 @@ def _bundling(setting: Setting, chosen: Mapping[str, tuple[str, ...]], wanted: W
     )
 
 
-def chosen_of(plan: Plan, names: Sequence[str] | None = None) -> dict[str, tuple[str, ...]]:
+def chosen_kernels(plan: Plan, names: Sequence[str] | None = None) -> dict[str, tuple[str, ...]]:
     """Return the choices of a plan (dispatch → kernels), or those for some dispatches."""
     chosen: dict[str, tuple[str, ...]] = {}
     for substitution in plan.substitutions:
@@ -362,7 +362,7 @@ class _Judge:
             found = _apart(self.setting, _call_model, arguments, limit_s=self.limit_s)
             reason = f"its process died: {found.found}" if isinstance(found, Death) else ""
         except DeviceError as error:
-            reason = words(error)
+            reason = describe_failure(error)
         if reason:
             reason = f"the model does not run: {reason}"
             return tuple(missing(i, stock, reason) for i, stock in enumerate(self.stock))
@@ -388,9 +388,9 @@ def _bisected(judge: _Judge, plan: Plan, failed: Sequence[str], progress: Progre
     """Return the dispatches whose substitution makes the model wrong; those that failed separately are tried first."""
 
     def fails(names: Sequence[str]) -> bool:
-        return judge.fails(chosen_of(plan, names), progress)
+        return judge.fails(chosen_kernels(plan, names), progress)
 
-    return find_culprits(list(chosen_of(plan)), fails, suspects=failed)
+    return find_culprits(list(chosen_kernels(plan)), fails, suspects=failed)
 
 
 def _reproduced(
@@ -407,7 +407,7 @@ def _reproduced(
     if verdict is not None and verdict.failures:
         failure = verdict.failures[0]
         wanted = replace(wanted, case=failure.key, seed=failure.seed, quick=False, seeds=1)
-    bundle = bundle_plan(setting, chosen_of(plan, [name]), wanted, progress)
+    bundle = bundle_plan(setting, chosen_kernels(plan, [name]), wanted, progress)
     place = folder / file_name(name)
     crashes = verdict is not None and any(c.stage == "launch" for c in verdict.failures)
     arguments = {"bundle": bundle, "folder": place, "model": str(setting.model), "run": not crashes}

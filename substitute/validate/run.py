@@ -22,7 +22,7 @@ from ..errors import DeviceError
 from ..isolate import Call, Child, Death, isolated, send_part, threads_are_loaded
 from ..model.coverage import Code, Coverage, measure
 from ..progress import Progress
-from .baseline import Baselines, Theirs, set_beside, words
+from .baseline import BaselineRun, Baselines, add_baseline, describe_failure
 from .bundle import Bundle, Subject
 from .case import Case
 from .judge import LOCAL_SHIFT, STANDARD, Judged, Options, conclude, judge_again, judge_alone
@@ -89,7 +89,7 @@ class Turned:
     """False where nothing was launched, or nothing could be counted."""
 
 
-Value = Judged | Theirs | Turned
+Value = Judged | BaselineRun | Turned
 
 
 @contextmanager
@@ -249,7 +249,7 @@ class Judgement:
                 except DeviceError as error:
                     if task.kind != "beside":
                         raise
-                    self.missing = words(error)
+                    self.missing = describe_failure(error)
                     return
 
     # --- in child processes
@@ -274,7 +274,7 @@ class Judgement:
             except DeviceError as error:
                 if not self._is_beside():
                     raise
-                self.missing = words(error)
+                self.missing = describe_failure(error)
                 return
             if not isinstance(outcome, Death):
                 return
@@ -311,7 +311,7 @@ class Judgement:
             )
         case = self._case(task)
         if task.kind == "beside":
-            self.values[task] = Theirs(error=f"IREE's own code fails: {death.found}")
+            self.values[task] = BaselineRun(error=f"IREE's own code fails: {death.found}")
             return
         message = _cause(case, death, crash)
         if task.kind == "turn":
@@ -396,8 +396,8 @@ class Judgement:
             turned = self.values.get(Task(kind="turn", subject=number, case=at))
             if verdict.passed and isinstance(turned, Turned) and turned.verdict is not None:
                 verdict = replace(turned.verdict, blind=verdict.blind)
-            if isinstance(theirs, Theirs):
-                verdict = set_beside(verdict, case, theirs, at=judged.at, zeros=judged.zeros, signs=judged.signs)
+            if isinstance(theirs, BaselineRun):
+                verdict = add_baseline(verdict, case, theirs, at=judged.at, zeros=judged.zeros, signs=judged.signs)
             cases.append(verdict)
         notes = list(subject.notes)
         lost = "too many cases before ended the process that ran them, or did not end"

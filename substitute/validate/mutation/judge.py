@@ -12,7 +12,7 @@ from ...device.raw import RawModule, guards_memory
 from ...errors import DeviceError, PayloadError
 from ...isolate import Call, Child, Death, send_part, threads_are_loaded
 from ...progress import Progress
-from ..baseline import Baselines, Theirs, set_beside, words
+from ..baseline import BaselineRun, Baselines, add_baseline, describe_failure
 from ..bundle import Bundle
 from ..case import Case
 from ..judge import STANDARD, Judged, Options, conclude, judge_again, judge_alone
@@ -40,7 +40,7 @@ class Known:
 
     seconds: dict[Place, float] = field(default_factory=dict)
     """Processor time of each case."""
-    theirs: dict[Place, Theirs] = field(default_factory=dict)
+    theirs: dict[Place, BaselineRun] = field(default_factory=dict)
     """The results of IREE's own code."""
     wrong: str = ""
     """The finding on the kernel itself; empty if it passes."""
@@ -98,7 +98,7 @@ class Bench:
         except DeviceError as error:
             if mutant is None:
                 raise
-            return Outcome(mutant=mutant, status=INVALID, reason=words(error))
+            return Outcome(mutant=mutant, status=INVALID, reason=describe_failure(error))
         return self._module
 
     def restore(self, mutant: Mutant) -> None:
@@ -202,7 +202,7 @@ def _judge(bench: Bench, module: RawModule, number: int, mutant: Mutant, known: 
             judged, theirs = values[n, at], known.theirs.get((n, at))
             verdict = judged.verdict
             if theirs is not None:
-                verdict = set_beside(verdict, case, theirs, at=judged.at, zeros=judged.zeros, signs=judged.signs)
+                verdict = add_baseline(verdict, case, theirs, at=judged.at, zeros=judged.zeros, signs=judged.signs)
             verdicts.append(verdict)
         concluded = conclude(subject.name, subject.kernel, verdicts, options=options)
         if not concluded.passed:
