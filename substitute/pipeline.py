@@ -65,10 +65,10 @@ class CompileResult:
 
 
 def compile_model(
-    model: Path,
+    model: Path | str,
     *,
-    output: Path | None = None,
-    kernels: Sequence[Path] = (),
+    output: Path | str | None = None,
+    kernels: Sequence[Path | str] = (),
     builtin: bool = True,
     flags: Sequence[str] = (),
     plan: Path | None = None,
@@ -86,12 +86,14 @@ def compile_model(
     `IREE_SUBSTITUTE_CHECK=0`. With `isolate` it runs in a child process, so that a crash of the compiler is a
     `CompilerError`. Raises `SubstituteError` for everything that a user can correct.
     """
+    model, folders = Path(model), [Path(folder) for folder in kernels]
+    place = Path(output) if output is not None else None
     if isolate:
         with_default_target(flags)  # errors in the flags are reported before a process is started
         arguments = {
             "model": model,
-            "output": output,
-            "kernels": kernels,
+            "output": place,
+            "kernels": folders,
             "builtin": builtin,
             "flags": flags,
             "plan": plan,
@@ -116,8 +118,8 @@ def compile_model(
     clock = Clock(progress)
     saved = load_plan(plan) if plan else None
     chosen = saved.chosen if saved else None
-    if output is not None:
-        _check_writable(output)
+    if place is not None:
+        _check_writable(place)
     with clock.step("import"):
         source = load_model(model)
     with (
@@ -128,27 +130,27 @@ def compile_model(
         with clock.step("parse"):
             compilation.parse(source)
             assert compilation.module is not None
-            inline_calls(compilation, kernels)
+            inline_calls(compilation, folders)
             signatures = read_signatures(compilation.module)
         del source
         done, warning = Substituted(plan=Plan(substitutions=(), decisions=(), dispatches=())), ""
         if substitute:
             with clock.step("compile to dispatches"):
                 warm = workers.submit(warm_up, flags)
-                run_to_dispatches(compilation, kernels)
+                run_to_dispatches(compilation, folders)
                 warm.result()
             warning = misread_types(compilation.module, compilation.flags)
             if warning:
                 notify(f"warning: {warning}")
-            selection = Selection(kernels=kernels, builtin=builtin, chosen=chosen, require=require)
+            selection = Selection(kernels=folders, builtin=builtin, chosen=chosen, require=require)
             done = _substitute(compilation, clock, selection, _checking(check), workers, folder)
         else:
             with clock.step(TO_A_MODULE):
                 compilation.run("start", "end")
         with clock.step(TO_A_MODULE):
-            vmfb = b"" if output else compilation.bytecode()
-            if output is not None:
-                with replace_file(output) as temporary:
+            vmfb = b"" if place else compilation.bytecode()
+            if place is not None:
+                with replace_file(place) as temporary:
                     compilation.write(temporary)
     return CompileResult(
         vmfb=vmfb,
@@ -259,9 +261,9 @@ def _to_a_module(compilation: Compilation, clock: Clock, attempt: Substituted) -
 
 
 def inspect_model(
-    model: Path,
+    model: Path | str,
     *,
-    kernels: Sequence[Path] = (),
+    kernels: Sequence[Path | str] = (),
     builtin: bool = True,
     flags: Sequence[str] = (),
     isolate: bool = False,
@@ -271,9 +273,10 @@ def inspect_model(
 
     A kernel that matches and whose code cannot be built, which is an error in `compile_model`, is rejected here.
     """
+    model, folders = Path(model), [Path(folder) for folder in kernels]
     if isolate:
         with_default_target(flags)
-        arguments = {"model": model, "kernels": kernels, "builtin": builtin, "flags": flags}
+        arguments = {"model": model, "kernels": folders, "builtin": builtin, "flags": flags}
         try:
             return cast(Plan, isolated(Call(inspect_model, arguments), progress))
         except CompilerCrash as crash:
@@ -284,14 +287,14 @@ def inspect_model(
     with Compilation(with_default_target(flags), name=str(model)) as compilation:
         with clock.step("parse"):
             compilation.parse(source)
-            inline_calls(compilation, kernels)
+            inline_calls(compilation, folders)
         with clock.step("compile to dispatches"):
-            run_to_dispatches(compilation, kernels)
+            run_to_dispatches(compilation, folders)
         from .guard.recall import has_verdicts, recall_verdicts
 
         assert compilation.module is not None
         pristine = compilation.module.clone().operation if has_verdicts() else None
-        plan, sites = plan_module(compilation, clock, kernels, builtin=builtin, chosen=None, require=())
+        plan, sites = plan_module(compilation, clock, folders, builtin=builtin, chosen=None, require=())
         with clock.step("check code"):
             sound = reject_broken(plan, also=run_time_condition)
             if pristine is not None:

@@ -11,7 +11,7 @@ import pytest
 from substitute.compiler import load_model
 from substitute.device import run_module
 from substitute.errors import CompilerError, ModelError, SubstituteError, UsageError
-from substitute.pipeline import compile_model
+from substitute.pipeline import compile_model, inspect_model
 
 pytestmark = pytest.mark.compile
 
@@ -202,3 +202,10 @@ def test_an_operation_that_iree_cannot_compile(tmp_path: Path) -> None:
     assert type(error) is CompilerError
     assert error.next_step.startswith(f"no kernel has been put in yet; compare with `iree-compile {tmp_path}/m.onnx --")
     assert "onnx.LpPool" in error.details
+
+
+@pytest.mark.unit
+def test_paths_may_be_text(tmp_path: Path) -> None:
+    for call in (compile_model, inspect_model):
+        with pytest.raises(ModelError, match="the model cannot be read"):
+            call(f"{tmp_path}/missing.mlir")

@@ -114,7 +114,7 @@ def _failed(source: str, log: str, arch: str, name: str) -> PayloadError:
             where=name,
             expected="an architecture that it knows",
             found=arch,
-            next_step="compile the model for another one (--iree-cuda-target=sm_80)",
+            next_step="compile the model for another one (--iree-cuda-target=sm_80); without a flag IREE takes sm_60",
             details=log,
         )
     found = _ERROR.search(log)
