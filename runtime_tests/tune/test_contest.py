@@ -22,7 +22,10 @@ def found(choice: Choice, median: float | None, width: float = 0.02) -> Measured
     [
         ([], ()),
         ([found(USUAL, 1.2)], ()),
-        ([found(USUAL, 0.99)], ()),  # not certain
+        ([found(USUAL, 0.99, width=0.005)], ()),
+        ([found(USUAL, 0.9, width=0.2)], USUAL),  # not certain: no plan would have it, too
+        ([found(USUAL, 0.9, width=0.2), found(OTHER, 0.8)], OTHER),
+        ([found(OTHER, 0.9, width=0.2)], ()),
         ([found(USUAL, 0.5), found(OTHER, 0.4)], OTHER),
         ([found(USUAL, 0.5), found(OTHER, 0.49)], USUAL),  # within noise
         ([found(USUAL, 0.5), found(OTHER, 0.4, width=0.15)], USUAL),

@@ -80,15 +80,13 @@ class Contest:
 def select_winner(measured: Sequence[Measured], default: Choice) -> Choice:
     """Return the candidate with the least ratio among those that are certainly faster than IREE's own code.
 
-    What is substituted without a plan wins unless another one is faster by more than noise: its whole interval lies
-    below the default's ratio.
+    What is substituted without a plan stays unless that is certainly no gain, or another one is faster by more than
+    noise: its whole interval lies below the default's ratio. So noise makes no plan slower than no plan.
     """
-    faster = [m for m in measured if m.ratio is not None and m.ratio.relation == "faster"]
-    if not faster:
-        return ()
-    best = min(faster, key=lambda m: m.ratio.median if m.ratio else 0.0)
-    usual = next((m for m in faster if m.choice == default), None)
-    if usual is not None and usual.ratio is not None and best.ratio is not None:
-        certain = best.ratio.high < usual.ratio.median * (1 - EQUAL_WITHIN)
-        return best.choice if certain else usual.choice
-    return best.choice
+    timed = [(m.choice, m.ratio) for m in measured if m.ratio is not None]
+    faster = [(choice, ratio) for choice, ratio in timed if ratio.relation == "faster"]
+    best = min(faster, key=lambda pair: pair[1].median, default=None)
+    usual = next((r for choice, r in timed if choice == default), None)
+    if usual is None or usual.median >= 1 or usual.relation == "equal":
+        return best[0] if best else ()
+    return best[0] if best and best[1].high < usual.median * (1 - EQUAL_WITHIN) else default

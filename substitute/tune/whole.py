@@ -61,5 +61,5 @@ def tune_whole(
             setting=BenchSetting(seed=setting.seed, budget_s=CHECK_S),
             progress=progress,
         )
-    slower = report.ratio_to(UNTUNED).relation == "slower"
+    slower = report.ratio_to(UNTUNED).low > 1.0  # the interval excludes equality
     return replace(tuned, plan=tuned.usual if slower else tuned.plan, report=report, kept=not slower)
