@@ -94,7 +94,8 @@ def _times_half_pi(m: FloatOps[V], over: V, under: V) -> tuple[V, V]:
     size = m.add(top, bottom)
     rest = m.add(m.sub(bottom, m.sub(size, top)), rest)
     total = m.add(size, rest)
-    rest = m.sub(rest, m.sub(total, size))
+    # of the distance to a near multiple of pi/2 these bits are a large part
+    rest = m.add(m.sub(rest, m.sub(total, size)), m.to_float(m.int_and(under, m.integer(0xFFFF))))
     unit = m.const(math.pi / 2 / 2.0**62)
     r = m.mul(total, unit)
     low = m.add(m.mul(total, m.const(_HALF_PI_LOW["f32"] / 2.0**62)), m.mul(rest, unit))
