@@ -193,9 +193,10 @@ def test_one_axis_alone_is_long_too() -> None:
     assert LONG > 64 * 256
     (form, *_), random = kernel.forms, np.random.default_rng(1)
     nest = form.program.stores[0]
-    line = replace(form, program=replace(form.program, cores=(), stores=(replace(nest, sizes=nest.sizes[:1]),)))
+    program = replace(form.program, operands=(), cores=(), stores=(replace(nest, sizes=nest.sizes[:1]),))
+    line, of_line = replace(form, program=program), replace(kernel, operands=())
     (axis,) = free_axes(line)
-    assert LONG in [sizes[axis] for sizes in draw_sizes(kernel, line, count=6, random=random, most=2**18)]
+    assert LONG in [sizes[axis] for sizes in draw_sizes(of_line, line, count=6, random=random, most=2**18)]
     drawn = draw_sizes(kernel, form, count=24, random=random, most=2**40)
     assert not any(LONG in sizes.values() for sizes in drawn)
 
