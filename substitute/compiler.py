@@ -24,12 +24,26 @@ if TYPE_CHECKING:
 MINIMUM_OPSET = 17
 """ONNX models of an older operator set are upgraded to this one, which IREE's importer supports best."""
 
-_CALLS = ("'stablehlo.custom_call'", "'torch.operator'")
 _NAME_A_KERNEL = (
     "IREE does not know what the model calls; a kernel of that name, given with --kernels, puts its definition there"
 )
 
 _process_flags: tuple[str, ...] = ()
+
+
+def is_standard_onnx(name: str) -> bool:
+    """Return whether ONNX defines an operator of this name."""
+    from onnx import defs
+
+    return any(defs.has(name, domain) for domain in ("", "ai.onnx.ml"))
+
+
+def _calls_by_name(words: str) -> bool:
+    """Return whether the compiler stopped at a call of something that is in no frontend's own set of operators."""
+    of_onnx = re.findall(r'"torch\.operator"\([^)]*\) <\{name = "onnx\.(\w+)"', words)
+    if of_onnx:
+        return not all(map(is_standard_onnx, of_onnx))
+    return "'stablehlo.custom_call'" in words or "'torch.operator'" in words
 
 
 def load_model(path: Path) -> bytes | Path:
@@ -189,7 +203,7 @@ class Compilation:
                 expected=f"the phases after {start} up to {stop}" if start != "start" else f"the phases up to {stop}",
                 found=_found(words(), names),
                 next_step=_NAME_A_KERNEL
-                if start == "start" and any(call in words() for call in _CALLS)
+                if start == "start" and _calls_by_name(words())
                 else "try the same with --no-builtin and without --kernels to see whether IREE alone fails"
                 if start != "start"
                 else f"no kernel has been put in yet; compare with `iree-compile {self.name} {' '.join(self.flags)}`",

@@ -204,6 +204,19 @@ def test_an_operation_that_iree_cannot_compile(tmp_path: Path) -> None:
     assert "onnx.LpPool" in error.details
 
 
+def test_twin_an_operation_that_nobody_but_the_model_knows(tmp_path: Path) -> None:
+    import onnx
+
+    node = onnx.helper.make_node("Mine", ["x"], ["z"], domain="my.domain")
+    path = onnx_model(tmp_path / "m.onnx", [node], [4], 17, {})
+    model = onnx.load(path)
+    model.opset_import.append(onnx.helper.make_opsetid("my.domain", 1))
+    onnx.save(model, path)
+    error = failure(tmp_path, model=path)
+    assert type(error) is CompilerError
+    assert "a kernel of that name, given with --kernels" in error.next_step
+
+
 @pytest.mark.unit
 def test_paths_may_be_text(tmp_path: Path) -> None:
     for call in (compile_model, inspect_model):

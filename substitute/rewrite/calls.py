@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..compiler import is_standard_onnx
 from ..errors import ModelError
 from ..model.kernel import OperandSpec
 from ..read.definition import drop_identities, name_argument
@@ -60,17 +61,13 @@ def _calls_in(operation: ir.Operation) -> Iterator[NamedCall]:
                     yield NamedCall(op.operation, _text(op.operation, "call_target_name"), is_torch=False)
                 elif name == "torch.operator":
                     space, _, called = _text(op.operation, "name").rpartition(".")
-                    own = space.rpartition(".")[2] not in _TORCH_OWN or (space == "onnx" and not _is_standard(called))
+                    own = space.rpartition(".")[2] not in _TORCH_OWN or (
+                        space == "onnx" and not is_standard_onnx(called)
+                    )
                     if own:
                         yield NamedCall(op.operation, called, is_torch=True)
                 elif len(op.operation.regions):
                     yield from _calls_in(op.operation)
-
-
-def _is_standard(name: str) -> bool:
-    from onnx import defs
-
-    return any(defs.has(name, domain) for domain in ("", "ai.onnx.ml"))
 
 
 def _text(operation: ir.Operation, attribute: str) -> str:
