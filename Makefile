@@ -12,10 +12,11 @@ BIN := $(VENV)/bin
 EXTRAS := test
 INSTALLED := $(VENV)/.installed
 VULKAN := $(VENV)/.vulkan
-# by file, since the tests of a file share the modules that they compile
+# Tests wait for compilers and devices in other processes: three for two processors. By file, since the tests of a file share the modules that they compile
 # with flags the page is not written: it shows a whole run
 BENCH_FLAGS ?=
-PYTEST_FLAGS ?= --numprocesses=auto --dist=loadfile
+PROCESSES := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
+PYTEST_FLAGS ?= --numprocesses=$(PROCESSES) --dist=loadfile
 
 .PHONY: help setup demo test lint format pytest versions bench docs wheel clean
 
