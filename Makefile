@@ -12,9 +12,10 @@ BIN := $(VENV)/bin
 EXTRAS := test
 INSTALLED := $(VENV)/.installed
 VULKAN := $(VENV)/.vulkan
-# Tests wait for compilers and devices in other processes: three for two processors. By file, since the tests of a file share the modules that they compile
 # with flags the page is not written: it shows a whole run
 BENCH_FLAGS ?=
+# tests wait for compilers and devices in other processes: three for two processors; by file, since the tests of a file
+# share the modules that they compile
 PROCESSES := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
 PYTEST_FLAGS ?= --numprocesses=$(PROCESSES) --dist=loadfile
 
