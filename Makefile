@@ -17,13 +17,13 @@ BENCH_FLAGS ?=
 # tests wait for compilers and devices in other processes: three for two processors; by file, since the tests of a file
 # share the modules that they compile
 PROCESSES := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
-PYTEST_FLAGS ?= --numprocesses=$(PROCESSES) --dist=loadfile
+PYTEST_FLAGS ?= --numprocesses=$(PROCESSES) --dist=loadfile -m "not slow"
 
-.PHONY: help setup demo test lint format pytest versions bench docs wheel clean
+.PHONY: help setup demo test test-all lint format pytest versions bench docs wheel clean
 
 help:  ## What can be made
 	@echo "make TARGET, where TARGET is one of"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) \
 	  | while IFS='|' read -r name text; do printf '  %-8s %s\n' "$$name" "$$text"; done
 
 setup: $(INSTALLED) $(VULKAN)  ## Only the set-up that the others do by themselves
@@ -31,7 +31,10 @@ setup: $(INSTALLED) $(VULKAN)  ## Only the set-up that the others do by themselv
 demo: setup  ## A real model: kernels put in, run on real files, compared and timed
 	@$(BIN)/python samples/magika/demo.py
 
-test: lint pytest  ## Lint, types, and all tests
+test: lint pytest  ## Lint, types, and all tests but the slow ones
+
+test-all: PYTEST_FLAGS := --numprocesses=$(PROCESSES) --dist=loadfile
+test-all: lint pytest  ## Lint, types, and all tests
 
 lint: setup  ## Style, format and types
 	@echo "== ruff check"
@@ -41,7 +44,7 @@ lint: setup  ## Style, format and types
 	@echo "== mypy --strict"
 	@$(BIN)/mypy
 
-pytest: setup  ## All tests, without lint (PYTEST_FLAGS=… is passed on)
+pytest: setup  ## All tests but the slow ones, without lint (PYTEST_FLAGS=… is passed on)
 	@echo "== pytest"
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
@@ -67,7 +70,7 @@ clean:  ## Removes the virtual environment and every cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # lint before pytest, so that the tests' closing line is the last one
-pytest: | $(if $(filter test,$(MAKECMDGOALS)),lint)
+pytest: | $(if $(filter test test-all,$(MAKECMDGOALS)),lint)
 
 $(BIN)/python:
 	@python=$$(for name in python3 python3.14 python3.13 python3.12 python3.11; do \

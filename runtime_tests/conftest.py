@@ -15,6 +15,16 @@ import pytest
 from runtime_tests.models import BUILDERS, Model
 from substitute.bindings import settle_bindings
 
+SOON = ("attention", "softmax", "vulkan_pool")
+"""Built-in kernels that are validated in every run; the others are among the slow tests."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name == "kernel.toml" and item.path.parent.name not in SOON:
+            item.add_marker(pytest.mark.slow)
+
+
 CPU_FLAGS = (
     "--iree-hal-target-device=local",
     "--iree-hal-local-target-device-backends=llvm-cpu",

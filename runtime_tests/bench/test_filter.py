@@ -41,6 +41,7 @@ def test_an_executable_costs_the_mean_and_a_start_is_the_median() -> None:
     assert [list(column.cells) for column in whole.columns] == [["minilm"], ["11.00"], ["1.09"], ["1.00"], ["≤ 1.1"]]
 
 
+@pytest.mark.slow
 @pytest.mark.compile
 def test_every_way_is_measured(tmp_path: Path) -> None:
     samples = measure_filter([2], tmp_path, lambda _what, _share: None)

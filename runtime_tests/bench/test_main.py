@@ -61,6 +61,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, check=False)  # (a busy machine takes its time)
 
 
+@pytest.mark.slow
 @pytest.mark.device
 def test_everything_on_a_small_model(mlp: Model, tmp_path: Path) -> None:
     file = tmp_path / "figures.json"

@@ -53,6 +53,7 @@ def test_tables() -> None:
     assert row == ["magika,", "batch", "1", SUBSTITUTED, "14", "3.0", "21.0", "24.0", "2.5e-07"]
 
 
+@pytest.mark.slow
 @pytest.mark.device
 def test_a_model_to_its_verdict(mlp: Model, cuda_sim: str) -> None:
     subject = Subject(name="mlp", path=mlp.path, inputs=mlp.inputs, expected=mlp.expected, expected_from="onnxruntime")

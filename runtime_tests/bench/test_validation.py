@@ -33,6 +33,7 @@ def test_tables() -> None:
     assert "gpt2" in text and "0.25" in text
 
 
+@pytest.mark.slow
 @pytest.mark.device
 @pytest.mark.parametrize("planted", [(), ("fadd contract", "fsub contract")])
 def test_only_a_right_kernel_has_a_time(

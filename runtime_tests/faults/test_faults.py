@@ -38,6 +38,7 @@ def _subset() -> list[Variant]:
     return chosen
 
 
+@pytest.mark.slow
 @pytest.mark.compile
 @pytest.mark.device
 def test_faults_are_found_and_right_kernels_pass(vulkan_device: str, cuda_sim: str) -> None:

@@ -122,6 +122,7 @@ def check(output: bytes) -> str:
     return "" if names == ["hal.executable"] else f"{names}"
 
 
+@pytest.mark.slow
 def test_every_mutation_is_answered_whole(
     shared: Surroundings, executables: Executables, monkeypatch: pytest.MonkeyPatch
 ) -> None:

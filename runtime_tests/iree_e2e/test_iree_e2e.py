@@ -43,6 +43,7 @@ func.func @off_by_a_little() {
 """
 
 
+@pytest.mark.slow
 @pytest.mark.device
 def test_checks_that_hold_and_checks_that_do_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "right.mlir").write_text(RIGHT)

@@ -16,6 +16,8 @@ RUNS = [*((name, "") for name in SCRIPTS if name != "cuda_ptx"), ("raw_custom_di
 """Each script, and the argument that it is called with."""
 VULKAN_AS_WELL = ("transform_spec",)
 """Samples that need a Vulkan device, although their names do not say so."""
+SOON = ("cpu_llvm_ir", "cuda_ptx", "linked_object", "python_rule", "vulkan_glsl")
+"""Samples whose fault is planted in every run; the others are among the slow tests."""
 FAULTS = {
     "cpu_llvmlite": ("kernels/swiglu/generator.py", "F32(1.0)", "F32(1.01)", "result 0"),
     "cpu_llvm_ir": ("kernels/row_squares/kernel.ll", "%sums, %squares", "%sums, %values", "result 0"),
@@ -62,7 +64,9 @@ def test_a_sample_runs(name: str, argument: str, request: pytest.FixtureRequest)
     assert "Traceback" not in finished.stderr
 
 
-@pytest.mark.parametrize("name", sorted(FAULTS))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in SOON else [pytest.mark.slow]) for name in sorted(FAULTS)]
+)
 def test_a_sample_with_a_fault_fails(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     if "vulkan" in name or name in VULKAN_AS_WELL:
         request.getfixturevalue("vulkan_device")

@@ -115,6 +115,7 @@ def test_a_cut_off_bundle(bundles: Path, tmp_path: Path) -> None:
         run_bundle(path)
 
 
+@pytest.mark.slow
 def test_validate_writes_bundles_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = kernel(tmp_path, "bad", "fadd contract", "fsub contract").folder
     place = tmp_path / "bad.bundle"
@@ -138,6 +139,7 @@ def test_a_report_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureF
     assert "could not be written" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_kernels_in_parallel(tmp_path: Path) -> None:
     made = [kernel(tmp_path, "good"), kernel(tmp_path, "bad", "fadd contract", "fsub contract")]
     steps: list[str] = []

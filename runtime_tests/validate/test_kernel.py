@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.compile, pytest.mark.device]
 REASON = "it rounds by its address"
 
 
+@pytest.mark.slow
 def test_a_built_in_kernel_passes_and_a_faulty_one_does_not(tmp_path: Path) -> None:
     (kernel,) = find_kernels(["rms_norm"])
     verdict = validate_kernel(kernel, quick=True, isolate=True)

@@ -204,6 +204,7 @@ def test_a_full_table_leaves_other_code_for_the_cpu_as_it_is(
     assert extraction([built]) == [built] and extraction.codes_of("d") == numbers  # type: ignore[list-item]
 
 
+@pytest.mark.slow
 @pytest.mark.device
 def test_the_cases_see_the_faults_and_what_they_do_not_see_is_named(tmp_path: Path) -> None:
     (kernel,) = find_kernels([str(folder(tmp_path / "clamp"))])

@@ -41,6 +41,7 @@ def right(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_is_what_this_process_would_have_made(right: Path) -> None:
     loaded, apart, module, missing, passed = isolated(
         Call(bundled, {"folder": right, "dies": False}), silent, fork=False

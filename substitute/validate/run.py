@@ -34,7 +34,7 @@ RUN = "run "
 BESIDE = "beside "
 APART = frozenset({"cuda", "cuda-sim"})
 """Drivers on which IREE's own code runs in a separate process: a fault there can only be cleared by ending it."""
-PATIENCE_S = 10.0
+PATIENCE_S = 3.0
 PATIENCE_SHARE = 0.5
 """Limit of the time of IREE's own code: the seconds in any case, else this share of the kernels' time, which are
 launched more often. Simulated and software devices are slow, and its part of a verdict is the smaller one."""
