@@ -93,6 +93,7 @@ def test_it_works(run: Run, tmp_path: Path, request: pytest.FixtureRequest, kind
     assert run("run", module, "--device", device, *values, "--expected_output=64x128xf32=191").status == 1
 
 
+@pytest.mark.slow
 @pytest.mark.compile
 @pytest.mark.device
 def test_every_command_on_a_real_model(run: Run, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def test_demonstration_passes(demo: ModuleType, capsys: pytest.CaptureFixture[st
     assert text.rstrip().endswith("every build agrees")
 
 
+@pytest.mark.slow
 @needs_profiler
 def test_demonstration_fails_without_kernels(
     demo: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

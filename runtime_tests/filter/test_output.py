@@ -134,6 +134,7 @@ def test_what_iree_evaluates_itself_is_left_alone(surroundings: Surroundings, ex
     assert surroundings.run(data=text.replace(name, b"jit_evaluate_dispatch_0", 1)).stdout != renamed
 
 
+@pytest.mark.slow
 def test_object_files_outlive_the_filter(surroundings: Surroundings) -> None:
     from runtime_tests.kinds.objects import MODEL, OWN, folder_of, make_object
 

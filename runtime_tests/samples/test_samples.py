@@ -12,7 +12,23 @@ pytestmark = pytest.mark.device
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 SCRIPTS = sorted(path.parent.name for path in SAMPLES.glob("*/run.sh"))
-RUNS = [*((name, "") for name in SCRIPTS if name != "cuda_ptx"), ("raw_custom_dispatch", "vulkan")]
+LATER = (
+    "custom_dispatch_cuda",
+    "custom_dispatch_vulkan",
+    "transform_plan",
+    "own_kind",
+    "own_tiles",
+    "cpu_llvm_dialect",
+)
+"""Samples that are run among the slow tests."""
+RUNS = [
+    *(
+        pytest.param(name, "", marks=[pytest.mark.slow] if name in LATER else [])
+        for name in SCRIPTS
+        if name != "cuda_ptx"
+    ),
+    ("raw_custom_dispatch", "vulkan"),
+]
 """Each script, and the argument that it is called with."""
 VULKAN_AS_WELL = ("transform_spec",)
 """Samples that need a Vulkan device, although their names do not say so."""

@@ -31,6 +31,7 @@ def judged(folder: Path, device: str, case: str) -> KernelVerdict:
     return validate_kernel(kernel, device=device, quick=True, isolate=True, case=case)
 
 
+@pytest.mark.slow
 def test_a_kernel_that_subtracts_another_number(cuda_sim: str, tmp_path: Path) -> None:
     """The least instead of the greatest: right until something overflows."""
     verdict = judged(SOFTMAX, cuda_sim, "R=16, C=17 [")

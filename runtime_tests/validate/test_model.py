@@ -152,6 +152,7 @@ def test_a_right_and_a_wrong_kernel(tmp_path: Path, request: pytest.FixtureReque
     assert wrong_rows.tolist() == [3]
 
 
+@pytest.mark.slow
 @pytest.mark.compile
 @pytest.mark.device
 def test_the_culprits_are_found(tmp_path: Path) -> None:

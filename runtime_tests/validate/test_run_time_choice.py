@@ -71,6 +71,7 @@ def test_a_kernel_that_never_ran_is_not_judged(tmp_path: Path) -> None:
     assert b"<skipped" in validation_to_junit(validation)
 
 
+@pytest.mark.slow
 def test_twin_a_kernel_that_ran_is_judged(tmp_path: Path) -> None:
     right, wrong = tmp_path / "right", tmp_path / "wrong"
     right.mkdir()
