@@ -7,7 +7,7 @@ import pytest
 from kernels.contraction import generator as contraction
 from kernels.vulkan import tiles
 from runtime_tests.read.executables import program_of
-from runtime_tests.read.programs import filled, generic, matmul
+from runtime_tests.read.short_form import filled, generic, matmul
 from substitute.codegen.hazards import refuse_hazards
 from substitute.codegen.unsupported import Unsupported
 from substitute.model.dispatch import Program

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime_tests.read.programs import expand
+from runtime_tests.read.short_form import expand
 from substitute.bindings import settle_bindings
 from substitute.golden import Golden, evaluate_function
 

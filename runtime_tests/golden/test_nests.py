@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from runtime_tests.golden.functions import Array, evaluate, normal, parsed, value
-from runtime_tests.read.programs import filled, generic, matmul
+from runtime_tests.read.short_form import filled, generic, matmul
 from substitute.golden import nests
 from substitute.golden.numbers import Arithmetic, Num, element_of
 from substitute.golden.tensors import Known, Tensor

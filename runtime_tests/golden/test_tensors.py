@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from runtime_tests.golden.functions import Array, evaluate, normal, parsed, value
-from runtime_tests.read.programs import filled, generic
+from runtime_tests.read.short_form import filled, generic
 from substitute.errors import UsageError
 from substitute.golden import Unsupported, evaluate_function
 from substitute.golden.tensors import kept_dimensions

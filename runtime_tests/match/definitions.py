@@ -6,7 +6,7 @@ from typing import Any
 
 from runtime_tests.match.kernels import HEAD, MATMUL, MATMUL_OPERANDS, kernel
 from runtime_tests.read.executables import CPU, dispatch_of
-from runtime_tests.read.programs import elementwise, filled, generic, matmul
+from runtime_tests.read.short_form import elementwise, filled, generic, matmul
 from substitute.model.dispatch import Dispatch
 from substitute.model.kernel import Kernel
 

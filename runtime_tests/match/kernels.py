@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from runtime_tests.read.programs import expand
+from runtime_tests.read.short_form import expand
 from substitute.match.planner import decide
 from substitute.model.constraints import parse_constraint
 from substitute.model.dispatch import Dispatch

@@ -8,7 +8,7 @@ import pytest
 
 from runtime_tests.match.definitions import body_of, matmul_dispatch, matmul_kernel
 from runtime_tests.match.kernels import HEAD, kernel, refused
-from runtime_tests.read.programs import elementwise
+from runtime_tests.read.short_form import elementwise
 from substitute.match.difference import describe_number
 from substitute.model.dispatch import Dispatch
 from substitute.model.kernel import Kernel

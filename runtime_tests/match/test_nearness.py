@@ -9,7 +9,8 @@ import pytest
 from runtime_tests.match.definitions import body_of, matmul_dispatch, matmul_kernel
 from runtime_tests.match.kernels import decision, kernel
 from runtime_tests.read.executables import CPU, CUDA, VULKAN
-from runtime_tests.read.programs import FUNCTIONS, filled, generic
+from runtime_tests.read.programs import FUNCTIONS
+from runtime_tests.read.short_form import filled, generic
 from substitute.catalog.catalog import load_catalog
 from substitute.match.nearness import measure_likeness, nearest_miss
 from substitute.match.planner import decide

@@ -8,7 +8,7 @@ import pytest
 
 from runtime_tests.match.definitions import body_of, matmul_dispatch, matmul_kernel
 from runtime_tests.match.kernels import kernel, takes_all
-from runtime_tests.read.programs import elementwise, filled, generic
+from runtime_tests.read.short_form import elementwise, filled, generic
 from substitute.flags import read_flags
 from substitute.match.planner import decide
 from substitute.model.dispatch import Dispatch

@@ -8,7 +8,7 @@ import pytest
 
 from runtime_tests.match.kernels import accepted, decision, kernel, refused
 from runtime_tests.read.executables import dispatch_of
-from runtime_tests.read.programs import attention, filled, generic
+from runtime_tests.read.short_form import attention, filled, generic
 from substitute.errors import ManifestError
 from substitute.match.planner import choose
 from substitute.model.conditions import evaluate_condition, list_bounds, parse_condition

@@ -6,7 +6,7 @@ import pytest
 
 from runtime_tests.match.definitions import SOFTMAX, STATISTICS, X8, body_of, softmax_of, statistics
 from runtime_tests.match.kernels import HEAD, accepted, kernel, refused
-from runtime_tests.read.programs import elementwise, generic
+from runtime_tests.read.short_form import elementwise, generic
 from substitute.model.dispatch import Dispatch
 
 pytestmark = pytest.mark.compile

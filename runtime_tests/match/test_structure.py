@@ -27,7 +27,7 @@ from runtime_tests.match.definitions import (
 )
 from runtime_tests.match.kernels import HEAD, MATMUL, MATMUL_OPERANDS, accepted, kernel, refused
 from runtime_tests.read.executables import dispatch_of
-from runtime_tests.read.programs import matmul
+from runtime_tests.read.short_form import matmul
 from substitute.model.dispatch import Dispatch
 from substitute.model.index import Expr, push
 from substitute.model.plan import Axis, Match, Rule

@@ -10,7 +10,7 @@ import pytest
 
 from kernels.attention.generator import can_generate
 from runtime_tests.read.executables import program_of
-from runtime_tests.read.programs import attention
+from runtime_tests.read.short_form import attention
 from substitute.device import Session
 from substitute.pipeline import compile_model
 

@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("llvmlite.binding")
 from runtime_tests.read.executables import CPU, VULKAN, context, executable, parse
-from runtime_tests.read.programs import elementwise, matmul
+from runtime_tests.read.short_form import elementwise, matmul
 from substitute import Session, compile_model
 from substitute.cache.checked import write_checked
 from substitute.catalog.catalog import load_catalog

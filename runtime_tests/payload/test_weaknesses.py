@@ -8,7 +8,7 @@ from kernels.contraction import generator as contraction
 from kernels.rows import generator as loops
 from runtime_tests.payload.contraction_programs import Case, build
 from runtime_tests.read.executables import program_of
-from runtime_tests.read.programs import elementwise, filled
+from runtime_tests.read.short_form import elementwise, filled
 from substitute.model.dispatch import Program
 
 pytestmark = pytest.mark.compile

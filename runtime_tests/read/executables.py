@@ -13,7 +13,7 @@ import re
 from functools import cache
 from typing import Any
 
-from runtime_tests.read.programs import expand
+from runtime_tests.read.short_form import expand
 from substitute.model.dispatch import Dispatch, Nest, Program
 from substitute.read.module import Site, read_module
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from runtime_tests.read.executables import core_of, dispatch_of, program_of
-from runtime_tests.read.programs import elementwise
+from runtime_tests.read.short_form import elementwise
 from substitute.model.dispatch import Linear, Program, View
 from substitute.model.index import Expr, add, evaluate, mul, parse, push
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtime_tests.read.executables import CUDA, VULKAN, core_of, dispatch_of, executable, program_of, sites
-from runtime_tests.read.programs import attention, elementwise, filled, generic, matmul
+from runtime_tests.read.short_form import attention, elementwise, filled, generic, matmul
 from substitute.match.target import architecture
 from substitute.model.dispatch import Linear, Named, Nest
 from substitute.model.index import push

@@ -10,7 +10,7 @@ import pytest
 from runtime_tests.match.definitions import matmul_kernel
 from runtime_tests.match.kernels import accepted
 from runtime_tests.read.executables import CUDA, VULKAN, context, executable, parse
-from runtime_tests.read.programs import matmul
+from runtime_tests.read.short_form import matmul
 from substitute.abi.bind import bind
 from substitute.errors import PlanError
 from substitute.model.constraints import Comparison
