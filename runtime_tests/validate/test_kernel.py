@@ -9,7 +9,7 @@ import pytest
 from runtime_tests.validate.faulty import MATMUL_FAULTS, write_variants
 from substitute.errors import UsageError
 from substitute.progress import silent
-from substitute.validate import run
+from substitute.validate import runner
 from substitute.validate.batch import validate_kernels
 from substitute.validate.kernel import bundle_kernel, find_kernels, validate_kernel
 from substitute.validate.run import judge_bundle
@@ -56,8 +56,8 @@ def test_iree_s_own_code_has_its_time(tmp_path: Path, monkeypatch: pytest.Monkey
     (verdict,) = judge_bundle(bundle, progress=silent)
     assert verdict.passed and not any(set(c.notes) & set(late) for c in verdict.cases)
     assert any(c.baseline is not None for c in verdict.cases)
-    monkeypatch.setattr(run, "PATIENCE_S", 0.0)
-    monkeypatch.setattr(run, "PATIENCE_SHARE", 0.0)
+    monkeypatch.setattr(runner, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(runner, "PATIENCE_SHARE", 0.0)
     (verdict,) = judge_bundle(bundle, progress=silent)
     assert verdict.passed and all(c.notes == late and c.baseline is None for c in verdict.cases)
 

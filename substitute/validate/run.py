@@ -2,219 +2,36 @@
 
 from __future__ import annotations
 
-import math
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import zip_longest
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 
-from ..device.counted import counted_memory
-from ..device.cuda_sim.driver import SETTINGS, is_simulated
-from ..device.guarded import Crash, guarded_memory, read_crash
-from ..device.raw import RawModule, guards_memory
+from ..device.guarded import Crash, read_crash
+from ..device.raw import guards_memory
 from ..errors import DeviceError
-from ..isolate import Call, Child, Death, isolated, send_part, threads_are_loaded
+from ..isolate import Call, Child, Death, isolated, threads_are_loaded
 from ..model.coverage import Code, Coverage, measure
 from ..progress import Progress
-from .baseline import BaselineRun, Baselines, add_baseline, describe_failure
+from .baseline import BaselineRun, add_baseline, describe_failure
 from .bundle import Bundle, Subject
 from .case import Case
-from .judge import LOCAL_SHIFT, STANDARD, Judged, Options, conclude, judge_again, judge_alone
+from .judge import STANDARD, Judged, Options, conclude
 from .launch import granule
+from .runner import BESIDE, RUN, Runner, serve
+from .tasks import START_S, Task, Turned, Value, beside_tasks, candidate_tasks, case_limit_s, tasks_of
 from .verdict import CaseVerdict, DispatchVerdict
 
-RUN = "run "
-"""The progress's text before the name of a dispatch."""
-BESIDE = "beside "
 APART = frozenset({"cuda", "cuda-sim"})
 """Drivers on which IREE's own code runs in a separate process: a fault there can only be cleared by ending it."""
-PATIENCE_S = 3.0
-PATIENCE_SHARE = 0.5
-"""Limit of the time of IREE's own code: the seconds in any case, else this share of the kernels' time, which are
-launched more often. Simulated and software devices are slow, and its part of a verdict is the smaller one."""
-START_S = 120.0
-"""The processor time in which a process has to begin its first case, or its next."""
-FLOOR_S, ELSEWHERE_S = 5.0, 20.0
-"""The processor time that every case may take, on this machine's CPU and on other devices."""
-OPERATION_S, OPERATION_ELSEWHERE_S = 1e-7, 1e-5
-"""Additional time for each multiplication of the golden, far more than a naive kernel needs."""
-BYTE_S = 1e-6
-"""Additional time for each byte of a case's buffers, which are filled, compared with their guards, and judged in eight
-launches: a large case is not endless because memory is slow."""
 MOST_ALIGNMENT = 64
 """In bytes: what IREE promises of a binding on the CPU."""
-ONE_THREAD = "local-sync"
-"""The device of this machine's CPU that runs one workgroup after the other."""
-PAUSES = 24
-"""Pauses of about half a millisecond in a launch of code that changes static variables."""
 DIED, STOPPED = 1, 2
 """Weights of a case that ended its process, and of one that had to be stopped, which took longer."""
 MOST_OF_A_DISPATCH, MOST_OF_ALL = 3, 16
 """With such a weight of lost cases the rest of a dispatch, or of the bundle, is not run."""
-
-
-def case_limit_s(case: Case, *, local: bool) -> float:
-    """Return the processor time that a case may take; `local`: on this machine's CPU."""
-    operations = sum(math.prod(e.sizes) * max(e.depth, 1) for e in case.expected)
-    floor, operation_s = (FLOOR_S, OPERATION_S) if local else (ELSEWHERE_S, OPERATION_ELSEWHERE_S)
-    return floor + operations * operation_s + sum(case.sizes) * BYTE_S
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """A case to be run."""
-
-    kind: str
-    """`judge`: as a candidate; `again`: once more after all others; `turn`: with counters, in another order;
-    `beside`: as IREE does."""
-    subject: int
-    case: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turned:
-    """A case of which the workgroups ran in another order, with counters."""
-
-    hits: frozenset[int] = frozenset()
-    """The counters that it set."""
-    verdict: CaseVerdict | None = None
-    """None where it passed."""
-    ran: bool = False
-    """False where nothing was launched, or nothing could be counted."""
-
-
-Value = Judged | BaselineRun | Turned
-
-
-@contextmanager
-def simulating(device: str, coverage: str = "") -> Iterator[None]:
-    """Let a simulated device that is opened here give approximate instructions the largest error they may have.
-
-    `coverage`: the file in which it writes down the ways of branches. What the environment says already counts.
-    """
-    wanted = {"approximations": "worst", "coverage": coverage} if is_simulated(device) else {}
-    chosen = {SETTINGS[name]: value for name, value in wanted.items() if value and SETTINGS[name] not in os.environ}
-    os.environ.update(chosen)
-    try:
-        yield
-    finally:
-        for name in chosen:
-            del os.environ[name]
-
-
-class Runner:
-    """Runs tasks in this process, one after the other."""
-
-    def __init__(
-        self, bundle: Bundle, device: str, options: Options, *, began: float, beside_began: float, coverage: str = ""
-    ) -> None:
-        self.bundle, self.device, self.options = bundle, device, options
-        self._coverage = coverage
-        self._began, self._beside_began = began, beside_began
-        self._candidate: RawModule | None = None
-        self._single: RawModule | None = None
-        self._baselines: Baselines | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for module in (self._candidate, self._single):
-            if module is not None:
-                module.close()
-        if self._baselines is not None:
-            self._baselines.close()
-
-    def run(self, task: Task) -> Value:
-        """Raises `DeviceError` if the module cannot be loaded."""
-        case = self.bundle.subjects[task.subject].cases[task.case]
-        if task.kind == "beside":
-            if self._baselines is None:
-                assert self.bundle.baseline is not None
-                now = time.monotonic()
-                patience_s = max(PATIENCE_S, PATIENCE_SHARE * ((self._beside_began or now) - self._began))
-                self._baselines = Baselines(self.bundle.baseline, self.device, (self._beside_began or now) + patience_s)
-            return self._baselines.run(case)
-        if task.kind == "turn":
-            return self._turn(case, self.bundle.subjects[task.subject].code)
-        if self._candidate is None:
-            with simulating(self.device, self._coverage):
-                self._candidate = RawModule(self.bundle.candidate, device=self.device)
-            if self._candidate.guards:
-                self._single = RawModule(self.bundle.candidate, device=ONE_THREAD)
-        if task.kind == "again":
-            return judge_again(self._candidate, case)
-        return judge_alone(self._candidate, case, options=self.options, single=self._single)
-
-    def _turn(self, case: Case, code: str) -> Turned:
-        """Launch a case with counters and its workgroups in reverse order, in code that has never run before.
-
-        One thread runs them; where they change static variables, several do as well, and are held up there.
-        """
-        counters = counted_memory() if code else None
-        if counters is not None and counters.reason:
-            return Turned()
-        state = self.bundle.codes[code].state if code in self.bundle.codes else ()
-        hits: frozenset[int] = frozenset()
-        for device in (ONE_THREAD, *([self.device] if state and self.device != ONE_THREAD else [])):
-            with RawModule(self.bundle.turned, device=device) as module:
-                if counters is not None:
-                    counters.clear(pauses=PAUSES if device != ONE_THREAD else 0)
-                how = "with its workgroups in reverse order, the last one first"
-                if device != ONE_THREAD:
-                    how = f"by several threads at once, when it runs for the first time and changes {', '.join(state)}"
-                judged = judge_again(module, case, how=how, shift=LOCAL_SHIFT + granule(case))
-            if not judged.verdict.entered:
-                return Turned()
-            hits |= frozenset() if counters is None else counters.read()
-            if not judged.verdict.passed:
-                return Turned(hits=hits, verdict=judged.verdict)
-        aligned = self.bundle.codes[code].aligned if code in self.bundle.codes else ()
-        wrong = next((way for way in aligned if way.at in hits), None)
-        if wrong is not None:
-            message = (
-                f"{wrong}: it takes an address for a multiple of more bytes than it is: operands lie at multiples of "
-                f"{granule(case)} bytes here; a kernel that needs more says `alignment = 16` (or 32, 64) in kernel.toml"
-            )
-            verdict = CaseVerdict(label=case.label, inputs=case.inputs, seed=case.seed, stage="launch", message=message)
-            return Turned(hits=hits, verdict=verdict)
-        return Turned(hits=hits, ran=counters is not None)
-
-
-def serve(
-    *,
-    bundle: Bundle,
-    device: str,
-    options: Options,
-    tasks: Sequence[Task],
-    began: float,
-    beside_began: float,
-    coverage: str,
-    progress: Progress,
-) -> None:
-    """Runs tasks in a child process; each value is sent as soon as it is known."""
-    if guards_memory(device):
-        send_part(("record", guarded_memory().record))
-    failed: set[int] = set()
-    with Runner(bundle, device, options, began=began, beside_began=beside_began, coverage=coverage) as runner:
-        for number, task in enumerate(tasks):
-            if task.kind in ("again", "turn") and task.subject in failed:
-                continue
-            name = BESIDE if task.kind == "beside" else RUN
-            progress(name + bundle.subjects[task.subject].name, number / len(tasks))
-            send_part(("begin", task))
-            value = runner.run(task)
-            if isinstance(value, Judged | Turned) and value.verdict is not None and not value.verdict.passed:
-                failed.add(task.subject)
-            send_part(("end", value))
 
 
 class Judgement:
@@ -338,7 +155,7 @@ class Judgement:
         return self.bundle.subjects[task.subject].cases[task.case]
 
     def _may_pass(self, subject: int) -> bool:
-        found = [self.values.get(task) for task in _candidates(self.bundle, subject, again=True)]
+        found = [self.values.get(task) for task in tasks_of(self.bundle, subject)]
         return all(
             value.verdict is None or value.verdict.passed for value in found if isinstance(value, Judged | Turned)
         )
@@ -419,8 +236,8 @@ def judge_bundle(
     Raises `DeviceError` if the candidates cannot be loaded.
     """
     judgement = Judgement(bundle, device or bundle.device, options, progress)
-    judgement.run_here(_candidate_tasks(bundle))
-    beside = _beside_tasks(bundle)
+    judgement.run_here(candidate_tasks(bundle))
+    beside = beside_tasks(bundle)
     (judgement.run_apart if _needs_own_process(judgement.device) else judgement.run_here)(beside)
     return _conclude(judgement, beside)
 
@@ -435,7 +252,7 @@ def judge_isolated(
     judgement = Judgement(bundle, device or bundle.device, options, progress)
     if not threads_are_loaded():
         guards_memory(judgement.device)  # before the forks, which all have it then
-    candidates, beside = _candidate_tasks(bundle), _beside_tasks(bundle)
+    candidates, beside = candidate_tasks(bundle), beside_tasks(bundle)
     if _needs_own_process(judgement.device):
         judgement.run_apart(candidates)
         judgement.run_apart(beside)
@@ -467,29 +284,6 @@ def _conclude(judgement: Judgement, beside: Sequence[Task]) -> tuple[DispatchVer
 
 def _needs_own_process(device: str) -> bool:
     return device.partition("://")[0] in APART
-
-
-def _candidate_tasks(bundle: Bundle) -> list[Task]:
-    return [task for number in range(len(bundle.subjects)) for task in _candidates(bundle, number, again=True)]
-
-
-def _candidates(bundle: Bundle, subject: int, *, again: bool = False) -> list[Task]:
-    count = len(bundle.subjects[subject].cases)
-    tasks = [Task(kind="judge", subject=subject, case=at) for at in range(count)]
-    if again and tasks:
-        turned = [replace(task, kind="turn") for task in tasks] if bundle.subjects[subject].turned else []
-        return [*tasks, Task(kind="again", subject=subject, case=0), *turned]
-    return tasks
-
-
-def _beside_tasks(bundle: Bundle) -> list[Task]:
-    """In turns, so that every dispatch has its share of the time."""
-    compared = [
-        [Task(kind="beside", subject=number, case=at) for at, case in enumerate(subject.cases) if case.beside]
-        for number, subject in enumerate(bundle.subjects)
-        if bundle.baseline is not None and subject.cases and subject.cases[0].entry in bundle.beside
-    ]
-    return [task for turn in zip_longest(*compared) for task in turn if task is not None]
 
 
 def _cause(case: Case, death: Death, crash: Crash | None) -> str:

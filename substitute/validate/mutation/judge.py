@@ -16,7 +16,8 @@ from ..baseline import BaselineRun, Baselines, add_baseline, describe_failure
 from ..bundle import Bundle
 from ..case import Case
 from ..judge import STANDARD, Judged, Options, conclude, judge_again, judge_alone
-from ..run import START_S, simulating
+from ..runner import simulating
+from ..tasks import START_S
 from .code import Code
 from .llvm_text import apply
 from .mutant import EQUIVALENT, INVALID, KILLED, SURVIVED, Mutant, Outcome

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from runtime_tests.validate.cases import case
-from substitute.validate.run import ELSEWHERE_S, FLOOR_S, case_limit_s
+from substitute.validate.tasks import ELSEWHERE_S, FLOOR_S, case_limit_s
 
 pytestmark = pytest.mark.unit
 
