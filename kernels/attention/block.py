@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from llvmlite import ir
 
 from substitute.codegen.llvm.arithmetic import FloatMath
+from substitute.codegen.llvm.combine import Combiner
 from substitute.codegen.llvm.elements import REGISTER_TYPES, load, memory_type, splat, vector
 from substitute.codegen.llvm.function import I32, I64, KernelFunction
 from substitute.codegen.llvm.lower import ScalarEmitter
@@ -34,6 +35,10 @@ class Block:
         self.function = KernelFunction(request)
         self.builder = self.function.builder
         self.lanes = self.function.hardware.lanes(32)
+        hardware = self.function.hardware
+        self._largest_of, self._sum_of = (
+            Combiner(self.builder, name, "f32", hardware) for name in ("arith.maximumf", "arith.addf")
+        )
         self.tile = 1 if rows == 1 else 2
         self.rows = -(-rows // self.tile) * self.tile
         self.keys = KEYS
@@ -215,7 +220,7 @@ class Block:
             builder.store(value, place, align=4)
             loop.carry(math.maximum(loop.carried[0], value))
         before = load(builder, self._slot(self._largest, (slot, 1)), "f32")
-        largest = single.maximum(before, self._reduce(loop.results[0], lambda m, a, b: m.maximum(a, b)))
+        largest = single.maximum(before, self._largest_of.fold(loop.results[0], None))
         # a row that has seen no key yet is not shifted, since -inf - -inf is no number
         shift = builder.select(single.compare("==", largest, single.const(float("-inf"))), single.const(0.0), largest)
         scale = exp_of_negative(single, single.sub(before, shift))
@@ -225,26 +230,11 @@ class Block:
             weight = exp_of_negative(math, math.sub(value, splat(builder, shift, lanes)))
             builder.store(weight, place, align=4)
             loop.carry(math.add(loop.carried[0], weight))
-        added = self._reduce(loop.results[0], lambda m, a, b: m.add(a, b))
+        added = self._sum_of.fold(loop.results[0], None)
         total = self._slot(self._totals, (slot, 1))
         builder.store(single.fma(load(builder, total, "f32"), scale, added), total)
         builder.store(largest, self._slot(self._largest, (slot, 1)))
         builder.store(scale, self._slot(self._scales, (row, 1)))
-
-    def _reduce(self, value: ir.Value, combine: Callable[[FloatMath, ir.Value, ir.Value], ir.Value]) -> ir.Value:
-        """Combine the lanes of a vector."""
-        while value.type.count > 1:
-            half = value.type.count // 2
-            parts = [
-                self.builder.shuffle_vector(
-                    value,
-                    ir.Constant(value.type, ir.Undefined),
-                    ir.Constant(vector(I32, half), [ir.Constant(I32, k + start) for k in range(half)]),
-                )
-                for start in (0, half)
-            ]
-            value = combine(self._math(half), *parts)
-        return self.builder.extract_element(value, ir.Constant(I32, 0))
 
     def _apply_mask(self, base: Position, row_position: Position, row: ir.Value) -> None:
         """Scale a row's scores and add the mask: by vectors where the mask lies along the keys, then one by one."""

@@ -76,7 +76,7 @@ def read_attention(program: Program) -> Attention:
         raise Unsupported("the operands are not all f32")
     if core.region and not re.fullmatch(r"\(%0: f32\):\s*iree_linalg_ext\.yield\(%0\)\s*", core.region):
         raise Unsupported("the scores are modified")
-    maps = read_maps(attributes["indexing_maps"])
+    maps = _read_maps(attributes["indexing_maps"])
     operands = attributes["operands"].split(", ")
     if len(core.scalars) != 1 or len(core.reads) not in (3, 4) or operands[-1] != "empty":
         raise Unsupported("the operation has other operands than queries, keys, values, a scale and a mask")
@@ -114,7 +114,7 @@ def read_attention(program: Program) -> Attention:
     return attention
 
 
-def read_maps(text: str) -> list[tuple[int, ...]]:
+def _read_maps(text: str) -> list[tuple[int, ...]]:
     """Return the loops of each operand's dimensions. Raises `Unsupported` for a coordinate that is no loop."""
     found = []
     for names, results in re.findall(r"affine_map<\(([^)]*)\) -> \(([^)]*)\)>", text):
@@ -151,13 +151,7 @@ def _result(program: Program, core: Named, dims: Sequence[int]) -> Address:
         loops[linear.loop] = dimension
     if len(loops) != len(store.sizes):
         raise Unsupported("the result is repeated")
-    strides: dict[int, Index] = {}
-    constant: Index = 0
-    for linear, stride in zip(write.access, write.view.strides, strict=True):
-        constant = add(constant, mul(linear.constant, stride))
-        for loop, coefficient in linear.terms:
-            strides[loops[loop]] = add(strides.get(loops[loop], 0), mul(coefficient, stride))
-    return Address(view=write.view, constant=constant, strides=strides)
+    return _place(write.view, write.access, loops)
 
 
 def _mask(program: Program, read: Read, dims: Sequence[int]) -> Mask:
@@ -195,13 +189,18 @@ def _moved(read: Read, loops: Mapping[int, int]) -> Address:
     """Return where a mask's read lies, over the loops of the attention."""
     if not isinstance(read.source, View):
         raise Unsupported("the mask is computed in several steps")
+    return _place(read.source, read.access, loops)
+
+
+def _place(view: View, access: Sequence[Linear], loops: Mapping[int, int]) -> Address:
+    """Return an access as an address; `loops`: the attention's loop for each of a nest's."""
     strides: dict[int, Index] = {}
     constant: Index = 0
-    for linear, stride in zip(read.access, read.source.strides, strict=True):
+    for linear, stride in zip(access, view.strides, strict=True):
         constant = add(constant, mul(linear.constant, stride))
         for loop, coefficient in linear.terms:
             strides[loops[loop]] = add(strides.get(loops[loop], 0), mul(coefficient, stride))
-    return Address(view=read.source, constant=constant, strides=strides)
+    return Address(view=view, constant=constant, strides=strides)
 
 
 def _check_layout(attention: Attention) -> None:

@@ -14,6 +14,7 @@ from substitute.bench.bench_report import (
     BenchReport,
     compare_reports,
     load_report,
+    refuse_other,
     report_to_json,
     save_report,
 )
@@ -89,6 +90,13 @@ def test_noise_and_a_machine_that_is_slower_for_both_are_no_regression() -> None
 def test_times_of_other_things_are_not_compared(change: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="the saved times are of another"):
         compare_reports(report(50, 100), replace(report(50, 100), **change))
+
+
+def test_what_is_known_before_the_long_work_is_compared_first() -> None:
+    before = report(50, 100)
+    refuse_other(before, {"digest": "d", "threads": 1})
+    with pytest.raises(UsageError, match="of another model"):
+        refuse_other(before, {"digest": "e", "threads": 1})
 
 
 def test_another_version_of_iree_is_said() -> None:

@@ -20,18 +20,19 @@ def found(choice: Choice, median: float | None, width: float = 0.02) -> Measured
 @pytest.mark.parametrize(
     ("measured", "winner"),
     [
-        ([], ()),
+        ([], USUAL),  # it had no turn
+        ([found(USUAL, None)], ()),
         ([found(USUAL, 1.2)], ()),
         ([found(USUAL, 0.99, width=0.005)], ()),
         ([found(USUAL, 0.9, width=0.2)], USUAL),  # not certain: no plan would have it, too
         ([found(USUAL, 0.9, width=0.2), found(OTHER, 0.8)], OTHER),
-        ([found(OTHER, 0.9, width=0.2)], ()),
+        ([found(USUAL, None), found(OTHER, 0.9, width=0.2)], ()),
         ([found(USUAL, 0.5), found(OTHER, 0.4)], OTHER),
         ([found(USUAL, 0.5), found(OTHER, 0.49)], USUAL),  # within noise
         ([found(USUAL, 0.5), found(OTHER, 0.4, width=0.15)], USUAL),
         ([found(USUAL, 1.3), found(OTHER, 0.9)], OTHER),
         ([found(USUAL, 1.3), found(OTHER, None)], ()),
-        ([found(OTHER, 0.9), found(("conv",), 0.7)], ("conv",)),
+        ([found(USUAL, None), found(OTHER, 0.9), found(("conv",), 0.7)], ("conv",)),
     ],
 )
 def test_the_fastest_wins_if_that_is_certain(measured: list[Measured], winner: Choice) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from substitute.errors import ValidationError
+from substitute.errors import UsageError, ValidationError
+from substitute.guard.verdict import Verdict
 from substitute.pipeline import compile_model
 from substitute.report.tune_table import tune_table
 from substitute.tune import tuner
 from substitute.tune.contest import Measured
-from substitute.tune.tuner import Tuned, TuneSetting, tune_model
+from substitute.tune.tuner import Journal, Tuned, TuneSetting, tune_model
 
 pytestmark = [pytest.mark.compile, pytest.mark.device]
 
@@ -73,13 +74,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def tune(folder: Path) -> Tuned:
+def tune(folder: Path, *, journal: str = "plan.partial", budget_s: float = 1e9) -> Tuned:
     return tune_model(
         model=folder / "model.mlir",
-        journal=folder / "plan.partial",
+        journal=folder / journal,
         kernels=[folder / "double"],
         builtin=False,
-        setting=TuneSetting(budget_s=1e9),
+        setting=TuneSetting(budget_s=budget_s),
     )
 
 
@@ -112,6 +113,27 @@ def test_a_second_run_measures_nothing_again(folder: Path, tuned: Tuned, monkeyp
     (folder / "plan.partial").unlink()
     with pytest.raises(AssertionError, match="a trial was started"):  # the twin: without what was kept
         tune(folder)
+
+
+def test_without_a_turn_the_default_stays_and_is_not_said_to_be_right(folder: Path) -> None:
+    tuned = tune(folder, journal="none.partial", budget_s=-1.0)
+    (dispatch,) = tuned.dispatches
+    assert not dispatch.complete and not dispatch.measured
+    assert dispatch.winner == dispatch.default == ("double",)
+    assert [s["kernel"] for s in tuned.plan["substitutions"]] == ["double"]
+    assert "the budget was spent" in json.dumps(tuned.plan)
+    assert tune_table(tuned).row_count == 1
+
+
+def test_a_journal_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    path, right = tmp_path / "plan.partial", Verdict(outcome="right", ratio=0.5)
+    path.write_bytes(b'\xff\xfe\n{"key": "a", "verd')
+    journal = Journal(path)
+    assert journal.known == {}
+    journal.note({"b": right})
+    assert Journal(path).known == {"b": right}
+    with pytest.raises(UsageError, match="the measurements so far cannot be read"):
+        Journal(tmp_path)
 
 
 def test_a_plan_is_replayed_with_its_values(folder: Path, tuned: Tuned) -> None:

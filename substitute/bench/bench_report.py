@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 SCHEMA = 1
 CANDIDATE, DEFAULT, TUNED_FLAGS, UNTUNED = "with kernels", "IREE", "IREE, best flags", "without the plan"
 """Names of what is timed."""
+COMPARED = {
+    "digest": "model",
+    "function": "function",
+    "device": "device",
+    "threads": "number of threads",
+    "clock": "clock",
+    "cpu": "CPU",
+}
+"""What has to be the same in two reports, with its name in messages."""
 REGRESSION = 1.05
 """A ratio that grows by less is no regression, whatever the intervals say."""
 
@@ -51,6 +60,11 @@ class BenchReport:
     clear: bool
     """False if the budget was spent before every ratio was clear."""
 
+    @property
+    def cpu(self) -> str:
+        """Name of the processor."""
+        return self.machine.get("cpu", "not known")
+
     def timing(self, name: str) -> Timing:
         """Return the times of one of the codes. Raises `KeyError`."""
         return {timing.name: timing for timing in self.timings}[name]
@@ -79,20 +93,15 @@ def digest_of(model: Path) -> str:
 
 def report_to_json(report: BenchReport) -> dict[str, Any]:
     """Return the report as JSON values, with the ratios."""
-    ratios = {t.name: ratio_of(report.timing(CANDIDATE).ratios_to(t)) for t in report.timings if t.name != CANDIDATE}
+    ratios = {t.name: report.ratio_to(t.name) for t in report.timings if t.name != CANDIDATE}
     return {
         "schema": SCHEMA,
         **asdict(report),
         "ratios": {
-            name: {"median": r.median, "interval": _interval(r), "relation": r.relation} for name, r in ratios.items()
+            name: {"median": r.median, "interval": r.interval, "relation": r.relation} for name, r in ratios.items()
         },
         "medians_us": {timing.name: timing.median_us for timing in report.timings},
     }
-
-
-def _interval(ratio: Ratio) -> list[float] | None:
-    """Return the interval; None where there is none, since JSON has no infinity."""
-    return [ratio.low, ratio.high] if ratio.high < float("inf") else None
 
 
 def save_report(report: BenchReport, path: Path) -> None:
@@ -144,11 +153,7 @@ def compare_reports(now: BenchReport, before: BenchReport) -> Change:
     It is a regression if the intervals do not meet and the ratio grew by more than `REGRESSION`. Raises `UsageError`
     where the reports are of other things: another model, device, number of threads or CPU.
     """
-    for name in ("digest", "function", "device", "threads", "clock"):
-        if getattr(now, name) != getattr(before, name):
-            raise _incomparable(name, str(getattr(before, name)), str(getattr(now, name)))
-    if now.machine["cpu"] != before.machine.get("cpu"):
-        raise _incomparable("CPU", str(before.machine.get("cpu")), now.machine["cpu"])
+    refuse_other(before, {name: getattr(now, name) for name in COMPARED})
     new, old = now.ratio_to(DEFAULT), before.ratio_to(DEFAULT)
     kind: Literal["regression", "improvement", "unchanged"] = "unchanged"
     if new.low > old.high and new.median > old.median * REGRESSION:
@@ -165,11 +170,16 @@ def compare_reports(now: BenchReport, before: BenchReport) -> Change:
     return Change(kind=kind, now=new, before=old, notes=tuple(notes))
 
 
-def _incomparable(what: str, before: str, now: str) -> UsageError:
-    return UsageError(
-        f"the saved times are of another {what}",
-        where="--compare",
-        expected=now,
-        found=before,
-        next_step="save a new file with --save",
-    )
+def refuse_other(before: BenchReport, now: Mapping[str, object]) -> None:
+    """Raise `UsageError` for saved times of something else than `now`, which has values for some of `COMPARED`."""
+    for name, value in now.items():
+        found = getattr(before, name)
+        if found == value:
+            continue
+        raise UsageError(
+            f"the saved times are of another {COMPARED[name]}",
+            where="--compare",
+            expected=str(value),
+            found=f"{before.model}, {found}" if name == "digest" else str(found),
+            next_step="save a new file with --save",
+        )

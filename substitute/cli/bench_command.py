@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from .flags import CompilerCommand
-from .options import FILE, catalog_options, json_option, model_argument
+from .options import FILE, Number, catalog_options, json_option, model_argument
 from .run_command import VALUES
 from .terminal import check_writable, progress, say_target, show, show_json
 
@@ -33,7 +33,7 @@ from .terminal import check_writable, progress, say_target, show, show_json
 @click.option(
     "--budget",
     "budget_s",
-    type=click.FloatRange(min=0.0, min_open=True),
+    type=Number(min=0.0, min_open=True),
     default=30.0,
     show_default=True,
     metavar="SECONDS",
@@ -71,11 +71,20 @@ def command(
     """
     check_writable(save, "--save")
     from .. import device as devices
-    from ..bench.bench_report import compare_reports, load_report, report_to_json, save_report
+    from ..bench.bench_report import (
+        compare_reports,
+        digest_of,
+        load_report,
+        refuse_other,
+        report_to_json,
+        save_report,
+    )
     from ..bench.candidates import BenchSetting, bench_model
     from ..report.bench_table import bench_table, describe_change
 
     before = load_report(compare) if compare else None
+    if before and model.is_file():  # before the long work
+        refuse_other(before, {"digest": digest_of(model), "device": device, "threads": threads})
     say_target(flags)
     setting = BenchSetting(device=device, threads=threads, function=function, seed=seed, budget_s=budget_s)
     with progress(long=True) as report:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from .flags import CompilerCommand
-from .options import FILE, catalog_options, model_argument
+from .options import FILE, Number, catalog_options, model_argument
 from .terminal import check_writable, progress, say_target, show
 
 
@@ -19,7 +19,7 @@ from .terminal import check_writable, progress, say_target, show
 @click.option(
     "--budget",
     "budget_s",
-    type=click.FloatRange(min=0.0),
+    type=Number(min=0.0),
     default=600.0,
     show_default=True,
     metavar="SECONDS",

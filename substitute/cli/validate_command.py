@@ -12,7 +12,7 @@ import click
 from ..errors import SubstituteError, UsageError
 from ..validate.judge import Options
 from .flags import MODEL_SUFFIXES, CompilerCommand
-from .options import FILE, catalog_options, json_option, report_options
+from .options import FILE, Number, catalog_options, json_option, report_options
 from .run_command import VALUES
 from .terminal import progress, show, show_json, terminal_width
 
@@ -110,13 +110,13 @@ class ValidateCommand(CompilerCommand):
 @click.option("--cluster", default="", metavar="ADDRESS", help="KERNEL: on the Dask cluster of this scheduler.")
 @click.option(
     "--time-limit",
-    type=click.FloatRange(min=0.1),
+    type=Number(min=0.1),
     metavar="SECONDS",
     help="Processor time that a case may take; left out, what its size suggests.",
 )
 @click.option(
     "--min-coverage",
-    type=click.FloatRange(min=0, max=100),
+    type=Number(min=0, max=100),
     metavar="PERCENT",
     help="KERNEL: the exit status is 1 where fewer of its branches went both ways, or nothing is known of them.",
 )

@@ -26,6 +26,11 @@ class Ratio:
     """Confidence interval of the median; unbounded where there are too few rounds."""
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """Return the interval; None if it is unbounded, since JSON has no infinity."""
+        return (self.low, self.high) if math.isfinite(self.high) else None
+
+    @property
     def relation(self) -> Relation:
         """Return what the interval says of the first code."""
         if self.high < 1 - EQUAL_WITHIN:

@@ -42,17 +42,9 @@ class Timing:
         return statistics.median(self.samples_us)
 
     @property
-    def shortest_us(self) -> float:
-        """Shortest sample."""
-        return min(self.samples_us)
-
-    @property
     def spread_us(self) -> float:
         """Interquartile range, a measure of the machine's noise."""
-        if len(self.samples_us) < 2:
-            return 0.0
-        low, _, high = statistics.quantiles(self.samples_us, n=4, method="inclusive")
-        return high - low
+        return spread_of(self.samples_us)
 
     def ratio_to(self, other: Timing) -> float:
         """Return the median of the ratios to another case."""
@@ -62,6 +54,14 @@ class Timing:
         """Return (this ÷ other) round by round, which a temporary slowdown of the machine does not shift."""
         pairs = zip(self.samples_us, other.samples_us, strict=True)
         return [mine / max(theirs, 1e-9) for mine, theirs in pairs]
+
+
+def spread_of(samples: Sequence[float]) -> float:
+    """Return the interquartile range; 0 for a single sample."""
+    if len(samples) < 2:
+        return 0.0
+    low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
+    return high - low
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -332,7 +331,7 @@ class _Bench:
             before,
             outcome="slower" if slower else "right",
             ratio=round(pace.ratio, 4),
-            interval=(round(ratio.low, 4), round(ratio.high, 4)) if math.isfinite(ratio.high) else None,
+            interval=(round(ratio.low, 4), round(ratio.high, 4)) if ratio.interval else None,
             ours_us=round(ours_us, 2),
             stock_us=round(stock_us, 2),
             untimed="",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..device import DispatchEvent, Session, record_dispatches
+from ..device.timing import spread_of
 from ..errors import DeviceError
 from ..match.nearness import nearest_miss
 from ..model.dispatch import Dispatch
@@ -167,16 +168,9 @@ def summarize(calls: Sequence[Sequence[DispatchEvent]]) -> dict[str, Side]:
             found.setdefault(name, []).append(total)
             counts[name] = sum(event.name == name for event in call)
     return {
-        name: Side(median_us=statistics.median(samples), spread_us=_spread(samples), count=counts[name])
+        name: Side(median_us=statistics.median(samples), spread_us=spread_of(samples), count=counts[name])
         for name, samples in found.items()
     }
-
-
-def _spread(samples: Sequence[float]) -> float:
-    if len(samples) < 2:
-        return 0.0
-    low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
-    return high - low
 
 
 def join_rows(result: CompileResult, stock: Mapping[str, Side], ours: Mapping[str, Side]) -> tuple[ProfileRow, ...]:

@@ -81,8 +81,11 @@ def select_winner(measured: Sequence[Measured], default: Choice) -> Choice:
     """Return the candidate with the least ratio among those that are certainly faster than IREE's own code.
 
     What is substituted without a plan stays unless that is certainly no gain, or another one is faster by more than
-    noise: its whole interval lies below the default's ratio. So noise makes no plan slower than no plan.
+    noise: its whole interval lies below the default's ratio. So noise makes no plan slower than no plan, nor does a
+    budget that was spent before the default had its turn.
     """
+    if not any(m.choice == default for m in measured) and default:
+        return default
     timed = [(m.choice, m.ratio) for m in measured if m.ratio is not None]
     faster = [(choice, ratio) for choice, ratio in timed if ratio.relation == "faster"]
     best = min(faster, key=lambda pair: pair[1].median, default=None)

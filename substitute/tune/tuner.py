@@ -51,7 +51,7 @@ class TuneSetting:
 
     budget_s: float = 600.0
     """No round begins after this."""
-    most: int = 24
+    most: int = 32
     """Candidates of one kernel for one dispatch."""
     seed: int = 0
 
@@ -123,20 +123,33 @@ class Journal:
     known: dict[str, Verdict] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Read what an earlier run left."""
-        for line in self.path.read_text().splitlines() if self.path.is_file() else ():
+        """Read what an earlier run left. Raises `UsageError`."""
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise UsageError(
+                "the measurements so far cannot be read",
+                where=str(self.path),
+                expected="a file that an earlier run left, or nothing",
+                found=error.strerror or str(error),
+                next_step="remove it, or write the plan elsewhere",
+            ) from None
+        for line in data.splitlines():
             try:
                 entry = json.loads(line)
                 self.known[str(entry["key"])] = from_json(entry["verdict"])
             except (ValueError, KeyError, TypeError):
-                continue  # a line that was cut off
+                continue  # empty, or cut off
 
     def note(self, verdicts: Mapping[str, Verdict]) -> None:
         """Keep verdicts."""
         with self.path.open("a") as stream:
             for key, verdict in verdicts.items():
                 self.known[key] = verdict
-                stream.write(json.dumps({"key": key, "verdict": verdict.to_json()}) + "\n")
+                # the line before may have been cut off
+                stream.write("\n" + json.dumps({"key": key, "verdict": verdict.to_json()}))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,7 +164,6 @@ class Tuner:
     journal: Journal
     setting: TuneSetting
     contests: dict[str, Contest] = field(default_factory=dict)
-    complete: bool = True
     _stock: tuple[Path, frozenset[Key]] | None = None
     """IREE's own code, compiled in an earlier round, and the dispatches in it."""
 
@@ -192,10 +204,10 @@ class Tuner:
     def measure_all(self, progress: Progress) -> None:
         """Measure round by round, until there are no more candidates or the budget is spent."""
         start, number = time.monotonic(), 0
-        while candidates := {n: choice for n, c in self.contests.items() if (choice := c.next()) is not None}:
-            spent_s = time.monotonic() - start
-            if spent_s > self.setting.budget_s:
-                self.complete = False
+        # the budget first: a candidate that was taken and not measured would be lost
+        while (spent_s := time.monotonic() - start) <= self.setting.budget_s:
+            candidates = {n: choice for n, c in self.contests.items() if (choice := c.next()) is not None}
+            if not candidates:
                 return
             number += 1
             title = f"round {number}, {len(candidates)} dispatches"
@@ -285,7 +297,7 @@ class Tuner:
                 default=c.default,
                 winner=c.winner,
                 measured=tuple(c.measured),
-                complete=self.complete or c.next() is None,
+                complete=c.next() is None,
             )
             for c in self.contests.values()
         )
@@ -313,9 +325,12 @@ def _measured(choice: Choice, verdict: Verdict | None, reason: str) -> Measured:
 
 def _checked(plan: Plan, contest: Contest) -> Checked:
     own = tuple(s.kernel for s in plan.substitutions if dispatch_key(s.dispatch) == contest.key)
-    found = next(m for m in contest.measured if m.choice == contest.winner)
-    ratio = found.ratio.median if found.ratio else None
-    return Checked(key=contest.key, kernels=own, verdict=Verdict(outcome="right", device=DEVICE, ratio=ratio))
+    found = next((m for m in contest.measured if m.choice == contest.winner), None)
+    if found is None:
+        verdict = Verdict(outcome="unjudged", message="the budget was spent before its turn", device=DEVICE)
+    else:
+        verdict = Verdict(outcome="right", device=DEVICE, ratio=found.ratio.median if found.ratio else None)
+    return Checked(key=contest.key, kernels=own, verdict=verdict)
 
 
 def _to_json(dispatch: TunedDispatch) -> dict[str, Any]:
@@ -327,7 +342,7 @@ def _to_json(dispatch: TunedDispatch) -> dict[str, Any]:
             {
                 "choice": list(m.choice),
                 "ratio": m.ratio.median if m.ratio else None,
-                "interval": [m.ratio.low, m.ratio.high] if m.ratio and m.ratio.high < float("inf") else None,
+                "interval": m.ratio.interval if m.ratio else None,
                 "reason": m.reason,
             }
             for m in dispatch.measured
