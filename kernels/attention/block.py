@@ -35,10 +35,8 @@ class Block:
         self.function = KernelFunction(request)
         self.builder = self.function.builder
         self.lanes = self.function.hardware.lanes(32)
-        hardware = self.function.hardware
-        self._largest_of, self._sum_of = (
-            Combiner(self.builder, name, "f32", hardware) for name in ("arith.maximumf", "arith.addf")
-        )
+        self._largest_of = Combiner(self.builder, "arith.maximumf", "f32", self.function.hardware)
+        self._sum_of = Combiner(self.builder, "arith.addf", "f32", self.function.hardware)
         self.tile = 1 if rows == 1 else 2
         self.rows = -(-rows // self.tile) * self.tile
         self.keys = KEYS
@@ -218,9 +216,9 @@ class Block:
             at = builder.add(splat(builder, loop.index, lanes), ramp)
             value = builder.select(builder.icmp_signed("<", at, limit), value, nothing)
             builder.store(value, place, align=4)
-            loop.carry(math.maximum(loop.carried[0], value))
+            loop.carry(self._largest_of.step(loop.carried[0], value))
         before = load(builder, self._slot(self._largest, (slot, 1)), "f32")
-        largest = single.maximum(before, self._largest_of.fold(loop.results[0], None))
+        largest = self._largest_of.step(before, self._largest_of.fold(loop.results[0], None))
         # a row that has seen no key yet is not shifted, since -inf - -inf is no number
         shift = builder.select(single.compare("==", largest, single.const(float("-inf"))), single.const(0.0), largest)
         scale = exp_of_negative(single, single.sub(before, shift))
@@ -229,7 +227,7 @@ class Block:
             value = load(builder, place, "f32", lanes)
             weight = exp_of_negative(math, math.sub(value, splat(builder, shift, lanes)))
             builder.store(weight, place, align=4)
-            loop.carry(math.add(loop.carried[0], weight))
+            loop.carry(self._sum_of.step(loop.carried[0], weight))
         added = self._sum_of.fold(loop.results[0], None)
         total = self._slot(self._totals, (slot, 1))
         builder.store(single.fma(load(builder, total, "f32"), scale, added), total)

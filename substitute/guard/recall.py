@@ -26,10 +26,7 @@ if TYPE_CHECKING:
 def has_refusals() -> bool:
     """Return True if any stored verdict leaves a dispatch out."""
     folder = refused_folder()
-    try:
-        return folder is not None and bool(os.listdir(folder))
-    except OSError:
-        return False
+    return folder is not None and _holds(folder)
 
 
 def has_verdicts() -> bool:
