@@ -39,8 +39,25 @@ def test_a_locked_compilation(run: Run, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.unit
-@pytest.mark.parametrize("text", ["", "[]", '{"version": 2}', '{"version": 1, "kernels": {}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"version": 2}',
+        '{"version": 1, "kernels": {}}',
+        '{"version": 1, "kernels": {"mine": 3}, "payloads": {}}',
+        '{"version": 1, "kernels": {"mine": ["kernel.ll"]}, "payloads": {}}',
+    ],
+)
 def test_what_is_no_lock(tmp_path: Path, text: str) -> None:
     (tmp_path / "lock").write_text(text)
     with pytest.raises(UsageError, match="the lock cannot be read"):
         read_lock(tmp_path / "lock")
+
+
+@pytest.mark.unit
+def test_what_is_a_lock(tmp_path: Path) -> None:
+    text = '{"version": 1, "kernels": {"mine": {"kernel.ll": "0"}}, "payloads": {}}'
+    (tmp_path / "lock").write_text(text)
+    assert read_lock(tmp_path / "lock") == json.loads(text)

@@ -42,8 +42,12 @@ def read_lock(file: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise _not_a_lock(file, str(error)) from None
     parts = value if isinstance(value, dict) else {}
-    if parts.get("version") != VERSION or not all(isinstance(parts.get(p), dict) for p in ("kernels", "payloads")):
+    if parts.get("version") != VERSION:
         raise _not_a_lock(file, f"version {parts.get('version')}")
+    for part in ("kernels", "payloads"):
+        entries = parts.get(part)
+        if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+            raise _not_a_lock(file, f"`{part}` that is no object of objects")
     return parts
 
 

@@ -112,6 +112,15 @@ def test_compile_finds_a_bad_output_before_the_work(
     assert pretended.calls == []
 
 
+def test_compile_writes_two_outputs_to_two_files(run: Run, pretended: Pretended, tmp_path: Path) -> None:
+    args = ["compile", "m.mlir", "-o", tmp_path / "o", "--plan-out", tmp_path / "p", "--lock"]
+    finished = run(*args, tmp_path / "x" / ".." / "p")
+    assert finished.status == 2
+    assert finished.err.splitlines()[1] == "  expected:  another file than that of --plan-out"
+    assert pretended.calls == []
+    assert "two outputs are one file" not in run(*args, tmp_path / "q").err
+
+
 def test_inspect(run: Run, pretended: Pretended) -> None:
     finished = run("inspect", "m.mlir", "--iree-x=1")
     assert (finished.status, finished.err) == (0, "")

@@ -60,6 +60,12 @@ def test_a_scalar_result_is_refused() -> None:
     assert form.program.operands[1].type.shape == () and form.parameters == ()
 
 
+def test_a_function_without_a_body_is_refused() -> None:
+    text = "func.func private @f(%x: tensor<?xf32>, %eps: tensor<f32>) -> tensor<?xf32>"
+    with pytest.raises(ManifestError, match="a function of the definition has no body"):
+        read_forms(Path("definition.mlir"), text, OPERANDS)
+
+
 def test_a_tensor_without_rank_is_refused() -> None:
     text = "func.func @f(%x: tensor<*xf32>, %eps: tensor<f32>) -> tensor<*xf32> {\n  return %x : tensor<*xf32>\n}"
     with pytest.raises(ManifestError, match="is no tensor") as failure:

@@ -73,6 +73,7 @@ def test_dispatch_by_name_number_and_part(plan: Plan, text: str, at: int) -> Non
     ("text", "message"),
     [
         ("conv", "--dispatch: there is no dispatch `conv`"),
+        ("", "--dispatch: there is no dispatch ``"),
         ("async", "--dispatch: `async` means several dispatches"),
     ],
 )

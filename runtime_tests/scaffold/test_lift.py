@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -119,8 +120,7 @@ def test_written_kernels_take_their_dispatches(
         draft = lift(dispatch.program, "kernel")
         new = write_kernel(draft, language, name="k", entry="kernel", summary="", origin="Lifted")
         check_against(new, dispatch)
-        sizes = {size for spec in new.kernel.operands for size in spec.axes}
-        assert sizes or function == "scalar"
+        assert all(spec.axes for spec in new.kernel.operands)
         assert new.kernel.payload.kind.describe_call(new.kernel).splitlines()[0].strip() in new.files[language.file]
 
 
@@ -187,6 +187,24 @@ def test_operands_of_a_definition() -> None:
         infer_operands(Path("two.mlir"), DEFINITION + DEFINITION.replace("@mean", "@other"))
     with pytest.raises(SubstituteError, match="not valid MLIR"):
         infer_operands(Path("bad.mlir"), DEFINITION.replace("arith.addf", "arith.addq"))
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("name", ["M", "point", "i1", "t2", "y", "v10"])
+def test_names_of_a_definition_are_no_names_of_variables(name: str) -> None:
+    """An argument may have the name of an axis, of a loop, of the result, or of what else the code declares."""
+    draft = infer_operands(
+        Path("mean.mlir"), re.sub(r"%(y|x)\b", lambda m: {"x": f"%{name}", "y": "%r"}[m[1]], DEFINITION)
+    )
+    names = [spec.name for spec in draft.operands]
+    assert names[0] == name and len({*names, *draft.parameters}) == 3
+    assert not {axis for spec in draft.operands for axis in spec.axes} & {*names, *draft.parameters}
+    for kind in ("c", "cuda", "glsl", "ptx"):
+        new = write_kernel(draft, find_language(kind), name="k", entry="mean", summary="", origin="Written")
+        declared = re.findall(
+            r"^ *(?:for \()?(?:const )?(?:int64_t|int|float) (\w+) =", new.files[find_language(kind).file], re.M
+        )
+        assert name not in declared and (declared or kind == "ptx")
 
 
 @pytest.mark.compile

@@ -10,7 +10,7 @@ import click
 
 from .flags import CompilerCommand
 from .options import FILE, catalog_options, model_argument
-from .terminal import check_writable, progress, say_target, show, terminal_width
+from .terminal import check_distinct, check_writable, progress, say_target, show, terminal_width
 
 
 @click.command("compile", cls=CompilerCommand)
@@ -71,9 +71,10 @@ def command(
     flags: tuple[str, ...],
 ) -> None:
     """Compile MODEL (.mlir, .mlirbc or .onnx), replacing dispatches by the kernels that match them."""
-    check_writable(output, "-o")
-    check_writable(plan_out, "--plan-out")
-    check_writable(lock, "--lock")
+    outputs = {"-o": output, "--plan-out": plan_out, "--lock": lock}
+    check_distinct(outputs)
+    for option, file in outputs.items():
+        check_writable(file, option)
     from ..cache.atomic import write_whole
     from ..guard.guard import default_check
     from ..lock import check_lock, read_lock, write_lock

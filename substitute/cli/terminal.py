@@ -101,6 +101,23 @@ def _as_lines(stream: TextIO) -> Progress:
     return update
 
 
+def check_distinct(files: Mapping[str, Path | None]) -> None:
+    """Check that no two outputs, by their options, are one file. Raises `UsageError`."""
+    seen: dict[Path, str] = {}
+    for option, file in files.items():
+        if file is None:
+            continue
+        other = seen.setdefault(file.resolve(), option)
+        if other != option:
+            raise UsageError(
+                "two outputs are one file",
+                where=f"{option} {file}",
+                expected=f"another file than that of {other}",
+                found="the same",
+                next_step="choose another name",
+            )
+
+
 def check_writable(file: Path | None, option: str) -> None:
     """Check before the long work that its result can be written. Raises `UsageError`."""
     if file is None:

@@ -112,7 +112,7 @@ def cuda_prototype(kernel: Kernel) -> str:
 
 def llvm_prototype(kernel: Kernel) -> str:
     """Return the LLVM IR function that the code has to define."""
-    lines = [(f"{_llvm_type(a)} %{a.name}", a.meaning) for a in list_arguments(kernel, workgroup=True)]
+    lines = [(f"{llvm_type(a)} %{a.name}", a.meaning) for a in list_arguments(kernel, workgroup=True)]
     return _layout(f"define void @{kernel.payload.entry}(", lines, ")", comment=";")
 
 
@@ -125,11 +125,12 @@ def llvm_dialect_prototype(kernel: Kernel) -> str:
         return f"llvm.func @{kernel.payload.entry}({', '.join(pointers)})"
     names = {"float": "f32", "double": "f64", "ptr": "!llvm.ptr"}
     arguments = list_arguments(kernel, workgroup=True)
-    lines = [(f"%{a.name}: {names.get(_llvm_type(a), _llvm_type(a))}", a.meaning) for a in arguments]
+    lines = [(f"%{a.name}: {names.get(llvm_type(a), llvm_type(a))}", a.meaning) for a in arguments]
     return _layout(f"llvm.func @{kernel.payload.entry}(", lines, ")", comment="//")
 
 
-def _llvm_type(argument: Argument) -> str:
+def llvm_type(argument: Argument) -> str:
+    """Return the type in which LLVM IR passes an argument."""
     return "ptr" if argument.kind in ("operand", "result") else _LLVM[argument.type]
 
 

@@ -28,10 +28,6 @@ class Machine:
         """Return the least time, in seconds, that work of this size takes at these rates."""
         return max(flops / self.flops_per_s, size_bytes / self.bytes_per_s)
 
-    def bound(self, flops: int, size_bytes: int) -> str:
-        """Return what limits work of this size: `compute` or `memory`."""
-        return "compute" if flops / self.flops_per_s > size_bytes / self.bytes_per_s else "memory"
-
 
 def measure_machine() -> Machine:
     """Measure both rates, the best of a few tries each."""

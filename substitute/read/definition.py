@@ -195,9 +195,17 @@ def _read_form(
     from iree.compiler import ir
 
     name = symbol_name(function)
+    where = f"{path}: @{name}"
+    if not list(function.regions[0].blocks):
+        raise ManifestError(
+            "a function of the definition has no body",
+            where=where,
+            expected="functions that say what the kernel computes",
+            found="a declaration",
+            next_step="write its body, or remove it",
+        )
     block = function.regions[0].blocks[0]
     returned = list(list(block.operations)[-1].operation.operands)
-    where = f"{path}: @{name}"
     parameters = _parameters(where, text, list(block.arguments), order)
     arguments = [argument for argument in block.arguments if not _is_scalar(argument.type)]
     specs = drop_parameters(specs, parameters)

@@ -91,8 +91,8 @@ def find_dispatch(plan: Plan, text: str) -> Dispatch:
     tests: Mapping[str, list[Dispatch]] = {
         "name": [d for d in plan.dispatches if d.name == text],
         "number": [d for d in plan.dispatches if f"{d.name}_".rpartition("_dispatch_")[2].startswith(f"{text}_")],
-        "end": [d for d in plan.dispatches if d.name.endswith(text)],
-        "part": [d for d in plan.dispatches if text in d.name],
+        "end": [d for d in plan.dispatches if text and d.name.endswith(text)],
+        "part": [d for d in plan.dispatches if text and text in d.name],
     }
     found = next((group for group in tests.values() if group), [])
     if len(found) == 1:

@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from ..codegen.glsl.operations import GLSL_TYPE, lower_constant, lower_operation
 from ..codegen.unsupported import Unsupported
-from ..model.constraints import render_size
 from ..model.index import Expr, Index
 from ..model.kernel import Kernel
 from ..model.scalar import Scalar, ScalarGraph
 from ..payload.calls import C_TYPES
 from .draft import NotExpressible
+from .nests import free_name, list_names, render_factor
 
 SMALL = ("f16", "bf16")
 
 
 @dataclass(slots=True)
-class TextWriter:
+class TextWriter(ABC):
     """Common base of the writers of C-like languages. See `nests.Writer`."""
 
     kernel: Kernel
     lines: list[str] = field(default_factory=list)
     depth: int = 1
-    index_type = "int64_t"
+    index_type: ClassVar[str] = "int64_t"
 
     def put(self, line: str) -> None:
         self.lines.append(f"{'  ' * self.depth}{line}")
 
     def size(self, value: Index) -> str:
-        return _render(value)
+        return render_factor(value)
 
     @contextmanager
     def loop(self, size: Index, name: str) -> Iterator[str]:
@@ -103,37 +105,36 @@ class TextWriter:
                 types = tuple(graph.nodes[o].type for o in node.operands)
                 texts[number] = self.operation(node, types, tuple(texts[o] for o in node.operands))
             if uses.count(number) > 1 and len(texts[number]) > 12:
-                texts[number] = self.keep(texts[number], node.type, f"v{len(self.lines)}")
+                name = free_name(f"v{len(self.lines)}", list_names(self.kernel))
+                texts[number] = self.keep(texts[number], node.type, name)
         return [texts[r] for r in graph.results]
 
+    @abstractmethod
     def held(self, type_: str) -> str:
-        raise NotImplementedError
+        """Return the type of a variable. Raises `NotExpressible`."""
 
+    @abstractmethod
     def constant(self, value: float | int, type_: str) -> str:
-        raise NotImplementedError
+        """Return a literal. Raises `NotExpressible`."""
 
+    @abstractmethod
     def parameter(self, node: Scalar) -> str:
-        raise NotImplementedError
+        """Return the value of a parameter of the kernel."""
 
+    @abstractmethod
     def size_value(self, value: Index, type_: str) -> str:
-        raise NotImplementedError
+        """Return a size as a scalar of a type."""
 
+    @abstractmethod
     def operation(self, node: Scalar, types: tuple[str, ...], operands: tuple[str, ...]) -> str:
-        raise NotImplementedError
-
-
-def _render(value: Index) -> str:
-    if isinstance(value, int):
-        return str(value)
-    text = render_size(value)
-    return text if text.replace("_", "").isalnum() else f"({text})"
+        """Return a scalar operation. Raises `NotExpressible`."""
 
 
 @dataclass(slots=True)
 class GlslWriter(TextWriter):
     """A body with `void main()`; the toolkit declares what it calls."""
 
-    index_type = "int"
+    index_type: ClassVar[str] = "int"
 
     def load(self, operand: int, coordinates: Sequence[str]) -> str:
         return f"load_{self.kernel.operands[operand].name}({', '.join(coordinates)})"

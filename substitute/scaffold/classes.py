@@ -83,6 +83,12 @@ def list_views(nest: Nest) -> Iterator[tuple[View, tuple[Linear, ...]]]:
         yield write.view, write.access
 
 
+def list_operands(nest: Nest) -> Iterator[View]:
+    """Yield the windows that a nest reads, gathers from and writes."""
+    yield from (read.source for read in nest.reads if not isinstance(read.source, int))
+    yield from (write.view for write in nest.writes)
+
+
 def name_axes(order: Iterable[tuple[Hashable, bool]], taken: Iterable[str] = ()) -> dict[Hashable, str]:
     """Return a name for each axis: `order` gives them with True for one that is summed over."""
     names: dict[Hashable, str] = {}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from ..bindings import settle_bindings
-from ..model.dispatch import Nest, View
+from ..model.dispatch import Nest
 from ..model.kernel import OperandSpec
 from ..read.definition import read_forms
-from .classes import classify, name_axes
+from .classes import classify, list_operands, name_axes
 from .draft import Draft, NotExpressible
-from .nests import check_simple
+from .nests import check_simple, free_name
 
 
 def infer_operands(path: Path, text: str) -> Draft:
@@ -44,7 +43,8 @@ def infer_operands(path: Path, text: str) -> Draft:
     names = _argument_names(text, len(scalars))
     parameters = tuple(n for n, scalar in zip(names, scalars, strict=True) if scalar)
     results = ["y"] if count == 1 else [f"y{n}" for n in range(count)]
-    labels = [*(n for n, scalar in zip(names, scalars, strict=True) if not scalar), *results]
+    arguments = [n for n, scalar in zip(names, scalars, strict=True) if not scalar]
+    labels = [*arguments, *(free_name(result, names) for result in results)]
     separate = tuple(
         OperandSpec(name=label, axes=tuple(f"{label}_{d}" for d in range(rank)))
         for label, rank in zip(labels, ranks, strict=True)
@@ -53,7 +53,7 @@ def infer_operands(path: Path, text: str) -> Draft:
     program = check_simple(form.program)
     stages = (*(core for core in program.cores if isinstance(core, Nest)), *program.stores)
     classes = classify(program, stages)
-    views = {view.operand: view for nest in stages for view in _list_operands(nest)}
+    views = {view.operand: view for nest in stages for view in list_operands(nest)}
     summed = {
         classes.find((number, loop))
         for number, nest in enumerate(stages)
@@ -65,18 +65,12 @@ def infer_operands(path: Path, text: str) -> Draft:
         for at, rank in enumerate(ranks)
     ]
     order = [(axis, axis in summed) for row in (*axes[len(axes) - count :], *axes) for axis in row]
-    found = name_axes(order)
+    found = name_axes(order, taken=(*labels, *parameters))
     operands = tuple(
         OperandSpec(name=label, axes=tuple(found[axis] for axis in row))
         for label, row in zip(labels, axes, strict=True)
     )
     return Draft(text=text, operands=operands, parameters=parameters)
-
-
-def _list_operands(nest: Nest) -> Iterator[View]:
-    """Yield the windows that a nest reads, gathers from and writes."""
-    yield from (read.source for read in nest.reads if not isinstance(read.source, int))
-    yield from (write.view for write in nest.writes)
 
 
 def _argument_names(text: str, count: int) -> list[str]:

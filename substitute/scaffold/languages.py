@@ -9,7 +9,7 @@ from ..model.dispatch import Program, Target
 from ..model.kernel import Kernel
 from .c_text import CWriter, GlslWriter
 from .draft import NotExpressible
-from .nests import Grid, render_count, write_nests
+from .nests import Grid, free_name, list_names, render_count, write_nests
 
 INVOCATIONS = 64
 """Invocations of a workgroup on a GPU."""
@@ -99,10 +99,11 @@ def _write_ptx(kernel: Kernel, program: Program, grids: Sequence[Grid]) -> str:
 
 def _write_glsl(kernel: Kernel, program: Program, grids: Sequence[Grid]) -> str:
     writer = GlslWriter(kernel)
-    write_nests(program, grids, writer, "point")
+    point = free_name("point", list_names(kernel))
+    write_nests(program, grids, writer, point)
     group = f"(gl_WorkGroupID.y * {MOST_X}u + gl_WorkGroupID.x)"
-    point = f"  int point = int({group} * {INVOCATIONS}u + gl_LocalInvocationID.x);"
-    return "\n".join(["void main() {", point, *writer.lines, "}", ""])
+    first = f"  int {point} = int({group} * {INVOCATIONS}u + gl_LocalInvocationID.x);"
+    return "\n".join(["void main() {", first, *writer.lines, "}", ""])
 
 
 def _write_c(kernel: Kernel, program: Program, grids: Sequence[Grid]) -> str:
@@ -114,8 +115,9 @@ def _write_c(kernel: Kernel, program: Program, grids: Sequence[Grid]) -> str:
 
 def _write_cuda(kernel: Kernel, program: Program, grids: Sequence[Grid]) -> str:
     writer = CWriter(kernel, cuda=True)
-    write_nests(program, grids, writer, "point")
-    writer.lines.insert(0, "  const int64_t point = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;")
+    point = free_name("point", list_names(kernel))
+    write_nests(program, grids, writer, point)
+    writer.lines.insert(0, f"  const int64_t {point} = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;")
     return _c_function(writer, CUDA_TYPES, _signature(kernel))
 
 

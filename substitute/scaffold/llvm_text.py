@@ -9,21 +9,20 @@ from dataclasses import dataclass, replace
 
 from llvmlite import ir
 
-from ..codegen.llvm.elements import from_f32, is_float, load, memory_type, store
+from ..codegen.llvm.elements import REGISTER_TYPES, from_f32, is_float, load, memory_type, store
 from ..codegen.llvm.function import I64, KernelFunction, emit_index_op
 from ..codegen.llvm.lower import ScalarEmitter, supported
 from ..errors import PayloadError
-from ..model.dispatch import Dispatch, PipelineLayout, Program, Target
+from ..model.dispatch import Dispatch, Nest, PipelineLayout, Program, Target
 from ..model.index import Index, symbol
 from ..model.kernel import Kernel
 from ..model.parameter import BoundParameter, ParameterValue
 from ..model.plan import Axis, Match, Parameter, Request, Substitution
 from ..model.scalar import Scalar, ScalarGraph
-from ..payload.calls import list_arguments
+from ..payload.calls import list_arguments, llvm_type
+from .classes import list_operands
 from .draft import NotExpressible
 from .nests import Grid, write_nests
-
-TYPES = {"f32": "float", "f64": "double", "i32": "i32", "i64": "i64"}
 
 
 @dataclass(slots=True)
@@ -142,8 +141,6 @@ class LlvmWriter:
         return self._resized(value, node.type)
 
     def _resized(self, value: ir.Value, type_: str) -> ir.Value:
-        from ..codegen.llvm.elements import REGISTER_TYPES
-
         wanted = REGISTER_TYPES[type_]
         build = self.function.builder
         return build.trunc(value, wanted) if wanted.width < value.type.width else build.sext(value, wanted)
@@ -157,10 +154,8 @@ def symbolic_request(kernel: Kernel, target: Target) -> Request:
         views = [
             view
             for stage in (*form.program.cores, *form.program.stores)
-            for view in (
-                *(read.source for read in stage.reads if not isinstance(read.source, int)),
-                *(write.view for write in getattr(stage, "writes", ())),
-            )
+            if isinstance(stage, Nest)
+            for view in list_operands(stage)
             if form.program.operands[view.operand] is operand
         ]
         written = operand.kind == "result"
@@ -245,24 +240,22 @@ def write_ptx(kernel: Kernel, grids: Sequence[Grid], program: Program, target: T
     entry = kernel.payload.entry
     point = replace(kernel, payload=replace(kernel.payload, entry=f"{entry}_point"))
     body = _write(point, grids, program, target).replace("define void", "define internal void", 1)
-    arguments = [
-        (a, "ptr" if a.kind in ("operand", "result") else TYPES[a.type])
-        for a in list_arguments(kernel, workgroup=False)
-    ]
-    head = ", ".join(f"{type_} %{a.name}" for a, type_ in arguments)
-    passed = "".join(f"{type_} %{a.name}, " for a, type_ in arguments)
+    arguments = [f"{llvm_type(a)} %{a.name}" for a in list_arguments(kernel, workgroup=False)]
+    head = ", ".join(arguments)
+    passed = "".join(f"{argument}, " for argument in arguments)
+    # names with a dot, which no argument has
     registers = [f"declare i32 @llvm.nvvm.read.ptx.sreg.{name}.x()" for name in ("tid", "ctaid", "ntid")]
     wrapper = f"""
 define ptx_kernel void @{entry}({head}) {{
-  %thread = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
-  %block = call i32 @llvm.nvvm.read.ptx.sreg.ctaid.x()
-  %size = call i32 @llvm.nvvm.read.ptx.sreg.ntid.x()
-  %wide_thread = zext i32 %thread to i64
-  %wide_block = zext i32 %block to i64
-  %wide_size = zext i32 %size to i64
-  %first = mul i64 %wide_block, %wide_size
-  %point = add i64 %first, %wide_thread
-  call void @{entry}_point({passed}i64 %point, i64 0, i64 0)
+  %.thread = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
+  %.block = call i32 @llvm.nvvm.read.ptx.sreg.ctaid.x()
+  %.size = call i32 @llvm.nvvm.read.ptx.sreg.ntid.x()
+  %.wide_thread = zext i32 %.thread to i64
+  %.wide_block = zext i32 %.block to i64
+  %.wide_size = zext i32 %.size to i64
+  %.first = mul i64 %.wide_block, %.wide_size
+  %.point = add i64 %.first, %.wide_thread
+  call void @{entry}_point({passed}i64 %.point, i64 0, i64 0)
   ret void
 }}
 """

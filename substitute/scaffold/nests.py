@@ -5,16 +5,18 @@ The walk is the same for every language; a `Writer` says how loops, loads and sc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..match.spelled_out import spell_out
 from ..model.constraints import render_size
 from ..model.dispatch import Linear, Named, Nest, Program, View
 from ..model.index import Index, product
+from ..model.kernel import Kernel
 from ..model.scalar import Scalar, ScalarGraph
+from ..payload.calls import list_arguments
 from .draft import NotExpressible
 
 Value = Any
@@ -23,6 +25,8 @@ Value = Any
 
 class Writer(Protocol):
     """Spells a kernel in one language. Coordinates and sizes are values of the language's index type."""
+
+    kernel: Kernel
 
     def size(self, value: Index) -> Value: ...
     def loop(self, size: Index, name: str) -> AbstractContextManager[Value]: ...
@@ -113,11 +117,12 @@ def plan_grids(program: Program, *, outermost_alone: bool) -> list[Grid]:
 
 def render_count(grids: Sequence[Grid]) -> str:
     """Return the largest number of points of all nests, in the language of `workgroup_count`."""
-    counts = list(dict.fromkeys(" * ".join(_factor(size) for size in grid.sizes) or "1" for grid in grids))
+    counts = list(dict.fromkeys(" * ".join(render_factor(size) for size in grid.sizes) or "1" for grid in grids))
     return counts[0] if len(counts) == 1 else f"max({', '.join(counts)})"
 
 
-def _factor(size: Index) -> str:
+def render_factor(size: Index) -> str:
+    """Return a size as text that can stand in a product."""
     text = render_size(size)
     return text if text.replace("_", "").isalnum() else f"({text})"
 
@@ -127,10 +132,26 @@ class _Walk:
     program: Program
     writer: Writer
     counter: int = 0
+    taken: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.taken = list_names(self.writer.kernel)
 
     def name(self, stem: str) -> str:
         self.counter += 1
-        return f"{stem}{self.counter}"
+        return free_name(f"{stem}{self.counter}", self.taken)
+
+
+def list_names(kernel: Kernel) -> frozenset[str]:
+    """Return the names of the arguments with which a kernel's code is called."""
+    return frozenset(argument.name for argument in list_arguments(kernel, workgroup=True))
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """Return a name for a variable, with `_` behind it for as long as an argument has it."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def write_nests(program: Program, grids: Sequence[Grid], writer: Writer, point: Value, *, exact: bool = False) -> None:
