@@ -128,3 +128,17 @@ def test_an_object_calls_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(SubstituteError, match="expf") as raised:
         compile_model(model, kernels=[folder], builtin=False, check=False)
     assert "ziglang" in str(raised.value)
+
+
+@pytest.mark.unit
+def test_a_compiler_that_fails_before_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = folder_of(tmp_path / "kernel", "c") / "kernel.c"
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\necho 'cc: no licence' >&2\nexit 1\n")
+    monkeypatch.setenv(VARIABLE, str(compiler))
+    assert find_compilers("c") == []  # nobody may run it
+    compiler.chmod(0o755)
+    with pytest.raises(PayloadError) as raised:
+        compile_source("c", file, TARGET)
+    assert "cc: no licence" in raised.value.details
+    assert raised.value.next_step.startswith(f"see whether {compiler} works by itself")

@@ -47,8 +47,8 @@ def find_compilers(kind: str) -> list[Compiler]:
     cplusplus = kind == "c++"
     found: list[Compiler] = []
     if own:
-        program = find_program(own) or (Path(own) if Path(own).is_file() else None)
-        if program is not None:
+        program = find_program(own)
+        if program is not None and os.access(program, os.X_OK):
             found.append(Compiler(name=own, program=program, makes="llvm-ir" if "clang" in program.name else "object"))
         return found
     clang = find_program("clang++" if cplusplus else "clang")
@@ -123,7 +123,9 @@ def _failed(compiler: Compiler, path: Path, output: str) -> PayloadError:
         f"the source does not compile: {place[3]}" if place else "the source does not compile",
         where=f"{path}:{place[1]}" if place else str(path),
         expected=f"code that {compiler.name} takes",
-        next_step="correct the line",
+        next_step="correct the line"
+        if place
+        else f"see whether {compiler.program} works by itself; {VARIABLE} names another compiler",
         details=output.strip(),
         source=source,
     )

@@ -186,12 +186,24 @@ def _absolute_relocations(data: bytes) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+_LIBRARY_HINT = (
+    "put the code for these into the object, or use LLVM IR (kind = llvm-ir), for which the toolkit has the "
+    "functions of libm"
+)
+
+
 def verify_object(
-    data: bytes, *, entry: str, machine: str, name: str = "object file", resolved: frozenset[str] = RESOLVED
+    data: bytes,
+    *,
+    entry: str,
+    machine: str,
+    name: str = "object file",
+    resolved: frozenset[str] = RESOLVED,
+    library_hint: str = _LIBRARY_HINT,
 ) -> ObjectFacts:
     """Check that an object defines `entry` for `machine` (`x86_64`, …) and needs no symbol that the link lacks.
 
-    Raises `PayloadError`.
+    `library_hint`: the next step where a symbol is missing. Raises `PayloadError`.
     """
     facts = read_object(data, name=name)
     wanted = MACHINE_NAMES.get(ELF_MACHINES.get(machine, machine), machine)
@@ -218,8 +230,7 @@ def verify_object(
             where=name,
             expected="no undefined symbol, and nothing thread-local",
             found=", ".join((*missing, *(f"{s} (thread-local)" for s in facts.thread_local))),
-            next_step="put the code for these into the object, or use LLVM IR (kind = llvm-ir), for which the toolkit "
-            "has the functions of libm",
+            next_step=library_hint,
         )
     absolute = _absolute_relocations(data)
     if absolute:

@@ -71,18 +71,11 @@ class CSource(CodeKind):
         kernel = request.substitution.kernel
         entry, name = kernel.payload.entry, str(kernel.payload.path)
         machine = architecture(request.substitution.dispatch.target)
-        try:
-            verify_object(data, entry=entry, machine=machine, name=name, resolved=RESOLVED | linked)
-        except PayloadError as error:
-            raise PayloadError(
-                error.what,
-                where=name,
-                expected=error.expected,
-                found=error.found,
-                next_step=f"{compiler} makes an object file, which can call no library; clang, or the package ziglang "
-                "(pip install 'iree-substitute[c]'), makes LLVM IR, which may call libm",
-                details=error.details,
-            ) from None
+        hint = (
+            f"{compiler} makes an object file, which can call no library; clang, or the package ziglang "
+            "(pip install 'iree-substitute[c]'), makes LLVM IR, which may call libm"
+        )
+        verify_object(data, entry=entry, machine=machine, name=name, resolved=RESOLVED | linked, library_hint=hint)
         return Payload(
             format=PayloadFormat.OBJECT,
             data=rename_symbols(data, lambda s: request.entry if s == entry else f"{request.entry}.{s}"),
