@@ -144,7 +144,7 @@ def choose(contraction: Contraction, target: Target, tuning: Mapping[str, int] =
                 roles = _roles(contraction, axis, vector)
                 candidates.append((_cost(contraction, roles, lanes, registers(target)), roles))
     place = tuning.get("order", 0)
-    if place >= len(candidates):
+    if not 0 <= place < len(candidates):
         raise _unfit(f"order = {place}", f"{len(candidates)} ways to vectorise")
     roles = sorted(candidates, key=lambda pair: pair[0])[place][1]
     return _shape(roles, lanes, registers(target), _arithmetic(contraction, roles, target), tuning)
@@ -367,6 +367,8 @@ def _registers_of(mode: Mode, row_tile: int, vectors: int) -> int:
 
 def _check_tile(mode: Mode, row_tile: int, vectors: int, rows: int, count: int, unrolled: int) -> None:
     """Raise `PayloadError` for a tile that `_register_tile` would not consider."""
+    if row_tile < 1 or vectors < 1:
+        raise _unfit(f"a tile of {row_tile} × {vectors} vectors", "at least 1 of each")
     taken = _registers_of(mode, row_tile, vectors)
     if taken > count:
         raise _unfit(f"a tile of {row_tile} × {vectors} vectors in {taken} registers", f"at most {count} registers")

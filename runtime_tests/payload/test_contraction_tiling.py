@@ -8,16 +8,17 @@ pytest.importorskip("llvmlite.binding")
 from kernels.contraction.tiling import PANEL_BYTES, SUMS_BYTES, Tiling, choose
 from kernels.contraction.views import Contraction, read
 from runtime_tests.payload.contraction_programs import OLD, Case, build, target
+from substitute.errors import PayloadError
 
 AVX2 = target("+avx2,+fma,+avx,+f16c")
 AVX512 = target("+avx512f,+avx2,+fma,+avx")
 NEON = target("+neon", "aarch64-unknown-unknown-eabi-elf")
 
 
-def tiling_of(case: Case, features: str = "avx2") -> Tiling:
+def tiling_of(case: Case, features: str = "avx2", **tuning: int) -> Tiling:
     contraction = read(build(case))
     assert isinstance(contraction, Contraction)
-    return choose(contraction, {"avx2": AVX2, "avx512": AVX512, "neon": NEON, "old": OLD}[features])
+    return choose(contraction, {"avx2": AVX2, "avx512": AVX512, "neon": NEON, "old": OLD}[features], tuning)
 
 
 def matmul(m: int, n: int, k: int, spec: str = "m,k;k,n->m,n") -> Case:
@@ -52,6 +53,20 @@ def test_a_packed_tile_fits_the_registers_and_its_buffers_the_stack(size: tuple[
     assert width * tiling.depth_panel <= PANEL_BYTES
     assert width * tiling.row_block <= SUMS_BYTES
     assert tiling.row_block % tiling.row_tile == 0
+
+
+def test_a_tuned_tile_is_taken() -> None:
+    tiling = tiling_of(matmul(512, 512, 512), row_tile=4, vectors=1, order=1)
+    assert (tiling.row_tile, tiling.vectors) == (4, 1)
+    assert tiling.vector != tiling_of(matmul(512, 512, 512)).vector
+
+
+@pytest.mark.parametrize(
+    "tuning", [{"row_tile": 0}, {"vectors": 0}, {"row_tile": 16}, {"order": -1}, {"order": 9}, {"vectors": -2}], ids=str
+)
+def test_a_tile_that_cannot_be_is_refused(tuning: dict[str, int]) -> None:
+    with pytest.raises(PayloadError, match="the contraction has no such tiling"):
+        tiling_of(matmul(512, 512, 512), **tuning)
 
 
 def test_lanes_follow_the_features() -> None:

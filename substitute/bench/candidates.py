@@ -33,8 +33,8 @@ BEST_FLAGS = ("--iree-opt-level=O3", "--iree-opt-data-tiling", "--iree-llvmcpu-e
 INPUT_SETS = 3
 """Sets of inputs that are drawn."""
 BUFFERS = 7
-"""Sets of buffers for the inputs, which rounds take in turns: where operands lie shifts the time of a small kernel by
-some percent. The number has no factor in common with the number of codes, so that each begins with each set."""
+"""Sets of buffers for the inputs, which rounds take in turns: where operands lie shifts the time of a small kernel.
+The number has no factor in common with the number of codes, so that each begins with each set."""
 MOST_INPUT_BYTES = 64 << 20
 """Larger inputs have one set of buffers for each set of inputs."""
 FEWEST_ROUNDS, MOST_ROUNDS = 12, 2000

@@ -31,7 +31,8 @@ def has_refusals() -> bool:
 
 def has_verdicts() -> bool:
     """Return True if any verdict is stored."""
-    return any(_holds(folder / place) for folder in (verdict_folder(),) if folder for place in (REFUSED, ACCEPTED))
+    folder = verdict_folder()
+    return folder is not None and any(_holds(folder / place) for place in (REFUSED, ACCEPTED))
 
 
 def _holds(folder: Path) -> bool:
