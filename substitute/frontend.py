@@ -73,12 +73,13 @@ def form_dispatches(compilation: Compilation, kernels: Sequence[Kernel]) -> None
     whole = [kernel for kernel in kernels if _is_composed(kernel)]
     assert compilation.module is not None
     start = compilation.module.clone().operation if whole else None
+    demands = read_flags(compilation.flags).demands
     while whole:
         compilation.run("start", "global-optimization")
         assert compilation.module is not None
 
         def take(dispatch: Dispatch) -> str:
-            decisions = (decide(kernel, dispatch, accepts) for kernel in whole)  # noqa: B023
+            decisions = (decide(kernel, dispatch, accepts, demands=demands) for kernel in whole)  # noqa: B023
             return next((decision.kernel.name for decision in decisions if decision.accepted), "")
 
         formed = frozenset(

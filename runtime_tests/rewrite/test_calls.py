@@ -10,10 +10,15 @@ import pytest
 from onnx import TensorProto, helper
 
 from substitute import Session, compile_model
+from substitute.catalog.catalog import load_catalog
 from substitute.compiler import Compilation, load_model
 from substitute.errors import CompilerError, ModelError
 from substitute.flags import with_default_target
-from substitute.frontend import inline_calls
+from substitute.frontend import inline_calls, run_to_dispatches
+from substitute.match.planner import decide
+from substitute.payload.build import accepts
+from substitute.read.module import read_module
+from substitute.rewrite import calls
 from substitute.rewrite.calls import find_named_calls
 
 pytestmark = pytest.mark.compile
@@ -80,11 +85,16 @@ done:
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("kernels") / "shifted"
-    folder.mkdir()
-    for name, text in (("definition.mlir", DEFINITION), ("kernel.toml", MANIFEST), ("kernel.ll", CODE)):
-        (folder / name).write_text(text)
-    return folder.parent
+    folder = tmp_path_factory.mktemp("kernels")
+    write_kernel(folder, DEFINITION, MANIFEST)
+    return folder
+
+
+def write_kernel(folder: Path, definition: str, manifest: str) -> None:
+    own = folder / "shifted"
+    own.mkdir()
+    for name, text in (("definition.mlir", definition), ("kernel.toml", manifest), ("kernel.ll", CODE)):
+        (own / name).write_text(text)
 
 
 def call(x: str = "4x6", w: str = "6", y: str = "4x6", element: str = "f32", config: str = "{eps = 0.5 : f32}") -> str:
@@ -148,6 +158,8 @@ def inlined(text: str, kernels: list[Path]) -> str:
         ({"x": "4x6x1"}, "tensor<4x6x1xf32>", "tensor<?x?xf32>"),
         ({"config": "{}"}, "tensor<6xf32>", "the attributes eps"),
         ({"config": '{eps = "half"}'}, '"half"', "f32"),
+        ({"config": "{eps = 0.5 : f32, epsilon = 0.5 : f32}"}, "tensor<6xf32>", "without the attributes epsilon"),
+        ({"config": "{eps = 1.0e39 : f64}"}, "E+38 : f64", "a number of f32"),
     ],
 )
 def test_a_call_that_does_not_fit_is_an_error(kernels: Path, change: dict[str, str], found: str, expected: str) -> None:
@@ -156,6 +168,91 @@ def test_a_call_that_does_not_fit_is_an_error(kernels: Path, change: dict[str, s
     assert caught.value.where == "@shifted"
     assert found in caught.value.found
     assert expected in caught.value.expected
+
+
+@pytest.mark.parametrize(
+    ("number", "fits"),
+    [("127 : i64", True), ("-128 : i64", True), ("128 : i64", False), ("2.0 : f32", False)],
+)
+def test_a_number_that_an_integer_parameter_does_not_hold_is_an_error(tmp_path: Path, number: str, fits: bool) -> None:
+    text = DEFINITION.replace("%eps: f32", "%eps: i8")
+    text = text.replace("%s = arith.addf %a, %eps", "%f = arith.sitofp %eps : i8 to f32\n    %s = arith.addf %a, %f")
+    write_kernel(tmp_path, text, MANIFEST)
+    model = call(config=f"{{eps = {number}}}")
+    if fits:
+        assert f"arith.constant {number.split()[0]} : i8" in inlined(model, [tmp_path])
+        return
+    with pytest.raises(ModelError) as caught:
+        inlined(model, [tmp_path])
+    assert caught.value.expected == "a number of i8"
+    assert caught.value.found.endswith(number.rpartition(" ")[2])
+
+
+def test_a_result_whose_size_no_operand_says_is_an_error(tmp_path: Path) -> None:
+    """The definition says how many columns there are, by its parameter; the call's type has to."""
+    text = """
+func.func @shifted(%x: tensor<?xf32>, %n: index) -> tensor<?x?xf32> {
+  %c0 = arith.constant 0 : index
+  %m = tensor.dim %x, %c0 : tensor<?xf32>
+  %e = tensor.empty(%m, %n) : tensor<?x?xf32>
+  %y = linalg.broadcast ins(%x : tensor<?xf32>) outs(%e : tensor<?x?xf32>) dimensions = [1]
+  return %y : tensor<?x?xf32>
+}
+"""
+    write_kernel(tmp_path, text, MANIFEST.replace('x = ["M", "N"]\nw = ["N"]', 'x = ["M"]'))
+    model = """
+func.func @main(%x: tensor<?xf32>) -> tensor<SIZESxf32> {
+  %0 = stablehlo.custom_call @shifted(%x) {api_version = 4 : i32, backend_config = {n = 6 : index}} :
+    (tensor<?xf32>) -> tensor<SIZESxf32>
+  return %0 : tensor<SIZESxf32>
+}
+"""
+    assert "flow.dispatch.region" in inlined(model.replace("SIZES", "?x6"), [tmp_path])
+    with pytest.raises(ModelError, match="does not fit") as caught:
+        inlined(model.replace("SIZES", "?x?"), [tmp_path])
+    assert caught.value.expected.endswith("a result of which the model says N, the size of no operand")
+
+
+def test_calls_in_regions_of_operations_and_of_calls_are_found(kernels: Path) -> None:
+    """As in the branches of a condition."""
+    text = call()
+    before, _, after = text.partition("  %0 = ")
+    own, _, after = after.partition("\n")
+    branch = f"{{\n  %1 = {own}\n  stablehlo.return %1 : tensor<4x6xf32>\n}}"
+    given = "%p: tensor<i1>, %x: "
+    nested = f'{before}  %0 = "stablehlo.if"(%p) ({branch}, {branch}) : (tensor<i1>) -> tensor<4x6xf32>\n{after}'
+    nested = nested.replace("%x: ", given, 1).replace("%1 = stablehlo.add", "%2 = stablehlo.add")
+    nested = nested.replace("return %1 : tensor<4x6xf32>\n}\n", "return %2 : tensor<4x6xf32>\n}\n")
+    found = inlined(nested, [kernels])
+    assert "custom_call" not in found
+    assert found.count("flow.dispatch.region") == 2
+
+
+CONVERTED = """
+func.func @main(%h: tensor<4x6xf16>, %s: tensor<4xf32>, %w: tensor<6xf32>) -> tensor<4x6xf32> {
+  %x = stablehlo.convert %h : (tensor<4x6xf16>) -> tensor<4x6xf32>
+  %0 = stablehlo.custom_call @shifted(%x, %w) {api_version = 4 : i32, backend_config = {eps = 0.5 : f32}} :
+    (tensor<4x6xf32>, tensor<6xf32>) -> tensor<4x6xf32>
+  return %0 : tensor<4x6xf32>
+}
+"""
+
+
+@pytest.mark.parametrize(("shielded", "taken"), [(True, 1), (False, 0)])
+def test_what_iree_would_compute_in_the_region_stays_outside(
+    kernels: Path, monkeypatch: pytest.MonkeyPatch, shielded: bool, taken: int
+) -> None:
+    """IREE clones conversions into the dispatches that read them."""
+    if not shielded:
+        monkeypatch.setattr(calls, "shield", lambda value: value)
+    (kernel,) = load_catalog([kernels], builtin=False).kernels
+    with Compilation(with_default_target(()), name="model") as compilation:
+        compilation.parse(CONVERTED.encode())
+        inline_calls(compilation, [kernels])
+        run_to_dispatches(compilation, [])
+        assert compilation.module is not None
+        dispatches = [site.dispatch for site in read_module(compilation.module)]
+    assert sum(decide(kernel, dispatch, accepts).accepted for dispatch in dispatches) == taken
 
 
 def test_calls_of_other_things_are_left_to_iree(kernels: Path) -> None:

@@ -129,8 +129,8 @@ def test_a_region_that_no_kernel_takes_in_the_end_is_not_formed(
     monkeypatch.setattr(
         frontend,
         "decide",
-        lambda kernel, dispatch, accepts: decide(
-            kernel, dispatch, accepts if dispatch.name == regions.NAME else lambda *_: "not this"
+        lambda kernel, dispatch, accepts, demands: decide(
+            kernel, dispatch, accepts if dispatch.name == regions.NAME else lambda *_: "not this", demands=demands
         ),
     )
     assert count_dispatches(text, folder) == 2
@@ -142,3 +142,17 @@ def test_what_others_need_too_stays_where_it_is(tmp_path: Path) -> None:
     text = text.replace("-> tensor<4x16xf32> {\n  %c0", "-> (tensor<4x16xf32>, tensor<4xf32>) {\n  %c0")
     text = text.replace("return %y : tensor<4x16xf32>", "return %y, %s : tensor<4x16xf32>, tensor<4xf32>")
     assert count_dispatches(text, kernels_in(tmp_path)) == count_dispatches(text)
+
+
+@pytest.mark.parametrize("shielded", [True, False])
+def test_what_iree_would_compute_in_a_region_stays_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shielded: bool
+) -> None:
+    """IREE clones conversions into the dispatches that read them; without a shield the kernel takes no dispatch."""
+    text = function("main", "4", "16").replace("%x: tensor<4x16xf32>", "%h: tensor<4x16xf16>")
+    text = text.replace("  %c0 =", "  %x = arith.extf %h : tensor<4x16xf16> to tensor<4x16xf32>\n  %c0 =", 1)
+    if not shielded:
+        monkeypatch.setattr(regions, "shield", lambda value: value)
+    (tmp_path / "model.mlir").write_text(text)
+    result = compile_model(tmp_path / "model.mlir", kernels=[kernels_in(tmp_path)], builtin=False, check=False)
+    assert (len(result.plan.dispatches), len(result.plan.substitutions)) == (2, int(shielded))

@@ -7,6 +7,7 @@ computation, in its own dispatch region, which is then matched with the kernel a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING
 from ..compiler import is_standard_onnx
 from ..errors import ModelError
 from ..model.kernel import OperandSpec
+from ..model.parameter import is_exact, round_to
 from ..read.definition import drop_identities, name_argument
 from ..read.module import children
+from .closed_region import create_region, create_size, shield
 
 if TYPE_CHECKING:
     from iree.compiler import ir
@@ -66,8 +69,7 @@ def _calls_in(operation: ir.Operation) -> Iterator[NamedCall]:
                     )
                     if own:
                         yield NamedCall(op.operation, called, is_torch=True)
-                elif len(op.operation.regions):
-                    yield from _calls_in(op.operation)
+                yield from _calls_in(op.operation)
 
 
 def _text(operation: ir.Operation, attribute: str) -> str:
@@ -204,6 +206,9 @@ class _Candidate:
         missing = sorted(self.parameters.keys() - attributes.keys())
         if missing:
             return f", and the attributes {', '.join(missing)}"
+        unknown = sorted(attributes.keys() - self.parameters.keys())
+        if unknown:
+            return f", without the attributes {', '.join(unknown)}"
         sizes: dict[str, int] = {}
         for type_, actual, axes in zip(wanted, (*operands, *results), self.axes, strict=True):
             if type_.rank != actual.rank or type_.element_type != actual.element_type:
@@ -214,6 +219,11 @@ class _Candidate:
                     return f", and {axis} = {fixed}"
                 if own is not None and sizes.setdefault(axis, own) != own:
                     return f", and {axis} of one size: it is {sizes[axis]} and {own}"
+        known = {axis for axes in self.axes[: len(tensors)] for axis in axes}
+        for actual, axes in zip(results, self.axes[len(tensors) :], strict=True):
+            for dimension, axis in enumerate(axes):
+                if _size(actual, dimension) is None and axis not in known:
+                    return f", and a result of which the model says {axis}, the size of no operand"
         return ""
 
 
@@ -250,17 +260,11 @@ def _replace(
     attributes = _attributes(call)
     with ir.InsertionPoint(operation):
         values = [
-            _convert("torch_c.to_builtin_tensor", value, type_) if call.is_torch else value
+            shield(_convert("torch_c.to_builtin_tensor", value, type_) if call.is_torch else value)
             for value, type_ in zip(operation.operands, operands, strict=True)
         ]
         sizes = _dynamic_sizes(candidate, values, results)
-        region = ir.Operation.create(
-            "flow.dispatch.region",
-            results=list(results),
-            operands=sizes,
-            attributes={"operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(sizes), 0])},
-            regions=2,
-        )
+        region = create_region(results, sizes)
         outer = list(region.results)
         if call.is_torch:
             types = [value.type for value in operation.results]
@@ -295,19 +299,25 @@ def _convert(name: str, value: ir.Value, type_: ir.Type) -> ir.Value:
 
 
 def _make_constant(call: NamedCall, name: str, attribute: ir.Attribute, type_: ir.Type) -> ir.Value:
-    """Return a parameter's value. Raises `ModelError` for an attribute that is no number."""
+    """Return a parameter's value. Raises `ModelError` for an attribute that is no number that its type holds."""
     from iree.compiler import ir
 
     is_float = isinstance(attribute, ir.FloatAttr)
     if not is_float and not isinstance(attribute, ir.IntegerAttr):
         raise _misfit(call, f"the attribute {name} is no number", expected=str(type_), found=str(attribute))
     number = ir.FloatAttr(attribute).value if is_float else ir.IntegerAttr(attribute).value
-    if str(type_).startswith(("f", "bf")):
+    element = str(type_)
+    if element.startswith(("f", "bf")):
+        fits = not math.isfinite(number) or math.isfinite(round_to(number, element))
         value: ir.Attribute = ir.FloatAttr.get(type_, float(number))
-    elif is_float:
-        raise _misfit(call, f"the attribute {name} is no integer", expected=str(type_), found=str(attribute))
     else:
-        value = ir.IntegerAttr.get(type_, int(number))
+        number = abs(number) if element == "i1" else number  # MLIR reads `true` as -1
+        fits = not is_float and is_exact(number, element)
+        value = ir.IntegerAttr.get(type_, int(number) if fits else 0)
+    if not fits:
+        raise _misfit(
+            call, f"the attribute {name} is no {element}", expected=f"a number of {element}", found=str(attribute)
+        )
     return ir.Operation.create("arith.constant", results=[type_], attributes={"value": value}).results[0]
 
 
@@ -315,21 +325,15 @@ def _dynamic_sizes(
     candidate: _Candidate, values: Sequence[ir.Value], results: Sequence[ir.RankedTensorType]
 ) -> list[ir.Value]:
     """Return the sizes of results that only a launch says: those of the operands along the same axes."""
-    from iree.compiler import ir
-
     places = {
         axis: (value, dimension)
         for value, axes in zip(values, candidate.axes, strict=False)
         for dimension, axis in enumerate(axes)
     }
     sizes: list[ir.Value] = []
-    index = ir.IndexType.get()
     for type_, axes in zip(results, candidate.axes[len(values) :], strict=True):
         for dimension, axis in enumerate(axes):
             if not type_.is_dynamic_dim(dimension):
                 continue
-            value, along = places[axis]
-            number = ir.IntegerAttr.get(index, along)
-            at = ir.Operation.create("arith.constant", results=[index], attributes={"value": number}).results[0]
-            sizes.append(ir.Operation.create("tensor.dim", results=[index], operands=[value, at]).results[0])
+            sizes.append(create_size(*places[axis]))
     return sizes

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from ..model.dispatch import Dispatch, PipelineLayout, Program, Target
 from ..read.attributes import read_target
 from ..read.module import children
-from ..read.slices import SliceReader, list_dynamic_sizes
+from ..read.slices import SliceReader, list_dynamic_sizes, list_outside
 from ..read.unread import Unread
+from .closed_region import create_region, shield
 
 if TYPE_CHECKING:
     from iree.compiler import ir
@@ -194,18 +195,13 @@ def _wrap(operations: Sequence[ir.Operation]) -> None:
     with root.location:
         with ir.InsertionPoint(root):
             sizes = list_dynamic_sizes(result)
-            region = ir.Operation.create(
-                "flow.dispatch.region",
-                results=[result.type],
-                operands=sizes,
-                attributes={"operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(sizes), 0])},
-                regions=2,
-            )
+            region = create_region([result.type], sizes)
         result.replace_all_uses_with(region.results[0])
         block = region.regions[0].blocks.append()
         with ir.InsertionPoint(block):
             end = ir.Operation.create("flow.return", operands=[result])
-        copies: dict[ir.Value, ir.Value] = {}
+        with ir.InsertionPoint(region):
+            copies = {value: shield(value) for value in list_outside(operations, inside) if _may_be_cloned(value)}
         for op in operations:
             if op is not root and any(not _is_used_in(use.owner, inside) for r in op.results for use in r.uses):
                 with ir.InsertionPoint(end):
@@ -218,6 +214,13 @@ def _wrap(operations: Sequence[ir.Operation]) -> None:
             for number, value in enumerate(own.operands):
                 if value in copies:
                     own.operands[number] = copies[value]
+
+
+def _may_be_cloned(value: ir.Value) -> bool:
+    """Return True for a tensor that is computed, which IREE would compute again in each region that reads it."""
+    from iree.compiler import ir
+
+    return not isinstance(value.owner, ir.Block) and _computes(value.owner.operation)
 
 
 def _is_used_in(user: ir.Operation, inside: set[ir.Value]) -> bool:
