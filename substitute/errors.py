@@ -102,5 +102,11 @@ class DeviceError(SubstituteError):
     """A device is unknown or failed."""
 
 
+class InputError(DeviceError):
+    """Inputs of a call do not fit the function: whoever gave them is wrong, not the device."""
+
+    exit_status = 2
+
+
 class ValidationError(SubstituteError):
     """A result is wrong."""

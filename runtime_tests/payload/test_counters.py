@@ -56,10 +56,13 @@ def test_what_ran_is_counted() -> None:
     # the way to a trap is none that should be taken
     assert [(w.line, w.way) for w in code.ways] == [(3, "true"), (3, "false"), (14, "false")]
     assert [w.text for w in code.blocks] == ["block three", "block other"]
+    memory.clear()
+    assert code.entries and not code.entries & memory.read()
     seen: list[Coverage] = []
     for number, result in ((200, 200), (3, 30), (4, 7)):
         memory.clear()
         assert run(text, number) == run(KERNEL, number) == [result]
+        assert code.entries <= memory.read()
         seen.append(measure(key, code, memory.read()))
     assert [(c.branches, c.both_ways) for c in seen] == [(2, 0), (2, 0), (2, 1)]
     assert "line 3 `br i1 %big, label %much, label %few`, false" in str(seen[0])

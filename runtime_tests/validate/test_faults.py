@@ -77,6 +77,7 @@ def test_faults_of_cpu_kernels(tmp_path: Path) -> None:
     missed = [name for name in MATMUL_FAULTS if verdicts[name].passed]
     assert not missed
     assert [name for name in MATMUL_RIGHT if not verdicts[name].passed] == []
+    assert [name for name, v in verdicts.items() if v.declared] == ["right_as_declared"]
     stages = {name: {c.stage for c in verdicts[name].failures} for name in MATMUL_FAULTS}
     assert {name: found for name, found in stages.items() if not found & STAGES[name]} == {}
     place = verdicts["last_row_not_launched"].failures[0].place

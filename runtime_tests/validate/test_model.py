@@ -12,7 +12,7 @@ import pytest
 
 from substitute.cli.scaffold import scaffold
 from substitute.device.value_type import ValueType
-from substitute.errors import DeviceError
+from substitute.errors import DeviceError, InputError
 from substitute.model.plan import Plan
 from substitute.progress import silent
 from substitute.validate import validate_model
@@ -268,6 +268,8 @@ def test_a_model_of_several_functions_is_not_called(compile_stock: Callable[...,
     assert called.broken == "it has several functions, and --function names none of them: one, two"
     named = _call_stock(function="two", **arguments)
     assert not named.broken and len(named.results) == 1
+    with pytest.raises(InputError, match="wrong number of inputs for two"):
+        _call_stock(function="two", **{**arguments, "values": [np.ones(4, np.float32)] * 2})
 
 
 @pytest.mark.unit

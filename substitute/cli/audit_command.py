@@ -19,7 +19,7 @@ NOTHING_JUDGED = 3
 @click.option(
     "--device", default="local-task", show_default=True, metavar="NAME", help="The device to run on, as IREE names it."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="For drawn operands.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For drawn operands.")
 @click.option("--dispatch", "only", default="", metavar="TEXT", help="Only dispatches whose name holds this text.")
 @json_option
 def command(model: Path, device: str, seed: int, only: str, as_json: bool, flags: tuple[str, ...]) -> int:

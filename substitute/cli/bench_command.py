@@ -28,7 +28,7 @@ from .terminal import check_writable, progress, say_target, show, show_json
 )
 @click.option("--function", metavar="NAME", help="The function to call; may be left out where there is only one.")
 @click.option("--input", "inputs", multiple=True, metavar="VALUE", help=f"An argument: {VALUES}. Default: drawn.")
-@click.option("--seed", type=int, default=0, show_default=True, help="For inputs that are drawn.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For inputs that are drawn.")
 @click.option("--best-flags", is_flag=True, help="Also time IREE's own code with -O3, data tiling and microkernels.")
 @click.option(
     "--budget",

@@ -30,7 +30,7 @@ from .terminal import check_writable, progress, show, show_json, terminal_width
     metavar="N",
     help="Open sizes of arguments that are drawn.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="For arguments that are drawn.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For arguments that are drawn.")
 @click.option("--calls", type=click.IntRange(min=1), default=5, show_default=True, help="Calls in each of the runs.")
 @click.option(
     "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Runs of each module, in turns."

@@ -32,7 +32,13 @@ from .terminal import check_writable, progress, say_target, show
     show_default=True,
     help="Candidates of one kernel for one dispatch; of more, a search picks (Optuna, where it is installed).",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="For searches, and for inputs that are drawn.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="For searches, and for inputs that are drawn.",
+)
 @click.option(
     "--check/--no-check",
     "whole",

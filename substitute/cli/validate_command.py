@@ -73,7 +73,7 @@ class ValidateCommand(CompilerCommand):
     help="The device to run on, as IREE names it (default local-task), or cuda-sim[://sm_90].",
 )
 @click.option("--quick", is_flag=True, help="A few cases of each dispatch: seconds instead of minutes.")
-@click.option("--seed", type=int, default=0, show_default=True, help="For everything that is drawn.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For everything that is drawn.")
 @click.option("--case", default="", metavar="TEXT", help="Only the cases whose name holds this text.")
 @click.option("--plan", type=FILE, metavar="FILE", help="MODEL: substitute what this plan says, and nothing else.")
 @click.option("--function", metavar="NAME", help="MODEL: what to call; may be left out where there is only one.")

@@ -11,7 +11,7 @@ from typing import Any, Self, SupportsFloat, SupportsInt
 
 import numpy as np
 
-from ..errors import DeviceError
+from ..errors import DeviceError, InputError
 from .drivers import IREE_ERRORS, extract_reason, launch_error, open_device
 from .transfer import is_known, to_device, to_host
 from .value_type import Array, Function, ValueType, element_name, parse_declaration, type_of
@@ -126,7 +126,7 @@ class Session:
         values = [np.asarray(value) for value in inputs]
         declared = function.inputs or tuple(_presumed_type(a, v) for a, v in zip(values, inputs, strict=True))
         if function.inputs is not None and len(values) != len(declared):
-            raise DeviceError(
+            raise InputError(
                 f"wrong number of inputs for {function.name}",
                 where=self._where,
                 expected=f"{len(declared)}: {', '.join(map(str, declared)) or 'none'}",
@@ -162,7 +162,7 @@ class Session:
                 found=str(kind),
             )
         if not kind.fits(value):
-            raise DeviceError(
+            raise InputError(
                 f"input {at} of {function.name} does not fit",
                 where=self._where,
                 expected=str(kind),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ..errors import CompilerCrash, CompilerError, DeviceError, UsageError
+from ..errors import CompilerCrash, CompilerError, DeviceError, InputError, UsageError
 from ..isolate import Call, Child, Death, isolated
 from ..model.plan import Plan
 from ..pipeline import CompileResult, compile_model
@@ -172,9 +172,7 @@ def validate_model(
     alone: tuple[DispatchVerdict, ...] = ()
     if dispatches and result.plan.substitutions:
         with clock.step("dispatches"):
-            wanted = Wanted(
-                quick=quick, seed=seed, case=case, shapes=({_entry_name(ran.function): shapes, "": shapes},)
-            )
+            wanted = Wanted(quick=quick, seed=seed, case=case, shapes=open_shapes)
             alone = judge_plan(setting, result.plan, wanted, prefixed(progress, "dispatches: "))
     verdicts: tuple[ResultVerdict, ...] = ()
     if not case and not broken:
@@ -276,9 +274,14 @@ def _apart(setting: Setting, function: Callable[..., Any], arguments: Mapping[st
 
 
 def try_call(session: Session, function: str | None, values: list[Any]) -> tuple[list[Any], str]:
-    """Return the results of a call to stock IREE and an empty text, or no results and the reason of the failure."""
+    """Return the results of a call to stock IREE and an empty text, or no results and the reason of the failure.
+
+    Raises `InputError` for inputs that do not fit.
+    """
     try:
         return session.call(function, values), ""
+    except InputError:
+        raise
     except DeviceError as error:
         return [], "; ".join(filter(None, (describe_failure(error).rstrip("; "), error.next_step)))
 

@@ -222,7 +222,7 @@ class Judgement:
             return replace(_skipped(subject), skipped=f"not run, because {lost}")
         if len(cases) < len(subject.cases):
             notes.append(f"{len(subject.cases) - len(cases)} of {len(subject.cases)} cases were not run: {lost}")
-        if not self._is_entered(number):
+        if all(case.passed for case in cases) and not self._is_entered(number):
             return replace(_skipped(subject), skipped="its code was never entered in any of the cases")
         concluded = conclude(subject.name, subject.kernel, cases, options=self.options, declared=subject.declared)
         return replace(concluded, notes=(*concluded.notes, *notes), check=subject.check)

@@ -47,11 +47,6 @@ def _kernel_word(verdict: KernelVerdict) -> str:
     return "FAILED" if verdict.error or any(not d.skipped for d in verdict.dispatches) else "not judged"
 
 
-def _cases(verdict: DispatchVerdict) -> str:
-    """Return the number of cases that ran the kernel."""
-    return str(sum(c.entered for c in verdict.cases)) if verdict.cases else "–"
-
-
 def _worst(verdict: DispatchVerdict) -> str:
     return share(verdict.worst) if verdict.cases else "–"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -118,14 +117,6 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Report:
-        """Return the report of `as_dict`'s data, also after a round trip through JSON."""
-        findings = tuple(
-            Finding(**{**one, "block": tuple(one["block"]), "thread": tuple(one["thread"])}) for one in data["findings"]
-        )
-        return cls(**{**data, "findings": findings})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
