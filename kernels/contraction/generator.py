@@ -1,8 +1,9 @@
 """Matrix multiplications and convolutions, sums in f32 and i32: register tiles, packed panels, fused element-wise work.
 
-Kernels `matmul`, `conv`, `integer_matmul` and `integer_conv` use this generator. Read the files in this order:
+Kernels `matmul` and `conv`, and these with `half_` and `integer_`, use this generator. Read the files in this order:
 
     views.py      the dispatch as  sums[batch, rows, columns] = init + Σ over depth of left · right
+    narrow.py     sums that the model adds in f16 or bf16, as sums in f32
     tiling.py     which loop gets the vectors, and how large tiles, panels and workgroups are
     arithmetic.py sums in f32 and in i32, where two depths are multiplied at once; `ranges.py` proves where
     generator.py  this file: the workgroup's loops around the tiles, and the launch geometry
@@ -113,7 +114,7 @@ def generate(request: Request) -> Generated:
         raise PayloadError(
             "the contraction generator cannot do this dispatch",
             where=request.substitution.dispatch.name,
-            expected="a sum of products of f32 or integers",
+            expected="a sum of products of f16, bf16, f32 or integers",
             found=reason,
         )
     tiling = choose(contraction, request.substitution.dispatch.target, request.tuning)

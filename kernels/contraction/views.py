@@ -10,6 +10,7 @@ from substitute.model.index import Index, add, mul, product
 from substitute.model.ops import OPERATIONS
 from substitute.model.scalar import Scalar
 
+from .narrow import add_in_f32
 from .ranges import fits_i16
 
 FACTOR_OPS = frozenset(("read", "constant", "index", "size", *(n for n, o in OPERATIONS.items() if o.is_repeatable)))
@@ -113,9 +114,9 @@ def read(program: Program) -> Contraction | str:
     """Return the contraction of a program, or the reason why this generator does not handle it."""
     if len(program.cores) != 1 or not isinstance(program.cores[0], Nest):
         return "the dispatch is not one reduction"
-    core = program.cores[0]
+    core, nests = add_in_f32(program.cores[0], program.stores)
     if core.type is None or SUMS.get(core.type.element, ("",))[0] != core.combiner:
-        return "the reduction is not a sum of f32, i32 or i64"
+        return "the reduction is not a sum of f16, bf16, f32, i32 or i64"
     if not isinstance(core.init, (int, float)):
         return "the sum does not start from a constant"
     if "parallel" not in core.kinds:
@@ -123,7 +124,7 @@ def read(program: Program) -> Contraction | str:
     factors = _factors(core, core.type.element)
     if isinstance(factors, str):
         return factors
-    results = tuple(_result(core, nest) for nest in program.stores)
+    results = tuple(_result(core, nest) for nest in nests)
     for result in results:
         if isinstance(result, str):
             return result

@@ -143,7 +143,7 @@ class Case:
     @property
     def is_integer(self) -> bool:
         """True if integers are multiplied."""
-        return self.sums != "f32"
+        return self.sums.startswith("i")
 
     def __str__(self) -> str:
         return " ".join([self.spec, "x".join(map(str, self.sizes.values())), self.left, self.right, self.epilogue])
@@ -217,7 +217,7 @@ def build(case: Case) -> Program:
                 zero = g.add("constant", case.sums, (), case.zero_points[at])
                 value = g.add("arith.subi", case.sums, (value, zero))
         else:
-            value = value if element == "f32" else g.add("arith.extf", "f32", (value,))
+            value = value if element == case.sums else g.add("arith.extf", case.sums, (value,))
         factors.append(_relu(g, value) if at == 0 and case.left_relu else value)
     product = "arith.muli" if case.is_integer else "arith.mulf"
     root = g.add(product, case.sums, tuple(reversed(factors)) if case.swapped else tuple(factors))
@@ -240,9 +240,13 @@ def build(case: Case) -> Program:
         view = b.view(case.extra, "f32")
         inputs.append(Read(source=view, access=_access(case.extra, parallel), type=view.type))
     g = GraphBuilder()
-    value = EPILOGUES[case.epilogue][0](g, g.add("read", case.sums, (), 0))
-    if not case.is_integer:
-        value = value if case.out == "f32" else g.add("arith.truncf", case.out, (value,))
+    value = g.add("read", case.sums, (), 0)
+    element = case.out if case.is_integer else case.sums
+    if case.epilogue and element in ("f16", "bf16"):
+        value, element = g.add("arith.extf", "f32", (value,)), "f32"
+    value = EPILOGUES[case.epilogue][0](g, value)
+    if element != case.out:
+        value = g.add("arith.truncf" if element == "f32" else "arith.extf", case.out, (value,))
     writes = tuple(
         Write(view=b.view(axes or out, case.out.replace("u", "i"), case.padding), access=_access(axes or out, parallel))
         for axes in case.stored

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -255,6 +256,18 @@ QUANTIZED = [
         out="i32",
     ),
 ]
+NARROW = [
+    Case(spec=spec, sizes=sizes, left=element, right=element, sums=element, **facts)
+    for element in ("f16", "bf16")
+    for spec, sizes, facts in (
+        ("m,k;k,n->m,n", dict(m=9, n=37, k=300), dict(out=element)),
+        ("m,k;n,k->m,n", dict(m=1, n=21, k=70), dict(out=element)),
+        ("m,k;k,n->m,n", dict(m=9, n=21, k=30), dict(out="f32")),
+        ("m,k;k,n->m,n", dict(m=14, n=21, k=30), dict(out=element, extra="n", epilogue="bias, relu")),
+        ("c,h+y,w+x;c,y,x->c,h,w", dict(h=7, w=9, c=5, y=3, x=3), dict(out=element)),
+        ("m,k;k,n->m,n", dict(m=13, n=23, k=70), dict(out=element, dynamic=("m", "n", "k"))),
+    )
+]
 LARGE = Case(spec="m,k;k,n->m,n", sizes=dict(m=1024, n=1024, k=1024))
 EVERY = MATMULS + BATCHED + CONVOLUTIONS + FUSED + DYNAMIC
 
@@ -283,6 +296,25 @@ def test_random_numbers_stay_within_the_bound(case: Case) -> None:
     bound = (case.depth + 4) * 2.0**-24 * reference(case, arrays, magnitude=True) + 1e-30
     error = np.abs(found.astype(np.float64) - expected(case, arrays)[0])
     assert (error <= bound).all(), f"seed 2: worst {np.max(error / bound)} of the bound"
+
+
+@pytest.mark.parametrize("case", NARROW, ids=str)
+def test_narrow_sums_are_rounded_once(case: Case) -> None:
+    arrays = inputs(case, 4, integers=False)
+    (found,) = Compiled(case).run(arrays)
+    (wanted,) = expected(case, arrays)
+    eps = float(ml_dtypes.finfo(NUMPY[case.sums]).eps)
+    # the sum in f32, then half a unit of the narrow type for the sum and another for the result
+    rounded = eps * np.maximum(np.abs(wanted), np.abs(reference(case, arrays)))
+    bound = (case.depth + 4) * 2.0**-24 * reference(case, arrays, magnitude=True) + rounded + 1e-7
+    error = np.abs(found.astype(np.float64) - wanted)
+    assert (error <= bound).all()
+    if case.depth == 300:  # the bound is one that a sum in the narrow type does not hold
+        products = arrays[0][:, :, None] * arrays[1][None]
+        narrow = np.zeros(wanted.shape, NUMPY[case.sums])
+        for k in range(case.depth):
+            narrow = narrow + products[:, k]
+        assert (np.abs(narrow.astype(np.float64) - wanted) > bound).any()
 
 
 def test_an_activation_is_fused() -> None:

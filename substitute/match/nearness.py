@@ -32,15 +32,15 @@ def nearest_miss(decisions: Sequence[Decision]) -> Decision | None:
     return max(told, key=nearness, default=None)
 
 
-def nearness(decision: Decision) -> tuple[float, int, bool, str]:
+def nearness(decision: Decision) -> tuple[float, int, bool, bool, str]:
     """Return the nearness of a rejected kernel, greater being nearer.
 
     First the likeness of the two computations, where a matching structure counts most; then the rule that failed; then
-    the user's own kernels; then, for a fixed order, the name.
+    the user's own kernels; then a kernel of fixed element types; then, for a fixed order, the name.
     """
     kernel, stage = decision.kernel, _stage(decision.rules[-1].name)
     name = "".join(chr(0x10FFFF - ord(c)) for c in kernel.name)  # `max` prefers the first name of the alphabet
-    return _score(decision, stage), stage, not kernel.builtin, name
+    return _score(decision, stage), stage, not kernel.builtin, not kernel.types, name
 
 
 def nearest_form(kernel: Kernel, forms: Iterable[Form], program: Program) -> Form:
