@@ -8,7 +8,18 @@ from llvmlite import ir
 
 from substitute.codegen.llvm.arithmetic import FloatMath
 from substitute.codegen.llvm.combine import Combiner
-from substitute.codegen.llvm.elements import REGISTER_TYPES, load, memory_type, splat, vector
+from substitute.codegen.llvm.elements import (
+    REGISTER_TYPES,
+    convert_float,
+    from_f32,
+    is_float,
+    load,
+    memory_type,
+    splat,
+    store,
+    to_f32,
+    vector,
+)
 from substitute.codegen.llvm.function import I32, I64, KernelFunction
 from substitute.codegen.llvm.lower import ScalarEmitter
 from substitute.codegen.mathematics.exponential import exp_of_negative
@@ -68,7 +79,9 @@ class Block:
             pointer = self.function.pointers[self.request.parameter_of(view)]  # type: ignore[arg-type]
             return load(self.builder, pointer, node.type)
 
-        return emitter.emit(nest.expr, leaf)[0]
+        (value,) = emitter.emit(nest.expr, leaf)
+        element = nest.expr.nodes[nest.expr.results[0]].type
+        return convert_float(self.builder, value, element, "f32", self.function.hardware)
 
     # places
 
@@ -93,6 +106,12 @@ class Block:
                     total = self.builder.add(total, scaled, flags=("nsw",))
         pointer = self.function.pointers[self.request.parameter_of(address.view)]
         return self.function.element(pointer, total, memory_type(address.view.type.element))
+
+    def _load(self, address: Address, pointer: ir.Value, at: ir.Value, lanes: int | None) -> ir.Value:
+        """Return an operand's elements from position `at` of a row, in f32."""
+        element = address.view.type.element
+        value = load(self.builder, self.function.element(pointer, at, memory_type(element)), element, lanes)
+        return to_f32(self.builder, value, element, self.function.hardware)
 
     def _row(self, first: ir.Value, slot: ir.Value) -> dict[int, ir.Value]:
         """Return a row's indices; slots beyond the last row stand for the last row."""
@@ -166,9 +185,9 @@ class Block:
         sums: Sequence[ir.Value],
         lanes: int | None,
     ) -> list[ir.Value]:
-        math, builder = self._math(lanes), self.builder
-        left = [load(builder, self.function.element(p, at, F32), "f32", lanes) for p in queries]
-        right = [load(builder, self.function.element(p, at, F32), "f32", lanes) for p in keys]
+        math = self._math(lanes)
+        left = [self._load(self.attention.query, p, at, lanes) for p in queries]
+        right = [self._load(self.attention.key, p, at, lanes) for p in keys]
         return [math.fma(q, k, sums[GROUP * r + c]) for r, q in enumerate(left) for c, k in enumerate(right)]
 
     def _add_lanes(self, sums: Sequence[ir.Value]) -> ir.Value:
@@ -262,7 +281,9 @@ class Block:
 
         (value,) = emitter.emit(mask.nest.expr, leaf)
         math = self._math(lanes)
-        if mask.element != "f32":
+        if is_float(mask.element):
+            value = to_f32(builder, value, mask.element, self.function.hardware)
+        else:
             bit = builder.trunc(value, vector(REGISTER_TYPES["i1"], lanes))
             value = builder.select(bit, math.const(0.0), math.const(float("-inf")))
         place = self._slot(self._scores, (row, KEYS), (at, 1))
@@ -289,8 +310,8 @@ class Block:
                 factor = splat(builder, scales[number // len(pieces)], lanes)
                 scaled.append(self._math(lanes).mul(load(builder, place, "f32", lanes), factor))
             with function.loop(0, self._count, 1, scaled) as loop:
-                row = function.element(values, builder.mul(loop.index, step), F32)
-                columns = [load(builder, function.element(row, ir.Constant(I64, c), F32), "f32", n) for c, n in pieces]
+                row = function.element(values, builder.mul(loop.index, step), memory_type(a.value.view.type.element))
+                columns = [self._load(a.value, row, ir.Constant(I64, c), n) for c, n in pieces]
                 after: list[ir.Value] = []
                 for r in range(self.tile):
                     place = self._slot(self._scores, (ir.Constant(I64, r), KEYS), (loop.index, 1))
@@ -305,6 +326,7 @@ class Block:
     def store(self, base: Position, first: ir.Value) -> None:
         """Divide the rows' sums by their totals, and store the rows that exist."""
         builder, function, a = self.builder, self.function, self.attention
+        element = a.out.view.type.element
         left = builder.sub(function.index(a.count(a.rows)), first)
         with function.loop(0, self._least(left, ir.Constant(I64, self.rows))) as loop:
             target = self._pointer(a.out, base, self._row(first, loop.index))
@@ -312,7 +334,8 @@ class Block:
             for column, lanes in self.pieces:
                 place = self._slot(self._sums, (loop.index, self.width), (ir.Constant(I64, column), 1))
                 value = self._math(lanes).div(load(builder, place, "f32", lanes), splat(builder, total, lanes))
-                builder.store(value, function.element(target, ir.Constant(I64, column), F32), align=4)
+                where = function.element(target, ir.Constant(I64, column), memory_type(element))
+                store(builder, from_f32(builder, value, element, function.hardware), where, element)
 
 
 def _pieces(width: int, lanes: int) -> list[tuple[int, int]]:

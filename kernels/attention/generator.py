@@ -1,4 +1,4 @@
-"""Attention in f32: softmax(scale · Q Kᵀ + mask) V, whose scores never reach memory.
+"""Attention in f32, f16 and bf16: softmax(scale · Q Kᵀ + mask) V, whose scores never reach memory.
 
 Kernel `attention` uses this generator. Read the files in this order:
 
@@ -28,6 +28,8 @@ and broadcasts R weights for 4 R multiply-adds.
 
 **Blocks.** 32 keys of 64 elements are 8 KB, and as much of values: half of a 32 KB first-level cache. 16 rows share
 them. The sums of 16 rows take 16 · 4 · columns bytes of the stack, at most 16 KB (`shape.MOST_COLUMNS`).
+
+**Narrow types** are widened as they are loaded, and all sums are f32: a score of f16 would overflow at 65,504.
 
 A row without any key that counts gives NaN, as 0 / 0 does. NaN in a score makes its row NaN.
 """

@@ -13,6 +13,8 @@ from substitute.model.dispatch import Linear, LoopKind, Named, Nest, Program, Re
 from substitute.model.index import Index, add, mul, product
 from substitute.model.scalar import Scalar, ScalarGraph
 
+ELEMENTS = frozenset(("f32", "f16", "bf16"))
+"""Types of operands, results, scales and masks: all is computed in f32."""
 MOST_COLUMNS = 256
 """Elements of a row of values: with sixteen rows, their sums take 16 KB of the stack."""
 
@@ -72,8 +74,9 @@ def read_attention(program: Program) -> Attention:
         raise Unsupported("the dispatch is not one attention")
     core = named[0]
     attributes = dict(core.attributes)
-    if any(read.type.element != "f32" for read in core.reads[:3]) or core.types[0].element != "f32":
-        raise Unsupported("the operands are not all f32")
+    elements = {read.type.element for read in core.reads[:3]} | {core.types[0].element}
+    if not elements <= ELEMENTS:
+        raise Unsupported(f"operands of {', '.join(sorted(elements - ELEMENTS))}")
     if core.region and not re.fullmatch(r"\(%0: f32\):\s*iree_linalg_ext\.yield\(%0\)\s*", core.region):
         raise Unsupported("the scores are modified")
     maps = _read_maps(attributes["indexing_maps"])
@@ -93,8 +96,8 @@ def read_attention(program: Program) -> Attention:
     out = _result(program, core, maps[-1])
     scale = core.scalars[0]
     problem = supported(scale.expr)
-    if problem or scale.expr.nodes[scale.expr.results[0]].type != "f32":
-        raise Unsupported(f"no code for the scale: {problem or 'it is no f32'}")
+    if problem or scale.expr.nodes[scale.expr.results[0]].type not in ELEMENTS:
+        raise Unsupported(f"no code for the scale: {problem or 'it is no f32, f16 or bf16'}")
     attention = Attention(
         sizes=sizes,
         batch=tuple(d for d in maps[-1] if d not in columns and d in k | v),
@@ -180,7 +183,7 @@ def _mask(program: Program, read: Read, dims: Sequence[int]) -> Mask:
     if nest.gathered or any(node.op in ("index", "size") for node in nest.expr.nodes):
         raise Unsupported("the mask is gathered, or computed from positions")
     element = nest.expr.nodes[nest.expr.results[0]].type
-    if element not in ("f32", "i1", "i8"):
+    if element not in {*ELEMENTS, "i1", "i8"}:
         raise Unsupported(f"a mask of {element}")
     return Mask(nest=nest, addresses=tuple(_moved(r, loops) for r in nest.reads), element=element)
 

@@ -340,22 +340,26 @@ ATTENTION_LOOPS = "b, h, m, n, k, l"
 
 
 def _attentions(quick: bool) -> list[Body]:
-    """Return attention with heads in several places, masks of two types, sizes of keys below and above any block."""
+    """Return attention with heads in several places, narrow elements, masks of several types, sizes of keys below and
+    above any block.
+    """
     found = []
     shapes = ((5, 16, 20, 33), (1, 64, 64, 7), (40, 11, 32, 150), (17, 3, 1, 1))
     for rows, columns, inner, keys in shapes[: 1 if quick else None]:
         sizes = {"b": 2, "h": 3, "m": rows, "n": columns, "k": inner, "l": keys}
-        for label, operands, mask in (
-            ("attention", ("b, h, m, k", "b, h, l, k", "b, h, l, n"), None),
-            ("attention with a mask", ("b, m, h, k", "b, l, h, k", "b, l, h, n"), ("m, l", "f32")),
-            ("attention of one key head, masked", ("b, h, m, k", "b, l, k", "b, l, n"), ("b, l", "i1")),
+        for label, operands, element, mask in (
+            ("attention", ("b, h, m, k", "b, h, l, k", "b, h, l, n"), "f32", None),
+            ("attention with a mask", ("b, m, h, k", "b, l, h, k", "b, l, h, n"), "f32", ("m, l", "f32")),
+            ("attention of one key head, masked", ("b, h, m, k", "b, l, k", "b, l, n"), "f32", ("b, l", "i1")),
+            ("attention in f16", ("b, h, m, k", "b, h, l, k", "b, h, l, n"), "f16", ("m, l", "f16")),
+            ("attention in bf16", ("b, m, h, k", "b, l, h, k", "b, l, h, n"), "bf16", None),
         ):
             maps = [*operands, *([mask[0]] if mask else [])]
-            elements = ["f32"] * 3 + ([mask[1]] if mask else [])
+            elements = [element] * 3 + ([mask[1]] if mask else [])
             tensors = [_tensor(map_, sizes, element) for map_, element in zip(maps, elements, strict=True)]
             found.append(
                 _attention(
-                    f"{label}, {rows}x{columns}x{inner}x{keys}", tensors, maps, _tensor("b, h, m, n", sizes, "f32")
+                    f"{label}, {rows}x{columns}x{inner}x{keys}", tensors, maps, _tensor("b, h, m, n", sizes, element)
                 )
             )
     return found
@@ -372,13 +376,13 @@ def _attention(label: str, tensors: Sequence[Tensor], maps: Sequence[str], resul
     names = [f"%a{i}" for i in range(len(tensors))]
     types = [str(tensor) for tensor in tensors]
     lines = [
-        "%scale = arith.constant 0.25 : f32",
+        f"%scale = arith.constant 0.25 : {result.element}",
         f"%e = tensor.empty() : {result}",
         f'%r = "iree_linalg_ext.attention"({", ".join([*names[:3], "%scale", *names[3:], "%e"])}) '
         f"<{{indexing_maps = [{affine}]}}> ({{",
         "^bb0(%s: f32):",
         '"iree_linalg_ext.yield"(%s) : (f32) -> ()',
-        f"}}) : ({', '.join([*types[:3], 'f32', *types[3:], str(result)])}) -> {result}",
+        f"}}) : ({', '.join([*types[:3], result.element, *types[3:], str(result)])}) -> {result}",
     ]
     return label, tensors, lines, "%r", result
 
