@@ -28,6 +28,7 @@ from .frontend import (
 from .isolate import Call, isolated, notify
 from .machine import describe_differences, read_machine
 from .match.planner import Chosen
+from .match.splits import with_splits
 from .model.plan import Key, Payload, Plan, dispatch_key
 from .payload.check import reject_broken
 from .plan_file import load_plan
@@ -296,7 +297,7 @@ def inspect_model(
         pristine = compilation.module.clone().operation if has_verdicts() else None
         plan, sites = plan_module(compilation, clock, folders, builtin=builtin, chosen=None, require=())
         with clock.step("check code"):
-            sound = reject_broken(plan, also=run_time_condition)
+            sound = with_splits(reject_broken(plan, also=run_time_condition))
             if pristine is not None:
                 sound = replace(sound, verdicts=recall_verdicts(sound, pristine, sites, compilation.flags))
         del sites

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from substitute.codegen.unsupported import Unsupported
-from substitute.model.dispatch import Linear, LoopKind, Named, Nest, Program, Read, Stage, TensorType, View
+from substitute.model.dispatch import Linear, LoopKind, Named, Nest, Program, Read, Stage, TensorType
 from substitute.model.index import Index
 from substitute.model.scalar import GraphBuilder, Scalar, ScalarGraph
 
@@ -25,7 +25,7 @@ def without_softmax(program: Program) -> Program:
         if isinstance(core, Nest):
             if any(r.source in quotients for r in core.reads if isinstance(r.source, int)):
                 raise Unsupported("a reduction reads a softmax")
-            cores.append(core)
+            cores.append(core if core.combiner else _as_reduction(core))
             continue
         if core.op != "linalg.softmax":
             raise Unsupported(f"{core.op} is no loop nest")
@@ -38,6 +38,13 @@ def without_softmax(program: Program) -> Program:
         return program
     stores = tuple(_inline_quotients(store, quotients) for store in program.stores)
     return replace(program, cores=tuple(cores), stores=stores)
+
+
+def _as_reduction(nest: Nest) -> Nest:
+    """Return element-wise work as a sum over no loop, whose results a row keeps as it does those of any reduction."""
+    if nest.type is None or nest.type.element not in ("f16", "bf16", "f32", "f64"):
+        raise Unsupported(f"element-wise work on {nest.type.element if nest.type else 'no tensor'} before a softmax")
+    return replace(nest, combiner="arith.addf", init=-0.0)
 
 
 def _temporaries(core: Stage) -> tuple[int, ...]:
@@ -108,10 +115,12 @@ def _statistics(core: Named, fresh: int) -> tuple[list[Nest], Quotient]:
 
 
 def _row_fits(source: Read, dimension: int, size: Index) -> bool:
-    """Return whether a row is contiguous, and short enough to keep its exponentials on the stack."""
+    """Return True for a row that is contiguous, and short enough to keep its exponentials on the stack."""
     width = 8 if source.type.element == "f64" else 4
-    if not isinstance(source.source, View) or not isinstance(size, int) or size * width > LOCAL_BYTES:
+    if not isinstance(size, int) or size * width > LOCAL_BYTES:
         return False
+    if isinstance(source.source, int):  # it lies on the stack itself
+        return 2 * size * width <= LOCAL_BYTES
     position = [at for at, c in enumerate(source.access) if c.loop == dimension]
     return len(position) == 1 and source.source.strides[position[0]] == 1
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from runtime_tests.cli.conftest import Pretended, Run
+from runtime_tests.rewrite.test_regions import function, kernels_in
 from substitute import device, validate
 from substitute.cli import validate_command
 from substitute.model.plan import Plan
@@ -365,3 +366,21 @@ def test_kernels_check(run: Run, tmp_path: Path) -> None:
     assert "the definition has no function" in finished.err and f"{worse}/kernel.toml" in finished.err
     assert run("kernels", "check", good).out == "1 kernel right\n"
     assert "--kernels has no effect" in run("kernels", "check", good, "--kernels", good).err
+
+
+@pytest.mark.compile
+def test_explain_names_the_flag_with_which_iree_does_not_split(run: Run, tmp_path: Path) -> None:
+    model = tmp_path / "model.mlir"
+    model.write_text(function("main", "4", "16"))
+    own = tmp_path / "kernels"
+    own.mkdir()
+    kernels_in(own, chosen='dispatches = ["reduction"]')
+    words = ("explain", model, "--kernel", "centred", "--kernels", own, "--no-builtin")
+    finished = run(*words)
+    assert finished.out.splitlines()[-1] == (
+        "with --iree-opt-level=O2 IREE makes one dispatch of it, which centred takes"
+    )
+    assert finished.out.count("IREE splits this into 2 dispatches") == 2
+    assert json.loads(run(*words, "--json").out)["fits_with"] == "--iree-opt-level=O2"
+    # where a level is given, it stays
+    assert "fits_with" not in json.loads(run(*words, "--json", "--iree-opt-level=O1").out)

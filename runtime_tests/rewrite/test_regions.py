@@ -68,6 +68,7 @@ schema = 1
 name = "centred"
 summary = "d / Σd² for d = x - Σx"
 constraints = [CONSTRAINTS]
+CHOSEN
 [operands]
 x = ["M", "N"]
 y = ["M", "N"]
@@ -80,11 +81,12 @@ entry = "centred"
 """
 
 
-def kernels_in(folder: Path, constraints: str = "", last: str = "divf") -> Path:
+def kernels_in(folder: Path, constraints: str = "", last: str = "divf", chosen: str = "") -> Path:
+    """Write the kernel; `chosen` are further lines of its manifest."""
     own = folder / "centred"
     own.mkdir()
     (own / "definition.mlir").write_text(function("centred", last=last))
-    (own / "kernel.toml").write_text(MANIFEST.replace("CONSTRAINTS", constraints))
+    (own / "kernel.toml").write_text(MANIFEST.replace("CONSTRAINTS", constraints).replace("CHOSEN", chosen))
     return folder
 
 

@@ -15,6 +15,7 @@ from substitute.model.dispatch import Dispatch
 from substitute.model.kernel import Kernel
 
 FLAGS = ("--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu")
+_MODELS_PER_PROCESS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,9 @@ def read_all(
 
 
 def _new_pool() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn"))
+    # (the compiler's contexts are not given back)
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(max_workers=1, mp_context=context, max_tasks_per_child=_MODELS_PER_PROCESS)
 
 
 def _read(path: Path, kernels: Sequence[Kernel], level: str) -> bytes:

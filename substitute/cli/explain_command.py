@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from ..model.plan import Decision, Plan
 
 
+_LEVEL = "--iree-opt-level"
+_FUSING = f"{_LEVEL}=O2"
+"""Flag with which IREE makes fewer and larger dispatches."""
+
+
 @click.command("explain", cls=CompilerCommand)
 @model_argument
 @click.option("--dispatch", "dispatch_name", metavar="NAME", help="A dispatch's name, number, or a part of its name.")
@@ -57,10 +62,26 @@ def command(
     decisions = sort_by_nearness(select_decisions(plan, dispatch=dispatch, kernel=kernel_name))
     if not decisions:
         raise _nothing(plan, dispatch, kernel_name)
+    flag = ""
+    if kernel_name is not None and _is_split(decisions, plan) and not any(f.startswith(_LEVEL) for f in flags):
+        with progress() as report:
+            fused = inspect_model(
+                model, kernels=kernels, builtin=builtin, flags=(*flags, _FUSING), isolate=True, progress=report
+            )
+        flag = _FUSING if any(d.accepted for d in select_decisions(fused, dispatch=None, kernel=kernel_name)) else ""
     if as_json:
-        show_json(explanation_to_json(decisions, plan))
+        show_json(explanation_to_json(decisions, plan) | ({"fits_with": flag} if flag else {}))
     else:
         _show(decisions, plan, pair=dispatch is not None and kernel_name is not None)
+        if flag:
+            click.echo(f"with {flag} IREE makes one dispatch of it, which {kernel_name} takes")
+
+
+def _is_split(decisions: Sequence[Decision], plan: Plan) -> bool:
+    """Return True where a kernel takes nothing, and neighbouring dispatches together hold its definition."""
+    from ..match.splits import find_split
+
+    return not any(d.accepted for d in decisions) and bool(find_split(decisions[0].kernel, plan.dispatches))
 
 
 def _show(decisions: Sequence[Decision], plan: Plan, *, pair: bool) -> None:

@@ -16,6 +16,7 @@ from ..embed import AtOnce, Built, make_payloads, put_payloads
 from ..errors import ModelError, SubstituteError
 from ..frontend import list_choices, plan_executables, without_dispatches
 from ..match.planner import Chosen
+from ..match.splits import with_parts
 from ..model.kernel import Kernel
 from ..model.plan import Payload, Plan, dispatch_key
 from ..plan_file import load_plan
@@ -265,7 +266,7 @@ def _report(name: str, plan: Plan, payloads: dict[str, Payload], checked: Sequen
     content = {
         "executable": name,
         "changed": bool(plan.substitutions),
-        **plan_to_json(plan, payloads, checked),
+        **plan_to_json(with_parts(plan), payloads, checked),
         "not_seen": NOT_SEEN,
     }
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()

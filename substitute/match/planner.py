@@ -22,6 +22,7 @@ from .devices import exclude_each_other, select_target_rules
 from .frozen import check_frozen
 from .nearness import nearest_form, nearest_miss
 from .numerics import check_numerics
+from .splits import describe_split, find_split
 from .structure import match_form
 from .target import check_target
 from .workload import unknown_to_host
@@ -443,6 +444,14 @@ def check_required(plan: Plan, kernels: Sequence[Kernel], require: Sequence[str]
         if beaten is not None:
             raise _beaten(plan, beaten)
         near = nearest_miss(own)
+        if own and (split := find_split(own[0].kernel, plan.dispatches)):
+            raise PlanError(
+                f"the required kernel {name} took no dispatch",
+                where=split[0].name,
+                expected="one dispatch that computes its definition",
+                found=describe_split(split),
+                next_step="see whether `iree-substitute explain` names a flag with which IREE makes one of it",
+            )
         raise PlanError(
             f"the required kernel {name} took no dispatch",
             where=near.dispatch.name if near else "",

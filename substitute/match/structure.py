@@ -57,6 +57,10 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
         if own is not None or spelled is not None:
             form, program = replace(form, program=own or form.program), spelled or program
             alike = list_cores(form.program) == list_cores(program)
+    if not alike and "prologue" in kernel.slots:
+        cores = _without_producers(form.program, program)
+        alike = wanted == list_cores(replace(program, cores=cores))
+        program = replace(program, cores=cores) if alike else program
     if not alike:
         return Rule(name="structure.cores", passed=False, expected=_heads(wanted), found=_heads(found))
     in_place = check_in_place(kernel, program)
@@ -70,6 +74,12 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
         best = best or result  # the first order of operands is that of the source
     assert best is not None
     return best
+
+
+def _without_producers(pattern: Program, program: Program) -> tuple[Stage, ...]:
+    """Return the cores without element-wise work, which a prologue slot takes in front of any other."""
+    own = any(isinstance(core, Nest) and not core.combiner for core in pattern.cores)
+    return tuple(core for core in program.cores if own or isinstance(core, Named) or core.combiner)
 
 
 def _match_from(
