@@ -129,7 +129,6 @@ def _extras() -> Iterator[Finding]:
         "pip install 'iree-base-runtime>=3.12'",
     )
     for module, extra, purpose in (
-        ("matplotlib", "report", "validate --html"),
         ("distributed", "cluster", "validate --cluster"),
         ("onnxruntime", "demo", "make demo"),
     ):

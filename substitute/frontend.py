@@ -26,8 +26,12 @@ from .rewrite.host import has_host
 from .rule.apply import plan_with_rules
 
 if TYPE_CHECKING:
+    from iree.compiler import ir
+
     from .read.module import Site
     from .rewrite.calls import NamedDefinition
+_PRINTED = 16
+"""Elements of a constant above which they are left out of a text for people; characters of a resource."""
 
 
 def inline_calls(compilation: Compilation, kernels: Sequence[Path]) -> None:
@@ -202,6 +206,22 @@ def scratch_folder() -> Iterator[Path]:
     """Yield a temporary folder for files that the compiler reads."""
     with tempfile.TemporaryDirectory(prefix="iree-substitute-") as folder:
         yield Path(folder)
+
+
+def print_executables(module: ir.Operation) -> dict[str, str]:
+    """Return the text of every executable of a module by its name, without the elements of large constants."""
+    found: dict[str, str] = {}
+    for op in module.regions[0].blocks[0].operations:
+        if op.operation.name == "hal.executable":
+            text = op.operation.get_asm(large_elements_limit=_PRINTED, large_resource_limit=_PRINTED)
+            found[_symbol(op)] = text
+    return found
+
+
+def _symbol(op: Any) -> str:
+    from iree.compiler import ir
+
+    return str(ir.StringAttr(op.operation.attributes["sym_name"]).value)
 
 
 def list_choices(plan: Plan) -> dict[str, tuple[str, ...]]:

@@ -19,6 +19,7 @@ from .frontend import (
     inline_calls,
     list_choices,
     plan_module,
+    print_executables,
     run_to_dispatches,
     scratch_folder,
     warm_up,
@@ -63,6 +64,26 @@ class CompileResult:
     """Relevant differences between this machine and the one that the plan was measured on."""
     signatures: Mapping[str, tuple[str, ...]]
     """The model's functions and the types of their arguments, such as `4x?xf32`, if its frontend declares them."""
+    ir: Mapping[str, ExecutableIr] = field(default_factory=dict)
+    """IR of each executable by its name, where it was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutableIr:
+    """Text of an executable, with large constants left out."""
+
+    before: str
+    """As the compiler made it."""
+    after: str = ""
+    """With payloads in it; the same as `before` where nothing was changed; empty if nothing was embedded at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """Dispatches of a model, the decision on each, and their IR."""
+
+    plan: Plan
+    ir: Mapping[str, ExecutableIr]
 
 
 def compile_model(
@@ -76,6 +97,7 @@ def compile_model(
     require: Sequence[str] = (),
     substitute: bool = True,
     check: bool | Check | None = None,
+    keep_ir: bool = False,
     isolate: bool = False,
     progress: Progress = silent,
 ) -> CompileResult:
@@ -85,7 +107,8 @@ def compile_model(
     plan. With `output` the module is written there, whole or not at all. `substitute=False` gives IREE's own code.
     `check`: each kernel is judged once in each dispatch that it takes, see `guard`; None: unless the environment has
     `IREE_SUBSTITUTE_CHECK=0`. With `isolate` it runs in a child process, so that a crash of the compiler is a
-    `CompilerError`. Raises `SubstituteError` for everything that a user can correct.
+    `CompilerError`. `keep_ir`: the result has the text of every executable, before and after. Raises `SubstituteError`
+    for everything that a user can correct.
     """
     model, folders = Path(model), [Path(folder) for folder in kernels]
     place = Path(output) if output is not None else None
@@ -101,6 +124,7 @@ def compile_model(
             "require": require,
             "substitute": substitute,
             "check": check,
+            "keep_ir": keep_ir,
         }
         try:
             return cast(CompileResult, isolated(Call(compile_model, arguments), progress))
@@ -134,17 +158,19 @@ def compile_model(
             inline_calls(compilation, folders)
             signatures = read_signatures(compilation.module)
         del source
+        before: Mapping[str, str] = {}
         done, warning = Substituted(plan=Plan(substitutions=(), decisions=(), dispatches=())), ""
         if substitute:
             with clock.step("compile to dispatches"):
                 warm = workers.submit(warm_up, flags)
                 run_to_dispatches(compilation, folders)
                 warm.result()
+            before = print_executables(compilation.module) if keep_ir else {}
             warning = misread_types(compilation.module, compilation.flags)
             if warning:
                 notify(f"warning: {warning}")
             selection = Selection(kernels=folders, builtin=builtin, chosen=chosen, require=require)
-            done = _substitute(compilation, clock, selection, _checking(check), workers, folder)
+            done = _substitute(compilation, clock, selection, _checking(check), workers, folder, keep_ir)
         else:
             with clock.step(TO_A_MODULE):
                 compilation.run("start", "end")
@@ -162,6 +188,7 @@ def compile_model(
         warning=warning,
         notes=describe_differences(saved.machine, read_machine()) if saved and saved.machine else (),
         signatures=signatures,
+        ir={name: ExecutableIr(before=text, after=done.ir.get(name, "")) for name, text in before.items()},
     )
 
 
@@ -195,10 +222,18 @@ class Substituted:
     plan: Plan
     payloads: Mapping[str, Payload] = field(default_factory=dict)
     checked: tuple[Checked, ...] = ()
+    ir: Mapping[str, str] = field(default_factory=dict)
+    """Text of each executable with its payloads, where it was asked for."""
 
 
 def _substitute(
-    compilation: Compilation, clock: Clock, selection: Selection, check: Check | None, workers: Executor, folder: Path
+    compilation: Compilation,
+    clock: Clock,
+    selection: Selection,
+    check: Check | None,
+    workers: Executor,
+    folder: Path,
+    keep_ir: bool,
 ) -> Substituted:
     """Compile a module from its dispatches to the end with kernels, and again without those that the check refuses."""
     from .guard.guard import Guard
@@ -212,18 +247,20 @@ def _substitute(
                 Guard(compilation, pristine, folder, check, chosen=selection.chosen is not None)
             )
         attempt = _put_in(compilation, clock, selection, guard, workers, folder)
+        ir = print_executables(compilation.module) if keep_ir else {}
         _to_a_module(compilation, clock, attempt)
         if guard is None:
-            return attempt
+            return replace(attempt, ir=ir)
         with clock.step(CHECK):
             refused = guard.conclude(clock.progress)
         if refused:
             again = selection.without(attempt.plan, refused)
             compilation.module = guard.pristine.clone().operation
             attempt = _put_in(compilation, clock, again, guard, workers, folder)
+            ir = print_executables(compilation.module) if keep_ir else {}
             _to_a_module(compilation, clock, attempt)
         guard.check_required(attempt.plan, selection.require)
-        return replace(attempt, checked=guard.checked)
+        return replace(attempt, checked=guard.checked, ir=ir)
 
 
 def _put_in(
@@ -274,12 +311,27 @@ def inspect_model(
 
     A kernel that matches and whose code cannot be built, which is an error in `compile_model`, is rejected here.
     """
+    options = {"kernels": kernels, "builtin": builtin, "flags": flags, "isolate": isolate, "progress": progress}
+    return inspect_with_ir(model, keep_ir=False, **options).plan  # type: ignore[arg-type]
+
+
+def inspect_with_ir(
+    model: Path | str,
+    *,
+    kernels: Sequence[Path | str] = (),
+    builtin: bool = True,
+    flags: Sequence[str] = (),
+    keep_ir: bool = True,
+    isolate: bool = False,
+    progress: Progress = silent,
+) -> Inspection:
+    """Inspect a model as `inspect_model` does, and return the text of its executables as well."""
     model, folders = Path(model), [Path(folder) for folder in kernels]
     if isolate:
         with_default_target(flags)
-        arguments = {"model": model, "kernels": folders, "builtin": builtin, "flags": flags}
+        arguments = {"model": model, "kernels": folders, "builtin": builtin, "flags": flags, "keep_ir": keep_ir}
         try:
-            return cast(Plan, isolated(Call(inspect_model, arguments), progress))
+            return cast(Inspection, isolated(Call(inspect_with_ir, arguments), progress))
         except CompilerCrash as crash:
             raise crash_without_kernels(crash, str(model), flags) from None
     clock = Clock(progress)
@@ -294,6 +346,7 @@ def inspect_model(
         from .guard.recall import has_verdicts, recall_verdicts
 
         assert compilation.module is not None
+        before = print_executables(compilation.module) if keep_ir else {}
         pristine = compilation.module.clone().operation if has_verdicts() else None
         plan, sites = plan_module(compilation, clock, folders, builtin=builtin, chosen=None, require=())
         with clock.step("check code"):
@@ -301,7 +354,7 @@ def inspect_model(
             if pristine is not None:
                 sound = replace(sound, verdicts=recall_verdicts(sound, pristine, sites, compilation.flags))
         del sites
-        return sound
+        return Inspection(plan=sound, ir={name: ExecutableIr(before=text) for name, text in before.items()})
 
 
 def crash_without_kernels(crash: CompilerCrash, model: str, flags: Sequence[str]) -> SubstituteError:

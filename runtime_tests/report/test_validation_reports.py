@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
-import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
@@ -13,12 +11,11 @@ import pytest
 from rich.console import Console
 
 from runtime_tests.report.validations import FAILED, PASSED, SKIPPED, TOGETHER, validation
-from substitute.errors import UsageError
+from substitute.report.charts import bin_labels, shares
 from substitute.report.junit import validation_to_junit
-from substitute.report.page import bin_labels, shares, validation_to_html
+from substitute.report.page import page_of_validation, write_page
 from substitute.report.validation_json import to_json_value, validation_to_json
 from substitute.report.validation_tables import dispatch_verdicts
-from substitute.validate.picture import Histogram
 from substitute.validate.validation import ResultLine
 from substitute.validate.verdict import DispatchVerdict
 
@@ -72,7 +69,7 @@ def test_a_declared_accuracy_stands_in_every_format() -> None:
     Console(file=file, width=10_000, color_system=None).print(dispatch_verdicts([declared], command="", width=None))
     assert f"softmax declares its accuracy: {declared.declared}" in file.getvalue()
     assert [d["accuracy"] for d in validation_to_json(shown)["dispatches"]] == [declared.declared, None]
-    assert validation_to_html(shown).count(declared.declared) == 1
+    assert write_page(page_of_validation(validation_to_json(shown))).count(declared.declared) == 1
     assert validation_to_junit(shown).decode().count(declared.declared) == 1
 
 
@@ -101,43 +98,8 @@ def test_twin_of_junit_without_failures() -> None:
     assert (root.get("tests"), root.get("failures")) == ("2", "0")
 
 
-def test_the_page_says_everything() -> None:
-    page = validation_to_html(validation(PASSED, FAILED, TOGETHER, SKIPPED, results=(RIGHT, WRONG)))
-    assert "<title>model &lt;1&gt;.onnx: failed</title>" in page
-    assert "1 passed, 2 failed, 1 skipped on local-task" in page
-    for words in (
-        "iree-substitute validate model.onnx --seed 7",
-        "a &lt;note&gt;",
-        "480 elements are wrong",
-        "the golden does not know linalg_ext.fft",
-        "NaN stands in other places",
-        "baseline: a bias",
-        "at (30, 48): 1.25, golden 1.249, stock 1.249, allowed 1e-06",
-    ):
-        assert words in page
-    assert page.count("<svg") == page.count("</svg>") == 6
-    assert page.count("<details open>") == 2
-
-
-def test_the_page_needs_nothing_else() -> None:
-    """No script, no style sheet, no picture from elsewhere, and the same page again for the same validation."""
-    page = validation_to_html(validation(FAILED, PASSED))
-    assert page == validation_to_html(validation(FAILED, PASSED))
-    ids = re.findall(r'\bid="([^"]*)"', page)
-    assert len(ids) == len(set(ids)), "drawings must not use each other's parts"
-    for word in ("<script", "<link", "<img", "url(http", 'src="http'):
-        assert word not in page
-
-
-def test_without_plots_nothing_has_to_be_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert "<svg" not in validation_to_html(validation(SKIPPED))
-    with pytest.raises(UsageError, match=r"pip install 'iree-substitute\[report\]'"):
-        validation_to_html(validation(PASSED))
-
-
 def test_bars() -> None:
-    counted = Histogram(counts=(0, *[0] * 7, 3, *[0] * 8), not_finite=1)
+    counted = {"counts": [0, *[0] * 7, 3, *[0] * 8], "not_finite": 1}
     assert shares(counted) == [0, *[0] * 7, 0.75, *[0] * 8, 0.25]
     labels = bin_labels()
     assert len(labels) == len(shares(counted))

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from .flags import CompilerCommand
-from .options import FILE, Number, catalog_options, json_option, model_argument
+from .options import FILE, Number, catalog_options, html_option, json_option, model_argument
 from .run_command import VALUES
-from .terminal import check_writable, progress, say_target, show, show_json
+from .terminal import check_distinct, check_writable, progress, say_target, show, show_json
 
 
 @click.command("bench", cls=CompilerCommand)
@@ -46,6 +46,7 @@ from .terminal import check_writable, progress, say_target, show, show_json
     metavar="FILE",
     help="Compare with saved times; the exit status is 1 if the ratio to IREE's code became worse beyond noise.",
 )
+@html_option
 @json_option
 def command(
     model: Path,
@@ -61,6 +62,7 @@ def command(
     budget_s: float,
     save: Path | None,
     compare: Path | None,
+    html: Path | None,
     as_json: bool,
     flags: tuple[str, ...],
 ) -> int:
@@ -69,7 +71,10 @@ def command(
     The calls are made in turns, on several sets of inputs, until it is clear which is faster. Each kernel is checked
     first, and results are compared before and after: what is wrong has no time.
     """
-    check_writable(save, "--save")
+    outputs = {"--save": save, "--html": html}
+    check_distinct(outputs)
+    for option, file in outputs.items():
+        check_writable(file, option)
     from .. import device as devices
     from ..bench.bench_report import (
         compare_reports,
@@ -101,6 +106,11 @@ def command(
         )
     if save is not None:
         save_report(found, save)
+    if html is not None:
+        from ..cache.atomic import write_whole
+        from ..report.page import page_of_bench, write_page
+
+        write_whole(html, write_page(page_of_bench(report_to_json(found))).encode())
     change = compare_reports(found, before) if before else None
     if as_json:
         show_json(report_to_json(found) | ({"change": change.kind} if change else {}))

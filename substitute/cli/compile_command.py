@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .flags import CompilerCommand
-from .options import FILE, catalog_options, model_argument
+from .options import FILE, catalog_options, html_option, model_argument
 from .terminal import check_distinct, check_writable, progress, say_target, show, terminal_width
+
+if TYPE_CHECKING:
+    from ..pipeline import CompileResult
 
 
 @click.command("compile", cls=CompilerCommand)
@@ -54,6 +58,7 @@ from .terminal import check_distinct, check_writable, progress, say_target, show
 @click.option(
     "--faster-only", is_flag=True, help="Also leave out a kernel of your own where the check finds it slower."
 )
+@html_option
 def command(
     model: Path,
     output: Path,
@@ -68,10 +73,11 @@ def command(
     substitute: bool,
     check: bool,
     faster_only: bool,
+    html: Path | None,
     flags: tuple[str, ...],
 ) -> None:
     """Compile MODEL (.mlir, .mlirbc or .onnx), replacing dispatches by the kernels that match them."""
-    outputs = {"-o": output, "--plan-out": plan_out, "--lock": lock}
+    outputs = {"-o": output, "--plan-out": plan_out, "--lock": lock, "--html": html}
     check_distinct(outputs)
     for option, file in outputs.items():
         check_writable(file, option)
@@ -101,6 +107,7 @@ def command(
             require=require,
             substitute=substitute,
             check=checking or False,
+            **({"keep_ir": True} if html is not None else {}),
             isolate=True,
             progress=report,
         )
@@ -114,6 +121,8 @@ def command(
     if plan_out is not None:
         text = json.dumps(plan_to_json(result.plan, result.payloads, result.checked), indent=2, ensure_ascii=False)
         write_whole(plan_out, f"{text}\n".encode())
+    if html is not None:
+        write_whole(html, _page(result, model, flags).encode())
     if dump_payloads is not None:
         written = dump.dump_payloads(result.plan, result.payloads, dump_payloads)
         click.echo(f"wrote {len(written)} files to {dump_payloads}, listed in {written[-1]}")
@@ -121,3 +130,20 @@ def command(
     phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in result.seconds.items())
     total = sum(result.seconds.values())
     click.echo(f"wrote {output} ({output.stat().st_size:,} bytes) in {total:.2f} s" + (f": {phases}" if phases else ""))
+
+
+def _page(result: CompileResult, model: Path, flags: tuple[str, ...]) -> str:
+    from ..report.as_json import inspection_to_json, plan_to_json
+    from ..report.listing import list_code
+    from ..report.page import page_of_compilation, write_page
+
+    facts = [("flags", " ".join(flags))]
+    facts += [("time", ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in result.seconds.items()))]
+    page = page_of_compilation(
+        plan_to_json(result.plan, result.payloads, result.checked),
+        inspection_to_json(result.plan),
+        model=str(model),
+        facts=facts,
+        listings=list_code(result.plan, result.ir, result.payloads),
+    )
+    return write_page(page)

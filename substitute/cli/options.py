@@ -14,6 +14,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path)
 """Existence is checked in a lower layer, with a better message."""
 
+HTML_HELP = "Write one page for a browser, which needs nothing else."
+
 
 class Number(click.FloatRange):
     """A number in a range, which NaN is not."""
@@ -55,10 +57,15 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(function)
 
 
+def html_option(function: F) -> F:
+    """Add the option for the HTML page."""
+    return click.option("--html", type=FILE, metavar="FILE", help=HTML_HELP)(function)
+
+
 def report_options(function: F) -> F:
     """Add the options for files that verdicts are written to."""
     for name, parameter, text in (
-        ("--html", "html", "Write one page with plots (needs the extra `report`)."),
+        ("--html", "html", HTML_HELP),
         ("--junit", "junit", "Write JUnit XML, for continuous integration."),
         ("--json-file", "json_file", "Write JSON with every case and its figures."),
     ):

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from .flags import CompilerCommand
-from .options import FILE, catalog_options, json_option, model_argument
+from .options import FILE, catalog_options, html_option, json_option, model_argument
 from .run_command import VALUES
-from .terminal import check_writable, progress, show, show_json, terminal_width
+from .terminal import check_distinct, check_writable, progress, show, show_json, terminal_width
 
 
 @click.command("profile", cls=CompilerCommand)
@@ -37,6 +37,7 @@ from .terminal import check_writable, progress, show, show_json, terminal_width
 )
 @click.option("--perfetto", type=FILE, metavar="FILE", help="Write one call of each as a trace for ui.perfetto.dev.")
 @catalog_options
+@html_option
 @json_option
 def command(
     model: Path,
@@ -50,6 +51,7 @@ def command(
     perfetto: Path | None,
     kernels: tuple[Path, ...],
     builtin: bool,
+    html: Path | None,
     as_json: bool,
     flags: tuple[str, ...],
 ) -> None:
@@ -58,7 +60,10 @@ def command(
     Times are the medians that IREE's own profiler gives for one call, all launches of a dispatch together. Kernels are
     checked first, as `compile` does.
     """
-    check_writable(perfetto, "--perfetto")
+    outputs = {"--perfetto": perfetto, "--html": html}
+    check_distinct(outputs)
+    for option, file in outputs.items():
+        check_writable(file, option)
     from ..cache.atomic import write_whole
     from ..device import parse_inputs
     from ..profile.perfetto import trace_of
@@ -79,11 +84,19 @@ def command(
             seed=seed,
             calls=calls,
             rounds=rounds,
+            keep_ir=html is not None,
             isolate=True,
             progress=report,
         )
     if perfetto is not None:
         write_whole(perfetto, json.dumps(trace_of(found)).encode())
+    if html is not None:
+        from ..report.listing import list_code
+        from ..report.page import page_of_profile, write_page
+
+        assert found.compiled is not None
+        code = list_code(found.compiled.plan, found.compiled.ir, found.compiled.payloads)
+        write_whole(html, write_page(page_of_profile(profile_to_json(found), listings=code)).encode())
     if as_json:
         show_json(profile_to_json(found))
     else:

@@ -49,7 +49,8 @@ class Request:
     flags: tuple[str, ...]
     as_json: bool
     bundle: Path | None
-    reports: Mapping[str, Path | None]
+    reports: Mapping[str, Any]
+    """Path of each report; None: it is not written."""
     options: Options
 
 
@@ -366,11 +367,14 @@ def _model(
             options=request.options,
             progress=report,
         )
+    found = verdict_to_json(verdict, drawn=not values)
     write_reports(
-        summarize_model(verdict, title=str(model), command=_repeat(str(model)), started=started), **request.reports
+        summarize_model(verdict, title=str(model), command=_repeat(str(model)), started=started),
+        plan=found,
+        **request.reports,
     )
     if request.as_json:
-        show_json(verdict_to_json(verdict, drawn=not values))
+        show_json(found)
         return 0 if verdict.passed else 1
     if verdict.dispatches:
         show(dispatch_verdicts(verdict.dispatches, command=_repeat(str(model)), width=terminal_width()))

@@ -26,6 +26,8 @@ _SUFFIX = {
     PayloadFormat.LLVM_DIALECT: ".mlir",
     PayloadFormat.SPIRV_DIALECT: ".mlir",
 }
+_TEXT = frozenset((PayloadFormat.PTX, PayloadFormat.LLVM_DIALECT, PayloadFormat.SPIRV_DIALECT))
+"""Formats that are text."""
 
 
 def check_folder(folder: Path) -> None:
@@ -70,6 +72,18 @@ def dump_payloads(plan: Plan, payloads: Mapping[str, Payload], folder: Path) -> 
 def _contents(substitution: Substitution, payload: Payload) -> Iterator[tuple[str, bytes]]:
     if payload.data and payload.format in _SUFFIX:
         yield _SUFFIX[payload.format], payload.data
+    yield from _as_text(substitution, payload)
+
+
+def payload_texts(substitution: Substitution, payload: Payload) -> dict[str, str]:
+    """Return the code of a substitution that people can read, by its suffix: `.ll`, `.ptx`, `.source.ll`, …"""
+    texts = {suffix: data.decode(errors="replace") for suffix, data in _as_text(substitution, payload)}
+    if payload.data and payload.format in _TEXT:
+        return {_SUFFIX[payload.format]: payload.data.rstrip(b"\0").decode(errors="replace"), **texts}
+    return texts
+
+
+def _as_text(substitution: Substitution, payload: Payload) -> Iterator[tuple[str, bytes]]:
     if payload.format is PayloadFormat.BITCODE:
         from .llvm.optimize import parse_bitcode
 

@@ -78,6 +78,8 @@ class Profile:
     """None where nothing is known of the device."""
     events: Mapping[str, tuple[DispatchEvent, ...]]
     """Dispatches of the last call of each module: `IREE` and `with kernels`."""
+    compiled: CompileResult | None = None
+    """The model with kernels, where its code was asked for."""
 
     def total_us(self, side: str) -> float:
         """Return the time of all dispatches of a call: of `stock`, or of `ours`."""
@@ -99,18 +101,20 @@ def profile_model(
     calls: int = CALLS,
     rounds: int = ROUNDS,
     roofline: bool = True,
+    keep_ir: bool = False,
     isolate: bool = False,
     progress: Progress = silent,
 ) -> Profile:
     """Time each dispatch of a model as one call of its function launches it, with IREE's own code and with kernels.
 
     Kernels are checked first, as `compile` does: what is wrong or slower is left out, and its row says so. Without
-    `inputs` they are drawn from `seed`, open sizes being `size`. Raises `SubstituteError`.
+    `inputs` they are drawn from `seed`, open sizes being `size`. `keep_ir`: the result has the code as well.
+    Raises `SubstituteError`.
     """
     clock = Clock(progress)
     flags = flags_for(device, flags)
     common = {"flags": flags, "isolate": isolate, "progress": progress}
-    result = compile_model(model, kernels=kernels, builtin=builtin, **common)  # type: ignore[arg-type]
+    result = compile_model(model, kernels=kernels, builtin=builtin, keep_ir=keep_ir, **common)  # type: ignore[arg-type]
     stock = compile_model(model, substitute=False, **common)  # type: ignore[arg-type]
     with Session(stock.vmfb, device=device) as session:
         called = session.function(function)
@@ -133,6 +137,7 @@ def profile_model(
         rows=join_rows(result, summarize(recorded["IREE"]), summarize(recorded["with kernels"])),
         machine=measured,
         events={name: tuple(runs[-1]) if runs else () for name, runs in recorded.items()},
+        compiled=result if keep_ir else None,
     )
 
 

@@ -1,165 +1,471 @@
-"""A validation as one self-contained HTML page: tables, and plots as inline SVG."""
+"""One self-contained HTML page for every command: a model of the report, made from its JSON, and a template."""
 
 from __future__ import annotations
 
-import io
-import itertools
 import math
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..errors import UsageError
+from .charts import draw_histogram, draw_map, draw_roofline, draw_timings
+from .listing import Listing
+from .text import format_count, format_operations
 
-if TYPE_CHECKING:
-    from ..validate.picture import ErrorMap, Histogram, Picture
-    from ..validate.validation import Validation
-    from ..validate.verdict import CaseVerdict, DispatchVerdict
-
-CANDIDATE, BASELINE, WRONG = "#1b6ca8", "#b0b7bd", "#c0392b"
+Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """One dispatch on the page."""
+class Table:
+    """A table with a header row."""
 
-    verdict: DispatchVerdict
-    word: str
-    """`passed`, `failed` or `skipped`."""
-    plots: tuple[str, ...]
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: frozenset[int] = frozenset()
+    """Columns that hold numbers."""
+    state: int | None = None
+    """Column that says how it went: `passed`, `failed`, …"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One dispatch."""
+
+    name: str
+    kernel: str = ""
+    """Kernel that takes it, or that was judged; empty: none."""
+    state: str = "own code"
+    """`kernel`, `own code`, `left out`, or a verdict: `passed`, `failed`, `skipped`."""
+    cost: float = 0.0
+    """What the dispatches are sorted by; the largest comes first."""
+    share: float | None = None
+    """Share of the whole cost, where it was measured."""
+    figures: tuple[str, ...] = ()
+    """Cells of the overview, one for each of the page's columns."""
+    reasons: tuple[str, ...] = ()
+    """Why a kernel takes it, or why none does."""
+    facts: tuple[tuple[str, str], ...] = ()
+    charts: tuple[str, ...] = ()
     """SVG."""
+    tables: tuple[Table, ...] = ()
+    listings: tuple[Listing, ...] = ()
 
 
-def validation_to_html(validation: Validation) -> str:
-    """Return the page. Raises `UsageError` if matplotlib is not installed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Everything that a page shows."""
+
+    command: str
+    subject: str
+    """Model, or kernels."""
+    verdict: str = ""
+    """`passed` or `failed`; empty where nothing was judged."""
+    summary: tuple[tuple[str, str], ...]
+    """Label and value of the figures at the top."""
+    facts: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    charts: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    columns: tuple[str, ...] = ()
+    """Heads of the figures of each dispatch."""
+    entries: tuple[Entry, ...] = ()
+
+
+def write_page(page: Page) -> str:
+    """Return the page as HTML."""
     import jinja2
 
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["figure"] = _figure
-    text = files(__package__).joinpath("templates/validation.html.j2").read_text(encoding="utf-8")
-    sections = [
-        Section(verdict=d, word=_word(d), plots=tuple(_plots(d, n))) for n, d in enumerate(validation.dispatches)
+    loader = jinja2.FunctionLoader(lambda name: files(__package__).joinpath("templates", name).read_text("utf-8"))
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.undefined = jinja2.StrictUndefined
+    entries = sorted(page.entries, key=lambda entry: -entry.cost)
+    links = [link_lines(entry.listings, f"d{n}") for n, entry in enumerate(entries)]
+    copies = _find_copies(entries)
+    return environment.get_template("page.html.j2").render(
+        page=page, entries=entries, links=links, copies=copies, typed=shlex.join(_command_line())
+    )
+
+
+def _command_line() -> list[str]:
+    program = sys.argv[0].rpartition("/")[2]
+    return ["iree-substitute", *sys.argv[1:]] if program in ("iree-substitute", "__main__.py") else []
+
+
+def _find_copies(entries: Sequence[Entry]) -> dict[tuple[int, int], tuple[int, int]]:
+    """Return (dispatch, listing) → the earlier one with the same text, which is shown in its place."""
+    first: dict[tuple[str, ...], tuple[int, int]] = {}
+    copies: dict[tuple[int, int], tuple[int, int]] = {}
+    for n, entry in enumerate(entries):
+        for k, listing in enumerate(entry.listings):
+            at = first.setdefault(tuple(line.text for line in listing.lines), (n, k))
+            if at != (n, k) and at[0] != n:
+                copies[n, k] = at
+    return copies
+
+
+def link_lines(listings: Sequence[Listing], prefix: str) -> list[list[str]]:
+    """Return for each line of each listing the id of the line that it leads to; empty: none.
+
+    It is the first line of the next listing, in a circle, that shares a link with it.
+    """
+    first: list[dict[str, int]] = []
+    for listing in listings:
+        found: dict[str, int] = {}
+        for number, line in enumerate(listing.lines):
+            for name in line.links:
+                found.setdefault(name, number)
+        first.append(found)
+    return [[_partner(first, k, line.links, prefix) for line in listing.lines] for k, listing in enumerate(listings)]
+
+
+def _partner(first: Sequence[Mapping[str, int]], here: int, names: Sequence[str], prefix: str) -> str:
+    order = [*range(here + 1, len(first)), *range(here)]
+    for k in order:
+        for name in names:
+            if name in first[k]:
+                return f"{prefix}-{k}-{first[k][name] + 1}"
+    return ""
+
+
+def page_of_inspection(data: Json, *, model: str, listings: Mapping[str, Sequence[Listing]]) -> Page:
+    """Return the page of `inspect`: `data` is its JSON."""
+    entries = [_inspected(row, listings) for row in data["dispatches"]]
+    taken = sum(entry.state == "kernel" for entry in entries)
+    return Page(
+        command="inspect",
+        subject=model,
+        summary=(("dispatches", str(len(entries))), ("with a kernel", str(taken))),
+        notes=("sorted by floating-point and integer operations, then by bytes: nothing was run",),
+        columns=("computes", "FLOP", "bytes"),
+        entries=tuple(entries),
+    )
+
+
+def page_of_compilation(
+    data: Json,
+    inspected: Json,
+    *,
+    model: str,
+    facts: Sequence[tuple[str, str]],
+    listings: Mapping[str, Sequence[Listing]],
+) -> Page:
+    """Return the page of `compile`: `data` is the plan that `--plan-out` writes, `inspected` the JSON of `inspect`."""
+    verdicts = {one["dispatch"]: one.get("check") for one in data["substitutions"]}
+    left_out = {one["dispatch"]: one for one in data.get("left_out", ())}
+    payloads = {one["dispatch"]: one["payload"] for one in data["substitutions"]}
+    entries = []
+    for row in inspected["dispatches"]:
+        entry = _inspected(row, listings)
+        one = left_out.get(entry.name)
+        check = one.get("check") if one else verdicts.get(entry.name)
+        if one and check:
+            kernels = ", ".join(one["kernels"])
+            entry = replace(entry, state="left out", reasons=(f"{kernels} was left out: {check['text']}",))
+        elif check:
+            entry = replace(entry, reasons=(check["text"], *entry.reasons))
+        facts_of = (*entry.facts, *_check_facts(check), *_payload_facts(payloads.get(entry.name)))
+        entries.append(replace(entry, facts=facts_of))
+    return Page(
+        command="compile",
+        subject=model,
+        summary=(
+            ("dispatches", str(len(entries))),
+            ("with a kernel", str(sum(e.state == "kernel" for e in entries))),
+            ("left out", str(len(left_out))),
+        ),
+        facts=tuple(facts),
+        notes=("sorted by floating-point and integer operations, then by bytes",),
+        columns=("computes", "FLOP", "bytes"),
+        entries=tuple(entries),
+    )
+
+
+def _check_facts(check: Json | None) -> tuple[tuple[str, str], ...]:
+    if not check:
+        return ()
+    ours, stock = check.get("ours_us"), check.get("stock_us")
+    times = f": {ours:,.1f} µs instead of {stock:,.1f} µs" if ours is not None and stock is not None else ""
+    return (("checked on", f"{check.get('device') or 'no device'}{times}"),)
+
+
+def _payload_facts(payload: Json | None) -> tuple[tuple[str, str], ...]:
+    if payload is None or not payload.get("sha256"):
+        return ()
+    facts = [("payload", f"{payload['kind']}, {payload['size_bytes']:,} bytes, {payload['entry']}")]
+    for label, key in (("workgroups", "workgroup_count"), ("workgroup size", "workgroup_size")):
+        facts += [(label, " × ".join(map(str, payload[key])))] if payload[key] else []
+    return (*facts, ("SHA-256", payload["sha256"]))
+
+
+def _inspected(row: Json, listings: Mapping[str, Sequence[Listing]]) -> Entry:
+    operands = ", ".join(f"{o['type']} ({o['access']})" for o in row["operands"])
+    facts = [("executable", row["executable"]), ("target", f"{row['target']} {row['format']}".strip())]
+    facts += [("operands", operands)] if operands else []
+    facts += [("operations", format_operations(row["operations"]))] if row["operations"] else []
+    for label, values in (("axes", row["axes"]), ("parameters", row["parameters"])):
+        facts += [(label, ", ".join(f"{name} = {value}" for name, value in values.items()))] if values else []
+    reasons = [row["check"]] if row["check"] else []
+    if not row["read"]:
+        reasons.append(f"not read: {row['reason']}")
+    elif row["kernel"] is None:
+        reasons.append(_nearest(row["nearest"]))
+    flops, size = row["flops"], row["bytes"]
+    return Entry(
+        name=row["name"],
+        kernel=row["kernel"] or "",
+        state="kernel" if row["kernel"] else "own code",
+        cost=(flops or 0) + (size or 0) * 1e-12,
+        figures=(row["kind"], format_count(flops), format_count(size, "B")),
+        reasons=tuple(reasons),
+        facts=tuple(facts),
+        listings=tuple(listings.get(row["name"], ())),
+    )
+
+
+def _nearest(nearest: Json | None) -> str:
+    if nearest is None:
+        return "no kernel for this target"
+    return f"not {nearest['kernel']}: {nearest['rule']}: expected {nearest['expected']}, found {nearest['found']}"
+
+
+def page_of_profile(data: Json, *, listings: Mapping[str, Sequence[Listing]]) -> Page:
+    """Return the page of `profile`: `data` is its JSON."""
+    stock, ours = data["stock_us"], data["kernels_us"]
+    machine = data["machine"]
+    ordered = sorted(data["dispatches"], key=lambda row: -(row["stock_us"] or row["kernels_us"] or 0))
+    facts = [
+        ("device", data["device"]),
+        ("call", f"{data['function']}({', '.join(data['inputs'])})"),
+        ("inputs", "drawn" if data["inputs_drawn"] else "given"),
     ]
-    counts = {word: sum(s.word == word for s in sections) for word in ("passed", "failed", "skipped")}
-    return environment.from_string(text).render(validation=validation, sections=sections, counts=counts)
+    if machine:
+        rates = (
+            format_count(round(machine["flops_per_s"]), "FLOP/s"),
+            format_count(round(machine["bytes_per_s"]), "B/s"),
+        )
+        facts.append(("measured here", f"{rates[0]} (NumPy's f32 matrix product), {rates[1]} (one core's copy)"))
+    return Page(
+        command="profile",
+        subject=data["model"],
+        summary=(
+            ("IREE's code, µs", f"{stock:,.1f}"),
+            ("with kernels, µs", f"{ours:,.1f}"),
+            ("faster", f"{stock / max(ours, 1e-9):.2f}×"),
+        ),
+        facts=tuple(facts),
+        notes=(
+            "times are medians over calls ± half of the distance between the quartiles, all launches of a dispatch in "
+            "one call together; sorted by IREE's time",
+            "a dispatch above the roof has its data in caches, or the machine was busy while its rates were measured"
+            if machine
+            else "",
+        ),
+        charts=tuple(filter(None, (draw_roofline(ordered, machine),))) if machine else (),
+        columns=("launches", "IREE µs", "kernel µs", "faster", "FLOP", "bytes", "least µs"),
+        entries=tuple(_profiled(row, listings) for row in ordered),
+    )
 
 
-def _word(verdict: DispatchVerdict) -> str:
-    return "skipped" if verdict.skipped else "passed" if verdict.passed else "failed"
+def _profiled(row: Json, listings: Mapping[str, Sequence[Listing]]) -> Entry:
+    return Entry(
+        name=row["name"],
+        kernel=row["kernel"] or "",
+        state="kernel" if row["kernel"] else "own code",
+        cost=row["stock_us"] or row["kernels_us"] or 0.0,
+        share=row["share"],
+        figures=(
+            str(row["launches"] or "?"),
+            _time(row["stock_us"], row["stock_spread_us"]),
+            _time(row["kernels_us"], row["kernels_spread_us"]) if row["kernel"] else "",
+            f"{row['faster']:.2f}×" if row["faster"] is not None else "",
+            _size(row["flops"]),
+            _size(row["bytes"], "B"),
+            f"{row['least_us']:.1f}" if row["least_us"] is not None else "",
+        ),
+        reasons=(row["reason"],) if row["reason"] else (),
+        listings=tuple(listings.get(row["name"], ())),
+    )
 
 
-def _figure(value: float) -> str:
-    return f"{value:.3g}" if math.isfinite(value) else str(value)
+def _time(median: float | None, spread: float | None) -> str:
+    return "" if median is None else f"{median:,.1f} ± {(spread or 0) / 2:,.1f}"
 
 
-def _plots(verdict: DispatchVerdict, number: int) -> list[str]:
+def _size(value: int | str | None, unit: str = "") -> str:
+    return value if isinstance(value, str) else format_count(value, unit)
+
+
+def page_of_bench(data: Json) -> Page:
+    """Return the page of `bench`: `data` is its JSON."""
+    names = {"faster": "faster with kernels", "slower": "slower with kernels", "equal": "equally fast"}
+    rows = []
+    for timing in data["timings"]:
+        ordered = sorted(timing["samples_us"])
+        ratio = data["ratios"].get(timing["name"])
+        cells = [timing["name"], f"{data['medians_us'][timing['name']] / 1e3:.4g}"]
+        cells += [f"{_quantile(ordered, q) / 1e3:.4g}" for q in (0.25, 0.75)]
+        if ratio:
+            low, high = ratio["interval"] or (None, None)
+            cells += [f"{1 / ratio['median']:.2f}", f"{1 / high:.2f} to {1 / low:.2f}" if low and high else "not known"]
+            cells += [names.get(ratio["relation"], "not clear: more rounds are needed (--budget)")]
+        else:
+            cells += ["", "", ""]
+        rows.append(tuple(cells))
+    first = next(iter(data["ratios"].items()), None)
+    rounds = len(data["timings"][0]["samples_us"])
+    return Page(
+        command="bench",
+        subject=data["model"],
+        summary=(
+            ("dispatches with a kernel", f"{data['taken']} of {data['dispatches']}"),
+            *((("times as fast as " + first[0], f"{1 / first[1]['median']:.2f}×"),) if first else ()),
+            ("rounds", str(rounds)),
+        ),
+        facts=(
+            ("device", data["device"]),
+            ("function", data["function"]),
+            ("threads", str(data["threads"])),
+            ("clock", data["clock"]),
+            ("flags", " ".join(data["flags"])),
+            *((name, str(value)) for name, value in data["machine"].items()),
+        ),
+        notes=(
+            "" if data["clear"] else "the budget was spent before every ratio was clear",
+            *(f"left out: {one['name']}: {one['reason']}" for one in data["left_out"]),
+            *(f"not checked by itself: {text}" for text in data["unchecked"]),
+        ),
+        charts=(draw_timings(data["timings"]),),
+        tables=(
+            Table(
+                title="Times",
+                heads=("code", "median, ms", "lower quartile", "upper quartile", "ratio", "99.8 % interval", ""),
+                rows=tuple(rows),
+                numbers=frozenset((1, 2, 3, 4, 5)),
+            ),
+        ),
+    )
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    at = share * (len(ordered) - 1)
+    low = math.floor(at)
+    return ordered[low] + (at - low) * (ordered[min(low + 1, len(ordered) - 1)] - ordered[low])
+
+
+def page_of_validation(data: Json, plan: Json | None = None) -> Page:
+    """Return the page of `validate`: `data` is what `--json-file` writes, `plan` the JSON of a model's plan."""
+    entries = [_judged(row) for row in data["dispatches"]]
+    judged = {entry.name for entry in entries}
+    unjudged = [
+        Entry(name=one["dispatch"], state="own code", cost=-1.0, reasons=(one["reason"] or _nearest(one["nearest"]),))
+        for one in (plan or {}).get("unsubstituted", ())
+        if one["dispatch"] not in judged
+    ]
+    counts = {word: sum(e.state == word for e in entries) for word in ("passed", "failed", "skipped")}
+    state = {True: "passed", False: "failed"}
+    results = tuple((r["name"], state[r["passed"]], r["detail"]) for r in data["results"])
+    versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
+    times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in data["seconds"].items())
+    table = Table(title="The whole model", heads=("result", "verdict", "detail"), rows=results, state=1)
+    return Page(
+        command="validate",
+        subject=data["title"],
+        verdict=state[data["passed"]],
+        summary=tuple((word, str(number)) for word, number in counts.items()),
+        facts=(
+            ("device", data["device"]),
+            ("started", data["started"]),
+            ("seed", str(data["seed"])),
+            ("replay", data["command"]),
+            ("versions", versions),
+            ("time", times),
+        ),
+        notes=(f"not judged: {data['unproven']}" if data["unproven"] else "",),
+        tables=(table,) if results else (),
+        columns=("cases", "worst error ÷ allowed", "branches both ways"),
+        entries=(*entries, *unjudged),
+    )
+
+
+_WEIGHT = {"failed": 3e6, "skipped": 1e6, "passed": 0.0}
+
+
+def _judged(row: Json) -> Entry:
+    state = {None: "skipped", True: "passed", False: "failed"}[row["passed"]]
+    covered = row["coverage"]
+    reasons = [row["skipped"], f"{row['stage']}: {row['message']}" if row["stage"] else "", row["accuracy"] or ""]
+    reasons += [f"checked by compile: {row['check']}" if row["check"] else "", *row["notes"]]
+    if covered and covered["unknown"]:
+        reasons.append(covered["unknown"])
+    worst = _number(row["worst"])
+    return Entry(
+        name=row["name"],
+        kernel=row["kernel"],
+        state=state,
+        cost=_WEIGHT[state] + (min(worst, 1e5) if worst == worst else 1e5),
+        figures=(
+            str(len(row["cases"])) if row["cases"] else "",
+            _figure(row["worst"]) if row["cases"] else "",
+            f"{covered['both_ways']} of {covered['branches']}" if covered and not covered["unknown"] else "",
+        ),
+        reasons=tuple(filter(None, reasons)),
+        facts=(("branches never taken both ways", ", ".join(map(str, covered["never"]))),)
+        if covered and covered["never"]
+        else (),
+        charts=tuple(_charts(row["cases"])),
+        tables=(_case_table(row["cases"]),) if row["cases"] else (),
+    )
+
+
+def _charts(cases: Sequence[Json]) -> list[str]:
     """Return the plots of the case with the largest error; failed cases come first."""
-    drawn = [c for c in verdict.cases if c.picture is not None]
+    drawn = [case for case in cases if case["picture"] is not None]
     if not drawn:
         return []
-    case = max(drawn, key=_weight)
-    assert case.picture is not None
-    plots = [_draw_histogram(case.picture, f"histogram{number}")]
-    if case.picture.map is not None and case.picture.map.cells and case.picture.map.cells[0]:
-        plots.append(_draw_map(case.picture, case.picture.map, f"map{number}"))
-    return plots
+    case = max(drawn, key=lambda c: (c["passed"] is False, _number(c["worst"])))
+    charts = [draw_histogram(case["picture"])]
+    grid = case["picture"]["map"]
+    return [*charts, draw_map(case["picture"], grid)] if grid and grid["cells"] and grid["cells"][0] else charts
 
 
-def _weight(case: CaseVerdict) -> tuple[bool, float]:
-    return (not case.passed, case.worst)
-
-
-def _draw_histogram(picture: Picture, name: str) -> str:
-    """Draw bars per bin of ULP, candidate next to baseline, as shares of all elements on a logarithmic scale."""
-    figure, axes = _figure_and_axes(5.6, 2.9)
-    labels = bin_labels()
-    sets = [("kernel", picture.candidate, CANDIDATE)]
-    if picture.baseline is not None:
-        sets.append(("IREE's own code", picture.baseline, BASELINE))
-    width = 0.8 / len(sets)
-    for number, (label, counted, colour) in enumerate(sets):
-        places = [i + (number - (len(sets) - 1) / 2) * width for i in range(len(labels))]
-        axes.bar(places, shares(counted), width, label=label, color=colour)
-    axes.set_yscale("log")
-    axes.set_ylim(bottom=0.5 / max(picture.candidate.total, 2), top=2)
-    axes.set_xticks(range(len(labels)), labels, rotation=55, ha="right", fontsize=7)
-    axes.set_ylabel("share of elements", fontsize=8)
-    axes.set_xlabel("error in units of the last place", fontsize=8)
-    axes.set_title(f"{picture.result}, case {picture.case}", fontsize=8, loc="left")
-    axes.legend(fontsize=7, frameon=False)
-    return _svg(figure, "How the errors are distributed", name)
-
-
-def shares(counted: Histogram) -> list[float]:
-    """Return each bin's share of all elements; the last one counts those that are not finite."""
-    total = max(counted.total, 1)
-    return [c / total for c in (*counted.counts, counted.not_finite)]
-
-
-def bin_labels() -> list[str]:
-    """Return the label below each bar."""
-    from ..validate.picture import ULP_EDGES
-
-    inner = [f"{a:g}…{b:g}" for a, b in itertools.pairwise(ULP_EDGES)]
-    return [f"< {ULP_EDGES[0]:g}", *inner, f"≥ {ULP_EDGES[-1]:g}", "∞, NaN"]
-
-
-def _draw_map(picture: Picture, grid: ErrorMap, name: str) -> str:
-    """Colour each cell by its largest error as a share of the allowance; red above 100 %."""
-    import matplotlib.colors
-    import numpy as np
-
-    figure, axes = _figure_and_axes(5.6, 2.9)
-    cells = np.array(grid.cells, dtype=float)
-    scale = matplotlib.colors.LinearSegmentedColormap.from_list("share", ["#f4f7f9", CANDIDATE])
-    colours = scale.with_extremes(over=WRONG)
-    image = axes.imshow(
-        np.where(np.isfinite(cells), cells, 1e300), cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest"
+def _case_table(cases: Sequence[Json]) -> Table:
+    return Table(
+        title="Cases",
+        heads=("case", "inputs", "seed", "verdict", "error ÷ allowed", "largest, ULP", "stock's, ULP", "what is wrong"),
+        rows=tuple(
+            (
+                case["label"],
+                case["inputs"],
+                str(case["seed"]),
+                "skipped" if case["passed"] is None else "passed" if case["passed"] else f"failed: {case['stage']}",
+                _figure(case["worst"]),
+                _figure(case["errors"]["largest_ulp"]),
+                _figure(case["baseline"]["largest_ulp"]) if case["baseline"] else "–",
+                "\n".join(filter(None, (case["message"], _place(case["place"]), *case["notes"]))),
+            )
+            for case in cases
+        ),
+        numbers=frozenset((2, 4, 5, 6)),
+        state=3,
     )
-    _ticks(axes, grid)
-    figure.colorbar(image, ax=axes, extend="max").set_label("|error| ÷ allowed", fontsize=8)
-    shape = "×".join(map(str, grid.shape)) or "scalar"
-    axes.set_title(f"where the errors sit: {picture.result} ({shape})", fontsize=8, loc="left")
-    return _svg(figure, "Where in the result the errors sit", name)
 
 
-def _ticks(axes: Any, grid: ErrorMap) -> None:
-    """Label the axes with element numbers instead of cell numbers."""
-    rows, columns = len(grid.cells), len(grid.cells[0])
-    across = grid.shape[-1] if grid.shape else 1
-    down = math.prod(grid.shape[:-1])
-    for set_ticks, cells, size in ((axes.set_xticks, columns, across), (axes.set_yticks, rows, down)):
-        marks: Sequence[int] = sorted({0, cells // 2, cells - 1})
-        set_ticks(list(marks), [str(round(m * size / cells)) for m in marks], fontsize=7)
-    axes.set_xlabel("last dimension", fontsize=8)
-    axes.set_ylabel("all others, row-major", fontsize=8)
+def _place(place: Json | None) -> str:
+    if not place:
+        return ""
+    at = ", ".join(map(str, place["coordinates"]))
+    stock = f", stock {place['baseline']}" if place["baseline"] else ""
+    allowed = _figure(place["allowed"])
+    return f"{place['operand']} at ({at}): {place['candidate']}, golden {place['golden']}{stock}, allowed {allowed}"
 
 
-def _figure_and_axes(width: float, height: float) -> tuple[Any, Any]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UsageError(
-            "the page cannot be drawn",
-            expected="matplotlib",
-            found="it is not installed",
-            next_step="pip install 'iree-substitute[report]'",
-        ) from None
-    figure = Figure(figsize=(width, height), layout="constrained")  # not pyplot: it would look for a display
-    return figure, figure.add_subplot()
+def _number(value: float | str) -> float:
+    return float(value)
 
 
-def _svg(figure: Any, title: str, name: str) -> str:
-    """Return the drawing; `name` makes its ids unique on the page, where all drawings share one space of ids."""
-    import matplotlib
-
-    buffer = io.StringIO()
-    # text as text, ids that do not change from run to run, no date: the same validation gives the same page
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title})
-    text = buffer.getvalue()
-    # ids of parts of the figure (`patch_1`) are not salted
-    text = re.sub(r'(id="|url\(#|href="#)(?=[A-Za-z])', rf"\1{name}-", text)
-    return text[text.index("<svg") :]
+def _figure(value: float | str) -> str:
+    number = _number(value)
+    return f"{number:.3g}" if math.isfinite(number) else str(number)

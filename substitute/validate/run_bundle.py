@@ -7,8 +7,9 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import SubstituteError
 from ..progress import Progress, silent
@@ -50,9 +51,14 @@ def run_bundle(
 
 
 def write_reports(
-    validation: Validation, *, json_file: Path | None = None, junit: Path | None = None, html: Path | None = None
+    validation: Validation,
+    *,
+    json_file: Path | None = None,
+    junit: Path | None = None,
+    html: Path | None = None,
+    plan: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the reports that have a path. Raises `SubstituteError`."""
+    """Write the reports that have a path; `plan` is the JSON of a model's plan. Raises `SubstituteError`."""
     made: list[tuple[Path, bytes]] = []
     if json_file is not None:
         from ..report.validation_json import validation_to_json
@@ -63,9 +69,10 @@ def write_reports(
 
         made.append((junit, validation_to_junit(validation)))
     if html is not None:
-        from ..report.page import validation_to_html
+        from ..report.page import page_of_validation, write_page
+        from ..report.validation_json import validation_to_json
 
-        made.append((html, validation_to_html(validation).encode()))
+        made.append((html, write_page(page_of_validation(validation_to_json(validation), plan)).encode()))
     for path, data in made:
         try:
             path.write_bytes(data)

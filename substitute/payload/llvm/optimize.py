@@ -121,7 +121,7 @@ def to_bitcode(
     module = _parse(source, entry)
     _check_entry(module, entry)
     resolve_math(module, Hardware.of(target))
-    triple, machine = _machine(target, entry)
+    triple, machine = machine_for(target, entry)
     module.triple = triple
     module.data_layout = str(machine.target_data)
     if DEBUG_INFO in (source if isinstance(source, str) else str(module)):
@@ -233,7 +233,8 @@ def initialize() -> None:
     llvm.parse_assembly("define void @f() {\n  ret void, !heapallocsite !0\n}\n!0 = !{}")
 
 
-def _machine(target: Target, where: str) -> tuple[str, Any]:
+def machine_for(target: Target, where: str) -> tuple[str, Any]:
+    """Return the triple and the code generator of a target. Raises `PayloadError` for one that llvmlite lacks."""
     triple = target.get("target_triple") or llvm.get_default_triple()
     features = [w for w in target.get("cpu_features").split(",") if w[:1] == "+" or w[1:] in _MATTERS_WHEN_OFF]
     try:
