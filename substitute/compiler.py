@@ -273,7 +273,11 @@ def _export_names(module: ir.Operation) -> list[str]:
 
 
 def _found(words: str, names: Sequence[str]) -> str:
-    named = [name for name in names if re.search(rf'[@"]{re.escape(name)}\b', words)]
+    # the linker names a function where it says what it lacks; the operation that MLIR prints then names all of a module
+    linked = set(re.findall(r"\.o:\((?:\.text\.)?([^)]+)\)", words))
+    named = [name for name in names if name in linked] or [
+        name for name in names if re.search(rf'[@"]{re.escape(name)}\b', words)
+    ]
     if len(named) == 1:
         return f"an error in {named[0]}; its words are below"
     return "an error; its words are below"

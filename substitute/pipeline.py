@@ -402,6 +402,17 @@ def _blame(plan: Plan) -> Iterator[None]:
         yield
     except CompilerError as error:
         kernel = next((s.kernel.name for s in plan.substitutions if s.dispatch.name in error.found), None)
+        alone = next((d.name for d in plan.dispatches if d.name in error.found), None)
+        if kernel is None and (alone is not None or not plan.substitutions):
+            raise CompilerError(
+                error.what,
+                where=error.where,
+                expected=error.expected,
+                found=error.found,
+                next_step=f"no kernel is in {alone or 'the module'}: it is IREE's own code that does not compile; "
+                "other flags help, or a kernel that takes the dispatch",
+                details=error.details,
+            ) from None
         if kernel is None:
             raise
         raise CompilerError(

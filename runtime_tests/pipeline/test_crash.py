@@ -72,6 +72,26 @@ def test_an_error_in_code_generation_names_them_too(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["broken"]
 
 
+UNLINKED = """
+func.func @main(%x: tensor<8x8xf16>, %y: tensor<8x8xf16>) -> (tensor<8x8xf16>, tensor<8x8xf16>) {
+  %e = tensor.empty() : tensor<8x8xf16>
+  %s = linalg.softmax dimension(1) ins(%x : tensor<8x8xf16>) outs(%e : tensor<8x8xf16>) -> tensor<8x8xf16>
+  %t = linalg.transpose ins(%y : tensor<8x8xf16>) outs(%e : tensor<8x8xf16>) permutation = [1, 0]
+  return %s, %t : tensor<8x8xf16>, tensor<8x8xf16>
+}"""
+"""IREE's code for a softmax of f16 calls `fmaxf`, which it does not link."""
+
+
+@pytest.mark.skipif(not VERSION.startswith("3.13."), reason="a fault of IREE 3.13")
+def test_an_error_in_code_of_iree_blames_no_kernel(tmp_path: Path) -> None:
+    model = tmp_path / "model.mlir"
+    model.write_text(UNLINKED)
+    with pytest.raises(CompilerError) as caught:
+        compile_model(model, builtin=False, flags=(*X86_64, "--iree-llvmcpu-link-embedded=true"))
+    assert caught.value.found.startswith("an error in main_dispatch_0_softmax")
+    assert "it is IREE's own code that does not compile" in caught.value.next_step
+
+
 def dies(number: int) -> object:
     def work(progress: Progress) -> None:
         progress("import", None)
