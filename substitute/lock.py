@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .cache.atomic import write_whole
+from .catalog.files import digest_files
 from .errors import PlanError, UsageError
-from .model.kernel import Kernel
 from .model.plan import Payload, Plan, substitution_names
 
 VERSION = 1
@@ -22,7 +22,7 @@ def describe_lock(plan: Plan, payloads: Mapping[str, Payload]) -> dict[str, Any]
     chosen = [s for s in plan.substitutions if not s.kernel.payload.kind.rewrites_body]
     return {
         "version": VERSION,
-        "kernels": {name: _files_of(kernel) for name, kernel in sorted(kernels.items())},
+        "kernels": {name: digest_files(kernel) for name, kernel in sorted(kernels.items())},
         "payloads": {
             name: {"kernel": s.kernel.name, "sha256": hashlib.sha256(payloads[name].data).hexdigest()}
             for name, s in zip(substitution_names(chosen), chosen, strict=True)
@@ -63,18 +63,6 @@ def check_lock(file: Path, lock: Mapping[str, Any], plan: Plan, payloads: Mappin
         if lock["payloads"].get(name) != payload:
             what = "other code" if name in lock["payloads"] else "a payload that is not in it"
             raise _differs(file, f"the payload of {name} ({payload['kernel']})", what)
-
-
-def _files_of(kernel: Kernel) -> dict[str, str]:
-    """Return the digest of each file that a kernel's code is made from."""
-    folders = dict.fromkeys((kernel.folder, kernel.payload.path.parent))
-    files = [p for folder in folders for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
-    files += kernel.payload.objects
-    named = {}
-    for path in dict.fromkeys(files):
-        base = next((f for f in folders if path.is_relative_to(f)), path.parent)
-        named[f"{base.name}/{path.relative_to(base).as_posix()}"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return named
 
 
 def _not_a_lock(file: Path, found: str) -> UsageError:

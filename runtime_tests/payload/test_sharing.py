@@ -160,6 +160,32 @@ def test_offsets_are_in_the_code_of_shaders() -> None:
     assert b"d0_work" in make(one).data
 
 
+def test_equal_contents_give_equal_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of the entry follows from contents, not from places and times, so that code is the same anywhere."""
+    monkeypatch.setenv("IREE_SUBSTITUTE_CACHE", "0")
+    from substitute.cli.scaffold import scaffold
+
+    def made(place: str, more: str, size: int) -> bytes:
+        folder = tmp_path / place / "mine"
+        folder.mkdir(parents=True)
+        for file, text in scaffold("llvm-ir", "mine", "mine").items():
+            (folder / file).write_text(text + (more if file == "kernel.ll" else ""))
+
+        def load(backends: frozenset[str]) -> Any:
+            return load_catalog((folder,), builtin=False, backends=backends).kernels
+
+        text = executable(STATIC.replace("4x", f"{size}x"), name=f"d{size}", target=CPU)
+        with context():
+            plan, _ = plan_executables(parse(text), Clock(silent), load, chosen=None)
+        (built,) = payloads_of(plan)
+        return built.payload.data
+
+    first = made("here", "", 4)
+    assert made("there", "", 4) == first
+    assert made("larger", "", 6) == first  # sizes are arguments
+    assert made("other", "; another line\n", 4) != first
+
+
 def test_a_persons_generator_shares_nothing(tmp_path: Path) -> None:
     from substitute.cli.scaffold import scaffold
 

@@ -40,7 +40,7 @@ def prepare(substitution: Substitution) -> Order:
     substitution = specialize_for_device(substitution)
     kernel, dispatch = substitution.kernel, substitution.dispatch
     key = shared_key(substitution)
-    entry = shared_entry(substitution, key) if key else kernel.payload.kind.entry_name(kernel, dispatch)
+    entry = shared_entry(substitution) if key else kernel.payload.kind.entry_name(kernel, dispatch)
     return Order(request=bind(substitution, entry=entry), key=key)
 
 

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ..cache.content import digest_content
+from ..cache.stamps import FileState
+from ..catalog.files import digest_files
 from ..model.dispatch import Dispatch, Named, Nest, Operand, Program, Read, Stage, View, Write
+from ..model.kernel import Kernel
 from ..model.parameter import BoundParameter
 from ..model.plan import Match, Placement, Substitution
 from .kinds import KINDS
@@ -20,6 +23,8 @@ from .symbols import sanitize
 
 CALLED_WITH_POINTERS = frozenset({"llvm-cpu"})
 """Backends on which code gets pointers to the first elements of windows, and any unique name."""
+_DIGESTS: dict[tuple[FileState, ...], str] = {}
+"""Digests of kernels' files by their state."""
 
 
 def shared_key(substitution: Substitution) -> str:
@@ -46,12 +51,30 @@ def shared_key(substitution: Substitution) -> str:
     )
 
 
-def shared_entry(substitution: Substitution, key: str) -> str:
-    """Return the name of the entry point of shared code."""
+def shared_entry(substitution: Substitution) -> str:
+    """Return the name of the entry point of shared code.
+
+    It follows from contents alone, so that equal inputs give equal code on any machine. Code that is called with
+    pointers and sizes, and into which nothing is lowered, has one name for all sizes: its bytes are the same.
+    """
     kernel, dispatch = substitution.kernel, substitution.dispatch
-    if dispatch.target.backend in CALLED_WITH_POINTERS:
-        return f"{sanitize(kernel.name)}_{key[:20]}"
-    return kernel.payload.kind.entry_name(kernel, dispatch)
+    if dispatch.target.backend not in CALLED_WITH_POINTERS:
+        return kernel.payload.kind.entry_name(kernel, dispatch)
+    reduced = without_place(substitution)
+    parts: list[object] = [_digest_kernel(kernel, kernel_state(kernel)), reduced.dispatch.target, reduced.rule]
+    if kernel.payload.kind.sees_dispatch or kernel.slots:
+        parts += [reduced.dispatch, reduced.match, reduced.tuning]
+    return f"{sanitize(kernel.name)}_{digest_content(*parts)[:20]}"
+
+
+def _digest_kernel(kernel: Kernel, state: tuple[FileState, ...]) -> str:
+    """Return the digest of a kernel's files; `state` is the key to what was read before."""
+    known = _DIGESTS.get(state)
+    if known is None:
+        known = digest_content(tuple(sorted(digest_files(kernel).items())))
+        if state:  # empty where there are too many files to look at
+            _DIGESTS[state] = known
+    return known
 
 
 def without_place(substitution: Substitution) -> Substitution:
