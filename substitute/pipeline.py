@@ -37,6 +37,7 @@ from .progress import Clock, Progress, silent
 from .rewrite.linking import check_linking, order_all_exports
 
 if TYPE_CHECKING:
+    from .attest.proof import Proofs, Requirement, Unproven
     from .guard.guard import Guard
     from .guard.verdict import Check, Checked
 
@@ -58,6 +59,8 @@ class CompileResult:
     """Wall-clock time of each step."""
     checked: tuple[Checked, ...] = ()
     """The verdict on each dispatch with a kernel; those that were left out are not in the plan."""
+    unproven: tuple[Unproven, ...] = ()
+    """Kernels that were left out because no attestation proves their code, where that is required."""
     warning: str = ""
     """Warning about the model as IREE compiles it, independent of kernels; empty if there is none."""
     notes: tuple[str, ...] = ()
@@ -98,6 +101,7 @@ def compile_model(
     substitute: bool = True,
     check: bool | Check | None = None,
     keep_ir: bool = False,
+    require_validated: Requirement | None = None,
     isolate: bool = False,
     progress: Progress = silent,
 ) -> CompileResult:
@@ -106,9 +110,9 @@ def compile_model(
     `flags` are iree-compile's; without a target among them the target is this machine's CPU. `plan` replays a saved
     plan. With `output` the module is written there, whole or not at all. `substitute=False` gives IREE's own code.
     `check`: each kernel is judged once in each dispatch that it takes, see `guard`; None: unless the environment has
-    `IREE_SUBSTITUTE_CHECK=0`. With `isolate` it runs in a child process, so that a crash of the compiler is a
-    `CompilerError`. `keep_ir`: the result has the text of every executable, before and after. Raises `SubstituteError`
-    for everything that a user can correct.
+    `IREE_SUBSTITUTE_CHECK=0`. `require_validated`: only code that an attestation proves is embedded. With `isolate` it
+    runs in a child process, so that a crash of the compiler is a `CompilerError`. `keep_ir`: the result has the text of
+    every executable, before and after. Raises `SubstituteError` for everything that a user can correct.
     """
     model, folders = Path(model), [Path(folder) for folder in kernels]
     place = Path(output) if output is not None else None
@@ -125,6 +129,7 @@ def compile_model(
             "substitute": substitute,
             "check": check,
             "keep_ir": keep_ir,
+            "require_validated": require_validated,
         }
         try:
             return cast(CompileResult, isolated(Call(compile_model, arguments), progress))
@@ -170,7 +175,12 @@ def compile_model(
             if warning:
                 notify(f"warning: {warning}")
             selection = Selection(kernels=folders, builtin=builtin, chosen=chosen, require=require)
-            done = _substitute(compilation, clock, selection, _checking(check), workers, folder, keep_ir)
+            proofs = None
+            if require_validated is not None:
+                from .attest.proof import Proofs
+
+                proofs = Proofs(require_validated)
+            done = _substitute(compilation, clock, selection, _checking(check), proofs, workers, folder, keep_ir)
         else:
             with clock.step(TO_A_MODULE):
                 compilation.run("start", "end")
@@ -184,6 +194,7 @@ def compile_model(
         plan=done.plan,
         payloads=done.payloads,
         checked=done.checked,
+        unproven=done.unproven,
         seconds=clock.seconds,
         warning=warning,
         notes=describe_differences(saved.machine, read_machine()) if saved and saved.machine else (),
@@ -224,6 +235,7 @@ class Substituted:
     checked: tuple[Checked, ...] = ()
     ir: Mapping[str, str] = field(default_factory=dict)
     """Text of each executable with its payloads, where it was asked for."""
+    unproven: tuple[Unproven, ...] = ()
 
 
 def _substitute(
@@ -231,6 +243,7 @@ def _substitute(
     clock: Clock,
     selection: Selection,
     check: Check | None,
+    proofs: Proofs | None,
     workers: Executor,
     folder: Path,
     keep_ir: bool,
@@ -240,17 +253,18 @@ def _substitute(
 
     assert compilation.module is not None
     with ExitStack() as stack:
-        guard = None
+        guard, by_plan = None, selection.chosen is not None
+        unproven: tuple[Unproven, ...] = ()
+        if proofs is not None:
+            selection, unproven = _proven(compilation, clock, selection, proofs, workers)
         if check is not None:
             pristine = compilation.module.clone().operation
-            guard = stack.enter_context(
-                Guard(compilation, pristine, folder, check, chosen=selection.chosen is not None)
-            )
+            guard = stack.enter_context(Guard(compilation, pristine, folder, check, chosen=by_plan))
         attempt = _put_in(compilation, clock, selection, guard, workers, folder)
         ir = print_executables(compilation.module) if keep_ir else {}
         _to_a_module(compilation, clock, attempt)
         if guard is None:
-            return replace(attempt, ir=ir)
+            return replace(attempt, unproven=unproven, ir=ir)
         with clock.step(CHECK):
             refused = guard.conclude(clock.progress)
         if refused:
@@ -260,7 +274,34 @@ def _substitute(
             ir = print_executables(compilation.module) if keep_ir else {}
             _to_a_module(compilation, clock, attempt)
         guard.check_required(attempt.plan, selection.require)
-        return replace(attempt, checked=guard.checked, ir=ir)
+        return replace(attempt, checked=guard.checked, unproven=unproven, ir=ir)
+
+
+def _proven(
+    compilation: Compilation, clock: Clock, selection: Selection, proofs: Proofs, workers: Executor
+) -> tuple[Selection, tuple[Unproven, ...]]:
+    """Return the selection without the dispatches whose code no attestation proves, and the reasons.
+
+    Raises `PlanError` if a required kernel has no dispatch left.
+    """
+    from .attest.proof import list_unproven
+
+    assert compilation.module is not None
+    pristine = compilation.module.clone().operation
+    made, sites = plan_module(
+        compilation,
+        clock,
+        selection.kernels,
+        builtin=selection.builtin,
+        chosen=selection.chosen,
+        require=selection.require,
+    )
+    del sites
+    with clock.step("compare with attestations"):
+        unproven = list_unproven(made, make_payloads(made, clock, workers), proofs, selection.require)
+    compilation.module = pristine  # a rule may have changed the other
+    refused = frozenset(one.key for one in unproven)
+    return selection.without(made, refused) if refused else selection, unproven
 
 
 def _put_in(

@@ -70,6 +70,7 @@ def test_compile(run: Run, pretended: Pretended, tmp_path: Path) -> None:
                 "require": ("matmul",),
                 "substitute": True,
                 "check": False,
+                "require_validated": None,
                 "isolate": True,
             },
         )

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import UsageError
 from .flags import CompilerCommand
 from .options import FILE, catalog_options, html_option, model_argument
 from .terminal import check_distinct, check_writable, progress, say_target, show, terminal_width
 
 if TYPE_CHECKING:
+    from ..attest.proof import Requirement
     from ..pipeline import CompileResult
 
 
@@ -32,6 +34,25 @@ if TYPE_CHECKING:
 @click.option(
     "--locked", type=FILE, metavar="FILE", help="Embed only what this lock names as it is; anything else is an error."
 )
+@click.option(
+    "--require-validated",
+    is_flag=True,
+    help="Embed only code that a passing attestation names for its target; what has none is left to IREE's own code.",
+)
+@click.option(
+    "--attestations",
+    multiple=True,
+    type=FILE,
+    metavar="PATH",
+    help="With --require-validated: attestations beside those in kernels' folders; may be given several times.",
+)
+@click.option(
+    "--signed-by",
+    default="",
+    metavar="IDENTITY",
+    help="With --require-validated: only attestations that this identity signed (needs the extra `sigstore`).",
+)
+@click.option("--issuer", default="", metavar="URL", help="With --signed-by: the identity's OpenID provider.")
 @click.option("--plan", type=FILE, metavar="FILE", help="Substitute what this plan says, and nothing else.")
 @click.option(
     "--require",
@@ -68,6 +89,10 @@ def command(
     dump_payloads: Path | None,
     lock: Path | None,
     locked: Path | None,
+    require_validated: bool,
+    attestations: tuple[Path, ...],
+    signed_by: str,
+    issuer: str,
     plan: Path | None,
     require: tuple[str, ...],
     substitute: bool,
@@ -96,6 +121,7 @@ def command(
     if checking is not None and faster_only:
         checking = replace(checking, faster_only=True)
     named = read_lock(locked) if locked is not None else None
+    requirement = _requirement(require_validated, attestations, signed_by, issuer)
     with progress() as report:
         result = compile_model(
             model,
@@ -108,6 +134,7 @@ def command(
             substitute=substitute,
             check=checking or False,
             **({"keep_ir": True} if html is not None else {}),
+            require_validated=requirement,
             isolate=True,
             progress=report,
         )
@@ -127,6 +154,12 @@ def command(
         written = dump.dump_payloads(result.plan, result.payloads, dump_payloads)
         click.echo(f"wrote {len(written)} files to {dump_payloads}, listed in {written[-1]}")
     show(substitution_table(result.plan, result.payloads, result.checked, width=terminal_width()))
+    for one in result.unproven:
+        click.echo(f"left out: {one.kernel} in {one.dispatch}: {one.reason}; IREE's own code stays")
+    if result.unproven:
+        from ..attest.proof import HOW
+
+        click.echo(HOW)
     phases = ", ".join(f"{phase} {seconds:.2f}" for phase, seconds in result.seconds.items())
     total = sum(result.seconds.values())
     click.echo(f"wrote {output} ({output.stat().st_size:,} bytes) in {total:.2f} s" + (f": {phases}" if phases else ""))
@@ -147,3 +180,30 @@ def _page(result: CompileResult, model: Path, flags: tuple[str, ...]) -> str:
         listings=list_code(result.plan, result.ir, result.payloads),
     )
     return write_page(page)
+
+
+def _requirement(wanted: bool, places: tuple[Path, ...], signed_by: str, issuer: str) -> Requirement | None:
+    """Return the proof that is demanded of each payload. Raises `UsageError`."""
+    given = {"--attestations": places, "--signed-by": signed_by, "--issuer": issuer}
+    useless = [option for option, value in given.items() if value] if not wanted else []
+    if issuer and not signed_by:
+        useless = ["--issuer"]
+    if useless:
+        needed = "--signed-by" if wanted else "--require-validated"
+        raise UsageError(
+            f"{useless[0]} has no effect without {needed}",
+            expected=needed,
+            found=", ".join(useless),
+            next_step=f"add {needed}, or leave it out",
+        )
+    if not wanted:
+        return None
+    from ..attest.proof import Requirement, Signer, check_places
+
+    check_places(places)
+    if signed_by:
+        from ..attest.signing import check_installed
+
+        check_installed("--signed-by")
+    signer = Signer(identity=signed_by, issuer=issuer) if signed_by else None
+    return Requirement(places=places, signer=signer)

@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "explain": "Say rule by rule why a kernel fits a dispatch or not.",
     "run": "Run a compiled module on a device.",
     "validate": "Compare kernels, or a model with them, with a golden.",
+    "verify": "Check attestations that validate wrote.",
     "bench": "Time a model with kernels beside IREE's own code.",
     "tune": "Measure every candidate kernel and write a plan.",
     "run-bundle": "Run and judge a bundle that validate wrote, without a compiler.",

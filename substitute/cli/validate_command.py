@@ -17,21 +17,27 @@ from .run_command import VALUES
 from .terminal import progress, show, show_json, terminal_width
 
 if TYPE_CHECKING:
+    from ..attest.write import Attestation
     from ..validate.kernel_verdict import KernelVerdict
+    from ..validate.verdict import DispatchVerdict
 
 REPRODUCERS = Path("reproducers")
 """Folder for the dispatches that make a model wrong."""
 
 
 _CASES = frozenset({"what", "device", "quick", "seed", "case", "kernels", "builtin", "flags"})
+_ATTESTATION = frozenset({"attest", "sign"})
 _REPORTS = frozenset({"as_json", "html", "junit", "json_file"})
 USED = {
     "--replay": frozenset({"replay", "device", "case", "time_limit"}),
     "--mutate": _CASES | {"mutate", "count", "time_limit", "as_json"},
     "--bundle of kernels": _CASES | {"bundle"},
     "--bundle of a model": _CASES | {"bundle", "plan", "inputs"},
-    "kernels": _CASES | _REPORTS | {"time_limit", "jobs", "cluster", "min_coverage"},
-    "a model": _CASES | _REPORTS | {"time_limit", "plan", "function", "inputs", "expected", "reproducer"},
+    "kernels": _CASES | _REPORTS | _ATTESTATION | {"time_limit", "jobs", "cluster", "min_coverage"},
+    "a model": _CASES
+    | _REPORTS
+    | _ATTESTATION
+    | {"time_limit", "plan", "function", "inputs", "expected", "reproducer"},
 }
 """Parameters that have an effect, for each way of using the command."""
 
@@ -52,6 +58,7 @@ class Request:
     reports: Mapping[str, Any]
     """Path of each report; None: it is not written."""
     options: Options
+    attestation: Attestation | None = None
 
 
 class ValidateCommand(CompilerCommand):
@@ -141,6 +148,13 @@ class ValidateCommand(CompilerCommand):
     metavar="N",
     help="With --mutate: how many faults at most; they are drawn from --seed.",
 )
+@click.option(
+    "--attest",
+    type=FILE,
+    metavar="PATH",
+    help="Write the verdict on each kernel as an in-toto attestation: a file (.intoto.json), or a folder for several.",
+)
+@click.option("--sign", is_flag=True, help="With --attest: sign through Sigstore (needs the extra `sigstore`).")
 @report_options
 @catalog_options
 @json_option
@@ -163,6 +177,8 @@ def command(
     bundle: Path | None,
     mutate: bool,
     count: int,
+    attest: Path | None,
+    sign: bool,
     kernels: tuple[Path, ...],
     builtin: bool,
     as_json: bool,
@@ -202,6 +218,7 @@ def command(
         bundle=bundle,
         reports=reports,
         options=options,
+        attestation=_attestation(attest, sign=sign, case=case),
     )
     if mutate:
         return _mutants(what, request, count=count)
@@ -240,6 +257,23 @@ def _check_use(use: str) -> None:
         )
 
 
+def _attestation(place: Path | None, *, sign: bool, case: str) -> Attestation | None:
+    """Return where verdicts are attested, checked before the long work. Raises `UsageError`."""
+    if place is None and not sign:
+        return None
+    from ..attest.write import open_attestation
+
+    if place is None or case:
+        raise UsageError(
+            "nothing is signed without --attest" if place is None else "an attestation speaks of all cases",
+            where="--sign" if place is None else f"--case {case}",
+            expected="--attest PATH" if place is None else "--attest without --case",
+            found="none" if place is None else "both",
+            next_step="say where the attestation goes" if place is None else "leave one of them out",
+        )
+    return open_attestation(place, sign=sign)
+
+
 def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str, min_coverage: float | None) -> int:
     """Validate kernels by name or folder on the device."""
     from ..report.validation_json import kernel_verdict_to_json
@@ -252,12 +286,21 @@ def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str
     chosen = find_kernels(what, folders=request.kernels, builtin=request.builtin)
     common = _case_choice(request)
     started = now()
+    writer = request.attestation
+    if writer is not None:
+        writer.begin(chosen)
     with progress(long=True) as report:
         if request.bundle is not None:
             places = bundle_kernels(chosen, request.bundle, progress=report, **common)
             return _bundled(places)
         verdicts = validate_kernels(
-            chosen, jobs=jobs, cluster=cluster, options=request.options, progress=report, **common
+            chosen,
+            jobs=jobs,
+            cluster=cluster,
+            options=request.options,
+            emitted=writer is not None,
+            progress=report,
+            **common,
         )
     command = _repeat(" ".join(what))
     write_reports(
@@ -268,6 +311,8 @@ def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str
         show_json({"kernels": [kernel_verdict_to_json(v) for v in verdicts]})
     else:
         show(kernel_verdicts(verdicts, command=_repeat, width=terminal_width()))
+    if writer is not None:
+        _attest(writer, {v.kernel: v.dispatches for v in verdicts if not v.error}, request)
     if any(v.error for v in verdicts):
         return UsageError.exit_status
     uncovered = [v for v in verdicts if min_coverage is not None and not _is_covered(v, min_coverage)]
@@ -276,6 +321,22 @@ def _kernels(what: tuple[str, ...], request: Request, *, jobs: int, cluster: str
             f"{verdict.kernel}: fewer than {min_coverage:g} % of its branches went both ways, or none is measured"
         )
     return 0 if all(v.passed for v in verdicts) and not uncovered else 1
+
+
+def _attest(
+    writer: Attestation,
+    verdicts: Mapping[str, Sequence[DispatchVerdict]],
+    request: Request,
+    model: Path | None = None,
+) -> None:
+    """Write the attestation of each kernel, and say where."""
+    from ..attest.statement import Circumstances
+
+    circumstances = Circumstances(
+        device=request.device, seed=request.seed, quick=request.quick, flags=request.flags, model=model
+    )
+    for file, kernel, result in writer.write(verdicts, circumstances):
+        click.echo(f"attested: {kernel} {result} in {file}", err=request.as_json)
 
 
 def _is_covered(verdict: KernelVerdict, percent: float) -> bool:
@@ -346,6 +407,12 @@ def _model(
     from ..validate.validation import now
 
     values, started = parse_inputs(inputs), now()
+    writer = request.attestation
+    if writer is not None:
+        from ..catalog.catalog import load_manifests
+
+        writer.expect_several()
+        writer.begin([m.kernel for m in load_manifests(request.kernels, builtin=False, kept=True)])
     if request.bundle is not None:
         return _bundle_model(model, request, plan=plan, inputs=values)
     with progress(long=True) as report:
@@ -363,6 +430,7 @@ def _model(
             quick=request.quick,
             case=request.case,
             reproducer=reproducer,
+            emitted=writer is not None,
             isolate=True,
             options=request.options,
             progress=report,
@@ -373,6 +441,10 @@ def _model(
         plan=found,
         **request.reports,
     )
+    if writer is not None:
+        kernels = {s.kernel.name: s.kernel for s in verdict.plan.substitutions}
+        writer.begin(list(kernels.values()))
+        _attest(writer, dict.fromkeys(kernels, verdict.dispatches), request, model)
     if request.as_json:
         show_json(found)
         return 0 if verdict.passed else 1

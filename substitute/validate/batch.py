@@ -31,6 +31,7 @@ def validate_kernels(
     seed: int = 0,
     case: str = "",
     flags: Sequence[str] = (),
+    emitted: bool = False,
     jobs: int = 1,
     cluster: str = "",
     options: Options = STANDARD,
@@ -47,6 +48,7 @@ def validate_kernels(
         "seed": seed,
         "case": case,
         "flags": tuple(flags),
+        "emitted": emitted,
         "isolate": True,
         "options": options,
     }

@@ -19,6 +19,7 @@ from ..guard.recall import has_verdicts, recall_verdicts
 from ..match.planner import Chosen
 from ..model.coverage import Code
 from ..model.dispatch import Dispatch
+from ..model.emitted import Emitted
 from ..model.payload_kind import PayloadFormat
 from ..model.plan import Key, dispatch_key
 from ..plan_file import load_plan
@@ -33,6 +34,7 @@ from .harness import isolate_dispatches, reverse_workgroups
 from .launch import SELECTION
 from .own_code import Baseline, Look, finish
 from .subjects import EVERYTHING, Wanted, is_formed_in, kernels_of, make_subjects, refuse_grids
+from .targets import foreign
 
 if TYPE_CHECKING:
     from iree.compiler import ir
@@ -99,10 +101,12 @@ def build_bundle(
             del pristine
         dispatches = tuple(kernels_of(made))
         launches = _launches(compilation, stock, wanted, device, signatures, clock)
-        built = make_payloads(made, clock, workers) if wanted.cover is not None or wanted.turned else None
+        early = wanted.cover is not None or wanted.turned or wanted.emitted
+        built = make_payloads(made, clock, workers) if early else None
         covering = _covering(stock, wanted, built or (), clock)
         subjects = make_subjects(stock, made, clock, wanted, launches, device=device, covering=covering)
         subjects = tuple(refuse_grids(subject, built or ()) for subject in subjects)
+        emitted = _emitted(built or (), device) if wanted.emitted else ()
         by_name = {d.name: d for d in dispatches}
         taken = {s.cases[0].entry: by_name[s.name] for s in subjects if s.cases}
         candidate = turned = b""
@@ -136,6 +140,7 @@ def build_bundle(
         missing_baseline=missing,
         subjects=subjects,
         beside=beside if baseline is not None else frozenset(),
+        emitted=emitted,
         seconds=clock.seconds,
     )
     return bundle, made
@@ -160,6 +165,13 @@ def _planned(
 
     demands = read_flags(compilation.flags).demands
     return plan_executables(compilation.module, clock, load, chosen=chosen, demands=demands)
+
+
+def _emitted(built: Sequence[Built], device: str) -> tuple[Emitted, ...]:
+    """Return what is embedded for this device."""
+    from ..attest.emitted import describe_emitted
+
+    return describe_emitted([b for b in built if not foreign(b.substitution.dispatch.target.backend, device)])
 
 
 def _with_baseline(subjects: Sequence[Subject], wanted: Wanted) -> frozenset[str]:

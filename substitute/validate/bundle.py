@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..model.coverage import Code
+from ..model.emitted import Emitted
 from .case import Case
 
 
@@ -57,6 +58,8 @@ class Bundle:
     """Code (see `Subject.code`) of each entry point of which a simulated device records the branches."""
     missing_baseline: str = ""
     """Why there is none."""
+    emitted: tuple[Emitted, ...] = ()
+    """The kernels' code, where the caller wants it attested; not kept in files."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock time of each step of building it."""
     title: str = ""

@@ -122,6 +122,7 @@ def judge_alone(
     except DeviceError as error:
         return Judged(verdict=replace(verdict, stage="launch", message=describe_failure(error)))
     finding, number = _find(case, runs, flying, guarded)
+    verdict = replace(verdict, empty=not any(e.values.size for e in case.expected))
     verdict = _with_errors(verdict, case, runs[0]) if options.errors else replace(verdict, judged=_count(case))
     if finding is not None and finding.stage in ("unwritten", "non-finite", "error"):
         finding = _accumulation(candidate, case, finding, number)

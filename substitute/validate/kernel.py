@@ -36,12 +36,14 @@ def validate_kernel(
     seed: int = 0,
     case: str = "",
     flags: Sequence[str] = (),
+    emitted: bool = False,
     isolate: bool = False,
     options: Options = STANDARD,
     progress: Progress = silent,
 ) -> KernelVerdict:
     """One kernel of the catalog (with its forms read) on one device. `case`: only cases that hold this text.
 
+    `emitted`: the verdicts also name the code that was embedded.
     Raises `SubstituteError` for what cannot be compiled or run; a wrong result is a verdict.
     """
     check_device(kernel, device)
@@ -54,6 +56,7 @@ def validate_kernel(
         "seed": seed,
         "case": case,
         "flags": tuple(flags),
+        "emitted": emitted,
     }
     build = Call(bundle_kernel, arguments)
     seconds, verdicts = build_and_judge(build, isolate=isolate, options=options, progress=progress)
@@ -79,6 +82,7 @@ def bundle_kernel(
     seed: int,
     case: str = "",
     flags: Sequence[str] = (),
+    emitted: bool = False,
     changed: Change | None = None,
     progress: Progress = silent,
 ) -> Bundle:
@@ -92,6 +96,7 @@ def bundle_kernel(
             seed=seed,
             case=case,
             flags=flags,
+            emitted=emitted,
             own_code=own_code,
             changed=changed,
             progress=progress,
@@ -107,6 +112,7 @@ def _bundle(
     seed: int,
     case: str,
     flags: Sequence[str],
+    emitted: bool,
     own_code: Baseline,
     changed: Change | None,
     progress: Progress,
@@ -139,6 +145,7 @@ def _bundle(
         shapes=shape_sets(functions),
         labels={f.name: f.label for f in functions},
         turned=changed is None,
+        emitted=emitted,
         cover=lambda built: _covering(kernel, functions, built, device=device, quick=quick, seed=seed),
     )
     bundle, _ = build_bundle(

@@ -109,6 +109,7 @@ def validate_model(
     case: str = "",
     dispatches: bool = True,
     reproducer: Path | None = None,
+    emitted: bool = False,
     isolate: bool = False,
     options: Options = STANDARD,
     progress: Progress = silent,
@@ -117,7 +118,8 @@ def validate_model(
 
     Without `inputs` they are drawn from `seed`; `expected` are the results of the model's own framework for `inputs`.
     `case`: only dispatch cases that contain this text, and not the model. If the model is wrong, the responsible
-    substitutions are searched for, and kept in folders below `reproducer`. Raises `SubstituteError` for errors of
+    substitutions are searched for, and kept in folders below `reproducer`. `emitted`: the verdicts also name the code
+    that was embedded. Raises `SubstituteError` for errors of
     compiling or running; a wrong result is a verdict, not an error.
     """
     clock = Clock(progress)
@@ -172,7 +174,7 @@ def validate_model(
     alone: tuple[DispatchVerdict, ...] = ()
     if dispatches and result.plan.substitutions:
         with clock.step("dispatches"):
-            wanted = Wanted(quick=quick, seed=seed, case=case, shapes=open_shapes)
+            wanted = Wanted(quick=quick, seed=seed, case=case, shapes=open_shapes, emitted=emitted)
             alone = judge_plan(setting, result.plan, wanted, prefixed(progress, "dispatches: "))
     verdicts: tuple[ResultVerdict, ...] = ()
     if not case and not broken:

@@ -279,6 +279,9 @@ def _conclude(judgement: Judgement, beside: Sequence[Task]) -> tuple[DispatchVer
     verdicts = [judgement.verdict(number) for number in range(len(judgement.bundle.subjects))]
     found = judgement.coverage()
     verdicts = [replace(v, coverage=c) for v, c in zip(verdicts, found, strict=True)]
+    if judgement.bundle.emitted:
+        emitted = judgement.bundle.emitted
+        verdicts = [replace(v, emitted=tuple(e for e in emitted if e.dispatch == v.name)) for v in verdicts]
     return tuple(v if v.skipped else replace(v, notes=(*v.notes, *missing)) for v in verdicts)
 
 

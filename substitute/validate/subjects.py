@@ -64,6 +64,8 @@ class Wanted:
     """Labels of the dispatches of the model's functions, by a function's name; None: the exports' names."""
     turned: bool = False
     """Also compile the kernels with their workgroups in reverse order, and with counters of their branches."""
+    emitted: bool = False
+    """Also describe the code that is embedded, to attest it."""
     cover: Cover | None = None
     """Gives further shapes for functions of open dimensions, once the kernels' code is made."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..model.coverage import Coverage
+from ..model.emitted import Emitted
 from .case import case_key
 from .picture import Picture
 from .statistics import Errors
@@ -46,6 +47,8 @@ class CaseVerdict:
     """Wrong results that this case would let pass (`zeros`, `a constant`, `left over`)."""
     judged: int = 0
     """Elements that were compared."""
+    empty: bool = False
+    """True if there was none to compare: an operand has a size of zero."""
     entered: bool = True
     """False where the launch ran IREE's own code in place of the kernel, so that nothing is known of it."""
     picture: Picture | None = None
@@ -81,6 +84,8 @@ class DispatchVerdict:
     """The bound of errors that the kernel declares, with its reason; empty where its definition's counts."""
     check: str = ""
     """Finding of an earlier `compile` on the dispatch with its kernels; empty if there is none."""
+    emitted: tuple[Emitted, ...] = ()
+    """The code that was embedded; empty where nobody asked."""
 
     @property
     def passed(self) -> bool:
