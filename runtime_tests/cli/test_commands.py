@@ -292,6 +292,7 @@ def test_validate(run: Run, plan: Plan, monkeypatch: pytest.MonkeyPatch, reason:
         "quick": False,
         "case": "",
         "reproducer": Path("reproducers"),
+        "emitted": False,
     }
     value = json.loads(run("validate", "m.mlir", "--json", "--input=3").out)
     assert (value["passed"], value["seed"], value["results"][0]["largest_error"]) == (not reason, None, "inf")
