@@ -1,13 +1,19 @@
-"""Expansion of `linalg.softmax` into two reductions and a quotient."""
+"""Expansion of `linalg.softmax` into two reductions and a quotient.
+
+What IREE fused in front of it (a scale, a mask) is computed where a row is read: twice for most rows, since it costs
+less than a buffer; once, into a buffer, where it has functions such as `exp` and the row is short.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from substitute.codegen.unsupported import Unsupported
-from substitute.model.dispatch import Linear, LoopKind, Named, Nest, Program, Read, Stage, TensorType
+from substitute.model.dispatch import Linear, LoopKind, Named, Nest, Program, Read, Stage, TensorType, View
 from substitute.model.index import Index
+from substitute.model.inlining import inline_producers
+from substitute.model.ops import is_heavy
 from substitute.model.scalar import GraphBuilder, Scalar, ScalarGraph
 
 from .nests import LOCAL_BYTES
@@ -20,31 +26,27 @@ def without_softmax(program: Program) -> Program:
     """Return the program with every softmax expanded: maximum, sum of exponentials, quotient where it is read."""
     cores: list[Stage] = []
     quotients: dict[int, Quotient] = {}
+    producers: dict[int, Nest] = {}
     fresh = 1 + max((t for c in program.cores for t in _temporaries(c)), default=0)
     for core in program.cores:
         if isinstance(core, Nest):
+            if not core.combiner:
+                core = producers[core.temporary] = _kept_if_heavy(core, program)
             if any(r.source in quotients for r in core.reads if isinstance(r.source, int)):
                 raise Unsupported("a reduction reads a softmax")
-            cores.append(core if core.combiner else _as_reduction(core))
+            cores.append(core)
             continue
         if core.op != "linalg.softmax":
             raise Unsupported(f"{core.op} is no loop nest")
         if not core.types[0].element.startswith("f") and core.types[0].element != "bf16":
             raise Unsupported(f"softmax of {core.types[0].element}")
-        nests, quotients[core.temporaries[0]] = _statistics(core, fresh)
+        nests, quotients[core.temporaries[0]] = _statistics(core, fresh, producers)
         cores += nests
         fresh += 3
     if not quotients:
         return program
     stores = tuple(_inline_quotients(store, quotients) for store in program.stores)
-    return replace(program, cores=tuple(cores), stores=stores)
-
-
-def _as_reduction(nest: Nest) -> Nest:
-    """Return element-wise work as a sum over no loop, whose results a row keeps as it does those of any reduction."""
-    if nest.type is None or nest.type.element not in ("f16", "bf16", "f32", "f64"):
-        raise Unsupported(f"element-wise work on {nest.type.element if nest.type else 'no tensor'} before a softmax")
-    return replace(nest, combiner="arith.addf", init=-0.0)
+    return inline_producers(replace(program, cores=tuple(cores), stores=stores))
 
 
 def _temporaries(core: Stage) -> tuple[int, ...]:
@@ -62,14 +64,33 @@ class Quotient:
     """Type that it is computed in."""
 
 
-def _statistics(core: Named, fresh: int) -> tuple[list[Nest], Quotient]:
+def _kept_if_heavy(producer: Nest, program: Program) -> Nest:
+    """Return an element-wise nest that is kept in a buffer for each row, if it is better computed once.
+
+    In a program of loop nests, a buffer is a reduction without a reduction loop: each element is -0.0 + its value.
+    """
+    if producer.type is None or producer.type.element != "f32" or not any(is_heavy(n.op) for n in producer.expr.nodes):
+        return producer
+    for core in program.cores:
+        if isinstance(core, Named) and any(read.source == producer.temporary for read in core.reads):
+            size = producer.type.shape[_dimension(core)]
+            if not isinstance(size, int) or 2 * 4 * size > LOCAL_BYTES:  # (its exponentials take the other half)
+                return producer
+    return replace(producer, combiner="arith.addf", init=-0.0)
+
+
+def _dimension(core: Named) -> int:
+    return int(dict(core.attributes)["dimension"].split(":")[0])
+
+
+def _statistics(core: Named, fresh: int, producers: Mapping[int, Nest]) -> tuple[list[Nest], Quotient]:
     """Return nests that compute a softmax's maximum, its exponentials (if a row of them fits the stack) and their
     sum.
     """
     shape = core.types[0].shape
     # read whole: its own coordinates leave unit dimensions out
     source = replace(core.reads[0], access=tuple(Linear(terms=((d, 1),)) for d in range(len(shape))))
-    dimension = int(dict(core.attributes)["dimension"].split(":")[0])
+    dimension = _dimension(core)
     # unit dimensions are no loops in the nests that read the softmax, so they are omitted here
     loops = [d for d in range(len(shape)) if shape[d] != 1 or d == dimension]
     rows = [d for d in loops if d != dimension]
@@ -102,7 +123,7 @@ def _statistics(core: Named, fresh: int) -> tuple[list[Nest], Quotient]:
     )
     by_row = tuple(Linear(terms=((d, 1),)) for d in rows)
     of_max, of_sum = (Read(source=t, access=by_row, type=statistic) for t in (fresh, fresh + 1))
-    if not _row_fits(source, dimension, shape[dimension]):
+    if not _row_fits(source, dimension, shape[dimension], producers):
         return [maximum, total], Quotient(reads=(source, of_max, of_sum), numerator=total.expr, wide=wide)
     everywhere = tuple(Linear(terms=((k, 1),)) for k in range(len(loops)))
     row_type = TensorType(shape=maximum.sizes, element=wide)
@@ -114,15 +135,29 @@ def _statistics(core: Named, fresh: int) -> tuple[list[Nest], Quotient]:
     return [maximum, exponentials, total], Quotient(reads=(of_row, of_sum), numerator=once, wide=wide)
 
 
-def _row_fits(source: Read, dimension: int, size: Index) -> bool:
+def _row_fits(source: Read, dimension: int, size: Index, producers: Mapping[int, Nest]) -> bool:
     """Return True for a row that is contiguous, and short enough to keep its exponentials on the stack."""
     width = 8 if source.type.element == "f64" else 4
     if not isinstance(size, int) or size * width > LOCAL_BYTES:
         return False
-    if isinstance(source.source, int):  # it lies on the stack itself
-        return 2 * size * width <= LOCAL_BYTES
-    position = [at for at, c in enumerate(source.access) if c.loop == dimension]
-    return len(position) == 1 and source.source.strides[position[0]] == 1
+    reads: tuple[Read, ...] = (source,)
+    if not isinstance(source.source, View):
+        if source.source not in producers:
+            return False
+        producer = producers[source.source]
+        if producer.combiner:  # (its buffer takes its share)
+            return 2 * size * width <= LOCAL_BYTES
+        loop = producer.target[dimension].loop
+        reads = tuple(r for r in producer.reads if any(n == loop for c in r.access for n, _ in c.terms))
+        dimension = -1 if loop is None else loop
+    return bool(reads) and all(_is_contiguous(read, dimension) for read in reads)
+
+
+def _is_contiguous(read: Read, loop: int) -> bool:
+    """Return True if neighbours along a loop are neighbours in memory."""
+    strides = read.source.strides if isinstance(read.source, View) else ()
+    moved = [stride for coordinate, stride in zip(read.access, strides, strict=False) if coordinate.loop == loop]
+    return moved == [1]
 
 
 def _widened(graph: GraphBuilder, value: int, element: str, wide: str) -> int:

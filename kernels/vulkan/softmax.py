@@ -11,7 +11,8 @@ sum is at least 1. A row that begins with a maximum of -∞ (all elements masked
 
 **Why three passes.** A row is read three times, and its exponentials are computed twice, so that nothing of a row's
 length is held anywhere: rows may be of any length, known or not. The second and third reading find the row in the cache
-as long as it fits there.
+as long as it fits there. Work that IREE fused in front of the softmax (a scale, a mask) is done again in each pass, in
+a function `source_element`.
 
 **The workgroup** is 64 invocations that stride over the row: in each step they read 64 neighbours, if the row is
 contiguous. `groups.reduce_function` combines their partial results in shared memory (256 bytes for each of the two)
@@ -21,6 +22,8 @@ differ in how often an invocation runs, the calls stand after them, and the work
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from substitute.codegen.glsl.generator import generate_shader, refuse_program
 from substitute.codegen.glsl.lower import lower_index
 from substitute.codegen.glsl.operations import round_to
@@ -28,7 +31,7 @@ from substitute.codegen.glsl.shader import FLAT_GROUP, Shader, delinearize, flat
 from substitute.codegen.glsl.stores import emit_independent_stores, emit_stores
 from substitute.codegen.placement import place_stores
 from substitute.codegen.unsupported import Unsupported
-from substitute.model.dispatch import Linear, Named, Program, View
+from substitute.model.dispatch import Linear, Named, Nest, Program, View
 from substitute.model.index import product
 from substitute.model.plan import Generated, Request
 
@@ -49,21 +52,18 @@ def generate(request: Request) -> Generated:
 
 def write_softmax(shader: Shader, program: Program) -> Generated:
     """Write a shader of three passes over a row: maximum, sum of exponentials, results. Raises `Unsupported`."""
-    core = program.cores[0] if len(program.cores) == 1 else None
-    if not isinstance(core, Named) or core.op != "linalg.softmax":
+    core = program.cores[-1] if program.cores else None
+    if not isinstance(core, Named) or core.op != "linalg.softmax" or len(program.cores) > 2:
         raise Unsupported("a dispatch that is no softmax")
-    source, type_ = core.reads[0], core.types[0]
-    if not isinstance(source.source, View) or type_.element not in ("f32", "f16", "bf16"):
-        raise Unsupported(
-            f"softmax of {type_.element} from {'memory' if isinstance(source.source, View) else 'a result'}"
-        )
+    type_ = core.types[0]
+    if type_.element not in ("f32", "f16", "bf16"):
+        raise Unsupported(f"softmax of {type_.element}")
     along = _dimension(core)
     sizes = type_.shape
     row_dimensions = [d for d in range(len(sizes)) if d != along]
     rows = product(tuple(sizes[d] for d in row_dimensions))
     names = [f"d{d}" for d in range(len(sizes))]
-    identity = tuple(Linear(terms=((d, 1),)) for d in range(len(sizes)))
-    load = shader.load_view(source.source, identity, names)
+    source, load = _source(shader, program, core, names)
     length = lower_index(sizes[along])
     walk = f"for (int d{along} = int(gl_LocalInvocationIndex); d{along} < {length}; d{along} += {THREADS})"
 
@@ -93,13 +93,29 @@ def write_softmax(shader: Shader, program: Program) -> Generated:
         *reduce_function("group_maximum", "float", THREADS, lambda a, b: f"f32_maximum({a}, {b})"),
         *reduce_function("group_sum", "float", THREADS, lambda a, b: f"{a} + {b}"),
     ]
-    body = [*functions, "", "void main() {", indent(main), "}"]
+    body = [*source, *functions, "", "void main() {", indent(main), "}"]
     return Generated(
         text=shader.text("\n".join(body), (THREADS, 1, 1)),
         workgroup_count=flat_grid(rows),
         workgroup_size=(THREADS, 1, 1),
         summary=f"one workgroup of {THREADS} per row",
     )
+
+
+def _source(shader: Shader, program: Program, core: Named, names: Sequence[str]) -> tuple[list[str], str]:
+    """Return the expression for an element of a row, and the function that it calls: the work fused in front."""
+    source = core.reads[0].source
+    if isinstance(source, View):
+        return [], shader.load_view(source, tuple(Linear(terms=((d, 1),)) for d in range(len(names))), names)
+    producer = program.cores[0]
+    if not isinstance(producer, Nest) or producer.combiner or producer.temporary != source:
+        raise Unsupported("softmax of another operation's result")
+    dimension_of = {coordinate.loop: d for d, coordinate in enumerate(producer.target)}
+    lowering = shader.nest(producer, [names[dimension_of[loop]] for loop in range(len(producer.sizes))])
+    (value,) = lowering.results()
+    parameters = ", ".join(f"int {name}" for name in names)
+    lines = [f"float source_element({parameters}) {{", indent([*lowering.statements, f"return {value};"]), "}"]
+    return lines, f"source_element({', '.join(names)})"
 
 
 def _dimension(core: Named) -> int:

@@ -16,7 +16,7 @@ from runtime_tests.fuzz.judge import judge_functions
 from runtime_tests.fuzz.outcome import OURS, Report, Setting
 from runtime_tests.fuzz.shrink import shrink
 
-CPU_PROGRAMS, VULKAN_PROGRAMS = 165, 35
+CPU_PROGRAMS, FUSED_PROGRAMS, VULKAN_PROGRAMS = 125, 40, 35
 CAMPAIGN = "test"
 KERNELS = Path(__file__).parents[2] / "kernels"
 
@@ -39,8 +39,17 @@ def test_random_programs_on_the_cpu() -> None:
 
 
 @pytest.mark.device
+def test_random_programs_of_which_more_is_fused() -> None:
+    setting = Setting(flags=("--iree-opt-level=O2",), whole=False)
+    check(judge(CPU_PROGRAMS, FUSED_PROGRAMS, setting), FUSED_PROGRAMS)
+
+
+@pytest.mark.device
 def test_random_programs_on_vulkan(vulkan_device: str) -> None:
-    check(judge(CPU_PROGRAMS, VULKAN_PROGRAMS, Setting(device=vulkan_device, whole=False)), VULKAN_PROGRAMS)
+    check(
+        judge(CPU_PROGRAMS + FUSED_PROGRAMS, VULKAN_PROGRAMS, Setting(device=vulkan_device, whole=False)),
+        VULKAN_PROGRAMS,
+    )
 
 
 @pytest.mark.device

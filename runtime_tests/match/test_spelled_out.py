@@ -70,3 +70,23 @@ def test_what_is_fused_in_front_of_a_softmax_is_part_of_its_loops() -> None:
 def test_code_that_sees_the_dispatch_needs_the_operation_as_it_is_named() -> None:
     rule = refused(kernel(STATISTICS, OPERANDS, kind="llvm-generator"), softmax_of())
     assert rule.name == "structure.cores"
+
+
+def test_what_is_fused_in_front_of_a_softmax_goes_into_a_prologue() -> None:
+    both = kernel(SOFTMAX, OPERANDS, kind="llvm-generator", strided="xy", groups="M", slots=("prologue", "epilogue"))
+    match = accepted(both, scaled_softmax())
+    assert [(axis.name, axis.size) for axis in match.axes] == [("M", 8), ("N", 8)]
+    accepted(both, softmax_of())
+    rule = refused(kernel(SOFTMAX, OPERANDS, kind="llvm-generator", slots=("epilogue",)), scaled_softmax())
+    assert (rule.name, rule.found) == ("structure.cores", "element-wise then linalg.softmax")
+
+
+def test_another_operation_in_front_of_a_softmax_is_no_prologue() -> None:
+    both = kernel(SOFTMAX, OPERANDS, kind="llvm-generator", strided="xy", groups="M", slots=("prologue", "epilogue"))
+    twice = softmax_of(
+        source=X8.replace("%x =", "%in =")
+        + """
+  %e0 = tensor.empty() : !8x8xf32
+  %x = linalg.softmax dimension(1) ins(%in : !8x8xf32) outs(%e0 : !8x8xf32) -> !8x8xf32"""
+    )
+    assert refused(both, twice).name == "structure.cores"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -175,6 +176,35 @@ def test_softmax(shape: tuple[int, ...], dimension: int) -> None:
     found = run_program("softmax", softmax_program(shape, dimension), [x], [(shape, "f32")])[0]
     e = np.exp(x.astype(np.float64) - x.max(dimension, keepdims=True))
     np.testing.assert_allclose(found, 2 * e / e.sum(dimension, keepdims=True), rtol=2e-5, atol=1e-7)
+
+
+def test_softmax_of_work_in_front_of_it() -> None:
+    """A mask for each column, and a scale of rank 0."""
+    shape, plain = (3, 1, 7, 130), softmax_program((3, 1, 7, 130), 3)
+    (core,) = plain.cores
+    assert isinstance(core, Named)
+    graph = GraphBuilder()
+    x, scale, mask = (graph.add("read", "f32", (), n) for n in range(3))
+    value = graph.add("arith.addf", "f32", (graph.add("arith.mulf", "f32", (x, scale)), mask))
+    whole = (loop(0), Linear(terms=()), loop(1), loop(2))  # (a unit dimension is no loop)
+    producer = Nest(
+        sizes=(3, 7, 130),
+        kinds=("parallel",) * 3,
+        reads=(read(view(0, shape), *whole), read(view(2, ())), read(view(3, (130,)), loop(2))),
+        expr=graph.graph((value,)),
+        target=whole,
+        temporary=5,
+        type=type_of(shape),
+    )
+    core = replace(core, reads=(read(5, *whole, type_=type_of(shape)),))
+    result = replace(plain.operands[1], binding=3)
+    operands = (plain.operands[0], result, replace(operand(2, ()), binding=1), replace(operand(3, (130,)), binding=2))
+    program = replace(plain, operands=operands, cores=(producer, core))
+    a, factor, bias = floats(*shape), np.array(0.5, np.float32), floats(130)
+    results = run_program("softmax", program, [a, factor, bias], [(shape, "f32")])
+    scores = a.astype(np.float64) * 0.5 + bias
+    e = np.exp(scores - scores.max(3, keepdims=True))
+    np.testing.assert_allclose(results[0], 2 * e / e.sum(3, keepdims=True), rtol=2e-5, atol=1e-7)
 
 
 def row_sum(reads: tuple[Read, ...], graph: GraphBuilder, root: int, rows: int, columns: int, number: int) -> Nest:

@@ -482,6 +482,60 @@ def test_softmax(shape: tuple[int, ...], last: bool, mask: bool) -> None:
     np.testing.assert_allclose(out, softmax_reference(a, axis) * (a if mask else 1.0), rtol=5e-6)
 
 
+def masked_softmax(shape: tuple[int, int, int], dimension: int, work: Sequence[tuple[Any, ...]]) -> Program:
+    """Softmax of `work` over x[i, j, k], a mask[k], and a scale of rank 0."""
+    plain = softmax(shape, dimension)
+    (core,) = plain.cores
+    assert isinstance(core, Named)
+    whole = ("0", "1", "2")
+    producer = Nest(
+        sizes=shape,
+        kinds=("parallel",) * 3,
+        reads=(read(view(0, shape), *whole), read(view(2, shape[2:]), "2"), read(view(3, ()))),
+        expr=expression(*work),
+        target=tuple(map(linear, whole)),
+        temporary=7,
+        type=of(shape),
+    )
+    core = replace(core, reads=(Read(source=7, access=tuple(map(linear, whole)), type=of(shape)),))
+    return program(4, [producer, core], plain.stores)
+
+
+MASKED = (
+    ("read", "f32", (), 0),
+    ("read", "f32", (), 2),
+    ("arith.mulf", "f32", (0, 1)),
+    ("read", "f32", (), 1),
+    ("index", "index", (), 2),
+    ("index", "index", (), 1),
+    ("arith.cmpi", "i1", (4, 5), "sle"),
+    ("arith.addf", "f32", (2, 3)),
+    ("arith.select", "f32", (6, 7, 3)),
+)
+HEAVY = (*MASKED[:4], ("math.tanh", "f32", (2,)), ("arith.mulf", "f32", (4, 3)))
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 17), (3, 33, 64), (2, 3, 3000)])
+@pytest.mark.parametrize("dimension", [2, 0])
+@pytest.mark.parametrize("work", [MASKED, HEAVY], ids=["mask", "tanh"])
+def test_softmax_of_work_in_front_of_it(shape: tuple[int, int, int], dimension: int, work: Any) -> None:
+    x, mask, scale = numbers(*shape) * 3, numbers(shape[2]), np.float32(0.75)
+    out = execute(masked_softmax(shape, dimension, work), [x, np.zeros_like(x), mask, np.array(scale)])[1]
+    if work is HEAVY:
+        scores = np.tanh(x * scale) * mask
+    else:
+        row, column = np.indices(shape)[1:]
+        scores = np.where(column <= row, x * scale + mask, mask)
+    np.testing.assert_allclose(out, softmax_reference(scores, dimension), rtol=5e-6)
+
+
+def test_work_in_front_of_a_softmax_is_done_once_if_it_is_heavy() -> None:
+    text = generate(request(masked_softmax((2, 5, 64), 2, HEAVY))).text
+    again = generate(request(masked_softmax((2, 5, 3000), 2, HEAVY))).text  # (no room for a row and its exponentials)
+    assert text.count("alloca") > generate(request(masked_softmax((2, 5, 64), 2, MASKED))).text.count("alloca")
+    assert again.count("alloca") < text.count("alloca")
+
+
 def test_softmax_of_far_apart_numbers() -> None:
     a = np.array([[0, -200, 300, -np.inf], [-np.inf, -np.inf, 2, 2], [1e30, 0, 0, 0]] * 11, np.float32)
     found = execute(softmax((33, 4), 1), [a, np.zeros_like(a)])[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from runtime_tests.ulp.errors import ulps
 from substitute.catalog.catalog import load_catalog
 from substitute.codegen.unsupported import Unsupported
 from substitute.errors import PayloadError
-from substitute.model.dispatch import Linear, Nest, Operand, Program, Read, TensorType, View, Write
+from substitute.model.dispatch import Linear, Named, Nest, Operand, Program, Read, TensorType, View, Write
 from substitute.model.index import Index, push
 from substitute.model.kernel import Kernel
 from substitute.model.scalar import Scalar, ScalarGraph
@@ -383,3 +384,44 @@ def test_marks_that_cannot_be_used(kernel: Kernel, old: str, new: str, what: str
         marks_of(module, module.entries[0], kernel)
     assert what in str(error.value) and found in str(error.value)
     assert f'.pragma "{new if "slot" in new else "slot store y[row] " + new}";' in str(error.value), "the line is shown"
+
+
+def softmax_of(*producers: Nest, source: View | int) -> Program:
+    """Softmax over the last dimension of 4 x 1 x 8 elements, stored nowhere."""
+    type_ = TensorType(shape=(4, 1, 8), element="f32")
+    whole = (Linear(terms=((0, 1),)), Linear(terms=()), Linear(terms=((1, 1),)))
+    core = Named(
+        op="linalg.softmax",
+        reads=(Read(source=source, access=whole, type=type_),),
+        attributes=(("dimension", "2 : i64"),),
+        temporaries=(1,),
+        types=(type_,),
+    )
+    operands = tuple(Operand(kind="binding", type=type_, access="readonly", binding=n) for n in range(2))
+    return Program(operands=operands, cores=(*producers, core), stores=())
+
+
+def test_a_slot_in_front_of_a_softmax_computes_what_is_fused_there() -> None:
+    type_ = TensorType(shape=(4, 1, 8), element="f32")
+    whole = (Linear(terms=((0, 1),)), Linear(terms=()), Linear(terms=((1, 1),)))
+    views = [View(operand=n, type=type_, offset=0, strides=(8, 8, 1)) for n in range(2)]
+    nodes = (Scalar("read", "f32", (), 0), Scalar("read", "f32", (), 1), Scalar("arith.mulf", "f32", (0, 1)))
+    producer = Nest(
+        sizes=(4, 8),
+        kinds=("parallel", "parallel"),
+        reads=tuple(Read(source=view, access=whole, type=type_) for view in views),
+        expr=ScalarGraph(nodes, (2,)),
+        target=whole,
+        temporary=0,
+        type=type_,
+    )
+    texts = []
+    for program in (softmax_of(source=views[0]), softmax_of(producer, source=0)):
+        block = Block("slot")
+        Writer(program, "slot").computed(block, {0: "%row", 1: "%column"})
+        texts.append("\n".join(block.text("slot")))
+    assert [text.count("ld.global") for text in texts] == [1, 2]
+    assert ["mul.rn.f32" in text for text in texts] == [False, True]
+    two = replace(softmax_of(source=views[0]), cores=(*softmax_of(source=views[0]).cores, *softmax_of(source=1).cores))
+    with pytest.raises(Unsupported, match=r"^2 operations that are more than element-wise$"):
+        Writer(two, "slot").computed(Block("slot"), {0: "%row", 1: "%column"})

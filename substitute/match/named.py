@@ -125,7 +125,7 @@ def _named_layouts(
         found=found.reads[0].access,
         loops=tuple(axis.loops for axis in axes),
     )
-    own = {source.operand: read} if isinstance(source, View) else {}
+    own = {source.operand: read} if isinstance(source, View) and isinstance(read.source, View) else {}
     result = NestMatch(axes, own, {}, 4, ((pattern.temporaries[0], made),))
     if not isinstance(source, View):
         loops = tuple(axis.loops for axis in axes)
@@ -159,7 +159,8 @@ def _match_dimensions(
             if rule is not None:
                 return rule
             continue
-        sources[wanted.source.operand] = found
+        if isinstance(found.source, View):
+            sources[wanted.source.operand] = found
         if "prologue" in kernel.slots:
             continue
         if not isinstance(found.source, View):

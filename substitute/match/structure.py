@@ -44,6 +44,18 @@ def list_cores(program: Program) -> Head:
     return tuple(core.op if isinstance(core, Named) else core.combiner or "element-wise" for core in program.cores)
 
 
+def omit_producers(program: Program) -> Program:
+    """Return the program without the element-wise cores that only named operations read.
+
+    They are work in front of these operations, which goes into the kernel's prologue.
+    """
+    named = {read.source for core in program.cores if isinstance(core, Named) for read in core.reads}
+    nests = [stage for stage in (*program.cores, *program.stores) if isinstance(stage, Nest)]
+    others = {read.source for nest in nests for read in nest.reads}
+    cores = tuple(c for c in program.cores if isinstance(c, Named) or c.combiner or c.temporary not in named - others)
+    return program if len(cores) == len(program.cores) else replace(program, cores=cores)
+
+
 def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
     """Return the match of the form with the program, or the rule that failed closest to success."""
     absent = _absent_type(kernel, form, program)
@@ -57,10 +69,10 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
         if own is not None or spelled is not None:
             form, program = replace(form, program=own or form.program), spelled or program
             alike = list_cores(form.program) == list_cores(program)
+    bare = program
     if not alike and "prologue" in kernel.slots:
-        cores = _without_producers(form.program, program)
-        alike = wanted == list_cores(replace(program, cores=cores))
-        program = replace(program, cores=cores) if alike else program
+        bare = omit_producers(program)
+        alike = list_cores(bare) == wanted
     if not alike:
         return Rule(name="structure.cores", passed=False, expected=_heads(wanted), found=_heads(found))
     in_place = check_in_place(kernel, program)
@@ -68,18 +80,12 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
         return in_place
     state = State({}, {}, {}, {}, {}, set())
     best: Rule | None = None
-    for result in itertools.islice(_match_from(kernel, form, program, 0, state, 0), _MOST_WAYS):
+    for result in itertools.islice(_match_from(kernel, form, bare, 0, state, 0), _MOST_WAYS):
         if isinstance(result, Shape):
             return result
         best = best or result  # the first order of operands is that of the source
     assert best is not None
     return best
-
-
-def _without_producers(pattern: Program, program: Program) -> tuple[Stage, ...]:
-    """Return the cores without element-wise work, which a prologue slot takes in front of any other."""
-    own = any(isinstance(core, Nest) and not core.combiner for core in pattern.cores)
-    return tuple(core for core in program.cores if own or isinstance(core, Named) or core.combiner)
 
 
 def _match_from(

@@ -20,12 +20,12 @@ from ..model.dispatch import (
 )
 from ..model.equalities import Equalities
 from ..model.index import Index, product
+from ..model.nest import LoopSpace, NestBuilder, constant, merge_stores
 from ..model.ops import neutral
 from .attributes import integers, read_dispatch_tensor
 from .constants import constant_bytes, splat_value
 from .indices import IndexReader, assumed_values
 from .named import UNKNOWN, region_text, scalar_text
-from .nest import LoopSpace, NestBuilder, constant, merge_stores
 from .operation import (
     NotAReduction,
     affine_maps,

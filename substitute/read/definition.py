@@ -14,10 +14,10 @@ from ..errors import ManifestError, SourceText
 from ..model.dispatch import Linear, Named, Nest, Operand, Program, TensorType, View
 from ..model.index import Index, symbol
 from ..model.kernel import Form, OperandSpec, drop_parameters
+from ..model.nest import NestBuilder
 from ..model.parameter import SCALAR_TYPES, ScalarParameter
 from .body import BodyReader
 from .module import children, symbol_name
-from .nest import NestBuilder
 from .tensors import Computed, Loaded, Tensor, row_major
 from .unread import Unread
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from ..model.dispatch import Linear, LoopKind
 from ..model.elements import ELEMENT
 from ..model.index import Index
+from ..model.nest import NestBuilder, compose, constant
 from ..model.ops import COMBINERS
-from .nest import NestBuilder, compose, constant
 from .tensors import (
     Tensor,
 )
@@ -32,7 +32,7 @@ def linear(expr: ir.AffineExpr) -> Linear | None:
     """Return an affine expression as a coordinate; None if it divides."""
     from iree.compiler import ir
 
-    from .nest import loop, plus, times
+    from ..model.nest import loop, plus, times
 
     if isinstance(expr, ir.AffineConstantExpr):
         return constant(int(ir.AffineConstantExpr(expr).value))

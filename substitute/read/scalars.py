@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..model.dispatch import Linear, Read
 from ..model.index import Index
+from ..model.nest import NestBuilder
 from .indices import IndexReader
-from .nest import NestBuilder
 from .unread import Unread
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ..model.dispatch import Linear, TensorType, View
 from ..model.index import Index, add, mul
-from .nest import NestBuilder, constant, plus, times
+from ..model.nest import NestBuilder, constant, plus, times
 from .unread import Unread
 
 

@@ -49,7 +49,7 @@ def _check_program(kernel: Kernel, program: Program) -> None:
     """Check that the marks can express the program. Raises `Unsupported`."""
     if program.cores:
         result_of(program)
-        (core,) = program.cores
+        core = program.cores[-1]  # (others are element-wise)
         found = core.types[0].element if isinstance(core, Named) else core.expr.nodes[core.expr.results[0]].type
         if found != "f32":
             raise Unsupported(f"a result of type {found}")

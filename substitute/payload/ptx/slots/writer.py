@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from ....codegen.placement import PlacedNest, place_stores, reads_temporary, view_address
 from ....codegen.unsupported import Unsupported
-from ....model.dispatch import Linear, Named, Nest, Program, Read, View, Write
+from ....model.dispatch import Linear, LoopKind, Named, Nest, Program, Read, Stage, View, Write
 from ....model.index import Expr, Index, apply, product
+from ....model.inlining import Inliner
+from ....model.nest import ZERO, NestBuilder
+from ....model.nest import loop as index_of
 from ....model.scalar import Scalar
 from ..adapt import MAX_DATA_BYTES
 from .block import Block, is_literal
@@ -63,8 +66,8 @@ class Writer:
         """Return 32 bits with the input of the only reduction, or without a reduction, with the dispatch's stored
         value.
         """
-        nest = self.program.cores[0] if self.program.cores else self.program.stores[0]
-        assert isinstance(nest, Nest)
+        core = _core_of(self.program) if self.program.cores else self.program.stores[0]
+        nest = core if isinstance(core, Nest) else _input_of(self.program, core)
         root = nest.expr.results[0]
         value = self._graph(block, nest, loops, {})[root]
         kind = KIND.get(nest.expr.nodes[root].type, "")
@@ -303,9 +306,7 @@ def _address_of(view: View, access: tuple[Linear, ...]) -> Linear:
 
 def result_of(program: Program) -> Result:
     """Return the only core's result. Raises `Unsupported`."""
-    if len(program.cores) != 1:
-        raise Unsupported(f"{len(program.cores)} operations that are more than element-wise")
-    (core,) = program.cores
+    core = _core_of(program)
     if any(not reads_temporary(nest) for nest in program.stores):
         raise Unsupported("work beside the operation that does not use its result")
     if isinstance(core, Named):
@@ -322,6 +323,28 @@ def result_of(program: Program) -> Result:
         places.append(coordinate.loop)
     sizes = tuple(core.sizes[loop] if loop is not None else 1 for loop in places)
     return Result(temporary=core.temporary, coordinates=tuple(places), sizes=sizes)
+
+
+def _core_of(program: Program) -> Stage:
+    """Return the only operation that is more than element-wise. Raises `Unsupported`."""
+    cores = [core for core in program.cores if isinstance(core, Named) or core.combiner]
+    if len(cores) != 1:
+        raise Unsupported(f"{len(cores)} operations that are more than element-wise")
+    return cores[0]
+
+
+def _input_of(program: Program, core: Named) -> Nest:
+    """Return the computation of an element of a softmax's input over its loops, with the work fused in front of it."""
+    inliner = Inliner()
+    for producer in program.cores:
+        if isinstance(producer, Nest):
+            inliner.define_nest(producer)
+    kept, builder = kept_dimensions(core), NestBuilder()
+    at = tuple(index_of(kept.index(d)) if d in kept else ZERO for d in range(len(core.types[0].shape)))
+    reads, expr = builder.finish((inliner.read(core.reads[0], at, builder),))
+    sizes = tuple(core.types[0].shape[d] for d in kept)
+    kinds: tuple[LoopKind, ...] = tuple("parallel" for _ in sizes)
+    return Nest(sizes=sizes, kinds=kinds, reads=reads, expr=expr)
 
 
 def kept_dimensions(core: Named) -> list[int]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..model.dispatch import Linear, Nest, Read, TensorType, View, Write
-from ..model.index import Index, add, mul
-from ..model.scalar import GraphBuilder, ScalarGraph
+from .dispatch import Linear, Nest, Read, TensorType, View, Write
+from .index import Index, add, mul
+from .scalar import GraphBuilder, ScalarGraph
 
 ZERO = Linear(terms=())
 
@@ -55,16 +55,16 @@ class NestBuilder:
 
     def read(self, source: View | int, access: tuple[Linear, ...], type: TensorType) -> int:
         """Return the scalar node for the element at `access`."""
-        return self.graph.add("read", type.element, (), self._slot(Read(source=source, access=access, type=type)))
+        return self.graph.add("read", type.element, (), self.slot(Read(source=source, access=access, type=type)))
 
     def gather(self, source: View | int, type: TensorType, coordinates: tuple[int, ...]) -> int:
         """Return the scalar node for the element at computed coordinates (nodes of type `index`)."""
         if not coordinates:  # rank 0 has one element: no coordinate is needed
             return self.read(source, (), type)
-        slot = self._slot(Read(source=source, access=(), type=type))
+        slot = self.slot(Read(source=source, access=(), type=type))
         return self.graph.add("gather", type.element, coordinates, slot)
 
-    def _slot(self, read: Read) -> int:
+    def slot(self, read: Read) -> int:
         if read not in self.reads:
             self.reads.append(read)
         return self.reads.index(read)
@@ -139,7 +139,7 @@ def _join(a: Nest, b: Nest) -> Nest:
             attribute = node.attribute
             if node.op in ("read", "gather"):
                 assert isinstance(attribute, int)
-                attribute = builder._slot(nest.reads[attribute])
+                attribute = builder.slot(nest.reads[attribute])
             moved.append(builder.graph.add(node.op, node.type, tuple(moved[o] for o in node.operands), attribute))
         results.extend(moved[r] for r in nest.expr.results)
     reads, expr = builder.finish(tuple(results))
