@@ -72,6 +72,7 @@ def form_dispatches(compilation: Compilation, kernels: Sequence[Kernel]) -> None
     Where a region is no dispatch of its kernel in the end, it is as if none had been formed.
     """
     from .read.module import read_module
+    from .rewrite.fold_scalars import fold_scalars
     from .rewrite.regions import form_regions
 
     whole = [kernel for kernel in kernels if _is_composed(kernel)]
@@ -79,6 +80,7 @@ def form_dispatches(compilation: Compilation, kernels: Sequence[Kernel]) -> None
     start = compilation.module.clone().operation if whole else None
     demands = read_flags(compilation.flags).demands
     while whole:
+        fold_scalars(compilation.module)
         compilation.run("start", "global-optimization")
         assert compilation.module is not None
 
@@ -100,11 +102,10 @@ def form_dispatches(compilation: Compilation, kernels: Sequence[Kernel]) -> None
 
 
 def _is_composed(kernel: Kernel) -> bool:
-    """Return True for finished code that is chosen by what it computes, which IREE may split."""
+    """Return True for code that is chosen by what it computes, which IREE may split."""
     from .rewrite.regions import is_composed
 
-    chosen = kernel.slots or kernel.dispatches or kernel.kinds
-    return not chosen and any(is_composed(program) for program in _programs(kernel))
+    return not (kernel.dispatches or kernel.kinds) and any(is_composed(program) for program in _programs(kernel))
 
 
 def _programs(kernel: Kernel) -> Iterator[Program]:

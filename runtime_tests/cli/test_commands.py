@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from runtime_tests.cli.conftest import Pretended, Run
-from runtime_tests.rewrite.test_regions import function, kernels_in
+from runtime_tests.rewrite.centred import function, kernels_in
 from substitute import device, validate
 from substitute.cli import validate_command
 from substitute.model.plan import Plan

@@ -108,6 +108,8 @@ def test_a_law_that_says_less_than_it_changes_would_be_found(law: Law) -> None:
         ("a / (1.0 + exp(-a))", "a / (1.0 + exp(a))"),
         ("(a - b) * (a - b)", "(a - b) * (a + b)"),
         ("absf(a)", "a"),
+        ("absf(a) * absf(a) * absf(a)", "a * a * a"),
+        ("absf(a) * absf(b)", "a * b"),
         ("a + b + c", "a + b + b"),
         ("select(lt(a, b), a, b)", "select(lt(a, b), b, a)"),
         ("(a + 0.044715) * 2.0", "(a + 0.0447151) * 2.0"),

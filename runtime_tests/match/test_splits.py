@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from runtime_tests.match.kernels import kernel, takes_all
-from runtime_tests.rewrite.test_regions import function
+from runtime_tests.rewrite.centred import function
 from substitute.compiler import Compilation
 from substitute.errors import PlanError
 from substitute.flags import with_default_target

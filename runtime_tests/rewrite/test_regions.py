@@ -7,87 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runtime_tests.rewrite.centred import function, kernels_in
 from substitute import Session, compile_model, frontend
 from substitute.compiler import Compilation
 from substitute.flags import with_default_target
 from substitute.frontend import run_to_dispatches
 from substitute.read.module import read_module
-from substitute.rewrite import regions
+from substitute.rewrite import fold_scalars, regions
 
 pytestmark = pytest.mark.compile
-
-SUM = """linalg.generic {{indexing_maps = [affine_map<(m, n) -> (m, n)>, affine_map<(m, n) -> (m)>],
-      iterator_types = ["parallel", "reduction"]}} ins({x} : {wide}) outs(%init : {thin}) {{
-  ^bb0(%a: f32, %o: f32):
-    %r = arith.addf %o, %a : f32
-    linalg.yield %r : f32
-  }} -> {thin}"""
-EACH = """linalg.generic {{indexing_maps = [affine_map<(m, n) -> (m, n)>, affine_map<(m, n) -> (m)>,
-      affine_map<(m, n) -> (m, n)>], iterator_types = ["parallel", "parallel"]}}
-      ins({x}, {s} : {wide}, {thin}) outs(%e : {wide}) {{
-  ^bb0(%a: f32, %b: f32, %o: f32):
-    {body}
-    linalg.yield %r : f32
-  }} -> {wide}"""
-
-
-def function(name: str, rows: str = "?", columns: str = "?", last: str = "divf") -> str:
-    """Return `d / Σd²` for `d = x - Σx`, which IREE makes two dispatches of."""
-    wide, thin = f"tensor<{rows}x{columns}xf32>", f"tensor<{rows}xf32>"
-    types = {"wide": wide, "thin": thin}
-    sizes = ", ".join(n for n, size in (("%m", rows), ("%n", columns)) if size == "?")
-    row = "%m" if rows == "?" else ""
-    total = SUM.format(x="%x", **types)
-    shifted = EACH.format(x="%x", s="%s", body="%r = arith.subf %a, %b : f32", **types)
-    squares = EACH.format(
-        x="%x", s="%s", body="%t = arith.subf %a, %b : f32\n    %r = arith.mulf %t, %t : f32", **types
-    )
-    result = EACH.format(x="%d", s="%v", body=f"%r = arith.{last} %a, %b : f32", **types)
-    return f"""
-func.func @{name}(%x: {wide}) -> {wide} {{
-  %c0 = arith.constant 0 : index
-  %c1 = arith.constant 1 : index
-  %m = tensor.dim %x, %c0 : {wide}
-  %n = tensor.dim %x, %c1 : {wide}
-  %zero = arith.constant 0.0 : f32
-  %f = tensor.empty({row}) : {thin}
-  %init = linalg.fill ins(%zero : f32) outs(%f : {thin}) -> {thin}
-  %e = tensor.empty({sizes}) : {wide}
-  %s = {total}
-  %d = {shifted}
-  %q = {squares}
-  %v = {SUM.format(x="%q", **types)}
-  %y = {result}
-  return %y : {wide}
-}}
-"""
-
-
-MANIFEST = """
-schema = 1
-name = "centred"
-summary = "d / Σd² for d = x - Σx"
-constraints = [CONSTRAINTS]
-CHOSEN
-[operands]
-x = ["M", "N"]
-y = ["M", "N"]
-[[target]]
-backend = "llvm-cpu"
-[payload]
-kind = "mlir"
-file = "definition.mlir"
-entry = "centred"
-"""
-
-
-def kernels_in(folder: Path, constraints: str = "", last: str = "divf", chosen: str = "") -> Path:
-    """Write the kernel; `chosen` are further lines of its manifest."""
-    own = folder / "centred"
-    own.mkdir()
-    (own / "definition.mlir").write_text(function("centred", last=last))
-    (own / "kernel.toml").write_text(MANIFEST.replace("CONSTRAINTS", constraints).replace("CHOSEN", chosen))
-    return folder
 
 
 def count_dispatches(text: str, *kernels: Path) -> int:
@@ -158,3 +86,52 @@ def test_what_iree_would_compute_in_a_region_stays_outside(
     (tmp_path / "model.mlir").write_text(text)
     result = compile_model(tmp_path / "model.mlir", kernels=[kernels_in(tmp_path)], builtin=False, check=False)
     assert (len(result.plan.dispatches), len(result.plan.substitutions)) == (2, int(shielded))
+
+
+def test_a_kernel_with_slots_takes_what_follows_too(tmp_path: Path) -> None:
+    """The built-in kernel of two chained sums, as one's own: the quotient after them goes into its epilogue."""
+    text = function("main", "4", "16")
+    assert count_dispatches(text) == 2
+    (tmp_path / "model.mlir").write_text(text)
+    folder = Path(__file__).parents[2] / "kernels" / "layer_norm"
+    result = compile_model(tmp_path / "model.mlir", kernels=[folder], builtin=False, check=False)
+    assert [s.kernel.name for s in result.plan.substitutions] == ["layer_norm"]
+    assert len(result.plan.dispatches) == 1
+    x = np.random.default_rng(1).normal(size=(4, 16)).astype(np.float32)
+    with Session(result.vmfb, device="local-task") as session:
+        (found,) = session.call(None, [x])
+    d = x.astype(np.float64) - x.sum(axis=1, keepdims=True, dtype=np.float64)
+    np.testing.assert_allclose(found, d / (d * d).sum(axis=1, keepdims=True), rtol=1e-5)
+
+
+VARIANCE = """
+func.func @main(%x: tensor<4x16xf32>) -> tensor<4x16xf32> {
+  %c = stablehlo.constant dense<0> : tensor<i32>
+  %n = stablehlo.constant dense<1.0> : tensor<f32>
+  %zero = stablehlo.constant dense<0.0> : tensor<f32>
+  %s = stablehlo.reduce(%x init: %zero) applies stablehlo.add across dimensions = [1]
+    : (tensor<4x16xf32>, tensor<f32>) -> tensor<4xf32>
+  %sb = stablehlo.broadcast_in_dim %s, dims = [0] : (tensor<4xf32>) -> tensor<4x16xf32>
+  %d = stablehlo.subtract %x, %sb : tensor<4x16xf32>
+  %q = stablehlo.multiply %d, %d : tensor<4x16xf32>
+  %v = stablehlo.reduce(%q init: %zero) applies stablehlo.add across dimensions = [1]
+    : (tensor<4x16xf32>, tensor<f32>) -> tensor<4xf32>
+  %k = stablehlo.convert %c : (tensor<i32>) -> tensor<f32>
+  %m = stablehlo.subtract %n, %k : tensor<f32>
+  %mb = stablehlo.broadcast_in_dim %m, dims = [] : (tensor<f32>) -> tensor<4xf32>
+  %w = stablehlo.divide %v, %mb : tensor<4xf32>
+  %wb = stablehlo.broadcast_in_dim %w, dims = [0] : (tensor<4xf32>) -> tensor<4x16xf32>
+  %y = stablehlo.divide %d, %wb : tensor<4x16xf32>
+  return %y : tensor<4x16xf32>
+}
+"""
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_a_divisor_that_iree_would_hoist_is_a_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folded: bool
+) -> None:
+    if not folded:
+        monkeypatch.setattr(fold_scalars, "fold_scalars", lambda module: None)
+    count = count_dispatches(VARIANCE, kernels_in(tmp_path))
+    assert count == 1 if folded else count > 1

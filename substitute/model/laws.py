@@ -83,6 +83,7 @@ _ALL = (
     _exact("divided-by-power-of-two", "a / 8.0", "a * 0.125"),
     _exact("square", "powf(a, 2.0)", "a * a"),
     _exact("square-by-integer", "fpowi(a, 2)", "a * a"),
+    _exact("square-of-absolute", "absf(a) * absf(a)", "a * a"),
     _exact("compare-swapped", "gt(a, b)", "lt(b, a)"),
     _exact("select-swapped", "select(not(p), a, b)", "select(p, b, a)"),
     _exact("select-equal-arms", "select(p, a, a)", "a"),

@@ -46,6 +46,8 @@ class ExactForm(Form):
             return self._rescaled(above[0], coefficient)
         if not above and not below:
             return self.number(coefficient, type_)
+        if len(above) == 2 and (squared := self._without_sizes(above)):
+            above = squared
         return self.product_of(type_, coefficient, above, below)
 
     def _rescaled(self, a: Node, scale: Coefficient) -> Node:

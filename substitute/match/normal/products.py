@@ -52,8 +52,20 @@ class Products(Laws):
             return self.number(coefficient, type_)
         if type_ not in FLOATS and len(above) == 1 and above[0].op == "sum":
             return self.sum(type_, self.terms(above[0], coefficient))
+        squared = self._without_sizes(above), self._without_sizes(below)
+        if any(squared):
+            return self.product(type_, coefficient, squared[0] or above, squared[1] or below)
         coefficient, above = self._turned(coefficient, above)
         return self.product_of(type_, coefficient, above, below)
+
+    def _without_sizes(self, factors: Sequence[Node]) -> list[Node]:
+        """Return the factors with those in place of an even number of their absolute values; none without such."""
+        counts = Counter(factor for factor in factors if factor.op == "math.absf")
+        even = {factor for factor, count in counts.items() if count % 2 == 0}
+        if not even:
+            return []
+        self.applied["square-of-absolute"] += 1
+        return [factor.parts[0] if factor in even else factor for factor in factors]
 
     def quotient(self, type_: str, a: Node, b: Node) -> Node:
         """Return `a / b`."""
