@@ -11,6 +11,7 @@ from typing import Any
 from .cache.atomic import write_whole
 from .catalog.files import digest_files
 from .errors import PlanError, UsageError
+from .json_text import parse_json
 from .model.plan import Payload, Plan, substitution_names
 
 VERSION = 1
@@ -38,7 +39,7 @@ def write_lock(file: Path, plan: Plan, payloads: Mapping[str, Payload]) -> None:
 def read_lock(file: Path) -> dict[str, Any]:
     """Read a lock. Raises `UsageError`."""
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        value = parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _not_a_lock(file, str(error)) from None
     parts = value if isinstance(value, dict) else {}

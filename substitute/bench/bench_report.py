@@ -13,6 +13,7 @@ from ..cache.atomic import write_whole
 from ..device.ratio import Ratio, ratio_of
 from ..device.timing import Timing
 from ..errors import UsageError
+from ..json_text import parse_json
 from .subject import LeftOut
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def load_report(path: Path) -> BenchReport:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        data = json.loads(path.read_bytes())
+        data = parse_json(path.read_bytes())
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise _unreadable(path, "something else, or another version")
         names = {field.name for field in fields(BenchReport)}

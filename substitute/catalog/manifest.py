@@ -108,6 +108,13 @@ def _with_types(table: ManifestTable, name: str, binding: Binding) -> ManifestTa
 def _parse_toml(text: str, file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
+    except RecursionError:
+        raise ManifestError(
+            "not valid TOML: it is nested too deeply",
+            where=str(file),
+            expected="arrays and tables that are nested a few times",
+            next_step="correct the brackets; TOML is explained at https://toml.io",
+        ) from None
     except tomllib.TOMLDecodeError as error:
         message = str(error)
         place = re.search(r" \(at line (\d+), column (\d+)\)$", message)

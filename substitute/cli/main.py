@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import os
 import sys
@@ -16,6 +17,8 @@ PROGRAM = "iree-substitute"
 DEBUG_VARIABLE = "IREE_SUBSTITUTE_DEBUG"
 INTERRUPTED = 130
 BUG = 70
+NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE))
+"""Errors of the system that are no bug: a full disk, a limit, a file system that cannot be written."""
 
 COMMANDS: dict[str, str] = {
     "compile": "Compile a model, replacing IREE's code by kernels.",
@@ -113,10 +116,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader of the output has closed it; Python would report an error again when it closes stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        _trace(debug)
+        if error.errno not in NO_ROOM:
+            click.echo(_bug(error, debug), err=True)
+            return BUG
+        click.echo(f"error: {_no_room(error)}", err=True)
+        return 1
     except Exception as error:
         _trace(debug)
         click.echo(_bug(error, debug), err=True)
         return BUG
+
+
+def _no_room(error: OSError) -> SubstituteError:
+    """Return what is said where the system gave no room for files that are not a person's."""
+    return SubstituteError(
+        "a file could not be written",
+        where=str(error.filename or ""),
+        expected="room for temporary files and the cache",
+        found=error.strerror or str(error),
+        next_step="free some room, or point TMPDIR and IREE_SUBSTITUTE_CACHE to another folder",
+    )
 
 
 def _trace(debug: bool) -> None:

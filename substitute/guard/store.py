@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..cache.checked import read_checked, write_checked
 from ..cache.paths import find_cache_folder
+from ..json_text import parse_json
 from .verdict import Verdict, from_json
 
 LONGEST_UNUSED_S = 60 * 86_400.0
@@ -56,7 +57,7 @@ def look_up(key: str) -> Verdict | None:
 def _read(path: Path) -> tuple[Verdict, float] | None:
     found = read_checked(path)
     try:
-        return (from_json(json.loads(found[0])), found[1]) if found else None
+        return (from_json(parse_json(found[0])), found[1]) if found else None
     except (ValueError, TypeError, KeyError):
         return None
 

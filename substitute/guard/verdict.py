@@ -62,7 +62,16 @@ def from_json(data: Mapping[str, Any]) -> Verdict:
     if data["outcome"] not in OUTCOMES:
         raise ValueError(f"no outcome of a verdict: {data['outcome']}")
     interval = tuple(data["interval"]) if data.get("interval") else None
-    return Verdict(**{**data, "sizes": tuple(data["sizes"]), "interval": interval})
+    verdict = Verdict(**{**data, "sizes": tuple(data["sizes"]), "interval": interval})
+    texts = (verdict.message, verdict.device, verdict.untimed, *verdict.sizes)
+    numbers = [value for value in (verdict.ratio, verdict.ours_us, verdict.stock_us) if value is not None]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(verdict.kept, bool):
+        raise TypeError("a text of a verdict is none")
+    if not all(isinstance(value, float | int) for value in (*numbers, *(interval or ()))):
+        raise TypeError("a number of a verdict is none")
+    if interval is not None and len(interval) != 2:
+        raise ValueError("an interval of a verdict has no two ends")
+    return verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

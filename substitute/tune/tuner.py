@@ -26,6 +26,7 @@ from ..guard.keys import key_of
 from ..guard.results import read_results
 from ..guard.trial import prepare_trial, refuse_module
 from ..guard.verdict import Checked, Verdict, from_json
+from ..json_text import parse_json
 from ..machine import read_machine
 from ..model.plan import Key, Plan, dispatch_key
 from ..progress import Clock, Progress, silent
@@ -138,18 +139,27 @@ class Journal:
             ) from None
         for line in data.splitlines():
             try:
-                entry = json.loads(line)
+                entry = parse_json(line)
                 self.known[str(entry["key"])] = from_json(entry["verdict"])
             except (ValueError, KeyError, TypeError):
                 continue  # empty, or cut off
 
     def note(self, verdicts: Mapping[str, Verdict]) -> None:
-        """Keep verdicts."""
-        with self.path.open("a") as stream:
-            for key, verdict in verdicts.items():
-                self.known[key] = verdict
-                # the line before may have been cut off
-                stream.write("\n" + json.dumps({"key": key, "verdict": verdict.to_json()}))
+        """Keep verdicts. Raises `SubstituteError` where the file cannot be written."""
+        self.known |= verdicts
+        # the line before may have been cut off
+        lines = [f"\n{json.dumps({'key': key, 'verdict': verdict.to_json()})}" for key, verdict in verdicts.items()]
+        try:
+            with self.path.open("a") as stream:
+                stream.write("".join(lines))
+        except OSError as error:
+            raise SubstituteError(
+                "the measurements so far cannot be kept",
+                where=str(self.path),
+                expected="room in a folder that can be written",
+                found=error.strerror or str(error),
+                next_step="free some room, or write the plan elsewhere",
+            ) from None
 
 
 @dataclass(slots=True, kw_only=True)

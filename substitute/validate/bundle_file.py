@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,10 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
+from ..json_text import parse_json
 from .bundle import Bundle, Subject
 from .case import Area, BindingRange, Case, Expected, Filled, Launch
 
 FORMAT = 1
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    AttributeError,
+    ValueError,
+    TypeError,
+    MemoryError,
+    NotImplementedError,  # a compression that Python does not know
+    RuntimeError,  # an encrypted file
+)
+"""What reading a damaged zip file or array raises."""
 _MAIN = """import sys
 
 from substitute.validate.run_bundle import main
@@ -57,7 +73,7 @@ def load_bundle(path: Path) -> Bundle:
     """Reads what `save_bundle` wrote. Raises `UsageError`."""
     try:
         with zipfile.ZipFile(path) as file:
-            text = json.loads(file.read(_TEXT))
+            text = parse_json(file.read(_TEXT))
             if text["format"] != FORMAT:
                 raise UsageError(
                     "the bundle is of another version",
@@ -80,7 +96,7 @@ def load_bundle(path: Path) -> Bundle:
                 seed=text["seed"],
                 versions=text["versions"],
             )
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+    except _UNREADABLE as error:
         raise UsageError(
             "the bundle cannot be read",
             where=str(path),
@@ -94,7 +110,7 @@ def package_files() -> Iterator[tuple[str, bytes]]:
     """Our own modules, with their names in the file."""
     root = Path(__file__).resolve().parent.parent
     for path in sorted(root.rglob("*")):
-        if path.suffix in (".py", ".j2") and "__pycache__" not in path.parts:
+        if path.suffix in (".py", ".j2", ".css", ".js") and "__pycache__" not in path.parts:
             yield str(Path(root.name, path.relative_to(root))), path.read_bytes()
 
 

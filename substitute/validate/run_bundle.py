@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..cache.atomic import write_whole
 from ..errors import SubstituteError
 from ..progress import Progress, silent
 from .bundle_file import load_bundle
@@ -74,16 +75,7 @@ def write_reports(
 
         made.append((html, write_page(page_of_validation(validation_to_json(validation), plan)).encode()))
     for path, data in made:
-        try:
-            path.write_bytes(data)
-        except OSError as error:
-            raise SubstituteError(
-                "the report could not be written",
-                where=str(path),
-                expected="a file in a folder that can be written",
-                found=error.strerror or str(error),
-                next_step="choose another place",
-            ) from None
+        write_whole(path, data)
 
 
 def main(argv: Sequence[str]) -> int:
