@@ -1,0 +1,1 @@
+"""A pack of kernels: data alone, which is not imported."""
