@@ -59,7 +59,7 @@ FAULTS = {
     "custom_dispatch_vulkan": ("mul_inplace.comp", "b[i] *= a[i]", "b[i] += a[i]", "result 0"),
     "ukernel": ("kernels/tiles/tile.ll", "[ 0.0, %column ]", "[ 1.0, %column ]", "result 0"),
     "own_kind": ("kernels/scaled_sum/kernel.ll.jinja", "fadd float %sum, %value", "fsub float %sum, %value", "result"),
-    "pack": ("package/row_kernels/kernels/row_sums/kernel.ll", "fadd <8", "fsub <8", "failed"),
+    "pack": ("package/row_kernels/kernels/row_sums/kernel.ll", "fadd <8", "fsub <8", "attested: row_sums FAILED"),
     "transform_spec": ("kernels/argmax/kernel.comp", "where < place[lane]", "where > place[lane]", "result 0"),
 }
 """A fault for each: file, what stands there, what is put in its place, and a part of what is said then."""

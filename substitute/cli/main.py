@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "explain": "Say rule by rule why a kernel fits a dispatch or not.",
     "run": "Run a compiled module on a device.",
     "validate": "Compare kernels, or a model with them, with a golden.",
+    "dev": "Judge and time a kernel in one dispatch of a model at each save.",
     "verify": "Check attestations that validate wrote.",
     "bench": "Time a model with kernels beside IREE's own code.",
     "tune": "Measure every candidate kernel and write a plan.",
