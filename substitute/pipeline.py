@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .cache.atomic import replace_file
 from .compiler import Compilation, load_model
@@ -31,7 +31,7 @@ from .machine import describe_differences, read_machine
 from .match.planner import Chosen
 from .match.splits import with_splits
 from .model.plan import Key, Payload, Plan, dispatch_key
-from .payload.check import reject_broken
+from .payload.check import Pair, reject_broken
 from .plan_file import load_plan
 from .progress import Clock, Progress, silent
 from .rewrite.linking import check_linking, order_all_exports
@@ -396,6 +396,20 @@ def inspect_with_ir(
                 sound = replace(sound, verdicts=recall_verdicts(sound, pristine, sites, compilation.flags))
         del sites
         return Inspection(plan=sound, ir={name: ExecutableIr(before=text) for name, text in before.items()})
+
+
+def make_code(plan: Plan, pairs: frozenset[Pair], *, progress: Progress = silent) -> Plan:
+    """Return the plan of an inspected model, in which the code of these pairs that fit was made as by `compile_model`.
+
+    A pair whose code cannot be made, or not be verified, is rejected. A child process does it.
+    """
+    arguments = {"plan": plan, "also": run_time_condition, "made": pairs}
+    return cast(Plan, isolated(Call(_reject_broken, arguments), progress))
+
+
+def _reject_broken(progress: Progress, **arguments: Any) -> Plan:
+    progress("check code", None)
+    return reject_broken(**arguments)
 
 
 def crash_without_kernels(crash: CompilerCrash, model: str, flags: Sequence[str]) -> SubstituteError:

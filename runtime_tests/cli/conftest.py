@@ -122,4 +122,5 @@ def pretended(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Pretended:
 
     monkeypatch.setattr(pipeline, "compile_model", compile_model)
     monkeypatch.setattr(pipeline, "inspect_model", inspect_model)
+    monkeypatch.setattr(pipeline, "make_code", lambda plan, pairs, progress: plan)
     return Pretended(calls)

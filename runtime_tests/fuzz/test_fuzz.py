@@ -13,10 +13,14 @@ from runtime_tests.fuzz.campaign import draw
 from runtime_tests.fuzz.choices import Choices
 from runtime_tests.fuzz.function import Function
 from runtime_tests.fuzz.judge import judge_functions
+from runtime_tests.fuzz.layout import Layout
 from runtime_tests.fuzz.outcome import OURS, Report, Setting
 from runtime_tests.fuzz.shrink import shrink
+from substitute.payload.check import BROKEN, pair_of, reject_broken
+from substitute.pipeline import inspect_model
 
 CPU_PROGRAMS, FUSED_PROGRAMS, VULKAN_PROGRAMS = 125, 40, 35
+FITTING_PROGRAMS = 12
 CAMPAIGN = "test"
 KERNELS = Path(__file__).parents[2] / "kernels"
 
@@ -50,6 +54,20 @@ def test_random_programs_on_vulkan(vulkan_device: str) -> None:
         judge(CPU_PROGRAMS + FUSED_PROGRAMS, VULKAN_PROGRAMS, Setting(device=vulkan_device, whole=False)),
         VULKAN_PROGRAMS,
     )
+
+
+@pytest.mark.device
+def test_the_code_of_each_kernel_that_fits_is_made(tmp_path: Path) -> None:
+    """Also that of kernels that another one is preferred to."""
+    functions = dict(enumerate(draw(f"{CAMPAIGN}:{n}") for n in range(900, 900 + FITTING_PROGRAMS)))
+    file = tmp_path / "programs.mlir"
+    file.write_bytes(Layout(functions, together=1).text)
+    plan = inspect_model(file)
+    fitting = {pair_of(d) for d in plan.decisions if d.accepted}
+    assert len(fitting) > len(plan.substitutions) > FITTING_PROGRAMS // 2
+    made = reject_broken(plan, made=fitting)
+    broken = [(d.kernel.name, d.dispatch.name, d.rules[-1].found) for d in made.decisions if d.rules[-1].name == BROKEN]
+    assert broken == []
 
 
 @pytest.mark.device

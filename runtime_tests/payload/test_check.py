@@ -10,7 +10,8 @@ import pytest
 from substitute import Session, compile_model, inspect_model
 from substitute.errors import ManifestError, PayloadError
 from substitute.model.plan import Plan
-from substitute.payload.check import BROKEN
+from substitute.payload.check import BROKEN, pair_of
+from substitute.pipeline import make_code
 
 pytestmark = pytest.mark.device
 
@@ -169,6 +170,45 @@ def test_a_kernel_that_would_end_the_compilation_leaves_no_substitution(tmp_path
     assert plan.substitutions == ()
     assert any(d.accepted and d.kernel.builtin for d in plan.decisions), "twin: one would take it"
     assert inspect_model(made / "model.mlir").substitutions
+
+
+GENERATOR = """
+from substitute.errors import PayloadError
+from substitute.model.plan import Generated
+
+
+def can_generate(program):
+    return ""
+
+
+def generate(request):
+    {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("raise PayloadError('no code for this one')", True),
+        ("return Generated(text='define void @fir( {', workgroup_count=(1, 1, 1))", False),
+    ],
+)
+def test_a_generator_is_asked_as_compiling_asks_it(tmp_path: Path, body: str, told: bool) -> None:
+    """A refusal is known when a model is inspected; text that is no code when its pair is made."""
+    made = kernel(tmp_path / "k")
+    toml = (made / "kernel.toml").read_text().partition("[launch]")[0]
+    toml = toml.replace('"llvm-ir"', '"llvm-generator"').replace('"k.ll"', '"generator.py"')
+    (made / "kernel.toml").write_text(toml)
+    (made / "generator.py").write_text(GENERATOR.format(body=body))
+    plan = plan_of(made)
+    (decision,) = plan.decisions
+    assert decision.accepted is not told
+    plan = make_code(plan, frozenset({pair_of(decision)}))
+    assert plan.substitutions == ()
+    assert plan.decisions[0].rules[-1].name == BROKEN
+    with pytest.raises(PayloadError) as error:
+        compile_model(made / "model.mlir", kernels=[made], builtin=False)
+    assert error.value.what in plan.decisions[0].rules[-1].found
 
 
 def test_code_with_debug_information(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def command(
     as_json: bool,
     flags: tuple[str, ...],
 ) -> None:
-    """Say rule by rule why a kernel fits a dispatch of MODEL or not.
+    """Say rule by rule why a kernel fits a dispatch of MODEL or not. Code that fits is made, as `compile` makes it.
 
     With --dispatch alone, all kernels are compared, nearest first; with --kernel alone, all dispatches.
     """
@@ -51,7 +51,8 @@ def command(
         )
     if kernel_name is not None:
         _check_kernel(kernel_name, kernels, builtin)
-    from ..pipeline import inspect_model
+    from ..payload.check import pair_of
+    from ..pipeline import inspect_model, make_code
     from ..report.as_json import explanation_to_json
     from ..report.rows import find_dispatch, select_decisions, sort_by_nearness
 
@@ -59,9 +60,16 @@ def command(
     with progress() as report:
         plan = inspect_model(model, kernels=kernels, builtin=builtin, flags=flags, isolate=True, progress=report)
     dispatch = find_dispatch(plan, dispatch_name) if dispatch_name is not None else None
-    decisions = sort_by_nearness(select_decisions(plan, dispatch=dispatch, kernel=kernel_name))
-    if not decisions:
+    chosen = select_decisions(plan, dispatch=dispatch, kernel=kernel_name)
+    if not chosen:
         raise _nothing(plan, dispatch, kernel_name)
+    fitting = frozenset(pair_of(d) for d in chosen if d.accepted)
+    if fitting:
+        with progress() as report:
+            plan = make_code(plan, fitting, progress=report)
+        dispatch = find_dispatch(plan, dispatch_name) if dispatch_name is not None else None
+        chosen = select_decisions(plan, dispatch=dispatch, kernel=kernel_name)
+    decisions = sort_by_nearness(chosen)
     flag = ""
     if kernel_name is not None and _is_split(decisions, plan) and not any(f.startswith(_LEVEL) for f in flags):
         with progress() as report:
