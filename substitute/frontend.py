@@ -21,6 +21,7 @@ from .model.kernel import Kernel
 from .model.numerics import NumericDemand
 from .model.plan import Key, Plan, dispatch_key
 from .payload.build import accepts
+from .payload.module import without_changes
 from .progress import Clock
 from .rewrite.host import has_host
 from .rule.apply import plan_with_rules
@@ -161,7 +162,7 @@ def plan_executables(
         chosen = {name: kernel for name, kernel in chosen.items() if name in known_names}
     with clock.step("load kernels"):
         known = load(frozenset(d.target.backend for d in dispatches))
-    with clock.step("match"):
+    with clock.step("match"), without_changes():
         return plan_with_rules(
             sites, known, accepts, chosen=chosen, require=require, host=has_host(module), demands=demands
         )

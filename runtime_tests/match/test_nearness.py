@@ -12,6 +12,7 @@ from runtime_tests.read.executables import CPU, CUDA, VULKAN
 from runtime_tests.read.programs import FUNCTIONS
 from runtime_tests.read.short_form import filled, generic
 from substitute.catalog.catalog import load_catalog
+from substitute.match import planner
 from substitute.match.nearness import measure_likeness, nearest_miss
 from substitute.match.planner import decide
 from substitute.model.dispatch import Dispatch
@@ -123,3 +124,15 @@ def test_likeness() -> None:
     far = measure_likeness(made, made.forms[0], other)
     assert same == near == 1.0
     assert 0.3 < far < 1.0
+
+
+def test_other_cores_are_refused_at_once_with_the_same_words(
+    builtin: tuple[Kernel, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatches = [matmul_dispatch(), body_of("%a = input 0 !8x8xf32\noutput 1 %a !8x8xf32")]
+    known = [k for k in builtin if k.forms and any(t.backend == "llvm-cpu" for t in k.targets)]
+    pairs = [(k, d) for k in known for d in dispatches]
+    quick = [decide(k, d, lambda _k, _d: "").rules for k, d in pairs]
+    assert any(planner.refuse_by_cores(k, d.program) for k, d in pairs if d.program)
+    monkeypatch.setattr(planner, "refuse_by_cores", lambda kernel, program: None)
+    assert [decide(k, d, lambda _k, _d: "").rules for k, d in pairs] == quick

@@ -12,7 +12,7 @@ import pytest
 from substitute.catalog.catalog import builtin_folders, load_manifests
 from substitute.errors import PayloadError
 from substitute.payload.generator import load_generator
-from substitute.payload.module import load_module
+from substitute.payload.module import load_module, without_changes
 
 pytestmark = pytest.mark.unit
 
@@ -111,3 +111,12 @@ def test_built_in_generators_load_from_where_a_wheel_has_them(tmp_path: Path, mo
         module = load_generator(kernel)
         assert Path(str(module.__file__)).is_relative_to(installed)
         assert callable(module.can_generate)
+
+
+def test_files_are_looked_at_once_where_none_may_change(tmp_path: Path) -> None:
+    path = write(tmp_path, generator="x = 1")
+    with without_changes():
+        assert load(path).x == 1
+        write(tmp_path, generator="x = 234")
+        assert load(path).x == 1
+    assert load(path).x == 234

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from ..model.dispatch import Target
 from ..model.kernel import DeviceTest, TargetRule
@@ -20,7 +21,8 @@ _SPIRV_WORDS = {
 """Word of a Vulkan target's configuration for each `vulkan.feature`."""
 
 
-def select_target_rules(rules: Sequence[TargetRule], target: Target) -> tuple[TargetRule, ...]:
+@lru_cache(maxsize=4096)
+def select_target_rules(rules: tuple[TargetRule, ...], target: Target) -> tuple[TargetRule, ...]:
     """Return the target rules by which a kernel is compiled into a variant.
 
     That is one that does not test the device, else all that fit.

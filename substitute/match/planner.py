@@ -23,7 +23,7 @@ from .frozen import check_frozen
 from .nearness import nearest_form, nearest_miss
 from .numerics import check_numerics
 from .splits import describe_split, find_split
-from .structure import match_form
+from .structure import match_form, refuse_by_cores
 from .target import check_target
 from .workload import unknown_to_host
 
@@ -168,6 +168,10 @@ def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match |
     if not kernel.forms:
         return Match(form="", axes=(), program=dispatch.program, arguments=(), specificity=0)
     assert dispatch.program is not None
+    other = refuse_by_cores(kernel, dispatch.program)
+    if other is not None:
+        rules.append(other)
+        return None
     failed: list[tuple[Form, Rule]] = []
     for form in kernel.forms:
         shape = match_form(kernel, form, dispatch.program)
@@ -186,8 +190,11 @@ def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match |
             )
         failed.append((form, shape))
     same_cores = [(form, rule) for form, rule in failed if rule.name != "structure.cores"] or failed
-    form = nearest_form(kernel, (form for form, _ in same_cores), dispatch.program)
-    rules.append(next(rule for candidate, rule in same_cores if candidate is form))
+    first = same_cores[0][1]
+    if any(rule != first for _, rule in same_cores):
+        form = nearest_form(kernel, (form for form, _ in same_cores), dispatch.program)
+        first = next(rule for candidate, rule in same_cores if candidate is form)
+    rules.append(first)
     return None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import cast
 
 from ..model.dispatch import Named, Nest, Program, Stage, View
 from ..model.kernel import Form, Kernel
@@ -13,6 +15,7 @@ from ..model.plan import Axis, Placement, Rule
 from .by_laws import may_round_less, unify_bodies
 from .difference import find_difference
 from .expression import unify
+from .identity import ByIdentity
 from .memory import check_in_place
 from .named import match_named
 from .nests import bind_nest, operand_name
@@ -23,6 +26,8 @@ from .state import NestMatch, State, is_generated
 from .stores import match_stores
 
 Head = tuple[str, ...]
+_ELEMENTWISE = "element-wise"
+_SOFTMAX = "linalg.softmax"
 _MOST_WAYS = 48
 """Limit of the ways to match the nests of one form."""
 
@@ -41,7 +46,13 @@ class Shape:
 
 def list_cores(program: Program) -> Head:
     """Return the cores in order, which are compared first because that is cheapest."""
-    return tuple(core.op if isinstance(core, Named) else core.combiner or "element-wise" for core in program.cores)
+    return _list_cores(ByIdentity(program))
+
+
+@lru_cache(maxsize=4096)
+def _list_cores(key: ByIdentity) -> Head:
+    program = cast(Program, key.held)
+    return tuple(core.op if isinstance(core, Named) else core.combiner or _ELEMENTWISE for core in program.cores)
 
 
 def omit_producers(program: Program) -> Program:
@@ -56,6 +67,26 @@ def omit_producers(program: Program) -> Program:
     return program if len(cores) == len(program.cores) else replace(program, cores=cores)
 
 
+def refuse_by_cores(kernel: Kernel, program: Program) -> Rule | None:
+    """Return the rule that every form of a kernel fails for other cores; None where `match_form` has to decide.
+
+    Most pairs of a kernel and a dispatch end here, so that a large catalog costs little.
+    """
+    return None if kernel.types else _refuse_by_cores(ByIdentity(kernel), list_cores(program))
+
+
+@lru_cache(maxsize=1 << 16)
+def _refuse_by_cores(key: ByIdentity, found: Head) -> Rule | None:
+    kernel = cast(Kernel, key.held)
+    heads = {list_cores(form.program) for form in kernel.forms}
+    if len(heads) != 1 or found in heads or _SOFTMAX in found or _ELEMENTWISE in found:
+        return None
+    (wanted,) = heads
+    if _SOFTMAX in wanted:
+        return None
+    return Rule(name="structure.cores", passed=False, expected=_heads(wanted), found=_heads(found))
+
+
 def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
     """Return the match of the form with the program, or the rule that failed closest to success."""
     absent = _absent_type(kernel, form, program)
@@ -63,14 +94,15 @@ def match_form(kernel: Kernel, form: Form, program: Program) -> Shape | Rule:
         return Rule(name="structure.type", passed=False, expected=f"operands of type {absent}", found="none")
     wanted, found = list_cores(form.program), list_cores(program)
     alike = wanted == found
-    if (not alike or "element-wise" in wanted) and not kernel.slots and not is_generated(kernel):
+    named = _SOFTMAX in wanted or _SOFTMAX in found
+    if named and (not alike or _ELEMENTWISE in wanted) and not kernel.slots and not is_generated(kernel):
         # code that sees the dispatch would look for the operation that its definition names
         own, spelled = spell_out(form.program), spell_out(program)
         if own is not None or spelled is not None:
             form, program = replace(form, program=own or form.program), spelled or program
             alike = list_cores(form.program) == list_cores(program)
     bare = program
-    if not alike and "prologue" in kernel.slots:
+    if not alike and _ELEMENTWISE in found and "prologue" in kernel.slots:
         bare = omit_producers(program)
         alike = list_cores(bare) == wanted
     if not alike:
@@ -205,6 +237,7 @@ def _same_zero(a: object, b: object) -> bool:
     return a == b == 0
 
 
+@lru_cache(maxsize=1024)
 def _heads(value: Head) -> str:
     return " then ".join(value) if value else "element-wise work only"
 

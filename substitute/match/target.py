@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fnmatch import translate
+from functools import lru_cache
 
 from ..model.dispatch import Target
 from ..model.kernel import ConfigTest, TargetRule
@@ -11,6 +12,7 @@ from ..model.plan import Rule
 from .attribute_text import find_value, format_value, parse_attribute, scalars
 
 
+@lru_cache(maxsize=4096)
 def check_target(rules: tuple[TargetRule, ...], target: Target) -> Rule:
     """Return the rule that failed for the target that came closest, or a passed one."""
     best: tuple[int, Rule] | None = None

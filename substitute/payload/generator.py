@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -20,22 +21,23 @@ def refuse_dispatch(kernel: Kernel, dispatch: Dispatch) -> str:
     """Return why a generator cannot make code for a dispatch, from its `can_generate(program)`, if it has one."""
     if dispatch.program is None:
         return ""
-    function = getattr(load_generator(kernel), "can_generate", None)
+    module = load_generator(kernel)
+    function = getattr(module, "can_generate", None)
     if function is None:
         return ""
     what = f"`can_generate` of the generator failed for {dispatch.name}"
-    program, path = dispatch.program, kernel.payload.path.resolve()
+    program, path = dispatch.program, Path(str(module.__file__))
     return call_author(what, path, lambda: str(function(program) or ""), owner=OWNER, trusted=kernel.builtin)
 
 
 def load_generator(kernel: Kernel) -> ModuleType:
     """Return the module of a generator kernel. Raises `PayloadError` with the place of the error."""
-    path = kernel.payload.path.resolve()
+    path = kernel.payload.path
     module = load_module(path, what="the generator cannot be loaded", owner=OWNER, trusted=kernel.builtin)
     if not callable(getattr(module, "generate", None)):
         raise PayloadError(
             "the generator has no function `generate`",
-            where=str(path),
+            where=str(path.resolve()),
             expected="def generate(request: Request) -> str or Generated",
             found=", ".join(n for n in vars(module) if not n.startswith("_")) or "an empty module",
             next_step="`iree-substitute new` writes an example",

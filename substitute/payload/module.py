@@ -6,6 +6,9 @@ import hashlib
 import importlib.util
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +22,18 @@ MOST_FILES = 200
 
 Key = tuple[Path, tuple[FileState, ...]]
 _loaded: dict[Key, ModuleType] = {}
+_unchanged: ContextVar[dict[Path, ModuleType] | None] = ContextVar("_unchanged", default=None)
+"""Modules that were looked up in a block of `without_changes`, by their paths as given; None outside of one."""
+
+
+@contextmanager
+def without_changes() -> Iterator[None]:
+    """Look for changed files only once for each module: a plan asks each generator about many dispatches."""
+    token = _unchanged.set({})
+    try:
+        yield
+    finally:
+        _unchanged.reset(token)
 
 
 def load_module(path: Path, *, what: str, owner: str, trusted: bool = False) -> ModuleType:
@@ -27,7 +42,16 @@ def load_module(path: Path, *, what: str, owner: str, trusted: bool = False) -> 
     The folder is a package under a name of its own: `from .tiling import choose` finds `tiling.py` beside the file. Its
     `__init__.py` runs first, if there is one. For the other arguments, and what is raised, see `call_author`.
     """
-    path = path.resolve()
+    known = _unchanged.get()
+    if known is not None and path in known:
+        return known[path]
+    module = _look_up(path.resolve(), what=what, owner=owner, trusted=trusted)
+    if known is not None:
+        known[path] = module
+    return module
+
+
+def _look_up(path: Path, *, what: str, owner: str, trusted: bool) -> ModuleType:
     key = path, _states(path)
     if key not in _loaded:
         with one_at_a_time:  # two threads that load one file would see a partly executed module
