@@ -28,7 +28,7 @@ from .frontend import (
 )
 from .isolate import Call, isolated, notify
 from .machine import describe_differences, read_machine
-from .match.planner import Chosen
+from .match.planner import Chosen, check_required
 from .match.splits import with_splits
 from .model.plan import Key, Payload, Plan, dispatch_key
 from .payload.check import Pair, reject_broken
@@ -301,7 +301,9 @@ def _proven(
         unproven = list_unproven(made, make_payloads(made, clock, workers), proofs, selection.require)
     compilation.module = pristine  # a rule may have changed the other
     refused = frozenset(one.key for one in unproven)
-    return selection.without(made, refused) if refused else selection, unproven
+    if not refused:
+        return selection, unproven
+    return replace(selection.without(made, refused), require=selection.require), unproven
 
 
 def _put_in(
@@ -345,6 +347,7 @@ def inspect_model(
     kernels: Sequence[Path | str] = (),
     builtin: bool = True,
     flags: Sequence[str] = (),
+    require: Sequence[str] = (),
     isolate: bool = False,
     progress: Progress = silent,
 ) -> Plan:
@@ -352,8 +355,16 @@ def inspect_model(
 
     A kernel that matches and whose code cannot be built, which is an error in `compile_model`, is rejected here.
     """
-    options = {"kernels": kernels, "builtin": builtin, "flags": flags, "isolate": isolate, "progress": progress}
-    return inspect_with_ir(model, keep_ir=False, **options).plan  # type: ignore[arg-type]
+    return inspect_with_ir(
+        model,
+        kernels=kernels,
+        builtin=builtin,
+        flags=flags,
+        require=require,
+        keep_ir=False,
+        isolate=isolate,
+        progress=progress,
+    ).plan
 
 
 def inspect_with_ir(
@@ -362,6 +373,7 @@ def inspect_with_ir(
     kernels: Sequence[Path | str] = (),
     builtin: bool = True,
     flags: Sequence[str] = (),
+    require: Sequence[str] = (),
     keep_ir: bool = True,
     isolate: bool = False,
     progress: Progress = silent,
@@ -370,7 +382,14 @@ def inspect_with_ir(
     model, folders = Path(model), [Path(folder) for folder in kernels]
     if isolate:
         with_default_target(flags)
-        arguments = {"model": model, "kernels": folders, "builtin": builtin, "flags": flags, "keep_ir": keep_ir}
+        arguments = {
+            "model": model,
+            "kernels": folders,
+            "builtin": builtin,
+            "flags": flags,
+            "require": require,
+            "keep_ir": keep_ir,
+        }
         try:
             return cast(Inspection, isolated(Call(inspect_with_ir, arguments), progress))
         except CompilerCrash as crash:
@@ -389,9 +408,10 @@ def inspect_with_ir(
         assert compilation.module is not None
         before = print_executables(compilation.module) if keep_ir else {}
         pristine = compilation.module.clone().operation if has_verdicts() else None
-        plan, sites = plan_module(compilation, clock, folders, builtin=builtin, chosen=None, require=())
+        plan, sites = plan_module(compilation, clock, folders, builtin=builtin, chosen=None, require=require)
         with clock.step("check code"):
             sound = with_splits(reject_broken(plan, also=run_time_condition))
+            check_required(sound, [d.kernel for d in sound.decisions], require)
             if pristine is not None:
                 sound = replace(sound, verdicts=recall_verdicts(sound, pristine, sites, compilation.flags))
         del sites

@@ -130,7 +130,7 @@ def test_inspect(run: Run, pretended: Pretended) -> None:
         (
             "inspect",
             Path("m.mlir"),
-            {"kernels": (), "builtin": True, "flags": ("--iree-x=1",), "isolate": True},
+            {"kernels": (), "builtin": True, "flags": ("--iree-x=1",), "require": (), "isolate": True},
         )
     ]
     assert finished.out.splitlines()[-1] == ("1 of 2 dispatches have a kernel: contraction 1/2; 2 could not be read")
@@ -284,6 +284,7 @@ def test_validate(run: Run, plan: Plan, monkeypatch: pytest.MonkeyPatch, reason:
         "builtin": True,
         "flags": ("--iree-x=y",),
         "plan": None,
+        "require": (),
         "function": None,
         "seed": 7,
         "inputs": [],

@@ -11,7 +11,7 @@ import click
 
 from ..errors import UsageError
 from .flags import CompilerCommand
-from .options import FILE, catalog_options, html_option, model_argument
+from .options import FILE, catalog_options, html_option, model_argument, require_option
 from .terminal import check_distinct, check_writable, progress, say_target, show, terminal_width
 
 if TYPE_CHECKING:
@@ -54,12 +54,7 @@ if TYPE_CHECKING:
 )
 @click.option("--issuer", default="", metavar="URL", help="With --signed-by: the identity's OpenID provider.")
 @click.option("--plan", type=FILE, metavar="FILE", help="Substitute what this plan says, and nothing else.")
-@click.option(
-    "--require",
-    multiple=True,
-    metavar="NAME",
-    help="Fail if this kernel takes no dispatch; may be given several times.",
-)
+@require_option
 @click.option(
     "--no-substitute",
     "substitute",

@@ -8,24 +8,37 @@ from typing import Any
 import click
 
 from .flags import CompilerCommand
-from .options import catalog_options, html_option, json_option, model_argument
+from .options import catalog_options, html_option, json_option, model_argument, require_option
 from .terminal import check_writable, progress, say_target, show, show_json, terminal_width
 
 
 @click.command("inspect", cls=CompilerCommand)
 @model_argument
 @catalog_options
+@require_option
 @html_option
 @json_option
 def command(
-    model: Path, kernels: tuple[Path, ...], builtin: bool, html: Path | None, as_json: bool, flags: tuple[str, ...]
+    model: Path,
+    kernels: tuple[Path, ...],
+    builtin: bool,
+    require: tuple[str, ...],
+    html: Path | None,
+    as_json: bool,
+    flags: tuple[str, ...],
 ) -> None:
     """List the dispatches of MODEL: what each computes and costs, and which kernel takes it or comes nearest."""
     check_writable(html, "--html")
     from ..pipeline import Inspection, inspect_model, inspect_with_ir
 
     say_target(flags)
-    options: dict[str, Any] = {"kernels": kernels, "builtin": builtin, "flags": flags, "isolate": True}
+    options: dict[str, Any] = {
+        "kernels": kernels,
+        "builtin": builtin,
+        "flags": flags,
+        "require": require,
+        "isolate": True,
+    }
     with progress() as report:
         if html is None:
             found = Inspection(plan=inspect_model(model, **options, progress=report), ir={})

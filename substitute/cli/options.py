@@ -52,6 +52,16 @@ def catalog_options(function: F) -> F:
     )(function)
 
 
+def require_option(function: F) -> F:
+    """Add the option for kernels that have to take something."""
+    return click.option(
+        "--require",
+        multiple=True,
+        metavar="NAME",
+        help="Fail if this kernel takes no dispatch, and say which came nearest; may be given several times.",
+    )(function)
+
+
 def json_option(function: F) -> F:
     """Add the option for JSON output."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(function)

@@ -12,7 +12,7 @@ import click
 from ..errors import SubstituteError, UsageError
 from ..validate.judge import Options
 from .flags import MODEL_SUFFIXES, CompilerCommand
-from .options import FILE, Number, catalog_options, json_option, report_options
+from .options import FILE, Number, catalog_options, json_option, report_options, require_option
 from .run_command import VALUES
 from .terminal import progress, show, show_json, terminal_width
 
@@ -37,7 +37,7 @@ USED = {
     "a model": _CASES
     | _REPORTS
     | _ATTESTATION
-    | {"time_limit", "plan", "function", "inputs", "expected", "reproducer"},
+    | {"time_limit", "plan", "require", "function", "inputs", "expected", "reproducer"},
 }
 """Parameters that have an effect, for each way of using the command."""
 
@@ -155,6 +155,7 @@ class ValidateCommand(CompilerCommand):
     help="Write the verdict on each kernel as an in-toto attestation: a file (.intoto.json), or a folder for several.",
 )
 @click.option("--sign", is_flag=True, help="With --attest: sign through Sigstore (needs the extra `sigstore`).")
+@require_option
 @report_options
 @catalog_options
 @json_option
@@ -179,6 +180,7 @@ def command(
     count: int,
     attest: Path | None,
     sign: bool,
+    require: tuple[str, ...],
     kernels: tuple[Path, ...],
     builtin: bool,
     as_json: bool,
@@ -232,7 +234,14 @@ def command(
             next_step="validate them one after the other",
         )
     return _model(
-        Path(what[0]), request, plan=plan, function=function, inputs=inputs, expected=expected, reproducer=reproducer
+        Path(what[0]),
+        request,
+        plan=plan,
+        require=require,
+        function=function,
+        inputs=inputs,
+        expected=expected,
+        reproducer=reproducer,
     )
 
 
@@ -391,6 +400,7 @@ def _model(
     request: Request,
     *,
     plan: Path | None,
+    require: tuple[str, ...],
     function: str | None,
     inputs: tuple[str, ...],
     expected: tuple[str, ...],
@@ -423,6 +433,7 @@ def _model(
             builtin=request.builtin,
             flags=request.flags,
             plan=plan,
+            require=require,
             function=function,
             seed=request.seed,
             inputs=values,

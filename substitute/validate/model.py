@@ -101,6 +101,7 @@ def validate_model(
     builtin: bool = True,
     flags: Sequence[str] = (),
     plan: Path | None = None,
+    require: Sequence[str] = (),
     function: str | None = None,
     seed: int = 0,
     inputs: Sequence[Any] = (),
@@ -143,7 +144,7 @@ def validate_model(
             progress=prefixed(progress, "stock: "),
         )
     with clock.step("substituted"):
-        result = _substituted(setting, plan, prefixed(progress, "substituted: "))
+        result = _substituted(setting, plan, prefixed(progress, "substituted: "), require)
     with clock.step("run"):
         ran = _apart(
             setting,
@@ -325,12 +326,13 @@ def chosen_kernels(plan: Plan, names: Sequence[str] | None = None) -> dict[str, 
     return chosen
 
 
-def _substituted(setting: Setting, plan: Path | None, progress: Progress) -> CompileResult:
+def _substituted(setting: Setting, plan: Path | None, progress: Progress, require: Sequence[str] = ()) -> CompileResult:
     return compile_model(
         setting.model,
         kernels=setting.kernels,
         builtin=setting.builtin,
         plan=plan,
+        require=require,
         flags=setting.flags,
         check=False,
         isolate=setting.isolate,
