@@ -1,4 +1,4 @@
-"""`--require`: a kernel that takes nothing is an error that names what came nearest; one that takes something is not."""
+"""`--require`: a kernel that takes nothing is an error that names the nearest; one that takes something is not."""
 
 from __future__ import annotations
 
