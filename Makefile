@@ -19,7 +19,7 @@ BENCH_FLAGS ?=
 PROCESSES := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
 PYTEST_FLAGS ?= --numprocesses=$(PROCESSES) --dist=loadfile -m "not slow"
 
-.PHONY: help setup demo test test-all lint format pytest versions bench docs wheel clean
+.PHONY: help setup demo test test-all lint format pytest versions bench docs site wheel clean
 
 help:  ## What can be made
 	@echo "make TARGET, where TARGET is one of"
@@ -61,6 +61,12 @@ bench: setup  ## The project's figures, measured on this machine and written to 
 docs: setup  ## The generated pages of docs/
 	@$(BIN)/python -m substitute.catalog.reference > docs/manifest.md.new && mv docs/manifest.md.new docs/manifest.md
 	@$(BIN)/python -m runtime_tests.operation_matrix > docs/operations.md.new && mv docs/operations.md.new docs/operations.md
+	@$(BIN)/python -m runtime_tests.messages > docs/messages.md.new && mv docs/messages.md.new docs/messages.md
+
+site: setup docs  ## The documentation as a site, in build/site/ (needs the extra `docs`, which is installed)
+	@$(BIN)/python -c 'import material' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file docs/site/mkdocs.yml
+	@echo "wrote build/site/index.html and build/site/llms.txt"
 
 wheel: setup  ## The package as a wheel, in dist/
 	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
