@@ -28,7 +28,11 @@ def list_pages(docs: Path) -> str:
     for page in sorted(docs.glob("*.md")):
         text = page.read_text(encoding="utf-8")
         title = re.search(r"^# (.*)$", text, re.MULTILINE)
-        prose = re.search(r"^(?!#|\||>|```|-|\d)\S.*(?:\n\S.*)*", text.partition("\n")[2], re.MULTILINE)
+        prose = re.search(
+            r"^(?!#|\||>|```|-|\d)\S.*(?:\n\S.*)*",
+            re.sub(r"```.*?```", "", text.partition("\n")[2], flags=re.DOTALL),
+            re.MULTILINE,
+        )
         first = " ".join(prose[0].split()).partition(". ")[0].rstrip(".") if prose else ""
         first = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", first)
         lines.append(f"- [{title[1] if title else page.stem}]({page.name}): {first}")
