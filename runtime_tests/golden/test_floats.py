@@ -230,7 +230,7 @@ def test_ideal_does_not_round_and_as_written_does() -> None:
 
 def test_the_bound_follows_the_type_or_what_is_given_for_it() -> None:
     text = elementwise("arith.mulf", ("f16", "f16"), "f16", 1)
-    a = np.array([1.5], np.float16)
+    a = np.array([1.5 + 2.0**-10], np.float16)
     (plain,), (finer,) = evaluate(text, a, a), evaluate(text, a, a, units={"f16": 2.0**-24})
     assert plain.error[0] == pytest.approx(2.25 * 2.0**-11, rel=0.05)
     assert finer.error[0] < plain.error[0] / 20

@@ -23,8 +23,9 @@ from runtime_tests.payload.vulkan_run import (
     write_shader,
 )
 from substitute.codegen.glsl.features import Features
+from substitute.codegen.glsl.generator import refuse_program
 from substitute.codegen.unsupported import Unsupported
-from substitute.model.dispatch import Linear, Named, Nest, Operand, Program, Read, View, Write
+from substitute.model.dispatch import Linear, Named, Nest, Operand, Program, Read, TensorType, View, Write
 from substitute.model.index import Expr, Index, mul, push
 from substitute.model.scalar import GraphBuilder
 
@@ -358,6 +359,20 @@ def test_sizes_multiply_into_the_grid() -> None:
     made = write_shader("elementwise", dataclasses.replace(program, stores=(nest,)), bindings=3, constants=1)
     groups = "ceildiv(mul(mul(push(0), 2), 30), 64)"
     assert [str(c) for c in made.workgroup_count] == [f"min({groups}, 32768)", f"ceildiv({groups}, 32768)", "1"]
+
+
+@pytest.mark.parametrize(("float64", "reason"), [(False, "f64 on a target without it"), (True, "")])
+def test_sums_in_f64_need_a_target_that_has_it(float64: bool, reason: str) -> None:
+    graph = GraphBuilder()
+    wide = graph.add("arith.extf", "f64", (graph.add("read", "f32", (), 0),))
+    total = row_sum((read(view(0, (4, 9)), loop(0), loop(1)),), graph, wide, 4, 9, 0)
+    total = replace(total, type=TensorType(shape=(4,), element="f64"))
+    back = GraphBuilder()
+    narrow = back.add("arith.truncf", "f32", (back.add("read", "f64", (), 0),))
+    store = replace(plain_store((4,), view(1, (4,)), (loop(0),)), expr=back.graph((narrow,)))
+    store = replace(store, reads=(read(0, loop(0), type_=TensorType(shape=(4,), element="f64")),))
+    program = Program(operands=(operand(0, (4, 9)), operand(1, (4,))), cores=(total,), stores=(store,))
+    assert refuse_program(rows.write_rows, program, Features(float64=float64)) == reason
 
 
 def test_attention_is_no_shader() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .exact import add_exactly, find_step
 from .numbers import Arithmetic, Array, Element, Num, wrap
 from .reduction import Combined
 
@@ -68,6 +69,8 @@ def contract(
     error = found[1] * how.sum_factor(count + 1, element) + how.flushed(found[1], 2 * count, element)
     if len(found) > 2:
         error = error + found[2]
+    elif how.exact_sums and (step := find_step(a.value, element)) and math.isfinite(step):
+        error = add_exactly(how, error, found[1], step * find_step(b.value, element), element)
     if not np.isfinite(error.sum()):
         # zero times an unknown value is unknown; an infinite sum is certain where the operands are exact
         special = np.inf if len(found) > 2 else 0.0

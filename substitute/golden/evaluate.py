@@ -45,14 +45,15 @@ def evaluate(
     units: Mapping[str, float] | None = None,
     growth: Growth = "certain",
     once: bool = False,
+    exact_sums: bool = True,
     composed: bool = False,
     flushes: bool = False,
 ) -> Outcome:
     """Return the stores that a dispatch's `func.func` (at `executable-sources`) should make. The bindings are not
     changed.
 
-    `bindings` are the bytes of each binding, `constants` the push constants; `once`, `composed` and `flushes` are those
-    of `Arithmetic`. Raises `Unsupported`, and `UsageError` for buffers that are too small.
+    `bindings` are the bytes of each binding, `constants` the push constants; `once`, `exact_sums`, `composed` and
+    `flushes` are those of `Arithmetic`. Raises `Unsupported`, and `UsageError` for buffers that are too small.
     """
     start = time.perf_counter()
     how = Arithmetic(
@@ -61,6 +62,7 @@ def evaluate(
         units=units or {},
         growth=growth,
         once=once,
+        exact_sums=exact_sums,
         composed=composed,
         flushes=flushes,
     )
@@ -82,13 +84,21 @@ def evaluate_function(
     rounding: Rounding = "ideal",
     units: Mapping[str, float] | None = None,
     growth: Growth = "certain",
+    exact_sums: bool = True,
     composed: bool = False,
 ) -> tuple[Golden, ...]:
     """Return the results of a `func.func` on tensors and scalars, such as a kernel's definition.
 
     `arguments` are in their storage types (a scalar has no dimensions). Raises `Unsupported` and `UsageError`.
     """
-    how = Arithmetic(bounds=bounds, rounding=rounding, units=units or {}, growth=growth, composed=composed)
+    how = Arithmetic(
+        bounds=bounds,
+        rounding=rounding,
+        units=units or {},
+        growth=growth,
+        exact_sums=exact_sums,
+        composed=composed,
+    )
     walker = Walker(how, (), ())
     with _located(function), np.errstate(all="ignore"):
         _bind_arguments(walker, function, arguments)

@@ -34,7 +34,7 @@ def _add(sign: int) -> FloatRule:
 
 def _multiply(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
     a, b = operands
-    return how.rounded(a.value * b.value, product_error(a, b), element, depth=_depth(operands))
+    return how.rounded_if_inexact(a.value * b.value, product_error(a, b), element, depth=_depth(operands))
 
 
 def product_error(a: Num, b: Num) -> Array | None:

@@ -60,6 +60,10 @@ _PACKED_BITS = (2, 4)
 """Widths of integers that IREE packs; others take as many bytes as they need, rounded up to a power of two."""
 
 
+SAMPLE = 256
+"""Elements that are looked at first where all are to have few bits."""
+
+
 @lru_cache(maxsize=64)
 def element_of(name: str) -> Element:
     """Return the element type of this name. Raises `Unsupported`."""
@@ -157,6 +161,8 @@ class Arithmetic:
     """Give sums, products and casts of exact numbers the error of one correct rounding: zero where their type holds the
     result, else half the distance of its neighbours."""
 
+    exact_sums: bool = True
+    """Give sums of exact numbers no error where every partial sum, in any order, is a number of their type."""
     flushes: bool = False
     """Allow operations that compute to take subnormal operands for zero."""
     composed: bool = False
@@ -190,6 +196,12 @@ class Arithmetic:
         lost = np.where(size < element.smallest, size, 0.0)
         return Num(operand.value, operand.errors() + lost, operand.depth) if lost.any() else operand
 
+    def rounded_if_inexact(self, value: Array, error: Array | None, element: Element, *, depth: int = 1) -> Num:
+        """Return the product or cast of operands, which is exact if they are and the type holds every result."""
+        if self.exact_sums and error is None and _holds(element, value):
+            return Num(value, None, depth)
+        return self.rounded(value, error, element, depth=depth)
+
     def rounded(self, value: Array, error: Array | None, element: Element, *, ulps: float = 1.0, depth: int = 1) -> Num:
         """Return the float result of an operation, with the error of its own rounding added."""
         if self.rounding == "as written" and element.name != "f64":
@@ -212,6 +224,18 @@ class Arithmetic:
         if not peak <= element.largest or error is not None:
             own = _settled(own, size, element)
         return Num(value, own, depth)
+
+
+def _holds(element: Element, values: Array) -> bool:
+    """Return True if all values are zeros or normal numbers of the type; most arrays fail in their first elements."""
+    flat = values.reshape(-1)
+    for part in (flat[:SAMPLE], flat[SAMPLE:]):
+        size = np.abs(part)
+        if ((size < element.smallest) & (size > 0)).any() or not bool(
+            (part.astype(element.storage).astype(np.float64) == part).all()
+        ):
+            return False
+    return True
 
 
 def _rounded_once(value: Array, size: Array, error: Array | None, element: Element) -> Array:

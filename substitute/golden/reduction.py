@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .body import Body
+from .exact import add_exactly, find_step
 from .integers import unsigned
 from .numbers import Arithmetic, Array, Element, Num, wrap
 from .rules import RULES, Scalar
@@ -95,6 +96,8 @@ def _sum(how: Arithmetic, element: Element, terms: Num, shape: tuple[int, ...], 
     if terms.error is not None:
         carried, repeated = _spread(terms.error, shape, axes)
         error = error + _total(carried, axes) * repeated
+    elif how.exact_sums:
+        error = add_exactly(how, error, size, find_step(value, element), element)
     return _kept(total, error, depth)
 
 
@@ -130,9 +133,12 @@ def _product(how: Arithmetic, element: Element, terms: Num, shape: tuple[int, ..
         )
     if not how.bounds:
         return Num(total, None, max(terms.depth, count))
+    size = np.abs(value)
     error = np.abs(total) * how.sum_factor(count, element)
+    # in another order, a partial product may overflow or vanish, and meet a zero or a large number then
+    most, least = np.maximum(size, 1.0).prod(axis=axes), np.where(size == 0, 1.0, np.minimum(size, 1.0)).prod(axis=axes)
+    error = np.where((most > element.largest) | (least < element.smallest), np.inf, error)
     if terms.error is not None:  # Π(|x|+e) − Π|x|
-        size = np.abs(value)
         error = error + (size + terms.error).prod(axis=axes) - size.prod(axis=axes)
     return _kept(np.asarray(total), np.asarray(error), max(terms.depth, count))
 

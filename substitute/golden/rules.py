@@ -236,7 +236,9 @@ def _index_cast(signed: bool) -> Rule:
 def _float_cast(how: Arithmetic, scalar: Scalar, operands: list[Num]) -> Num:
     (x,) = operands
     narrower = scalar.result.bits < scalar.operands[0].bits or scalar.result.unit > scalar.operands[0].unit
-    return how.rounded(x.value, x.error, scalar.result, ulps=1.0 if narrower else 0.0, depth=x.depth)
+    if narrower:
+        return how.rounded_if_inexact(x.value, x.error, scalar.result, depth=x.depth)
+    return how.rounded(x.value, x.error, scalar.result, ulps=0.0, depth=x.depth)
 
 
 def _bitcast(how: Arithmetic, scalar: Scalar, operands: list[Num]) -> Num:

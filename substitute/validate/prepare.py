@@ -85,6 +85,7 @@ def make_case(
         _windows(launch.bindings, contents),
         launch.constants,
         once=held.plain,
+        exact_sums=declared is None,
         budget=budget,
         composed=composed,
         flushes=flushes and subnormal,
@@ -92,7 +93,7 @@ def make_case(
     worst = outcome
     if declared is not None and declared.relative_to == "operands":
         filled = _filled_with_largest(launch, areas, contents)
-        worst = evaluate(function, filled, launch.constants, budget=budget)
+        worst = evaluate(function, filled, launch.constants, exact_sums=False, budget=budget)
     written = [
         (b.resource, b.offset + start, b.offset + stop)
         for number, b in enumerate(launch.bindings)

@@ -22,6 +22,7 @@ MAX_CONSTANT_ELEMENTS = 4096
 
 STORED_BITS = {"i1": 8, "i8": 8, "i16": 16, "f16": 16, "bf16": 16}
 DIRECT = {"f32": "float", "i32": "int", "f64": "double", "i64": "i64"}
+NO_DOUBLE = "f64 on a target without it"
 CODES = {"f32": "f", "f64": "d", "f16": "H", "bf16": "H", "i1": "?", "i8": "b", "i16": "h", "i32": "i", "i64": "q"}
 
 Element = Callable[[tuple[Linear, ...], Sequence[str]], str]
@@ -126,7 +127,7 @@ class Shader:
         if operand.kind != "binding" or (element not in DIRECT and element not in STORED_BITS):
             raise Unsupported(f"a {operand.kind} operand with elements of type {element}")
         if element == "f64" and not self.features.float64:
-            raise Unsupported("f64 on a target without it")
+            raise Unsupported(NO_DOUBLE)
         return _Buffer(operand.binding, element)
 
     def check_access(self, operand: Operand) -> None:
@@ -161,7 +162,9 @@ class Shader:
     def nest(
         self, nest: Nest, loops: Sequence[str], temporaries: Temporaries | None = None, *, known: Known | None = None
     ) -> GraphLowering:
-        """Return the lowering of a nest's expression at the given loop indices."""
+        """Return the lowering of a nest's expression at the given loop indices. Raises `Unsupported`."""
+        if not self.features.float64 and any(node.type == "f64" for node in nest.expr.nodes):
+            raise Unsupported(NO_DOUBLE)
 
         def leaf(node: Scalar, args: tuple[str, ...]) -> str:
             assert isinstance(node.attribute, int)
