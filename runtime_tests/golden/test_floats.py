@@ -236,6 +236,13 @@ def test_the_bound_follows_the_type_or_what_is_given_for_it() -> None:
     assert finer.error[0] < plain.error[0] / 20
 
 
+def test_quotients_that_vulkan_promises_nothing_of_are_unknown() -> None:
+    dividend, divisor = Num(np.full(5, 3.0)), Num(np.array([0.0, 1e-40, 2.0**127, 2.0**126, -7.0]))
+    found = apply("arith.divf", dividend, divisor, how=Arithmetic(certain_quotients=False))
+    assert np.isinf(found.errors()).tolist() == [True, True, True, False, False]
+    assert not np.isinf(apply("arith.divf", dividend, divisor).errors()[[0, 2, 3, 4]]).any()
+
+
 def test_numbers_that_fast_math_excludes_are_unknown() -> None:
     a = np.array([1.0, np.nan, np.inf, -1.0], np.float32)
     (plain,) = evaluate(elementwise("arith.addf", ("f32", "f32"), "f32", 4), a, a)

@@ -101,7 +101,7 @@ def verify_bundle(file: Path, envelope: Envelope, signer: Signer) -> bytes:
         raise _refuse(file, str(error).partition("\n")[0]) from None
     if kind != PAYLOAD_TYPE:
         raise _refuse(file, f"the payload type {kind}")
-    return body
+    return bytes(body)
 
 
 def _refuse(file: Path, found: str) -> ValidationError:

@@ -46,14 +46,16 @@ def evaluate(
     growth: Growth = "certain",
     once: bool = False,
     exact_sums: bool = True,
+    certain_quotients: bool = True,
     composed: bool = False,
     flushes: bool = False,
 ) -> Outcome:
     """Return the stores that a dispatch's `func.func` (at `executable-sources`) should make. The bindings are not
     changed.
 
-    `bindings` are the bytes of each binding, `constants` the push constants; `once`, `exact_sums`, `composed` and
-    `flushes` are those of `Arithmetic`. Raises `Unsupported`, and `UsageError` for buffers that are too small.
+    `bindings` are the bytes of each binding, `constants` the push constants; `once`, `exact_sums`, `certain_quotients`,
+    `composed` and `flushes` are those of `Arithmetic`. Raises `Unsupported`, and `UsageError` for buffers that are too
+    small.
     """
     start = time.perf_counter()
     how = Arithmetic(
@@ -63,6 +65,7 @@ def evaluate(
         growth=growth,
         once=once,
         exact_sums=exact_sums,
+        certain_quotients=certain_quotients,
         composed=composed,
         flushes=flushes,
     )

@@ -59,7 +59,12 @@ def _divide(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
         divisor = np.abs(b.value) - (0.0 if b.error is None else b.error)
         error = np.where(divisor > 0, error / np.where(divisor > 0, divisor, 1.0), np.inf)
     # GPUs divide by multiplying with an approximate reciprocal: 2.5 ULP in Vulkan, 2 in CUDA's fast mode
-    return how.rounded(value, error, element, ulps=5.0, depth=_depth(operands))
+    quotient = how.rounded(value, error, element, ulps=5.0, depth=_depth(operands))
+    if how.certain_quotients or not how.bounds:
+        return quotient
+    size = np.abs(b.value)
+    uncertain = (size < element.smallest) | (size > 1 / element.smallest)
+    return Num(quotient.value, np.where(uncertain, np.nan, quotient.errors()), quotient.depth)
 
 
 def _remainder(how: Arithmetic, element: Element, operands: list[Num]) -> Num:

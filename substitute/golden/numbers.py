@@ -163,6 +163,9 @@ class Arithmetic:
 
     exact_sums: bool = True
     """Give sums of exact numbers no error where every partial sum, in any order, is a number of their type."""
+    certain_quotients: bool = True
+    """Give a quotient by zero, by a subnormal number or by one of the largest a sure result. Vulkan promises none: it
+    bounds the error for divisors from 2^-126 to 2^126 (Vulkan 1.3, Precision of Individual Operations)."""
     flushes: bool = False
     """Allow operations that compute to take subnormal operands for zero."""
     composed: bool = False

@@ -36,7 +36,8 @@ def _float_rule(name: str, rule: floats.FloatRule) -> Rule:
     def apply(how: Arithmetic, scalar: Scalar, operands: list[Num]) -> Num:
         found = rule(how, scalar.result, operands)
         error = found.error
-        undefined = np.isnan(error) if how.composed and error is not None else False
+        # NaN stands for a result that is not certain though it is infinite or undefined
+        undefined = np.isnan(error) if (how.composed or not how.certain_quotients) and error is not None else False
         if error is not None and not np.isfinite(found.value.sum()):
             error = _settled(found.value, error, operands, signs=name not in _KEEP_SIGN)
         if np.any(undefined):
