@@ -243,7 +243,7 @@ def _multiply(split: Split) -> list[str]:
 def _product(split: Split, a: str, b: str) -> str:
     root = split.core.expr.nodes[split.core.expr.results[0]]
     types = tuple(split.core.expr.nodes[o].type for o in root.operands)
-    return lower_operation(Scalar(root.op, root.type), types, (a, b))
+    return lower_operation(Scalar(root.op, root.type), types, (a, b), exact=False)
 
 
 def _fill(shader: Shader, split: Split, factor: Factor, side: str) -> list[str]:

@@ -380,3 +380,14 @@ def test_attention_is_no_shader() -> None:
     program = Program(operands=(operand(0, (4,), written=True),), cores=(core,), stores=())
     with pytest.raises(Unsupported, match=r"^a dispatch that is no softmax$"):
         write_shader("softmax", program, bindings=1)
+
+
+def test_a_computation_in_f64_is_refused_where_the_target_has_none() -> None:
+    graph = GraphBuilder()
+    wide = graph.add("arith.extf", "f64", (graph.add("read", "f32", (), 0),))
+    root = graph.add("arith.truncf", "f32", (graph.add("arith.mulf", "f64", (wide, wide)),))
+    whole = (loop(0),)
+    nest = pointwise((8,), (read(view(0, (8,)), *whole),), graph, (root,), (Write(view=view(1, (8,)), access=whole),))
+    program = Program(operands=(operand(0, (8,)), operand(1, (8,), written=True)), cores=(), stores=(nest,))
+    assert elementwise.can_generate(program) == "f64 on a target without it"
+    assert "f64_exact_mul" in write_shader("elementwise", program, bindings=2, features=Features(float64=True)).text

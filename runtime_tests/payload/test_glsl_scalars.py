@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from runtime_tests.payload.vulkan_run import evaluate_on_device
+from runtime_tests.payload.vulkan_run import evaluate_on_device, loop, operand, pointwise, read, run_program, view
 from runtime_tests.ulp.errors import ulps
 from substitute.codegen.glsl.features import Features
 from substitute.codegen.glsl.operations import lower_constant, lower_operation
 from substitute.codegen.unsupported import Unsupported
-from substitute.model.scalar import Scalar
+from substitute.model.dispatch import Program, Write
+from substitute.model.scalar import GraphBuilder, Scalar
 
 NATIVE = Features(int64=True, float64=True, storage8=True, storage16=True)
 
@@ -279,3 +280,33 @@ def test_what_cannot_be_written_is_named() -> None:
 )
 def test_constants(value: float, type_: str, text: str) -> None:
     assert lower_constant(value, type_) == text
+
+
+def test_drivers_do_not_simplify_arithmetic_with_zero_or_with_itself() -> None:
+    """They take `x / 0` for undefined and `x - x` for 0; NaN, infinities and -0 are not the same."""
+    x = np.array([1, -2, 0, -0.0, np.inf, np.nan], np.float32)
+    graph, zero = GraphBuilder(), np.float32(0)
+    read_x, constant = graph.add("read", "f32", (), 0), graph.add("constant", "f32", (), 0.0)
+    pairs = [(read_x, constant), (constant, read_x), (read_x, read_x)]
+    results = tuple(graph.add(f"arith.{op}", "f32", pair) for op in ("addf", "subf", "mulf", "divf") for pair in pairs)
+    shape = (len(results), len(x))
+    writes = tuple(
+        Write(view=view(1, (len(x),), offset=row * len(x)), access=(loop(0),)) for row in range(len(results))
+    )
+    nest = pointwise((len(x),), (read(view(0, (len(x),)), loop(0)),), graph, results, writes)
+    program = Program(operands=(operand(0, (len(x),)), operand(1, shape, written=True)), cores=(), stores=(nest,))
+    (found,) = run_program("elementwise", program, [x], [(shape, "f32")])
+    with np.errstate(all="ignore"):
+        wanted = [
+            f(a, b) for f in (np.add, np.subtract, np.multiply, np.divide) for a, b in ((x, zero), (zero, x), (x, x))
+        ]
+    np.testing.assert_array_equal(found, wanted)
+    numbers = ~np.isnan(np.array(wanted))
+    np.testing.assert_array_equal(np.signbit(found)[numbers], np.signbit(wanted)[numbers])
+
+
+def test_sums_of_products_may_be_contracted() -> None:
+    """Twin: the same operation, where a driver is free."""
+    product = Scalar("arith.mulf", "f32", (0, 1))
+    assert lower_operation(product, ("f32", "f32"), ("x", "0.0"), exact=False) == "(x * 0.0)"
+    assert lower_operation(product, ("f32", "f32"), ("x", "0.0")) == "f32_exact_mul(x, f32_zero)"

@@ -32,8 +32,12 @@ SMALL_FLOATS = ("f16", "bf16")
 INT_BITS = {"i8": 8, "i16": 16, "i32": 32, "index": 32}
 
 
-def lower_operation(node: Scalar, operand_types: tuple[str, ...], args: tuple[str, ...]) -> str:
-    """Return the GLSL expression of one operation on already lowered operands. Raises `Unsupported`."""
+def lower_operation(node: Scalar, operand_types: tuple[str, ...], args: tuple[str, ...], *, exact: bool = True) -> str:
+    """Return the GLSL expression of one operation on already lowered operands. Raises `Unsupported`.
+
+    Drivers simplify float arithmetic as if there were no NaN, infinity or -0, such as `x - x` to 0, unless it is
+    `exact`. Products and sums over many elements may do without: multiply-add instructions are then allowed.
+    """
     dialect, _, name = node.op.partition(".")
     types = (node.type, *operand_types)
     if dialect not in ("arith", "math") or any(t not in GLSL_TYPE for t in types):
@@ -47,6 +51,10 @@ def lower_operation(node: Scalar, operand_types: tuple[str, ...], args: tuple[st
     domain = operand_types[0] if operand_types else node.type
     if name == "fpowi" and operand_types[1] == "i64":
         args = (args[0], f"i64_to_int({args[1]})")
+    if exact and name in EXACT and domain in ("f32", "f64", *SMALL_FLOATS):
+        wide = "f64" if domain == "f64" else "f32"
+        hidden = ", ".join(f"{wide}_zero" if arg in ("0.0", "0.0lf") else arg for arg in args)
+        return round_to(f"{wide}_exact_{name[:-1]}({hidden})", node.type)
     if domain in ("f32", *SMALL_FLOATS):
         return round_to(_lookup(FLOAT, node, domain, args), node.type)
     if domain == "f64":
@@ -123,6 +131,8 @@ _ARITHMETIC = {
     "rsqrt": "inversesqrt({0})",
     "isnan": "is_nan({0})",
 }
+EXACT = frozenset({"addf", "subf", "mulf", "divf"})
+"""Operations that the library has in a form that drivers do not simplify."""
 _OWN = {name: f"f32_{name}({{0}})" for name in ("round", *FUNCTIONS)}
 FLOAT: dict[str, str] = {
     **_ROUNDING,

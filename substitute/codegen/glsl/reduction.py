@@ -38,7 +38,7 @@ def core_type(core: Nest) -> str:
 
 def combine(core: Nest, type_: str, a: str, b: str) -> str:
     """Return the expression `combiner(a, b)`."""
-    return lower_operation(Scalar(core.combiner, type_), (type_, type_), (a, b))
+    return lower_operation(Scalar(core.combiner, type_), (type_, type_), (a, b), exact=False)
 
 
 def initial_value(core: Nest, type_: str) -> str:

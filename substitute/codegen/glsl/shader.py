@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -200,6 +201,8 @@ class Shader:
 
     def text(self, body: str, workgroup_size: tuple[int, int, int]) -> str:
         """Return the whole shader; `body` holds shared variables, functions and `main`."""
+        if not self.features.float64 and re.search(r"\b(double|f64_\w+)\b", body):
+            raise Unsupported("f64 on a target without it")
         x, y, z = workgroup_size
         body = "\n".join([*(line for lines in self._functions.values() for line in lines), body])
         geometry = f"layout(local_size_x = {x}, local_size_y = {y}, local_size_z = {z}) in;"

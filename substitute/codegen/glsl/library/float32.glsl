@@ -80,3 +80,24 @@ uint f32_to_uint(float x) {
   if (!(x > 0.0)) return 0u;
   return x >= 4294967296.0 ? 0xffffffffu : uint(x);
 }
+
+// `precise`: a driver may fold `x - x`, `0 / x` or `x + 0` as if there were no NaN, infinity or -0.
+float f32_exact_add(float a, float b) {
+  precise float r = a + b;
+  return r;
+}
+float f32_exact_sub(float a, float b) {
+  precise float r = a - b;
+  return r;
+}
+float f32_exact_mul(float a, float b) {
+  precise float r = a * b;
+  return r;
+}
+float f32_exact_div(float a, float b) {
+  precise float r = a / b;
+  return r;
+}
+
+// A zero that drivers do not recognise: Mesa's llvmpipe takes `x / 0` for undefined, `x * 0` for 0 and `x + 0` for x.
+#define f32_zero uintBitsToFloat(gl_LocalInvocationIndex >> 31)
