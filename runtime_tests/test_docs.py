@@ -18,6 +18,8 @@ from substitute import errors
 DOCS = Path(__file__).parents[1] / "docs"
 ELSEWHERE = {
     "iree-substitute profile model.onnx --input @input.npy --perfetto trace.json": "profile/test_profile.py",
+    "iree-substitute new mine --from model.onnx --dispatch 3": "cli/test_new.py",
+    "iree-substitute dev mine --model model.onnx --dispatch 3": "cli/",
     "iree-substitute validate mine --attest mine": "attest/",
     "iree-substitute compile model.mlir -o model.vmfb --kernels mine --require-validated": "attest/",
     "iree-substitute validate model.mlir --attest proofs": "attest/",
