@@ -163,9 +163,7 @@ class Shader:
     def nest(
         self, nest: Nest, loops: Sequence[str], temporaries: Temporaries | None = None, *, known: Known | None = None
     ) -> GraphLowering:
-        """Return the lowering of a nest's expression at the given loop indices. Raises `Unsupported`."""
-        if not self.features.float64 and any(node.type == "f64" for node in nest.expr.nodes):
-            raise Unsupported(NO_DOUBLE)
+        """Return the lowering of a nest's expression at the given loop indices."""
 
         def leaf(node: Scalar, args: tuple[str, ...]) -> str:
             assert isinstance(node.attribute, int)
@@ -202,7 +200,7 @@ class Shader:
     def text(self, body: str, workgroup_size: tuple[int, int, int]) -> str:
         """Return the whole shader; `body` holds shared variables, functions and `main`."""
         if not self.features.float64 and re.search(r"\b(double|f64_\w+)\b", body):
-            raise Unsupported("f64 on a target without it")
+            raise Unsupported(NO_DOUBLE)
         x, y, z = workgroup_size
         body = "\n".join([*(line for lines in self._functions.values() for line in lines), body])
         geometry = f"layout(local_size_x = {x}, local_size_y = {y}, local_size_z = {z}) in;"
