@@ -454,7 +454,7 @@ def with_core(case: Case, **changes: Any) -> Any:
 PLAIN = Case(spec="m,k;k,n->m,n", sizes=dict(m=4, n=8, k=8))
 
 
-REFUSED = "the reduction is not a sum of f32, i32 or i64"
+REFUSED = "the reduction is not a sum of f16, bf16, f32, i32 or i64"
 
 
 def test_what_cannot_be_generated_is_said() -> None:
@@ -480,7 +480,7 @@ def test_generate_refuses_what_it_cannot_do() -> None:
         contraction.generate(refused)
     assert str(caught.value) == (
         "dispatch: the contraction generator cannot do this dispatch\n"
-        "  expected:  a sum of products of f32 or integers\n"
+        "  expected:  a sum of products of f16, bf16, f32 or integers\n"
         f"  found:     {REFUSED}"
     )
 
