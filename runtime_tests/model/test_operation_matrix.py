@@ -43,6 +43,7 @@ def test_an_operation_that_an_emitter_loses_is_seen(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(operation_matrix, "TYPES", ("f32",))
     (cell,) = draw_matrix()
     assert cell.rooms == ROOMS
+    monkeypatch.setattr(glsl, "EXACT", frozenset())  # which the library has in another form
     monkeypatch.delitem(glsl.FLOAT, "addf")
     (cell,) = draw_matrix()
     assert cell.rooms == ("read", "golden", "LLVM", "PTX")

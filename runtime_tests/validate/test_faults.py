@@ -126,8 +126,9 @@ def test_accesses_that_nothing_shows_but_the_page(tmp_path: Path) -> None:
     assert found["reads_behind"] == {("guard", "it reads outside of b: 96x33xf32: 0 bytes behind its end")}
     assert found["reads_before"] == {("guard", "it reads outside of a: 18x96xf32: 4 bytes before its start")}
     far = found["reads_far_behind"]
-    assert {stage for stage, _ in far} == {"guard"}
-    assert all(message.startswith("it reads outside of a: 19x96xf32: ") for _, message in far)
+    # without guards there may be other memory in that place, or none
+    words = {"guard": "it reads outside of a: 19x96xf32: ", "launch": "SIGSEGV"}
+    assert far and all(words[stage] in message for stage, message in far)
     assert {stage for stage, _ in found["adds"]} == {"accumulates"}
     assert all("an aligned instruction on memory that is not aligned" in words for _, words in found["aligned"])
 
