@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from .catalog.catalog import Catalog, load_catalog
     from .device import Session, run_module
     from .errors import SubstituteError
+    from .inspection import inspect_model
     from .model.kernel import Kernel
     from .model.plan import Generated, Plan, Request
-    from .pipeline import CompileResult, compile_model, inspect_model
+    from .pipeline import CompileResult, compile_model
     from .validate import ModelVerdict, validate_model
 
 __version__ = "0.1.0"
@@ -28,7 +29,7 @@ _HOMES = {
     "Session": "device",
     "SubstituteError": "errors",
     "compile_model": "pipeline",
-    "inspect_model": "pipeline",
+    "inspect_model": "inspection",
     "load_catalog": "catalog.catalog",
     "run_module": "device",
     "validate_model": "validate",

@@ -1,19 +1,19 @@
-"""Location of a compiler crash: compiles one executable at a time in a separate process."""
+"""Reports of a compiler crash: its place is found by compiling one executable at a time in a separate process."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .compiler import Compilation, load_model
+from .compiler import Compilation
 from .embed import substitute_dispatches
-from .errors import CompilerCrash, SubstituteError
-from .flags import with_default_target
-from .frontend import inline_calls, plan_module, run_to_dispatches, scratch_folder, worker_threads
+from .errors import CompilerCrash, ModelError, SubstituteError
+from .flags import add_target, with_default_target
+from .frontend import parse_model, plan_module, run_to_dispatches, scratch_folder, worker_threads
 from .isolate import Call, describe_crash, isolated
 from .progress import Clock, Progress
 
@@ -79,8 +79,7 @@ def find_culprit(
         scratch_folder() as folder,
         Compilation((*with_default_target(flags), NO_THREADS), name=str(model)) as compilation,
     ):
-        compilation.parse(load_model(model))
-        inline_calls(compilation, kernels)
+        parse_model(compilation, model, kernels, clock)
         run_to_dispatches(compilation, kernels)
         chosen = load_plan(plan).chosen if plan else None
         made, sites = plan_module(compilation, clock, kernels, builtin=builtin, chosen=chosen, require=require)
@@ -123,3 +122,27 @@ def _alone(compilation: Compilation, executable: Any) -> tuple[str, str] | None:
         return None
     words = os.pread(2, os.lseek(2, 0, os.SEEK_CUR) - start, start).decode(errors="replace")
     return describe_crash(status, words)
+
+
+def crash_without_kernels(crash: CompilerCrash, model: str, flags: Sequence[str]) -> SubstituteError:
+    """Report a crash that occurred before any kernel was embedded, or where none is."""
+    if crash.where == "parse":  # MLIR's parser crashes on some truncated files
+        return ModelError(
+            "the model is not valid MLIR",
+            where=model,
+            expected=crash.expected,
+            found=f"a parser that crashed ({crash.found})",
+            next_step="check that the file is whole",
+            details=crash.details,
+        )
+    targeted = add_target(flags)
+    command = " ".join(("iree-compile", model, *targeted.flags))
+    added = f" ({' '.join(targeted.added)} was added here)" if targeted.added else ""
+    return CompilerCrash(
+        "the compiler refused to go on" if crash.found.startswith("exit status") else crash.what,
+        where=model,
+        expected=crash.expected,
+        found=f"{crash.found} in: {crash.where}",
+        next_step=f"no kernel has been put in yet, and nothing was written; compare with `{command}`{added}",
+        details=crash.details,
+    )

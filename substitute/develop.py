@@ -106,21 +106,16 @@ def form_once(
     *, model: Path, dispatch: str, folder: Path, flags: Sequence[str], target: Path, progress: Progress
 ) -> str:
     """Write the module as dispatches; return the name of the one that is meant. Raises `SubstituteError`."""
-    from .compiler import Compilation, bytecode_of, load_model
+    from .compiler import Compilation, bytecode_of
     from .flags import with_default_target
-    from .frontend import inline_calls, run_to_dispatches
+    from .frontend import parse_model, run_to_dispatches
     from .model.plan import Plan
     from .read.module import read_module
     from .report.rows import find_dispatch
 
     clock = Clock(progress)
-    with clock.step("import"):
-        source = load_model(model)
     with Compilation(with_default_target(flags), name=str(model)) as compilation:
-        with clock.step("parse"):
-            compilation.parse(source)
-            assert compilation.module is not None
-            inline_calls(compilation, [folder])
+        parse_model(compilation, model, [folder], clock)
         with clock.step("compile to dispatches"):
             run_to_dispatches(compilation, [folder])
         dispatches = tuple(site.dispatch for site in read_module(compilation.module))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .compiler import Compilation
+from .compiler import Compilation, load_model
 from .errors import SubstituteError
 from .flags import read_flags
 from .match.planner import Chosen, decide
@@ -33,6 +33,18 @@ if TYPE_CHECKING:
     from .rewrite.calls import NamedDefinition
 _PRINTED = 16
 """Elements of a constant above which they are left out of a text for people; characters of a resource."""
+
+
+def parse_model(compilation: Compilation, model: Path | bytes, kernels: Sequence[Path], clock: Clock) -> None:
+    """Load a model and parse it, with the definitions of kernels in the place of calls that name them.
+
+    Raises `ModelError`.
+    """
+    with clock.step("import"):
+        source = load_model(model) if isinstance(model, Path) else model
+    with clock.step("parse"):
+        compilation.parse(source)
+        inline_calls(compilation, kernels)
 
 
 def inline_calls(compilation: Compilation, kernels: Sequence[Path]) -> None:

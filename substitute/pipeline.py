@@ -8,16 +8,17 @@ from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from .cache.atomic import replace_file
-from .compiler import Compilation, load_model
-from .embed import make_payloads, put_payloads, run_time_condition
-from .errors import CompilerCrash, CompilerError, ModelError, SubstituteError, UsageError
-from .flags import add_target, with_default_target
+from .compiler import Compilation
+from .crash import crash_without_kernels, locate_crash
+from .embed import make_payloads, put_payloads
+from .errors import CompilerCrash, CompilerError, UsageError
+from .flags import with_default_target
 from .frontend import (
-    inline_calls,
     list_choices,
+    parse_model,
     plan_module,
     print_executables,
     run_to_dispatches,
@@ -26,12 +27,11 @@ from .frontend import (
     without_dispatches,
     worker_threads,
 )
+from .inspection import ExecutableIr
 from .isolate import Call, isolated, notify
 from .machine import describe_differences, read_machine
-from .match.planner import Chosen, check_required
-from .match.splits import with_splits
+from .match.planner import Chosen
 from .model.plan import Key, Payload, Plan, dispatch_key
-from .payload.check import Pair, reject_broken
 from .plan_file import load_plan
 from .progress import Clock, Progress, silent
 from .rewrite.linking import check_linking, order_all_exports
@@ -69,24 +69,6 @@ class CompileResult:
     """The model's functions and the types of their arguments, such as `4x?xf32`, if its frontend declares them."""
     ir: Mapping[str, ExecutableIr] = field(default_factory=dict)
     """IR of each executable by its name, where it was asked for."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutableIr:
-    """Text of an executable, with large constants left out."""
-
-    before: str
-    """As the compiler made it."""
-    after: str = ""
-    """With payloads in it; the same as `before` where nothing was changed; empty if nothing was embedded at all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
-    """Dispatches of a model, the decision on each, and their IR."""
-
-    plan: Plan
-    ir: Mapping[str, ExecutableIr]
 
 
 def compile_model(
@@ -136,8 +118,6 @@ def compile_model(
         except CompilerCrash as crash:
             if crash.where != TO_A_MODULE:
                 raise crash_without_kernels(crash, str(model), flags) from None
-            from .crash import locate_crash
-
             located = locate_crash(crash, arguments, progress)
             if located is crash and not substitute:
                 raise crash_without_kernels(crash, str(model), flags) from None
@@ -150,19 +130,14 @@ def compile_model(
     chosen = saved.chosen if saved else None
     if place is not None:
         _check_writable(place)
-    with clock.step("import"):
-        source = load_model(model)
     with (
         worker_threads() as workers,
         scratch_folder() as folder,
         Compilation(with_default_target(flags), name=str(model)) as compilation,
     ):
-        with clock.step("parse"):
-            compilation.parse(source)
-            assert compilation.module is not None
-            inline_calls(compilation, folders)
-            signatures = read_signatures(compilation.module)
-        del source
+        parse_model(compilation, model, folders, clock)
+        assert compilation.module is not None
+        signatures = read_signatures(compilation.module)
         before: Mapping[str, str] = {}
         done, warning = Substituted(plan=Plan(substitutions=(), decisions=(), dispatches=())), ""
         if substitute:
@@ -339,121 +314,6 @@ def _to_a_module(compilation: Compilation, clock: Clock, attempt: Substituted) -
     order_all_exports(compilation.module)
     with clock.step(TO_A_MODULE), _blame(attempt.plan):
         compilation.run("executable-sources", "end")
-
-
-def inspect_model(
-    model: Path | str,
-    *,
-    kernels: Sequence[Path | str] = (),
-    builtin: bool = True,
-    flags: Sequence[str] = (),
-    require: Sequence[str] = (),
-    isolate: bool = False,
-    progress: Progress = silent,
-) -> Plan:
-    """Read all dispatches of a model and decide on each, without compiling further. See `compile_model`.
-
-    A kernel that matches and whose code cannot be built, which is an error in `compile_model`, is rejected here.
-    """
-    return inspect_with_ir(
-        model,
-        kernels=kernels,
-        builtin=builtin,
-        flags=flags,
-        require=require,
-        keep_ir=False,
-        isolate=isolate,
-        progress=progress,
-    ).plan
-
-
-def inspect_with_ir(
-    model: Path | str,
-    *,
-    kernels: Sequence[Path | str] = (),
-    builtin: bool = True,
-    flags: Sequence[str] = (),
-    require: Sequence[str] = (),
-    keep_ir: bool = True,
-    isolate: bool = False,
-    progress: Progress = silent,
-) -> Inspection:
-    """Inspect a model as `inspect_model` does, and return the text of its executables as well."""
-    model, folders = Path(model), [Path(folder) for folder in kernels]
-    if isolate:
-        with_default_target(flags)
-        arguments = {
-            "model": model,
-            "kernels": folders,
-            "builtin": builtin,
-            "flags": flags,
-            "require": require,
-            "keep_ir": keep_ir,
-        }
-        try:
-            return cast(Inspection, isolated(Call(inspect_with_ir, arguments), progress))
-        except CompilerCrash as crash:
-            raise crash_without_kernels(crash, str(model), flags) from None
-    clock = Clock(progress)
-    with clock.step("import"):
-        source = load_model(model)
-    with Compilation(with_default_target(flags), name=str(model)) as compilation:
-        with clock.step("parse"):
-            compilation.parse(source)
-            inline_calls(compilation, folders)
-        with clock.step("compile to dispatches"):
-            run_to_dispatches(compilation, folders)
-        from .guard.recall import has_verdicts, recall_verdicts
-
-        assert compilation.module is not None
-        before = print_executables(compilation.module) if keep_ir else {}
-        pristine = compilation.module.clone().operation if has_verdicts() else None
-        plan, sites = plan_module(compilation, clock, folders, builtin=builtin, chosen=None, require=require)
-        with clock.step("check code"):
-            sound = with_splits(reject_broken(plan, also=run_time_condition))
-            check_required(sound, [d.kernel for d in sound.decisions], require)
-            if pristine is not None:
-                sound = replace(sound, verdicts=recall_verdicts(sound, pristine, sites, compilation.flags))
-        del sites
-        return Inspection(plan=sound, ir={name: ExecutableIr(before=text) for name, text in before.items()})
-
-
-def make_code(plan: Plan, pairs: frozenset[Pair], *, progress: Progress = silent) -> Plan:
-    """Return the plan of an inspected model, in which the code of these pairs that fit was made as by `compile_model`.
-
-    A pair whose code cannot be made, or not be verified, is rejected. A child process does it.
-    """
-    arguments = {"plan": plan, "also": run_time_condition, "made": pairs}
-    return cast(Plan, isolated(Call(_reject_broken, arguments), progress))
-
-
-def _reject_broken(progress: Progress, **arguments: Any) -> Plan:
-    progress("check code", None)
-    return reject_broken(**arguments)
-
-
-def crash_without_kernels(crash: CompilerCrash, model: str, flags: Sequence[str]) -> SubstituteError:
-    """Report a crash that occurred before any kernel was embedded, or where none is."""
-    if crash.where == "parse":  # MLIR's parser crashes on some truncated files
-        return ModelError(
-            "the model is not valid MLIR",
-            where=model,
-            expected=crash.expected,
-            found=f"a parser that crashed ({crash.found})",
-            next_step="check that the file is whole",
-            details=crash.details,
-        )
-    targeted = add_target(flags)
-    command = " ".join(("iree-compile", model, *targeted.flags))
-    added = f" ({' '.join(targeted.added)} was added here)" if targeted.added else ""
-    return CompilerCrash(
-        "the compiler refused to go on" if crash.found.startswith("exit status") else crash.what,
-        where=model,
-        expected=crash.expected,
-        found=f"{crash.found} in: {crash.where}",
-        next_step=f"no kernel has been put in yet, and nothing was written; compare with `{command}`{added}",
-        details=crash.details,
-    )
 
 
 def _check_writable(output: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from substitute.bench.growth import synthetic_module, write_catalog
 from substitute.catalog.catalog import load_catalog
+from substitute.inspection import inspect_model
 from substitute.match.planner import decide
-from substitute.pipeline import inspect_model
 
 FLAGS = ("--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu")
 

@@ -16,8 +16,8 @@ from runtime_tests.fuzz.judge import judge_functions
 from runtime_tests.fuzz.layout import Layout
 from runtime_tests.fuzz.outcome import OURS, Report, Setting
 from runtime_tests.fuzz.shrink import shrink
+from substitute.inspection import inspect_model
 from substitute.payload.check import BROKEN, pair_of, reject_broken
-from substitute.pipeline import inspect_model
 
 CPU_PROGRAMS, FUSED_PROGRAMS, VULKAN_PROGRAMS = 125, 40, 35
 FITTING_PROGRAMS = 12

@@ -22,7 +22,8 @@ from substitute.filter.store import make_stamp
 from substitute.flags import with_default_target
 from substitute.guard import guard, store
 from substitute.guard.verdict import Check, Checked, Verdict
-from substitute.pipeline import CompileResult, inspect_model
+from substitute.inspection import inspect_model
+from substitute.pipeline import CompileResult
 from substitute.read.module import children, symbol_name
 
 SLOW = (  # all of it again and again, which `volatile` keeps the optimiser from taking out

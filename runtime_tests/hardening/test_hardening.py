@@ -117,7 +117,7 @@ def test_a_full_disk_is_no_bug(
         def inspect_model(*_: object, **__: object) -> NoReturn:
             raise OSError(number, os.strerror(number), "/scratch/x")
 
-        monkeypatch.setattr("substitute.pipeline.inspect_model", inspect_model)
+        monkeypatch.setattr("substitute.inspection.inspect_model", inspect_model)
 
     raising(errno.ENOSPC)
     assert main(["inspect", "m.mlir"]) == 1

@@ -9,9 +9,9 @@ import pytest
 
 from substitute import Session, compile_model, inspect_model
 from substitute.errors import ManifestError, PayloadError
+from substitute.inspection import make_code
 from substitute.model.plan import Plan
 from substitute.payload.check import BROKEN, pair_of
-from substitute.pipeline import make_code
 
 pytestmark = pytest.mark.device
 

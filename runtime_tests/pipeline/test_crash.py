@@ -18,8 +18,9 @@ from runtime_tests.pipeline.slow import CRASHING, NOT_ASSEMBLY, X86_64, broken_k
 from substitute.compiler import captured_stderr
 from substitute.errors import CompilerCrash, CompilerError, ModelError, UsageError
 from substitute.flags import HOST_FLAGS
+from substitute.inspection import inspect_model
 from substitute.isolate import Child, Death, isolated
-from substitute.pipeline import compile_model, inspect_model
+from substitute.pipeline import compile_model
 from substitute.progress import Progress, silent
 
 pytestmark = pytest.mark.compile
@@ -170,13 +171,14 @@ def test_temporary_files_of_a_dead_child_are_gone() -> None:
 
 
 def test_a_crash_before_any_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from substitute import pipeline
+    from substitute import inspection, pipeline
     from substitute.validate import audit
 
     def crashes(_work: object, _progress: object) -> None:
         raise CompilerCrash("the compiler crashed", where="compile to dispatches", expected="a result", found="SIGSEGV")
 
     monkeypatch.setattr(pipeline, "isolated", crashes)
+    monkeypatch.setattr(inspection, "isolated", crashes)
     monkeypatch.setattr(audit, "isolated", crashes)
     for command in (compile_model, inspect_model, audit.audit_model):
         with pytest.raises(CompilerCrash) as caught:

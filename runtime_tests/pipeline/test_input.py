@@ -11,7 +11,8 @@ import pytest
 from substitute.compiler import load_model
 from substitute.device import run_module
 from substitute.errors import CompilerError, ModelError, SubstituteError, UsageError
-from substitute.pipeline import compile_model, inspect_model
+from substitute.inspection import inspect_model
+from substitute.pipeline import compile_model
 
 pytestmark = pytest.mark.compile
 

@@ -8,7 +8,7 @@ import pytest
 
 from runtime_tests.conftest import CPU_FLAGS, VULKAN_FLAGS
 from runtime_tests.models import BUILDERS, Model
-from substitute.pipeline import inspect_model
+from substitute.inspection import inspect_model
 
 pytestmark = pytest.mark.compile
 

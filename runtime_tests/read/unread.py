@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from substitute.errors import SubstituteError
-from substitute.pipeline import inspect_model
+from substitute.inspection import inspect_model
 
 
 def count_unread(paths: list[Path]) -> tuple[int, Counter[str], Counter[str]]:

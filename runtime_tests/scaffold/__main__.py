@@ -10,8 +10,8 @@ from pathlib import Path
 
 from runtime_tests.arguments import at_least, ends_in_words
 from substitute.errors import SubstituteError
+from substitute.inspection import inspect_model
 from substitute.model.dispatch import Dispatch
-from substitute.pipeline import inspect_model
 from substitute.scaffold.draft import NotExpressible
 from substitute.scaffold.folder import check_against, write_kernel
 from substitute.scaffold.languages import LANGUAGES, Language, find_language

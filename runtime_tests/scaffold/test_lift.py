@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from substitute.errors import SubstituteError
+from substitute.inspection import inspect_model
 from substitute.model.dispatch import Dispatch
-from substitute.pipeline import compile_model, inspect_model
+from substitute.pipeline import compile_model
 from substitute.scaffold.draft import NotExpressible
 from substitute.scaffold.folder import check_against, write_kernel
 from substitute.scaffold.infer import infer_operands

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from substitute.errors import UsageError, ValidationError
+from substitute.errors import CompilerError, UsageError, ValidationError
 from substitute.guard.verdict import Verdict
 from substitute.pipeline import compile_model
 from substitute.report.tune_table import tune_table
@@ -21,6 +21,12 @@ pytestmark = [pytest.mark.compile, pytest.mark.device]
 MODEL = """
 func.func @main(%x: tensor<1000xf32>) -> tensor<1000xf32> {
   %r = arith.addf %x, %x : tensor<1000xf32>
+  return %r : tensor<1000xf32>
+}
+"""
+CALL = """
+func.func @main(%x: tensor<1000xf32>) -> tensor<1000xf32> {
+  %r = stablehlo.custom_call @double(%x) {api_version = 4 : i32} : (tensor<1000xf32>) -> tensor<1000xf32>
   return %r : tensor<1000xf32>
 }
 """
@@ -123,6 +129,20 @@ def test_without_a_turn_the_default_stays_and_is_not_said_to_be_right(folder: Pa
     assert [s["kernel"] for s in tuned.plan["substitutions"]] == ["double"]
     assert "the budget was spent" in json.dumps(tuned.plan)
     assert tune_table(tuned).row_count == 1
+
+
+def test_a_model_that_calls_a_kernel_by_its_name_is_tuned(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.mlir").write_text(CALL)
+    found = tune_model(
+        model=tmp_path / "model.mlir",
+        journal=tmp_path / "plan.partial",
+        kernels=[folder / "double"],
+        builtin=False,
+        setting=TuneSetting(budget_s=-1.0),
+    )
+    assert [s["kernel"] for s in found.plan["substitutions"]] == ["double"]
+    with pytest.raises(CompilerError):  # the twin: IREE alone does not know it
+        tune_model(model=tmp_path / "model.mlir", journal=tmp_path / "other.partial", builtin=False)
 
 
 def test_a_journal_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:

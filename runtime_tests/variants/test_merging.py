@@ -193,7 +193,7 @@ def test_an_executable_source_is_left_alone(
     del vulkan_device
     check(tmp_path, own_executable(), [], flags, device, squares(0, 0))
     file = tmp_path / "model.mlir"
-    from substitute.pipeline import inspect_model
+    from substitute.inspection import inspect_model
 
     reasons = {d.name: d.reason for d in inspect_model(file, builtin=False, flags=flags).dispatches}
     assert reasons["double"] == reasons["square"] == "it has the operation scf.for"

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..inspection import inspect_model
 from ..model.plan import Plan
-from ..pipeline import CompileResult, compile_model, inspect_model
+from ..pipeline import CompileResult, compile_model
 from ..progress import Progress
 from .samples import (
     ONNXRUNTIME,

@@ -51,8 +51,8 @@ def command(
         )
     if kernel_name is not None:
         _check_kernel(kernel_name, kernels, builtin)
+    from ..inspection import inspect_model, make_code
     from ..payload.check import pair_of
-    from ..pipeline import inspect_model, make_code
     from ..report.as_json import explanation_to_json
     from ..report.rows import find_dispatch, select_decisions, sort_by_nearness
 

@@ -29,7 +29,7 @@ def command(
 ) -> None:
     """List the dispatches of MODEL: what each computes and costs, and which kernel takes it or comes nearest."""
     check_writable(html, "--html")
-    from ..pipeline import Inspection, inspect_model, inspect_with_ir
+    from ..inspection import Inspection, inspect_model, inspect_with_ir
 
     say_target(flags)
     options: dict[str, Any] = {

@@ -116,7 +116,7 @@ def _check_choice(model: Path | None, dispatch: str | None, definition: Path | N
 def _from_model(model: Path, text: str, kind: str, name: str, entry: str, flags: tuple[str, ...]) -> NewKernel:
     """Return a kernel for a dispatch of a model that takes it. Raises `UsageError`."""
     from ..flags import add_target
-    from ..pipeline import inspect_model
+    from ..inspection import inspect_model
     from ..report.rows import find_dispatch
     from ..scaffold.draft import NotExpressible
     from ..scaffold.languages import find_language

@@ -12,7 +12,7 @@ from ..errors import SubstituteError
 from ..model.plan import Payload, Plan, Substitution, substitution_names
 
 if TYPE_CHECKING:
-    from ..pipeline import ExecutableIr
+    from ..inspection import ExecutableIr
 
 MOST_LINES = 1500
 """Lines of a listing that are shown."""

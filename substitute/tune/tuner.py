@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..compiler import Compilation, load_model
+from ..compiler import Compilation
 from ..device.ratio import Ratio
 from ..embed import AtOnce, Built, make_payloads
 from ..errors import SubstituteError, UsageError
 from ..flags import with_default_target
-from ..frontend import list_choices, plan_module, scratch_folder
+from ..frontend import list_choices, parse_model, plan_module, run_to_dispatches, scratch_folder
 from ..guard.guard import collect_verdicts, start_trial
 from ..guard.keys import key_of
 from ..guard.results import read_results
@@ -96,11 +96,11 @@ def tune_model(
 ) -> Tuned:
     """Measure all candidates and return the plan. Raises `SubstituteError`, such as for a target that is not here."""
     setting = setting or TuneSetting()
-    source = load_model(model)
     with scratch_folder() as folder, Compilation(with_default_target(flags), name=str(model)) as compilation:
-        compilation.parse(source)
-        progress("compile to dispatches", None)
-        compilation.run("start", "executable-sources")
+        clock = Clock(progress)
+        parse_model(compilation, model, kernels, clock)
+        with clock.step("compile to dispatches"):
+            run_to_dispatches(compilation, kernels)
         assert compilation.module is not None
         tuner = Tuner(
             compilation=compilation,

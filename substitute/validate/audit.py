@@ -172,7 +172,7 @@ def _prepared(arguments: Mapping[str, Any], isolate: bool, progress: Progress) -
 
 def _of_iree(crash: CompilerCrash, arguments: Mapping[str, Any]) -> SubstituteError:
     """Report a crash of the compiler: an audit has no kernels."""
-    from ..pipeline import crash_without_kernels
+    from ..crash import crash_without_kernels
 
     model = arguments["model"]
     flags = flags_for(arguments["device"], arguments["flags"])

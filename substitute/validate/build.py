@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..compiler import Compilation, load_model
+from ..compiler import Compilation
 from ..device.cuda_sim.driver import is_simulated
 from ..embed import Built, make_payloads, put_payloads
 from ..errors import SubstituteError
 from ..flags import read_flags, with_default_target
-from ..frontend import inline_calls, plan_executables, plan_module, run_to_dispatches, scratch_folder, worker_threads
+from ..frontend import parse_model, plan_executables, plan_module, run_to_dispatches, scratch_folder, worker_threads
 from ..guard.recall import has_verdicts, recall_verdicts
 from ..match.planner import Chosen
 from ..model.coverage import Code
@@ -81,13 +81,9 @@ def build_bundle(
         own_code if apart else nullcontext(),
         Compilation(with_default_target(flags), name=str(model) if isinstance(model, Path) else "cases") as compilation,
     ):
-        with clock.step("import"):
-            source = load_model(model) if isinstance(model, Path) else model
-        with clock.step("parse"):
-            compilation.parse(source)
-            inline_calls(compilation, kernels)
-            assert compilation.module is not None
-            signatures = read_signatures(compilation.module)
+        parse_model(compilation, model, kernels, clock)
+        assert compilation.module is not None
+        signatures = read_signatures(compilation.module)
         with clock.step("compile to dispatches"):
             run_to_dispatches(compilation, kernels)
         stock = compilation.module

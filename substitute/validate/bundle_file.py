@@ -30,8 +30,7 @@ _UNREADABLE = (
     ValueError,
     TypeError,
     MemoryError,
-    NotImplementedError,  # a compression that Python does not know
-    RuntimeError,  # an encrypted file
+    RuntimeError,  # an encrypted file, or a compression that Python does not know
 )
 """What reading a damaged zip file or array raises."""
 _MAIN = """import sys
