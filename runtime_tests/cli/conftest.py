@@ -96,7 +96,7 @@ class Pretended:
 @pytest.fixture
 def pretended(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Pretended:
     """The pipeline's functions, replaced by ones that note their arguments and return `plan`."""
-    from substitute import pipeline
+    from substitute import inspection, pipeline
 
     calls: list[tuple[str, Path, dict[str, Any]]] = []
     payload = Payload(
@@ -121,6 +121,6 @@ def pretended(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Pretended:
         return plan
 
     monkeypatch.setattr(pipeline, "compile_model", compile_model)
-    monkeypatch.setattr(pipeline, "inspect_model", inspect_model)
-    monkeypatch.setattr(pipeline, "make_code", lambda plan, pairs, progress: plan)
+    monkeypatch.setattr(inspection, "inspect_model", inspect_model)
+    monkeypatch.setattr(inspection, "make_code", lambda plan, pairs, progress: plan)
     return Pretended(calls)

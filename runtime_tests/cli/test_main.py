@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from runtime_tests.cli.conftest import Run
-from substitute import pipeline
+from substitute import inspection
 from substitute.cli import main as module
 from substitute.errors import CompilerError, PlanError, UsageError
 
@@ -92,7 +92,7 @@ def fail_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     def inspect_model(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(pipeline, "inspect_model", inspect_model)
+    monkeypatch.setattr(inspection, "inspect_model", inspect_model)
 
 
 @pytest.mark.parametrize(("kind", "status"), [(UsageError, 2), (PlanError, 1), (CompilerError, 1)])

@@ -22,16 +22,13 @@ from substitute.model.dispatch import Target
 from substitute.payload.llvm.assembly import add_line_numbers, assemble
 from substitute.report.as_json import inspection_to_json, plan_to_json
 from substitute.report.listing import AFTER, ASSEMBLY, BEFORE, MOST_LINES, Line, Listing, list_code
-from substitute.report.page import (
-    Entry,
-    Page,
-    link_lines,
+from substitute.report.page import Entry, Page, link_lines, write_page
+from substitute.report.page_contents import (
     page_of_bench,
     page_of_compilation,
     page_of_inspection,
     page_of_profile,
     page_of_validation,
-    write_page,
 )
 from substitute.report.validation_json import validation_to_json
 from substitute.validate.validation import ResultLine

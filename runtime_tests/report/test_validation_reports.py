@@ -13,7 +13,8 @@ from rich.console import Console
 from runtime_tests.report.validations import FAILED, PASSED, SKIPPED, TOGETHER, validation
 from substitute.report.charts import bin_labels, shares
 from substitute.report.junit import validation_to_junit
-from substitute.report.page import page_of_validation, write_page
+from substitute.report.page import write_page
+from substitute.report.page_contents import page_of_validation
 from substitute.report.validation_json import to_json_value, validation_to_json
 from substitute.report.validation_tables import dispatch_verdicts
 from substitute.validate.validation import ResultLine

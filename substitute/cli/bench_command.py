@@ -108,7 +108,8 @@ def command(
         save_report(found, save)
     if html is not None:
         from ..cache.atomic import write_whole
-        from ..report.page import page_of_bench, write_page
+        from ..report.page import write_page
+        from ..report.page_contents import page_of_bench
 
         write_whole(html, write_page(page_of_bench(report_to_json(found))).encode())
     change = compare_reports(found, before) if before else None

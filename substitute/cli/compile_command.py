@@ -163,7 +163,8 @@ def command(
 def _page(result: CompileResult, model: Path, flags: tuple[str, ...]) -> str:
     from ..report.as_json import inspection_to_json, plan_to_json
     from ..report.listing import list_code
-    from ..report.page import page_of_compilation, write_page
+    from ..report.page import write_page
+    from ..report.page_contents import page_of_compilation
 
     facts = [("flags", " ".join(flags))]
     facts += [("time", ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in result.seconds.items()))]

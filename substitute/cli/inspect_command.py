@@ -49,7 +49,8 @@ def command(
         from ..cache.atomic import write_whole
         from ..report.as_json import inspection_to_json
         from ..report.listing import list_code
-        from ..report.page import page_of_inspection, write_page
+        from ..report.page import write_page
+        from ..report.page_contents import page_of_inspection
 
         listings = list_code(plan, found.ir, {})
         page = page_of_inspection(inspection_to_json(plan), model=str(model), listings=listings)

@@ -92,7 +92,8 @@ def command(
         write_whole(perfetto, json.dumps(trace_of(found)).encode())
     if html is not None:
         from ..report.listing import list_code
-        from ..report.page import page_of_profile, write_page
+        from ..report.page import write_page
+        from ..report.page_contents import page_of_profile
 
         assert found.compiled is not None
         code = list_code(found.compiled.plan, found.compiled.ir, found.compiled.payloads)

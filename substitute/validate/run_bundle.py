@@ -70,7 +70,8 @@ def write_reports(
 
         made.append((junit, validation_to_junit(validation)))
     if html is not None:
-        from ..report.page import page_of_validation, write_page
+        from ..report.page import write_page
+        from ..report.page_contents import page_of_validation
         from ..report.validation_json import validation_to_json
 
         made.append((html, write_page(page_of_validation(validation_to_json(validation), plan)).encode()))
