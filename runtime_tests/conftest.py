@@ -6,13 +6,14 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from runtime_tests.models import BUILDERS, Model
+from substitute import compiler
 from substitute.bindings import settle_bindings
 
 SOON = ("attention", "softmax", "vulkan_pool")
@@ -42,6 +43,14 @@ hypothesis.settings.load_profile("project")
 settle_bindings()
 # the guard has separate tests; elsewhere a compilation should be as cheap as possible
 os.environ.setdefault("IREE_SUBSTITUTE_CHECK", "0")
+
+
+@pytest.fixture(autouse=True)
+def _no_flags_of_the_process() -> Iterator[None]:
+    """Fail a test that sets flags of IREE for its process: other tests' compilations would have them too."""
+    before = compiler._process_flags
+    yield
+    assert compiler._process_flags == before, "run this test's compilation with isolate=True"
 
 
 @pytest.fixture(scope="session")

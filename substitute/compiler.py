@@ -299,12 +299,24 @@ def _session(ctypes_dl: Any, flags: Sequence[str]) -> Any:
             left.append(flag)
         elif failure:
             raise _bad_flags([flag], details=_short(words()))
+    levels = _levels(own)
     if left:
         session.close()
-        _set_process_flags(ctypes_dl, tuple(left))
+        _set_process_flags(ctypes_dl, (*left, *levels))
         session = ctypes_dl.Session()  # a new session may read what the process's flags change
         session.set_flags(*own)
+    elif _process_flags and levels != _levels(_process_flags):
+        session.close()
+        raise _set_already(levels)
     return session
+
+
+def _levels(flags: Sequence[str]) -> tuple[str, ...]:
+    """Return the optimization levels among flags.
+
+    Sessions have their own, but in a process with flags IREE takes only the process's (`CompilerDriver.cpp`).
+    """
+    return tuple(flag for flag in flags if "opt-level" in flag.partition("=")[0])
 
 
 def _set_process_flags(ctypes_dl: Any, flags: tuple[str, ...]) -> None:
@@ -315,15 +327,19 @@ def _set_process_flags(ctypes_dl: Any, flags: tuple[str, ...]) -> None:
     if unknown:
         raise _bad_flags(unknown)
     if _process_flags and _process_flags != flags:
-        raise UsageError(
-            "these flags can be set once per process",
-            expected=" ".join(_process_flags),
-            found=" ".join(flags),
-            next_step="use `isolate=True`, or the command line",
-        )
+        raise _set_already(flags)
     if not _process_flags:
         _process_flags = flags
         ctypes_dl._initializeGlobalCL("iree-substitute", *flags)
+
+
+def _set_already(flags: Sequence[str]) -> UsageError:
+    return UsageError(
+        "these flags can be set once per process",
+        expected=" ".join(_process_flags),
+        found=" ".join(flags) or "no optimization level",
+        next_step="use `isolate=True`, or the command line",
+    )
 
 
 def _flags_of_the_process() -> frozenset[str]:

@@ -180,7 +180,7 @@ class Child:
                 found=outcome.found,
                 details=outcome.stderr,
             )
-        raise _crashed(outcome)
+        raise error_of(outcome)
 
     def outcome(
         self,
@@ -346,7 +346,8 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
 
 
-def _crashed(death: Death) -> SubstituteError:
+def error_of(death: Death) -> SubstituteError:
+    """Return the error to raise for a child process that gave no result."""
     if death.activity:
         return PayloadError(
             f"{death.activity} ended the process that ran it",

@@ -12,6 +12,9 @@ import pytest
 from substitute.compiler import Compilation, _flags_of_the_process
 from substitute.errors import UsageError
 from substitute.flags import _TOOL_FLAGS, HOST_FLAGS, add_target, names_target, read_flags, with_default_target
+from substitute.isolate import isolated
+from substitute.pipeline import compile_model
+from substitute.progress import silent
 from substitute.read.module import read_module
 from substitute.validate.targets import flags_for
 
@@ -254,3 +257,34 @@ def test_an_invalid_value_is_named(tmp_path: Path) -> None:
         Compilation([flag], name="m")
     assert caught.value.found == flag
     assert "invalid value for boolean" in caught.value.details
+
+
+SUM_OF_SOFTMAX = """
+func.func @main(%x: tensor<8x48xf32>, %k: tensor<8x48xf32>) -> tensor<8x48xf32> {
+  %e = tensor.empty() : tensor<8x48xf32>
+  %a = arith.addf %x, %k : tensor<8x48xf32>
+  %y = linalg.softmax dimension(1) ins(%a : tensor<8x48xf32>) outs(%e : tensor<8x48xf32>) -> tensor<8x48xf32>
+  return %y : tensor<8x48xf32>
+}
+"""
+"""Two dispatches; one where IREE fuses, as it does from level O2 on."""
+
+
+@pytest.mark.compile
+def test_an_optimization_level_holds_beside_a_flag_of_the_process(tmp_path: Path) -> None:
+    model = tmp_path / "m.mlir"
+    model.write_text(SUM_OF_SOFTMAX)
+
+    def taken(*flags: str) -> int:
+        return len(compile_model(model, flags=flags, check=False).plan.substitutions)
+
+    def work(_progress: object) -> tuple[int, str]:
+        fused = taken("--iree-opt-level=O2", "--mlir-disable-threading")
+        try:
+            taken("--iree-opt-level=O1")
+        except UsageError as error:  # IREE would take level O2
+            return fused, error.what
+        return fused, ""
+
+    assert isolated(work, silent) == (1, "these flags can be set once per process")
+    assert isolated(lambda _progress: taken("--mlir-disable-threading"), silent) == 2

@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from ..errors import CompilerCrash
-from ..isolate import isolated
-from ..progress import Progress
+from ..isolate import Child, Death
+from ..progress import Progress, silent
 from .client import RAW, Arguments, cache_folder, fail, finish, identity, private_folder, read_all, write_report
+from .exit_report import exit_error
 from .options import Options, parse_options
 
 if TYPE_CHECKING:
@@ -46,8 +46,11 @@ def run(arguments: Arguments, options: Options, data: bytes) -> Outcome:
             keep_stamp(cache, identity(arguments.words), knowledge.stamp, knowledge.prefilter())
         return outcome
 
-    with acquire_slot(options.jobs):
-        return isolated(work, lambda _what, _share: None)
+    with acquire_slot(options.jobs), Child(work) as child:
+        outcome = child.outcome(silent)
+    if isinstance(outcome, Death):
+        raise exit_error(outcome)
+    return cast("Outcome", outcome)
 
 
 @contextmanager
@@ -87,11 +90,6 @@ def main() -> int:
         outcome = run(arguments, options, data)
         if arguments.report_dir:
             write_report(arguments, outcome.report_name, outcome.report)
-    except CompilerCrash as crash:
-        from .exit_report import exit_message
-
-        status = signal.SIGALRM if "SIGALRM" in crash.found else 0
-        return fail(arguments, exit_message(status, crash.found, crash.details), data)
     except OSError as error:
         return fail(arguments, f"{error.filename or arguments.report_dir}: {error.strerror or error}", data)
     except Exception as error:
