@@ -24,8 +24,8 @@ def bind(substitution: Substitution, *, entry: str) -> Request:
         return _raw(substitution, entry)
     if substitution.kernel.payload.kind.arguments == "none":
         return Request(entry=entry, substitution=substitution, parameters=(), scalars=())
-    if substitution.kernel.payload.kind.arguments == "operands" and substitution.kernel.forms:
-        return _plain(substitution, entry)
+    if substitution.kernel.payload.kind.arguments_for(substitution.kernel) == "operands" and substitution.kernel.forms:
+        return bind_operands(substitution, entry=entry)
     program = substitution.match.program
     assert program is not None
     return Request(
@@ -57,7 +57,11 @@ def _raw(substitution: Substitution, entry: str) -> Request:
     )
 
 
-def _plain(substitution: Substitution, entry: str) -> Request:
+def bind_operands(substitution: Substitution, *, entry: str) -> Request:
+    """Return a pointer for each operand of the definition, then its axes, strides and parameters.
+
+    The pointer of an operand with a slot is a placeholder.
+    """
     kernel, match = substitution.kernel, substitution.match
     program = match.program
     assert program is not None
@@ -107,7 +111,7 @@ def _plain(substitution: Substitution, entry: str) -> Request:
 
 
 def _stand_in(spec: OperandSpec, program: Program) -> Parameter:
-    """Return a placeholder for an operand that only PTX slots access: the start of some binding, never dereferenced."""
+    """Return a placeholder for an operand that only slots access: the start of some binding, never dereferenced."""
     view = program.stores[0].writes[0].view
     operand = replace(program.operands[view.operand], byte_offset=0)
     return Parameter(name=spec.name, operand=operand, view=replace(view, offset=0), written=False, read=False)

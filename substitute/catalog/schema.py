@@ -190,8 +190,9 @@ class ManifestTable(_Table):
     """`"canonical"`: one pointer per operand, then sizes. `"raw"`: IREE's own layout, the start of each binding, then
     each push constant."""
     slots: list[Slot] = []
-    """Places where fused element-wise work may be lowered into the kernel: `"epilogue"`, `"prologue"` (generators,
-    GLSL, and PTX that [marks the places](../substitute/payload/ptx/README.md)).
+    """Places where fused element-wise work may be lowered into the kernel: `"epilogue"`, `"prologue"`. Generators, GLSL,
+    LLVM IR and C have functions for it ([how](kernels.md#slots-of-code-that-is-no-generator)); PTX
+    [marks the places](../substitute/payload/ptx/README.md).
     """
     constraints: list[Text] = []
     """Conditions over axes: integers, `+ - * // %`, `min max ceildiv`, comparisons, `and or not`."""

@@ -129,7 +129,23 @@ def _check_layouts(
             return reject_two_tensors(kernel.operands[operand].name)
     count = sum(1 for n in pattern.expr.nodes if n.op not in ("read", "constant", "index", "size", "parameter"))
     made = Produced(number=core.temporary, wanted=pattern.target, found=core.target, loops=loops)
-    return NestMatch((*axes, *gathered), sources, placements, count + 1, ((pattern.temporary, made),))
+    inputs = _inputs(kernel, form, pattern, nodes)
+    return NestMatch((*axes, *gathered), sources, placements, count + 1, ((pattern.temporary, made),), inputs=inputs)
+
+
+def _inputs(kernel: Kernel, form: Form, pattern: Nest, nodes: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
+    """Return the node of the dispatch for each argument behind a prologue slot of a single reduction.
+
+    An argument that is read in two ways, or not at the indices of loops, has none.
+    """
+    if "prologue" not in kernel.slots or len(form.program.cores) != 1:
+        return ()
+    found: dict[int, set[int]] = {}
+    for number, read in enumerate(pattern.reads):
+        if number in nodes and isinstance(read.source, View):
+            plain = all(c.loop is not None and c.constant == 0 for c in read.access)
+            found.setdefault(read.source.operand, set()).add(nodes[number] if plain else -1)
+    return tuple((operand, min(places)) for operand, places in found.items() if len(places) == 1 and min(places) >= 0)
 
 
 def _gathered(kernel: Kernel, wanted: View, source: View | int, axes: tuple[Axis, ...]) -> Placement | Rule:

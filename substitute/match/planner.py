@@ -187,6 +187,7 @@ def _structure(kernel: Kernel, dispatch: Dispatch, rules: list[Rule]) -> Match |
                 specificity=shape.specificity,
                 parameters=shape.parameters,
                 laws=shape.laws,
+                inputs=shape.inputs,
             )
         failed.append((form, shape))
     same_cores = [(form, rule) for form, rule in failed if rule.name != "structure.cores"] or failed

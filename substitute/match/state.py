@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..model.dispatch import Read
 from ..model.index import Index, product
@@ -28,6 +28,8 @@ class NestMatch:
     """Values of the definition's parameters, by their numbers."""
     laws: frozenset[str] = frozenset()
     """Laws by which the two bodies have one form."""
+    inputs: tuple[tuple[int, int], ...] = ()
+    """Under a prologue: the node of the dispatch for each argument of the definition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class State:
     produced: dict[int, Produced]
     parameters: dict[int, ParameterValue]
     laws: set[str]
+    inputs: dict[int, int] = field(default_factory=dict)
 
     @property
     def sizes(self) -> dict[str, Index]:
@@ -55,6 +58,7 @@ class State:
             dict(self.produced),
             dict(self.parameters),
             set(self.laws),
+            dict(self.inputs),
         )
 
     def add(self, result: NestMatch) -> Rule | None:
@@ -78,6 +82,7 @@ class State:
         self.produced.update(result.produced)
         self.parameters.update(result.parameters)
         self.laws.update(result.laws)
+        self.inputs.update(result.inputs)
         return None
 
     def measure(self, operands: Sequence[OperandSpec]) -> Rule | None:

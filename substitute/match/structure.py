@@ -42,6 +42,7 @@ class Shape:
     specificity: int
     parameters: tuple[BoundParameter, ...] = ()
     laws: tuple[str, ...] = ()
+    inputs: tuple[tuple[str, int], ...] = ()
 
 
 def list_cores(program: Program) -> Head:
@@ -169,7 +170,8 @@ def _conclude(kernel: Kernel, form: Form, program: Program, state: State, operat
     if isinstance(parameters, Rule):
         return parameters
     axes, laws = tuple(state.axes.values()), tuple(sorted(state.laws))
-    return Shape(axes, arguments, placements, operation_count + stored, parameters, laws)
+    inputs = tuple((kernel.operands[number].name, node) for number, node in sorted(state.inputs.items()))
+    return Shape(axes, arguments, placements, operation_count + stored, parameters, laws, inputs)
 
 
 def _absent_type(kernel: Kernel, form: Form, program: Program) -> str:

@@ -112,6 +112,10 @@ class PayloadKind(ABC):
             case _:
                 return sanitize(dispatch.name)
 
+    def arguments_for(self, kernel: Kernel) -> Literal["operands", "views", "none"]:
+        """Return the arguments of a kernel's code; with slots they may differ from `arguments`."""
+        return self.arguments
+
     def depends_on_program(self, kernel: Kernel) -> bool:
         """Return True if the code is made of the kernel's files and of the program, target and layout only.
 

@@ -84,6 +84,12 @@ class Match:
     """Constraints over dynamic axes, checked at run time with IREE's own code as the fallback."""
     laws: tuple[str, ...] = ()
     """Names of the laws by which definition and dispatch are one computation; empty if they are spelled alike."""
+    inputs: tuple[tuple[str, int], ...] = ()
+    """Behind a prologue slot: the node of the only reduction's expression that each argument is, by its name."""
+
+    def input_of(self, name: str) -> int | None:
+        """Return the node that is this argument; None if it is no argument of one reduction with a prologue."""
+        return dict(self.inputs).get(name)
 
     def axis(self, name: str) -> Axis:
         """Return the axis of this name. Raises `KeyError`."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..model.kernel import Kernel
+from ..model.kernel import Kernel, OperandSpec
 from ..model.parameter import passed_type
+from ..model.payload_kind import Slot
 
 C_TYPES = {
     "f64": "double",
@@ -25,6 +26,20 @@ CUDA_TYPES = {**C_TYPES, "f16": "__half", "bf16": "__nv_bfloat16"}
 PASSED = {"f32": "float", "f64": "double", "i32": "int32_t", "i64": "int64_t"}
 """C's name of each type in which parameters are passed."""
 _LLVM = {"f32": "float", "f64": "double", "i32": "i32", "i64": "i64"}
+LLVM = {
+    "f64": "double",
+    "f32": "float",
+    "f16": "half",
+    "bf16": "i16",
+    "i64": "i64",
+    "i32": "i32",
+    "i16": "i16",
+    "i8": "i8",
+    "i1": "i1",
+    "index": "i64",
+    "pointer": "ptr",
+}
+"""LLVM's name of the type in which a slot's function takes or returns an element."""
 _PTX = {"f32": ".f32", "f64": ".f64", "i32": ".u32", "i64": ".u64"}
 _WORKGROUP = ("id_x", "id_y", "id_z")
 
@@ -53,7 +68,7 @@ def list_arguments(kernel: Kernel, *, workgroup: bool) -> list[Argument]:
                 name=spec.name,
                 kind="result" if is_result else "operand",
                 type=element,
-                meaning=f"[{', '.join(spec.axes)}], {'any strides' if spec.strided else 'row-major without gaps'}",
+                meaning=f"[{', '.join(spec.axes)}], {_placement(kernel, spec, is_result)}",
             )
         )
     axes = dict.fromkeys(axis for spec in kernel.operands for axis in spec.axes)
@@ -70,6 +85,19 @@ def list_arguments(kernel: Kernel, *, workgroup: bool) -> list[Argument]:
             Argument(name=parameter.name, kind="parameter", type=type_, meaning=f"parameter, {parameter.type}")
         )
     return [*found, *(ids if workgroup else [])]
+
+
+def _placement(kernel: Kernel, spec: OperandSpec, is_result: bool) -> str:
+    """Return how the elements of an operand are reached from its pointer."""
+    if has_slot(kernel, is_result):
+        return f"opaque: for {'store' if is_result else 'load'}_{spec.name}"
+    return "any strides" if spec.strided else "row-major without gaps"
+
+
+def has_slot(kernel: Kernel, is_result: bool) -> bool:
+    """Return True if an operand's pointer is only for the function of its slot, in LLVM IR and C."""
+    slot: Slot = "epilogue" if is_result else "prologue"
+    return slot in kernel.slots and kernel.payload.kind.arguments_for(kernel) == "views"
 
 
 def _raw_arguments(kernel: Kernel) -> Iterator[Argument]:
@@ -102,7 +130,17 @@ def c_prototype(kernel: Kernel, *, types: dict[str, str] = C_TYPES, head: str = 
         else:
             text = f"{PASSED[one.type]} {one.name}"
         lines.append((text, one.meaning))
-    return _layout(f"{head} {kernel.payload.entry}(", lines, ");", comment="//")
+    helpers = [f"{result} {name}({', '.join(given)});" for result, name, given in _slot_functions(kernel, types)]
+    return "\n".join([*helpers, _layout(f"{head} {kernel.payload.entry}(", lines, ");", comment="//")])
+
+
+def _slot_functions(kernel: Kernel, types: dict[str, str]) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield result type, name and parameters of each function of a slot, in the language of `types`."""
+    pointer, index, nothing = types.get("pointer", "const void *"), types["i64"], "void"
+    for spec, (element, is_result) in zip(kernel.operands, describe_operands(kernel), strict=True):
+        if has_slot(kernel, is_result):
+            given, type_ = [pointer, *[index] * len(spec.axes)], types.get(element, "…")
+            yield (nothing, f"store_{spec.name}", [*given, type_]) if is_result else (type_, f"load_{spec.name}", given)
 
 
 def cuda_prototype(kernel: Kernel) -> str:
@@ -113,7 +151,8 @@ def cuda_prototype(kernel: Kernel) -> str:
 def llvm_prototype(kernel: Kernel) -> str:
     """Return the LLVM IR function that the code has to define."""
     lines = [(f"{llvm_type(a)} %{a.name}", a.meaning) for a in list_arguments(kernel, workgroup=True)]
-    return _layout(f"define void @{kernel.payload.entry}(", lines, ")", comment=";")
+    helpers = [f"declare {result} @{name}({', '.join(given)})" for result, name, given in _slot_functions(kernel, LLVM)]
+    return "\n".join([*helpers, _layout(f"define void @{kernel.payload.entry}(", lines, ")", comment=";")])
 
 
 def llvm_dialect_prototype(kernel: Kernel) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from ...model.dispatch import Linear, Operand
+from dataclasses import replace
+
+from ...model.dispatch import Linear, Nest, Operand, Program, View
 from ...model.kernel import OperandSpec
 from ...model.plan import Placement, Request
+from ...model.scalar import GraphBuilder
 from ..unsupported import Unsupported
 from .generator import refusals
 from .lower import lower_index, lower_linear
@@ -29,7 +32,7 @@ def load_function(shader: Shader, request: Request, name: str) -> list[str]:
     """Return the function `load_NAME(int i0, int i1, …)` that `load_operand` calls. Raises `Unsupported`."""
     spec, placed = operand_spec(request, name), placement_of(request, name)
     if placed is None:
-        raise Unsupported(f"{name}, which IREE computes inside of the dispatch (a prologue)")
+        return _computed_function(shader, request, spec)
     type_ = GLSL_TYPE.get(placed.view.type.element)
     if type_ is None:
         raise Unsupported(f"operand {name} with elements of type {placed.view.type.element}")
@@ -38,6 +41,40 @@ def load_function(shader: Shader, request: Request, name: str) -> list[str]:
     if is_bool(request, name):
         type_, value = "bool", f"({value} & 1) != 0"
     return [f"{type_} load_{name}({parameters_of(spec)}) {{", indent([*statements, f"return {value};"]), "}"]
+
+
+def refuse_computed(program: Program) -> str:
+    """Return why `load_operand` cannot do what a program does in front of its core; empty: it can."""
+    core = program.cores[0] if len(program.cores) == 1 else None
+    if not isinstance(core, Nest):
+        return "the dispatch is not one reduction"
+    if any(not isinstance(read.source, View) for read in core.reads):
+        return "an operand is computed in another loop nest"
+    return ""
+
+
+def _computed_function(shader: Shader, request: Request, spec: OperandSpec) -> list[str]:
+    """Return the load function of an operand that IREE computes inside of the dispatch. Raises `Unsupported`."""
+    node, reason = request.match.input_of(spec.name), refuse_computed(request.program)
+    if node is None or reason:
+        raise Unsupported(f"{spec.name}, which IREE computes inside of the dispatch: {reason or 'through a window'}")
+    (core,) = request.program.cores
+    assert isinstance(core, Nest)
+    names = [f"p{loop}" for loop in range(len(core.sizes))]
+    lines: list[str] = []
+    for dimension, axis_name in enumerate(spec.axes):
+        axis = request.match.axis(axis_name)
+        if axis.loops:
+            lines += delinearize(f"i{dimension}", axis.sizes, [f"p{loop}" for loop in axis.loops])
+    part = replace(core, expr=GraphBuilder(nodes=list(core.expr.nodes)).graph((node,)))
+    lowering = shader.nest(part, names)
+    (value,) = lowering.results()
+    type_ = core.expr.nodes[node].type
+    given = "bool" if type_ == "i1" else GLSL_TYPE.get(type_)
+    if given is None:
+        raise Unsupported(f"operand {spec.name} with elements of type {type_}")
+    body = [*lines, *lowering.statements, f"return {value};"]
+    return [f"{given} load_{spec.name}({parameters_of(spec)}) {{", indent(body), "}"]
 
 
 def operand_spec(request: Request, name: str) -> OperandSpec:

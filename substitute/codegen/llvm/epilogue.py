@@ -80,7 +80,7 @@ def store_result(kernel: KernelFunction, position: Mapping[str, ir.Value], value
     loops: dict[int, ir.Value] = {}
     for axis in match.axes:
         if axis.name in position:
-            loops |= _split(kernel, position[axis.name], axis.loops, axis.sizes)
+            loops |= split_index(kernel, position[axis.name], axis.loops, axis.sizes)
     missing = [c.loop for c in core.target if c.loop is not None and c.loop not in loops]
     if missing:
         names = [axis.name for axis in match.axes if set(axis.loops) & set(missing)]
@@ -96,7 +96,7 @@ def store_result(kernel: KernelFunction, position: Mapping[str, ir.Value], value
         _store_nest(kernel, nest, coordinates, value)
 
 
-def _split(
+def split_index(
     kernel: KernelFunction, index: ir.Value, loops: Sequence[int], sizes: Sequence[Index]
 ) -> dict[int, ir.Value]:
     """Return the indices of an axis's loops, the last of which runs fastest."""
@@ -129,16 +129,22 @@ def _store_nest(kernel: KernelFunction, nest: Nest, coordinates: Sequence[ir.Val
         emitter = ScalarEmitter(kernel.module, builder, None, hardware=kernel.hardware)
 
         def leaf(node: Scalar, operands: tuple[ir.Value, ...]) -> ir.Value:
-            return _leaf(kernel, nest, loops, value, node, operands)
+            return load_leaf(kernel, nest, loops, value, node, operands)
 
         for out, write in zip(emitter.emit(nest.expr, leaf), nest.writes, strict=True):
             offset = _offset(kernel, write.view, [_place(kernel, c, loops) for c in write.access])
             store(builder, out, _address(kernel, write.view, offset), write.view.type.element)
 
 
-def _leaf(
-    kernel: KernelFunction, nest: Nest, loops: Loops, value: ir.Value, node: Scalar, operands: Sequence[ir.Value]
+def load_leaf(
+    kernel: KernelFunction,
+    nest: Nest,
+    loops: Loops,
+    value: ir.Value | None,
+    node: Scalar,
+    operands: Sequence[ir.Value],
 ) -> ir.Value:
+    """Return a leaf of a nest's expression at one point of its loops; `value` is the element of a temporary."""
     if node.op == "index":
         return loops[int(str(node.attribute))]
     if node.op == "size":

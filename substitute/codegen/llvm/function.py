@@ -87,16 +87,22 @@ class KernelFunction:
             argument.name = f"p{at}"
             if not may_overlap(parameter, at, request.parameters):
                 argument.add_attribute("noalias")
-        self.pointers: tuple[ir.Value, ...] = tuple(self.function.args[:count])
-        first = count + len(request.scalars)
-        self.scalars: tuple[ir.Value, ...] = tuple(self.function.args[count:first])
-        self._values = {v.name: a for v, a in zip(request.values, self.function.args[first:-3], strict=True)}
         self.workgroup: tuple[ir.Value, ir.Value, ir.Value] = tuple(self.function.args[-3:])
+        self._open_blocks()
+        self._take(self.function.args[:count], self.function.args[count:-3])
+
+    def _open_blocks(self) -> None:
         self.entry_block = self.function.append_basic_block("entry")
-        body = self.function.append_basic_block("body")
+        self._body = self.function.append_basic_block("body")
         self._entry_builder = ir.IRBuilder(self.entry_block)
-        self.builder = ir.IRBuilder(body)
-        self._body = body
+        self.builder = ir.IRBuilder(self._body)
+
+    def _take(self, pointers: Sequence[ir.Value], numbers: Sequence[ir.Value]) -> None:
+        """Set the values of the request's parameters, and those of its scalars and then values."""
+        request, count = self.request, len(self.request.scalars)
+        self.pointers: tuple[ir.Value, ...] = tuple(pointers)
+        self.scalars: tuple[ir.Value, ...] = tuple(numbers[:count])
+        self._values = {v.name: a for v, a in zip(request.values, numbers[count:], strict=True)}
         self._indices: dict[Index, ir.Value] = dict(zip(request.scalars, self.scalars, strict=True))
 
     def index(self, value: Index) -> ir.Value:

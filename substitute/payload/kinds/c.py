@@ -7,15 +7,15 @@ from typing import Any
 from ...errors import PayloadError
 from ...model.dispatch import Dispatch
 from ...model.kernel import Kernel
-from ...model.payload_kind import CodeKind, PayloadFormat
+from ...model.payload_kind import PayloadFormat
 from ...model.plan import Payload, Request
+from .llvm import SlottedKind, embed_text, finish_text
 
 
-class CSource(CodeKind):
+class CSource(SlottedKind):
     """A function in C: as LLVM IR, inlined and checked like `llvm-ir`, or as an object file where gcc compiles it."""
 
     name = "c"
-    parameters = "passed"
     backends = ("llvm-cpu",)
     linked_suffixes = (".o", ".a")
     needs_object_file = True
@@ -38,13 +38,13 @@ class CSource(CodeKind):
         from dataclasses import replace
 
         from ..c_source import compile_source
-        from .llvm import embed_module
 
         kernel, target = request.substitution.kernel, request.substitution.dispatch.target
         compiler, data = compile_source(self.name, kernel.payload.path, target)
         if compiler.makes == "object":
             return self._embed_object(request, data, linked, compiler.name)
-        payload = embed_module(self._parse(data, kernel, compiler.name), request, linked)
+        self._parse(data, kernel, compiler.name)
+        payload = embed_text(data.decode(), request, linked)
         return replace(payload, summary=f"{kernel.payload.path.name}, compiled by {compiler.name}, inlined")
 
     def _parse(self, data: bytes, kernel: Kernel, compiler: str) -> Any:
@@ -70,6 +70,14 @@ class CSource(CodeKind):
 
         kernel = request.substitution.kernel
         entry, name = kernel.payload.entry, str(kernel.payload.path)
+        if kernel.slots:
+            raise PayloadError(
+                f"{compiler} makes an object file, into which the slots' functions cannot be compiled",
+                where=name,
+                expected="a compiler that makes LLVM IR",
+                found=compiler,
+                next_step="install clang, or the package ziglang (pip install 'iree-substitute[c]'); or remove `slots`",
+            )
         machine = architecture(request.substitution.dispatch.target)
         hint = (
             f"{compiler} makes an object file, which can call no library; clang, or the package ziglang "
@@ -92,7 +100,7 @@ class CSource(CodeKind):
             return None
         kernel, target = request.substitution.kernel, request.substitution.dispatch.target
         _, data = compile_source(self.name, kernel.payload.path, target)
-        return kernel.payload.entry, data.decode(), False
+        return finish_text(data.decode(), request)
 
 
 class CppSource(CSource):

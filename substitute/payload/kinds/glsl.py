@@ -50,7 +50,7 @@ class GlslSource(_GlslCode):
     """A body with `void main()` that uses `load_x`, `store_y` and the axes' names."""
 
     name = "glsl"
-    slots = ("epilogue",)
+    slots = ("prologue", "epilogue")
 
     def depends_on_program(self, kernel: Kernel) -> bool:
         return True
@@ -65,10 +65,13 @@ class GlslSource(_GlslCode):
             return ""
         from ...codegen.glsl.epilogue import refuse_epilogue
         from ...codegen.glsl.generator import refuse_operands
+        from ...codegen.glsl.operands import refuse_computed
         from ..glsl import features_of
 
-        reason = refuse_operands(dispatch.program, features_of(dispatch.target))
-        return reason or (refuse_epilogue(dispatch.program) if "epilogue" in kernel.slots else "")
+        program = dispatch.program
+        reason = refuse_operands(program, features_of(dispatch.target))
+        reason = reason or (refuse_epilogue(program) if "epilogue" in kernel.slots else "")
+        return reason or (refuse_computed(program) if "prologue" in kernel.slots else "")
 
     def shader(self, request: Request) -> Generated:
         from ..file import read_code

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Literal
 
+from ...model.dispatch import Dispatch
 from ...model.kernel import Kernel
 from ...model.payload_kind import CodeKind, PayloadFormat
 from ...model.plan import Payload, Request
@@ -48,10 +49,24 @@ class LlvmGenerator(GeneratorKind):
         return request.entry, str(generated.text), generated.finished
 
 
-class _LlvmFile(CodeKind):
-    """Name of the file's content in messages."""
+class SlottedKind(CodeKind):
+    """Code that becomes LLVM IR in which the functions for its slots are only declared."""
 
     parameters = "passed"
+    slots = ("prologue", "epilogue")
+
+    def arguments_for(self, kernel: Kernel) -> Literal["operands", "views", "none"]:
+        return "views" if kernel.slots else "operands"
+
+    def refuse(self, kernel: Kernel, dispatch: Dispatch) -> str:
+        if not kernel.slots or dispatch.program is None:
+            return ""
+        from ..llvm.slots import refuse_slots
+
+        return refuse_slots(kernel, dispatch.program)
+
+
+class _LlvmFile(SlottedKind):
     backends = BACKENDS
     content = ""
     """Name of the file's content in messages."""
@@ -74,13 +89,16 @@ class _LlvmFile(CodeKind):
         kernel = request.substitution.kernel
         data = read_code(kernel)
         check_content(kernel, data, self.content)
-        return embed_module(self.parse(data, str(kernel.payload.path)), request, linked)
+        where = str(kernel.payload.path)
+        if kernel.slots:
+            return embed_text(self.text_of(data, where), request, linked)
+        return embed_module(self.parse(data, where), request, linked)
 
     def read_llvm(self, request: Request) -> tuple[str, str, bool]:
         from ..file import read_code
 
         kernel = request.substitution.kernel
-        return kernel.payload.entry, self.text_of(read_code(kernel), str(kernel.payload.path)), False
+        return finish_text(self.text_of(read_code(kernel), str(kernel.payload.path)), request)
 
     def text_of(self, data: bytes, where: str) -> str:
         """Return the file's content as LLVM IR. Raises `PayloadError`."""
@@ -114,15 +132,42 @@ class LlvmBitcode(_LlvmFile):
         return parse_bitcode(data, where)
 
 
+def finish_text(text: str, request: Request) -> tuple[str, str, bool]:
+    """Return the entry and the text of an author's module with its slots filled; both as they are without slots."""
+    from ..llvm.slots import fill_slots
+
+    kernel = request.substitution.kernel
+    if not kernel.slots:
+        return kernel.payload.entry, text, False
+    return request.entry, fill_slots(text, request, str(kernel.payload.path)), False
+
+
+def embed_text(text: str, request: Request, linked: frozenset[str]) -> Payload:
+    """Return the payload of an LLVM module as text; its slots are filled. Raises `PayloadError`."""
+    from ..llvm.optimize import parse_ir
+
+    kernel = request.substitution.kernel
+    if not kernel.slots:
+        return embed_module(parse_ir(text, str(kernel.payload.path)), request, linked)
+    entry, filled, _ = finish_text(text, request)
+    return _embed(parse_ir(filled, str(kernel.payload.path)), entry, request, linked)
+
+
 def embed_module(module: Any, request: Request, linked: frozenset[str]) -> Payload:
     """Return the payload of an LLVM module whose entry has the canonical signature. Raises `PayloadError`."""
-    from ..launch import launch_count
-    from ..llvm.optimize import to_bitcode
     from ..llvm.signature import check_signature
 
     kernel = request.substitution.kernel
     check_signature(module, request, kernel.payload.entry, str(kernel.payload.path))
-    module.get_function(kernel.payload.entry).name = request.entry
+    return _embed(module, kernel.payload.entry, request, linked)
+
+
+def _embed(module: Any, entry: str, request: Request, linked: frozenset[str]) -> Payload:
+    from ..launch import launch_count
+    from ..llvm.optimize import to_bitcode
+
+    kernel = request.substitution.kernel
+    module.get_function(entry).name = request.entry
     bitcode = to_bitcode(module, target=request.substitution.dispatch.target, entry=request.entry, linked=linked)
     return Payload(
         format=PayloadFormat.BITCODE,

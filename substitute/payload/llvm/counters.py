@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from ...model.coverage import Code, Way
+from .definitions import SLOTS_BELOW
 
 ADDRESS = 0x2A00_0000_0000
 """An address far from where Linux maps programs, heaps, libraries and stacks, on x86-64 and AArch64."""
@@ -87,6 +88,7 @@ class Counters:
         return at
 
     def _count(self, text: str) -> tuple[str, Code]:
+        text, below, rest = text.partition(SLOTS_BELOW)
         lines = text.splitlines()
         places = dict(_LOCATION.findall(text))
         dead = _ends(lines)
@@ -161,7 +163,7 @@ class Counters:
                 done += _check_alignment(access[1], int(access[2]), at, no)
             done.append(_MEMORY.sub("", line) if " call " in line else line)
         code = Code(ways=tuple(ways), blocks=tuple(blocks), entries=frozenset(entries), aligned=tuple(aligned))
-        return "\n".join(done) + "\n", code
+        return "\n".join(done) + f"\n{below}{rest}", code
 
 
 def _check_alignment(pointer: str, alignment: int, at: int, no: int) -> list[str]:

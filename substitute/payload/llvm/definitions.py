@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+SLOTS_BELOW = "; the functions of the slots, made for this dispatch"
+"""Line behind which a module's text is not its author's."""
 _BEFORE_ATTRIBUTES = (" unnamed_addr", " local_unnamed_addr", " addrspace(0)")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from ...payload.llvm.definitions import SLOTS_BELOW
 from .mutant import Mutant
 
 Change = tuple[str, str]
@@ -125,7 +126,7 @@ COMMUTES = frozenset({"add", "mul", "and", "or", "xor", "fadd", "fmul"})
 
 def mutants_of(text: str, *, code: int = 0, title: str = "") -> list[Mutant]:
     """Return all mutants of a module; a change that two operators make occurs once."""
-    lines = text.split("\n")
+    lines = text.partition(SLOTS_BELOW)[0].split("\n")
     found: list[Mutant] = []
     inside = False
     for number, line in enumerate(lines):
