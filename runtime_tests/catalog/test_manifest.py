@@ -311,6 +311,8 @@ def test_whole_messages(folder: Path, old: str, new: str, message: str) -> None:
         ('b = ["K", "N"]', '"b b" = ["K", "N"]', ['kernel.toml:12: operands."b b": not a name']),
         ('b = ["K", "N"]', 'b = ["min", "N"]', ["kernel.toml:12: operands.b: `min` cannot be the name of an axis"]),
         ("strided = true", "stridden = true", ["operands.a.stridden: unknown key", "did you mean `strided`?"]),
+        ("strided = true", 'strided = true, strides = "rows"', ["`strided` and `strides` of a contradict each other"]),
+        ("strided = true", 'strides = "columns"', ["operands.a.strides: not a known value"]),
         ("strided = true", "strided = 1", ["operands.a.strided: has the wrong type", "true or false"]),
         ('groups = ["M"]', 'groups = ["m"]', ["kernel.toml:7: groups[0]: unknown axis `m`", "one of K, M, N"]),
         ('["matmul"]', '["mat(mul"]', ["dispatches[0]: not a regular expression: missing ), unterminated subpattern"]),

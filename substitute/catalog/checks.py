@@ -222,14 +222,24 @@ class ManifestChecks:
                 )
             return
         for name, operand in table.operands.items():
-            if operand.strided and self.kind.strides == "none":
+            if operand.strided and operand.strides == "rows":
                 yield Diagnostic(
-                    path=("operands", name, "strided"),
-                    what=f"a payload of kind `{table.payload.kind}` is not told any strides",
-                    expected="strided = false",
-                    found="strided = true",
+                    path=("operands", name, "strides"),
+                    what=f"`strided` and `strides` of {name} contradict each other",
+                    expected='strides = "rows" alone',
+                    found='strided = true, strides = "rows"',
                     at_key=True,
-                    next_step="remove strided, or write the kernel as glsl",
+                    next_step="remove strided",
+                )
+            if (operand.strided or operand.strides) and self.kind.strides == "none":
+                key = "strided" if operand.strided else "strides"
+                yield Diagnostic(
+                    path=("operands", name, key),
+                    what=f"a payload of kind `{table.payload.kind}` is not told any strides",
+                    expected="row-major operands without gaps",
+                    found=f"{key} of {name}",
+                    at_key=True,
+                    next_step=f"remove {key}, or write the kernel as glsl",
                 )
         for key in ("bindings", "constants"):
             if getattr(table, key) is not None:

@@ -156,7 +156,12 @@ def _manifest(table: ManifestTable, file: Path, checks: ManifestChecks) -> Manif
         ),
         forms=(),
         operands=tuple(
-            OperandSpec(name=name, axes=tuple(operand.axes), strided=operand.strided)
+            OperandSpec(
+                name=name,
+                axes=tuple(operand.axes),
+                strided=operand.strided or operand.strides is not None,
+                rows=operand.strides == "rows",
+            )
             for name, operand in table.operands.items()
         ),
         groups=frozenset(table.groups),

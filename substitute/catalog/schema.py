@@ -64,6 +64,9 @@ class OperandTable(_Table):
     strided: bool = False
     """`true`: the kernel reads the strides (generators and GLSL), or takes one stride per dimension as arguments.
     `false`: row-major without gaps."""
+    strides: Literal["any", "rows"] | None = None
+    """`"any"` is `strided = true`. `"rows"`: the same, but the elements along the last axis lie side by side, so that
+    they can be loaded as vectors; that axis's stride is 1."""
 
 
 class TargetTable(_Table):
@@ -190,8 +193,8 @@ class ManifestTable(_Table):
     """`"canonical"`: one pointer per operand, then sizes. `"raw"`: IREE's own layout, the start of each binding, then
     each push constant."""
     slots: list[Slot] = []
-    """Places where fused element-wise work may be lowered into the kernel: `"epilogue"`, `"prologue"`. Generators, GLSL,
-    LLVM IR and C have functions for it ([how](kernels.md#slots-of-code-that-is-no-generator)); PTX
+    """Places where fused element-wise work may be lowered into the kernel: `"epilogue"`, `"prologue"`. Generators,
+    GLSL, LLVM IR and C have functions for it ([how](kernels.md#slots-of-code-that-is-no-generator)); PTX
     [marks the places](../substitute/payload/ptx/README.md).
     """
     constraints: list[Text] = []

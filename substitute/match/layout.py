@@ -125,6 +125,18 @@ def check_one_stride(spec: OperandSpec, placement: Placement) -> Rule:
     return Rule(name=f"layout.{spec.name}", passed=True, expected="one stride along each axis", found="as expected")
 
 
+def check_rows(spec: OperandSpec, placement: Placement) -> Rule:
+    """Check that the elements along an operand's last axis lie side by side."""
+    stride = joint_stride(placement.dimensions[-1]) if placement.dimensions else 1
+    single = bool(placement.dimensions) and all(count == 1 for count, _ in placement.dimensions[-1])
+    return Rule(
+        name=f"layout.{spec.name}",
+        passed=stride == 1 or single,
+        expected=f'stride 1 along {spec.axes[-1] if spec.axes else "nothing"} (strides = "rows")',
+        found=f"stride {stride}" if stride is not None else "several",
+    )
+
+
 def joint_stride(dimension: Dimension) -> Index | None:
     """Return the stride of a dimension that one or several contiguous loops run over; None if there are gaps."""
     if not dimension:

@@ -11,7 +11,7 @@ from ..model.kernel import Form, Kernel
 from ..model.plan import Axis, Placement, Rule
 from .axes import assign, axis_of_loops, bind_axes
 from .expression import Unified, loop_uses
-from .layout import check_contiguous, check_one_stride, place
+from .layout import check_contiguous, check_one_stride, check_rows, place
 from .parameters import find_values, reject_value
 from .state import NestMatch, reject_two_tensors
 from .temporaries import Produced, check_temporary
@@ -160,8 +160,11 @@ def _gathered(kernel: Kernel, wanted: View, source: View | int, axes: tuple[Axis
             return Rule(name="structure.size", passed=False, expected=f"{spec.name} of size {size}", found=str(actual))
     dimensions = tuple(((size, stride),) for size, stride in zip(source.type.shape, source.strides, strict=True))
     placed = Placement(name=spec.name, view=source, start=source.offset, dimensions=dimensions)
-    rule = check_contiguous(spec, placed, wanted.type.shape, axes)
-    return placed if spec.strided or rule.passed else rule
+    if spec.strided:
+        rule = check_rows(spec, placed) if spec.rows else None
+    else:
+        rule = check_contiguous(spec, placed, wanted.type.shape, axes)
+    return placed if rule is None or rule.passed else rule
 
 
 def _sizes_of(wanted: View, placed: Placement, axes: tuple[Axis, ...]) -> Iterator[Axis]:
@@ -190,7 +193,9 @@ def place_operand(
         return placed
     rule = check_one_stride(spec, placed) if spec.strided else check_contiguous(spec, placed, shape, axes)
     if spec.strided and kernel.payload.kind.strides == "read":
-        return placed  # these handle several loops themselves
+        rule = replace(rule, passed=True)  # these handle several loops themselves
+    if spec.rows and rule.passed:
+        rule = check_rows(spec, placed)
     return placed if rule.passed else rule
 
 

@@ -99,6 +99,8 @@ class OperandSpec:
     """The axis of each dimension."""
     strided: bool = False
     """True: any strides are accepted (a generator or GLSL kernel reads them); False: row-major and contiguous."""
+    rows: bool = False
+    """True, with `strided`: the elements along the last axis lie side by side."""
 
 
 def drop_parameters(

@@ -91,6 +91,13 @@ def _placement(kernel: Kernel, spec: OperandSpec, is_result: bool) -> str:
     """Return how the elements of an operand are reached from its pointer."""
     if has_slot(kernel, is_result):
         return f"opaque: for {'store' if is_result else 'load'}_{spec.name}"
+    return describe_strides(spec)
+
+
+def describe_strides(spec: OperandSpec) -> str:
+    """Return the layouts of an operand that a kernel takes."""
+    if spec.rows:
+        return f"any strides, 1 along {spec.axes[-1]}" if spec.axes else "any strides"
     return "any strides" if spec.strided else "row-major without gaps"
 
 

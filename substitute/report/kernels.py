@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..model.kernel import Kernel
-from ..payload.calls import describe_operands
+from ..payload.calls import describe_operands, describe_strides
 from .tables import DIM, NAME, NARROW, make_table, stack_texts
 from .text import format_backends, format_operand_axes
 
@@ -107,8 +107,9 @@ def _has_needs(kernel: Kernel) -> bool:
 
 def _operand(spec: Any, facts: tuple[str, bool]) -> str:
     element, is_result = facts
+    strides = f", {describe_strides(spec)}" if spec.strided else ""
     words = [f"{spec.name}[{', '.join(spec.axes)}]", element or "any type"]
-    return f"{' '.join(words)}, {'result' if is_result else 'argument'}{', any strides' if spec.strided else ''}"
+    return f"{' '.join(words)}, {'result' if is_result else 'argument'}{strides}"
 
 
 def kernel_to_json(kernel: Kernel, *, details: bool = False) -> dict[str, Any]:

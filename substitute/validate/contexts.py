@@ -78,7 +78,8 @@ def contexts_of(kernel: Kernel, form: Form, *, quick: bool, turn: int = 0) -> li
         for number, (spec, operand) in enumerate(zip(kernel.operands, [*arguments, *results], strict=False))
         if spec.strided and operand.rank > 1
     ]
-    inputs = [n for n in strided if n < len(arguments)]
+    inputs = [n for n in strided if n < len(arguments) and not kernel.operands[n].rows]
+    rows = [n for n in strided if n < len(arguments) and kernel.operands[n].rows]
     found: list[Context] = []
     count = len({axis for operand in (*arguments, *results) for axis in operand.axes})
     if count > 1:
@@ -101,7 +102,12 @@ def contexts_of(kernel: Kernel, form: Form, *, quick: bool, turn: int = 0) -> li
         found.append(Context(name="dequantised", arguments={0: ("dequantised",), last: ("scalar",)}))
     if inputs:
         found.append(Context(name="operands transposed", arguments={n: ("transposed",) for n in inputs}))
+    if rows:
+        found.append(Context(name="operands of wider tensors", arguments={n: ("sliced",) for n in rows}))
     if not quick:
+        found += [
+            Context(name=f"argument {n} of a wider tensor", arguments={n: ("sliced",)}) for n in (*rows, *inputs)[:4]
+        ]
         found += _thorough(kernel, len(arguments), inputs)
     return found
 
@@ -199,7 +205,8 @@ class _Writer:
 
         `transposed`: given in the other order; `broadcast`: given without its first axis; `narrow`: of a narrower
         type; `dequantised`: integers with a scale for each column; `scalar` and `last`: times a number of a tensor
-        without axes, plus a number for each column.
+        without axes, plus a number for each column; `sliced`: all rows of a tensor that has more columns, from the
+        third one on.
         """
         axes, element = operand.axes, operand.element
         if element == "i1":
@@ -216,6 +223,8 @@ class _Writer:
             step, source = "narrow", NARROWER[element]
         elif step == "dequantised":
             source = "i8"
+        if step == "sliced":
+            return self._sliced(operand, sizes)
         value = self._input(given, source, sizes)
         if step in ("scalar", "last"):
             value = self._combined(value, axes, element, step, sizes)
@@ -229,6 +238,23 @@ class _Writer:
             body = _converted("%b0", source, element) if source != element else ""
             value = self._generic([(value, given, source)], axes, element, body, sizes)
         type_ = self._type(axes, element, sizes)
+        if type_ == operand.declared:
+            return value
+        return self._line(f"tensor.cast {value} : {type_} to {operand.declared}")
+
+    def _sliced(self, operand: Operand, sizes: Sizes) -> str | None:
+        axes, element = operand.axes, operand.element
+        if len(axes) < 2 or set(axes) & self.open_axes:
+            return None
+        shape = [sizes[axis] for axis in axes]
+        wider = f"tensor<{''.join(f'{size}x' for size in (*shape[:-1], shape[-1] + 5))}{element}>"
+        self.signature.append((axes, wider))
+        offsets = ", ".join([*["0"] * (len(shape) - 1), "2"])
+        lengths, steps = ", ".join(map(str, shape)), ", ".join(["1"] * len(shape))
+        type_ = self._type(axes, element, sizes)
+        value = self._line(
+            f"tensor.extract_slice %in{len(self.signature) - 1}[{offsets}] [{lengths}] [{steps}] : {wider} to {type_}"
+        )
         if type_ == operand.declared:
             return value
         return self._line(f"tensor.cast {value} : {type_} to {operand.declared}")
