@@ -310,7 +310,7 @@ def test_whole_messages(folder: Path, old: str, new: str, message: str) -> None:
         ('b = ["K", "N"]', "b = 3", ["kernel.toml:12: operands.b: has the wrong type", "the axes of an operand"]),
         ('b = ["K", "N"]', '"b b" = ["K", "N"]', ['kernel.toml:12: operands."b b": not a name']),
         ('b = ["K", "N"]', 'b = ["min", "N"]', ["kernel.toml:12: operands.b: `min` cannot be the name of an axis"]),
-        ("strided = true", "stridden = true", ["operands.a.stridden: unknown key", "did you mean `strided`?"]),
+        ("strided = true", "stridedd = true", ["operands.a.stridedd: unknown key", "did you mean `strided`?"]),
         ("strided = true", 'strided = true, strides = "rows"', ["`strided` and `strides` of a contradict each other"]),
         ("strided = true", 'strides = "columns"', ["operands.a.strides: not a known value"]),
         ("strided = true", "strided = 1", ["operands.a.strided: has the wrong type", "true or false"]),
@@ -364,12 +364,13 @@ def test_raw_mistakes(folder: Path, old: str, new: str, part: str) -> None:
 def test_slots(folder: Path) -> None:
     generated = SHORT.replace("[operands]", 'slots = ["epilogue"]\n[operands]')
     assert parse(folder, generated).kernel.slots == {"epilogue"}
-    assert error(folder, GOOD.replace("slots = []", 'slots = ["epilogue"]')) == dedent("""\
-        DIR/kernel.toml:4: slots[0]: a payload of kind `llvm-ir` has no epilogue
+    with_object = GOOD.replace("slots = []", 'slots = ["epilogue"]').replace('"llvm-ir"', '"object"')
+    assert error(folder, with_object) == dedent("""\
+        DIR/kernel.toml:4: slots[0]: a payload of kind `object` has no epilogue
              4 | slots = ["epilogue"]
                |          ^
-          expected:  llvm-generator or glsl or glsl-generator or ptx
-          found:     kind = "llvm-ir"
+          expected:  llvm-generator or llvm-ir or llvm-bitcode or c or c++ or glsl or glsl-generator or ptx
+          found:     kind = "object"
           next:      remove "epilogue": fused work would be lost""")
 
 
