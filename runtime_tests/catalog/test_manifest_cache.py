@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from substitute.cache import stamps
 from substitute.catalog import manifest
 from substitute.catalog.catalog import builtin_folders, load_catalog
 from substitute.errors import ManifestError
@@ -117,3 +118,17 @@ def test_what_has_just_been_written_is_not_kept(folder: Path, reads: list[str]) 
     for _ in range(2):
         load_catalog([folder], builtin=False, kept=True)
     assert sorted(reads) == ["matmul", "matmul", "softmax"]
+
+
+def test_a_process_of_an_older_program_keeps_nothing(
+    folder: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its objects may lack what the program has by now, whose files are part of the cache's name."""
+    monkeypatch.setattr(stamps, "STARTED_NS", 1)
+    for _ in range(2):
+        load_catalog([folder], builtin=False, kept=True)
+    assert len(reads) == 4
+    monkeypatch.setattr(stamps, "STARTED_NS", time.time_ns())
+    for _ in range(2):
+        load_catalog([folder], builtin=False, kept=True)
+    assert len(reads) == 6

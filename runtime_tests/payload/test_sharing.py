@@ -17,6 +17,7 @@ pytest.importorskip("llvmlite.binding")
 from runtime_tests.read.executables import CPU, VULKAN, context, executable, parse
 from runtime_tests.read.short_form import elementwise, matmul
 from substitute import Session, compile_model
+from substitute.cache import stamps
 from substitute.cache.checked import write_checked
 from substitute.catalog.catalog import load_catalog
 from substitute.embed import Built, make_payloads
@@ -79,7 +80,7 @@ TWINS = {
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a separate cache that accepts the files of this checkout as old enough to be cached."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(store, "_STARTED_NS", time.time_ns())
+    monkeypatch.setattr(stamps, "STARTED_NS", time.time_ns())
     return tmp_path / "cache" / "iree-substitute" / "payloads"
 
 

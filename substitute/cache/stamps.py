@@ -15,6 +15,9 @@ RACY_NS = 50_000_000
 LONGEST_UNUSED_S = 14 * 86_400.0
 """Time without use after which files are removed from caches."""
 
+STARTED_NS = time.time_ns()
+"""Time at which this process loaded the module."""
+
 
 def read_state(path: str | os.PathLike[str]) -> FileState:
     """Return the state of a file or folder now."""
@@ -39,6 +42,11 @@ def is_settled(states: Iterable[FileState]) -> bool:
     """Return True if every file exists and its last change is old enough for a further one to be detected."""
     latest = time.time_ns() - RACY_NS
     return all(exists(state) and state[1] < latest for state in states)
+
+
+def is_older(states: Iterable[FileState]) -> bool:
+    """Return True if nothing has changed since this process started: what it has read is what lies there."""
+    return all(state[1] < STARTED_NS for state in states)
 
 
 def list_tree(folder: str | os.PathLike[str], *, most: int) -> list[str]:

@@ -21,6 +21,7 @@ from ..cache.stamps import (
     LONGEST_UNUSED_S,
     FileState,
     is_current,
+    is_older,
     is_settled,
     list_installed,
     list_tree,
@@ -97,6 +98,8 @@ def open_manifest_cache(files: Iterable[Path]) -> ManifestCache:
     folder = find_cache_folder("kernels")
     if folder is None:
         return ManifestCache(None)
+    if not is_older(map(read_state, program_files())):
+        return ManifestCache(None)  # the program was replaced while this process runs: its objects are of the old one
     path = folder / digest_parts([*_program(), *(os.fsencode(file) for file in files)]).hex()
     found = read_checked(path)  # unpickling can run any code: a file that another user could have written is not read
     return ManifestCache(path, pickle.loads(found[0])) if found else ManifestCache(path)

@@ -16,7 +16,16 @@ from pathlib import Path
 
 from ..cache.checked import read_checked, write_checked
 from ..cache.paths import find_cache_folder
-from ..cache.stamps import LONGEST_UNUSED_S, FileState, is_settled, list_installed, list_tree, program_files, read_state
+from ..cache.stamps import (
+    LONGEST_UNUSED_S,
+    FileState,
+    is_older,
+    is_settled,
+    list_installed,
+    list_tree,
+    program_files,
+    read_state,
+)
 from ..model.kernel import Kernel
 from ..model.plan import Payload
 
@@ -25,7 +34,6 @@ VARIABLE = "IREE_SUBSTITUTE_CACHE"
 MOST_FILES = 200
 """The code of a kernel with more files than this is not cached."""
 MOST_BYTES = 64 << 20
-_STARTED_NS = time.time_ns()
 
 
 def payload_folder() -> Path | None:
@@ -71,7 +79,7 @@ def keep(key: str, payload: Payload, sources: Sequence[FileState]) -> None:
     program = program_state()[0]
     if folder is None or not sources or not is_settled((*sources, *program)):
         return
-    if any(state[1] >= _STARTED_NS for state in (*sources, *program)):
+    if not is_older((*sources, *program)):
         return
     content = pickle.dumps(payload, protocol=5)
     with contextlib.suppress(OSError):
