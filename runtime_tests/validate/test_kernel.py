@@ -25,7 +25,6 @@ def test_a_built_in_kernel_passes_and_a_faulty_one_does_not(tmp_path: Path) -> N
     verdict = validate_kernel(kernel, quick=True, isolate=True)
     assert verdict.passed, (verdict.message, verdict.dispatches)
     assert {d.kernel for d in verdict.dispatches} == {"rms_norm"}
-    assert any(c.baseline is not None for d in verdict.dispatches for c in d.cases)
     faults = {"first_k_dropped": MATMUL_FAULTS["first_k_dropped"]}
     (folder,) = write_variants(tmp_path, "llvm-ir", faults)
     (kernel,) = find_kernels([str(folder)])

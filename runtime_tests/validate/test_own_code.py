@@ -10,7 +10,9 @@ import pytest
 from runtime_tests.validate.faulty import write_variants
 from substitute.isolate import Call, isolated, threads_are_loaded
 from substitute.progress import Progress, silent
-from substitute.validate.kernel import bundle_kernel
+from substitute.validate.criteria import BaselineCriteria
+from substitute.validate.judge import STANDARD, Options
+from substitute.validate.kernel import bundle_kernel, find_kernels, validate_kernel
 from substitute.validate.own_code import Baseline
 from substitute.validate.run import judge_bundle
 
@@ -39,6 +41,19 @@ def bundled(folder: Path, dies: bool, progress: Progress) -> tuple[bool, bool, b
 def right(tmp_path: Path) -> Path:
     (folder,) = write_variants(tmp_path, "llvm-ir", {"right": ()})
     return folder
+
+
+def test_a_quick_validation_compiles_it_only_where_a_verdict_depends_on_it(right: Path) -> None:
+    (kernel,) = find_kernels([str(right)])
+    strict = Options(criteria=BaselineCriteria(largest_roundings=0.0, least_largest=0.0))
+    compared = {}
+    for options in (STANDARD, strict):
+        verdict = validate_kernel(kernel, quick=True, case="M=5, N=7", options=options, isolate=True)
+        assert verdict.passed, verdict.dispatches
+        baselines = [case.baseline for d in verdict.dispatches for case in d.cases]
+        compared[options] = any(baselines)
+        assert ("compile IREE's own code" in verdict.seconds) == any(baselines)
+    assert compared == {STANDARD: False, strict: True}
 
 
 @pytest.mark.slow

@@ -32,6 +32,9 @@ SIMULATED = {"findings": "report", "steps": "60000", "approximations": "nearest"
 """Settings of the simulated device for IREE's own code: findings that a real device would not notice do not stop it
 (IREE's masked loads leave registers unwritten, and select other values later), and long launches are given up."""
 
+SLOW_S = 1.0
+"""Processor time of a case after which the dispatch is not launched again: some code that IREE generates takes a time
+that grows with the square of a row's length."""
 TOO_LONG = "step-limit"
 """Kind of finding of a launch that the simulated device gave up."""
 
@@ -85,9 +88,12 @@ class Baselines:
             return BaselineRun(error=self._slow[case.entry])
         if not self._raw.recover():
             raise DeviceError(f"it took {self._raw.device} with it")
+        start = time.process_time()
         theirs = run_baseline(self._raw, case)
         if TOO_LONG in theirs.error:
             self._slow[case.entry] = f"not launched, since in a case before {theirs.error}"
+        elif (took := time.process_time() - start) > SLOW_S:
+            self._slow[case.entry] = f"not launched, since in a case before IREE's own code took {took:.0f} s"
         return theirs
 
 

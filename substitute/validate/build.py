@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..compiler import Compilation
+from ..compiler import Compilation, bytecode_of
 from ..device.cuda_sim.driver import is_simulated
 from ..embed import Built, make_payloads, put_payloads
 from ..errors import SubstituteError
@@ -32,9 +32,10 @@ from .call_sites import CallSite, find_call_sites
 from .case import Launch
 from .harness import isolate_dispatches, reverse_workgroups
 from .launch import SELECTION
-from .own_code import Baseline, Look, finish
+from .own_code import Baseline, Look, OwnSource, finish
 from .subjects import EVERYTHING, Wanted, is_formed_in, kernels_of, make_subjects, refuse_grids
 from .targets import foreign
+from .tasks import QUICK_BASELINES, size_of_results
 
 if TYPE_CHECKING:
     from iree.compiler import ir
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from ..model.plan import Plan
     from ..read.module import Site
 
-QUICK_BASELINES = 3
-"""For how many dispatches of a quick validation IREE's own code is compiled too: it takes longer than all the rest."""
 Change = Callable[[Sequence[Built]], Sequence[Built]]
 """Takes payloads, and gives those that are embedded in their place."""
 
@@ -107,7 +106,12 @@ def build_bundle(
         taken = {s.cases[0].entry: by_name[s.name] for s in subjects if s.cases}
         candidate = turned = b""
         codes: Mapping[str, Code] = {}
-        beside = _with_baseline(subjects, wanted)
+        beside = frozenset[str]() if wanted.deferred else _with_baseline(subjects, wanted)
+        later: OwnSource | None = None
+        if wanted.deferred and taken:
+            later = OwnSource(
+                module=bytecode_of(stock), flags=compilation.flags, name=compilation.name, dispatches=taken
+            )
         own_code.begin(compilation, stock, {e: d for e, d in taken.items() if e in beside})
         copy = ours.clone().operation if taken and wanted.turned else None
         if taken:
@@ -133,7 +137,8 @@ def build_bundle(
         codes=codes,
         traced=traced,
         baseline=baseline,
-        missing_baseline=missing,
+        missing_baseline=missing if later is None else "",
+        own_source=later,
         subjects=subjects,
         beside=beside if baseline is not None else frozenset(),
         emitted=emitted,
@@ -172,11 +177,7 @@ def _emitted(built: Sequence[Built], device: str) -> tuple[Emitted, ...]:
 
 def _with_baseline(subjects: Sequence[Subject], wanted: Wanted) -> frozenset[str]:
     """The entries that are compared with IREE's own code as well: the largest ones where there is little time."""
-
-    def size(subject: Subject) -> int:
-        return sum(e.values.size * e.depth for e in subject.cases[0].expected)
-
-    judged = sorted((s for s in subjects if s.cases), key=size, reverse=True)
+    judged = sorted((s for s in subjects if s.cases), key=size_of_results, reverse=True)
     return frozenset(s.cases[0].entry for s in (judged[:QUICK_BASELINES] if wanted.quick else judged))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from ..model.coverage import Code
 from ..model.emitted import Emitted
 from .case import Case
+from .own_code import OwnSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,8 @@ class Bundle:
     """Why there is none."""
     emitted: tuple[Emitted, ...] = ()
     """The kernels' code, where the caller wants it attested; not kept in files."""
+    own_source: OwnSource | None = None
+    """Source of IREE's own code, where it is compiled once a verdict depends on it; not kept in files."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock time of each step of building it."""
     title: str = ""

@@ -38,11 +38,19 @@ class Context:
 
 
 def context_functions(
-    kernel: Kernel, form: Form, drawn: Sequence[Sizes], *, first: int, quick: bool, random: np.random.Generator
+    kernel: Kernel,
+    form: Form,
+    drawn: Sequence[Sizes],
+    *,
+    first: int,
+    quick: bool,
+    random: np.random.Generator,
+    around: Sequence[Sizes] = (),
 ) -> list[Function]:
     """Return a function for each context that the kernel's slots and strides allow.
 
-    `first` is the number of the first one; `drawn` are the sizes of the programs without a context.
+    `first` is the number of the first one; `drawn` are the sizes of the programs without a context, and `around` those
+    that the first functions get.
     """
     # a dispatch that other programs share would get its offsets as constants, and not be tried without them
     more = draw_sizes(kernel, form, count=2 * len(drawn) + len(EDGES), random=random, most=2**18 if quick else 2**22)
@@ -59,7 +67,8 @@ def context_functions(
         chosen = random.permutation(len(single))[: MOST_SINGLE if form is kernel.forms[0] else 1]
         contexts += [single[at] for at in sorted(chosen.tolist())]
     for context in contexts:
-        sizes = usable[int(random.integers(len(usable)))]
+        given = around[len(functions) : len(functions) + 1]
+        sizes = given[0] if given else usable[int(random.integers(len(usable)))]
         others = usable[int(random.integers(len(usable)))]
         made = _write(kernel, form, context, sizes, others, first + len(functions))
         if made is not None:
@@ -82,14 +91,16 @@ def contexts_of(kernel: Kernel, form: Form, *, quick: bool, turn: int = 0) -> li
     rows = [n for n in strided if n < len(arguments) and kernel.operands[n].rows]
     found: list[Context] = []
     count = len({axis for operand in (*arguments, *results) for axis in operand.axes})
-    if count > 1:
-        found.append(Context(name="one size open", arguments={}, open_axes=(turn % count,)))
+    one = (turn % count,) if count > 1 else ()
+    biased = "epilogue" in kernel.slots and all(result.element.startswith(("f", "bf")) for result in results)
+    if one and not biased:  # else there is work after the operation in the program with one open size
+        found.append(Context(name="one size open", arguments={}, open_axes=one))
     if count > 2:
         others = tuple(at for at in range(count) if at != turn % count)
         found.append(Context(name="all sizes but one open", arguments={}, open_axes=others))
     if "epilogue" in kernel.slots:
         found += [
-            Context(name="scaled and biased", arguments={}, results=("scalar", "last", "clamp")),
+            Context(name="scaled and biased", arguments={}, results=("scalar", "last", "clamp"), open_axes=one),
             Context(
                 name="biased by rows, residual, narrowed",
                 arguments={},

@@ -57,6 +57,7 @@ def validate_kernel(
         "case": case,
         "flags": tuple(flags),
         "emitted": emitted,
+        "deferred": quick,
     }
     build = Call(bundle_kernel, arguments)
     seconds, verdicts = build_and_judge(build, isolate=isolate, options=options, progress=progress)
@@ -84,9 +85,13 @@ def bundle_kernel(
     flags: Sequence[str] = (),
     emitted: bool = False,
     changed: Change | None = None,
+    deferred: bool = False,
     progress: Progress = silent,
 ) -> Bundle:
-    """The programs for a kernel, compiled for a device, with their cases. `changed`: see `build_bundle`."""
+    """The programs for a kernel, compiled for a device, with their cases. `changed`: see `build_bundle`.
+
+    `deferred`: see `Wanted`.
+    """
     with Baseline() as own_code:  # before this process has the compiler's threads
         return _bundle(
             folder,
@@ -99,6 +104,7 @@ def bundle_kernel(
             emitted=emitted,
             own_code=own_code,
             changed=changed,
+            deferred=deferred,
             progress=progress,
         )
 
@@ -115,6 +121,7 @@ def _bundle(
     emitted: bool,
     own_code: Baseline,
     changed: Change | None,
+    deferred: bool,
     progress: Progress,
 ) -> Bundle:
     from ..catalog.catalog import load_catalog
@@ -126,7 +133,9 @@ def _bundle(
     if kernel.forms:
         functions = definition_functions(kernel, quick=quick, random=np.random.default_rng(seed))
         parts = [definition_parts(kernel)]
-    functions += functions_of_kinds(_kinds(kernel), first=len(functions), quick=quick)
+    functions += functions_of_kinds(
+        _kinds(kernel), first=len(functions), quick=quick, elements=_elements_of_results(kernel)
+    )
     if not functions:
         raise UsageError(
             f"{name} has neither a definition nor kinds, so that there is nothing to draw",
@@ -146,6 +155,7 @@ def _bundle(
         labels={f.name: f.label for f in functions},
         turned=changed is None,
         emitted=emitted,
+        deferred=deferred,
         cover=lambda built: _covering(kernel, functions, built, device=device, quick=quick, seed=seed),
     )
     bundle, _ = build_bundle(
@@ -229,6 +239,14 @@ def find_kernels(what: Sequence[str], *, folders: Sequence[Path] = (), builtin: 
         catalog = load_catalog(folders, builtin=builtin, kept=True)
         found |= {kernel.name: kernel for name in names for kernel in catalog.family(name)}
     return list(found.values())
+
+
+def _elements_of_results(kernel: Kernel) -> frozenset[str]:
+    """Return the types of the results that a definition's core computes; empty for a kernel that selects by kinds."""
+    if kernel.kinds:
+        return frozenset()
+    operands = [operand for form in kernel.forms for operand in form.program.operands]
+    return frozenset(operand.type.element for operand in operands)
 
 
 def _kinds(kernel: Kernel) -> tuple[str, ...]:

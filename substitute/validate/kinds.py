@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from .programs import Function
@@ -28,9 +28,15 @@ Body = tuple[str, Sequence[Tensor], Sequence[str], str, Tensor]
 """Label, arguments (`%a0`, …), lines, the name of the result, its type."""
 
 
-def functions_of_kinds(kinds: Sequence[str], *, first: int, quick: bool) -> list[Function]:
-    """Return all programs of these kinds; `first` is the number of the first function."""
+def functions_of_kinds(
+    kinds: Sequence[str], *, first: int, quick: bool, elements: Set[str] = frozenset()
+) -> list[Function]:
+    """Return all programs of these kinds; `first` is the number of the first function.
+
+    `elements`: only programs whose results are of these types; empty: of any type.
+    """
     bodies = [body for kind in kinds if kind in PROGRAMS for body in PROGRAMS[kind](quick)]
+    bodies = [body for body in bodies if not elements or body[-1].element in elements]
     return [_function(f"case_{first + i}", *body) for i, body in enumerate(bodies)]
 
 

@@ -6,6 +6,7 @@ import os
 import pickle
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from ..bindings import settle_bindings
@@ -13,7 +14,7 @@ from ..compiler import Compilation, bytecode_of
 from ..errors import CompilerError
 from ..isolate import Child, threads_are_loaded
 from ..model.dispatch import Dispatch
-from ..progress import Clock, silent
+from ..progress import Clock, Progress, silent
 from .harness import isolate_dispatches
 
 if TYPE_CHECKING:
@@ -33,6 +34,29 @@ def finish(compilation: Compilation, module: ir.Operation, translated: Look | No
     translated(compilation.module)
     compilation.run("executable-targets", "end")
     return compilation.bytecode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnSource:
+    """IREE's own code before it is compiled, for verdicts of which few depend on it."""
+
+    module: bytes
+    """The stock module at `executable-sources`, as bytecode."""
+    flags: tuple[str, ...]
+    name: str
+    dispatches: Mapping[str, Dispatch]
+    """By the harness's function."""
+
+
+def compile_own_code(source: OwnSource, entries: frozenset[str], *, progress: Progress = silent) -> bytes:
+    """Compile the dispatches of these functions. Raises `CompilerError`."""
+    progress("compile IREE's own code", None)
+    with Compilation(source.flags, name=source.name) as compilation:
+        compilation.parse(source.module)
+        stock = compilation.module
+        assert stock is not None
+        isolate_dispatches(stock, {e: d for e, d in source.dispatches.items() if e in entries})
+        return finish(compilation, stock)
 
 
 class Baseline:

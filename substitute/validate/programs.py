@@ -22,6 +22,8 @@ from .thresholds import Thresholds, read_source
 
 Sizes = Mapping[str, int]
 PARALLEL = ['"parallel"']
+TAKE_OPEN_SIZES = frozenset({"llvm-cpu", "cuda"})
+"""Backends on which finished code gets every size when it is launched, so that static ones change nothing in it."""
 MANY_FORMS = 8
 """Number of forms above which they are taken to be the same one at many sizes."""
 
@@ -133,9 +135,11 @@ def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Gener
         of_many = 8 if share <= MANY_FORMS else 3
         count = (4 if first else 2) if quick else of_many
         drawn = draw_sizes(kernel, form, count=count, random=random, most=most)
+        alike: list[dict[str, int]] = []
         if first or not quick:
             drawn += _sizes_of_code(kernel, form, drawn, quick=quick, share=share, random=random.spawn(1)[0])
-            drawn += _sizes_alike(kernel, form, drawn, quick=quick, most=most)
+            alike = _sizes_alike(kernel, form, drawn, quick=quick, most=most)
+            drawn += alike
         if not drawn:
             raise UsageError(
                 f"no sizes were found for @{form.name} of {kernel.name}",
@@ -144,22 +148,55 @@ def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Gener
                 found=" and ".join(f"`{c.text}`" for c in kernel.constraints),
                 next_step="validate a model in which it is used: iree-substitute validate MODEL --kernels DIR",
             )
-        fixed = drawn if form is kernel.forms[0] or not quick else drawn[-1:]
-        functions += [_function(kernel, form, sizes, len(functions) + i) for i, sizes in enumerate(fixed)]
-        functions.append(_open_function(kernel, form, drawn, len(functions)))
+        plain: list[Sizes] = list(drawn) if first or not quick else list(drawn[-1:])
+        around: list[Sizes] = []
+        if first and quick:
+            plain, around = _divided(kernel, drawn, alike)
+        made = [_function(kernel, form, sizes, len(functions) + i) for i, sizes in enumerate(plain)]
+        made.append(_open_function(kernel, form, drawn, len(functions) + len(made)))
         used: list[Sizes] = list(drawn)
         for wrapping in _wrappings(kernel, first=form is kernel.forms[0], quick=quick):
             usable = [s for s in drawn if all(size > 1 for size in s.values())] or drawn
-            sizes = usable[int(random.integers(len(usable)))]
-            if wrapping == "shared":
+            # IREE may compute what comes before in a dispatch of its own, and the kernel then sees another one's sizes
+            apart = wrapping == "prologue" or not around
+            sizes = usable[int(random.integers(len(usable)))] if apart else around.pop(0)
+            if wrapping == "shared" and sizes in plain:
                 sizes = _other_sizes(kernel, form, drawn, random=random.spawn(1)[0], most=most) or sizes
             used.append(sizes)
-            functions.append(_function(kernel, form, sizes, len(functions), wrapping))
+            made.append(_function(kernel, form, sizes, len(functions) + len(made), wrapping))
         if form is kernel.forms[0] or not quick:
-            functions += context_functions(
-                kernel, form, used, first=len(functions), quick=quick, random=random.spawn(1)[0]
+            number = len(functions) + len(made)
+            more = context_functions(
+                kernel, form, used, first=number, quick=quick, random=random.spawn(1)[0], around=around
             )
+            made += more
+            # sizes that code depends on, and for which there is no context
+            left = around[len(more) :] if _depends_on_sizes(kernel) else []
+            made += [_function(kernel, form, sizes, number + len(more) + at) for at, sizes in enumerate(left)]
+        functions += made
     return functions
+
+
+def _divided(kernel: Kernel, drawn: Sequence[Sizes], alike: Sequence[Sizes]) -> tuple[list[Sizes], list[Sizes]]:
+    """Divide the sizes of a quick validation into those of programs of their own, and those that have work around them.
+
+    Each is compiled once, and where the code depends on static sizes at each of them. Where it does not, the function
+    of open sizes is launched at all of them. Sets that differ in a single axis stay beside each other.
+    """
+    depends = _depends_on_sizes(kernel)
+    takes_open = kernel.abi == "canonical" and {target.backend for target in kernel.targets} <= TAKE_OPEN_SIZES
+    if not takes_open and not depends:
+        return list(drawn), []
+    base = next((s for s in reversed(drawn) if s not in alike and all(size > 1 for size in s.values())), None)
+    plain = [drawn[0], *([base, *alike] if alike and base is not None else drawn[1:2])]
+    others = [sizes for sizes in drawn if sizes not in plain]
+    around = [sizes for sizes in others if all(size > 1 for size in sizes.values())]
+    return [*plain, *(s for s in others if depends and s not in around)], around
+
+
+def _depends_on_sizes(kernel: Kernel) -> bool:
+    """Return True if a kernel's code may be another one for other static sizes."""
+    return bool(kernel.payload.spec_constants) or kernel.payload.kind.sees_dispatch
 
 
 def _sizes_of_code(
@@ -387,7 +424,7 @@ def _place_of_parameters(kernel: Kernel, form: Form, number: int) -> str:
     """
     named = {name for condition in kernel.conditions for name in condition.names}
     free = kernel.payload.kind.parameters == "passed" and not any(p.name in named for p in form.parameters)
-    return ("constant", "constant", "tensor", "argument")[number % 4] if free else "constant"
+    return ("constant", "tensor", "constant", "argument")[number % 4] if free else "constant"
 
 
 def _parameter(parameter: ScalarParameter, value: float | int, place: str) -> _Passed:

@@ -11,17 +11,31 @@ from typing import Any, cast
 
 from ..device.guarded import Crash, read_crash
 from ..device.raw import guards_memory
-from ..errors import DeviceError
+from ..errors import CompilerError, DeviceError
 from ..isolate import Call, Child, Death, isolated, threads_are_loaded
 from ..model.coverage import Code, Coverage, measure
 from ..progress import Progress
 from .baseline import BaselineRun, add_baseline, describe_failure
 from .bundle import Bundle, Subject
 from .case import Case
+from .criteria import check_beside
 from .judge import STANDARD, Judged, Options, conclude
 from .launch import granule
+from .own_code import compile_own_code
 from .runner import BESIDE, RUN, Runner, serve
-from .tasks import START_S, Task, Turned, Value, beside_tasks, candidate_tasks, case_limit_s, tasks_of
+from .statistics import Errors, pool
+from .tasks import (
+    QUICK_BASELINES,
+    START_S,
+    Task,
+    Turned,
+    Value,
+    beside_tasks,
+    candidate_tasks,
+    case_limit_s,
+    size_of_results,
+    tasks_of,
+)
 from .verdict import CaseVerdict, DispatchVerdict
 
 APART = frozenset({"cuda", "cuda-sim"})
@@ -181,6 +195,37 @@ class Judgement:
             for subject in self.bundle.subjects
         ]
 
+    def compile_own_code(self, *, isolate: bool) -> None:
+        """Compile IREE's own code for the dispatches whose verdicts depend on it, if that has been deferred."""
+        source = self.bundle.own_source
+        if source is None:
+            return
+        numbers = [n for n, s in enumerate(self.bundle.subjects) if s.cases and self._depends_on_own_code(n)]
+        numbers.sort(key=lambda n: size_of_results(self.bundle.subjects[n]), reverse=True)
+        entries = frozenset(self.bundle.subjects[n].cases[0].entry for n in numbers[:QUICK_BASELINES])
+        if not entries:
+            return
+        call = Call(compile_own_code, {"source": source, "entries": entries})
+        start = time.perf_counter()
+        try:
+            module = isolated(call, self.progress) if isolate else call(self.progress)
+        except CompilerError as error:
+            self.missing = str(error).partition("\n")[0]
+            return
+        self.bundle.seconds["compile IREE's own code"] = time.perf_counter() - start
+        self.bundle = replace(self.bundle, baseline=module, beside=entries, own_source=None)
+
+    def _depends_on_own_code(self, number: int) -> bool:
+        """Return True if IREE's own results could change a dispatch's verdict, or have a place in it."""
+        subject, verdict = self.bundle.subjects[number], self.verdict(number)
+        judged = [v for t, v in self.values.items() if t.subject == number and isinstance(v, Judged)]
+        if not verdict.passed or any(p.size for j in judged for p in (*j.zeros, *j.signs)):
+            return not verdict.skipped
+        compared = {case.key for case in subject.cases if case.beside}
+        errors = pool([case.errors for case in verdict.cases if case.key in compared])
+        exact = Errors(count=errors.count)
+        return not subject.declared and check_beside(errors, exact, self.options.criteria) is not None
+
     def _is_entered(self, number: int) -> bool:
         """Return False for a dispatch in whose cases no counter of a function of its kernel was set."""
         key = self.bundle.subjects[number].code
@@ -237,7 +282,8 @@ def judge_bundle(
     """
     judgement = Judgement(bundle, device or bundle.device, options, progress)
     judgement.run_here(candidate_tasks(bundle))
-    beside = beside_tasks(bundle)
+    judgement.compile_own_code(isolate=False)
+    beside = beside_tasks(judgement.bundle)
     (judgement.run_apart if _needs_own_process(judgement.device) else judgement.run_here)(beside)
     return _conclude(judgement, beside)
 
@@ -253,8 +299,10 @@ def judge_isolated(
     if not threads_are_loaded():
         guards_memory(judgement.device)  # before the forks, which all have it then
     candidates, beside = candidate_tasks(bundle), beside_tasks(bundle)
-    if _needs_own_process(judgement.device):
+    if _needs_own_process(judgement.device) or bundle.own_source is not None:
         judgement.run_apart(candidates)
+        judgement.compile_own_code(isolate=True)
+        beside = beside_tasks(judgement.bundle)
         judgement.run_apart(beside)
     else:
         judgement.run_apart([*candidates, *beside])

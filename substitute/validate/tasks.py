@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from .baseline import BaselineRun
-from .bundle import Bundle
+from .bundle import Bundle, Subject
 from .case import Case
 from .judge import Judged
 from .verdict import CaseVerdict
@@ -28,6 +28,15 @@ def case_limit_s(case: Case, *, local: bool) -> float:
     operations = sum(math.prod(e.sizes) * max(e.depth, 1) for e in case.expected)
     floor, operation_s = (FLOOR_S, OPERATION_S) if local else (ELSEWHERE_S, OPERATION_ELSEWHERE_S)
     return floor + operations * operation_s + sum(case.sizes) * BYTE_S
+
+
+QUICK_BASELINES = 3
+"""For how many dispatches of a quick validation IREE's own code is compiled too: it takes longer than all the rest."""
+
+
+def size_of_results(subject: Subject) -> int:
+    """Return how much the golden of a dispatch's first case computes."""
+    return sum(e.values.size * e.depth for e in subject.cases[0].expected)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
