@@ -45,7 +45,7 @@ def right(tmp_path: Path) -> Path:
 
 def test_a_quick_validation_compiles_it_only_where_a_verdict_depends_on_it(right: Path) -> None:
     (kernel,) = find_kernels([str(right)])
-    strict = Options(criteria=BaselineCriteria(largest_roundings=0.0, least_largest=0.0))
+    strict = Options(criteria=BaselineCriteria(fewest=1, largest_roundings=0.0, least_largest=0.0))
     compared = {}
     for options in (STANDARD, strict):
         verdict = validate_kernel(kernel, quick=True, case="M=5, N=7", options=options, isolate=True)
