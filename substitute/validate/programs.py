@@ -157,10 +157,11 @@ def definition_functions(kernel: Kernel, *, quick: bool, random: np.random.Gener
         used: list[Sizes] = list(drawn)
         for wrapping in _wrappings(kernel, first=form is kernel.forms[0], quick=quick):
             usable = [s for s in drawn if all(size > 1 for size in s.values())] or drawn
-            # IREE may compute what comes before in a dispatch of its own, and the kernel then sees another one's sizes
-            apart = wrapping == "prologue" or not around
+            # IREE may compute what comes before in a dispatch of its own, and the kernel then sees another one's sizes;
+            # a dispatch that shares its sizes with another program's gets its offsets as constants
+            apart = wrapping in ("prologue", "shared") or not around
             sizes = usable[int(random.integers(len(usable)))] if apart else around.pop(0)
-            if wrapping == "shared" and sizes in plain:
+            if wrapping == "shared":
                 sizes = _other_sizes(kernel, form, drawn, random=random.spawn(1)[0], most=most) or sizes
             used.append(sizes)
             made.append(_function(kernel, form, sizes, len(functions) + len(made), wrapping))
