@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from iree.compiler.version import VERSION
 
@@ -18,6 +19,7 @@ from substitute.validate.case import Case
 from substitute.validate.judge import judge_alone
 from substitute.validate.kernel import bundle_kernel, find_kernels, validate_kernel
 from substitute.validate.kernel_verdict import KernelVerdict
+from substitute.validate.programs import definition_functions
 from substitute.validate.run import judge_bundle
 from substitute.validate.verdict import DispatchVerdict
 
@@ -31,18 +33,25 @@ def judged(folder: Path, device: str, case: str) -> KernelVerdict:
     return validate_kernel(kernel, device=device, quick=True, isolate=True, case=case)
 
 
+def plain_program(folder: Path) -> str:
+    """Return the label of a quick validation's program of static sizes above one, with nothing around the kernel."""
+    (kernel,) = find_kernels([str(folder)])
+    functions = definition_functions(kernel, quick=True, random=np.random.default_rng(0))
+    return next(f.label for f in functions if not f.shapes and not f.label.endswith("C=1"))
+
+
 @pytest.mark.slow
 def test_a_kernel_that_subtracts_another_number(cuda_sim: str, tmp_path: Path) -> None:
     """The least instead of the greatest: right until something overflows."""
-    verdict = judged(SOFTMAX, cuda_sim, "R=16, C=17 [")
+    case = f"{plain_program(SOFTMAX)} ["
+    verdict = judged(SOFTMAX, cuda_sim, case)
     assert verdict.passed, verdict.dispatches
     assert verdict.coverage is not None and 0 < verdict.coverage.both_ways <= verdict.coverage.branches
     assert [c.inputs for d in verdict.dispatches for c in d.cases] == ["normal", "large", "special"]
-    assert all(c.baseline is not None for d in verdict.dispatches for c in d.cases if c.inputs == "normal")
     folder = Path(shutil.copytree(SOFTMAX, tmp_path / "softmax"))
     text = (folder / "kernel.ptx").read_text()
     (folder / "kernel.ptx").write_text(text.replace("max.f32", "min.f32"))
-    verdict = judged(folder, cuda_sim, "R=16, C=17 [")
+    verdict = judged(folder, cuda_sim, case)
     assert not verdict.passed
     assert {c.inputs for d in verdict.dispatches for c in d.failures} >= {"large"}
 
