@@ -15,7 +15,7 @@ import pytest
 from iree.runtime.version import VERSION
 
 from substitute.device import Session, run_module
-from substitute.errors import DeviceError, UsageError
+from substitute.errors import DeviceError, InputError, UsageError
 
 pytestmark = pytest.mark.device
 
@@ -170,6 +170,13 @@ def _resident_kib() -> int:
 def test_bound_call_sees_the_inputs_it_was_given(compile_stock: Compile) -> None:
     with Session(compile_stock(SINGLE), device="local-sync") as session:
         invoke = session.bind(None, [np.ones(3, np.float32)])
+        placed = session.put(np.full(3, 2.0, np.float32))
+        for _ in range(2):
+            np.testing.assert_array_equal(
+                session.call(None, [placed])[0], session.call(None, [np.full(3, 2.0, np.float32)])[0]
+            )
+        with pytest.raises(InputError):
+            session.call(None, [session.put(np.ones(3, np.int32))])
         for _ in range(3):
             invoke()
         with pytest.raises(DeviceError, match="wrong number of inputs"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, SupportsFloat, SupportsInt
@@ -16,7 +17,16 @@ from .drivers import IREE_ERRORS, extract_reason, launch_error, open_device
 from .transfer import is_known, to_device, to_host
 from .value_type import Array, Function, ValueType, element_name, parse_declaration, type_of
 
-Value = Array | SupportsFloat | SupportsInt
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An array whose elements are on the device already, see `Session.put`."""
+
+    array: Array
+    view: Any
+
+
+Value = Array | SupportsFloat | SupportsInt | Placed
 _MISSING_DEVICE = re.compile(r'#hal\.device\.target<"([^"]+)"(?:, \[#hal\.executable\.target<"[^"]*", "([^"]+)")?')
 # `iree-compile`'s names of the runtime's devices
 _COMPILED_FOR = {"local": "local-task or local-sync"}
@@ -98,6 +108,13 @@ class Session:
         declared = function.results or (None,) * len(results)
         return [self._to_host(results.get_variant(at), declared[at]) for at in range(len(results))]
 
+    def put(self, value: Array) -> Placed:
+        """Copy an array to the device, for inputs that many calls share. Raises `DeviceError`."""
+        try:
+            return Placed(value, to_device(self._device, value))
+        except IREE_ERRORS as error:
+            raise DeviceError(f"an array cannot be put on {self.device}", details=str(error)) from error
+
     def bind(self, name: str | None, inputs: Sequence[Value]) -> Callable[[], None]:
         """Return a call with inputs that are already on the device and results that stay there, for benchmarks."""
         function = self.function(name)
@@ -123,7 +140,7 @@ class Session:
     def _pack(self, function: Function, inputs: Sequence[Value]) -> Any:
         from iree.runtime import VmVariantList
 
-        values = [np.asarray(value) for value in inputs]
+        values = [value.array if isinstance(value, Placed) else np.asarray(value) for value in inputs]
         declared = function.inputs or tuple(_presumed_type(a, v) for a, v in zip(values, inputs, strict=True))
         if function.inputs is not None and len(values) != len(declared):
             raise InputError(
@@ -135,7 +152,10 @@ class Session:
         packed = VmVariantList(len(values))
         for at, (value, kind) in enumerate(zip(values, declared, strict=True)):
             self._check_input(function, at, value, kind)
-            if kind.shape is not None:
+            given = inputs[at]
+            if kind.shape is not None and isinstance(given, Placed):
+                packed.push_ref(given.view.ref)
+            elif kind.shape is not None:
                 packed.push_ref(self._to_device(function, at, value).ref)
             elif kind.element in ("f32", "f64"):
                 packed.push_float(float(value))
@@ -287,7 +307,7 @@ def _load_error(error: Exception, *, device: str, where: str) -> DeviceError:
 
 def _presumed_type(value: Array, given: Value) -> ValueType:
     """Return the type of an argument that is not declared: Python and NumPy numbers are scalars, arrays are tensors."""
-    shape = value.shape if isinstance(given, np.ndarray) else None
+    shape = value.shape if isinstance(given, np.ndarray | Placed) else None
     return ValueType(element=element_name(value.dtype), shape=shape)
 
 

@@ -1,0 +1,62 @@
+"""`torch.compile(…, backend="iree_substitute")` and JAX, by their samples; errors also where neither is installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from substitute import torch_backend
+from substitute.errors import UsageError
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+PACKAGES = {"torch_compile": "iree.turbine", "jax_stablehlo": "jax"}
+
+
+def run(name: str, kernels: Path) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, str(SAMPLES / name / "run.py"), str(kernels)]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
+
+
+@pytest.mark.device
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_sample(name: str, tmp_path: Path) -> None:
+    pytest.importorskip(PACKAGES[name], reason=f"{PACKAGES[name]} is not installed (an extra)")
+    kernels = SAMPLES / "cpu_llvmlite" / "kernels"
+    finished = run(name, kernels)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "← swiglu" in finished.stdout
+    assert "← matmul" in finished.stdout
+    # a kernel that computes something else
+    shutil.copytree(kernels, tmp_path / "kernels")
+    generator = tmp_path / "kernels" / "swiglu" / "generator.py"
+    generator.write_text(generator.read_text().replace("F32(1.0)", "F32(1.01)"))
+    assert run(name, tmp_path / "kernels").returncode != 0
+
+
+@pytest.mark.unit
+def test_the_backend_has_its_name() -> None:
+    (found,) = entry_points(group="torch_dynamo_backends", name="iree_substitute")
+    assert found.value == "substitute.torch_backend:backend"
+    assert found.load() is torch_backend.backend
+
+
+@pytest.mark.unit
+def test_an_option_that_is_none() -> None:
+    with pytest.raises(UsageError) as caught:
+        torch_backend.backend(None, [], options={"kernel": [], "flags": []})  # type: ignore[arg-type]
+    assert caught.value.found == "kernel"
+    assert "kernels" in caught.value.expected
+
+
+@pytest.mark.unit
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if "turbine" in name else object())
+    with pytest.raises(UsageError) as caught:
+        torch_backend.backend(None, [])  # type: ignore[arg-type]
+    assert caught.value.found == "no iree-turbine"
+    assert caught.value.next_step == "pip install 'iree-substitute[torch]'"
