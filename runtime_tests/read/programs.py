@@ -341,6 +341,56 @@ FUNCTIONS: tuple[Function, ...] = (
         ),
     ),
     Function(
+        name="scf_if",
+        inputs=("!6x6xf32",),
+        result="!6x6xf32",
+        kind="elementwise",
+        body=elementwise(
+            "%r",
+            "%a",
+            "!6x6xf32",
+            """
+    %c3 = arith.constant 3 : index
+    %i = linalg.index 0 : index
+    %j = linalg.index 1 : index
+    %low_i = arith.cmpi slt, %i, %j : index
+    %two:2 = scf.if %low_i -> (f32, index) {
+      %e = math.exp %x : f32
+      %k = arith.remui %j, %c3 : index
+      scf.yield %e, %k : f32, index
+    } else {
+      %n = arith.negf %x : f32
+      scf.yield %n, %i : f32, index
+    }
+    %ki = arith.index_cast %two#1 : index to i32
+    %kf = arith.sitofp %ki : i32 to f32
+    %y = arith.addf %two#0, %kf : f32""",
+        ),
+    ),
+    Function(
+        name="delinearized",
+        inputs=("!6x6xf32",),
+        result="!6x6xf32",
+        kind="elementwise",
+        body=elementwise(
+            "%r",
+            "%a",
+            "!6x6xf32",
+            """
+    %i = linalg.index 0 : index
+    %j = linalg.index 1 : index
+    %c50 = arith.constant 50 : index
+    %ten = arith.muli %i, %c50 : index
+    %at = arith.subi %ten, %j : index
+    %d:3 = affine.delinearize_index %at into (7, 3, 5) : index, index, index
+    %p = arith.muli %d#0, %d#2 : index
+    %q = arith.addi %p, %d#1 : index
+    %qi = arith.index_cast %q : index to i32
+    %qf = arith.sitofp %qi : i32 to f32
+    %y = arith.addf %x, %qf : f32""",
+        ),
+    ),
+    Function(
         name="argmax",
         inputs=("!6x9xf32",),
         result="!6xi32",

@@ -7,8 +7,8 @@ import pytest
 from runtime_tests.read.executables import CUDA, VULKAN, core_of, dispatch_of, executable, program_of, sites
 from runtime_tests.read.short_form import attention, elementwise, filled, generic, matmul
 from substitute.match.target import architecture
-from substitute.model.dispatch import Linear, Named, Nest
-from substitute.model.index import push
+from substitute.model.dispatch import Linear, Named, Nest, View
+from substitute.model.index import evaluate, push
 from substitute.read.body import BodyReader
 
 pytestmark = pytest.mark.compile
@@ -370,6 +370,30 @@ def test_twin_a_captured_value_is_part_of_it() -> None:
     assert program_of(argmax("3.0"), bindings=2).cores != program_of(argmax(), bindings=2).cores
 
 
+def guarded(arm: str) -> str:
+    """An element-wise body of which one arm of an `scf.if` computes `%v` where the row is not 0."""
+    return (
+        "%a = input 0 !4x8xf32"
+        + elementwise(
+            "%r",
+            "%a",
+            "!4x8xf32",
+            f"""
+    %c0 = arith.constant 0 : index
+    %i = linalg.index 0 : index
+    %j = linalg.index 1 : index
+    %there = arith.cmpi ne, %i, %c0 : index
+    %y = scf.if %there -> (f32) {{
+      {arm}
+      scf.yield %v : f32
+    }} else {{
+      scf.yield %x : f32
+    }}""",
+        )
+        + "\noutput 1 %r !4x8xf32"
+    )
+
+
 UNREAD = {
     "scf": (
         """
@@ -420,7 +444,48 @@ UNREAD = {
   DT.store %a, %t, offsets = [0], sizes = [8], strides = [1] : !8xf32 -> DT<writeonly:!8xf32>""",
         "it has an integer computed by arith.select",
     ),
+    "element in an arm": (
+        guarded("%v = tensor.extract %a[%i, %j] : !4x8xf32"),
+        "it has tensor.extract in an arm of scf.if",
+    ),
+    "division in an arm": (
+        guarded(
+            "%q = arith.remui %j, %i : index\n%k = arith.index_cast %q : index to i32\n"
+            "%v = arith.sitofp %k : i32 to f32"
+        ),
+        "it has arith.remui in an arm of scf.if, with a divisor that may be 0 or -1",
+    ),
+    "store in an arm": (
+        """
+  %a = input 0 !8xf32
+  %t = subspan 1 : DT<writeonly:!8xf32>
+  %yes = arith.constant true
+  scf.if %yes {
+    DT.store %a, %t, offsets = [0], sizes = [8], strides = [1] : !8xf32 -> DT<writeonly:!8xf32>
+  }""",
+        "it has the operation scf.if",
+    ),
 }
+
+
+def test_an_arm_without_danger_is_read() -> None:
+    dispatch = dispatch_of(guarded("%v = math.exp %x : f32"), bindings=2)
+    assert dispatch.program is not None, dispatch.reason
+    assert ops(dispatch.program.stores[0])[-1] == "arith.select"
+
+
+def test_coordinates_of_an_offset_known_at_launch() -> None:
+    text = """
+  %n = size 0
+  %d:2 = affine.delinearize_index %n into (6, 4) : index, index
+  %s = subspan 0 : DT<readonly:!6x4xf32>
+  %a = DT.load %s, offsets = [%d#0, %d#1], sizes = [1, 1], strides = [1, 1] : DT<readonly:!6x4xf32> -> !1x1xf32
+  output 1 %a !1x1xf32"""
+    program = program_of(text, bindings=2, constants=2)
+    (read,) = program.stores[0].reads
+    assert isinstance(read.source, View)
+    # row-major: the element's position is the number itself
+    assert [evaluate(read.source.offset, (n, 0)) for n in (0, 3, 4, 23)] == [0, 3, 4, 23]
 
 
 @pytest.mark.parametrize("what", UNREAD)

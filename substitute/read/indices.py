@@ -86,6 +86,8 @@ class IndexReader:
             return affine(map_.results[0], operands[: map_.n_dims], operands[map_.n_dims :])
         if name == "affine.linearize_index":
             return self._linearized(op)
+        if name == "affine.delinearize_index":
+            return self._delinearized(op, number)
         raise Unread(f"an integer computed by {name}")
 
     def _linearized(self, op: ir.Operation) -> Index:
@@ -100,6 +102,23 @@ class IndexReader:
         for size, coordinate in zip(basis[len(basis) - len(others) :], others, strict=True):
             position = add(mul(position, size), coordinate)
         return position
+
+    def _delinearized(self, op: ir.Operation, number: int) -> Index:
+        """Return one coordinate of a row-major position."""
+        position, basis = self.read(op.operands[0]), self.inner_basis(op)
+        found: list[Index] = []
+        for size in reversed(basis):
+            found.append(apply("rem", position, size))
+            position = apply("floordiv", position, size)
+        return (position, *reversed(found))[number]
+
+    def inner_basis(self, op: ir.Operation) -> tuple[Index, ...]:
+        """Return the sizes of all dimensions but the outermost of an `affine.delinearize_index`."""
+        from iree.compiler import ir
+
+        static = [int(n) for n in ir.DenseI64ArrayAttr(op.attributes["static_basis"])]
+        basis = self.static_or_dynamic(static, list(op.operands)[1:])
+        return basis[len(basis) - len(op.results) + 1 :]
 
     def _pass(self, op: ir.Operation) -> Index:
         from iree.compiler import ir

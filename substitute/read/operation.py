@@ -151,7 +151,11 @@ def is_tensor(value: ir.Value) -> bool:
 
 def is_scalar(op: ir.Operation) -> bool:
     """Return True for arithmetic outside of a linalg body, which is read on demand."""
-    scalar = op.name.partition(".")[0] in ("arith", "math", "affine") or op.name == "tensor.extract"
+    if op.name == "scf.if":  # one without results is there for what it does
+        inner = [i.operation for region in op.regions for block in region.blocks for i in block.operations]
+        scalar = len(op.results) > 0 and all(i.name == "scf.yield" or is_scalar(i) for i in inner)
+    else:
+        scalar = op.name.partition(".")[0] in ("arith", "math", "affine") or op.name == "tensor.extract"
     return scalar and not any(is_tensor(r) for r in op.results)
 
 

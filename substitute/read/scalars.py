@@ -27,6 +27,10 @@ CMPF = (
 NEAREST_EVEN = 0
 """`to_nearest_even` of MLIR's `arith.roundingmode`."""
 
+_TRAPPING = frozenset(
+    f"arith.{name}" for name in ("divsi", "divui", "remsi", "remui", "floordivsi", "ceildivsi", "ceildivui")
+) | {"math.ipowi"}
+
 ScalarMaker = Callable[[NestBuilder, tuple[Linear, ...]], int]
 
 
@@ -54,8 +58,7 @@ class ScalarReader:
             operation = op.operation
             if operation.name in ("linalg.yield", "iree_linalg_ext.yield"):
                 return tuple(self._value(v, known, loops, nest) for v in operation.operands)
-            for result in operation.results:
-                known[result] = self._operation(operation, known, loops, nest)
+            known.update(zip(operation.results, self._results(operation, known, loops, nest), strict=True))
         raise Unread("a region without yield")
 
     def captured(self, value: ir.Value, nest: NestBuilder) -> int:
@@ -73,13 +76,12 @@ class ScalarReader:
         if isinstance(value, ir.BlockArgument):
             raise Unread(f"a captured block argument of type {type_}")
         op = value.owner.operation
-        if op.name == "arith.constant":
-            node = self._constant(op, nest)
+        index = None if op.name == "arith.constant" else self._launch_integer(value, type_)
+        if index is not None:
+            known[value] = nest.integer(index, type_)
         else:
-            index = self._launch_integer(value, type_)
-            node = self._operation(op, known, loops, nest) if index is None else nest.integer(index, type_)
-        known[value] = node
-        return node
+            known.update(zip(op.results, self._results(op, known, loops, nest), strict=True))
+        return known[value]
 
     def _launch_integer(self, value: ir.Value, type_: str) -> Index | None:
         """Return an integer known at launch; None for other values (a comparison, a number with a fraction)."""
@@ -99,6 +101,58 @@ class ScalarReader:
         if type_ == "i1":  # the bindings read true as -1
             return nest.graph.add("constant", "i1", (), int("true" in str(attribute)))
         return nest.graph.add("constant", type_, (), int(ir.IntegerAttr(attribute).value))
+
+    def _results(
+        self, op: ir.Operation, known: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder
+    ) -> tuple[int, ...]:
+        """Return the nodes of an operation's results."""
+        if op.name == "scf.if":
+            return self._conditional(op, known, loops, nest)
+        if op.name == "affine.delinearize_index":
+            return self._delinearized(op, known, loops, nest)
+        return (self._operation(op, known, loops, nest),) if len(op.results) else ()
+
+    def _conditional(
+        self, op: ir.Operation, known: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder
+    ) -> tuple[int, ...]:
+        """Return both arms' results, selected by the condition. Raises `Unread` where an arm must not be evaluated."""
+        condition = self._value(op.operands[0], known, loops, nest)
+        before = len(nest.graph.nodes)
+        arms = [self._arm(region, dict(known), loops, nest) for region in op.regions if len(op.results)]
+        for node in nest.graph.nodes[before:]:
+            if node.op in _TRAPPING:  # a processor traps at some divisors, which the condition may exclude
+                divisor = nest.graph.nodes[node.operands[1]]
+                if divisor.op != "constant" or divisor.attribute in (0, -1):
+                    raise Unread(f"{node.op} in an arm of scf.if, with a divisor that may be 0 or -1")
+        return tuple(
+            nest.graph.add("arith.select", str(result.type), (condition, *nodes))
+            for result, *nodes in zip(op.results, *arms, strict=True)
+        )
+
+    def _arm(
+        self, region: ir.Region, known: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder
+    ) -> tuple[int, ...]:
+        for op in region.blocks[0].operations:
+            operation = op.operation
+            if operation.name == "scf.yield":
+                return tuple(self._value(v, known, loops, nest) for v in operation.operands)
+            if operation.name == "tensor.extract":  # the condition is often what keeps it in bounds
+                raise Unread("tensor.extract in an arm of scf.if")
+            nodes = self._results(operation, known, loops, nest)
+            known.update(zip(operation.results, nodes, strict=True))
+        raise Unread("an arm of scf.if without yield")
+
+    def _delinearized(
+        self, op: ir.Operation, known: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder
+    ) -> tuple[int, ...]:
+        """Return the coordinates of a row-major position; the size of the outermost dimension may be left out."""
+        position = self._value(op.operands[0], known, loops, nest)
+        found: list[int] = []
+        for size in reversed(self._indices.inner_basis(op)):
+            divisor = nest.integer(size, "index")
+            found.append(_modulus(position, divisor, nest))
+            position = nest.graph.add("arith.floordivsi", "index", (position, divisor))
+        return (position, *reversed(found))
 
     def _operation(
         self, op: ir.Operation, known: dict[ir.Value, int], loops: tuple[Linear, ...], nest: NestBuilder
@@ -173,25 +227,28 @@ def affine_scalar(expr: ir.AffineExpr, dims: list[int], symbols: list[int], nest
     elif isinstance(expr, ir.AffineMulExpr):
         name = "arith.muli"
     elif isinstance(expr, ir.AffineModExpr):
-        if may_be_negative(binary.lhs):
-            # an affine `mod` is never negative, while a remainder has the sign of the dividend
-            below = nest.graph.add("arith.remsi", "index", (a, b))
-            a = nest.graph.add("arith.addi", "index", (below, b))
-        name = "arith.remui"
+        return _modulus(a, b, nest)
     else:
         name = "arith.ceildivsi" if isinstance(expr, ir.AffineCeilDivExpr) else "arith.floordivsi"
     return nest.graph.add(name, "index", (a, b))
 
 
-def may_be_negative(expr: ir.AffineExpr) -> bool:
-    """Return True if an affine expression contains a negative number; dimensions and symbols are 0 or more."""
-    from iree.compiler import ir
+def _modulus(a: int, b: int, nest: NestBuilder) -> int:
+    """Return the node of an affine `mod`: never negative, while a remainder has the sign of the dividend."""
+    if not _never_negative(a, nest):
+        below = nest.graph.add("arith.remsi", "index", (a, b))
+        a = nest.graph.add("arith.addi", "index", (below, b))
+    return nest.graph.add("arith.remui", "index", (a, b))
 
-    if isinstance(expr, ir.AffineConstantExpr):
-        return int(ir.AffineConstantExpr(expr).value) < 0
-    if isinstance(expr, (ir.AffineDimExpr, ir.AffineSymbolExpr)):
-        return False
-    return may_be_negative(expr.lhs) or may_be_negative(expr.rhs)
+
+def _never_negative(node: int, nest: NestBuilder) -> bool:
+    """Return True for an `index` that is made of loops, sizes and positive constants."""
+    scalar = nest.graph.nodes[node]
+    if scalar.op == "constant":
+        return isinstance(scalar.attribute, int) and scalar.attribute >= 0
+    if scalar.op in ("arith.addi", "arith.muli", "arith.floordivsi", "arith.ceildivsi", "arith.remui"):
+        return all(_never_negative(operand, nest) for operand in scalar.operands)
+    return scalar.op in ("index", "size") and scalar.type == "index"
 
 
 def _integer(op: ir.Operation, key: str) -> int:
