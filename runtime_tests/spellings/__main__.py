@@ -11,7 +11,8 @@ from pathlib import Path
 
 from runtime_tests.arguments import at_least, ends_in_words
 from runtime_tests.spellings.definitions import OPERATIONS
-from runtime_tests.spellings.matrix import format_causes, format_matrix, measure
+from runtime_tests.spellings.dispatches import TARGETS
+from runtime_tests.spellings.matrix import SETTINGS, format_causes, format_matrix, measure
 from runtime_tests.spellings.onnx_nodes import write_models
 from runtime_tests.spellings.rewriting import run
 
@@ -26,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=FOLDER, help=f"for models and what was read (default: {FOLDER})")
     parser.add_argument("--python", default=sys.executable, help="an interpreter that has torch, iree-turbine and jax")
     parser.add_argument("--level", default="O1", choices=("O0", "O1", "O2", "O3"), help="IREE's optimisation level")
+    parser.add_argument("--target", default="llvm-cpu", choices=TARGETS, help="the backend; no device is needed")
+    parser.add_argument("--settings", default=",".join(SETTINGS), help="of the models, divided by commas")
     parser.add_argument("--only", default="", help="operations, divided by commas")
     parser.add_argument("--again", action="store_true", help="use the models that are in the folder already")
     parser.add_argument("--causes", action="store_true", help="a line for each spelling that does not match")
@@ -37,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     unknown = only - {operation.name for operation in OPERATIONS}
     if unknown:
         parser.error(f"no such operation: {', '.join(sorted(unknown))} (there are {_names()})")
+    settings = set(options.settings.split(","))
+    if not settings <= set(SETTINGS):
+        parser.error(f"--settings: there are {', '.join(SETTINGS)}")
     if shutil.which(options.python) is None:
         parser.error(f"--python: {options.python} is no program")
     if not options.again:
@@ -44,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif not models.is_dir():
         parser.error(f"--again: there are no models in {models}")
     paths = [p for p in models.iterdir() if not only or p.stem.split("-")[0] in only]
-    outcomes = measure(paths, options.folder / "read", options.level)
+    paths = [p for p in paths if p.stem.split("-")[-1] in settings]
+    outcomes = measure(paths, options.folder / "read", options.level, options.target)
     if options.causes:
         print(format_causes(outcomes), "\n")
     print(format_matrix(outcomes))

@@ -14,7 +14,12 @@ from pathlib import Path
 from substitute.model.dispatch import Dispatch
 from substitute.model.kernel import Kernel
 
-FLAGS = ("--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu")
+TARGETS = {
+    "llvm-cpu": ("--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu"),
+    "vulkan-spirv": ("--iree-hal-target-device=vulkan",),
+    "cuda": ("--iree-hal-target-device=cuda", "--iree-cuda-target=sm_80"),
+}
+"""Flags of each backend for which dispatches are formed; no device is needed."""
 _MODELS_PER_PROCESS = 64
 
 
@@ -42,7 +47,7 @@ class Spelling:
 
 
 def read_all(
-    spellings: Sequence[Spelling], kernels: Mapping[str, Sequence[Kernel]], folder: Path, level: str
+    spellings: Sequence[Spelling], kernels: Mapping[str, Sequence[Kernel]], folder: Path, level: str, target: str
 ) -> Iterator[tuple[Spelling, list[Dispatch] | str]]:
     """Yield each model's dispatches, or the compiler's words where there are none.
 
@@ -54,11 +59,11 @@ def read_all(
     for spelling in spellings:
         own = kernels[f"{spelling.operation} {spelling.element}"]
         forms = pickle.dumps([kernel.forms for kernel in own])
-        digest = hashlib.sha256(spelling.path.read_bytes() + level.encode() + forms).hexdigest()[:24]
+        digest = hashlib.sha256(spelling.path.read_bytes() + _name(level, target).encode() + forms).hexdigest()[:24]
         kept = folder / f"{digest}.pickle"
         if not kept.is_file():
             try:
-                kept.write_bytes(pool.submit(_read, spelling.path, own, level).result())
+                kept.write_bytes(pool.submit(_read, spelling.path, own, level, target).result())
             except BrokenProcessPool:
                 kept.write_bytes(pickle.dumps("IREE's compiler crashed"))
                 pool = _new_pool()
@@ -72,13 +77,17 @@ def _new_pool() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(max_workers=1, mp_context=context, max_tasks_per_child=_MODELS_PER_PROCESS)
 
 
-def _read(path: Path, kernels: Sequence[Kernel], level: str) -> bytes:
+def _name(level: str, target: str) -> str:
+    return level if target == "llvm-cpu" else f"{level} {target}"
+
+
+def _read(path: Path, kernels: Sequence[Kernel], level: str, target: str) -> bytes:
     from substitute.compiler import Compilation, load_model
     from substitute.errors import SubstituteError
     from substitute.frontend import form_dispatches
     from substitute.read.module import read_module
 
-    flags = (*FLAGS, f"--iree-opt-level={level}")
+    flags = (*TARGETS[target], f"--iree-opt-level={level}")
     found: list[Dispatch] | str
     try:
         with Compilation(flags, name=path.name) as compilation:

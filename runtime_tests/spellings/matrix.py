@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from runtime_tests.spellings.dispatches import Spelling, read_all
 from substitute.match.nearness import nearest_miss
 from substitute.match.planner import decide
 from substitute.model.dispatch import Dispatch
-from substitute.model.kernel import Kernel
+from substitute.model.kernel import Kernel, TargetRule
 from substitute.model.plan import Decision
 
 SETTINGS = ("f32", "dynamic", "f16", "bf16")
@@ -30,18 +30,18 @@ class Outcome:
     cause: str
 
 
-def measure(paths: Sequence[Path], cache_folder: Path, level: str) -> list[Outcome]:
+def measure(paths: Sequence[Path], cache_folder: Path, level: str, target: str = "llvm-cpu") -> list[Outcome]:
     """Return the outcome of every model."""
     known = {operation.name: operation for operation in OPERATIONS}
     spellings = [s for s in (Spelling(path=p) for p in sorted(paths)) if s.operation in known]
-    kernels = {f"{s.operation} {s.element}": [_kernel(s.operation, s.element, False)] for s in spellings}
+    kernels = {f"{s.operation} {s.element}": [_kernel(s.operation, s.element, target, False)] for s in spellings}
     return [
-        _judge(known[spelling.operation], spelling, found)
-        for spelling, found in read_all(spellings, kernels, cache_folder, level)
+        _judge(known[spelling.operation], spelling, found, target)
+        for spelling, found in read_all(spellings, kernels, cache_folder, level, target)
     ]
 
 
-def _judge(operation: Operation, spelling: Spelling, found: list[Dispatch] | str) -> Outcome:
+def _judge(operation: Operation, spelling: Spelling, found: list[Dispatch] | str, target: str) -> Outcome:
     if isinstance(found, str):
         return Outcome(spelling=spelling, mark="failed", cause=found.splitlines()[0][:200])
     # an embedding's definition may say what a negative index means, or leave it open
@@ -49,7 +49,7 @@ def _judge(operation: Operation, spelling: Spelling, found: list[Dispatch] | str
     decisions: list[Decision] = []
     for slots in (False, True):
         for name in names:
-            kernel = _kernel(name, spelling.element, slots)
+            kernel = _kernel(name, spelling.element, target, slots)
             if slots and not all(form.program.cores for form in kernel.forms):
                 continue  # no catalog takes it: its epilogue would be the whole of any element-wise work
             decisions += [decide(kernel, dispatch, lambda _k, _d: "") for dispatch in found]
@@ -66,9 +66,10 @@ def _judge(operation: Operation, spelling: Spelling, found: list[Dispatch] | str
 
 
 @cache
-def _kernel(name: str, element: str, slots: bool) -> Kernel:
+def _kernel(name: str, element: str, target: str, slots: bool) -> Kernel:
     operation = next(o for o in OPERATIONS if o.name == name)
-    return make_kernel(operation, element, slots=("prologue", "epilogue") if slots else (), generated=slots)
+    kernel = make_kernel(operation, element, slots=("prologue", "epilogue") if slots else (), generated=slots)
+    return replace(kernel, targets=(TargetRule(backend=target),))
 
 
 def format_matrix(outcomes: Sequence[Outcome]) -> str:

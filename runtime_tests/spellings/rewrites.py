@@ -8,10 +8,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
-from runtime_tests.spellings.terms import Term
+from runtime_tests.match.scalar_graphs import graph
+from runtime_tests.spellings.terms import Term, tree_of
+from substitute.model.laws import LAWS
 
 FLOATS = frozenset(("f32", "f16", "bf16"))
 Rewrite = Callable[[Term, random.Random], Term | None]
@@ -172,6 +175,27 @@ def turn_difference(t: Term, rng: random.Random) -> Term | None:
     return _call("negf", t, _call("subf", t, *t.operands[::-1])) if _is(t, "subf") else None
 
 
+def approximate(t: Term, rng: random.Random) -> Term | None:
+    """Write `erf` and `erfc` as polynomials and exponentials, as a frontend without these functions does."""
+    law = _APPROXIMATIONS.get(t.op) if t.type == "f32" else None
+    return None if law is None else _put_argument(law, t.operands[0])
+
+
+@cache
+def _law_term(name: str) -> Term:
+    formula = graph(LAWS[name].left)
+    return tree_of(formula, formula.results[0])
+
+
+def _put_argument(name: str, argument: Term) -> Term:
+    def put(t: Term) -> Term:
+        return argument if t.op == "read" else replace(t, operands=tuple(put(o) for o in t.operands))
+
+    return put(_law_term(name))
+
+
+_APPROXIMATIONS = {"math.erf": "error-function", "math.erfc": "complement-of-error-function"}
+
 EQUAL: tuple[Rewrite, ...] = (
     commute,
     commute,
@@ -191,6 +215,7 @@ EQUAL: tuple[Rewrite, ...] = (
     distribute,
     factor_out,
     turn_difference,
+    approximate,
 )
 
 
@@ -257,6 +282,23 @@ def another_predicate(t: Term, rng: random.Random) -> Term | None:
     return replace(t, attribute=rng.choice(("oeq", "ogt", "olt", "one", "uge")))
 
 
+def approximate_badly(t: Term, rng: random.Random) -> Term | None:
+    """Write `erf` as `approximate` does, with one number changed."""
+    law = _APPROXIMATIONS.get(t.op) if t.type == "f32" else None
+    if law is None:
+        return None
+    formula = _put_argument(law, Term("read", "f32", (), -1))
+    path = rng.choice([p for p in formula.paths() if _is_const(formula.at(p))])
+    number = formula.at(path)
+    factor = 1 + rng.choice((-1, 1)) * rng.choice((1e-4, 1e-3, 0.01, 0.1))
+    changed = formula.put(path, replace(number, attribute=float(str(number.attribute)) * factor))
+
+    def put(u: Term) -> Term:
+        return t.operands[0] if u.op == "read" else replace(u, operands=tuple(put(o) for o in u.operands))
+
+    return put(changed)
+
+
 WRONG: tuple[Rewrite, ...] = (
     another_constant,
     another_constant,
@@ -272,4 +314,5 @@ WRONG: tuple[Rewrite, ...] = (
     twice,
     shift,
     another_predicate,
+    approximate_badly,
 )

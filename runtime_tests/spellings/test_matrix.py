@@ -31,3 +31,6 @@ def test_a_spelling_and_another_operation_under_its_name(tmp_path: Path) -> None
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "read").iterdir()}
     assert measure(paths, tmp_path / "read", "O1") == outcomes[1:]
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "read").iterdir()} == kept
+    # another backend's dispatches are others
+    assert [o.mark for o in measure(paths[:1], tmp_path / "read", "O1", "vulkan-spirv")] == ["matched"]
+    assert len(list((tmp_path / "read").iterdir())) == len(kept) + 1

@@ -20,6 +20,7 @@ from .normal.node import Kind, Node
 from .normal.normalise import FormMode, Normal, normalise, normalise_wide
 from .normal.products import turn_squares
 from .normal.roundings import ROUND_LESS, computes_wide
+from .normal.special import APPROXIMATED, name_functions
 from .parameters import choose_parameters
 
 _MOST_STEPS = 4000
@@ -68,7 +69,10 @@ def unify_by_laws(
     """
     if len(pattern.expr.results) != len(nest.expr.results):
         return
-    forms = list(_forms(nest.expr, mode, wide=wide))
+    functions = (
+        frozenset(node.op for node in pattern.expr.nodes) & APPROXIMATED.keys() if mode == "all" else frozenset()
+    )
+    forms = list(_forms(nest.expr, mode, frozenset(functions), wide=wide))
     for chosen in _choose_sizes(pattern.expr, nest, sizes) if forms else ():
         made = (
             normalise_wide(pattern.expr.nodes, "all", chosen) if wide else normalise(pattern.expr.nodes, mode, chosen)
@@ -81,14 +85,20 @@ def unify_by_laws(
                 yield replace(unified, sizes=assumed)
 
 
-def _forms(graph: ScalarGraph, mode: Mode, *, wide: bool) -> Iterator[Normal]:
-    """Yield the normal form of a dispatch, and the one without formulas that lose digits where it has any."""
+def _forms(graph: ScalarGraph, mode: Mode, functions: frozenset[str], *, wide: bool) -> Iterator[Normal]:
+    """Yield the normal form of a dispatch, and the one without formulas that lose digits where it has any.
+
+    `functions` are those that a definition names, and a dispatch may approximate.
+    """
+    named = name_functions(graph.nodes, functions) if functions else None
+    if named is not None and named.laws:
+        graph = ScalarGraph(named.nodes, graph.results)
     loses = mode == "all" and any(node.op in LOSE_DIGITS for node in graph.nodes)
     modes: tuple[FormMode, ...] = (mode, "improved") if loses else (mode,)
     for number, own in enumerate(modes):
         made = normalise_wide(graph.nodes, own) if wide else normalise(graph.nodes, own)
         if made is not None and (not wide or made.is_steady(graph.results)) and (not number or made.is_improved):
-            yield made
+            yield replace(made, laws={**made.laws, **Counter(named.laws)}) if named is not None else made
 
 
 def _unify_forms(pattern: Nest, nest: Nest, wanted: Normal, found: Normal, *, exact: bool) -> Iterator[Unified]:

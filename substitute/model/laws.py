@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,15 +34,17 @@ class Law:
     """True where the left side is a dispatch of f16 or bf16, and the right side a definition in f32 that rounds at its
     end alone. The other way round is no law: such a kernel would be less exact than its dispatch."""
 
+    approximates: float = 0.0
+    """Units in the last place by which the sides of a one-way law differ as real numbers."""
+
     @property
     def widening(self) -> float:
         """Units in the last place, for each rounding of the dispatch, by which its bound is widened.
 
-        Roundings that a kernel does not do are in the bound already; a constant that the dispatch rounded is not.
+        Roundings that a kernel does not do are in the bound already; a constant that the dispatch rounded, and the
+        error of a formula without any rounding, are not.
         """
-        if self.name == "narrow-constant":
-            return 0.5
-        return 0.0 if self.one_way else self.ulps
+        return self.approximates if self.one_way else self.ulps
 
     @property
     def concerns_special(self) -> bool:
@@ -66,8 +69,42 @@ def _better(name: str, left: str, right: str, ulps: float, but: str) -> Law:
     return Law(name=name, left=left, right=right, ulps=ulps, but=but, one_way=True)
 
 
-def _rounds_less(name: str, left: str, right: str, ulps: float) -> Law:
-    return Law(name=name, left=left, right=right, ulps=ulps, but="range", one_way=True, rounds_less=True)
+def _rounds_less(name: str, left: str, right: str, ulps: float, approximates: float = 0.0) -> Law:
+    return Law(
+        name=name,
+        left=left,
+        right=right,
+        ulps=ulps,
+        but="range",
+        one_way=True,
+        rounds_less=True,
+        approximates=approximates,
+    )
+
+
+def _approximation(name: str, left: str, right: str, ulps: float) -> Law:
+    return Law(name=name, left=left, right=right, ulps=ulps, one_way=True, approximates=4.0)
+
+
+def _polynomial(x: str, *coefficients: float) -> str:
+    """Return `c0 + x * (c1 + x * (…))`."""
+    text = repr(coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        text = f"({coefficient!r} + {x} * {text})"
+    return text
+
+
+# one spelling of many: near zero the series of erf, else the exponential of a polynomial in 1 / (1 + |a| / 2)
+_SERIES = [(-1) ** n / (math.factorial(n) * (2 * n + 1)) * 2 / math.sqrt(math.pi) for n in range(12)]
+_TAIL_COEFFICIENTS = (
+    *(-1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806),
+    *(0.27886807, -1.13520398, 1.48851587, -0.82215223, 0.17087277),
+)
+_NEARNESS = "(1.0 / (1.0 + absf(a) * 0.5))"
+_TAIL = f"{_NEARNESS} * exp({_polynomial(_NEARNESS, *_TAIL_COEFFICIENTS)} - a * a)"
+_NEAR_ZERO = f"a * {_polynomial('(a * a)', *_SERIES)}"
+_ERF = f"select(lt(absf(a), 1.0), {_NEAR_ZERO}, select(lt(a, 0.0), {_TAIL} - 1.0, 1.0 - {_TAIL}))"
+_ERFC = f"select(lt(absf(a), 0.25), 1.0 - {_NEAR_ZERO}, select(lt(a, 0.0), 2.0 - {_TAIL}, {_TAIL}))"
 
 
 # fmt: off
@@ -127,7 +164,9 @@ _ALL = (
     _better("logarithm-of-one-more", "log(1.0 + a)", "log1p(a)", 2, "range"),
     _better("softplus-of-large", "log1p(exp(a))", "select(gt(a, 20.0), a, log1p(exp(a)))", 2, "range"),
     _rounds_less("round-less", "a * b + c", "wide(a * b + c)", 1.5),
-    _rounds_less("narrow-constant", "a * 0.1", "wide(a * 0.1)", 2),
+    _rounds_less("narrow-constant", "a * 0.1", "wide(a * 0.1)", 2, approximates=0.5),
+    _approximation("error-function", _ERF, "erf(a)", 8),
+    _approximation("complement-of-error-function", _ERFC, "erfc(a)", 8),
 )
 # fmt: on
 
