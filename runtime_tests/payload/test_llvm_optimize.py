@@ -125,6 +125,16 @@ define void @kernel(ptr %p) {
     assert undefined_symbols(optimised) == ()
 
 
+def test_a_call_that_llvm_must_not_replace_is_resolved() -> None:
+    """C compilers mark calls so, and IREE's linker has no fabsf."""
+    text = (
+        "declare float @fabsf(float)\ndefine float @kernel(float %x) {\n"
+        "  %y = call float @fabsf(float %x) nobuiltin\n  ret float %y\n}\n"
+    )
+    optimised = parse_bitcode(to_bitcode(text, target=X86, entry="kernel"), "test")
+    assert [f.name for f in optimised.functions if f.name == "fabsf"] == []
+
+
 def test_what_a_module_defines_itself_stays() -> None:
     text = (
         "define float @expf(float %x) {\n  ret float %x\n}\ndefine float @kernel(float %x) {\n"

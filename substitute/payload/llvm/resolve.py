@@ -15,7 +15,7 @@ from ...codegen.llvm.function import Hardware
 from ...codegen.llvm.math import FUNCTIONS
 
 # libm's and LLVM's names for MLIR's functions, where they differ
-_RENAMED = {"pow": "math.powf", "rint": "math.roundeven", "nearbyint": "math.roundeven"}
+_RENAMED = {"pow": "math.powf", "rint": "math.roundeven", "nearbyint": "math.roundeven", "fabs": "math.absf"}
 _LIBM = (
     "acos",
     "acosh",
@@ -50,6 +50,7 @@ _LIBM = (
     "round",
     "floor",
     "ceil",
+    "fabs",
 )
 INTRINSICS = (
     "acos",
