@@ -121,6 +121,11 @@ def test_the_llvm_prototype_is_what_is_checked(tmp_path: Path, strided: bool) ->
     assert shorter != text
     with pytest.raises(PayloadError, match="does not have the parameters"):
         check_signature(parse_ir(shorter, "code"), request, "scaled", "code")
+    without = "\n".join(line for line in text.splitlines() if "i64 %K," not in line)
+    assert without != text
+    with pytest.raises(PayloadError) as caught:
+        check_signature(parse_ir(without, "code"), request, "scaled", "code")
+    assert f"it takes 1 fewer than {', '.join(request.scalar_names)}" in caught.value.next_step
 
 
 def test_the_ptx_prototype_is_what_is_checked(tmp_path: Path) -> None:

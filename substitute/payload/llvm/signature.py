@@ -36,8 +36,17 @@ def check_signature(module: Any, request: Request, entry: str, where: str) -> No
             expected=f"void ({', '.join(_named(request))})",
             found=f"{returned} ({', '.join(found)})",
             next_step="pointers in the definition's order, then axes and strides as i64, then parameters, then three "
-            "workgroup ids",
+            f"workgroup ids{_hint(request, found)}",
         )
+
+
+def _hint(request: Request, found: list[str]) -> str:
+    """Return what a function lacks that has all parameters but some sizes."""
+    names, pointers = request.scalar_names, len(request.parameters)
+    lacking = pointers + len(request.scalars) + len(request.values) + 3 - len(found)
+    if not 0 < lacking < len(names) or found[:pointers] != ["ptr"] * pointers:
+        return ""
+    return f"; it takes {lacking} fewer than {', '.join(names)}, which are all passed, a window's axis too"
 
 
 def _named(request: Request) -> list[str]:
