@@ -13,6 +13,7 @@ from runtime_tests.arguments import at_least, ends_in_words, read_kept
 from runtime_tests.fuzz.campaign import DEVICES, Worker, draw, run_campaign
 from runtime_tests.fuzz.function import Function
 from runtime_tests.fuzz.outcome import OURS, Setting
+from substitute.crash import NO_THREADS
 from substitute.errors import UsageError
 
 FOLDER = Path("build/fuzz")
@@ -34,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help=f"for the summary and the findings (default: in {FOLDER})")
     parser.add_argument("--replay", metavar="SEED", help="one program: CAMPAIGN:NUMBER, or a finding's folder")
     options = parser.parse_args(argv)
-    setting = Setting(device=DEVICES[options.backend])
+    # many small dispatches are compiled faster by one thread; a flag of the process, which tests may not set
+    setting = Setting(device=DEVICES[options.backend], flags=(NO_THREADS,))
     if options.replay:
         return replay(options.replay, setting)
     folder = options.folder or FOLDER / f"{options.backend}-{options.seed}"

@@ -17,7 +17,6 @@ from runtime_tests.fuzz.function import Function
 from runtime_tests.fuzz.layout import PLACE, Layout
 from runtime_tests.fuzz.outcome import Finding, Report, Setting, describe_error
 from substitute.compiler import Compilation
-from substitute.crash import NO_THREADS
 from substitute.embed import substitute_dispatches
 from substitute.errors import CompilerError, SubstituteError
 from substitute.flags import with_default_target
@@ -27,10 +26,8 @@ from substitute.validate.build import isolate_kernels
 from substitute.validate.harness import add_launches
 from substitute.validate.targets import flags_for
 
-FLAGS = (NO_THREADS, "--iree-input-demote-f64-to-f32=false", "--iree-opt-const-eval=false")
-"""Many small dispatches are compiled faster by one thread; f64 stays f64; constants are not computed by a compiler in
-the compiler, which takes a quarter of the time.
-"""
+FLAGS = ("--iree-input-demote-f64-to-f32=false", "--iree-opt-const-eval=false")
+"""f64 stays f64; constants are not computed by a compiler in the compiler, which takes a quarter of the time."""
 TOGETHER = 10
 """Programs in one function, where they need not be called whole: what the compiler does for a function is done once."""
 
