@@ -121,7 +121,7 @@ def flushed(found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.float
         return np.zeros(0, np.int64)
     found, golden, allowed = (np.asarray(x).reshape(-1) for x in (found, golden, allowed))
     size = np.abs(golden.astype(np.float64))
-    low = (size > 0) & (size < smallest_normal(element)) & (allowed >= size) & (allowed <= 2 * size)
+    low = (size > 0) & (size < smallest_normal(element)) & (allowed >= size) & (allowed / 2 <= size)
     return np.flatnonzero(low & (found.astype(np.float64) == 0))
 
 
