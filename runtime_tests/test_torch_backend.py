@@ -54,6 +54,25 @@ def test_an_option_that_is_none() -> None:
 
 
 @pytest.mark.unit
+@pytest.mark.parametrize("options", [{"kernels": "folder"}, {"flags": "--iree-opt-level=O2"}, {"report": 1}])
+def test_an_option_of_another_type(options: dict[str, object]) -> None:
+    with pytest.raises(UsageError) as caught:
+        torch_backend.backend(None, [], options=options)  # type: ignore[arg-type]
+    ((name, value),) = options.items()
+    assert f"the option {name} of" in caught.value.what
+    assert caught.value.found == repr(value)
+
+
+@pytest.mark.unit
+def test_a_tensor_elsewhere() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed (an extra)")
+    assert torch_backend._to_numpy(torch.ones(2)).tolist() == [1, 1]
+    with pytest.raises(UsageError) as caught:
+        torch_backend._to_numpy(torch.ones(2, device="meta"))
+    assert caught.value.found == "meta"
+
+
+@pytest.mark.unit
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if "turbine" in name else object())
     with pytest.raises(UsageError) as caught:

@@ -39,6 +39,15 @@ def backend(
             expected=f"any of {', '.join(OPTIONS)}",
             found=", ".join(unknown),
         )
+    lists = [name for name in ("kernels", "flags", "require") if isinstance(given.get(name), str | Path)]
+    if lists or not callable(given.get("report", print)):
+        name = lists[0] if lists else "report"
+        raise UsageError(
+            f"the option {name} of the backend iree_substitute has the wrong type",
+            where="torch.compile(…, options=…)",
+            expected=f"a list, such as {name}=[{given[name]!r}]" if lists else "a function of one argument",
+            found=repr(given[name]),
+        )
     missing = _missing_packages()
     if missing:
         raise UsageError(
@@ -155,6 +164,14 @@ def _to_numpy(value: Any) -> Any:
 
     if not isinstance(value, torch.Tensor):
         return value
+    if value.device.type != "cpu":
+        raise UsageError(
+            "the backend iree_substitute takes tensors in the CPU's memory",
+            where="torch.compile(…)",
+            expected="a tensor of the device cpu",
+            found=str(value.device),
+            next_step="move the model and its inputs with .cpu(); `device` in options names the device that runs them",
+        )
     tensor = value.detach().resolve_neg().resolve_conj()
     if tensor.dtype == torch.bfloat16:
         import ml_dtypes

@@ -7,39 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runtime_tests.row_sum import write_row_sum
 from substitute.catalog.catalog import load_catalog
 from substitute.device import Session
 from substitute.inspection import inspect_model
 from substitute.pipeline import compile_model
 from substitute.validate.contexts import contexts_of
 
-MANIFEST = """
-schema = 1
-name = "row_sum"
-constraints = ["N > 0"]
-[operands]
-x = { axes = ["M", "N"], STRIDES }
-y = ["M"]
-[[target]]
-backend = "llvm-cpu"
-[payload]
-kind = "llvm-ir"
-file = "kernel.ll"
-entry = "row_sum"
-[launch]
-workgroup_count = ["M", "1", "1"]
-"""
-DEFINITION = """
-func.func @row_sum(%x: tensor<?x?xf32>) -> tensor<?xf32> {
-  %zero = arith.constant 0.0 : f32
-  %d = arith.constant 0 : index
-  %m = tensor.dim %x, %d : tensor<?x?xf32>
-  %e = tensor.empty(%m) : tensor<?xf32>
-  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<?xf32>) -> tensor<?xf32>
-  %y = linalg.reduce { arith.addf } ins(%x : tensor<?x?xf32>) outs(%f : tensor<?xf32>) dimensions = [1]
-  return %y : tensor<?xf32>
-}
-"""
 KERNEL = """
 define void @row_sum(ptr %x, ptr %y, i64 %M, i64 %N, i64 %row, i64 %one, i64 %m, i64 %id_y, i64 %id_z) {
 entry:
@@ -80,11 +54,7 @@ EVERY_OTHER = MODEL.replace("SHAPE", "8x80").replace(
 
 
 def kernel_in(folder: Path, strides: str) -> Path:
-    folder.mkdir()
-    (folder / "kernel.toml").write_text(MANIFEST.replace("STRIDES", strides))
-    (folder / "definition.mlir").write_text(DEFINITION)
-    (folder / "kernel.ll").write_text(KERNEL)
-    return folder
+    return write_row_sum(folder, KERNEL, strides=strides)
 
 
 @pytest.mark.device

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runtime_tests.row_sum import write_row_sum
 from substitute.device import Session
 from substitute.errors import PayloadError
 from substitute.inspection import inspect_model
-from substitute.payload.c_source import VARIABLE, find_compilers
+from substitute.payload.c_source import find_compilers
 from substitute.payload.calls import c_prototype, llvm_prototype
 from substitute.payload.llvm.counters import Counters
 from substitute.payload.llvm.definitions import SLOTS_BELOW
@@ -18,39 +19,6 @@ from substitute.payload.llvm.slots import fill_slots
 from substitute.pipeline import CompileResult, compile_model
 from substitute.validate.mutation.llvm_text import mutants_of
 
-MANIFEST = """
-schema = 1
-name = "row_sum"
-slots = {slots}
-[operands]
-x = ["M", "N"]
-y = ["M"]
-[[target]]
-backend = "{backend}"
-[payload]
-kind = "{kind}"
-file = "kernel"
-entry = "{entry}"
-[launch]
-workgroup_count = ["M", "1", "1"]
-{size}
-"""
-DEFINITION = """
-func.func @row_sum(%x: tensor<?x?xf32>) -> tensor<?xf32> {
-  %zero = arith.constant 0.0 : f32
-  %d = arith.constant 0 : index
-  %m = tensor.dim %x, %d : tensor<?x?xf32>
-  %e = tensor.empty(%m) : tensor<?xf32>
-  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<?xf32>) -> tensor<?xf32>
-  %y = linalg.generic {indexing_maps = [affine_map<(m, n) -> (m, n)>, affine_map<(m, n) -> (m)>],
-      iterator_types = ["parallel", "reduction"]} ins(%x : tensor<?x?xf32>) outs(%f : tensor<?xf32>) {
-  ^bb0(%a: f32, %s: f32):
-    %t = arith.addf %s, %a : f32
-    linalg.yield %t : f32
-  } -> tensor<?xf32>
-  return %y : tensor<?xf32>
-}
-"""
 LLVM = """; the sum of each row
 declare float @load_x(ptr, i64, i64)
 declare void @store_y(ptr, i64, float)
@@ -121,15 +89,7 @@ BOTH = ("prologue", "epilogue")
 
 
 def kernel_in(folder: Path, kind: str, text: str, *, slots: tuple[str, ...] = BOTH) -> Path:
-    folder.mkdir()
-    glsl = kind == "glsl"
-    backend, entry = ("vulkan-spirv", "main") if glsl else ("llvm-cpu", "row_sum")
-    size = "workgroup_size = [1, 1, 1]" if glsl else ""
-    manifest = MANIFEST.format(slots=list(slots), backend=backend, kind=kind, entry=entry, size=size)
-    (folder / "kernel.toml").write_text(manifest)
-    (folder / "definition.mlir").write_text(DEFINITION)
-    (folder / "kernel").write_text(text)
-    return folder
+    return write_row_sum(folder, text, kind=kind, slots=slots)
 
 
 def build(folder: Path, kernel: Path, *, device: str = "local", model: str = MODEL) -> CompileResult:
@@ -164,18 +124,14 @@ def test_twin_a_wrong_sum_is_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.device
-def test_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_c(tmp_path: Path) -> None:
     compilers = find_compilers("c")
     if not compilers:
         pytest.skip("no compiler for c")
     kernel = kernel_in(tmp_path / "k", "c", C)
-    (kernel / "kernel").rename(kernel / "kernel.c")
-    manifest = kernel / "kernel.toml"
-    manifest.write_text(manifest.read_text().replace('file = "kernel"', 'file = "kernel.c"'))
     if compilers[0].makes == "llvm-ir":
         check(build(tmp_path, kernel), "local-task")
         return
-    assert VARIABLE.startswith("IREE_SUBSTITUTE")
     with pytest.raises(PayloadError) as caught:
         build(tmp_path, kernel)
     assert "makes an object file, into which the slots' functions cannot be compiled" in caught.value.what
@@ -205,6 +161,31 @@ def test_functions_that_do_not_fit(tmp_path: Path, old: str, new: str, what: str
         build(tmp_path, kernel_in(tmp_path / "k", "llvm-ir", text))
     assert what in caught.value.what
     assert "declare " in caught.value.expected
+
+
+@pytest.mark.compile
+def test_a_function_with_a_slots_name(tmp_path: Path) -> None:
+    kernel = kernel_in(tmp_path / "k", "llvm-ir", LLVM.replace("@row_sum", "@load_y"))
+    manifest = kernel / "kernel.toml"
+    manifest.write_text(manifest.read_text().replace('entry = "row_sum"', 'entry = "load_y"'))
+    with pytest.raises(PayloadError) as caught:
+        build(tmp_path, kernel)
+    assert (caught.value.what, caught.value.found) == ("the function has the name of a slot's function", "@load_y")
+
+
+@pytest.mark.compile
+def test_what_glsl_cannot_compute_in_front_does_not_fit(tmp_path: Path) -> None:
+    """An f64 inside of the dispatch, on a target without f64."""
+    kernel = kernel_in(tmp_path / "k", "glsl", GLSL)
+    wide = MODEL.replace(
+        "%q = math.absf %p : f32",
+        "%w = arith.extf %p : f32 to f64\n    %v = math.absf %w : f64\n    %q = arith.truncf %v : f64 to f32",
+    )
+    for model, taken in ((wide, 0), (MODEL, 1)):
+        (tmp_path / "m.mlir").write_text(model)
+        flags = ["--iree-hal-target-device=vulkan", "--iree-input-demote-f64-to-f32=false"]
+        plan = inspect_model(tmp_path / "m.mlir", kernels=[kernel], builtin=False, flags=flags)
+        assert len(plan.substitutions) == taken
 
 
 @pytest.mark.compile

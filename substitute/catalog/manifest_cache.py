@@ -11,7 +11,7 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -98,19 +98,20 @@ def open_manifest_cache(files: Iterable[Path]) -> ManifestCache:
     folder = find_cache_folder("kernels")
     if folder is None:
         return ManifestCache(None)
-    if not is_older(map(read_state, program_files())):
+    own = [read_state(path) for path in program_files()]
+    if not is_older(own):
         return ManifestCache(None)  # the program was replaced while this process runs: its objects are of the old one
-    path = folder / digest_parts([*_program(), *(os.fsencode(file) for file in files)]).hex()
+    path = folder / digest_parts([*_program(own), *(os.fsencode(file) for file in files)]).hex()
     found = read_checked(path)  # unpickling can run any code: a file that another user could have written is not read
     return ManifestCache(path, pickle.loads(found[0])) if found else ManifestCache(path)
 
 
-def _program() -> list[bytes]:
-    """Return the state that results depend on besides their inputs: this program, Python, and all installed
-    packages.
+def _program(own: Sequence[FileState]) -> list[bytes]:
+    """Return the state that results depend on besides their inputs: this program's files (`own`), Python, and all
+    installed packages.
     """
     compiler = [os.path.join(path, "iree", "compiler", "version.py") for path in sys.path if path]
-    states = [read_state(path) for path in (*program_files(), *compiler)]
+    states = [*own, *(read_state(path) for path in compiler)]
     return [repr((sys.version, states)).encode(), *map(os.fsencode, list_installed())]
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..model.dispatch import Linear, Nest, Program, View
 from ..model.index import Index, add, mul
-from ..model.scalar import GraphBuilder
+from ..model.plan import Request
 from .unsupported import Unsupported
 
 
@@ -51,10 +51,8 @@ def split_results(nest: Nest) -> list[Nest]:
     """Return one nest per result. Nests over equal loops may read a temporary in different ways."""
     parts: list[Nest] = []
     for result, write in zip(nest.expr.results, nest.writes, strict=True):
-        builder = GraphBuilder(nodes=list(nest.expr.nodes))
-        parts.append(
-            Nest(sizes=nest.sizes, kinds=nest.kinds, reads=nest.reads, expr=builder.graph((result,)), writes=(write,))
-        )
+        expr = nest.expr.part((result,))
+        parts.append(Nest(sizes=nest.sizes, kinds=nest.kinds, reads=nest.reads, expr=expr, writes=(write,)))
     return parts
 
 
@@ -96,6 +94,26 @@ def target_coordinates(core: Nest) -> tuple[int | None, ...]:
             raise Unsupported("a reduction whose result is addressed by more than a loop")
         result.append(coordinate.loop)
     return tuple(result)
+
+
+def refuse_inputs(program: Program) -> str:
+    """Return why no kernel can load its operands through the work that IREE fused in front of it; empty: it can."""
+    core = program.cores[0] if len(program.cores) == 1 else None
+    if not isinstance(core, Nest):
+        return "the dispatch is not one reduction"
+    if any(not isinstance(read.source, View) for read in core.reads):
+        return "an operand is computed in another loop nest"
+    return ""
+
+
+def find_input(request: Request, name: str) -> Nest:
+    """Return the only reduction, with an operand behind a prologue slot as its expression. Raises `Unsupported`."""
+    reason, node = refuse_inputs(request.program), request.match.input_of(name)
+    if reason or node is None:
+        raise Unsupported(reason or f"{name}, which is read through a window, or in two ways")
+    core = request.program.cores[0]
+    assert isinstance(core, Nest)
+    return replace(core, expr=core.expr.part((node,)))
 
 
 def view_address(view: View, access: tuple[Linear, ...]) -> Linear:

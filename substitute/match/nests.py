@@ -140,12 +140,13 @@ def _inputs(kernel: Kernel, form: Form, pattern: Nest, nodes: Mapping[int, int])
     """
     if "prologue" not in kernel.slots or len(form.program.cores) != 1:
         return ()
-    found: dict[int, set[int]] = {}
+    found: dict[int, set[int | None]] = {}
     for number, read in enumerate(pattern.reads):
         if number in nodes and isinstance(read.source, View):
             plain = all(c.loop is not None and c.constant == 0 for c in read.access)
-            found.setdefault(read.source.operand, set()).add(nodes[number] if plain else -1)
-    return tuple((operand, min(places)) for operand, places in found.items() if len(places) == 1 and min(places) >= 0)
+            found.setdefault(read.source.operand, set()).add(nodes[number] if plain else None)
+    single = ((operand, places.pop()) for operand, places in found.items() if len(places) == 1)
+    return tuple((operand, node) for operand, node in single if node is not None)
 
 
 def _gathered(kernel: Kernel, wanted: View, source: View | int, axes: tuple[Axis, ...]) -> Placement | Rule:

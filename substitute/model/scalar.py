@@ -50,6 +50,15 @@ class ScalarGraph:
                 stack.extend(self.nodes[at].operands)
         return frozenset(seen)
 
+    def part(self, results: tuple[int, ...]) -> ScalarGraph:
+        """Return the graph of the nodes that `results` need."""
+        order = sorted(frozenset[int]().union(*map(self.depends_on, results)))
+        at = {old: new for new, old in enumerate(order)}
+        nodes = tuple(
+            replace(self.nodes[old], operands=tuple(at[o] for o in self.nodes[old].operands)) for old in order
+        )
+        return ScalarGraph(nodes, tuple(at[r] for r in results))
+
 
 @dataclass(slots=True)
 class GraphBuilder:
@@ -82,13 +91,4 @@ class GraphBuilder:
 
     def graph(self, results: tuple[int, ...]) -> ScalarGraph:
         """Return the graph of the nodes that `results` need."""
-        needed: set[int] = set()
-        everything = ScalarGraph(tuple(self.nodes), results)
-        for result in results:
-            needed |= everything.depends_on(result)
-        order = sorted(needed)
-        at = {old: new for new, old in enumerate(order)}
-        nodes = tuple(
-            replace(self.nodes[old], operands=tuple(at[o] for o in self.nodes[old].operands)) for old in order
-        )
-        return ScalarGraph(nodes, tuple(at[r] for r in results))
+        return ScalarGraph(tuple(self.nodes), results).part(results)

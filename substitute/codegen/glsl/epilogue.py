@@ -13,9 +13,18 @@ from ..hazards import refuse_hazards
 from ..placement import place_stores, reads_temporary, target_coordinates
 from ..unsupported import Unsupported
 from .generator import refusals, trial_shader
-from .operands import NOT_GIVEN, address_of, is_bool, operand_spec, parameters_of, placement_of, result_names
+from .operands import (
+    NOT_GIVEN,
+    address_of,
+    is_bool,
+    operand_spec,
+    parameters_of,
+    placement_of,
+    result_names,
+    split_axes,
+)
 from .operations import GLSL_TYPE
-from .shader import Shader, delinearize, indent
+from .shader import Shader, indent
 from .stores import emit_stores
 
 
@@ -65,7 +74,11 @@ def store_function(shader: Shader, request: Request, name: str) -> list[str]:
     spec = operand_spec(request, name)
     placed = placement_of(request, name)
     if "epilogue" in request.substitution.kernel.slots:
-        lines = [*_split_axes(request, spec), *_fused_work(shader, request.program, _loop_names(request, spec))]
+        lines = [
+            "int zero = 0;",
+            *split_axes(request, spec),
+            *_fused_work(shader, request.program, _loop_names(request, spec)),
+        ]
         element = _result_type(request.program.cores[-1])
     elif placed is None:
         raise Unsupported(f"{name}, which has fused work")
@@ -75,16 +88,6 @@ def store_function(shader: Shader, request: Request, name: str) -> list[str]:
         element = "i1" if boolean else placed.view.type.element
         lines = [*statements, shader.store(placed.view.operand, address, "int(value)" if boolean else "value")]
     return [f"void store_{name}({parameters_of(spec)}, {GLSL_TYPE[element]} value) {{", indent(lines), "}"]
-
-
-def _split_axes(request: Request, spec: OperandSpec) -> list[str]:
-    """Return the statements that declare each loop's index, from the coordinates `i0`, `i1`, … of its axes."""
-    lines = ["int zero = 0;"]
-    for dimension, name in enumerate(spec.axes):
-        axis = request.match.axis(name)
-        if axis.loops:
-            lines += delinearize(f"i{dimension}", axis.sizes, [f"p{loop}" for loop in axis.loops])
-    return lines
 
 
 def _loop_names(request: Request, spec: OperandSpec) -> dict[int, str]:

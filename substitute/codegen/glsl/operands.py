@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from ...model.dispatch import Linear, Nest, Operand, Program, View
+from ...model.dispatch import Linear, Nest, Operand, Program
 from ...model.kernel import OperandSpec
 from ...model.plan import Placement, Request
-from ...model.scalar import GraphBuilder
+from .. import placement
 from ..unsupported import Unsupported
-from .generator import refusals
+from .features import Features
+from .generator import refusals, trial_shader
 from .lower import lower_index, lower_linear
 from .operations import GLSL_TYPE
 from .shader import Shader, delinearize, indent
@@ -43,38 +42,45 @@ def load_function(shader: Shader, request: Request, name: str) -> list[str]:
     return [f"{type_} load_{name}({parameters_of(spec)}) {{", indent([*statements, f"return {value};"]), "}"]
 
 
-def refuse_computed(program: Program) -> str:
+def refuse_inputs(program: Program, features: Features | None = None) -> str:
     """Return why `load_operand` cannot do what a program does in front of its core; empty: it can."""
-    core = program.cores[0] if len(program.cores) == 1 else None
-    if not isinstance(core, Nest):
-        return "the dispatch is not one reduction"
-    if any(not isinstance(read.source, View) for read in core.reads):
-        return "an operand is computed in another loop nest"
+    reason = placement.refuse_inputs(program)
+    core = program.cores[0] if program.cores else None
+    if reason or not isinstance(core, Nest):
+        return reason
+    try:
+        trial_shader(program, features).nest(core, loop_names(core)).results()
+    except Unsupported as problem:
+        return str(problem)
     return ""
 
 
 def _computed_function(shader: Shader, request: Request, spec: OperandSpec) -> list[str]:
     """Return the load function of an operand that IREE computes inside of the dispatch. Raises `Unsupported`."""
-    node, reason = request.match.input_of(spec.name), refuse_computed(request.program)
-    if node is None or reason:
-        raise Unsupported(f"{spec.name}, which IREE computes inside of the dispatch: {reason or 'through a window'}")
-    (core,) = request.program.cores
-    assert isinstance(core, Nest)
-    names = [f"p{loop}" for loop in range(len(core.sizes))]
+    nest = placement.find_input(request, spec.name)
+    lowering = shader.nest(nest, loop_names(nest))
+    (value,) = lowering.results()
+    element = nest.expr.nodes[nest.expr.results[0]].type
+    type_ = "bool" if element == "i1" else GLSL_TYPE.get(element)
+    if type_ is None:
+        raise Unsupported(f"operand {spec.name} with elements of type {element}")
+    body = [*split_axes(request, spec), *lowering.statements, f"return {value};"]
+    return [f"{type_} load_{spec.name}({parameters_of(spec)}) {{", indent(body), "}"]
+
+
+def loop_names(nest: Nest) -> list[str]:
+    """Return the name of each loop's index, as `split_axes` declares them."""
+    return [f"p{loop}" for loop in range(len(nest.sizes))]
+
+
+def split_axes(request: Request, spec: OperandSpec) -> list[str]:
+    """Return the statements that declare each loop's index, from the coordinates `i0`, `i1`, … of an operand's axes."""
     lines: list[str] = []
-    for dimension, axis_name in enumerate(spec.axes):
-        axis = request.match.axis(axis_name)
+    for dimension, name in enumerate(spec.axes):
+        axis = request.match.axis(name)
         if axis.loops:
             lines += delinearize(f"i{dimension}", axis.sizes, [f"p{loop}" for loop in axis.loops])
-    part = replace(core, expr=GraphBuilder(nodes=list(core.expr.nodes)).graph((node,)))
-    lowering = shader.nest(part, names)
-    (value,) = lowering.results()
-    type_ = core.expr.nodes[node].type
-    given = "bool" if type_ == "i1" else GLSL_TYPE.get(type_)
-    if given is None:
-        raise Unsupported(f"operand {spec.name} with elements of type {type_}")
-    body = [*lines, *lowering.statements, f"return {value};"]
-    return [f"{given} load_{spec.name}({parameters_of(spec)}) {{", indent(body), "}"]
+    return lines
 
 
 def operand_spec(request: Request, name: str) -> OperandSpec:
@@ -87,7 +93,7 @@ def operand_spec(request: Request, name: str) -> OperandSpec:
 
 def placement_of(request: Request, name: str) -> Placement | None:
     """Return the placement of an operand in the dispatch; None if it is computed inside, or has fused work."""
-    return next((placement for placement in request.match.placements if placement.name == name), None)
+    return next((placed for placed in request.match.placements if placed.name == name), None)
 
 
 def result_names(request: Request) -> list[str]:

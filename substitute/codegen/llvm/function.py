@@ -198,9 +198,16 @@ class KernelFunction:
 
     def finish(self) -> str:
         """Close the function and return the module's text."""
-        self._entry_builder.branch(self._body)
-        self.builder.ret_void()
+        self.close()
         return str(self.module)
+
+    def close(self, result: ir.Value | None = None) -> None:
+        """Close the function, which returns `result`, or nothing."""
+        self._entry_builder.branch(self._body)
+        if result is None:
+            self.builder.ret_void()
+        else:
+            self.builder.ret(result)
 
 
 def emit_index_op(builder: ir.IRBuilder, op: str, args: Sequence[ir.Value]) -> ir.Value:

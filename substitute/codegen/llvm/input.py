@@ -7,54 +7,50 @@ from collections.abc import Sequence
 from llvmlite import ir
 
 from substitute.errors import PayloadError
-from substitute.model.dispatch import Nest, Program, View
+from substitute.model.dispatch import Nest, Program
 from substitute.model.kernel import OperandSpec
-from substitute.model.scalar import GraphBuilder, Scalar
+from substitute.model.scalar import Scalar
 
+from .. import placement
+from ..unsupported import Unsupported
 from .epilogue import load_leaf, split_index
 from .function import KernelFunction
 from .lower import ScalarEmitter, supported
 
 
-def refuse_input(program: Program) -> str:
+def refuse_inputs(program: Program) -> str:
     """Return why `load_input` cannot do what a program does in front of its core; empty: it can."""
-    core = program.cores[0] if len(program.cores) == 1 else None
-    if not isinstance(core, Nest):
-        return "the dispatch is not one reduction"
-    if any(not isinstance(read.source, View) for read in core.reads):
-        return "an operand is computed in another loop nest"
-    if problem := supported(core.expr):
-        return f"no code for {problem}"
-    return ""
+    reason = placement.refuse_inputs(program)
+    core = program.cores[0] if program.cores else None
+    if reason or not isinstance(core, Nest):
+        return reason
+    problem = supported(core.expr)
+    return f"no code for {problem}" if problem else ""
 
 
 def load_input(kernel: KernelFunction, spec: OperandSpec, coordinates: Sequence[ir.Value]) -> ir.Value:
     """Return an element of an operand behind a prologue slot, at the coordinates (i64) of its definition.
 
-    Raises `PayloadError` for a dispatch that `refuse_input` refuses, and for an operand that is read through a window.
+    Raises `PayloadError` for a dispatch that `refuse_inputs` refuses, and for an operand that is read through a window.
     """
     request = kernel.request
-    reason = refuse_input(request.program)
-    axes = [request.match.axis(name) for name in spec.axes]
-    node = request.match.input_of(spec.name)
-    if not reason and node is None:
-        reason = f"{spec.name} is read through a window, or at computed places"
-    if reason:
+    try:
+        nest = placement.find_input(request, spec.name)
+    except Unsupported as problem:
         raise PayloadError(
-            f"the prologue cannot be filled: {reason}",
+            f"the prologue cannot be filled: {problem}",
             where=request.substitution.dispatch.name,
             expected="operands that are read at the indices of their axes",
             next_step='remove "prologue" from slots in kernel.toml',
-        )
-    (core,) = request.program.cores
-    assert isinstance(core, Nest) and node is not None
+        ) from problem
     loops: dict[int, ir.Value] = {}
-    for axis, coordinate in zip(axes, coordinates, strict=True):
+    for name, coordinate in zip(spec.axes, coordinates, strict=True):
+        axis = request.match.axis(name)
         loops |= split_index(kernel, coordinate, axis.loops, axis.sizes)
     emitter = ScalarEmitter(kernel.module, kernel.builder, None, hardware=kernel.hardware)
 
-    def leaf(one: Scalar, operands: tuple[ir.Value, ...]) -> ir.Value:
-        return load_leaf(kernel, core, loops, None, one, operands)
+    def leaf(node: Scalar, operands: tuple[ir.Value, ...]) -> ir.Value:
+        return load_leaf(kernel, nest, loops, None, node, operands)
 
-    (value,) = emitter.emit(GraphBuilder(nodes=list(core.expr.nodes)).graph((node,)), leaf)
+    (value,) = emitter.emit(nest.expr, leaf)
     return value

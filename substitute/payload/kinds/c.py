@@ -9,7 +9,7 @@ from ...model.dispatch import Dispatch
 from ...model.kernel import Kernel
 from ...model.payload_kind import PayloadFormat
 from ...model.plan import Payload, Request
-from .llvm import SlottedKind, embed_text, finish_text
+from .llvm import SlottedKind, embed_module, finish_text
 
 
 class CSource(SlottedKind):
@@ -43,8 +43,7 @@ class CSource(SlottedKind):
         compiler, data = compile_source(self.name, kernel.payload.path, target)
         if compiler.makes == "object":
             return self._embed_object(request, data, linked, compiler.name)
-        self._parse(data, kernel, compiler.name)
-        payload = embed_text(data.decode(), request, linked)
+        payload = embed_module(self._parse(data, kernel, compiler.name), request, linked)
         return replace(payload, summary=f"{kernel.payload.path.name}, compiled by {compiler.name}, inlined")
 
     def _parse(self, data: bytes, kernel: Kernel, compiler: str) -> Any:

@@ -65,13 +65,13 @@ class GlslSource(_GlslCode):
             return ""
         from ...codegen.glsl.epilogue import refuse_epilogue
         from ...codegen.glsl.generator import refuse_operands
-        from ...codegen.glsl.operands import refuse_computed
+        from ...codegen.glsl.operands import refuse_inputs
         from ..glsl import features_of
 
         program = dispatch.program
         reason = refuse_operands(program, features_of(dispatch.target))
         reason = reason or (refuse_epilogue(program) if "epilogue" in kernel.slots else "")
-        return reason or (refuse_computed(program) if "prologue" in kernel.slots else "")
+        return reason or (refuse_inputs(program, features_of(dispatch.target)) if "prologue" in kernel.slots else "")
 
     def shader(self, request: Request) -> Generated:
         from ..file import read_code

@@ -89,10 +89,7 @@ class _LlvmFile(SlottedKind):
         kernel = request.substitution.kernel
         data = read_code(kernel)
         check_content(kernel, data, self.content)
-        where = str(kernel.payload.path)
-        if kernel.slots:
-            return embed_text(self.text_of(data, where), request, linked)
-        return embed_module(self.parse(data, where), request, linked)
+        return embed_module(self.parse(data, str(kernel.payload.path)), request, linked)
 
     def read_llvm(self, request: Request) -> tuple[str, str, bool]:
         from ..file import read_code
@@ -142,32 +139,18 @@ def finish_text(text: str, request: Request) -> tuple[str, str, bool]:
     return request.entry, fill_slots(text, request, str(kernel.payload.path)), False
 
 
-def embed_text(text: str, request: Request, linked: frozenset[str]) -> Payload:
-    """Return the payload of an LLVM module as text; its slots are filled. Raises `PayloadError`."""
-    from ..llvm.optimize import parse_ir
-
-    kernel = request.substitution.kernel
-    if not kernel.slots:
-        return embed_module(parse_ir(text, str(kernel.payload.path)), request, linked)
-    entry, filled, _ = finish_text(text, request)
-    return _embed(parse_ir(filled, str(kernel.payload.path)), entry, request, linked)
-
-
 def embed_module(module: Any, request: Request, linked: frozenset[str]) -> Payload:
-    """Return the payload of an LLVM module whose entry has the canonical signature. Raises `PayloadError`."""
+    """Return the payload of an author's module; its slots are filled. Raises `PayloadError`."""
+    from ..launch import launch_count
+    from ..llvm.optimize import parse_ir, to_bitcode
     from ..llvm.signature import check_signature
 
-    kernel = request.substitution.kernel
-    check_signature(module, request, kernel.payload.entry, str(kernel.payload.path))
-    return _embed(module, kernel.payload.entry, request, linked)
-
-
-def _embed(module: Any, entry: str, request: Request, linked: frozenset[str]) -> Payload:
-    from ..launch import launch_count
-    from ..llvm.optimize import to_bitcode
-
-    kernel = request.substitution.kernel
-    module.get_function(entry).name = request.entry
+    kernel, where = request.substitution.kernel, str(request.substitution.kernel.payload.path)
+    if kernel.slots:
+        module = parse_ir(finish_text(str(module), request)[1], where)
+    else:
+        check_signature(module, request, kernel.payload.entry, where)
+        module.get_function(kernel.payload.entry).name = request.entry
     bitcode = to_bitcode(module, target=request.substitution.dispatch.target, entry=request.entry, linked=linked)
     return Payload(
         format=PayloadFormat.BITCODE,

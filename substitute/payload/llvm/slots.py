@@ -18,11 +18,11 @@ from llvmlite import ir
 from ...abi.bind import bind_operands
 from ...codegen.llvm.elements import REGISTER_TYPES
 from ...codegen.llvm.epilogue import refuse_epilogue, store_result
-from ...codegen.llvm.function import I32, I64, PASSED, PTR, KernelFunction
-from ...codegen.llvm.input import load_input, refuse_input
+from ...codegen.llvm.function import I8, I32, I64, PASSED, PTR, KernelFunction
+from ...codegen.llvm.input import load_input, refuse_inputs
 from ...errors import PayloadError
 from ...model.dispatch import Program
-from ...model.index import apply
+from ...model.index import apply, mul
 from ...model.kernel import Kernel, OperandSpec
 from ...model.plan import Request
 from .definitions import SLOTS_BELOW
@@ -33,7 +33,7 @@ from .signature import check_signature
 def refuse_slots(kernel: Kernel, program: Program) -> str:
     """Return why the slots of a kernel cannot be filled with what a dispatch computes there; empty: they can."""
     reason = refuse_epilogue(program) if "epilogue" in kernel.slots else ""
-    return reason or (refuse_input(program) if "prologue" in kernel.slots else "")
+    return reason or (refuse_inputs(program) if "prologue" in kernel.slots else "")
 
 
 def fill_slots(text: str, request: Request, where: str) -> str:
@@ -43,6 +43,14 @@ def fill_slots(text: str, request: Request, where: str) -> str:
     """
     kernel = request.substitution.kernel
     own = bind_operands(request.substitution, entry=kernel.payload.entry)
+    if any(kernel.payload.entry in (f"load_{spec.name}", f"store_{spec.name}") for spec in kernel.operands):
+        raise PayloadError(
+            "the function has the name of a slot's function",
+            where=where,
+            expected="another name than load_… and store_… with an operand's name",
+            found=f"@{kernel.payload.entry}",
+            next_step="rename it, in the code and as `entry` in kernel.toml",
+        )
     module = parse_ir(text, where)
     check_signature(module, own, kernel.payload.entry, where)
     maker = _Maker(request, own)
@@ -78,15 +86,13 @@ class _Maker:
             if place is not None:
                 pointer = self.kernel.pointers[request.parameter_of(place.view)]
                 moved = 0 if place.start == place.view.offset else apply("sub", place.start, place.view.offset)
-                offset = self.kernel.index(moved)
-                element = REGISTER_TYPES[place.view.type.element]
-                arguments.append(self.kernel.element(pointer, offset, element))
+                bytes_ = self.kernel.index(mul(moved, place.view.type.element_bytes))
+                arguments.append(self.kernel.element(pointer, bytes_, I8))
                 continue
             arguments.append(opaque)
             type_ = REGISTER_TYPES[operand.type.element]
-            helper = self._store(spec, type_) if operand.kind == "result" else self._load(spec, type_)
-            self.helpers[helper.function.name] = helper.function
-            helper.finish()
+            function = self._store(spec, type_) if operand.kind == "result" else self._load(spec, type_)
+            self.helpers[function.name] = function
         arguments += [self.kernel.index(size) for size in own.scalars]
         arguments += [self.kernel.parameter(value.name) for value in own.values]
         arguments += self.kernel.workgroup
@@ -108,15 +114,16 @@ class _Maker:
         places = [ir.Constant(I32, 0), ir.Constant(I32, at)]
         return builder.gep(record, places, inbounds=True, source_etype=self.record)
 
-    def _store(self, spec: OperandSpec, type_: ir.Type) -> _Helper:
+    def _store(self, spec: OperandSpec, type_: ir.Type) -> ir.Function:
         helper = _Helper(self, f"store_{spec.name}", len(spec.axes), value=type_)
         store_result(helper, dict(zip(spec.axes, helper.coordinates, strict=True)), helper.function.args[-1])
-        return helper
+        helper.close()
+        return helper.function
 
-    def _load(self, spec: OperandSpec, type_: ir.Type) -> _Helper:
+    def _load(self, spec: OperandSpec, type_: ir.Type) -> ir.Function:
         helper = _Helper(self, f"load_{spec.name}", len(spec.axes), result=type_)
-        helper.result = load_input(helper, spec, helper.coordinates)
-        return helper
+        helper.close(load_input(helper, spec, helper.coordinates))
+        return helper.function
 
 
 class _Helper(KernelFunction):
@@ -131,7 +138,6 @@ class _Helper(KernelFunction):
         for attribute in ("nounwind", "alwaysinline"):
             self.function.attributes.add(attribute)
         self.coordinates: Sequence[ir.Value] = self.function.args[1 : 1 + coordinates]
-        self.result: ir.Value | None = None
         self._open_blocks()
         record = self.function.args[0]
         fields = [
@@ -140,15 +146,6 @@ class _Helper(KernelFunction):
         ]
         count = len(self.request.parameters)
         self._take(fields[:count], fields[count:])
-
-    def finish(self) -> str:
-        """Close the function."""
-        self._entry_builder.branch(self._body)
-        if self.result is None:
-            self.builder.ret_void()
-        else:
-            self.builder.ret(self.result)
-        return ""
 
 
 def _check_declaration(module: Any, name: str, function: ir.Function, where: str) -> None:
