@@ -238,9 +238,16 @@ def test_the_bound_follows_the_type_or_what_is_given_for_it() -> None:
 
 def test_quotients_that_vulkan_promises_nothing_of_are_unknown() -> None:
     dividend, divisor = Num(np.full(5, 3.0)), Num(np.array([0.0, 1e-40, 2.0**127, 2.0**126, -7.0]))
-    found = apply("arith.divf", dividend, divisor, how=Arithmetic(certain_quotients=False))
+    found = apply("arith.divf", dividend, divisor, how=Arithmetic(certain_zeros=False))
     assert np.isinf(found.errors()).tolist() == [True, True, True, False, False]
     assert not np.isinf(apply("arith.divf", dividend, divisor).errors()[[0, 2, 3, 4]]).any()
+
+
+def test_zero_times_no_finite_number_is_unknown_where_vulkan_promises_nothing() -> None:
+    a, b = Num(np.array([0.0, np.inf, -0.0, 1.0, np.nan])), Num(np.array([np.inf, 0.0, np.nan, np.inf, 2.0]))
+    found = apply("arith.mulf", a, b, how=Arithmetic(certain_zeros=False))
+    assert np.isinf(found.errors()).tolist() == [True, True, True, False, False]
+    assert not np.isinf(apply("arith.mulf", a, b).errors()).any()
 
 
 def test_numbers_that_fast_math_excludes_are_unknown() -> None:

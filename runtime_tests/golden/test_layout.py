@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,9 @@ func.func @scaled(%a: tensor<4xcomplex<f32>>) -> tensor<4xcomplex<f32>> {
 def test_iree_lays_them_out_so(tmp_path: Path) -> None:
     path = tmp_path / "model.mlir"
     path.write_text(MODEL)
-    audit = audit_model(path, device="local-sync")
+    # IREE 3.13 compiles no masked stores of i4, which it makes for AVX-512
+    flags = ("--iree-llvmcpu-target-cpu=haswell",) if platform.machine() == "x86_64" else ()
+    audit = audit_model(path, device="local-sync", flags=flags)
     assert [(a.name.partition("_dispatch")[0], a.outcome, a.reason) for a in audit.dispatches] == [
         (name, "right", "") for name in ("narrow", "turned", "wide", "bits", "scaled")
     ]

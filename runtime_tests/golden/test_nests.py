@@ -111,6 +111,23 @@ def test_contraction(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_sums_with_zero_times_infinity_are_unknown_on_vulkan(name: str) -> None:
+    text, x, y, _ = case(name)
+    x, y = x.copy(), y.copy()
+    x.flat[:3], y.flat[:3] = (0.0, np.inf, 1.0), (np.inf, 0.0, np.nan)
+
+    def pairs(left: Array, right: Array) -> Array:
+        return np.einsum(CASES[name][-1], left.astype(float), right.astype(float)) > 0
+
+    hidden = pairs(x == 0, ~np.isfinite(y)) | pairs(~np.isfinite(x), y == 0)
+    assert hidden.any()
+    (found,) = evaluate(text, x, y, certain_zeros=False)
+    assert np.array_equal(np.isinf(found.error), np.broadcast_to(hidden, found.value.shape))
+    (certain,) = evaluate(text, x, y)
+    assert not np.isinf(certain.error).any()
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_sampled_is_the_same_as_whole(name: str) -> None:
     text, x, y, expected = case(name)
     with parsed(text) as function:

@@ -41,6 +41,12 @@ def test_integers_that_float64_cannot_tell_apart() -> None:
     assert (errors.largest_absolute, errors.largest_ulp) == (1.0, 1.0)
 
 
+def test_shares_whose_squares_leave_the_range_of_float64() -> None:
+    errors = measure(np.full(2, 1e300), np.zeros(2), np.array([1e-300, 1.0]), "f64")
+    assert np.isfinite((errors.bias, errors.spread, errors.largest)).all() and errors.largest > 1e100
+    assert pool([errors, errors]).count == 4
+
+
 def test_pooling_is_measuring_together() -> None:
     random = np.random.default_rng(1)
     golden, allowed = random.standard_normal(100), np.full(100, 1e-6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,15 +50,16 @@ def contract(
     only_right = [d for d in reduced if d in right and d not in left]
     a_sides = _sides(a, only_left, how.bounds and not integer)
     b_sides = _sides(b, only_right, how.bounds and not integer)
-    shapes = ([sizes[d] for d in batch], [sizes[d] for d in rows], [sizes[d] for d in columns])
-    results = _multiply(a_sides, b_sides, (batch, rows, inner), (batch, inner, columns), sizes)
     order = [*batch, *rows, *columns]
-    found = []
-    for result in results:
-        full = (result * times if times != 1 else result).reshape([*shapes[0], *shapes[1], *shapes[2]])
-        missing = [d for d in parallel if d not in order]
-        full = full.reshape([*full.shape, *([1] * len(missing))])
-        found.append(full.transpose([[*order, *missing].index(d) for d in parallel]))
+    missing = [d for d in parallel if d not in order]
+
+    def products(left: list[_Side], right: list[_Side]) -> list[Array]:
+        results = _multiply(left, right, (batch, rows, inner), (batch, inner, columns), sizes)
+        shape = [*(sizes[d] for d in order), *([1] * len(missing))]
+        axes = [[*order, *missing].index(d) for d in parallel]
+        return [(r * times if times != 1 else r).reshape(shape).transpose(axes) for r in results]
+
+    found = products(a_sides, b_sides)
     depth = max(a.depth, b.depth, count)
     if integer:
         exact = np.rint(found[0]).astype(np.int64).astype(element.compute)
@@ -75,6 +76,10 @@ def contract(
         # zero times an unknown value is unknown; an infinite sum is certain where the operands are exact
         special = np.inf if len(found) > 2 else 0.0
         error = np.where(np.isfinite(found[0]), np.where(np.isnan(error), np.inf, error), special)
+        if not how.certain_zeros:
+            for a_view, b_view in ((_zero, _special), (_special, _zero)):
+                (hidden,) = products([_side(a, only_left, a_view)], [_side(b, only_right, b_view)])
+                error = np.where(hidden > 0, np.inf, error)
     return Num(found[0], error, depth)
 
 
@@ -85,28 +90,41 @@ def _fits(a: Array, b: Array, count: int) -> bool:
     return largest(a) * largest(b) * count < _EXACT
 
 
+def _zero(x: Array) -> Array:
+    return np.asarray(x == 0)
+
+
+def _special(x: Array) -> Array:
+    return np.asarray(~np.isfinite(x))
+
+
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One operand of the product: its values, magnitudes or errors. Windows are copied piece by piece."""
+    """One operand of the product: its values, or what `view` makes of them. Windows are copied piece by piece."""
 
     array: Array
-    absolute: bool = False
+    view: Callable[[Array], Array] | None = None
+
+    def cut(self, index: tuple[slice, ...]) -> _Side:
+        return _Side(self.array[index], self.view)
+
+    def read(self) -> Array:
+        return self.array if self.view is None else self.view(self.array)
 
 
 def _sides(x: Num, summed: Sequence[int], bounds: bool) -> list[_Side]:
     """Return values, magnitudes and errors (if any), summed over the dimensions that the other operand lacks."""
-    found = [_Side(x.value)]
+    found = [_side(x, summed)]
     if bounds:
-        found.append(_Side(x.value, absolute=True))
+        found.append(_side(x, summed, np.abs))
         if x.error is not None:
-            found.append(_Side(np.broadcast_to(x.error, x.value.shape)))
-    if not summed:
-        return found
-    axes = tuple(summed)
-    return [
-        _Side((np.abs(s.array) if s.absolute else s.array.astype(np.float64)).sum(axis=axes, keepdims=True))
-        for s in found
-    ]
+            found.append(_side(Num(np.broadcast_to(x.error, x.value.shape)), summed))
+    return found
+
+
+def _side(x: Num, summed: Sequence[int], view: Callable[[Array], Array] | None = None) -> _Side:
+    side = _Side(x.value, view)
+    return _Side(side.read().astype(np.float64).sum(axis=tuple(summed), keepdims=True)) if summed else side
 
 
 def _multiply(
@@ -126,7 +144,7 @@ def _multiply(
         narrow = list(sizes)
         narrow[cut] = stop - start
         index = tuple(slice(start, stop) if d == cut else slice(None) for d in range(len(sizes)))
-        parts.append(_products([_matrix(_Side(x.array[index], x.absolute), a_order, narrow) for x in a], right))
+        parts.append(_products([_matrix(x.cut(index), a_order, narrow) for x in a], right))
     return [np.concatenate(pieces, axis=1) for pieces in zip(*parts, strict=True)]
 
 
@@ -137,8 +155,7 @@ def _matrix(side: _Side, order: tuple[list[int], ...], sizes: Sequence[int]) -> 
     rest = [d for d in range(x.ndim) if d not in dims]
     moved = x.transpose([*dims, *rest]).reshape([x.shape[d] for d in dims])
     shaped = moved.reshape([math.prod(sizes[d] for d in group) for group in order])
-    laid_out = np.ascontiguousarray(shaped, dtype=np.float64)
-    return np.abs(laid_out) if side.absolute else laid_out
+    return np.asarray(_Side(np.ascontiguousarray(shaped), side.view).read(), dtype=np.float64)
 
 
 def _products(a: list[Array], b: list[Array]) -> list[Array]:

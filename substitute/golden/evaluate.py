@@ -46,14 +46,14 @@ def evaluate(
     growth: Growth = "certain",
     once: bool = False,
     exact_sums: bool = True,
-    certain_quotients: bool = True,
+    certain_zeros: bool = True,
     composed: bool = False,
     flushes: bool = False,
 ) -> Outcome:
     """Return the stores that a dispatch's `func.func` (at `executable-sources`) should make. The bindings are not
     changed.
 
-    `bindings` are the bytes of each binding, `constants` the push constants; `once`, `exact_sums`, `certain_quotients`,
+    `bindings` are the bytes of each binding, `constants` the push constants; `once`, `exact_sums`, `certain_zeros`,
     `composed` and `flushes` are those of `Arithmetic`. Raises `Unsupported`, and `UsageError` for buffers that are too
     small.
     """
@@ -65,7 +65,7 @@ def evaluate(
         growth=growth,
         once=once,
         exact_sums=exact_sums,
-        certain_quotients=certain_quotients,
+        certain_zeros=certain_zeros,
         composed=composed,
         flushes=flushes,
     )
@@ -88,6 +88,7 @@ def evaluate_function(
     units: Mapping[str, float] | None = None,
     growth: Growth = "certain",
     exact_sums: bool = True,
+    certain_zeros: bool = True,
     composed: bool = False,
 ) -> tuple[Golden, ...]:
     """Return the results of a `func.func` on tensors and scalars, such as a kernel's definition.
@@ -100,6 +101,7 @@ def evaluate_function(
         units=units or {},
         growth=growth,
         exact_sums=exact_sums,
+        certain_zeros=certain_zeros,
         composed=composed,
     )
     walker = Walker(how, (), ())

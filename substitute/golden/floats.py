@@ -34,7 +34,18 @@ def _add(sign: int) -> FloatRule:
 
 def _multiply(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
     a, b = operands
-    return how.rounded_if_inexact(a.value * b.value, product_error(a, b), element, depth=_depth(operands))
+    product = how.rounded_if_inexact(a.value * b.value, product_error(a, b), element, depth=_depth(operands))
+    if how.certain_zeros or not how.bounds:
+        return product
+    hidden = ((a.value == 0) & ~np.isfinite(b.value)) | ((b.value == 0) & ~np.isfinite(a.value))
+    return _uncertain_where(np.asarray(hidden), product)
+
+
+def _uncertain_where(uncertain: Array, number: Num) -> Num:
+    """Return a number whose value says nothing in some elements, though it may be infinite or NaN there."""
+    if not uncertain.any():
+        return number
+    return Num(number.value, np.where(uncertain, np.nan, number.errors()), number.depth)
 
 
 def product_error(a: Num, b: Num) -> Array | None:
@@ -60,11 +71,10 @@ def _divide(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
         error = np.where(divisor > 0, error / np.where(divisor > 0, divisor, 1.0), np.inf)
     # GPUs divide by multiplying with an approximate reciprocal: 2.5 ULP in Vulkan, 2 in CUDA's fast mode
     quotient = how.rounded(value, error, element, ulps=5.0, depth=_depth(operands))
-    if how.certain_quotients or not how.bounds:
+    if how.certain_zeros or not how.bounds:
         return quotient
     size = np.abs(b.value)
-    uncertain = (size < element.smallest) | (size > 1 / element.smallest)
-    return Num(quotient.value, np.where(uncertain, np.nan, quotient.errors()), quotient.depth)
+    return _uncertain_where((size < element.smallest) | (size > 1 / element.smallest), quotient)
 
 
 def _remainder(how: Arithmetic, element: Element, operands: list[Num]) -> Num:

@@ -163,9 +163,10 @@ class Arithmetic:
 
     exact_sums: bool = True
     """Give sums of exact numbers no error where every partial sum, in any order, is a number of their type."""
-    certain_quotients: bool = True
-    """Give a quotient by zero, by a subnormal number or by one of the largest a sure result. Vulkan promises none: it
-    bounds the error for divisors from 2^-126 to 2^126 (Vulkan 1.3, Precision of Individual Operations)."""
+    certain_zeros: bool = True
+    """Give a quotient by zero, by a subnormal number or by one of the largest, and a product of zero with infinity or
+    NaN, a sure result. Vulkan promises none: it bounds the error for divisors from 2^-126 to 2^126 (Vulkan 1.3,
+    Precision of Individual Operations), and drivers take 0·x for 0."""
     flushes: bool = False
     """Allow operations that compute to take subnormal operands for zero."""
     composed: bool = False

@@ -96,6 +96,8 @@ def _sum(how: Arithmetic, element: Element, terms: Num, shape: tuple[int, ...], 
     if terms.error is not None:
         carried, repeated = _spread(terms.error, shape, axes)
         error = error + _total(carried, axes) * repeated
+        if np.isnan(total).any():  # of terms that may be any number, NaN says nothing
+            error = np.where((np.isnan(value) & np.isinf(carried)).any(axis=axes), np.inf, error)
     elif how.exact_sums:
         error = add_exactly(how, error, size, find_step(value, element), element)
     return _kept(total, error, depth)

@@ -37,7 +37,7 @@ def _float_rule(name: str, rule: floats.FloatRule) -> Rule:
         found = rule(how, scalar.result, operands)
         error = found.error
         # NaN stands for a result that is not certain though it is infinite or undefined
-        undefined = np.isnan(error) if (how.composed or not how.certain_quotients) and error is not None else False
+        undefined = np.isnan(error) if (how.composed or not how.certain_zeros) and error is not None else False
         if error is not None and not np.isfinite(found.value.sum()):
             error = _settled(found.value, error, operands, signs=name not in _KEEP_SIGN)
         if np.any(undefined):

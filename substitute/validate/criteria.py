@@ -178,7 +178,7 @@ def excess(
     a, b = found.astype(np.float64), golden.astype(np.float64)
     judged = np.isfinite(a) & np.isfinite(b) & np.isfinite(allowed)
     error = np.abs(np.where(judged, a, 0.0) - np.where(judged, b, 0.0))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore"):
         share = error / np.where(judged, allowed, 1.0)
     return np.where(error == 0, 0.0, share)
 

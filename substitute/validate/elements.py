@@ -37,11 +37,11 @@ def storage_type(element: str) -> np.dtype[Any]:
 
 
 def quiet(function: Callable[P, T]) -> Callable[P, T]:
-    """Decorate a function that converts operands with signalling NaN, of which NumPy would warn."""
+    """Decorate a function for which NumPy would warn of signalling NaN and of what leaves the range of its type."""
 
     @wraps(function)
     def silent(*arguments: P.args, **named: P.kwargs) -> T:
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             return function(*arguments, **named)
 
     return silent

@@ -86,7 +86,7 @@ def make_case(
         launch.constants,
         once=held.plain,
         exact_sums=declared is None,
-        certain_quotients=dispatch.target.backend != "vulkan-spirv",
+        certain_zeros=dispatch.target.backend != "vulkan-spirv",
         budget=budget,
         composed=composed,
         flushes=flushes and subnormal,

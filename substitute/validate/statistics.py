@@ -34,6 +34,10 @@ class Errors:
     """Largest |error| in units of the last place of the golden."""
 
 
+LARGEST_SHARE = 1e140
+"""Limit of |error ÷ allowed error|: sums of squares of these stay finite."""
+
+
 @quiet
 def measure(found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.float64], element: str) -> Errors:
     """Return statistics of `found - golden` where both are finite and `allowed` is finite and not zero."""
@@ -47,7 +51,7 @@ def measure(found: NDArray[Any], golden: NDArray[Any], allowed: NDArray[np.float
     size = np.abs(b).astype(np.float64)
     relative = np.abs(error[size > 0]) / size[size > 0]
     bounded = limit > 0
-    share = error[bounded] / limit[bounded]
+    share = np.clip(error[bounded] / limit[bounded], -LARGEST_SHARE, LARGEST_SHARE)
     return Errors(
         count=int(np.count_nonzero(bounded)),
         bias=float(share.mean()) if share.size else 0.0,
