@@ -78,10 +78,9 @@ def _parse_type(text: str, head: str) -> ValueType:
     try:
         kind = parse_value_type(plain)
     except ValueError:
-        names = tuple(name for name, _ in ELEMENT_TYPES)
         sizes = re.match(r"(?:[\d?]+x)*", head)
         column = sizes.end() if sizes else 0
-        _fail("no such element type", text, column, expected=", ".join(names), found=head[column:] or "nothing")
+        _fail("no such element type", text, column, expected=", ".join(ELEMENT_TYPES), found=head[column:] or "nothing")
     if kind.shape is None or None in kind.shape:
         _fail("a size is open", text, max(head.find("?"), 0), expected="a number for each dimension", found=head)
     return kind

@@ -6,54 +6,38 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from ..model.elements import ELEMENTS
+from ..model.numpy_types import numpy_type
+
 Array = NDArray[Any]
 
-ELEMENT_TYPES: tuple[tuple[str, np.dtype[Any]], ...] = (
-    ("i1", np.dtype(np.bool_)),
-    ("i8", np.dtype(np.int8)),
-    ("i16", np.dtype(np.int16)),
-    ("i32", np.dtype(np.int32)),
-    ("i64", np.dtype(np.int64)),
-    ("index", np.dtype(np.int64)),
-    ("ui8", np.dtype(np.uint8)),
-    ("ui16", np.dtype(np.uint16)),
-    ("ui32", np.dtype(np.uint32)),
-    ("ui64", np.dtype(np.uint64)),
-    ("si8", np.dtype(np.int8)),
-    ("si16", np.dtype(np.int16)),
-    ("si32", np.dtype(np.int32)),
-    ("si64", np.dtype(np.int64)),
-    ("f16", np.dtype(np.float16)),
-    ("bf16", np.dtype(ml_dtypes.bfloat16)),
-    ("f32", np.dtype(np.float32)),
-    ("f64", np.dtype(np.float64)),
-    ("complex<f32>", np.dtype(np.complex64)),
-    ("complex<f64>", np.dtype(np.complex128)),
-    ("f8E4M3FN", np.dtype(ml_dtypes.float8_e4m3fn)),
-    ("f8E4M3FNUZ", np.dtype(ml_dtypes.float8_e4m3fnuz)),
-    ("f8E5M2", np.dtype(ml_dtypes.float8_e5m2)),
-    ("f8E5M2FNUZ", np.dtype(ml_dtypes.float8_e5m2fnuz)),
-    ("f8E8M0FNU", np.dtype(ml_dtypes.float8_e8m0fnu)),
-)
+ELEMENT_TYPES: dict[str, str] = {
+    "i1": "bool",
+    **{f"i{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    "index": "int64",
+    **{f"ui{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+    **{f"si{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{e.name: e.numpy for e in ELEMENTS if e.is_float},
+    "complex<f32>": "complex64",
+    "complex<f64>": "complex128",
+}
 """MLIR's name of each element type and NumPy's; the first name of a NumPy type is the one that is printed."""
 
-_DTYPES = dict(ELEMENT_TYPES)
-_NAMES = {dtype: name for name, dtype in reversed(ELEMENT_TYPES)}
+_NAMES = {numpy: name for name, numpy in reversed(ELEMENT_TYPES.items())}
 _SHAPE_AND_ELEMENT = re.compile(r"((?:(?:\d+|\?)x)*)([a-z].*)")
 
 
 def element_dtype(element: str) -> np.dtype[Any]:
     """Return NumPy's type for MLIR's name of an element type. Raises `KeyError`."""
-    return _DTYPES[element]
+    return numpy_type(ELEMENT_TYPES[element])
 
 
 def element_name(dtype: np.dtype[Any]) -> str:
     """Return MLIR's name for NumPy's type, or NumPy's own if MLIR has none."""
-    return _NAMES[dtype] if dtype in _NAMES else str(dtype)
+    return _NAMES.get(dtype.name, str(dtype)) if dtype.isnative else str(dtype)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,18 +51,18 @@ class ValueType:
 
     def __str__(self) -> str:
         if self.shape is None:
-            return f"scalar {self.element}" if self.element in _DTYPES else self.element
+            return f"scalar {self.element}" if self.element in ELEMENT_TYPES else self.element
         return "x".join([*("?" if size is None else str(size) for size in self.shape), self.element])
 
     @property
     def dtype(self) -> np.dtype[Any] | None:
         """NumPy's type, or None if there is none."""
-        return _DTYPES.get(self.element)
+        return element_dtype(self.element) if self.bytes_are_known else None
 
     @property
     def bytes_are_known(self) -> bool:
         """True for numbers and tensors of numbers, the only values that NumPy arrays can carry."""
-        return self.element in _DTYPES
+        return self.element in ELEMENT_TYPES
 
     def fits(self, value: Array) -> bool:
         """Return True if `value` can be passed as an argument of this type."""
@@ -107,7 +91,7 @@ def parse_value_type(text: str) -> ValueType:
     if text.startswith("scalar "):
         return ValueType(element=text.removeprefix("scalar "), shape=None)
     match = _SHAPE_AND_ELEMENT.fullmatch(text)
-    if match is None or match[2] not in _DTYPES:
+    if match is None or match[2] not in ELEMENT_TYPES:
         raise ValueError(f"not a tensor type: {text!r}")
     return ValueType(element=match[2], shape=_sizes(match[1]))
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.elements import ML_FLOATS
+from ..model.numpy_types import numpy_type
 from .unsupported import Unsupported
 
 Array = NDArray[Any]
@@ -101,12 +102,16 @@ def element_of(name: str) -> Element:
 
 
 def _float(name: str) -> Element:
-    import ml_dtypes
-
     packed = name in _PACKED_FLOATS
-    theirs = {**ML_FLOATS, **_PACKED_FLOATS}
-    storage = np.dtype(_NUMPY_FLOATS[name] if name in _NUMPY_FLOATS else getattr(ml_dtypes, theirs[name]))
-    info: Any = ml_dtypes.finfo(storage)  # type: ignore[no-untyped-call]
+    info: Any
+    if name in _NUMPY_FLOATS:
+        storage = np.dtype(_NUMPY_FLOATS[name])
+        info = np.finfo(storage)
+    else:
+        import ml_dtypes
+
+        storage = numpy_type({**ML_FLOATS, **_PACKED_FLOATS}[name])
+        info = ml_dtypes.finfo(storage)  # type: ignore[no-untyped-call]
     return Element(
         name=name,
         kind="float",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,6 +38,17 @@ class FloatFormat:
         if self.infinities:
             return every - (1 << self.mantissa)
         return every if self.unsigned_zero else every - 1
+
+    @property
+    def largest_value(self) -> float:
+        """The largest finite number."""
+        fraction = self.largest & ((1 << self.mantissa) - 1)
+        return math.ldexp(1 + fraction / (1 << self.mantissa), (self.largest >> self.mantissa) - self.bias)
+
+    @property
+    def smallest_normal(self) -> float:
+        """The smallest number with all bits of the fraction."""
+        return math.ldexp(1.0, -self.bias + (1 if self.mantissa else 0))
 
     @property
     def nan(self) -> int:

@@ -6,12 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ..model.dispatch import TensorType
-from ..model.elements import ELEMENTS, ML_FLOATS
+from ..model.elements import ELEMENT, ELEMENTS
 
 if TYPE_CHECKING:
     from iree.compiler import ir
 
-NUMPY_NAMES = {e.name: e.numpy for e in ELEMENTS if e.numpy and e.name not in ML_FLOATS}
+NUMPY_NAMES = {e.name: e.numpy for e in ELEMENTS if e.numpy and e.name not in ELEMENT}
 """The types that NumPy itself has."""
 
 PLAIN = frozenset({"f64", "f32", "f16", "i64", "i32", "i16", "i8"})
@@ -70,14 +70,14 @@ def _printed_bytes(attribute: ir.Attribute, type_: TensorType) -> bytes:
 
 
 def _from_numbers(text: str, type_: TensorType) -> bytes:
-    import ml_dtypes
     import numpy as np
+
+    from ..model.numpy_types import numpy_type
 
     inner = re.search(r"dense<(.*)>\s*:", text, re.DOTALL)
     if inner is None:
         return b""
-    name = ML_FLOATS.get(type_.element)
-    dtype: Any = np.dtype(getattr(ml_dtypes, name) if name else type_.element.replace("f", "float"))
+    dtype = numpy_type(ELEMENT[type_.element].numpy)
     numbers = re.findall(r"0x[0-9A-Fa-f]+|-?\d+\.?\d*(?:[eE][-+]?\d+)?", inner[1])
     return b"".join(
         # infinities and NaNs print as their bits

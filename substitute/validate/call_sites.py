@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import ml_dtypes
 import numpy as np
 
 from ..model.plan import Key
 from ..read.indices import IntegerRange, assumed_range
 from ..read.module import symbol_name
 from .case import BindingRange, Launch
+from .elements import storage_type
 from .harness import read_only, walk
 
 if TYPE_CHECKING:
@@ -304,11 +304,11 @@ def _width(value: ir.Value) -> int:
     return 64 if text == "index" else int(text[1:])
 
 
-SCALAR_FLOATS = {"f64": np.float64, "f32": np.float32, "f16": np.float16, "bf16": ml_dtypes.bfloat16}
+SCALAR_FLOATS = ("f64", "f32", "f16", "bf16")
 
 
 def _bits(value: float, element: str) -> int:
-    return int.from_bytes(np.array(value, SCALAR_FLOATS[element]).tobytes(), "little")
+    return int.from_bytes(np.array(value, storage_type(element)).tobytes(), "little")
 
 
 def _aligned(value: int, alignment: int) -> int:

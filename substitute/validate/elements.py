@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ValidationError
-from ..model.elements import ELEMENTS, ML_FLOATS
+from ..model.elements import ELEMENT, ELEMENTS, ML_FLOATS, FloatFormat
+from ..model.numpy_types import numpy_type
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,12 +29,9 @@ def storage_type(element: str) -> np.dtype[Any]:
         return np.dtype(INTEGERS[element])
     if element in ("f16", "f32", "f64"):
         return np.dtype(f"f{int(element[1:]) // 8}")
-    import ml_dtypes
-
     if element not in ML_FLOATS:
         raise ValidationError(f"elements of type {element} cannot be laid out", expected="elements of whole bytes")
-    found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, ML_FLOATS[element]))
-    return found
+    return numpy_type(ML_FLOATS[element])
 
 
 def quiet(function: Callable[P, T]) -> Callable[P, T]:
@@ -64,20 +62,16 @@ def ulp(values: NDArray[Any], element: str) -> NDArray[np.float64]:
 
 
 def smallest_normal(element: str) -> float:
-    """Return the smallest normal number."""
-    kind = storage_type(element)
-    if element in ("f16", "f32", "f64"):
-        return float(np.finfo(kind).tiny)
-    import ml_dtypes
-
-    return float(ml_dtypes.finfo(kind).smallest_normal)  # type: ignore[no-untyped-call]
+    """Return the smallest normal number of a float type."""
+    return _format(element).smallest_normal
 
 
 def largest(element: str) -> float:
-    """Return the largest finite number."""
-    kind = storage_type(element)
-    if element in ("f16", "f32", "f64"):
-        return float(np.finfo(kind).max)
-    import ml_dtypes
+    """Return the largest finite number of a float type."""
+    return _format(element).largest_value
 
-    return float(ml_dtypes.finfo(kind).max)  # type: ignore[no-untyped-call]
+
+def _format(element: str) -> FloatFormat:
+    found = ELEMENT[element].format
+    assert found is not None
+    return found
