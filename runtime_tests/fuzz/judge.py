@@ -114,7 +114,17 @@ def _judge(functions: Mapping[int, Function], setting: Setting, report: Report) 
         candidate: bytes | None = None
         if taken or setting.whole:
             with _timed(report, "compile ours"):
-                candidate = _finish_ours(compilation, ours, functions, report)
+                try:
+                    candidate = _finish(compilation, ours)
+                except CompilerError as error:
+                    if len(functions) > 1:
+                        raise
+                    if theirs is None:  # it is no fault of kernels if IREE's own code does not compile either
+                        add_launches(stock, taken, in_flight=False)
+                        _finish_stock(compilation, stock, layout)
+                    (number,) = functions
+                    message = f"{error.found} {error.details}"[:500]
+                    report.findings.append(Finding(kind="not compiled", number=number, message=message))
         del stock, ours
         compilation.module = None
     if candidate is None:
@@ -146,30 +156,18 @@ def _to_dispatches(compilation: Compilation, layout: Layout) -> None:
         raise _refusal(error, layout) from None
 
 
+def _finish(compilation: Compilation, module: Any) -> bytes:
+    compilation.module = module
+    compilation.run("executable-sources", "end")
+    return compilation.bytecode()
+
+
 def _finish_stock(compilation: Compilation, stock: Any, layout: Layout) -> bytes:
+    """Compile IREE's own code. Raises `_Refused`, or the compiler's error where the function is not known."""
     try:
-        compilation.module = stock
-        compilation.run("executable-sources", "end")
-        return compilation.bytecode()
+        return _finish(compilation, stock)
     except CompilerError as error:
         raise _refusal(error, layout) from None
-
-
-def _finish_ours(
-    compilation: Compilation, ours: Any, functions: Mapping[int, Function], report: Report
-) -> bytes | None:
-    try:
-        compilation.module = ours
-        compilation.run("executable-sources", "end")
-        return compilation.bytecode()
-    except CompilerError as error:
-        if len(functions) > 1:
-            raise
-        (number,) = functions
-        report.findings.append(
-            Finding(kind="not compiled", number=number, message=f"{error.found} {error.details}"[:500])
-        )
-        return None
 
 
 def _refusal(error: SubstituteError, layout: Layout) -> Exception:

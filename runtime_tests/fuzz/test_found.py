@@ -58,6 +58,20 @@ SIGN_OF_NAN = """(%a: tensor<64xf32>, %b: tensor<64xf32>) -> (tensor<64xf32>) {
   return %r : tensor<64xf32>
 }"""
 
+REVERSED_WITHOUT_A_LIBRARY = """(%a: tensor<8x12xi8>, %b: tensor<8x12xi8>) -> (tensor<8x12xf64>) {
+  %e = tensor.empty() : tensor<8x12xf64>
+  %r = linalg.generic {indexing_maps = [affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> (d0, 11 - d1)>,
+    affine_map<(d0, d1) -> (d0, d1)>], iterator_types = ["parallel", "parallel"]}
+    ins(%a, %b : tensor<8x12xi8>, tensor<8x12xi8>) outs(%e : tensor<8x12xf64>) {
+  ^bb0(%x: i8, %y: i8, %o: f64):
+    %s = arith.sitofp %x : i8 to f64
+    %t = arith.sitofp %y : i8 to f64
+    %u = math.atan2 %s, %t : f64
+    linalg.yield %u : f64
+  } -> tensor<8x12xf64>
+  return %r : tensor<8x12xf64>
+}"""
+
 
 def function(text: str, *arguments: Argument) -> Function:
     return Function(seed="", choices=(len(text),), arguments=arguments, parts=(text,), results=1, kinds=())
@@ -79,3 +93,12 @@ def test_what_was_found_before() -> None:
     assert report.findings == []
     assert report.refused == {}
     assert report.counts["cases"] >= 5
+
+
+@pytest.mark.device
+def test_what_iree_does_not_compile_either_is_no_fault_of_a_kernel() -> None:
+    """IREE's own code fails on the reversed map, and behind `reversed_reads` on the missing function."""
+    arguments = (argument("i8", 8, 12), argument("i8", 8, 12))
+    report = judge_functions([function(REVERSED_WITHOUT_A_LIBRARY, *arguments)], Setting(whole=False))
+    assert report.findings == []
+    assert list(report.refused) == [0] and "linalg.generic" in report.refused[0]
