@@ -1,4 +1,4 @@
-"""`torch.compile(…, backend="iree_substitute")` and JAX, by their samples; errors also where neither is installed."""
+"""PyTorch's `torch.compile` backend, JAX and TFLite, by their samples; errors also where none of them is installed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 PACKAGES = {"torch_compile": "iree.turbine", "jax_stablehlo": "jax"}
 
 
-def run(name: str, kernels: Path) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, str(SAMPLES / name / "run.py"), str(kernels)]
+def run(name: str, argument: Path) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, str(SAMPLES / name / "run.py"), str(argument)]
     return subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
 
 
@@ -36,6 +36,30 @@ def test_a_sample(name: str, tmp_path: Path) -> None:
     generator = tmp_path / "kernels" / "swiglu" / "generator.py"
     generator.write_text(generator.read_text().replace("F32(1.0)", "F32(1.01)"))
     assert run(name, tmp_path / "kernels").returncode != 0
+
+
+MAKE_TFLITE = """
+import sys, numpy as np, tensorflow as tf
+w = tf.constant(np.random.default_rng(0).standard_normal((3, 3, 8, 16)).astype(np.float32))
+f = tf.function(lambda x: tf.nn.relu(tf.nn.conv2d(x, w, 2, "SAME")), input_signature=[tf.TensorSpec((1, 32, 32, 8))])
+converter = tf.lite.TFLiteConverter.from_concrete_functions([f.get_concrete_function()])
+open(sys.argv[1], "wb").write(converter.convert())
+"""
+
+
+@pytest.mark.device
+def test_the_tflite_sample(tmp_path: Path) -> None:
+    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed (an extra)")
+    model = tmp_path / "model.tflite"
+    subprocess.run([sys.executable, "-c", MAKE_TFLITE, str(model)], check=True, capture_output=True)
+    finished = run("tflite", model)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "substituted: conv" in finished.stdout
+    changed = tmp_path / "run.py"
+    text = (SAMPLES / "tflite" / "run.py").read_text()
+    changed.write_text(text.replace("zip(found, wanted, strict", "zip(found, [w * 1.001 for w in wanted], strict"))
+    argv = [sys.executable, str(changed), str(model)]
+    assert subprocess.run(argv, capture_output=True, timeout=600, check=False).returncode != 0
 
 
 @pytest.mark.unit

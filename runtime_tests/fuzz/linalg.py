@@ -26,7 +26,8 @@ def draw_function(seed: str, record: Sequence[int] | None = None) -> Function:
         )
     )
     b = Builder(choices=c, main=main, open=c.chance(30))
-    c.weighted(OPERATIONS)(b)
+    while not b.values:  # a reshape of a constant draws no operation
+        c.weighted(OPERATIONS)(b)
     for _ in range(c.pick((0, 1, 1, 2, 3))):
         c.weighted(FOLLOWING)(b)
     made = [v for v in b.values if not v.name.startswith("%arg")]

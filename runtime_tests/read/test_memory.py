@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from runtime_tests.read.executables import core_of, dispatch_of, program_of
+from runtime_tests.read.executables import core_of, dispatch_of, executable, program_of, sites
 from runtime_tests.read.short_form import elementwise
 from substitute.model.dispatch import Linear, Program, View
 from substitute.model.index import Expr, add, evaluate, mul, parse, push
@@ -256,8 +256,6 @@ def test_dense_constants(text: str, type_: str, dtype: type, values: list[float]
 
 
 def test_a_resource_constant() -> None:
-    from runtime_tests.read.executables import executable, sites
-
     text = executable("%k = arith.constant dense_resource<weights> : !3xf32\noutput 0 %k !3xf32", bindings=1)
     blob = "0x04000000" + np.array([1.5, -2, 3], np.float32).tobytes().hex()
     text += f'\n{{-# dialect_resources: {{builtin: {{weights: "{blob}"}}}} #-}}\n'
@@ -265,6 +263,23 @@ def test_a_resource_constant() -> None:
     assert site.dispatch.program is not None
     (operand,) = [o for o in site.dispatch.program.operands if o.kind == "constant"]
     assert np.frombuffer(operand.data, np.float32).tolist() == [1.5, -2, 3]
+
+
+def test_an_elided_constant_is_read_without_its_elements() -> None:
+    text = executable("%k = arith.constant dense_resource<__elided__> : !3xf32\noutput 0 %k !3xf32", bindings=1)
+    (site,) = sites(text)
+    assert site.dispatch.program is not None
+    (operand,) = [o for o in site.dispatch.program.operands if o.kind == "constant"]
+    assert operand.data == b""
+
+
+def test_twin_a_constant_with_other_elements_than_its_type_has_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "%k = arith.constant dense<[true, false, true]> : !3xi1\noutput 0 %k !3xi1"
+    assert dispatch_of(body, bindings=1).program is not None
+    monkeypatch.setattr("substitute.read.body.constant_bytes", lambda *_: b"")
+    assert dispatch_of(body, bindings=1).reason.startswith(
+        "it has a constant of type 3xi1 whose elements are not known"
+    )
 
 
 def test_a_splat_constant_is_a_scalar() -> None:

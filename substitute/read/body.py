@@ -23,7 +23,7 @@ from ..model.index import Index, product
 from ..model.nest import LoopSpace, NestBuilder, constant, merge_stores
 from ..model.ops import neutral
 from .attributes import integers, read_dispatch_tensor
-from .constants import constant_bytes, splat_value
+from .constants import constant_bytes, is_elided, splat_value
 from .indices import IndexReader, assumed_values
 from .named import UNKNOWN, region_text, scalar_text
 from .operation import (
@@ -291,9 +291,12 @@ class BodyReader:
             )
             return
         check_element(type_.element)
-        number = self.add_operand(
-            Operand(kind="constant", type=type_, access="readonly", data=constant_bytes(attribute, type_))
-        )
+        data = constant_bytes(attribute, type_)
+        count = type_.count
+        assert isinstance(count, int)
+        if len(data) != count * type_.element_bytes and not is_elided(attribute):
+            raise Unread(f"a constant of type {type_} whose elements are not known")
+        number = self.add_operand(Operand(kind="constant", type=type_, access="readonly", data=data))
         self._tensors[result] = Loaded(View(operand=number, type=type_, offset=0, strides=row_major(type_.shape)))
 
     # -- shapes ------------------------------------------------------------------------------------------------

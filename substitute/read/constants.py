@@ -6,12 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ..model.dispatch import TensorType
-from ..model.elements import ELEMENT, ELEMENTS
+from ..model.elements import ELEMENT, ELEMENTS, ML_FLOATS
 
 if TYPE_CHECKING:
     from iree.compiler import ir
 
-NUMPY_NAMES = {e.name: e.numpy for e in ELEMENTS if e.numpy and e.name not in ELEMENT}
+NUMPY_NAMES = {e.name: e.numpy for e in ELEMENTS if e.numpy and e.name not in ML_FLOATS}
 """The types that NumPy itself has."""
 
 PLAIN = frozenset({"f64", "f32", "f16", "i64", "i32", "i16", "i8"})
@@ -46,6 +46,11 @@ def constant_bytes(attribute: ir.Attribute, type_: TensorType) -> bytes:
         values: Any = np.array(attribute)
         return bytes(np.ascontiguousarray(values.astype(NUMPY_NAMES[type_.element])).tobytes())
     return _printed_bytes(attribute, type_)
+
+
+def is_elided(attribute: ir.Attribute) -> bool:
+    """Return True for a constant whose elements were left out when its module was printed."""
+    return "__elided__" in str(attribute)
 
 
 def _printed_bytes(attribute: ir.Attribute, type_: TensorType) -> bytes:
