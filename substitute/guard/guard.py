@@ -17,7 +17,7 @@ from ..progress import Progress
 from ..read.module import find_sites
 from . import store
 from .keys import key_of
-from .results import BESIDE, COMPILE_STOCK, RUN, note_result, read_results
+from .results import BESIDE, RUN, note_result, read_results
 from .verdict import Check, Checked, Verdict, leaves_out, refuse_own
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def collect_verdicts(trial: Trial, child: Child, patience_s: float, progress: Pr
 
 def _after(crash: CompilerCrash, trial: Trial) -> tuple[Trial, str]:
     """Return the trial of the pairs that remain after a crash, or why none do."""
-    if crash.where.startswith((COMPILE_STOCK, BESIDE)) and trial.with_stock:
+    if crash.where.startswith(BESIDE) and trial.with_stock:
         return replace(trial, with_stock=False), ""
     if not crash.where.startswith(RUN):
         return trial, f"the process that judges died while it did this: {crash.where} ({crash.found})"

@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..compiler import Compilation
 from ..device.ratio import ratio_of
 from ..device.raw import RawModule
 from ..device.timing import Timing, measure_turns
-from ..errors import CompilerError, DeviceError, SubstituteError
+from ..errors import DeviceError, SubstituteError
 from ..golden import Budget
 from ..model.laws import LAWS
 from ..progress import Progress
@@ -24,11 +23,11 @@ from ..validate.criteria import check_values
 from ..validate.inputs import WITH_SPECIAL
 from ..validate.judge import Options, judge_alone
 from ..validate.launch import PATTERNS, Arrangement, lay_out, run_case
-from ..validate.own_code import finish
 from ..validate.prepare import describe_launch, make_case
 from ..validate.verdict import CaseVerdict, combine
 from .pace import ENOUGH_ROUNDS, FEWEST_ROUNDS, MOST_ROUNDS, Pace, State, decide
-from .results import BESIDE, COMPILE_STOCK, RUN, note_result, read_results
+from .results import BESIDE, RUN, note_result, read_results
+from .stock import Stock, compile_once
 from .trial import Pair, Trial, functions_of
 from .verdict import Verdict
 
@@ -79,15 +78,15 @@ def judge_trial(*, trial: Trial, progress: Progress) -> dict[str, Verdict]:
     pairs = [p for p in pairs if not p.skipped]
     if not pairs:
         return done
-    with Compilation(trial.flags, name=trial.name) as compilation:
+    with (
+        Stock(trial, progress) as stock,  # before the compiler is loaded here: a fork is cheaper than a new interpreter
+        Compilation(trial.flags, name=trial.name) as compilation,
+    ):
         progress("compile the kernels for the check", None)
-        ours = _compiled(compilation, trial.ours, trial.folder / "ours.vmfb")
+        ours = compile_once(compilation, trial.ours, trial.folder / "ours.vmfb")
         compilation.parse(trial.stock)
-        assert compilation.module is not None
-        golden = compilation.module.clone().operation
-        progress(COMPILE_STOCK, None)
-        stock, missing = _stock(compilation, trial)
-        with _Bench(trial, ours, stock, missing) as bench:
+        golden = compilation.module
+        with _Bench(trial, ours, stock) as bench:
             first: dict[str, list[Case]] = {}
             for number, (pair, function) in enumerate(functions_of(golden, pairs)):
                 progress(PREPARE, number / len(pairs))
@@ -109,41 +108,6 @@ def judge_trial(*, trial: Trial, progress: Progress) -> dict[str, Verdict]:
     return done
 
 
-def _compiled(compilation: Compilation, source: bytes, target: Path) -> bytes:
-    """Compile one of the trial's modules, unless an earlier process did. Raises `CompilerError`."""
-    if target.is_file():
-        return target.read_bytes()
-    compilation.parse(source)
-    assert compilation.module is not None
-    vmfb = finish(compilation, compilation.module)
-    _write_whole(target, vmfb)
-    return vmfb
-
-
-def _stock(compilation: Compilation, trial: Trial) -> tuple[bytes | None, str]:
-    """Return IREE's own code, compiled from the parsed module, or the reason why there is none."""
-    target = trial.folder / "stock.vmfb"
-    if not trial.timed:
-        return None, f"{trial.device} has no speed to speak of"
-    if not trial.with_stock:
-        return None, "IREE's own code ended the process that ran it"
-    if target.is_file():
-        return target.read_bytes(), ""
-    try:
-        assert compilation.module is not None
-        vmfb = finish(compilation, compilation.module)
-    except CompilerError:
-        return None, "IREE does not compile its own code"
-    _write_whole(target, vmfb)
-    return vmfb, ""
-
-
-def _write_whole(target: Path, data: bytes) -> None:
-    temporary = target.with_suffix(".part")
-    temporary.write_bytes(data)
-    temporary.replace(target)
-
-
 def _finished(trial: Trial, done: dict[str, Verdict], pair: Pair, verdict: Verdict) -> None:
     done[pair.key] = verdict
     note_result(trial.folder, pair.key, verdict)
@@ -155,24 +119,16 @@ class _Bench:
 
     trial: Trial
     ours: bytes
-    stock: bytes | None
-    missing: str
+    stock: Stock
     _ours: RawModule | None = None
-    _stock: RawModule | None = None
 
     def __enter__(self) -> _Bench:
         self._ours = RawModule(self.ours, device=self.trial.device)
-        if self.stock is not None:
-            try:
-                self._stock = RawModule(self.stock, device=self.trial.device)
-            except DeviceError as error:
-                self.missing = f"IREE's own code cannot be loaded: {describe_failure(error)}"
         return self
 
     def __exit__(self, *error: object) -> None:
-        for module in (self._ours, self._stock):
-            if module is not None:
-                module.close()
+        if self._ours is not None:
+            self._ours.close()
 
     @property
     def device(self) -> str:
@@ -209,7 +165,7 @@ class _Bench:
             return known, []
         if not judged[-1].passed:
             found = _message(judged[-1])
-            doubt = self._doubt(cases[len(judged) - 1])
+            doubt = self._doubt(pair, cases[len(judged) - 1])
             if doubt:
                 found = f"{doubt} (the kernel: {found})"
             return replace(known, outcome="unjudged" if doubt else "wrong", message=found), []
@@ -217,14 +173,15 @@ class _Bench:
         if unproven:
             return replace(known, message=unproven), []
         first = list({case.launch: case for case in reversed(cases)}.values())[::-1]
-        return replace(known, outcome="right", message="", untimed=self.missing or INTERRUPTED), first
+        return replace(known, outcome="right", message="", untimed=INTERRUPTED), first
 
-    def _doubt(self, case: Case) -> str:
+    def _doubt(self, pair: Pair, case: Case) -> str:
         """Return why a failure may be the golden's fault: IREE's own code gives the same results as the kernel."""
-        if self._stock is None:
+        stock = self.stock.module(RUN + pair.key)
+        if stock is None:
             return ""
         assert self._ours is not None
-        theirs = run_baseline(self._stock, case)
+        theirs = run_baseline(stock, case)
         if theirs.error or not any(
             check_values(found, e.values, e.allowed, e.area.element)
             for found, e in zip(theirs.values, case.expected, strict=True)
@@ -307,13 +264,14 @@ class _Bench:
 
     def time(self, pair: Pair, cases: Sequence[Case], before: Verdict) -> Verdict:
         """Return the verdict with times: slower if every judged launch is slower."""
-        if self._stock is None or self._ours is None:
-            return before
+        stock = self.stock.module(BESIDE + pair.key)
+        if stock is None or self._ours is None:
+            return replace(before, untimed=self.stock.missing)
         paces: list[tuple[Pace, bool]] = []
         try:
             for case in cases:
                 grid = lay_out(case, Arrangement(pattern=PATTERNS[0], near=True))
-                ours, theirs = (module.bind(case.entry, grid) for module in (self._ours, self._stock))
+                ours, theirs = (module.bind(case.entry, grid) for module in (self._ours, stock))
                 if self.trial.thorough:
                     clock = time.process_time if self.trial.device == "local-sync" else time.perf_counter
                     paces.append((measure_until_clear(ours, theirs, clock), False))

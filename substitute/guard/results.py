@@ -9,7 +9,6 @@ from .verdict import Verdict, from_json
 
 RUN, BESIDE = "check ", "time beside IREE's code "
 """Progress messages before the key of a pair; a process that crashes then was running its kernel, or IREE's code."""
-COMPILE_STOCK = "compile IREE's own code for the check"
 RESULTS = "verdicts.jsonl"
 """File of finished verdicts in the trial's folder."""
 
