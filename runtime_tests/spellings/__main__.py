@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if shutil.which(options.python) is None:
         parser.error(f"--python: {options.python} is no program")
     if not options.again:
-        _write(models, options.python)
+        _write(models, options.python, settings, only)
     elif not models.is_dir():
         parser.error(f"--again: there are no models in {models}")
     paths = [p for p in models.iterdir() if not only or p.stem.split("-")[0] in only]
@@ -66,14 +66,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if accepted else 0
 
 
-def _write(models: Path, python: str) -> None:
+def _write(models: Path, python: str, settings: set[str], only: set[str]) -> None:
     """Write the models of all frontends that are there; say which are not."""
     models.mkdir(parents=True, exist_ok=True)
-    for line in write_models(models):
+    for line in write_models(models, settings, only):
         print(line, file=sys.stderr)
     for frontend, script in SCRIPTS.items():
         path = Path(__file__).parent / "frontends" / script
-        done = subprocess.run([python, str(path), str(models)], capture_output=True, text=True, check=False)
+        command = [python, str(path), str(models), ",".join(sorted(settings)), ",".join(sorted(only))]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         print(done.stdout, end="", file=sys.stderr)
         if done.returncode:
             words = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]

@@ -61,6 +61,7 @@ def _op(
     )
 
 
+_NEGATIVE_INFINITY = {"f32": "0xFF800000", "f16": "0xFC00", "bf16": "0xFF80"}
 _COMBINERS = {"sum": ("arith.addf", 0.0), "max": ("arith.maximumf", float("-inf"))}
 
 
@@ -136,6 +137,107 @@ OPERATIONS = (
     _op("rotary_half", "x:RC z:RC k:RC n:RC", "y:RC = x * k - z * n"),
     _op("embedding", "t:VC i:R", "y:RC = t[i]", types=(("i", "i64"),)),
     _op("embedding_wrapped", "t:VC i:R", "y:RC = t[wrap(i, V)]", types=(("i", "i64"),)),
+    _op("quick_gelu", "x:R", "y:R = x / (1 + exp(-1.702 * x))"),
+    _op("geglu", "x:R z:R", "y:R = 0.5 * x * (1 + erf(x * 0.7071067811865476)) * z"),
+    _op("reglu", "x:R z:R", "y:R = maximumf(x, 0.0) * z"),
+    _op("squared_relu", "x:R", "y:R = maximumf(x, 0.0) * maximumf(x, 0.0)"),
+    _op("log_sigmoid", "x:R", "y:R = minimumf(x, 0.0) - log1p(exp(-absf(x)))"),
+    _op(
+        "selu",
+        "x:R",
+        "y:R = 1.0507009873554805 * select(gt(x, 0.0), x, 1.6732632423543772 * expm1(x))",
+    ),
+    _op("softsign", "x:R", "y:R = x / (1 + absf(x))"),
+    _op("tanh_shrink", "x:R", "y:R = x - tanh(x)"),
+    _op("hard_shrink", "x:R", "y:R = select(gt(absf(x), 0.5), x, 0.0)"),
+    _op("soft_shrink", "x:R", "y:R = select(gt(x, 0.5), x - 0.5, select(lt(x, -0.5), x + 0.5, 0.0))"),
+    _op("prelu", "x:RC w:C", "y:RC = select(gt(x, 0.0), x, w * x)"),
+    _op("rms_norm_gemma", "x:RC w:C", "s:R = sum C of x * x", "y:RC = x * rsqrt(s / C + 1e-6) * (1 + w)"),
+    _op(
+        "rms_norm_residual",
+        "x:RC z:RC w:C",
+        "s:R = sum C of (x + z) * (x + z)",
+        "y:RC = (x + z) * rsqrt(s / C + 1e-6) * w",
+    ),
+    _op(
+        "layer_norm_residual",
+        "x:RC z:RC w:C b:C",
+        "s:R = sum C of x + z",
+        "v:R = sum C of (x + z - s / C) * (x + z - s / C)",
+        "y:RC = (x + z - s / C) * rsqrt(v / C + 1e-12) * w + b",
+    ),
+    _op(
+        "instance_norm",
+        "x:NCP w:C b:C",
+        "s:NC = sum P of x",
+        "v:NC = sum P of (x - s / P) * (x - s / P)",
+        "y:NCP = (x - s / P) / sqrt(v / P + 1e-5) * w + b",
+        groups="N",
+    ),
+    _op(
+        "cosine_similarity",
+        "x:RC z:RC",
+        "d:R = sum C of x * z",
+        "s:R = sum C of x * x",
+        "t:R = sum C of z * z",
+        "y:R = d / (maximumf(sqrt(s), 1e-8) * maximumf(sqrt(t), 1e-8))",
+    ),
+    _op("l2_distance", "x:RC z:RC", "s:R = sum C of (x - z) * (x - z)", "y:R = sqrt(s)"),
+    _op("smooth_l1", "x:R z:R", "y:R = select(lt(absf(x - z), 1.0), 0.5 * (x - z) * (x - z), absf(x - z) - 0.5)"),
+    _op("bce_logits", "x:R z:R", "y:R = maximumf(x, 0.0) - x * z + log1p(exp(-absf(x)))"),
+    _op(
+        "soft_cross_entropy",
+        "x:RC z:RC",
+        "m:R = max C of x",
+        "s:R = sum C of exp(x - m)",
+        "l:R = sum C of z * (x - m - log(s))",
+        "y:R = -l",
+    ),
+    _op("root_mean_square", "x:RC", "s:R = sum C of x * x", "y:R = sqrt(s / C)"),
+    _op("norm", "x:RC", "s:R = sum C of x * x", "y:R = sqrt(s)"),
+    _op("global_average_pool", "x:NCP", "s:NC = sum P of x", "y:NC = s / P", groups="N"),
+    _op("global_max_pool", "x:NCP", "m:NC = max P of x", "y:NC = m", groups="N"),
+    _op("squeeze_excite", "x:NCP g:NC", "y:NCP = x / (1 + exp(-g))", groups="P"),
+    _op("layer_scale", "x:RC w:C z:RC", "y:RC = x + w * z"),
+    _op("modulate", "x:RC w:C b:C", "y:RC = x * (1 + w) + b"),
+    _op("soft_cap", "x:R", "y:R = 30 * tanh(x / 30)"),
+    _op("gated_sigmoid", "x:R z:R", "y:R = x / (1 + exp(-z))"),
+    _op("lerp", "x:R z:R w:R", "y:R = x + w * (z - x)"),
+    _op("swish_beta", "x:RC w:C", "y:RC = x / (1 + exp(-(w * x)))"),
+    _op("masked_fill", "x:R k:R", "y:R = select(k, -1e4, x)", types=(("k", "i1"),)),
+    _op("causal_mask", "x:RC", "y:RC = select(upto(C, R), x, -1e4)", groups=""),
+    _op(
+        "causal_softmax",
+        "x:RC",
+        "m:R = max C of select(upto(C, R), x, -inf)",
+        "s:R = sum C of exp(select(upto(C, R), x, -inf) - m)",
+        "y:RC = exp(select(upto(C, R), x, -inf) - m) / s",
+        groups="",
+    ),
+    _op(
+        "softmax_scale_mask",
+        "x:RC k:RC",
+        "m:R = max C of x * 0.125 + k",
+        "s:R = sum C of exp(x * 0.125 + k - m)",
+        "y:RC = exp(x * 0.125 + k - m) / s",
+    ),
+    _op("dequantize", "q:R", "y:R = (sitofp(q) - 3) * 0.05", types=(("q", "i8"),)),
+    _op("matmul_bias", "a:MK b:KN d:N", "c:MN = sum K of a * b", "y:MN = c + d", groups=""),
+    _op("matmul_transposed", "a:MK b:NK", "c:MN = sum K of a * b", "y:MN = c", groups=""),
+    _op("matmul_residual", "a:MK b:KN d:MN", "c:MN = sum K of a * b", "y:MN = c + d", groups=""),
+    _op(
+        "matmul_bias_gelu",
+        "a:MK b:KN d:N",
+        "c:MN = sum K of a * b",
+        "y:MN = 0.5 * (c + d) * (1 + erf((c + d) * 0.7071067811865476))",
+        groups="",
+    ),
+    _op(
+        "matmul_bias_silu", "a:MK b:KN d:N", "c:MN = sum K of a * b", "y:MN = (c + d) / (1 + exp(-(c + d)))", groups=""
+    ),
+    _op(
+        "linear_int8", "a:MK q:KN w:N", "c:MN = sum K of a * sitofp(q)", "y:MN = c * w", types=(("q", "i8"),), groups=""
+    ),
 )
 
 
@@ -245,9 +347,7 @@ class _Writer:
         start = self._empty(step.axes, type_)
         if step.combiner:
             filled, zero = self._new(), self._new()
-            text = "0xFF800000" if step.start < 0 else "0.0"
-            if text != "0.0" and type_ != "f32":
-                text = {"f16": "0xFC00", "bf16": "0xFF80"}[type_]
+            text = _NEGATIVE_INFINITY[type_] if step.start < 0 else "0.0"
             self._lines.append(f"{zero} = arith.constant {text} : {type_}")
             tensor = self._tensor(step.result)
             self._lines.append(f"{filled} = linalg.fill ins({zero} : {type_}) outs({start} : {tensor}) -> {tensor}")
@@ -256,7 +356,7 @@ class _Writer:
         known = {}
         for n in inputs:
             known[n] = f"%in_{n}"
-            if self._types[n] != self._inside and self._types[n] not in ("i64", "i32"):
+            if self._types[n] != self._inside and not self._types[n].startswith("i"):
                 body.append(f"%wide_{n} = arith.extf %in_{n} : {self._types[n]} to {self._inside}")
                 known[n] = f"%wide_{n}"
         value = self._value(formula, known, body, step)
@@ -285,6 +385,8 @@ class _Writer:
         match node:
             case ast.Constant(value=value):
                 body.append(f"{made} = arith.constant {float(value):.17e} : {inside}")
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Name(id="inf")):
+                body.append(f"{made} = arith.constant {_NEGATIVE_INFINITY[inside]} : {inside}")
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=value)):
                 body.append(f"{made} = arith.constant {-float(value):.17e} : {inside}")
             case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -301,6 +403,12 @@ class _Writer:
                 row = self._place(place, known, body)
                 body.append(f"{made}c = linalg.index {step.axes.index('C')} : index")
                 body.append(f"{made} = tensor.extract %{table}[{row}, {made}c] : {self._tensor(table)}")
+            case ast.Call(func=ast.Name(id="sitofp"), args=[ast.Name(id=name)]):
+                body.append(f"{made} = arith.sitofp {known[name]} : {self._types[name]} to {inside}")
+            case ast.Call(func=ast.Name(id="upto"), args=[ast.Name(id=first), ast.Name(id=last)]):
+                loops = step.axes + step.over
+                body += [f"{made}{axis} = linalg.index {loops.index(axis)} : index" for axis in (first, last)]
+                body.append(f"{made} = arith.cmpi sle, {made}{first}, {made}{last} : index")
             case ast.Call(func=ast.Name(id="select"), args=[condition, a, b]):
                 body.append(f"{made} = arith.select {below(condition)}, {below(a)}, {below(b)} : {inside}")
             case ast.Call(func=ast.Name(id=("gt" | "ge" | "lt" | "le") as name), args=[a, b]):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from runtime_tests.spellings.frontends.shapes import OPEN, SHAPES
+from runtime_tests.spellings.frontends.shapes import INTEGERS, OPEN, SHAPES
 
+_KINDS = {"int64": TensorProto.INT64, "bool": TensorProto.BOOL, "int8": TensorProto.INT8}
 TYPES = {"f32": TensorProto.FLOAT, "f16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 SPELLINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "softmax": (
@@ -174,14 +175,107 @@ SPELLINGS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("Mul x k > p; Mul z n > q; Sub p q > y", "Mul k x > p; Neg z > m; Mul n m > q; Add q p > y"),
     ),
     "embedding": ("t:VC i:I", ("Gather t i > y axis=0",)),
+    "quick_gelu": ("x:RC", ("Mul x {1.702} > a; Sigmoid a > s; Mul x s > y",)),
+    "geglu": (
+        "x:RC z:RC",
+        ("Div x {1.4142135} > d; Erf d > e; Add e {1.0} > a; Mul x a > m; Mul m {0.5} > g; Mul z g > y",),
+    ),
+    "reglu": ("x:RC z:RC", ("Relu x > r; Mul r z > y",)),
+    "squared_relu": ("x:RC", ("Relu x > r; Mul r r > y", "Relu x > r; Pow r {2.0} > y")),
+    "log_sigmoid": ("x:RC", ("Neg x > n; Softplus n > s; Neg s > y", "Sigmoid x > s; Log s > y")),
+    "selu": ("x:RC", ("Selu x > y",)),
+    "softsign": ("x:RC", ("Softsign x > y", "Abs x > a; Add a {1.0} > b; Div x b > y")),
+    "tanh_shrink": ("x:RC", ("Tanh x > t; Sub x t > y",)),
+    "hard_shrink": ("x:RC", ("Shrink x > y lambd=0.5", "Abs x > a; Greater a {0.5} > g; Where g x {0.0} > y")),
+    "soft_shrink": ("x:RC", ("Shrink x > y lambd=0.5 bias=0.5",)),
+    "prelu": ("x:RC w:C", ("PRelu x w > y", "Relu x > r; Neg x > n; Relu n > s; Mul w s > t; Sub r t > y")),
+    "rms_norm_gemma": (
+        "x:RC w:C",
+        (
+            "Mul x x > q; ReduceMean q [-1] > v; Add v {1e-6} > e; Sqrt e > r; Div x r > n; Add w {1.0} > o; "
+            "Mul n o > y",
+        ),
+    ),
+    "rms_norm_residual": (
+        "x:RC z:RC w:C",
+        ("Add x z > h; Mul h h > q; ReduceMean q [-1] > v; Add v {1e-6} > e; Sqrt e > r; Div h r > n; Mul n w > y",),
+    ),
+    "layer_norm_residual": (
+        "x:RC z:RC w:C b:C",
+        ("Add x z > h; LayerNormalization h w b > y axis=-1 epsilon=1e-12",),
+    ),
+    "instance_norm": ("x:NCP w:c b:c", ("InstanceNormalization x w b > y epsilon=1e-5",)),
+    "cosine_similarity": (
+        "x:RC z:RC",
+        (
+            "Mul x z > p; ReduceSum p [-1] > d keepdims=0; ReduceL2 x [-1] > a keepdims=0; "
+            "ReduceL2 z [-1] > b keepdims=0; Max a {1e-8} > c; Max b {1e-8} > e; Mul c e > f; Div d f > y",
+        ),
+    ),
+    "l2_distance": ("x:RC z:RC", ("Sub x z > d; ReduceL2 d [-1] > y keepdims=0",)),
+    "smooth_l1": (
+        "x:RC z:RC",
+        ("Sub x z > d; Abs d > a; Less a {1.0} > l; Mul d d > q; Mul q {0.5} > h; Sub a {0.5} > b; Where l h b > y",),
+    ),
+    "bce_logits": (
+        "x:RC z:RC",
+        (
+            "Relu x > r; Mul x z > p; Sub r p > d; Abs x > a; Neg a > n; Exp n > e; Add e {1.0} > o; Log o > l; "
+            "Add d l > y",
+        ),
+    ),
+    "soft_cross_entropy": (
+        "x:RC z:RC",
+        ("LogSoftmax x > l axis=-1; Mul z l > p; ReduceSum p [-1] > s keepdims=0; Neg s > y",),
+    ),
+    "root_mean_square": ("x:RC", ("Mul x x > q; ReduceMean q [-1] > m keepdims=0; Sqrt m > y",)),
+    "norm": (
+        "x:RC",
+        (
+            "ReduceL2 x [-1] > y keepdims=0",
+            "ReduceSumSquare x [-1] > s keepdims=0; Sqrt s > y",
+            "LpNormalization x > y",
+        ),
+    ),
+    "global_average_pool": (
+        "x:NCP",
+        ("GlobalAveragePool x > p; Squeeze p [-1] > y", "ReduceMean x [-1] > y keepdims=0"),
+    ),
+    "global_max_pool": ("x:NCP", ("GlobalMaxPool x > p; Squeeze p [-1] > y", "ReduceMax x [-1] > y keepdims=0")),
+    "squeeze_excite": ("x:NCP g:NC", ("Sigmoid g > s; Unsqueeze s [-1] > u; Mul x u > y",)),
+    "layer_scale": ("x:RC w:C z:RC", ("Mul z w > p; Add x p > y",)),
+    "modulate": ("x:RC w:C b:C", ("Add w {1.0} > o; Mul x o > p; Add p b > y",)),
+    "soft_cap": ("x:RC", ("Div x {30.0} > a; Tanh a > t; Mul t {30.0} > y",)),
+    "gated_sigmoid": ("x:RC z:RC", ("Sigmoid z > s; Mul x s > y",)),
+    "lerp": (
+        "x:RC z:RC w:RC",
+        ("Sub z x > d; Mul w d > p; Add x p > y", "Sub {1.0} w > i; Mul x i > p; Mul w z > q; Add p q > y"),
+    ),
+    "swish_beta": ("x:RC w:C", ("Mul x w > b; Sigmoid b > s; Mul x s > y",)),
+    "masked_fill": ("x:RC k:B", ("Where k {-1e4} x > y", "Not k > n; Where n x {-1e4} > y")),
+    "softmax_scale_mask": (
+        "x:RC k:RC",
+        (
+            "Mul x {0.125} > s; Add s k > a; Softmax a > y axis=-1",
+            "Div x {8.0} > s; Add k s > a; Softmax a > y axis=-1",
+        ),
+    ),
+    "matmul_bias": ("a:MK b:KN d:N", ("MatMul a b > c; Add c d > y", "Gemm a b d > y")),
+    "matmul_transposed": (
+        "a:MK b:NK",
+        ("Gemm a b > y transB=1", "Transpose b > t perm=[1,0]; MatMul a t > y", "Einsum a b > y equation='ij,kj->ik'"),
+    ),
+    "matmul_residual": ("a:MK b:KN d:MN", ("MatMul a b > c; Add d c > y", "Gemm a b d > y")),
+    "matmul_bias_gelu": ("a:MK b:KN d:N", ("MatMul a b > c; Add c d > e; Gelu e > y approximate='none'",)),
+    "matmul_bias_silu": ("a:MK b:KN d:N", ("Gemm a b d > e; Sigmoid e > s; Mul e s > y",)),
 }
 
 
-def write_models(folder: Path) -> Iterator[str]:
-    """Write every model; yield a line for each that ONNX does not take."""
+def write_models(folder: Path, settings: Collection[str], only: Collection[str]) -> Iterator[str]:
+    """Write the models of these settings and operations (none: all); yield a line for each that ONNX does not take."""
     for name, (arguments, texts) in SPELLINGS.items():
-        for number, text in enumerate(texts):
-            for setting in ("f32", "dynamic", "f16", "bf16"):
+        for number, text in enumerate(texts if not only or name in only else ()):
+            for setting in settings:
                 path = folder / f"{name}-onnx-{number}-{setting}.onnx"
                 try:
                     onnx.save(make_model(arguments, text, setting), str(path))
@@ -198,7 +292,7 @@ def make_model(arguments: str, text: str, setting: str) -> onnx.ModelProto:
         shape: list[Any] = list(SHAPES[axes])
         if setting == "dynamic" and axes in OPEN:
             shape[0] = "rows"
-        inputs.append(helper.make_tensor_value_info(name, TensorProto.INT64 if axes == "I" else TYPES[element], shape))
+        inputs.append(helper.make_tensor_value_info(name, _KINDS.get(INTEGERS.get(axes, ""), TYPES[element]), shape))
     nodes, constants = [], {}
     for line in text.split(";"):
         words = re.findall(r"\{[^}]*\}|\[[^\]]*\]|\S+", line)

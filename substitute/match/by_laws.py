@@ -13,7 +13,7 @@ from ..model.kernel import Kernel
 from ..model.laws import Mode
 from ..model.ops import COMMUTATIVE
 from ..model.scalar import ScalarGraph
-from .coefficient import Coefficient, agree
+from .coefficient import Coefficient, agree, is_truncated
 from .expression import Unified, unify, with_leaf
 from .normal.functions import LOSE_DIGITS
 from .normal.node import Kind, Node
@@ -81,7 +81,8 @@ def unify_by_laws(
             return
         assumed = tuple(pair for pair in chosen if pair[0] not in sizes)
         for found in forms:
-            for unified in _unify_forms(pattern, nest, made, found, exact=not wide and made.laws == found.laws):
+            exact = not wide and made.laws == found.laws
+            for unified in _unify_forms(pattern, nest, made, found, exact=exact, truncates=mode == "all"):
                 yield replace(unified, sizes=assumed)
 
 
@@ -101,16 +102,19 @@ def _forms(graph: ScalarGraph, mode: Mode, functions: frozenset[str], *, wide: b
             yield replace(made, laws={**made.laws, **Counter(named.laws)}) if named is not None else made
 
 
-def _unify_forms(pattern: Nest, nest: Nest, wanted: Normal, found: Normal, *, exact: bool) -> Iterator[Unified]:
+def _unify_forms(
+    pattern: Nest, nest: Nest, wanted: Normal, found: Normal, *, exact: bool, truncates: bool
+) -> Iterator[Unified]:
     pairs = [(wanted.nodes[p], found.nodes[g]) for p, g in zip(pattern.expr.results, nest.expr.results, strict=True)]
     if any(p.kind is not g.kind for p, g in pairs):
         return
-    for bound in _Unifier(exact=exact).unify([_Pair(p, g) for p, g in pairs], {}):
+    unifier = _Unifier(exact=exact, truncates=truncates)
+    for bound in unifier.unify([_Pair(p, g) for p, g in pairs], {}):
         yield Unified(
             {number: at for (kind, number), at in bound.items() if kind == "source"},
             {number: loop for (kind, number), loop in bound.items() if kind == "loop"},
             {},
-            laws=_applied(wanted, found) | _accumulation(pattern, nest),
+            laws=_applied(wanted, found) | _accumulation(pattern, nest) | unifier.laws,
         )
 
 
@@ -176,7 +180,11 @@ class _Unifier:
 
     exact: bool
     """True if both sides were normalised by the same laws, so that no constant was merged in one only."""
+    truncates: bool = False
+    """True where a constant of the dispatch may be the definition's, rounded towards zero."""
     steps: int = 0
+    laws: frozenset[str] = frozenset()
+    """Laws of constants that some way needed."""
 
     def unify(self, tasks: Sequence[_Task], bound: _Bound) -> Iterator[_Bound]:
         """Yield every way to do all tasks."""
@@ -241,9 +249,13 @@ class _Unifier:
         )
 
     def _agree(self, wanted: Coefficient, found: Coefficient, element: str) -> bool:
-        if self.exact:
-            return wanted.value == found.value and wanted.factors == found.factors
-        return agree(wanted, found, element)
+        equal = wanted.value == found.value and wanted.factors == found.factors
+        if equal or (not self.exact and agree(wanted, found, element)):
+            return True
+        if self.truncates and is_truncated(wanted, found, element):
+            self.laws |= {"truncated-constant"}
+            return True
+        return False
 
 
 _UNORDERED = COMMUTATIVE | {"maximum", "minimum"}

@@ -76,14 +76,14 @@ _SMALLEST_NORMAL = {"f16": Fraction(1, 2**14), "bf16": Fraction(1, 2**126)}
 _SHORT = 16
 """Numbers with fewer steps than this in their significand are meant as they are: 0.5, 3.0, 2.5."""
 
+_EXACT = 2**16
+"""Numbers of f32 with fewer steps than this in their significand are meant as they are, and not rounded decimals."""
+
 
 def narrow_number(value: float, element: str) -> Coefficient:
     """Return a constant of a narrow type in a body that is compared in f32."""
     own = Fraction(value)
-    odd = abs(own.numerator)
-    while odd and not odd % 2:
-        odd //= 2
-    if odd < _SHORT:
+    if _odd_part(own) < _SHORT:
         return Coefficient(own)
     smallest = _SMALLEST_NORMAL[element]
     if abs(own) < smallest:  # the distance of subnormal numbers is that of the smallest normal one
@@ -109,6 +109,17 @@ def agree(wanted: Coefficient, found: Coefficient, element: str) -> bool:
     if not roundings or element not in ELEMENT or (wanted.value > 0) != (found.value > 0):
         return False
     return abs(wanted.value - found.value) <= roundings * unit(element) * min(abs(wanted.value), abs(found.value))
+
+
+def is_truncated(wanted: Coefficient, found: Coefficient, element: str) -> bool:
+    """Return True for a constant of f32 that IREE made from one of f64, towards zero, where `wanted` is the nearest."""
+    if element != "f32" or wanted.roundings or found.roundings or wanted.factors or found.factors or found.narrow:
+        return False
+    if abs(wanted.value) < _SMALLEST_NORMAL["bf16"] or _odd_part(wanted.value) < _EXACT:
+        return False
+    value = float(wanted.value)
+    step = math.ldexp(1.0, math.frexp(value)[1] - 24)  # (a power of two is short)
+    return found.value == Fraction(value - math.copysign(step, value))
 
 
 def unit(element: str) -> Fraction:
@@ -140,6 +151,13 @@ def _to_bfloat16(value: float) -> float:
     step = 8 if exponent > -126 else 8 - (-125 - exponent)
     rounded = math.ldexp(round(math.ldexp(mantissa, max(step, 0))), exponent - max(step, 0))
     return rounded if abs(rounded) < 2.0**128 else math.copysign(math.inf, value)
+
+
+def _odd_part(value: Fraction) -> int:
+    odd = abs(value.numerator)
+    while odd and not odd % 2:
+        odd //= 2
+    return odd
 
 
 def _is_power_of_two(value: Fraction) -> bool:

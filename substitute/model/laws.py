@@ -86,6 +86,10 @@ def _approximation(name: str, left: str, right: str, ulps: float) -> Law:
     return Law(name=name, left=left, right=right, ulps=ulps, one_way=True, approximates=4.0)
 
 
+def _truncation(name: str, left: str, right: str) -> Law:
+    return Law(name=name, left=left, right=right, ulps=2, but="range", one_way=True, approximates=1.0)
+
+
 def _polynomial(x: str, *coefficients: float) -> str:
     """Return `c0 + x * (c1 + x * (…))`."""
     text = repr(coefficients[-1])
@@ -105,6 +109,8 @@ _TAIL = f"{_NEARNESS} * exp({_polynomial(_NEARNESS, *_TAIL_COEFFICIENTS)} - a * 
 _NEAR_ZERO = f"a * {_polynomial('(a * a)', *_SERIES)}"
 _ERF = f"select(lt(absf(a), 1.0), {_NEAR_ZERO}, select(lt(a, 0.0), {_TAIL} - 1.0, 1.0 - {_TAIL}))"
 _ERFC = f"select(lt(absf(a), 0.25), 1.0 - {_NEAR_ZERO}, select(lt(a, 0.0), 2.0 - {_TAIL}, {_TAIL}))"
+_SOFTPLUS_OF_NEGATED = "-(maximumf(-a, 0.0) + log1p(exp(-absf(a))))"
+_BELOW = "select(lt(a, -0.5), c, d)"
 
 
 # fmt: off
@@ -160,11 +166,20 @@ _ALL = (
     _exact("nan-by-select", "select(une(a, a), a, exp(a))", "exp(a)"),
     _near("softplus", "select(gt(a, 20.0), a, log1p(exp(a)))", "maximumf(a, 0.0) + log1p(exp(-absf(a)))", 3),
     _near("split-at-zero", "select(gt(a, 0.0), a, expm1(a))", "maximumf(a, 0.0) + expm1(minimumf(a, 0.0))", but="-0"),
+    _near("softplus-of-negated", "minimumf(a, 0.0) - log1p(exp(-absf(a)))", _SOFTPLUS_OF_NEGATED, but="-0"),
+    _near("complement-of-comparison", "select(ole(a, b), c, d)", "select(gt(a, b), d, c)", but="NaN"),
+    _exact("disjoint-ranges", f"select(gt(a, 0.5), b, {_BELOW})", "select(lt(a, -0.5), c, select(gt(a, 0.5), b, d))"),
+    _exact("outside-as-absolute", "select(lt(a, -0.5), b, select(gt(a, 0.5), b, c))", "select(gt(absf(a), 0.5), b, c)"),
+    _near("gate-at-zero", "select(oge(a, 0.0), a, a * b)", "select(gt(a, 0.0), a, a * b)", but="-0, ∞, NaN"),
+    _near("gate-as-sum", "maximumf(a, 0.0) + b * minimumf(a, 0.0)", "select(lt(a, 0.0), a * b, a)", but="-0, ∞, NaN"),
+    _near("blend", "a * (1.0 - c) + b * c", "a + c * (b - a)", 4, "∞, range"),
+    _better("logarithm-of-reciprocal", "log(1.0 / a)", "-log(a)", 2, "range"),
     _better("exponential-less-one", "exp(a) - 1.0", "expm1(a)", 2, "range"),
     _better("logarithm-of-one-more", "log(1.0 + a)", "log1p(a)", 2, "range"),
     _better("softplus-of-large", "log1p(exp(a))", "select(gt(a, 20.0), a, log1p(exp(a)))", 2, "range"),
     _rounds_less("round-less", "a * b + c", "wide(a * b + c)", 1.5),
     _rounds_less("narrow-constant", "a * 0.1", "wide(a * 0.1)", 2, approximates=0.5),
+    _truncation("truncated-constant", "a * 0.04999999701976776", "a * 0.05"),
     _approximation("error-function", _ERF, "erf(a)", 8),
     _approximation("complement-of-error-function", _ERFC, "erfc(a)", 8),
 )

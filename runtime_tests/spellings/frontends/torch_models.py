@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 
 import torch
-from shapes import OPEN, ROWS, SHAPES, WIDTH
+from shapes import INTEGERS, OPEN, ROWS, SHAPES, WIDTH
 from torch import nn
 from torch.nn import functional as F
 
@@ -26,6 +26,27 @@ def rms_norm_llama(x, w):
     wide = x.to(torch.float32)
     wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + 1e-6)
     return w * wide.to(x.dtype)
+
+
+def rms_norm_gemma(x, w):
+    wide = x.float()
+    wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + 1e-6)
+    return (wide * (1.0 + w.float())).type_as(x)
+
+
+def rms_norm_residual(x, z, w):
+    hidden = x + z
+    wide = hidden.to(torch.float32)
+    wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + 1e-6)
+    return w * wide.to(hidden.dtype)
+
+
+def causal(x):
+    return torch.ones(x.shape[0], x.shape[1], dtype=torch.bool).tril()
+
+
+def below_diagonal(x):
+    return torch.arange(x.shape[1])[None, :] <= torch.arange(x.shape[0])[:, None]
 
 
 SPELLINGS = {
@@ -115,6 +136,139 @@ SPELLINGS = {
         "VC I",
         [lambda t, i: F.embedding(i, t), lambda t, i: t[i], lambda t, i: torch.index_select(t, 0, i)],
     ),
+    "quick_gelu": ("RC", [lambda x: x * torch.sigmoid(1.702 * x), lambda x: F.sigmoid(x * 1.702) * x]),
+    "geglu": ("RC RC", [lambda x, z: F.gelu(x) * z, lambda x, z: z * F.gelu(x)]),
+    "reglu": ("RC RC", [lambda x, z: F.relu(x) * z, lambda x, z: z * x.clamp(min=0)]),
+    "squared_relu": ("RC", [lambda x: F.relu(x).square(), lambda x: torch.pow(F.relu(x), 2), lambda x: F.relu(x) ** 2]),
+    "log_sigmoid": ("RC", [F.logsigmoid, lambda x: -F.softplus(-x), lambda x: torch.log(torch.sigmoid(x))]),
+    "selu": ("RC", [F.selu]),
+    "softsign": ("RC", [F.softsign, lambda x: x / (1 + x.abs())]),
+    "tanh_shrink": ("RC", [F.tanhshrink]),
+    "hard_shrink": ("RC", [F.hardshrink, lambda x: torch.where(x.abs() > 0.5, x, torch.zeros_like(x))]),
+    "soft_shrink": ("RC", [F.softshrink, lambda x: torch.sign(x) * F.relu(x.abs() - 0.5)]),
+    "prelu": (
+        "RC C",
+        [F.prelu, lambda x, w: torch.where(x > 0, x, w * x), lambda x, w: F.relu(x) + w * x.clamp(max=0)],
+    ),
+    "rms_norm_gemma": ("RC C", [rms_norm_gemma, lambda x, w: F.rms_norm(x, (WIDTH,), 1 + w, 1e-6)]),
+    "rms_norm_residual": ("RC RC C", [rms_norm_residual, lambda x, z, w: F.rms_norm(x + z, (WIDTH,), w, 1e-6)]),
+    "layer_norm_residual": ("RC RC C C", [lambda x, z, w, b: F.layer_norm(x + z, (WIDTH,), w, b, 1e-12)]),
+    "instance_norm": ("NCP c c", [lambda x, w, b: F.instance_norm(x, weight=w, bias=b, eps=1e-5)]),
+    "cosine_similarity": (
+        "RC RC",
+        [
+            lambda x, z: F.cosine_similarity(x, z, dim=-1),
+            lambda x, z: (x * z).sum(-1) / (x.norm(dim=-1).clamp(min=1e-8) * z.norm(dim=-1).clamp(min=1e-8)),
+            lambda x, z: (F.normalize(x, dim=-1, eps=1e-8) * F.normalize(z, dim=-1, eps=1e-8)).sum(-1),
+        ],
+    ),
+    "l2_distance": ("RC RC", [lambda x, z: (x - z).norm(dim=-1), lambda x, z: ((x - z) ** 2).sum(-1).sqrt()]),
+    "smooth_l1": (
+        "RC RC",
+        [
+            lambda x, z: F.smooth_l1_loss(x, z, reduction="none"),
+            lambda x, z: F.huber_loss(x, z, reduction="none"),
+            lambda x, z: torch.where((x - z).abs() < 1, 0.5 * (x - z) ** 2, (x - z).abs() - 0.5),
+        ],
+    ),
+    "bce_logits": (
+        "RC RC",
+        [
+            lambda x, z: F.binary_cross_entropy_with_logits(x, z, reduction="none"),
+            lambda x, z: x.clamp(min=0) - x * z + torch.log1p(torch.exp(-x.abs())),
+            lambda x, z: F.softplus(x) - x * z,
+        ],
+    ),
+    "soft_cross_entropy": (
+        "RC RC",
+        [
+            lambda x, z: -(z * F.log_softmax(x, -1)).sum(-1),
+            lambda x, z: F.cross_entropy(x, z, reduction="none"),
+            lambda x, z: torch.sum(-z * F.log_softmax(x, dim=-1), dim=-1),
+        ],
+    ),
+    "root_mean_square": ("RC", [lambda x: x.pow(2).mean(-1).sqrt(), lambda x: x.norm(dim=-1) / x.shape[-1] ** 0.5]),
+    "norm": (
+        "RC",
+        [lambda x: x.norm(dim=-1), lambda x: torch.linalg.vector_norm(x, dim=-1), lambda x: (x * x).sum(-1).sqrt()],
+    ),
+    "global_average_pool": ("NCP", [lambda x: F.adaptive_avg_pool1d(x, 1).flatten(1), lambda x: x.mean(-1)]),
+    "global_max_pool": ("NCP", [lambda x: F.adaptive_max_pool1d(x, 1).flatten(1), lambda x: x.amax(-1)]),
+    "squeeze_excite": (
+        "NCP NC",
+        [lambda x, g: x * torch.sigmoid(g)[:, :, None], lambda x, g: g.unsqueeze(-1).sigmoid() * x],
+    ),
+    "layer_scale": ("RC C RC", [lambda x, w, z: x + w * z, lambda x, w, z: torch.addcmul(x, z, w)]),
+    "modulate": (
+        "RC C C",
+        [lambda x, w, b: x * (1 + w) + b, lambda x, w, b: torch.addcmul(b, x, w + 1), lambda x, w, b: x + x * w + b],
+    ),
+    "soft_cap": ("RC", [lambda x: torch.tanh(x / 30.0) * 30.0, lambda x: 30.0 * (x * (1 / 30.0)).tanh()]),
+    "gated_sigmoid": ("RC RC", [lambda x, z: x * torch.sigmoid(z), lambda x, z: F.glu(torch.cat([x, z], -1))]),
+    "lerp": (
+        "RC RC RC",
+        [torch.lerp, lambda x, z, w: x * (1 - w) + z * w, lambda x, z, w: w * z + (1 - w) * x],
+    ),
+    "swish_beta": ("RC C", [lambda x, w: x * torch.sigmoid(w * x)]),
+    "masked_fill": (
+        "RC B",
+        [
+            lambda x, k: x.masked_fill(k, -1e4),
+            lambda x, k: torch.where(k, -1e4, x),
+            lambda x, k: torch.where(~k, x, -1e4),
+        ],
+    ),
+    "causal_mask": (
+        "RC",
+        [
+            lambda x: x.masked_fill(~causal(x), -1e4),
+            lambda x: torch.where(below_diagonal(x), x, -1e4),
+            lambda x: x.masked_fill(torch.ones_like(x, dtype=torch.bool).triu(1), -1e4),
+        ],
+    ),
+    "causal_softmax": (
+        "RC",
+        [
+            lambda x: torch.softmax(x.masked_fill(~causal(x), float("-inf")), -1),
+            lambda x: torch.softmax(torch.where(below_diagonal(x), x, float("-inf")), -1),
+            lambda x: torch.softmax(x + torch.full_like(x, float("-inf")).triu(1), -1),
+        ],
+    ),
+    "softmax_scale_mask": (
+        "RC RC",
+        [
+            lambda x, k: torch.softmax(x * 0.125 + k, -1),
+            lambda x, k: torch.softmax(x / 64**0.5 + k, -1, dtype=torch.float32).to(x.dtype),
+        ],
+    ),
+    "dequantize": ("Q", [lambda q: (q.float() - 3) * 0.05, lambda q: (q.to(torch.int32) - 3).to(torch.float32) * 0.05]),
+    "matmul_bias": (
+        "MK KN N",
+        [
+            lambda a, b, d: a @ b + d,
+            lambda a, b, d: torch.addmm(d, a, b),
+            lambda a, b, d: F.linear(a, b.t(), d),
+            lambda a, b, d: torch.einsum("mk,kn->mn", a, b) + d,
+            lambda a, b, d: F.conv1d(a.unsqueeze(-1), b.t().unsqueeze(-1), d).squeeze(-1),
+        ],
+    ),
+    "matmul_transposed": (
+        "MK NK",
+        [
+            lambda a, b: a @ b.T,
+            F.linear,
+            lambda a, b: torch.einsum("qd,zd->qz", a, b),
+            lambda a, b: torch.bmm(a[None], b[None].transpose(1, 2))[0],
+            lambda a, b: (b @ a.T).T,
+        ],
+    ),
+    "matmul_residual": ("MK KN MN", [lambda a, b, d: d + a @ b, lambda a, b, d: torch.addmm(d, a, b)]),
+    "matmul_bias_gelu": ("MK KN N", [lambda a, b, d: F.gelu(a @ b + d), lambda a, b, d: F.gelu(F.linear(a, b.t(), d))]),
+    "matmul_bias_silu": (
+        "MK KN N",
+        [lambda a, b, d: F.silu(F.linear(a, b.t(), d)), lambda a, b, d: (a @ b + d) * torch.sigmoid(a @ b + d)],
+    ),
+    "linear_int8": ("MK W N", [lambda a, q, w: (a @ q.to(a.dtype)) * w, lambda a, q, w: a @ (q.to(a.dtype) * w)]),
 }
 TYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
@@ -129,8 +283,8 @@ class Model(nn.Module):
 
 
 def make_argument(axes, type_):
-    if axes == "I":
-        return torch.randint(0, ROWS, (ROWS,))
+    if axes in INTEGERS:
+        return torch.randint(0, 2 if axes == "B" else ROWS, SHAPES[axes]).to(getattr(torch, INTEGERS[axes]))
     return torch.rand(SHAPES[axes]).to(type_)
 
 
@@ -152,12 +306,13 @@ def export(name, number, axes, function, type_name, *, dynamic, folder, onnx):
     program.save(str(folder / f"{name}-torch.onnx-{number}-{setting}.onnx"))
 
 
-def main(folder):
+def main(folder, settings=("f32", "dynamic", "f16", "bf16"), only=()):
     warnings.simplefilter("ignore")
     folder.mkdir(parents=True, exist_ok=True)
     for name, (axes, functions) in SPELLINGS.items():
-        for number, function in enumerate(functions):
-            for type_name, dynamic in (("f32", False), ("f32", True), ("f16", False), ("bf16", False)):
+        for number, function in enumerate(functions if not only or name in only else ()):
+            for setting in settings:
+                type_name, dynamic = ("f32", True) if setting == "dynamic" else (setting, False)
                 for onnx in (False, True):
                     try:
                         export(name, number, axes, function, type_name, dynamic=dynamic, folder=folder, onnx=onnx)
@@ -167,4 +322,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *(tuple(filter(None, words.split(","))) for words in sys.argv[2:]))

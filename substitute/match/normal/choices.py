@@ -12,6 +12,9 @@ from .node import FLOATS, Node
 class Choices(Laws):
     """Maxima, minima, comparisons and selections."""
 
+    complements = True
+    """False where the operands may be NaN, for which neither a comparison nor its complement holds."""
+
     def extreme(self, op: str, type_: str, a: Node, b: Node) -> Node:
         """Return the maximum or the minimum of two values."""
         kind = "maximum" if "max" in op else "minimum"
@@ -101,9 +104,62 @@ class Choices(Laws):
                 return self.chosen_extreme(type_, "minimum" if a is x else "maximum", a, b)
             if (sloped := self._selected_slopes(type_, x, y, a, b)) is not None:
                 return sloped
+            if (gated := self._gated(type_, x, y, a, b)) is not None:
+                return gated
         if (guarded := self.guarded(type_, condition, a, b)) is not None:
             return guarded
+        if condition.op == "arith.cmpf":
+            return self._ordered(type_, condition, a, b)
         return self.node("arith.select", type_, (condition, a, b))
+
+    def _ordered(self, type_: str, condition: Node, a: Node, b: Node) -> Node:
+        """Return a selection by `<` in place of `<=`, nested ones from the lowest range up."""
+        x, y = condition.parts
+        if condition.attribute == "ole" and self.complements:
+            self.applied["complement-of-comparison"] += 1
+            condition, (x, y), (a, b) = self.compare("arith.cmpf", "olt", y, x), (y, x), (b, a)
+        if condition.attribute != "olt":
+            return self.node("arith.select", type_, (condition, a, b))
+        if b.op == "arith.select" and b.parts[0].op == "arith.cmpf" and b.parts[0].attribute == "olt":
+            inner, c, d = b.parts
+            low, high = inner.parts
+            # where neither range has a number of the other, the order of the questions does not matter
+            if x.op == "constant" and high.op == "constant" and y is low and _is_above(x, high):
+                self.applied["disjoint-ranges"] += 1
+                outer, inner, a, c = inner, condition, c, a
+                return self._by_size(type_, outer, inner, a, c, d)
+            if y.op == "constant" and low.op == "constant" and x is high and _is_above(low, y):
+                return self._by_size(type_, condition, inner, a, c, d)
+        return self.node("arith.select", type_, (condition, a, b))
+
+    def _by_size(self, type_: str, low: Node, high: Node, a: Node, c: Node, d: Node) -> Node:
+        """Return `a` below the low end, `c` above the high one, else `d`; by the absolute value where `a` is `c`."""
+        x, below = low.parts
+        above = high.parts[0]
+        if a is c and below.coefficients[0] == above.coefficients[0].negated():
+            self.applied["outside-as-absolute"] += 1
+            return self.node(
+                "arith.select",
+                type_,
+                (self.compare("arith.cmpf", "olt", above, self.node("math.absf", type_, (x,))), a, d),
+            )
+        return self.node("arith.select", type_, (low, a, self.node("arith.select", type_, (high, c, d))))
+
+    def _gated(self, type_: str, x: Node, y: Node, a: Node, b: Node) -> Node | None:
+        """Return a choice by the sign of a value between two multiples of it: at 0 both are 0."""
+        zero, moving = (x, y) if x.op == "constant" else (y, x)
+        if zero.op != "constant" or zero.coefficients[0].value != 0 or zero.coefficients[0].factors:
+            return None
+        if not (_is_multiple(a, moving) and _is_multiple(b, moving)) or a is b:
+            return None
+        self.applied["gate-at-zero"] += 1
+        below, above = (a, b) if zero is y else (b, a)
+        return self.gate(type_, moving, below, above)
+
+    def gate(self, type_: str, x: Node, below: Node, above: Node) -> Node:
+        """Return `below` where `x` is negative and else `above`, which are multiples of it."""
+        zero = self.number(number(0), type_)
+        return self.node("arith.select", type_, (self.compare("arith.cmpf", "olt", x, zero), below, above))
 
     def chosen_extreme(self, type_: str, kind: str, a: Node, b: Node) -> Node:
         """Return a comparison followed by a selection of its operands as a maximum or minimum; NaN gives `b`."""
@@ -149,3 +205,14 @@ class Choices(Laws):
                 return self.negation(self.node(op, "i1", (b, a), attribute=f"{order}lt"))
         both = relation in ("eq", "ne")
         return self.node(op, "i1", (a, b), attribute=order + relation, commutative=both)
+
+
+def _is_above(high: Node, low: Node) -> bool:
+    """Return True for a constant that is no less than another one."""
+    (a,), (b,) = high.coefficients, low.coefficients
+    return not a.factors and not b.factors and a.value >= b.value
+
+
+def _is_multiple(a: Node, x: Node) -> bool:
+    """Return True for a product with this factor, or the value itself."""
+    return a is x or (a.op == "product" and x in a.factors and x not in a.divisors)

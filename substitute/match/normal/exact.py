@@ -13,6 +13,8 @@ from .products import MINUS_ONE
 class ExactForm(Form):
     """Normal form by the laws that change no bit."""
 
+    complements = False
+
     def terms(self, a: Node, scale: Coefficient) -> list[tuple[Coefficient, Node]]:
         if a.type not in FLOATS:
             return super().terms(a, scale)
@@ -87,6 +89,9 @@ class ExactForm(Form):
         return self.node(kind, type_, (a,), coefficients=(end,))
 
     def _guarded_above(self, type_: str, end: Node, x: Node, a: Node, b: Node) -> Node | None:
+        return None
+
+    def _gated(self, type_: str, x: Node, y: Node, a: Node, b: Node) -> Node | None:
         return None
 
     def _two_slopes(self, kind: str, type_: str, operands: Sequence[Node]) -> Node | None:

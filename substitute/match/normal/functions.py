@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..coefficient import Coefficient
 from .laws import Laws
 from .node import FLOATS, Node
+from .products import MINUS_ONE
 
 _LINEAR_FROM = {"f16": (8, 11), "bf16": (6, 88), "f32": (17, 88), "f64": (37, 709)}
 """Between these, `log1p(exp(x))` is `x` in each type, and `exp(x)` is finite."""
@@ -32,13 +33,17 @@ class Functions(Laws):
             for other, (factor, b) in enumerate(terms):
                 made = self._joined(type_, scale, a, factor, b) if at != other else None
                 if made is not None:
-                    return [(scale, made), *(t for n, t in enumerate(terms) if n not in (at, other))]
+                    return [*self.terms(made, scale), *(t for n, t in enumerate(terms) if n not in (at, other))]
         return None
 
     def _joined(self, type_: str, scale: Coefficient, a: Node, factor: Coefficient, b: Node) -> Node | None:
         if a.op == "maximum" and scale == factor and _is_end(a, 0) and _is_softplus_of_size(b, a.parts[0]):
             self.applied["softplus"] += 1
             return self.node("softplus", type_, a.parts)
+        if a.op == "minimum" and scale == factor.negated() and _is_end(a, 0) and _is_softplus_of_size(b, a.parts[0]):
+            self.applied["softplus-of-negated"] += 1
+            turned = self.node("softplus", type_, (self.product(type_, MINUS_ONE, a.parts, []),))
+            return self.product(type_, MINUS_ONE, [turned], [])
         if self.improves and a.op == "math.exp" and b.op == "unit" and scale == factor.negated():
             self.applied["exponential-less-one"] += 1
             return self.node("math.expm1", type_, a.parts)
@@ -46,6 +51,9 @@ class Functions(Laws):
 
     def logarithm(self, type_: str, a: Node) -> Node:
         """Return `log(a)`."""
+        if self.improves and a.op == "product" and a.divided == 1 and not a.factors and a.coefficients[0].is_one:
+            self.applied["logarithm-of-reciprocal"] += 1
+            return self.product(type_, MINUS_ONE, [self.logarithm(type_, a.divisors[0])], [])
         if self.improves and a.op == "sum":
             left = [(c, p) for c, p in a.terms if p.op != "unit" or not c.is_one]
             if len(left) == len(a.parts) - 1:

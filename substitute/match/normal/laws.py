@@ -47,5 +47,9 @@ class Laws(NodeTable, ABC):
         """Return a choice between what a function is for some operands and for others; None for any other choice."""
 
     @abstractmethod
+    def gate(self, type_: str, x: Node, below: Node, above: Node) -> Node:
+        """Return `below` where `x` is negative and else `above`, which are multiples of it."""
+
+    @abstractmethod
     def slopes(self, type_: str, a: Node, below: Coefficient, above: Coefficient) -> Node:
         """Return `below · a` where `a` is negative and `above · a` where it is positive."""

@@ -12,6 +12,9 @@ from .node import FLOATS, Node
 _SIGNED = "signed"
 """Conversion of a signed integer to a type that holds all of its values."""
 
+_WHOLE = {"f16": 2**11, "bf16": 2**8, "f32": 2**24, "f64": 2**53}
+"""Up to these a float has every integer."""
+
 
 class Numbers(Laws):
     """Constants, sizes, and conversions."""
@@ -69,9 +72,28 @@ class Numbers(Laws):
             return a.parts[0]
         if op in ("arith.extsi", "arith.index_cast") and _bits(a.type) <= _bits(type_) and a.type != "i1":
             op = _SIGNED
+        if op == "arith.sitofp" and a.op == "sum" and (total := self._sum_as_float(type_, a)) is not None:
+            return total
         if op in (_SIGNED, "arith.sitofp") and a.op == _SIGNED:
             a = a.parts[0]  # the same integer, whatever types are between
         return a if op == _SIGNED and a.type == type_ else self.node(op, type_, (a,))
+
+    def _sum_as_float(self, type_: str, total: Node) -> Node | None:
+        """Return a sum of small integers as a sum of floats, where a float has all numbers between."""
+        if any(c.factors or c.value.denominator != 1 for c in total.coefficients):
+            return None
+        largest = sum(abs(c.value) * _largest(p) for c, p in total.terms)
+        if largest > _WHOLE.get(type_, 0) or largest > 2 ** (_bits(total.type) - 1) - 1:
+            return None
+        terms = ((c, p if p.op == "unit" else self.convert("arith.sitofp", type_, p)) for c, p in total.terms)
+        return self.sum(type_, [(c, self.unit(type_) if p.op == "unit" else p) for c, p in terms])
+
+
+def _largest(a: Node) -> int:
+    """Return the largest absolute value of an integer in normal form: of the narrow type that it was, or of its own."""
+    if a.op == "unit":
+        return 1
+    return 1 << (_bits(a.parts[0].type if a.op == _SIGNED else a.type) - 1)
 
 
 def _to_float(value: Coefficient) -> float:

@@ -50,6 +50,8 @@ class Sums(Laws):
             return self.sum(type_, sloped)
         if (joined := self.joined_terms(type_, merged)) is not None:
             return self.sum(type_, joined)
+        if (blended := self._blended(type_, merged)) is not None:
+            return self.sum(type_, blended)
         common = self._common(merged)
         if common:
             self.applied["common-factor"] += 1
@@ -98,7 +100,49 @@ class Sums(Laws):
                     self.applied["slopes-as-sum"] += 1
                     rest = [t for n, t in enumerate(terms) if n not in (at, other)]
                     return [*rest, *self.terms(self.slopes(type_, above.parts[0], down, up), ONE)]
+                gated = self._gate_of_sum(type_, (up, above), (down, below))
+                if gated is not None:
+                    rest = [t for n, t in enumerate(terms) if n not in (at, other)]
+                    return [*rest, *self.terms(gated, ONE)]
         return None
+
+    def _gate_of_sum(self, type_: str, up: tuple[Coefficient, Node], down: tuple[Coefficient, Node]) -> Node | None:
+        """Return `max(x, 0) + w·min(x, 0)` as a choice by the sign of `x`."""
+        (scale, above), (factor, product) = up, down
+        if product.op != "product" or product.divided:
+            return None
+        x = above.parts[0]
+        low = [p for p in product.factors if p.op == "minimum" and _is_zero_end(p) and p.parts[0] is x]
+        if len(low) != 1 or not scale.is_one:
+            return None
+        self.applied["gate-as-sum"] += 1
+        return self.gate(type_, x, self.product(type_, factor, [*self._but(product.factors, low[0]), x], []), x)
+
+    def _blended(self, type_: str, terms: list[tuple[Coefficient, Node]]) -> list[tuple[Coefficient, Node]] | None:
+        """Return the terms with `a·(1 - c) + b·c` as `a + c·(b - a)`."""
+        for at, (scale, outer) in enumerate(terms):
+            inside = next((f for f in outer.factors if _is_complement(f)), None) if outer.op == "product" else None
+            if inside is None or outer.divided:
+                continue
+            ((one, _), (_, weight)) = sorted(inside.terms, key=lambda t: t[1].op != "unit")
+            for other, (factor, near) in enumerate(terms):
+                if other == at or near.op != "product" or near.divided or weight not in near.factors:
+                    continue
+                self.applied["blend"] += 1
+                far = self.product(type_, ONE, self._but(outer.factors, inside), [])
+                close = self.product(type_, ONE, self._but(near.factors, weight), [])
+                change = self.sum(type_, [*self.terms(close, factor), *self.terms(far, scale.times(one).negated())])
+                rest = [t for n, t in enumerate(terms) if n not in (at, other)]
+                scale = scale.times(one)
+                moved = self.product(type_, ONE, [weight, change], [])
+                return [*rest, *self.terms(far, scale), *self.terms(moved, ONE)]
+        return None
+
+    @staticmethod
+    def _but(factors: Sequence[Node], one: Node) -> list[Node]:
+        left = list(factors)
+        left.remove(one)
+        return left
 
     def _without(self, a: Node, common: Sequence[Node]) -> Node:
         """Return a product without these factors."""
@@ -147,6 +191,14 @@ def _leaning(terms: Sequence[tuple[Coefficient, Node]]) -> int:
     """Return 1 if a sum with as many negative terms as others is to be negated, by the kinds of its terms; 0 if not."""
     signs = _count_signs(terms)
     return next((1 if signs[kind] < 0 else 0 for kind in in_order(list(signs)) if signs[kind]), 0)
+
+
+def _is_complement(a: Node) -> bool:
+    """Return True for `1 - c` or `c - 1`."""
+    if a.op != "sum" or len(a.parts) != 2 or all(p.op != "unit" for p in a.parts):
+        return False
+    (first, second) = a.coefficients
+    return first.size.is_one and second.size.is_one and first == second.negated()
 
 
 def _is_zero_end(a: Node) -> bool:
