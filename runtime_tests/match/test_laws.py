@@ -134,6 +134,11 @@ def test_a_law_that_says_less_than_it_changes_would_be_found(law: Law) -> None:
         ("minimumf(a, 0.0) - log1p(exp(-absf(a)))", "maximumf(a, 0.0) + log1p(exp(-absf(a)))"),
         ("minimumf(a, 0.0) - log1p(exp(-absf(a)))", "minimumf(a, 0.0) + log1p(exp(-absf(a)))"),
         ("log(1.0 / a)", "log(a)"),
+        ("a + select(p, -1e999, 0.0)", "select(p, a, -1e999)"),
+        ("a + select(p, -1e999, 0.0)", "a + select(p, 0.0, -1e999)"),
+        ("a + select(p, -1e999, 1.0)", "select(p, -1e999, a)"),
+        ("a - select(p, -1e999, 0.0)", "select(p, -1e999, a)"),
+        ("a + select(p, -1e9, 0.0)", "select(p, -1e9, a)"),
         ("log(2.0 / a)", "-log(a)"),
         ("maximumf(a, 0.0) + b * minimumf(a, 0.0)", "select(lt(a, 0.0), a, a * b)"),
     ],
@@ -197,6 +202,47 @@ def test_a_sum_of_small_integers_is_one_of_floats() -> None:
         one, other = (replace(nest("a"), expr=convert(start, offset, first=f)) for f in (True, False))
         for mode in ("all", "exact"):
             assert bool(list(unify_by_laws(one, other, {}, mode))) == same, (start, offset, mode)
+
+
+def compare_loops(
+    predicate: str, first: int, second: int, type_: str = "index", plus: int = 0, *, spelled: bool = False
+) -> ScalarGraph:
+    """`first predicate second + plus` of two loops' indices, in a type; `spelled` as a choice of true and false."""
+    builder = GraphBuilder()
+    sides = [builder.add("index", "index", (), loop) for loop in (first, second)]
+    if type_ != "index":
+        sides = [builder.add("arith.index_cast", type_, (side,)) for side in sides]
+    if plus:
+        sides[1] = builder.add("arith.addi", type_, (sides[1], builder.add("constant", type_, (), plus)))
+    found = builder.add("arith.cmpi", "i1", tuple(sides), predicate)
+    if spelled:
+        false, true = (builder.add("constant", "i1", (), number) for number in (0, 1))
+        found = builder.add("arith.select", "i1", (found, true, false))
+    read = builder.add("read", "f32", (), 0)
+    return builder.graph((builder.add("arith.select", "f32", (found, read, builder.add("constant", "f32", (), 0.0))),))
+
+
+@pytest.mark.parametrize(
+    ("other", "size", "same"),
+    [
+        (compare_loops("sge", 0, 1), 8, True),
+        (compare_loops("sle", 1, 0, "i64"), 8, True),
+        (compare_loops("sle", 1, 0, "i32"), 8, True),
+        (compare_loops("sle", 1, 0, "i32"), 2**31, False),
+        (compare_loops("slt", 1, 0, plus=1), 8, True),
+        (compare_loops("slt", 1, 0, "i64", plus=1), 8, True),
+        (compare_loops("sle", 1, 0, spelled=True), 8, True),
+        (compare_loops("slt", 1, 0), 8, False),
+        (compare_loops("sle", 0, 1), 8, False),
+        (compare_loops("ule", 1, 0, "i64"), 8, False),
+        (compare_loops("slt", 1, 0, plus=2), 8, False),
+        (compare_loops("sle", 1, 0, plus=1), 8, False),
+    ],
+)
+def test_comparisons_of_loops(other: ScalarGraph, size: int, same: bool) -> None:
+    made = replace(nest("a"), sizes=(8, 8), kinds=("parallel", "parallel"), expr=compare_loops("sle", 1, 0))
+    found = [b for b in unify_by_laws(made, replace(made, sizes=(8, size), expr=other), {}, "exact")]
+    assert any(bound.loops == {0: 0, 1: 1} for bound in found) == same
 
 
 def test_constants_are_folded_in_their_own_type() -> None:

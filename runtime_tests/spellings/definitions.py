@@ -221,7 +221,7 @@ OPERATIONS = (
         "s:R = sum C of exp(x * 0.125 + k - m)",
         "y:RC = exp(x * 0.125 + k - m) / s",
     ),
-    _op("dequantize", "q:R", "y:R = (sitofp(q) - 3) * 0.05", types=(("q", "i8"),)),
+    _op("dequantize", "q:RC w:C", "y:RC = (sitofp(q) - 3) * w", types=(("q", "i8"),)),
     _op("matmul_bias", "a:MK b:KN d:N", "c:MN = sum K of a * b", "y:MN = c + d", groups=""),
     _op("matmul_transposed", "a:MK b:NK", "c:MN = sum K of a * b", "y:MN = c", groups=""),
     _op("matmul_residual", "a:MK b:KN d:MN", "c:MN = sum K of a * b", "y:MN = c + d", groups=""),

@@ -25,6 +25,7 @@ from .parameters import choose_parameters
 
 _MOST_STEPS = 4000
 _MOST_SIZES = 24
+_SHORT_LOOP = 2**31
 
 Sizes = tuple[tuple[str, Index], ...]
 """Axes of a definition and their sizes in the dispatch."""
@@ -72,10 +73,13 @@ def unify_by_laws(
     functions = (
         frozenset(node.op for node in pattern.expr.nodes) & APPROXIMATED.keys() if mode == "all" else frozenset()
     )
-    forms = list(_forms(nest.expr, mode, frozenset(functions), wide=wide))
+    short = all(isinstance(size, int) and size < _SHORT_LOOP for size in nest.sizes)
+    forms = list(_forms(nest.expr, mode, frozenset(functions), wide=wide, short=short))
     for chosen in _choose_sizes(pattern.expr, nest, sizes) if forms else ():
         made = (
-            normalise_wide(pattern.expr.nodes, "all", chosen) if wide else normalise(pattern.expr.nodes, mode, chosen)
+            normalise_wide(pattern.expr.nodes, "all", chosen, short=short)
+            if wide
+            else normalise(pattern.expr.nodes, mode, chosen, short=short)
         )
         if made is None:
             return
@@ -86,7 +90,7 @@ def unify_by_laws(
                 yield replace(unified, sizes=assumed)
 
 
-def _forms(graph: ScalarGraph, mode: Mode, functions: frozenset[str], *, wide: bool) -> Iterator[Normal]:
+def _forms(graph: ScalarGraph, mode: Mode, functions: frozenset[str], *, wide: bool, short: bool) -> Iterator[Normal]:
     """Yield the normal form of a dispatch, and the one without formulas that lose digits where it has any.
 
     `functions` are those that a definition names, and a dispatch may approximate.
@@ -97,7 +101,7 @@ def _forms(graph: ScalarGraph, mode: Mode, functions: frozenset[str], *, wide: b
     loses = mode == "all" and any(node.op in LOSE_DIGITS for node in graph.nodes)
     modes: tuple[FormMode, ...] = (mode, "improved") if loses else (mode,)
     for number, own in enumerate(modes):
-        made = normalise_wide(graph.nodes, own) if wide else normalise(graph.nodes, own)
+        made = normalise_wide(graph.nodes, own, short=short) if wide else normalise(graph.nodes, own, short=short)
         if made is not None and (not wide or made.is_steady(graph.results)) and (not number or made.is_improved):
             yield replace(made, laws={**made.laws, **Counter(named.laws)}) if named is not None else made
 

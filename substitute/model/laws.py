@@ -172,6 +172,7 @@ _ALL = (
     _exact("outside-as-absolute", "select(lt(a, -0.5), b, select(gt(a, 0.5), b, c))", "select(gt(absf(a), 0.5), b, c)"),
     _near("gate-at-zero", "select(oge(a, 0.0), a, a * b)", "select(gt(a, 0.0), a, a * b)", but="-0, ∞, NaN"),
     _near("gate-as-sum", "maximumf(a, 0.0) + b * minimumf(a, 0.0)", "select(lt(a, 0.0), a * b, a)", but="-0, ∞, NaN"),
+    _near("masked-by-sum", "a + select(p, -1e999, 0.0)", "select(p, -1e999, a)", but="-0, ∞, NaN"),
     _near("blend", "a * (1.0 - c) + b * c", "a + c * (b - a)", 4, "∞, range"),
     _better("logarithm-of-reciprocal", "log(1.0 / a)", "-log(a)", 2, "range"),
     _better("exponential-less-one", "exp(a) - 1.0", "expm1(a)", 2, "range"),

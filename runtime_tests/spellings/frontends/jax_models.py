@@ -132,7 +132,7 @@ SPELLINGS = {
     "causal_mask": ("RC", [lambda x: jnp.where(below_diagonal(x), x, -1e4)]),
     "causal_softmax": ("RC", [lambda x: nn.softmax(jnp.where(below_diagonal(x), x, -jnp.inf))]),
     "softmax_scale_mask": ("RC RC", [lambda x, k: nn.softmax(x * 0.125 + k), lambda x, k: nn.softmax(x / 8 + k)]),
-    "dequantize": ("Q", [lambda q: (q.astype(jnp.float32) - 3) * 0.05]),
+    "dequantize": ("Q C", [lambda q, w: (q.astype(w.dtype) - 3) * w]),
     "matmul_bias": ("MK KN N", [lambda a, b, d: a @ b + d, lambda a, b, d: jnp.einsum("...k,kn->...n", a, b) + d]),
     "matmul_transposed": ("MK NK", [lambda a, b: a @ b.T, lambda a, b: jnp.einsum("qd,zd->qz", a, b)]),
     "matmul_residual": ("MK KN MN", [lambda a, b, d: d + a @ b]),

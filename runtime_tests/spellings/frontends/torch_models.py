@@ -241,7 +241,7 @@ SPELLINGS = {
             lambda x, k: torch.softmax(x / 64**0.5 + k, -1, dtype=torch.float32).to(x.dtype),
         ],
     ),
-    "dequantize": ("Q", [lambda q: (q.float() - 3) * 0.05, lambda q: (q.to(torch.int32) - 3).to(torch.float32) * 0.05]),
+    "dequantize": ("Q C", [lambda q, w: (q.to(w.dtype) - 3) * w, lambda q, w: (q.to(torch.int32) - 3).to(w.dtype) * w]),
     "matmul_bias": (
         "MK KN N",
         [

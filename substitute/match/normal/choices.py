@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..coefficient import ONE, Coefficient, number
 from .laws import Laws
-from .node import FLOATS, Node
+from .node import FLOATS, SIGNED, Node
 
 
 class Choices(Laws):
@@ -98,6 +98,8 @@ class Choices(Laws):
             return a
         if condition.op == "constant":
             return a if condition.coefficients[0].value else b
+        if type_ == "i1" and a.op == b.op == "constant":
+            return condition if a.coefficients[0].value else self.negation(condition)
         if condition.op == "arith.cmpf" and condition.attribute in ("olt", "ole") and type_ in FLOATS:
             x, y = condition.parts
             if (a is x and b is y) or (a is y and b is x):
@@ -199,12 +201,24 @@ class Choices(Laws):
         if relation in ("gt", "ge"):
             a, b, relation = b, a, {"gt": "lt", "ge": "le"}[relation]
         if op == "arith.cmpi":
+            if order != "u" and a.op == b.op == SIGNED and a.parts[0].type == b.parts[0].type:
+                return self.compare(op, order + relation, a.parts[0], b.parts[0])
             if relation == "ne":
                 return self.negation(self.node(op, "i1", (a, b), attribute="eq", commutative=True))
             if relation == "le":
-                return self.negation(self.node(op, "i1", (b, a), attribute=f"{order}lt"))
+                return self.negation(self.compare(op, f"{order}lt", b, a))
+            if order == "s" and relation == "lt" and (loop := _just_below(b)) is not None:
+                return self.compare(op, "sle", a, loop)
         both = relation in ("eq", "ne")
         return self.node(op, "i1", (a, b), attribute=order + relation, commutative=both)
+
+
+def _just_below(a: Node) -> Node | None:
+    """Return the loop's index, or a conversion of it, to which 1 is added: that sum does not overflow."""
+    if a.op != "sum" or len(a.parts) != 2 or not all(c.is_one for c in a.coefficients):
+        return None
+    loops = [p for p in a.parts if p.op == "index" or (p.op == SIGNED and p.parts[0].op == "index")]
+    return loops[0] if len(loops) == 1 and any(p.op == "unit" for p in a.parts) else None
 
 
 def _is_above(high: Node, low: Node) -> bool:

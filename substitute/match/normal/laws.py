@@ -19,6 +19,8 @@ class Laws(NodeTable, ABC):
         self.applied: Counter[str] = Counter()
         self.sizes = sizes
         """Sizes of axes, which replace their names."""
+        self.loops_are_short = False
+        """True if an integer of 32 bits holds the index of every loop."""
 
     @abstractmethod
     def terms(self, a: Node, scale: Coefficient) -> list[tuple[Coefficient, Node]]:
@@ -45,6 +47,10 @@ class Laws(NodeTable, ABC):
     @abstractmethod
     def guarded(self, type_: str, condition: Node, a: Node, b: Node) -> Node | None:
         """Return a choice between what a function is for some operands and for others; None for any other choice."""
+
+    @abstractmethod
+    def select(self, type_: str, condition: Node, a: Node, b: Node) -> Node:
+        """Return a selection."""
 
     @abstractmethod
     def gate(self, type_: str, x: Node, below: Node, above: Node) -> Node:

@@ -10,6 +10,8 @@ from ...model.ops import COMMUTATIVE
 from ..coefficient import ONE, Coefficient
 
 FLOATS = frozenset(("f16", "bf16", "f32", "f64"))
+SIGNED = "signed"
+"""Operation of a conversion of a signed integer to a type that holds all of its values."""
 
 
 class Kind:

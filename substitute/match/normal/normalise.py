@@ -49,29 +49,43 @@ class Normal:
         return True
 
 
-def normalise(nodes: tuple[Scalar, ...], mode: FormMode, sizes: tuple[tuple[str, Index], ...] = ()) -> Normal:
-    """Return the normal form of a graph's nodes, with the sizes of these axes in place of their names."""
-    return _normalise(ByIdentity(nodes), mode, sizes)
+def normalise(
+    nodes: tuple[Scalar, ...], mode: FormMode, sizes: tuple[tuple[str, Index], ...] = (), *, short: bool = False
+) -> Normal:
+    """Return the normal form of a graph's nodes, with the sizes of these axes in place of their names.
+
+    `short` loops have an index of 32 bits.
+    """
+    return _normalise(ByIdentity(nodes), mode, sizes, short)
 
 
 @lru_cache(maxsize=4096)
-def _normalise(key: ByIdentity, mode: FormMode, sizes: tuple[tuple[str, Index], ...]) -> Normal:
-    return _build(_FORMS[mode](dict(sizes)), cast(tuple[Scalar, ...], key.held))
+def _normalise(key: ByIdentity, mode: FormMode, sizes: tuple[tuple[str, Index], ...], short: bool) -> Normal:
+    form = _FORMS[mode](dict(sizes))
+    form.loops_are_short = short
+    return _build(form, cast(tuple[Scalar, ...], key.held))
 
 
 def normalise_wide(
-    nodes: tuple[Scalar, ...], mode: FormMode = "all", sizes: tuple[tuple[str, Index], ...] = ()
+    nodes: tuple[Scalar, ...],
+    mode: FormMode = "all",
+    sizes: tuple[tuple[str, Index], ...] = (),
+    *,
+    short: bool = False,
 ) -> Normal | None:
     """Return the normal form of a graph without the roundings inside of it; None where there is none."""
-    return _normalise_wide(ByIdentity(nodes), mode, sizes)
+    return _normalise_wide(ByIdentity(nodes), mode, sizes, short)
 
 
 @lru_cache(maxsize=4096)
-def _normalise_wide(key: ByIdentity, mode: FormMode, sizes: tuple[tuple[str, Index], ...]) -> Normal | None:
+def _normalise_wide(
+    key: ByIdentity, mode: FormMode, sizes: tuple[tuple[str, Index], ...], short: bool
+) -> Normal | None:
     wide = widen(cast(tuple[Scalar, ...], key.held))
     if wide is None:
         return None
     form = _FORMS[mode](dict(sizes))
+    form.loops_are_short = short
     form.applied[ROUND_LESS] += wide.dropped
     made = _build(form, wide.nodes)
     return replace(made, steps=frozenset(made.nodes[at] for at in wide.steps))

@@ -7,10 +7,7 @@ import math
 from ...model.index import substitute
 from ..coefficient import ONE, Coefficient, narrow_number, number, round_to
 from .laws import Laws
-from .node import FLOATS, Node
-
-_SIGNED = "signed"
-"""Conversion of a signed integer to a type that holds all of its values."""
+from .node import FLOATS, SIGNED, Node
 
 _WHOLE = {"f16": 2**11, "bf16": 2**8, "f32": 2**24, "f64": 2**53}
 """Up to these a float has every integer."""
@@ -70,13 +67,14 @@ class Numbers(Laws):
         if op == "arith.truncf" and a.op == "arith.extf" and a.parts[0].type == type_:
             self.applied["extended-and-truncated"] += 1
             return a.parts[0]
-        if op in ("arith.extsi", "arith.index_cast") and _bits(a.type) <= _bits(type_) and a.type != "i1":
-            op = _SIGNED
+        holds = _bits(a.type) <= _bits(type_) or (a.op == "index" and self.loops_are_short and _bits(type_) == 32)
+        if op in ("arith.extsi", "arith.index_cast") and holds and a.type != "i1":
+            op = SIGNED
         if op == "arith.sitofp" and a.op == "sum" and (total := self._sum_as_float(type_, a)) is not None:
             return total
-        if op in (_SIGNED, "arith.sitofp") and a.op == _SIGNED:
+        if op in (SIGNED, "arith.sitofp") and a.op == SIGNED:
             a = a.parts[0]  # the same integer, whatever types are between
-        return a if op == _SIGNED and a.type == type_ else self.node(op, type_, (a,))
+        return a if op == SIGNED and a.type == type_ else self.node(op, type_, (a,))
 
     def _sum_as_float(self, type_: str, total: Node) -> Node | None:
         """Return a sum of small integers as a sum of floats, where a float has all numbers between."""
@@ -93,7 +91,7 @@ def _largest(a: Node) -> int:
     """Return the largest absolute value of an integer in normal form: of the narrow type that it was, or of its own."""
     if a.op == "unit":
         return 1
-    return 1 << (_bits(a.parts[0].type if a.op == _SIGNED else a.type) - 1)
+    return 1 << (_bits(a.parts[0].type if a.op == SIGNED else a.type) - 1)
 
 
 def _to_float(value: Coefficient) -> float:

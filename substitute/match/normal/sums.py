@@ -50,6 +50,8 @@ class Sums(Laws):
             return self.sum(type_, sloped)
         if (joined := self.joined_terms(type_, merged)) is not None:
             return self.sum(type_, joined)
+        if (masked := self._masked(type_, merged)) is not None:
+            return masked
         if (blended := self._blended(type_, merged)) is not None:
             return self.sum(type_, blended)
         common = self._common(merged)
@@ -117,6 +119,20 @@ class Sums(Laws):
             return None
         self.applied["gate-as-sum"] += 1
         return self.gate(type_, x, self.product(type_, factor, [*self._but(product.factors, low[0]), x], []), x)
+
+    def _masked(self, type_: str, terms: list[tuple[Coefficient, Node]]) -> Node | None:
+        """Return `a + select(p, -∞, 0)` as `select(p, -∞, a)`."""
+        for at, (scale, mask) in enumerate(terms):
+            if mask.op != "arith.select" or not scale.is_one or len(terms) < 2:
+                continue
+            condition, a, b = mask.parts
+            ends = [p.op == "special" and p.attribute == "-inf" for p in (a, b)]
+            zero = [p.op == "constant" and p.coefficients[0].value == 0 for p in (a, b)]
+            if (ends[0] and zero[1]) or (ends[1] and zero[0]):
+                self.applied["masked-by-sum"] += 1
+                rest = self.sum(type_, [t for n, t in enumerate(terms) if n != at])
+                return self.select(type_, condition, *((a, rest) if ends[0] else (rest, b)))
+        return None
 
     def _blended(self, type_: str, terms: list[tuple[Coefficient, Node]]) -> list[tuple[Coefficient, Node]] | None:
         """Return the terms with `a·(1 - c) + b·c` as `a + c·(b - a)`."""
