@@ -314,3 +314,19 @@ def test_subnormal_operands_may_be_taken_for_zero_by_what_computes() -> None:
 def test_the_cosine_of_what_may_be_infinite_may_be_nan() -> None:
     near, far = apply("math.cos", Num(np.ones(2), np.array([0.5, np.inf]))).errors()
     assert near < 1 and far == np.inf
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "error", "unknown"),
+    [
+        ("math.atanh", [-1.00001, -1.0, -0.9999, -1.01, 1.00001, 0.5], 2.4e-4, [True, True, True, False, True, False]),
+        ("math.sqrt", [-1e-5, 1e-5, -1.0], 2e-5, [True, True, False]),
+        ("math.log", [-1e-5, 0.0, -1.0], 2e-5, [True, True, False]),
+    ],
+)
+def test_an_uncertain_operand_at_the_edge_of_a_domain_says_nothing(
+    name: str, values: list[float], error: float, unknown: list[bool]
+) -> None:
+    x = Num(np.array(values), np.full(len(values), error))
+    assert np.isinf(apply(name, x).errors()).tolist() == unknown
+    assert not np.isinf(apply(name, Num(x.value)).errors()).any()

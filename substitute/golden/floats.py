@@ -10,8 +10,6 @@ import numpy as np
 from .numbers import Arithmetic, Array, Element, Num
 
 FloatRule = Callable[[Arithmetic, Element, list[Num]], Num]
-UNDEFINED = np.nan
-"""The error of a result that is not defined, even where it comes out as infinite or NaN."""
 
 
 def _depth(operands: list[Num]) -> int:
@@ -45,7 +43,8 @@ def _uncertain_where(uncertain: Array, number: Num) -> Num:
     """Return a number whose value says nothing in some elements, though it may be infinite or NaN there."""
     if not uncertain.any():
         return number
-    return Num(number.value, np.where(uncertain, np.nan, number.errors()), number.depth)
+    doubt = uncertain if number.doubt is None else uncertain | number.doubt
+    return Num(number.value, number.error, number.depth, doubt)
 
 
 def product_error(a: Num, b: Num) -> Array | None:
@@ -121,15 +120,16 @@ def monotone(
     def rule(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
         (x,) = operands
         value = function(x.value)
-        error = None
-        if x.error is not None:
-            with np.errstate(all="ignore"):
-                above = function(np.clip(x.value + x.error, *domain))
-                below = function(np.clip(x.value - x.error, *domain))
-                error = np.maximum(np.abs(above - value), np.abs(value - below))
-                for edge in domain:
-                    error = np.where(np.isfinite(edge) & (np.abs(x.value - edge) < x.error), np.inf, error)
-        return how.rounded(value, error, element, ulps=ulps, depth=x.depth)
+        if x.error is None:
+            return how.rounded(value, None, element, ulps=ulps, depth=x.depth)
+        with np.errstate(all="ignore"):
+            above = function(np.clip(x.value + x.error, *domain))
+            below = function(np.clip(x.value - x.error, *domain))
+            error = np.maximum(np.abs(above - value), np.abs(value - below))
+            either = np.zeros(np.broadcast_shapes(np.shape(value), np.shape(x.error)), bool)
+            for edge in filter(np.isfinite, domain):
+                either |= np.abs(x.value - edge) < x.error
+        return _uncertain_where(either, how.rounded(value, error, element, ulps=ulps, depth=x.depth))
 
     return rule
 
@@ -198,11 +198,12 @@ def _composed(
         size = np.abs(np.asarray(x.value, np.float64))
         with np.errstate(all="ignore"):
             error = found.errors() + how.unit(element) * spread(size)
+            doubt = np.isnan(error)
             if domain is not None:
-                error = np.where((x.value < domain[0]) | (x.value > domain[1]), UNDEFINED, error)
+                doubt = doubt | (x.value < domain[0]) | (x.value > domain[1])
             if squares:
-                error = np.where(size * size > element.largest, UNDEFINED, error)
-        return Num(found.value, error, found.depth)
+                doubt = doubt | (size * size > element.largest)
+        return _uncertain_where(doubt, Num(found.value, error, found.depth, found.doubt))
 
     return apply
 
@@ -257,9 +258,7 @@ def _power(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
                 )
     result = how.rounded(value, error, element, ulps=16.0, depth=_depth(operands))
     undefined = (a.value < 0) & np.isinf(exponent)  # 2^(b·log2 a) is undefined there, C defines a result
-    if how.bounds and how.composed and undefined.any():
-        return Num(result.value, np.where(undefined, UNDEFINED, result.errors()), result.depth)
-    return result
+    return _uncertain_where(undefined, result) if how.bounds and how.composed else result
 
 
 def _arc_tangent2(how: Arithmetic, element: Element, operands: list[Num]) -> Num:

@@ -134,6 +134,8 @@ class Num:
     """Bound, of the shape of `value` or broadcastable to it; None: exact. Infinite: no bound is known."""
     depth: int = 1
     """Length of the longest reduction that the numbers depend on."""
+    doubt: Array | None = None
+    """Set by the rule of one operation only: where a result says nothing, though it may be infinite or NaN."""
 
     def map(self, change: Any) -> Num:
         """Return the number with the same change of layout made to value and error, which must have one shape."""

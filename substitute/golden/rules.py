@@ -36,12 +36,10 @@ def _float_rule(name: str, rule: floats.FloatRule) -> Rule:
     def apply(how: Arithmetic, scalar: Scalar, operands: list[Num]) -> Num:
         found = rule(how, scalar.result, operands)
         error = found.error
-        # NaN stands for a result that is not certain though it is infinite or undefined
-        undefined = np.isnan(error) if (how.composed or not how.certain_zeros) and error is not None else False
         if error is not None and not np.isfinite(found.value.sum()):
             error = _settled(found.value, error, operands, signs=name not in _KEEP_SIGN)
-        if np.any(undefined):
-            error = np.where(undefined, np.inf, np.zeros(1) if error is None else error)
+        if found.doubt is not None:
+            error = np.where(found.doubt, np.inf, np.zeros(1) if error is None else error)
         excluded = _excluded(scalar.attributes.get("fastmath", frozenset()), [*operands, found])
         if excluded is not None:
             error = np.where(excluded, np.inf, np.zeros(1) if error is None else error)
