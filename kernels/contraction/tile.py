@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
+from substitute.codegen.llvm.combine import Combiner
 from substitute.codegen.llvm.elements import load, splat
-from substitute.codegen.llvm.function import I32, I64
+from substitute.codegen.llvm.function import I64
 
 from .panel import place, row_place
 from .space import Position, Slot, Space
@@ -242,17 +243,9 @@ def _contiguous(space: Space) -> Axis:
 
 
 def add_lanes(space: Space, value: ir.Value) -> ir.Value:
-    """Return the sum of a vector's lanes, by halves."""
-    builder, lanes = space.builder, value.type.count
-    while lanes > 1:
-        lanes //= 2
-        picks = [ir.Constant(I32, n) for n in range(lanes)]
-        upper = [ir.Constant(I32, n + lanes) for n in range(lanes)]
-        halves = [
-            builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(I32, lanes), p)) for p in (picks, upper)
-        ]
-        value = space.arithmetic.add(builder, *halves)
-    return builder.extract_element(value, ir.Constant(I32, 0))
+    """Return the sum of a vector's lanes."""
+    name = "arith.addi" if space.arithmetic.is_integer else "arith.addf"
+    return Combiner(space.builder, name, space.arithmetic.element, space.function.hardware).fold(value, None)
 
 
 def load_sums(space: Space, sums: ir.Value, row: ir.Value) -> Sums:

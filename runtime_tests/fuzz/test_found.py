@@ -58,6 +58,23 @@ SIGN_OF_NAN = """(%a: tensor<64xf32>, %b: tensor<64xf32>) -> (tensor<64xf32>) {
   return %r : tensor<64xf32>
 }"""
 
+BYTES_TIMES_A_CONSTANT = """(%a: tensor<3x16xi8>) -> (tensor<3x15xi32>) {
+  %k = arith.constant dense<7> : tensor<15x16xi8>
+  %one = arith.constant -1 : i32
+  %e = tensor.empty() : tensor<3x15xi32>
+  %i = linalg.fill ins(%one : i32) outs(%e : tensor<3x15xi32>) -> tensor<3x15xi32>
+  %r = linalg.generic {indexing_maps = [affine_map<(d0, d1, d2) -> (d0, d2)>, affine_map<(d0, d1, d2) -> (d1, d2)>,
+    affine_map<(d0, d1, d2) -> (d0, d1)>], iterator_types = ["parallel", "parallel", "reduction"]}
+    ins(%a, %k : tensor<3x16xi8>, tensor<15x16xi8>) outs(%i : tensor<3x15xi32>) {
+  ^bb0(%x: i8, %y: i8, %s: i32):
+    %u = arith.extsi %x : i8 to i32
+    %v = arith.extsi %y : i8 to i32
+    %p = arith.muli %u, %v : i32
+    %t = arith.addi %s, %p : i32
+    linalg.yield %t : i32
+  } -> tensor<3x15xi32>
+  return %r : tensor<3x15xi32>
+}"""
 REVERSED_WITHOUT_A_LIBRARY = """(%a: tensor<8x12xi8>, %b: tensor<8x12xi8>) -> (tensor<8x12xf64>) {
   %e = tensor.empty() : tensor<8x12xf64>
   %r = linalg.generic {indexing_maps = [affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> (d0, 11 - d1)>,
@@ -88,6 +105,7 @@ def test_what_was_found_before() -> None:
         function(EXTREMUM_OF_NOTHING, argument("f32", 3, (4, 0))),
         function(ERROR_ALONG_ONE_AXIS, argument("i16", 6, 5), argument("f64", 6)),
         function(SIGN_OF_NAN, argument("f32", 64), argument("f32", 64)),
+        function(BYTES_TIMES_A_CONSTANT, argument("i8", 3, 16)),
     ]
     report = judge_functions(functions, Setting())
     assert report.findings == []
