@@ -24,7 +24,7 @@ from substitute.validate.prepare import describe_launch, make_case
 def make_cases(
     stock: Any,
     taken: Mapping[str, Any],
-    chosen: Mapping[Any, str],
+    chosen: Mapping[Any, Any],
     layout: Layout,
     setting: Setting,
     report: Report,
@@ -63,6 +63,7 @@ def make_cases(
                         inputs=inputs,
                         seed=seed,
                         local=setting.device.startswith("local"),
+                        composed=chosen[dispatch].payload.kind.rewrites_body,
                         described=describe_launch(function, launch),
                     )
                 except SubstituteError as error:
@@ -74,7 +75,7 @@ def make_cases(
                         Finding(
                             kind="crashed",
                             number=number,
-                            kernel=chosen[dispatch],
+                            kernel=chosen[dispatch].name,
                             dispatch=dispatch.name,
                             message=message,
                         )
@@ -92,7 +93,7 @@ def run_cases(
     candidate: bytes,
     stock: bytes | None,
     taken: Mapping[str, Any],
-    chosen: Mapping[Any, str],
+    chosen: Mapping[Any, Any],
     cases: Mapping[str, list[Case]],
     owners: Mapping[str, int],
     setting: Setting,
@@ -104,7 +105,7 @@ def run_cases(
         ours = stack.enter_context(RawModule(candidate, device=setting.device))
         theirs = None if stock is None else stack.enter_context(RawModule(stock, device=setting.device))
         for entry, group in cases.items():
-            name, kernel = taken[entry].name, chosen[taken[entry]]
+            name, kernel = taken[entry].name, chosen[taken[entry]].name
             for case in group:
                 verdict = judge_alone(ours, case, options=Options(in_flight=False)).verdict
                 report.counts["cases"] += 1

@@ -91,7 +91,7 @@ def _judge(functions: Mapping[int, Function], setting: Setting, report: Report) 
                 plan, sites = plan_module(
                     compilation, clock, setting.kernels, builtin=setting.builtin, chosen=None, require=()
                 )
-                chosen = {s.dispatch: s.kernel.name for s in plan.substitutions}
+                chosen = {s.dispatch: s.kernel for s in plan.substitutions}
                 taken = {f"run_{i}": dispatch for i, dispatch in enumerate(chosen)}
         with _timed(report, "golden"):
             cases = make_cases(stock, taken, chosen, layout, setting, report) if taken else {}

@@ -243,7 +243,8 @@ def _power(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
     if how.bounds:
         with np.errstate(all="ignore"):
             # 2^(b·log2 a), where the product is rounded
-            spread = np.abs(exponent * np.log(np.abs(np.where(a.value == 0, 1.0, a.value))))
+            certain = (a.value == 0) | (exponent == 0)
+            spread = np.abs(exponent * np.log(np.abs(np.where(certain, 1.0, a.value))))
             relative = 2.0 * how.unit(element) * spread
             if a.error is not None:
                 room = np.abs(a.value) - a.error
@@ -257,8 +258,12 @@ def _power(how: Arithmetic, element: Element, operands: list[Num]) -> Num:
                     at_zero & (exponent > 0), np.power(np.abs(a.value) + a.error, exponent) + np.abs(value), error
                 )
     result = how.rounded(value, error, element, ulps=16.0, depth=_depth(operands))
-    undefined = (a.value < 0) & np.isinf(exponent)  # 2^(b·log2 a) is undefined there, C defines a result
-    return _uncertain_where(undefined, result) if how.bounds and how.composed else result
+    if not (how.bounds and how.composed):
+        return result
+    with np.errstate(all="ignore"):  # C defines a result where 2^(b·log2 a) is undefined, as for 0^0
+        logarithm = exponent * np.log2(np.abs(a.value))
+    lost = np.isnan(logarithm) & ~np.isnan(a.value) & ~np.isnan(exponent)
+    return _uncertain_where(lost | ((a.value < 0) & np.isinf(exponent)), result)
 
 
 def _arc_tangent2(how: Arithmetic, element: Element, operands: list[Num]) -> Num:

@@ -237,6 +237,7 @@ class _Bench:
             most=MOST_DRAWN,
             laws=pair.laws,
             declared=pair.declared,
+            composed=pair.composed,
         )
 
     def cases(self, pair: Pair, function: ir.Operation | None) -> tuple[list[Case], str]:

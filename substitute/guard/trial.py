@@ -51,6 +51,8 @@ class Pair:
     """Its operands' names."""
     laws: tuple[str, ...] = ()
     """Laws by which any of its kernels was matched."""
+    composed: bool = False
+    """True if a rule changes IREE's code, whose functions are composed of others."""
     declared: Accuracy | None = None
     """The bound of errors that its kernels declare."""
     skipped: str = ""
@@ -158,6 +160,7 @@ def prepare_trial(
                 launches=known,
                 repeatable=not any(k.not_repeatable for k in kernels),
                 names=names_of(own_here[0]) if own_here else (),
+                composed=any(k.payload.kind.rewrites_body for k in kernels),
                 declared=find_loosest(k.accuracy for k in kernels),
                 laws=tuple(sorted({law for s in own_here for law in s.match.laws})),
                 skipped=_reason_against(dispatch, device) or ("" if known else reasons),
