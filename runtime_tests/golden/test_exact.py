@@ -45,28 +45,39 @@ def test_small_integers_have_one_sum(rows: int) -> None:
     assert np.isinf(told.error).all()
 
 
-def test_a_partial_product_may_overflow_in_another_order() -> None:
-    text = (
-        "func.func @f(%a: !2x40xbf16) -> !2xbf16 {\n  %zero = arith.constant 1.0 : bf16"
-        + filled("!2xbf16")
-        + generic(
-            "%r",
-            "[[i, j -> i, j]], [[i, j -> i]]",
-            "pr",
-            "%a",
-            "!2x40xbf16",
-            "%init",
-            "!2xbf16",
-            "\n    %m = arith.mulf %x, %o : bf16\n    linalg.yield %m : bf16",
-            "%x: bf16, %o: bf16",
-        )
-        + "\n  return %r : !2xbf16\n}"
+@pytest.mark.parametrize("rows", [1, 4])
+@pytest.mark.parametrize(("start", "exact"), [(2.0, True), (0.001, False)])
+def test_what_a_sum_starts_from_has_to_fit_too(rows: int, start: float, exact: bool) -> None:
+    text = product(rows).replace("arith.constant 0.0", f"arith.constant {start}")
+    a, b = ones(rows, K, seed=1), ones(K, 3, seed=2)
+    (golden,) = evaluate(text, a, b)
+    assert np.isfinite(golden.error).all() == exact
+
+
+def row_products(element: str, columns: int) -> str:
+    a, c = f"!2x{columns}x{element}", f"!2x{element}"
+    body = f"\n    %m = arith.mulf %x, %o : {element}\n    linalg.yield %m : {element}"
+    maps = "[[i, j -> i, j]], [[i, j -> i]]"
+    return (
+        f"func.func @f(%a: {a}) -> {c} {{\n  %zero = arith.constant 1.0 : {element}{filled(c)}"
+        + generic("%r", maps, "pr", "%a", a, "%init", c, body, f"%x: {element}, %o: {element}")
+        + f"\n  return %r : {c}\n}}"
     )
+
+
+def test_infinity_may_meet_what_has_vanished() -> None:
+    values = np.array([[1e-30, 1e-30, np.inf, 1.0], [0.5, 0.5, np.inf, 1.0]], np.float32)
+    (golden,) = evaluate(row_products("f32", 4), values)
+    assert np.isinf(golden.value).all()
+    assert np.isinf(golden.error).tolist() == [True, False]
+
+
+def test_a_partial_product_may_overflow_in_another_order() -> None:
     import ml_dtypes
 
     values = np.ones((2, 40), ml_dtypes.bfloat16)
     values[1], values[1, -1] = 200, 0  # 200^39 is beyond bf16, and an infinity times zero is no number
-    (golden,) = evaluate(text, values)
+    (golden,) = evaluate(row_products("bf16", 40), values)
     assert list(np.isinf(golden.error)) == [False, True]
 
 

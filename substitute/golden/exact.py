@@ -6,10 +6,11 @@ A sum of f16 over 1,024 terms has no useful bound; of small integers it has one 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from .numbers import SAMPLE, Arithmetic, Array, Element
+from .numbers import SAMPLE, Arithmetic, Array, Element, Num
 
 _MANTISSA = 53
 
@@ -44,6 +45,19 @@ def add_exactly(how: Arithmetic, error: Array, magnitude: Array, step: float, el
     """Return the error of sums of multiples of `step` whose absolute values add up to `magnitude`: 0 where no partial
     sum needs more bits than the type has.
     """
+    own, size = how.start
+    step = min(step, own)
     if not how.exact_sums or not step >= element.smallest:
         return error
-    return np.where(magnitude <= step / how.unit(element), 0.0, error)
+    return np.where(magnitude + size <= step / how.unit(element), 0.0, error)
+
+
+def started(how: Arithmetic, initial: Num, element: Element) -> Arithmetic:
+    """Return the options for sums that start from these values."""
+    values = initial.value
+    if not any(values.strides):
+        values = values.reshape(-1)[:1]
+    if not how.exact_sums or not element.is_float or not values.any():
+        return how
+    step = find_step(values, element) if initial.error is None else 0.0
+    return replace(how, start=(step, float(np.abs(values).max(initial=0.0))))

@@ -11,6 +11,7 @@ import numpy as np
 from .affine import Map, strided
 from .body import Body
 from .contraction import contract
+from .exact import started
 from .numbers import Arithmetic, Array, Element, Num
 from .reduction import COMBINERS, Combined, combine, find_product, fold
 from .tensors import Tensor
@@ -130,8 +131,9 @@ class Nest:
         factors = [self._side(side, used) for side, used, _ in sides]
         if any(f is None for f in factors):
             return None
+        initial = self._view(len(self.operands) - 1)
         found = contract(
-            self.how,
+            started(self.how, initial, self.element(0)),
             self.element(0),
             combined,
             factors[0],
@@ -144,7 +146,6 @@ class Nest:
         )
         if found is None:
             return None
-        initial = self._view(len(self.operands) - 1)
         return [self._shaped(fold(self.how, self.element(0), combined.name, initial, found), 0)]
 
     def _side(self, side: Body, used: Sequence[int]) -> Num | None:
@@ -295,10 +296,11 @@ class Nest:
         (terms,) = combined.term.run(frame.arguments, frame.dimensions)
         axes = tuple(range(frame.outer, len(frame.shape)))
         terms = self.how.taken(terms, self.element(0))
-        total = COMBINERS[combined.name](self.how, self.element(0), terms, frame.shape, axes)
         initial = frame.arguments[len(self.operands) - 1].map(
             lambda a: a.reshape(a.shape[: frame.outer]) if a.ndim else a
         )
+        how = started(self.how, initial, self.element(0))
+        total = COMBINERS[combined.name](how, self.element(0), terms, frame.shape, axes)
         return fold(self.how, self.element(0), combined.name, initial, total)
 
 

@@ -6,6 +6,7 @@ Floats of every width are held in float64, integers in their own width (so that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -170,6 +171,8 @@ class Arithmetic:
 
     exact_sums: bool = True
     """Give sums of exact numbers no error where every partial sum, in any order, is a number of their type."""
+    start: tuple[float, float] = (math.inf, 0.0)
+    """Step and largest size of the numbers that a sum starts from, which its partial sums contain, see `exact`."""
     certain_zeros: bool = True
     """Give a quotient by zero, by a subnormal number or by one of the largest, and a product of zero with infinity or
     NaN, a sure result. Vulkan promises none: it bounds the error for divisors from 2^-126 to 2^126 (Vulkan 1.3,

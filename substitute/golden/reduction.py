@@ -142,7 +142,9 @@ def _product(how: Arithmetic, element: Element, terms: Num, shape: tuple[int, ..
     error = np.where((most > element.largest) | (least < element.smallest), np.inf, error)
     if terms.error is not None:  # Π(|x|+e) − Π|x|
         error = error + (size + terms.error).prod(axis=axes) - size.prod(axis=axes)
-    return _kept(np.asarray(total), np.asarray(error), max(terms.depth, count))
+    found = _kept(np.asarray(total), np.asarray(error), max(terms.depth, count))
+    lost = np.isinf(total) & (least < element.smallest)  # infinity times what has vanished is NaN
+    return Num(found.value, np.where(lost, np.inf, found.errors()), found.depth) if np.any(lost) else found
 
 
 def _unknown(terms: Num, axes: tuple[int, ...], shape: tuple[int, ...]) -> Array | None:
