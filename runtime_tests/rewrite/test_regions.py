@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from runtime_tests.rewrite.centred import function, kernels_in
+from runtime_tests.spellings.definitions import OPERATIONS, make_kernel, write_definition
 from substitute import Session, compile_model, frontend
 from substitute.compiler import Compilation
 from substitute.flags import with_default_target
 from substitute.frontend import run_to_dispatches
 from substitute.read.module import read_module
+from substitute.read.slices import SliceReader
 from substitute.rewrite import fold_scalars, regions
 
 pytestmark = pytest.mark.compile
@@ -64,6 +66,25 @@ def test_a_region_that_no_kernel_takes_in_the_end_is_not_formed(
         ),
     )
     assert count_dispatches(text, folder) == 2
+
+
+def test_open_sizes_of_two_operands_are_one_where_one_loop_has_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of the logits and of the targets are two values of the host program."""
+    operation = next(o for o in OPERATIONS if o.name == "soft_cross_entropy")
+    first, *last = write_definition(operation, "f32", "main").rsplit("tensor.empty(%size_R)", 2)
+    own = "%size_z = tensor.dim %z, %at_R : tensor<?x?xf32>\n"
+    text = "tensor.empty(%size_z)".join((first, *last)).replace("%size_C =", f"{own}%size_C =", 1)
+
+    def count() -> int:
+        with Compilation(with_default_target(()), name="model") as compilation:
+            compilation.parse(text.encode())
+            frontend.form_dispatches(compilation, [make_kernel(operation, "f32")])
+            assert compilation.module is not None
+            return len(read_module(compilation.module))
+
+    assert count() == 1
+    monkeypatch.setattr(SliceReader, "_join_sizes", lambda _reader, _op: None)
+    assert count() > 1
 
 
 def test_what_others_need_too_stays_where_it_is(tmp_path: Path) -> None:

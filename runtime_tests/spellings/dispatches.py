@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
+import substitute
 from substitute.model.dispatch import Dispatch
 from substitute.model.kernel import Kernel
 
@@ -56,10 +57,12 @@ def read_all(
     """
     folder.mkdir(parents=True, exist_ok=True)
     pool = _new_pool()
+    code = _digest_of_code()
     for spelling in spellings:
         own = kernels[f"{spelling.operation} {spelling.element}"]
         forms = pickle.dumps([kernel.forms for kernel in own])
-        digest = hashlib.sha256(spelling.path.read_bytes() + _name(level, target).encode() + forms).hexdigest()[:24]
+        asked = _name(level, target).encode() + forms + code
+        digest = hashlib.sha256(spelling.path.read_bytes() + asked).hexdigest()[:24]
         kept = folder / f"{digest}.pickle"
         if not kept.is_file():
             try:
@@ -75,6 +78,13 @@ def _new_pool() -> ProcessPoolExecutor:
     # (the compiler's contexts are not given back)
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(max_workers=1, mp_context=context, max_tasks_per_child=_MODELS_PER_PROCESS)
+
+
+def _digest_of_code() -> bytes:
+    """Return the digest of what decides which dispatches are formed: the reader, the laws, and the regions."""
+    root = Path(substitute.__file__).parent
+    files = sorted(p for room in ("model", "read", "match", "rewrite") for p in (root / room).rglob("*.py"))
+    return hashlib.sha256(b"".join(p.read_bytes() for p in files)).digest()
 
 
 def _name(level: str, target: str) -> str:

@@ -164,6 +164,7 @@ _ALL = (
     _near("absolute-by-select", "select(lt(a, 0.0), -a, a)", "absf(a)", but="-0"),
     _near("fused-multiply-add", "fma(a, b, c)", "a * b + c", 1, "range"),
     _exact("nan-by-select", "select(une(a, a), a, exp(a))", "exp(a)"),
+    _exact("nan-by-select-of-negated", "select(une(a, a), -a, exp(a))", "exp(a)"),
     _near("softplus", "select(gt(a, 20.0), a, log1p(exp(a)))", "maximumf(a, 0.0) + log1p(exp(-absf(a)))", 3),
     _near("split-at-zero", "select(gt(a, 0.0), a, expm1(a))", "maximumf(a, 0.0) + expm1(minimumf(a, 0.0))", but="-0"),
     _near("softplus-of-negated", "minimumf(a, 0.0) - log1p(exp(-absf(a)))", _SOFTPLUS_OF_NEGATED, but="-0"),

@@ -21,9 +21,12 @@ class SliceReader:
 
     def __init__(self) -> None:
         self._symbols: dict[ir.Value, Index] = {}
+        self._joined: set[ir.Value] = set()
 
     def read(self, operations: Sequence[ir.Operation]) -> Program:
         """Return the program of operations in order, of which the last one has the result. Raises `Unread`."""
+        for op in operations:
+            self._join_sizes(op)
         reader = BodyReader()
         inside = {result for op in operations for result in op.results}
         for value in list_outside(operations, inside):
@@ -61,6 +64,28 @@ class SliceReader:
     def _symbol(self, size: ir.Value) -> Index:
         return self._symbols.setdefault(size, symbol(f"size{len(self._symbols)}"))
 
+    def _join_sizes(self, op: ir.Operation) -> None:
+        """Give the sizes that one loop has in several operands one symbol: a `linalg.generic` demands that."""
+        from iree.compiler import ir
+
+        if op.name != "linalg.generic" or op.results[0] in self._joined:
+            return
+        self._joined.add(op.results[0])
+        loops: dict[int, Index] = {}
+        for value, attribute in zip(op.operands, ir.ArrayAttr(op.attributes["indexing_maps"]), strict=True):
+            if not is_tensor(value) or not (sizes := _known_sizes(value)):
+                continue
+            tensor = ir.RankedTensorType(value.type)
+            open_ = [d for d in range(tensor.rank) if tensor.is_dynamic_dim(d)]
+            places = ir.AffineMapAttr(attribute).value.results
+            for d, size in zip(open_, sizes, strict=True):
+                if isinstance(places[d], ir.AffineDimExpr):
+                    own = self._symbol(size)
+                    kept = loops.setdefault(int(ir.AffineDimExpr(places[d]).position), own)
+                    if own != kept:
+                        self._symbols = {v: kept if s == own else s for v, s in self._symbols.items()}
+                        loops = {n: kept if s == own else s for n, s in loops.items()}
+
 
 def list_outside(operations: Sequence[ir.Operation], inside: set[ir.Value]) -> Iterator[ir.Value]:
     """Yield the operands of operations that come from elsewhere, each once."""
@@ -95,6 +120,14 @@ def list_dynamic_sizes(value: ir.Value) -> list[ir.Value]:
     if len(sizes) != count:
         raise Unread(f"a tensor from {op.name} whose sizes are not known")
     return sizes
+
+
+def _known_sizes(value: ir.Value) -> list[ir.Value]:
+    """Return the sizes that only a launch gives; none where the function does not say them."""
+    try:
+        return list_dynamic_sizes(value)
+    except Unread:
+        return []
 
 
 def _whole(number: int, type_: TensorType) -> View:

@@ -73,7 +73,7 @@ class Functions(Laws):
         if condition.op != "arith.cmpf" or type_ not in FLOATS:
             return None
         x, y = condition.parts
-        if x is y and b is x and condition.attribute in ("oeq", "ord") and _is_nan_with(a, x):
+        if x is y and condition.attribute in ("oeq", "ord") and _is_nan_with(a, x) and _is_nan_with(b, x):
             self.applied["nan-by-select"] += 1
             return a
         if condition.attribute not in ("olt", "ole"):
