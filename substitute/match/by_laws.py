@@ -95,7 +95,9 @@ def _forms(graph: ScalarGraph, mode: Mode, functions: frozenset[str], *, wide: b
 
     `functions` are those that a definition names, and a dispatch may approximate.
     """
-    named = name_functions(graph.nodes, functions) if functions else None
+    named = name_functions(graph, functions) if functions else None
+    if named is not None and not functions <= {node.op for node in named.nodes}:
+        return  # no law makes such a function
     if named is not None and named.laws:
         graph = ScalarGraph(named.nodes, graph.results)
     loses = mode == "all" and any(node.op in LOSE_DIGITS for node in graph.nodes)

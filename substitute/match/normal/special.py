@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any, cast
 
-from ...model.scalar import Scalar
+from ...model.scalar import Scalar, ScalarGraph
 from ..identity import ByIdentity
 
 APPROXIMATED: Mapping[str, str] = {"math.erf": "error-function", "math.erfc": "complement-of-error-function"}
@@ -24,6 +24,7 @@ _FEWEST_CONSTANTS = 8
 _COARSE = 37
 _TOLERANCE = 2.0**-21
 """Largest relative difference: the coefficients and the degree are those of f32."""
+_UNUSED = Scalar("constant", "f32", (), 0.0)
 _SMALLEST = 2.0**-126
 """Numbers below are as good as zero."""
 
@@ -37,13 +38,16 @@ class Named:
     """The law of each one that was found."""
 
 
-def name_functions(nodes: tuple[Scalar, ...], wanted: frozenset[str]) -> Named:
-    """Return the graph with approximations of the `wanted` functions as these functions; no other number changes."""
-    return _name_functions(ByIdentity(nodes), wanted)
+def name_functions(graph: ScalarGraph, wanted: frozenset[str]) -> Named:
+    """Return the graph with approximations of the `wanted` functions as these functions; no other number changes.
+
+    What no result needs any more, the formulas of the approximations, is zero.
+    """
+    return _name_functions(ByIdentity(graph.nodes), tuple(graph.results), wanted)
 
 
 @lru_cache(maxsize=1024)
-def _name_functions(key: ByIdentity, wanted: frozenset[str]) -> Named:
+def _name_functions(key: ByIdentity, results: tuple[int, ...], wanted: frozenset[str]) -> Named:
     nodes = cast(tuple[Scalar, ...], key.held)
     made, laws = list(nodes), list[str]()
     left = _list_candidates(nodes)
@@ -56,7 +60,16 @@ def _name_functions(key: ByIdentity, wanted: frozenset[str]) -> Named:
                 del left[root]
                 made[root] = replace(nodes[root], op=name, operands=(argument,), attribute=None)
                 laws.append(APPROXIMATED[name])
-    return Named(tuple(made) if laws else nodes, tuple(laws))
+    return Named(_without_unused(made, results) if laws else nodes, tuple(laws))
+
+
+def _without_unused(nodes: Sequence[Scalar], results: Sequence[int]) -> tuple[Scalar, ...]:
+    """Return the nodes with zero in place of those that no result needs."""
+    needed = set(results)
+    for at in range(len(nodes) - 1, -1, -1):
+        if at in needed:
+            needed |= set(nodes[at].operands)
+    return tuple(node if at in needed else _UNUSED for at, node in enumerate(nodes))
 
 
 def _list_candidates(nodes: Sequence[Scalar]) -> dict[int, list[int]]:
