@@ -11,6 +11,7 @@ from runtime_tests.fuzz.layout import Layout
 from runtime_tests.fuzz.outcome import Finding, Report, Setting, describe_error
 from substitute.device.raw import RawModule
 from substitute.errors import SubstituteError
+from substitute.match.alignment import alignment_of
 from substitute.read.module import read_module
 from substitute.validate.baseline import run_baseline
 from substitute.validate.call_sites import find_call_sites
@@ -64,6 +65,7 @@ def make_cases(
                         seed=seed,
                         local=setting.device.startswith("local"),
                         composed=chosen[dispatch].payload.kind.rewrites_body,
+                        alignment=alignment_of(chosen[dispatch]),
                         described=describe_launch(function, launch),
                     )
                 except SubstituteError as error:

@@ -13,6 +13,12 @@ OF_BINDINGS = 64
 """Alignment of every binding's address in IREE, in bytes, on every device."""
 
 
+def alignment_of(kernel: Kernel) -> int:
+    """Return the alignment in bytes that a kernel may rely on: that of bindings for IREE's own layout and code."""
+    of_iree = kernel.abi == "raw" or kernel.payload.kind.launch == "iree" or kernel.payload.kind.rewrites_body
+    return OF_BINDINGS if of_iree else kernel.alignment
+
+
 def check_alignment(kernel: Kernel, match: Match) -> Rule | None:
     """Return the rule on the operands' alignment; None for a kernel without a requirement."""
     if kernel.alignment == 1 or match.program is None:

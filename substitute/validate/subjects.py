@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..embed import Built
 from ..errors import SubstituteError
-from ..match.alignment import OF_BINDINGS
+from ..match.alignment import alignment_of
 from ..model.accuracy import find_loosest
 from ..model.dispatch import Dispatch
 from ..model.index import evaluate
@@ -234,7 +234,7 @@ def _subject(
                     local=device.startswith("local"),
                     repeatable=not any(k.not_repeatable for k in kernels),
                     described=described,
-                    alignment=max(map(_alignment, kernels)),
+                    alignment=max(map(alignment_of, kernels)),
                     composed=any(k.payload.kind.rewrites_body for k in kernels),
                     budget=budget,
                     laws=laws,
@@ -261,12 +261,6 @@ def _subject(
         check=check,
         declared="" if declared is None else str(declared),
     )
-
-
-def _alignment(kernel: Kernel) -> int:
-    """Return the alignment that a kernel may rely on: that of bindings for IREE's own layout and code."""
-    of_iree = kernel.abi == "raw" or kernel.payload.kind.launch == "iree" or kernel.payload.kind.rewrites_body
-    return OF_BINDINGS if of_iree else kernel.alignment
 
 
 def _places(numbers: Sequence[int]) -> list[str]:
