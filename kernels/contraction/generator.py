@@ -40,9 +40,10 @@ vectors of the panel and broadcasts R elements of the other factor for R · V mu
 cycles: for 7 rows, 7 × 1 wastes nothing where 6 × 2 would compute 12 rows.
 
 **What is packed, and why.** The columns of a tile are read again by every tile of rows. In memory their rows lie far
-apart: each depth is another cache line and often another page. Packed, they are one stream of whole vectors in half
-of a 32 KB first-level cache (`PANEL_BYTES`), the last part of a vector is handled once, and a conversion (f16, bf16)
-or other work that was fused into the factor is done once per element instead of once per tile of rows. Where the
+apart: each depth is another cache line and often another page. Packed, they are one stream of whole vectors in 16 KB,
+half of a 32 KB first-level cache (`PANEL_BYTES`; 32 KB with AVX-512), the last part of a vector is handled once, and a
+conversion (f16, bf16) or other work that was fused into the factor is done once per element instead of once per tile
+of rows. Where the
 columns lie along the depth (a transposed operand), packing transposes blocks in registers. The other factor is not
 packed, unlike in BLIS: each of its elements is read once per tile of columns, as a scalar, by up to 8 streams that
 hardware prefetchers follow. Where its depth is several loops (a convolution's), a table holds each depth's distance.
@@ -50,9 +51,12 @@ hardware prefetchers follow. Where its depth is several loops (a convolution's),
 Integers differ in one thing: their rows are packed as well, for each tile of rows, because pairs of i16 are not what
 lies in memory. Where a row's depth is contiguous, that takes an instruction for sixteen elements.
 
-The sums of `row_block` rows wait in a buffer (`SUMS_BYTES`) between panels, so that one panel serves all rows. A
-depth that fits one panel needs no second pass: the sums start in registers. All buffers together stay below 28 KB,
-because IREE's workers have little stack.
+A depth that fits one panel needs no more: sums start and end in registers, each tile of rows is stored when it is
+finished, and a panel serves all rows of a workgroup. Otherwise sums wait between panels (`tiling.Partial`): in the
+memory of a result that nothing else reads, or else in a buffer for `row_block` rows (`SUMS_BYTES`). A result whose rows
+are a multiple of 4 KB apart is not used: all its rows fall into the same few lines of the cache. Nor is either way used
+where much work follows the sums, or the depth is short. All buffers together stay below 36 KB, because the stack of
+IREE's workers has 128 KB.
 
 **Other modes** (`tiling.Roles.mode`): packing costs a pass over the columns, which too few rows do not pay back.
 
@@ -68,7 +72,7 @@ count as 256.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from llvmlite import ir
@@ -190,10 +194,19 @@ def _packed(space: Space, base: Position, tile: ir.Value, first: ir.Value, rows:
     tiling, arithmetic = space.tiling, space.arithmetic
     width = tiling.vectors * tiling.lanes
     panel = _buffer(space, "panel", width * tiling.panel_words)
-    sums = _buffer(space, "sums", width * tiling.row_block)
+    sums = _buffer(space, "sums", width * (tiling.row_block if tiling.partial == "buffer" else tiling.row_tile))
     packed = _buffer(space, "rows", tiling.row_tile * tiling.panel_words) if arithmetic.is_integer else None
     buffers = Buffers(panel=panel, sums=sums, rows=packed)
     slots = _slots(space, tile)
+    if tiling.partial != "buffer":
+
+        def finish(at: ir.Value, finished: Sums) -> None:
+            store_sums(space, sums, ir.Constant(I64, 0), finished)
+            left = space.least(ir.Constant(I64, tiling.row_tile), space.builder.sub(rows, at))
+            store_results(space, sums, base, tile, space.builder.add(first, at), left)
+
+        _panels(space, base, slots, buffers, first, rows, finish)
+        return
     if arithmetic.guarded:
         space.begin_to_look()
     _panels(space, base, slots, buffers, first, rows)
@@ -204,14 +217,30 @@ def _packed(space: Space, base: Position, tile: ir.Value, first: ir.Value, rows:
 
 
 def _panels(
-    space: Space, base: Position, slots: Sequence[Slot], buffers: Buffers, first: ir.Value, rows: ir.Value
+    space: Space,
+    base: Position,
+    slots: Sequence[Slot],
+    buffers: Buffers,
+    first: ir.Value,
+    rows: ir.Value,
+    finish: Callable[[ir.Value, Sums], None] | None = None,
 ) -> None:
-    """Emit the loop over panels, which fills the buffer of sums."""
+    """Emit the loop over panels. Sums go to `finish`, with their tile's first row, or else to the buffer of sums."""
     tiling, function, builder = space.tiling, space.function, space.builder
     depth, step = space.size(tiling.depth), ir.Constant(I64, tiling.depth_panel)
-    once = count_of(tiling.depth) == tiling.depth_panel
-    if once:
-        _panel(space, base, slots, buffers, ir.Constant(I64, 0), step, first, rows, once)
+
+    def load(at: ir.Value) -> Sums:
+        return load_sums(space, buffers.sums, at)
+
+    def keep(at: ir.Value, sums: Sums) -> None:
+        store_sums(space, buffers.sums, at, sums)
+
+    if count_of(tiling.depth) == tiling.depth_panel:
+        zeros = [space.initial()] * (tiling.row_tile * tiling.vectors)
+        _panel(space, base, slots, buffers, ir.Constant(I64, 0), step, first, rows, lambda at: zeros, finish or keep)
+        return
+    if finish is not None:
+        _panels_in_result(space, base, slots, buffers, first, rows, finish)
         return
     with function.loop(0, rows) as loop:
         for j in range(tiling.vectors):
@@ -219,7 +248,50 @@ def _panels(
             builder.store(space.initial(), where, align=4 * tiling.lanes)
     with function.loop(0, depth, step) as loop:
         count = space.least(step, builder.sub(depth, loop.index))
-        _panel(space, base, slots, buffers, loop.index, count, first, rows, once)
+        _panel(space, base, slots, buffers, loop.index, count, first, rows, load, keep)
+
+
+def _panels_in_result(
+    space: Space,
+    base: Position,
+    slots: Sequence[Slot],
+    buffers: Buffers,
+    first: ir.Value,
+    rows: ir.Value,
+    finish: Callable[[ir.Value, Sums], None],
+) -> None:
+    """Emit the loop over panels between which sums wait in the memory of a result."""
+    tiling, function, builder = space.tiling, space.function, space.builder
+    address = space.contraction.spare_result(tiling.vector_axis)
+    assert address is not None
+    depth, step = space.size(tiling.depth), ir.Constant(I64, tiling.depth_panel)
+
+    def places(at: ir.Value) -> Iterator[tuple[ir.Value, ir.Value | None]]:
+        for number in range(tiling.row_tile):
+            row = _row(space, builder.add(first, at), number)
+            for slot in slots:
+                yield space.pointer(address, {**base, **row, **slot.position}), slot.valid
+
+    with function.loop(0, depth, step) as loop:
+        count = space.least(step, builder.sub(depth, loop.index))
+        is_first = builder.icmp_signed("==", loop.index, ir.Constant(I64, 0))
+        is_last = builder.icmp_signed("<=", builder.sub(depth, loop.index), step)
+
+        def begin(at: ir.Value) -> Sums:
+            zero = space.initial()
+            return [builder.select(is_first, zero, space.load(p, "f32", 1, valid)) for p, valid in places(at)]
+
+        def end(at: ir.Value, sums: Sums) -> None:
+            with function.when(is_last):
+                finish(at, sums)
+            with function.when(builder.not_(is_last)):
+                for (pointer, valid), value in zip(places(at), sums, strict=True):
+                    if valid is None:
+                        space.store(value, pointer, "f32", 1)
+                    else:
+                        space.store_masked(value, pointer, "f32", valid)
+
+        _panel(space, base, slots, buffers, loop.index, count, first, rows, begin, end)
 
 
 def _panel(
@@ -231,11 +303,15 @@ def _panel(
     count: ir.Value,
     first: ir.Value,
     rows: ir.Value,
-    once: bool,
+    begin: Callable[[ir.Value], Sums],
+    end: Callable[[ir.Value, Sums], None],
 ) -> None:
-    """Emit the addition of one panel's products to the sums of all rows."""
+    """Emit the addition of one panel's products to the sums of all rows.
+
+    `begin` gives the sums of the tile with this first row so far, `end` takes them with the panel's products.
+    """
     tiling, function, builder = space.tiling, space.function, space.builder
-    panel, sums = buffers.panel, buffers.sums
+    panel = buffers.panel
     pack(space, panel, slots, base, start, count)
     factor = space.contraction.factors[1 - tiling.vector]
     table = _depth_table(space, start, count) if len(tiling.depth) > 1 and buffers.rows is None else []
@@ -245,14 +321,13 @@ def _panel(
         for number in range(tiling.row_tile):
             row = _row(space, builder.add(first, loop.index), number)
             pointers.append(space.pointers(factor, {**base, **origin, **row}))
-        zeros: Sums = [space.initial()] * (tiling.row_tile * tiling.vectors)
-        before = zeros if once else load_sums(space, sums, loop.index)
+        before = begin(loop.index)
         if buffers.rows is None:
             after = packed_tile(space, panel, pointers, table, count, before)
         else:
             pack_rows(space, buffers.rows, pointers, start, count)
             after = words_tile(space, panel, buffers.rows, words_in(space, count), before)
-        store_sums(space, sums, loop.index, after)
+        end(loop.index, after)
 
 
 def _depth_table(space: Space, start: ir.Value, count: ir.Value) -> list[ir.Value]:

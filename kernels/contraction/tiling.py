@@ -17,14 +17,19 @@ from .arithmetic import Arithmetic, multiplies_pairs
 from .views import Address, Axis, Contraction, Factor
 
 Mode = Literal["packed", "direct", "dot", "stream"]
+Partial = Literal["nowhere", "result", "buffer"]
 UNKNOWN_SIZE = 256
 """Estimate of a size that is only known at launch."""
 PANEL_BYTES = 16 * 1024
-"""A packed panel: half of a 32 KB first-level cache. IREE's workers have little stack: all buffers stay below 28 KB."""
+"""A packed panel: half of a 32 KB first-level cache."""
+WIDE_PANEL_BYTES = 32 * 1024
+"""A panel without a buffer of sums beside it, of vectors of 64 bytes, whose tiles are four times as wide as with AVX2:
+it is read as one stream, which may come from the second-level cache."""
 INTEGER_PANEL_BYTES = 12 * 1024
 """A panel of integers, next to which a tile's packed rows are stored."""
 SUMS_BYTES = 8 * 1024
-"""Sums of one block of rows under one tile of columns."""
+"""Sums of one block of rows under one tile of columns. All buffers together stay below 36 KB: IREE's workers have a
+stack of 128 KB."""
 WORKGROUP_MACS = 4_000_000
 """Work of a workgroup: about 100 µs at 40 multiply-adds per ns."""
 FEWEST_MACS = 200_000
@@ -33,10 +38,23 @@ WORKGROUP_ELEMENTS = 400_000
 """Elements that a workgroup streams from memory in about as long."""
 MOST_ROWS = 8
 """Rows of a tile: each is a stream of its own, and first-level caches have eight ways."""
+MOST_BLOCK = 512
+"""Rows of a workgroup: what they read of one panel's depth stays in a second-level cache."""
+FEWEST_GROUPS = 8
+"""Workgroups that rows are divided for: each packs the same columns again."""
+MASKED_LANES = 8
+"""Lanes of the narrowest vectors of which some lanes are loaded and stored in one instruction."""
+MOST_WORK = 8
+"""Operations and constants fused after a sum, with which a tile is stored as soon as it is finished: LLVM moves loads
+of constants to before the loop over rows, where more of them drive sums out of their registers."""
+FEWEST_DEPTHS = 32
+"""Depth from which the stores of a tile are hidden by the next one's arithmetic."""
 FEW_ROWS = 8
 """Up to this many rows, a panel costs more than it saves."""
 USUAL_BLOCK = 128
 """Rows of a workgroup while their number is unknown."""
+STREAMED_BYTES = 8 * 1024
+"""Sums of a long row in mode `stream`."""
 STREAM_BYTES = 256 * 1024
 """Half of a second-level cache."""
 MOST_UNROLLED = 32
@@ -82,6 +100,9 @@ class Tiling(Roles):
     batch_block: int
     """Positions of the batch per workgroup."""
     arithmetic: Arithmetic
+    partial: Partial
+    """Where sums wait between panels. `nowhere`: a panel holds the whole depth. `result`: in the memory of a result,
+    which nothing else reads. `buffer`: on the stack, which limits `row_block`; also in modes without panels."""
     stacked: bool
     """True if the vectors of a tile are side by side along `columns[-2]`, not along the vector axis."""
 
@@ -147,7 +168,7 @@ def choose(contraction: Contraction, target: Target, tuning: Mapping[str, int] =
     if not 0 <= place < len(candidates):
         raise _unfit(f"order = {place}", f"{len(candidates)} ways to vectorise")
     roles = sorted(candidates, key=lambda pair: pair[0])[place][1]
-    return _shape(roles, lanes, registers(target), _arithmetic(contraction, roles, target), tuning)
+    return _shape(contraction, roles, lanes, registers(target), _arithmetic(contraction, roles, target), tuning)
 
 
 def _unfit(found: str, expected: str) -> PayloadError:
@@ -198,8 +219,13 @@ def _cost(c: Contraction, roles: Roles, lanes: int, count: int) -> float:
         cost += max(_element_cost(axis.stride(a)) for a in c.factors[1 - vector].addresses)
     if _streamed_bytes(c, roles) > STREAM_BYTES:
         cost += 0.1
-    rows, slots = guess(count_of(roles.rows)), guess(count_of(roles.columns[:-1])) * -(-guess(axis.size) // lanes)
-    cycles = _register_tile(roles.mode, rows, slots, count, 0)[2] if roles.mode == "packed" else rows * slots / 2
+    rows, depth = guess(count_of(roles.rows)), guess(count_of(roles.depth))
+    slots = guess(count_of(roles.columns[:-1])) * -(-guess(axis.size) // lanes)
+    cycles = (
+        _register_tile(roles.mode, rows, slots, count, 0, depth, lanes)[2]
+        if roles.mode == "packed"
+        else rows * slots / 2
+    )
     return cost * cycles * 2 * lanes / max(1, rows * guess(count_of(roles.columns)))
 
 
@@ -273,14 +299,16 @@ def runs_along(axis: Axis, factors: Iterable[Factor]) -> bool:
     return all(1 in along and all(s in (0, 1) for s in along) for along in strides)
 
 
-def _shape(roles: Roles, lanes: int, count: int, arithmetic: Arithmetic, tuning: Mapping[str, int]) -> Tiling:
+def _shape(
+    c: Contraction, roles: Roles, lanes: int, count: int, arithmetic: Arithmetic, tuning: Mapping[str, int]
+) -> Tiling:
     """Return tile, block and panel sizes for `count` vector registers."""
     row_count, depth, batch = count_of(roles.rows), count_of(roles.depth), max(1, guess(count_of(roles.batch)))
     slots = guess(count_of(roles.columns[:-1])) * -(-guess(roles.columns[-1].size) // lanes)
     unrolled = depth if isinstance(depth, int) and depth <= MOST_UNROLLED and roles.mode == "direct" else 0
     # a product of integers needs its own register before it is added
     free = count - 1 if arithmetic.is_integer else count
-    row_tile, vectors, _ = _register_tile(roles.mode, guess(row_count), slots, free, unrolled)
+    row_tile, vectors, _ = _register_tile(roles.mode, guess(row_count), slots, free, unrolled, guess(depth), lanes)
     if roles.mode in ("packed", "direct") and ("row_tile" in tuning or "vectors" in tuning):
         row_tile, vectors = tuning.get("row_tile", row_tile), tuning.get("vectors", vectors)
         _check_tile(roles.mode, row_tile, vectors, guess(row_count), free, unrolled)
@@ -288,16 +316,19 @@ def _shape(roles: Roles, lanes: int, count: int, arithmetic: Arithmetic, tuning:
     vectors = height or vectors
     if roles.mode == "stream":
         known = isinstance(count_of(roles.columns), int)
-        vectors = max(1, min(SUMS_BYTES // (4 * lanes), -(-slots // 4))) if known else 64
-    row_block = _row_block(row_count, row_tile, vectors * lanes)
-    room = INTEGER_PANEL_BYTES if arithmetic.is_integer else PANEL_BYTES
-    # panels of integers begin where a vector of words does, so that rows are packed by vectors
-    grain = arithmetic.depths * lanes if arithmetic.is_integer else 4
-    panel = room * arithmetic.depths // (4 * vectors * lanes) // grain * grain if roles.mode == "packed" else 1
-    if isinstance(depth, int):
-        panels = -(-depth // panel)
-        panel = min(depth, -(-depth // (panels * grain)) * grain) if panels > 1 else depth
+        vectors = max(1, min(STREAMED_BYTES // (4 * lanes), -(-slots // 4))) if known else 64
     tile_count = -(-slots // vectors)
+    partial: Partial = "buffer"
+    if _ends_in_place(c, roles, arithmetic):
+        panel = _panel_depth(roles.mode, depth, vectors, lanes, arithmetic, _room(lanes))
+        partial = _partial(c, roles, lanes, depth == panel)
+    if partial == "buffer":
+        room = INTEGER_PANEL_BYTES if arithmetic.is_integer else PANEL_BYTES
+        panel = _panel_depth(roles.mode, depth, vectors, lanes, arithmetic, room)
+    most = SUMS_BYTES // (4 * vectors * lanes)
+    if partial != "buffer":
+        most = _most_rows(guess(row_count), guess(depth) * vectors * lanes, tile_count * batch)
+    row_block = _row_block(row_count, row_tile, most)
     tiles = _tiles_per_group(guess(row_count), row_block, guess(depth), vectors * lanes, tile_count, batch)
     work = max(1, min(guess(row_count), row_block) * guess(depth) * tiles * vectors * lanes)
     return Tiling(
@@ -316,7 +347,48 @@ def _shape(roles: Roles, lanes: int, count: int, arithmetic: Arithmetic, tuning:
         batch_block=max(1, min(FEWEST_MACS // work, batch // 4)),
         arithmetic=arithmetic,
         stacked=height > 0,
+        partial=partial,
     )
+
+
+def _room(lanes: int) -> int:
+    return WIDE_PANEL_BYTES if lanes >= 16 else PANEL_BYTES
+
+
+def _panel_depth(mode: Mode, depth: Index, vectors: int, lanes: int, arithmetic: Arithmetic, room: int) -> int:
+    """Return the depth of a panel of at most `room` bytes, of panels of nearly equal depth."""
+    if mode != "packed":
+        return 1
+    # panels of integers begin where a vector of words does, so that rows are packed by vectors
+    grain = arithmetic.depths * lanes if arithmetic.is_integer else 4
+    panel = room * arithmetic.depths // (4 * vectors * lanes) // grain * grain
+    if not isinstance(depth, int):
+        return panel
+    panels = -(-depth // panel)
+    return min(depth, -(-depth // (panels * grain)) * grain) if panels > 1 else depth
+
+
+def _ends_in_place(c: Contraction, roles: Roles, arithmetic: Arithmetic) -> bool:
+    """Return True if it pays to store each tile when it is finished, instead of a block of rows."""
+    work = sum(node.op not in ("read", "index", "size") for r in c.results for node in r.nest.expr.nodes)
+    deep = guess(count_of(roles.depth)) >= FEWEST_DEPTHS
+    light = work <= MOST_WORK and not arithmetic.is_integer
+    return roles.mode == "packed" and light and deep and c.spreads(roles.columns[-1])
+
+
+def _partial(c: Contraction, roles: Roles, lanes: int, is_one_panel: bool) -> Partial:
+    """Return where sums wait between panels."""
+    if is_one_panel:
+        return "nowhere"
+    axis = roles.columns[-1]
+    whole = lanes >= MASKED_LANES or (isinstance(axis.size, int) and axis.size % lanes == 0)
+    return "result" if whole and c.spare_result(axis) is not None else "buffer"
+
+
+def _most_rows(rows: int, macs_per_row: int, groups: int) -> int:
+    """Return the rows of a workgroup that needs no room for them; `groups`: workgroups for each block of rows."""
+    blocks = -(-FEWEST_GROUPS // groups)
+    return min(MOST_BLOCK, max(-(-rows // blocks), FEWEST_MACS * 4 // macs_per_row))
 
 
 def _stack(columns: tuple[Axis, ...], row_tile: int, unrolled: int) -> int:
@@ -339,7 +411,9 @@ def _tiles_per_group(rows: int, row_block: int, depth: int, width: int, tiles: i
     return -(-tiles // -(-tiles // per_group))
 
 
-def _register_tile(mode: Mode, rows: int, slots: int, count: int, unrolled: int) -> tuple[int, int, float]:
+def _register_tile(
+    mode: Mode, rows: int, slots: int, count: int, unrolled: int, depth: int, lanes: int
+) -> tuple[int, int, float]:
     """Return (rows, vectors) of the tile that covers `rows × slots` in the fewest cycles per depth, and these
     cycles.
     """
@@ -352,9 +426,12 @@ def _register_tile(mode: Mode, rows: int, slots: int, count: int, unrolled: int)
                 continue
             if row_tile * vectors * unrolled > MOST_MULTIPLIES and row_tile * vectors > 1:
                 continue
-            # two FMAs and two loads per cycle; an FMA takes four cycles; a tile begins and ends in some 30
+            # two FMAs and two loads per cycle; an FMA takes four cycles
             cycles = max(row_tile * vectors / 2, (row_tile + vectors) / 2, 4.0)
-            cost = -(-rows // row_tile) * -(-slots // vectors) * (cycles + 0.25)
+            # a tile begins and ends in some 30, and loads and stores its sums between panels
+            panels = -(-depth * vectors * 4 * lanes // _room(lanes)) if mode == "packed" else 1
+            between = (panels - 1) * (30 + 1.5 * row_tile * vectors) / max(depth, 1)
+            cost = -(-rows // row_tile) * -(-slots // vectors) * (cycles + 0.25 + between)
             if cost < best_cost * 0.999:
                 best, best_cost = (row_tile, vectors), cost
     return *best, best_cost
@@ -376,9 +453,9 @@ def _check_tile(mode: Mode, row_tile: int, vectors: int, rows: int, count: int, 
         raise _unfit(f"a tile of {row_tile} × {vectors} vectors", f"up to {rows} rows, and little unrolled code")
 
 
-def _row_block(rows: Index, row_tile: int, width: int) -> int:
-    """Return the rows per workgroup: as many as the buffer of sums holds, in blocks of nearly equal size."""
-    most = max(row_tile, SUMS_BYTES // (4 * width) // row_tile * row_tile)
+def _row_block(rows: Index, row_tile: int, most: int) -> int:
+    """Return the rows per workgroup: about `most`, in blocks of nearly equal size."""
+    most = max(row_tile, most // row_tile * row_tile)
     if not isinstance(rows, int):
         return most
     if -(-rows // row_tile) * row_tile <= most:

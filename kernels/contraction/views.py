@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from substitute.model.dispatch import Linear, Nest, Program, View
+from substitute.codegen.hazards import share_memory
+from substitute.model.dispatch import Linear, Nest, Operand, Program, View
 from substitute.model.index import Index, add, mul, product
 from substitute.model.ops import OPERATIONS
 from substitute.model.scalar import Scalar
@@ -17,6 +18,8 @@ FACTOR_OPS = frozenset(("read", "constant", "index", "size", *(n for n, o in OPE
 """Operations of a factor: cheap ones, as a factor is computed again for every tile that uses it."""
 READABLE = frozenset(("f32", "f16", "bf16", "f64", "i1", "i8", "i16", "i32", "i64"))
 """Element types that are addressed individually."""
+CACHE_PERIOD = 1024
+"""Elements of f32 after which addresses fall into the same lines of a first-level cache (4 KB)."""
 SUMS = {"f32": ("arith.addf", "arith.mulf"), "i32": ("arith.addi", "arith.muli"), "i64": ("arith.addi", "arith.muli")}
 """Combiner and product of each type of sum."""
 
@@ -83,6 +86,8 @@ class Contraction:
     factors: tuple[Factor, Factor]
     axes: tuple[Axis, ...]
     results: tuple[Result, ...]
+    operands: tuple[Operand, ...]
+    """Those of the program."""
 
     def moves(self, axis: Axis, factor: int) -> bool:
         """Return whether this factor's element changes along the axis."""
@@ -91,6 +96,28 @@ class Contraction:
     def is_parallel(self, axis: Axis) -> bool:
         """Return whether the axis is one of the output's."""
         return self.core.kinds[axis.loops[0]] == "parallel"
+
+    def spreads(self, axis: Axis) -> bool:
+        """Return True if neighbours of results along other axes are different and compete for no cache lines."""
+        others = [a for a in self.axes if self.is_parallel(a) and a.size != 1 and a is not axis]
+        return all(_spreads(a.stride(write)) for a in others for r in self.results for write in r.writes)
+
+    def spare_result(self, axis: Axis) -> Address | None:
+        """Return a place of f32 in which sums can wait: contiguous along the axis, one for each sum, and not read."""
+        if self.element != "f32":
+            return None
+        reads = [r.source for n in (self.core, *(r.nest for r in self.results)) for r in n.reads]
+        read = {self.operands[r.operand] for r in reads if isinstance(r, View)}
+        for address in (a for r in self.results for a in r.writes):
+            own = self.operands[address.view.operand]
+            if (
+                address.view.type.element == "f32"
+                and axis.stride(address) == 1
+                and self.spreads(axis)
+                and not any(own == other or share_memory(own, other) for other in read)
+            ):
+                return address
+        return None
 
     @property
     def element(self) -> str:
@@ -108,6 +135,11 @@ class Contraction:
         if self.element == "f32":
             return float(self.core.init or 0)
         return (int(self.core.init or 0) + (1 << 31)) % (1 << 32) - (1 << 31)
+
+
+def _spreads(stride: Index) -> bool:
+    """Return True if neighbours this many f32 apart are different ones, and do not compete for the same cache lines."""
+    return isinstance(stride, int) and stride % CACHE_PERIOD != 0
 
 
 def read(program: Program) -> Contraction | str:
@@ -133,7 +165,8 @@ def read(program: Program) -> Contraction | str:
         return "nothing is stored"
     if core.type.element == "i64" and not all(_uses_lower_half(r) for r in stored):
         return "a result uses more than the lower 32 bits of a sum of i64"
-    contraction = Contraction(core=core, factors=factors, axes=_axes(core, factors, stored), results=stored)
+    axes = _axes(core, factors, stored)
+    contraction = Contraction(core=core, factors=factors, axes=axes, results=stored, operands=program.operands)
     parallel = [axis for axis in contraction.axes if contraction.is_parallel(axis)]
     if all(contraction.moves(axis, 0) and contraction.moves(axis, 1) for axis in parallel):
         return "no element is used for two results: this is a reduction of rows, and tiles of it are slow"
