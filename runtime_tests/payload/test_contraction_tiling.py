@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 pytest.importorskip("llvmlite.binding")
-from kernels.contraction.tiling import PANEL_BYTES, SUMS_BYTES, Tiling, choose
+from kernels.contraction.tiling import PANEL_BYTES, SUMS_BYTES, WIDE_PANEL_BYTES, Tiling, choose
 from kernels.contraction.views import Contraction, read
 from runtime_tests.payload.contraction_programs import OLD, Case, build, target
 from substitute.errors import PayloadError
@@ -50,9 +50,37 @@ def test_a_packed_tile_fits_the_registers_and_its_buffers_the_stack(size: tuple[
     registers = {"avx2": 16, "avx512": 32, "neon": 32, "old": 16}[features]
     assert tiling.row_tile * tiling.vectors + tiling.vectors + 1 <= registers
     width = 4 * tiling.vectors * tiling.lanes
-    assert width * tiling.depth_panel <= PANEL_BYTES
-    assert width * tiling.row_block <= SUMS_BYTES
+    waits = tiling.partial == "buffer"
+    assert width * tiling.depth_panel <= (PANEL_BYTES if waits or features != "avx512" else WIDE_PANEL_BYTES)
+    assert width * tiling.row_block <= SUMS_BYTES or not waits
     assert tiling.row_block % tiling.row_tile == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "features", "partial"),
+    [
+        ((512, 500, 128), "avx512", "nowhere"),
+        ((512, 500, 1000), "avx512", "result"),
+        ((512, 500, 1000), "avx2", "result"),
+        # 502 is no multiple of four lanes, and without masks a part of a vector is stored lane by lane
+        ((512, 502, 1000), "neon", "buffer"),
+        ((512, 504, 1000), "neon", "result"),
+        # rows of the result are a multiple of 4 KB apart
+        ((512, 1024, 1000), "avx512", "buffer"),
+        ((512, 1024, 128), "avx512", "buffer"),
+        # too few depths to hide the stores
+        ((512, 500, 16), "avx512", "buffer"),
+    ],
+    ids=str,
+)
+def test_where_sums_wait_between_panels(size: tuple[int, int, int], features: str, partial: str) -> None:
+    assert tiling_of(matmul(*size), features).partial == partial
+
+
+def test_sums_wait_in_a_buffer_where_much_work_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tiling_of(matmul(512, 500, 128)).partial == "nowhere"
+    monkeypatch.setattr("kernels.contraction.tiling.MOST_WORK", -1)
+    assert tiling_of(matmul(512, 500, 128)).partial == "buffer"
 
 
 def test_a_tuned_tile_is_taken() -> None:
