@@ -13,6 +13,7 @@ from substitute.model.kernel import Kernel
 from substitute.validate.contexts import context_functions, contexts_of
 from substitute.validate.kernel import find_kernels
 from substitute.validate.programs import definition_parts, module_text
+from substitute.validate.shapes import draw_sizes
 
 pytestmark = pytest.mark.compile
 ROW_SQUARES = Path(__file__).parents[2] / "samples/cpu_llvm_ir/kernels/row_squares"
@@ -46,6 +47,21 @@ def test_every_context_is_valid_mlir_and_is_what_its_name_says(matmul: Kernel) -
     opened = [f for f in functions if len(f.shapes) == 2]
     assert opened
     assert all(a != b for a, b in (f.shapes for f in opened))
+
+
+def test_other_sizes_of_a_convolution_fit_the_axis_that_is_not_open() -> None:
+    (conv,) = find_kernels(["conv"])
+    form = next(f for f in conv.forms if f.name == "conv")
+    drawn = draw_sizes(conv, form, count=6, random=np.random.default_rng(0), most=2**18)
+    launched = 0
+    for seed in range(50, 64):
+        for function in context_functions(conv, form, drawn, first=0, quick=True, random=np.random.default_rng(seed)):
+            for (x, w), open_ in ((shapes[:2], function.label) for shapes in function.shapes):
+                label = dict(re.findall(r"(\w+)=(\d+)", open_))
+                if "P" in label:
+                    launched += 1
+                    assert x[-1] >= int(label["P"]) - 1 + w[-1], function.label
+    assert launched > 3
 
 
 def test_kernels_get_contexts_for_what_they_offer(matmul: Kernel) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from ..model.kernel import Form, Kernel
 from .elements import SIGNIFICANT_BITS, storage_type
 from .programs import Function, Operand, call_definition, function_text, operands_of, parameters_of
-from .shapes import EDGES, allowed, draw_sizes
+from .shapes import EDGES, allowed, derived_axes, draw_sizes, open_axes
 
 Sizes = Mapping[str, int]
 NARROWER = {"f32": "f16", "f64": "f32", "i32": "i8", "i64": "i32", "i16": "i8"}
@@ -181,7 +181,9 @@ def _write(kernel: Kernel, form: Form, context: Context, sizes: Sizes, others: S
             return None
     launches = [sizes]
     changed = {**sizes, **{axis: others[axis] for axis in opened}}
-    if opened and changed != sizes and allowed(kernel.constraints, changed):
+    changed |= derived_axes(kernel, form, {axis: changed[axis] for axis in open_axes(kernel, form)})
+    closed = all(changed[axis] == size for axis, size in sizes.items() if axis not in opened)
+    if opened and closed and changed != sizes and allowed(kernel.constraints, changed):
         launches.append(changed)
     shapes = [tuple(tuple(at[axis] for axis in axes) for axes, _ in writer.signature) for at in launches]
     text = function_text(
