@@ -331,3 +331,11 @@ def test_an_uncertain_operand_at_the_edge_of_a_domain_says_nothing(
     x = Num(np.array(values), np.full(len(values), error))
     assert np.isinf(apply(name, x).errors()).tolist() == unknown
     assert not np.isinf(apply(name, Num(x.value)).errors()).any()
+
+
+def test_the_sign_of_zero_is_open_for_maxnum_and_not_for_maximum() -> None:
+    a, b = Num(np.array([0.0, -0.0, 0.0, 1.0])), Num(np.array([-0.0, 0.0, 0.0, 0.0]))
+    for name, unknown in (("arith.maxnumf", [True, True, False, False]), ("arith.maximumf", [False] * 4)):
+        divisor = apply(name, a, b)
+        quotient = apply("arith.divf", Num(np.full(4, 3.0)), divisor)
+        assert np.broadcast_to(np.isinf(quotient.errors()), 4).tolist() == unknown, name

@@ -10,6 +10,8 @@ import numpy as np
 from .numbers import Arithmetic, Array, Element, Num
 
 FloatRule = Callable[[Arithmetic, Element, list[Num]], Num]
+LEAST = float(np.nextafter(0.0, 1.0))
+"""The smallest error that is none."""
 
 
 def _depth(operands: list[Num]) -> int:
@@ -104,6 +106,10 @@ def _extremum(function: Callable[[Array, Array], Array]) -> FloatRule:
                 below = value - function(a.value - a.errors(), b.value - b.errors())
                 error = np.maximum(above, below)
             error = np.where(np.isfinite(error) & np.isfinite(loose), error, loose)
+        if function in (np.fmin, np.fmax) and how.bounds and np.any(zeros):
+            # `maxnumf` and `minnumf` may return either zero: its sign is a matter of the least error
+            either = zeros & (np.signbit(a.value) != np.signbit(b.value))
+            error = np.where(either, LEAST, np.zeros(1) if error is None else error) if np.any(either) else error
         return how.rounded(value, error, element, ulps=0.0, depth=_depth(operands))
 
     return rule
