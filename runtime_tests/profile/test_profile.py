@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_info
 
 from runtime_tests.cli.conftest import Run, dispatch
 from runtime_tests.cli.conftest import plan as plan
@@ -20,6 +21,12 @@ from substitute.profile.machine import Machine, measure_machine
 from substitute.profile.perfetto import trace_of
 from substitute.profile.profile import Profile, Side, join_rows, split_calls, summarize
 from substitute.report.profile import least_us, profile_to_json
+
+
+def blas_threads() -> list[int]:
+    """Threads of the libraries that NumPy multiplies matrices with."""
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
 
 MODEL = """
 func.func @main(%a: tensor<?x8xf32>, %b: tensor<8x16xf32>) -> tensor<?x16xf32> {
@@ -116,8 +123,26 @@ def test_the_trace_and_the_limits(plan: Plan) -> None:
     machine = Machine(flops_per_s=1e9, bytes_per_s=1e9)
     assert machine.attainable(2000, 1000) == 2e-6
     assert machine.attainable(1000, 2000) == 2e-6
-    measured = measure_machine()
-    assert measured.flops_per_s > 0 and measured.bytes_per_s > 0
+    before = blas_threads()
+    measured = measure_machine(1)
+    assert measured.flops_per_s > 0 and measured.bytes_per_s > 0 and measured.threads == 1
+    assert blas_threads() == before
+
+
+@pytest.mark.unit
+@pytest.mark.skipif(not blas_threads(), reason="NumPy's library of matrix products is not one that threadpoolctl knows")
+def test_the_product_is_measured_with_the_given_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[list[int]] = []
+
+    def note(work: object) -> float:
+        used.append(blas_threads())
+        return 1.0
+
+    monkeypatch.setattr("substitute.profile.machine._best", note)
+    measure_machine(1)
+    product, copy = used
+    assert set(product) == {1}
+    assert copy == blas_threads()
 
 
 @pytest.mark.compile

@@ -58,7 +58,7 @@ def profile_json(name: str) -> dict[str, Any]:
         "inputs_drawn": True,
         "stock_us": 20.0,
         "kernels_us": 16.0,
-        "machine": {"flops_per_s": 1e10, "bytes_per_s": 1e9},
+        "machine": {"flops_per_s": 1e10, "bytes_per_s": 1e9, "threads": 1},
         "dispatches": [
             {**row, **fast, "flops": 4000, "bytes": 800, "least_us": 1.6},
             {**row, **slow, "flops": "push(0)", "bytes": None, "least_us": None},

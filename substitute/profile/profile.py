@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -127,7 +128,8 @@ def profile_model(
                 clock.progress("profile", (turn * len(modules) + at) / (rounds * len(modules)))
                 events = record_dispatches(vmfb, device=device, function=called.name, inputs=values, calls=calls + 1)
                 recorded[name] += split_calls(events, calls + 1)[1:]
-    measured = measure_machine() if roofline and device.startswith("local-") else None
+    threads = 1 if device == "local-sync" else len(os.sched_getaffinity(0))
+    measured = measure_machine(threads) if roofline and device.startswith("local-") else None
     return Profile(
         model=model,
         device=device,

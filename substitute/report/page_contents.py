@@ -128,7 +128,8 @@ def page_of_profile(data: Json, *, listings: Mapping[str, Sequence[Listing]]) ->
             format_count(round(machine["flops_per_s"]), "FLOP/s"),
             format_count(round(machine["bytes_per_s"]), "B/s"),
         )
-        facts.append(("measured here", f"{rates[0]} (NumPy's f32 matrix product), {rates[1]} (one core's copy)"))
+        product = f"NumPy's f32 matrix product, threads: {machine['threads']}"
+        facts.append(("measured here", f"{rates[0]} ({product}), {rates[1]} (one core's copy)"))
     return Page(
         command="profile",
         subject=data["model"],

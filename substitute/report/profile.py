@@ -62,7 +62,8 @@ def _notes(profile: Profile, prefix: str) -> list[Text]:
         notes.append(
             Text(
                 f"roofline: measured here, {format_count(round(profile.machine.flops_per_s), 'FLOP/s')} (NumPy's f32 "
-                f"matrix product) and {format_count(round(profile.machine.bytes_per_s), 'B/s')} (one core's copy); "
+                f"matrix product, threads: {profile.machine.threads}) and "
+                f"{format_count(round(profile.machine.bytes_per_s), 'B/s')} (one core's copy); "
                 "what a dispatch takes at least at these rates, as a share of IREE's time → of the kernel's; above 100 "
                 "% where its data lie in caches, or the machine was busy while it was measured",
                 style=DIM,
@@ -111,7 +112,11 @@ def profile_to_json(profile: Profile) -> dict[str, Any]:
         "kernels_us": profile.total_us("ours"),
         "machine": None
         if machine is None
-        else {"flops_per_s": machine.flops_per_s, "bytes_per_s": machine.bytes_per_s},
+        else {
+            "flops_per_s": machine.flops_per_s,
+            "bytes_per_s": machine.bytes_per_s,
+            "threads": machine.threads,
+        },
         "dispatches": [_row_to_json(row, profile) for row in profile.rows],
     }
 
