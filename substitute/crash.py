@@ -13,7 +13,7 @@ from .compiler import Compilation
 from .embed import substitute_dispatches
 from .errors import CompilerCrash, ModelError, SubstituteError
 from .flags import add_target, with_default_target
-from .frontend import parse_model, plan_module, run_to_dispatches, scratch_folder, worker_threads
+from .frontend import parse_model, plan_module, run_to_dispatches, scratch_folder, source_of, worker_threads
 from .isolate import Call, describe_crash, isolated
 from .progress import Clock, Progress
 
@@ -77,7 +77,7 @@ def find_culprit(
     clock = Clock(lambda _what, _share: progress(STEP, None))
     with (
         scratch_folder() as folder,
-        Compilation((*with_default_target(flags), NO_THREADS), name=str(model)) as compilation,
+        Compilation((*with_default_target(flags), NO_THREADS), name=source_of(model)[1]) as compilation,
     ):
         parse_model(compilation, model, kernels, clock)
         run_to_dispatches(compilation, kernels)

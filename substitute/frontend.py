@@ -35,6 +35,16 @@ _PRINTED = 16
 """Elements of a constant above which they are left out of a text for people; characters of a resource."""
 
 
+def source_of(model: Path | str | bytes) -> tuple[Path | bytes, str]:
+    """Return what `parse_model` takes, and its name in messages.
+
+    `model` is a path, or MLIR itself: a string of several lines, or bytes.
+    """
+    if isinstance(model, str) and "\n" in model:
+        model = model.encode()
+    return (model, "the given MLIR") if isinstance(model, bytes) else (Path(model), str(model))
+
+
 def parse_model(compilation: Compilation, model: Path | bytes, kernels: Sequence[Path], clock: Clock) -> None:
     """Load a model and parse it, with the definitions of kernels in the place of calls that name them.
 

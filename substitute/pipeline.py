@@ -23,6 +23,7 @@ from .frontend import (
     print_executables,
     run_to_dispatches,
     scratch_folder,
+    source_of,
     warm_up,
     without_dispatches,
     worker_threads,
@@ -72,7 +73,7 @@ class CompileResult:
 
 
 def compile_model(
-    model: Path | str,
+    model: Path | str | bytes,
     *,
     output: Path | str | None = None,
     kernels: Sequence[Path | str] = (),
@@ -89,6 +90,7 @@ def compile_model(
 ) -> CompileResult:
     """Compile a model, replacing the dispatches that kernels match.
 
+    `model` is a file's path, or MLIR itself: text (a string of several lines), or text or bytecode as bytes.
     `flags` are iree-compile's; without a target among them the target is this machine's CPU. `plan` replays a saved
     plan. With `output` the module is written there, whole or not at all. `substitute=False` gives IREE's own code.
     `check`: each kernel is judged once in each dispatch that it takes, see `guard`; None: unless the environment has
@@ -96,7 +98,8 @@ def compile_model(
     runs in a child process, so that a crash of the compiler is a `CompilerError`. `keep_ir`: the result has the text of
     every executable, before and after. Raises `SubstituteError` for everything that a user can correct.
     """
-    model, folders = Path(model), [Path(folder) for folder in kernels]
+    model, name = source_of(model)
+    folders = [Path(folder) for folder in kernels]
     place = Path(output) if output is not None else None
     if isolate:
         with_default_target(flags)  # errors in the flags are reported before a process is started
@@ -117,10 +120,10 @@ def compile_model(
             return cast(CompileResult, isolated(Call(compile_model, arguments), progress))
         except CompilerCrash as crash:
             if crash.where != TO_A_MODULE:
-                raise crash_without_kernels(crash, str(model), flags) from None
+                raise crash_without_kernels(crash, name, flags) from None
             located = locate_crash(crash, arguments, progress)
             if located is crash and not substitute:
-                raise crash_without_kernels(crash, str(model), flags) from None
+                raise crash_without_kernels(crash, name, flags) from None
             raise located from None
     from .read.interface import misread_types
     from .read.signature import read_signatures
@@ -133,7 +136,7 @@ def compile_model(
     with (
         worker_threads() as workers,
         scratch_folder() as folder,
-        Compilation(with_default_target(flags), name=str(model)) as compilation,
+        Compilation(with_default_target(flags), name=name) as compilation,
     ):
         parse_model(compilation, model, folders, clock)
         assert compilation.module is not None

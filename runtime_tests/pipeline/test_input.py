@@ -223,3 +223,21 @@ def test_paths_may_be_text(tmp_path: Path) -> None:
     for call in (compile_model, inspect_model):
         with pytest.raises(ModelError, match="the model cannot be read"):
             call(f"{tmp_path}/missing.mlir")
+
+
+@pytest.mark.device
+@pytest.mark.parametrize("given", [GOOD, GOOD.encode()], ids=["text", "bytes"])
+@pytest.mark.parametrize("isolate", [False, True])
+def test_mlir_itself_is_compiled(given: str | bytes, isolate: bool) -> None:
+    result = compile_model(given, isolate=isolate, check=False)
+    (found,) = run_module(result.vmfb, device="local-sync", inputs=[np.ones(4, np.float32)])
+    assert found.tolist() == [2.0] * 4
+
+
+def test_mlir_that_does_not_parse_has_a_name() -> None:
+    with pytest.raises(ModelError) as caught:
+        compile_model(UNKNOWN_OPERATION, isolate=True)
+    assert caught.value.where == "the given MLIR"
+    with pytest.raises(ModelError) as missing:  # one line is a path
+        compile_model("no_such_file.mlir")
+    assert missing.value.where == "no_such_file.mlir"
