@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 
 import numpy as np
@@ -67,6 +68,7 @@ def test_a_fault_elsewhere_ends_the_process_and_is_on_record(address: int) -> No
     child = os.fork()
     if child == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        faulthandler.disable()  # pytest's writes its trace to the terminal
         with memory.watch(regions):
             _ = FLOAT.from_address(address).value
         os._exit(0)
